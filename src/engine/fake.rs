@@ -1,0 +1,46 @@
+//! An engine without a model, for tests of the queue, overload and failure.
+
+use std::sync::Arc;
+
+use super::{Engine, EngineError, EngineFactory, Generation, Input};
+use crate::batch::BatchKey;
+
+/// What a fake engine does with a batch.
+pub type Behaviour =
+    dyn Fn(&BatchKey, &[Input<'_>]) -> Result<Vec<Generation>, EngineError> + Send + Sync;
+
+/// Answers batches by calling a function; deterministic if the function is.
+pub struct FakeEngine(Arc<Behaviour>);
+
+impl FakeEngine {
+    /// Makes engines that all behave alike.
+    pub fn factory(
+        behaviour: impl Fn(&BatchKey, &[Input<'_>]) -> Result<Vec<Generation>, EngineError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> EngineFactory {
+        let behaviour: Arc<Behaviour> = Arc::new(behaviour);
+        Arc::new(move || Ok(Box::new(Self(Arc::clone(&behaviour)))))
+    }
+
+    /// A generation of these tokens, with nothing else to say.
+    #[must_use]
+    pub fn generation(tokens: Vec<u32>) -> Generation {
+        Generation { tokens, language: None, avg_logprob: -0.1, no_speech_prob: 0.0 }
+    }
+}
+
+impl Engine for FakeEngine {
+    fn n_mels(&self) -> usize {
+        80
+    }
+
+    fn generate(
+        &mut self,
+        key: &BatchKey,
+        inputs: &[Input<'_>],
+    ) -> Result<Vec<Generation>, EngineError> {
+        (self.0)(key, inputs)
+    }
+}

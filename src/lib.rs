@@ -1,0 +1,39 @@
+//! HalkSpeech: an OpenAI-compatible transcription server that batches Whisper across requests.
+//!
+//! A request walks through the rooms below from left to right; a room knows the next one,
+//! never the one before.
+//!
+//! ```text
+//!   http ──► transcribe ──► audio ──► features ──► queue ──► batch ──► engine
+//! (upload,   (the story,   (decode,  (log-mel)    (bounded  (key,     (OS thread,
+//!  auth)      one page)    resample,               jobs)     policy)   CTranslate2)
+//!                          window)                                       │
+//!   http ◄── format ◄── transcript ◄──────────── tokens ◄────────────────┘
+//! (answer)   (json,     (merged                 (text)
+//!             text)      windows)
+//!
+//! beside the way:  config · models (disk, loaded + idle time) · telemetry · app (wiring, shutdown)
+//! ```
+//!
+//! Start reading at [`transcribe`]; `ARCHITECTURE.md` holds the invariants.
+
+pub mod http;
+pub mod transcribe;
+pub mod audio;
+pub mod features;
+pub mod job;
+pub mod queue;
+pub mod batch;
+pub mod engine;
+pub mod tokens;
+pub mod transcript;
+pub mod format;
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod models;
+pub mod telemetry;
+
+#[cfg(test)]
+mod layering;
