@@ -1,0 +1,373 @@
+//! Turns a window of PCM into the log-mel features that Whisper's encoder reads.
+//!
+//! The numbers are those of the reference implementations (OpenAI's `log_mel_spectrogram`,
+//! Hugging Face's and faster-whisper's `FeatureExtractor`) run on the clip padded with zeros:
+//! a spectrum of 400 samples under a periodic Hann window every 160 samples, with 200 samples of
+//! reflection at either end, slaney mel filters, decimal logarithm, a floor eight decades below
+//! the loudest value of the window, and `(x + 4) / 4`. Only the frames which the clip reaches are
+//! computed; all the others are the floor.
+
+mod filters;
+
+use std::f64::consts::PI;
+use std::sync::Arc;
+
+use realfft::num_complex::Complex64;
+use realfft::{RealFftPlanner, RealToComplex};
+
+use filters::MelFilter;
+
+/// Samples from one frame to the next; a frame is 10 ms.
+pub const HOP_SAMPLES: usize = 160;
+
+/// Frames of the longest window Whisper takes, 30 s.
+pub const WINDOW_FRAMES: usize = 3000;
+
+const FFT_SAMPLES: usize = 400;
+const FFT_BINS: usize = FFT_SAMPLES / 2 + 1;
+/// How far a frame reaches back before its own time.
+const LEAD_SAMPLES: usize = FFT_SAMPLES / 2;
+
+/// Power below which a mel band counts as silent.
+const MIN_POWER: f32 = 1e-10;
+/// The quietest power kept, as a share of the loudest in the window.
+const DYNAMIC_RANGE: f32 = 1e-8;
+
+/// Frames taken through the filter bank together: one bin of all of them is a cache line, and the
+/// loops over it become vector instructions.
+const BLOCK_FRAMES: usize = 16;
+
+/// Log-mel features of one window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Features {
+    /// Mel bands: 80, or 128 from large-v3 on.
+    pub n_mels: usize,
+    /// Frames of 10 ms.
+    pub frames: usize,
+    /// Row-major `[n_mels, frames]`.
+    pub values: Vec<f32>,
+}
+
+/// The transform, with everything that does not depend on the audio built once.
+///
+/// It is `Sync` and holds no scratch space, so one behind an [`Arc`] serves every thread.
+pub struct LogMel {
+    hann: [f64; FFT_SAMPLES],
+    /// Double precision, because in single the rounding noise beside a pure tone comes close to the
+    /// floor (1e-4 in the result); it costs no measurable time.
+    fft: Arc<dyn RealToComplex<f64>>,
+    filters: Vec<MelFilter>,
+}
+
+/// Frames that so many samples of audio reach; every frame behind them is silence.
+pub fn frames_reached(samples: usize) -> usize {
+    match samples {
+        0 => 0,
+        samples => (samples + LEAD_SAMPLES).div_ceil(HOP_SAMPLES),
+    }
+}
+
+impl Features {
+    /// Appends the features to `batch` as if they had been computed for a window of `frames`
+    /// frames, no fewer than these have.
+    pub fn append_padded(&self, frames: usize, batch: &mut Vec<f32>) {
+        let loudest = self
+            .values
+            .iter()
+            .copied()
+            .fold(f32::NEG_INFINITY, f32::max);
+        let silence =
+            scaled_log(MIN_POWER).max(loudest + scaled_log(DYNAMIC_RANGE) - scaled_log(1.0));
+        batch.reserve(self.n_mels * frames);
+        for mel in 0..self.n_mels {
+            let end = batch.len() + frames;
+            batch.extend_from_slice(&self.values[mel * self.frames..][..self.frames]);
+            batch.resize(end, silence);
+        }
+    }
+}
+
+impl LogMel {
+    /// Builds the filter bank for `n_mels` bands, as the model's `n_mels` says.
+    pub fn new(n_mels: usize) -> Self {
+        Self {
+            hann: periodic_hann(),
+            fft: RealFftPlanner::new().plan_fft_forward(FFT_SAMPLES),
+            filters: MelFilter::bank(n_mels),
+        }
+    }
+
+    /// Number of mel bands.
+    pub fn n_mels(&self) -> usize {
+        self.filters.len()
+    }
+
+    /// Features of `pcm` (16 kHz mono, within ±1, at most `frames * 160` samples; the rest is
+    /// ignored) as if silence followed it up to `frames` frames.
+    pub fn compute(&self, pcm: &[f32], frames: usize) -> Features {
+        let pcm = &pcm[..pcm.len().min(frames * HOP_SAMPLES)];
+        let reached = frames_reached(pcm.len()).min(frames);
+        let mut values = vec![0.0; self.n_mels() * frames];
+        let loudest = self.fill_powers(pcm, frames, reached, &mut values);
+        let floor = MIN_POWER.max(loudest * DYNAMIC_RANGE);
+        let silence = scaled_log(floor);
+        for row in values.chunks_exact_mut(frames.max(1)) {
+            let (heard, tail) = row.split_at_mut(reached);
+            for value in heard {
+                *value = scaled_log(value.max(floor));
+            }
+            tail.fill(silence);
+        }
+        Features {
+            n_mels: self.n_mels(),
+            frames,
+            values,
+        }
+    }
+
+    /// Writes the mel powers of the first `reached` frames into `values` and returns the largest.
+    fn fill_powers(&self, pcm: &[f32], frames: usize, reached: usize, values: &mut [f32]) -> f32 {
+        let mut samples = [0.0; FFT_SAMPLES];
+        let mut spectrum = [Complex64::default(); FFT_BINS];
+        let mut scratch = self.fft.make_scratch_vec();
+        // Bin by bin, so that the filters below run along neighbouring frames.
+        let mut powers = [[0.0; BLOCK_FRAMES]; FFT_BINS];
+        let mut loudest = 0.0_f32;
+        for first in (0..reached).step_by(BLOCK_FRAMES) {
+            let block = BLOCK_FRAMES.min(reached - first);
+            for offset in 0..block {
+                self.window_frame(pcm, frames, first + offset, &mut samples);
+                self.fft
+                    .process_with_scratch(&mut samples, &mut spectrum, &mut scratch)
+                    .expect("the three buffers have the lengths of the plan");
+                for (power, bin) in powers.iter_mut().zip(&spectrum) {
+                    power[offset] = bin.norm_sqr() as f32;
+                }
+            }
+            for (filter, row) in self.filters.iter().zip(values.chunks_exact_mut(frames)) {
+                let column = &filter.apply(&powers)[..block];
+                row[first..first + block].copy_from_slice(column);
+                loudest = column.iter().fold(loudest, |a, &b| a.max(b));
+            }
+        }
+        loudest
+    }
+
+    /// Writes frame `index`, under the Hann window, into `samples`.
+    fn window_frame(
+        &self,
+        pcm: &[f32],
+        frames: usize,
+        index: usize,
+        samples: &mut [f64; FFT_SAMPLES],
+    ) {
+        let start = (index * HOP_SAMPLES) as isize - LEAD_SAMPLES as isize;
+        let inside = usize::try_from(start)
+            .ok()
+            .and_then(|start| pcm.get(start..start + FFT_SAMPLES));
+        if let Some(inside) = inside {
+            for ((sample, &x), &weight) in samples.iter_mut().zip(inside).zip(&self.hann) {
+                *sample = f64::from(x) * weight;
+            }
+            return;
+        }
+        // At the edges: reflection at both ends of the window, zeros after the clip.
+        let window_samples = frames * HOP_SAMPLES;
+        for (position, (sample, &weight)) in (start..).zip(samples.iter_mut().zip(&self.hann)) {
+            let x = pcm.get(reflect(position, window_samples));
+            *sample = x.copied().map_or(0.0, f64::from) * weight;
+        }
+    }
+}
+
+/// Where a position outside `0..length` lies when the signal is mirrored at its first and last
+/// sample, neither of them repeated.
+fn reflect(position: isize, length: usize) -> usize {
+    let last = length as isize - 1;
+    let folded = position.rem_euclid((2 * last).max(1));
+    folded.min(2 * last - folded).unsigned_abs()
+}
+
+fn scaled_log(power: f32) -> f32 {
+    (power.log10() + 4.0) / 4.0
+}
+
+fn periodic_hann() -> [f64; FFT_SAMPLES] {
+    std::array::from_fn(|i| {
+        let phase = 2.0 * PI * i as f64 / FFT_SAMPLES as f64;
+        0.5 - 0.5 * phase.cos()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// What the project promises against the reference.
+    const TOLERANCE: f32 = 1e-4;
+
+    #[test]
+    fn equals_the_reference_on_a_synthetic_signal() {
+        check_cases("synthetic", &synthetic(60_000));
+    }
+
+    #[test]
+    fn equals_the_reference_on_speech() {
+        let path = in_repository("../shared/audio/en_jfk.wav");
+        if !path.exists() {
+            println!("skipped: {} is not on this machine", path.display());
+            return;
+        }
+        check_cases("jfk", &read_wav(&path));
+    }
+
+    #[test]
+    fn silence_is_the_absolute_floor() {
+        let log_mel = LogMel::new(80);
+
+        for pcm in [&[][..], &[0.0; 3200]] {
+            let features = log_mel.compute(pcm, 500);
+
+            assert_eq!(features.values.len(), 80 * 500);
+            assert!(features.values.iter().all(|&value| value == -1.5));
+        }
+    }
+
+    #[test]
+    fn ignores_what_exceeds_the_window() {
+        let log_mel = LogMel::new(128);
+        let pcm = synthetic(40_000);
+
+        assert_eq!(
+            log_mel.compute(&pcm, 200),
+            log_mel.compute(&pcm[..32_000], 200)
+        );
+        assert!(log_mel.compute(&pcm, 0).values.is_empty());
+    }
+
+    #[test]
+    fn features_padded_later_equal_those_of_the_longer_window() {
+        let log_mel = LogMel::new(80);
+        for pcm in [synthetic(40_000), vec![0.0; 40_000]] {
+            let mut padded = vec![7.0];
+
+            log_mel.compute(&pcm, 300).append_padded(500, &mut padded);
+
+            let expected = log_mel.compute(&pcm, 500).values;
+            assert_eq!(padded.len(), 1 + expected.len());
+            let differences = padded[1..]
+                .iter()
+                .zip(&expected)
+                .map(|(a, b)| (a - b).abs());
+            assert!(differences.fold(0.0, f32::max) < 1e-6);
+        }
+    }
+
+    #[test]
+    fn mirrors_without_repeating_the_end() {
+        let mirrored: Vec<_> = (-3..8).map(|position| reflect(position, 5)).collect();
+
+        assert_eq!(mirrored, [3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn padding_by_hand_changes_nothing(samples in 0..8_000_usize, frames in 1..50_usize) {
+            let log_mel = LogMel::new(80);
+            let pcm = synthetic(samples.min(frames * HOP_SAMPLES));
+            let mut padded = pcm.clone();
+            padded.resize(frames * HOP_SAMPLES, 0.0);
+
+            prop_assert_eq!(log_mel.compute(&pcm, frames), log_mel.compute(&padded, frames));
+        }
+    }
+
+    /// Compares with every case of the fixture made from `signal`.
+    #[track_caller]
+    fn check_cases(signal: &str, pcm: &[f32]) {
+        let path = in_repository("tests/fixtures/mel_reference.json");
+        let fixture = std::fs::read_to_string(path).unwrap();
+        let all: Vec<Value> = serde_json::from_str(&fixture).unwrap();
+        let cases: Vec<_> = all.iter().filter(|case| case["signal"] == signal).collect();
+        assert_eq!(cases.len(), 6);
+        for case in cases {
+            let number = |key: &str| case[key].as_u64().unwrap() as usize;
+            let (samples, frames, n_mels) = (number("samples"), number("frames"), number("n_mels"));
+            let features = LogMel::new(n_mels).compute(&pcm[..samples], frames);
+            let error = worst_error(&features, case);
+            println!("{signal}: {samples} samples, {frames} frames, {n_mels} mels: {error:e}");
+            assert!(
+                error < TOLERANCE,
+                "{signal} {samples} {frames} {n_mels}: {error}"
+            );
+        }
+    }
+
+    fn worst_error(features: &Features, case: &Value) -> f32 {
+        let rows = features.values.chunks_exact(features.frames);
+        let means = rows.clone().map(|row| {
+            let sum: f64 = row.iter().copied().map(f64::from).sum();
+            (sum / features.frames as f64) as f32
+        });
+        let mut worst = largest_difference(means, &case["band_means"]);
+        for (frame, column) in case["columns"].as_object().unwrap() {
+            let frame: usize = frame.parse().unwrap();
+            worst = worst.max(largest_difference(
+                rows.clone().map(|row| row[frame]),
+                column,
+            ));
+        }
+        worst
+    }
+
+    fn largest_difference(ours: impl Iterator<Item = f32>, reference: &Value) -> f32 {
+        let reference = reference
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|x| x.as_f64().unwrap() as f32);
+        ours.zip(reference)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max)
+    }
+
+    /// The signal of the same name in `scripts/mel_reference.py`.
+    fn synthetic(samples: usize) -> Vec<f32> {
+        let mut state = 1_u32;
+        let sample = |i| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = (f64::from(state) / 2_f64.powi(31) - 1.0) * 0.01;
+            let t = i as f64 / 16_000.0;
+            let u = t % 3.0;
+            let swell = 0.5 - 0.5 * (2.0 * PI * t / 0.7).cos();
+            let chirp = (2.0 * PI * (50.0 * u + (7450.0 / 6.0) * u * u)).sin();
+            (noise + 0.5 * swell * chirp) as f32
+        };
+        (0..samples).map(sample).collect()
+    }
+
+    /// Samples of a mono 16-bit PCM file.
+    fn read_wav(path: &Path) -> Vec<f32> {
+        let bytes = std::fs::read(path).unwrap();
+        let mut chunk = &bytes[12..];
+        loop {
+            let size = u32::from_le_bytes(chunk[4..8].try_into().unwrap()) as usize;
+            if chunk.starts_with(b"data") {
+                let samples = chunk[8..8 + size].chunks_exact(2);
+                return samples
+                    .map(|s| f32::from(i16::from_le_bytes([s[0], s[1]])) / 32_768.0)
+                    .collect();
+            }
+            chunk = &chunk[8 + size.next_multiple_of(2)..];
+        }
+    }
+
+    fn in_repository(path: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    }
+}
