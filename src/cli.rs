@@ -1,0 +1,166 @@
+//! The command line.
+
+pub mod health;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{ConfigError, Flags, Loaded, Settings};
+
+/// What the caller wants done.
+#[derive(Clone, Debug)]
+pub struct Cli {
+    /// The sub-command, or `serve` where none was named.
+    pub command: Command,
+}
+
+/// The sub-commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the server (what no sub-command means, too)
+    Serve(ServeFlags),
+    /// Ask a running server whether it is ready: exit code 0 if so, else 1
+    Health(HealthFlags),
+}
+
+/// What `serve` takes; each goes before the environment and the file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServeFlags {
+    /// Read settings from this TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Listen on this address [default: 0.0.0.0]
+    #[arg(long)]
+    pub host: Option<String>,
+    /// Listen on this TCP port [default: 8000]
+    #[arg(long)]
+    pub port: Option<String>,
+    /// Serve this model by default [default: base]
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Keep models in this folder [default: ~/.cache/halkspeech/models]
+    #[arg(long, value_name = "FOLDER")]
+    pub models_dir: Option<String>,
+    /// Log at this level: debug, info, warning, error or critical [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+/// What `health` takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct HealthFlags {
+    /// Ask this address [default: /ready at the host and port of the settings]
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Read the settings, for host and port, from this TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "halkspeech",
+    version,
+    about,
+    args_conflicts_with_subcommands = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeFlags,
+}
+
+/// Reads the command line; prints help, version or a usage error and ends the
+/// process where that is all there is to do.
+pub fn parse() -> Cli {
+    Arguments::parse().into()
+}
+
+impl From<Arguments> for Cli {
+    fn from(arguments: Arguments) -> Self {
+        let Arguments { command, serve } = arguments;
+        Self {
+            command: command.unwrap_or(Command::Serve(serve)),
+        }
+    }
+}
+
+impl ServeFlags {
+    /// The settings, from these flags and everything below them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::load`].
+    pub fn load(mut self) -> Result<Loaded, ConfigError> {
+        let file = self.config.take();
+        Settings::from_process(file, self.into())
+    }
+}
+
+impl From<ServeFlags> for Flags {
+    fn from(flags: ServeFlags) -> Self {
+        Self {
+            model: flags.model,
+            host: flags.host,
+            port: flags.port,
+            models_dir: flags.models_dir,
+            log_level: flags.log_level,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Command {
+        let all = std::iter::once(&"halkspeech").chain(arguments);
+        Cli::from(Arguments::try_parse_from(all).unwrap()).command
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn no_sub_command_means_serve() {
+        for arguments in [&["--port", "9000"][..], &["serve", "--port", "9000"]] {
+            let Command::Serve(flags) = parsed(arguments) else {
+                panic!("{arguments:?} is not serve");
+            };
+            assert_eq!(flags.port.as_deref(), Some("9000"));
+            assert_eq!(flags.host, None);
+        }
+        assert!(matches!(parsed(&[]), Command::Serve(_)));
+    }
+
+    #[test]
+    fn flags_reach_the_settings() {
+        let arguments = "--model a --host b --port c --models-dir d --log-level e --config f";
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let Command::Serve(flags) = parsed(&arguments) else {
+            panic!("not serve");
+        };
+        assert_eq!(flags.config, Some(PathBuf::from("f")));
+        let text = |text: &str| Some(text.to_owned());
+        let expected = Flags {
+            model: text("a"),
+            host: text("b"),
+            port: text("c"),
+            models_dir: text("d"),
+            log_level: text("e"),
+        };
+        assert_eq!(Flags::from(flags), expected);
+    }
+
+    #[test]
+    fn refuses_flags_of_serve_before_another_sub_command() {
+        let arguments = ["halkspeech", "--port", "1", "health"];
+        assert!(Arguments::try_parse_from(arguments).is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! The `[audio]` settings: how uploads become samples.
+
+use serde::{Deserialize, Serialize};
+
+use crate::audio::FfmpegMode;
+
+/// Decoding, resampling and features. Environment: `AUDIO__…`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audio {
+    /// Whether an `ffmpeg` program found on the machine decodes what the
+    /// built-in decoders cannot.
+    ///
+    /// Default `auto`; environment `AUDIO__FFMPEG`. `off` never starts
+    /// another program.
+    pub ffmpeg: FfmpegMode,
+
+    /// The longest time `ffmpeg` may take for one upload, in seconds.
+    ///
+    /// Default 60, 1 to 3,600; environment `AUDIO__FFMPEG_TIMEOUT_S`.
+    pub ffmpeg_timeout_s: u64,
+
+    /// The longest audio taken, in seconds; longer audio is refused.
+    ///
+    /// Default 14,400 (4 hours), 1 to 604,800; environment
+    /// `AUDIO__MAX_DURATION_S`. Decoded audio takes 64 kB of memory a second,
+    /// whatever the size of the upload was.
+    pub max_duration_s: u64,
+
+    /// Threads for decoding, resampling and features.
+    ///
+    /// Default 0 (one a core), at most 1,024; environment `AUDIO__WORKERS`.
+    /// On a CPU they compete with the engines; fewer favour long queues of
+    /// short audio.
+    pub workers: usize,
+}
+
+impl Default for Audio {
+    fn default() -> Self {
+        Self {
+            ffmpeg: FfmpegMode::Auto,
+            ffmpeg_timeout_s: 60,
+            max_duration_s: 14_400,
+            workers: 0,
+        }
+    }
+}

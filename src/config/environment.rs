@@ -1,0 +1,145 @@
+//! Settings from environment variables.
+//!
+//! A setting has the name `SECTION__KEY`, some have flat names that other
+//! programs use too (`UVICORN_PORT`, `HF_TOKEN`). As in the Python servers
+//! whose users come to us, case does not matter and empty means unset.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use figment::value::Value;
+
+use super::entry::{Entry, Origin};
+use super::error::Warning;
+use super::keys::{KEYS, Key, nearest, sections};
+
+/// The variables that are set, by name.
+#[derive(Debug)]
+pub(super) struct Environment(BTreeMap<String, String>);
+
+/// Folders that two settings lie in unless something names them: variable,
+/// setting, path inside.
+const CACHE_FOLDERS: [(&str, &str, &str); 2] = [
+    ("XDG_CACHE_HOME", "models.dir", "halkspeech/models"),
+    ("XDG_CACHE_HOME", "models.hub_cache", "huggingface/hub"),
+];
+
+impl Environment {
+    /// Keeps what is set to something.
+    pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let trimmed = variables
+            .into_iter()
+            .map(|(name, value)| (name, value.trim().to_owned()));
+        Self(trimmed.filter(|(_, value)| !value.is_empty()).collect())
+    }
+
+    /// Where `~` is.
+    pub fn home(&self) -> Option<&Path> {
+        self.0.get("HOME").map(Path::new)
+    }
+
+    /// Better defaults than the built-in ones; a file goes before them.
+    pub fn cache_folders(&self) -> Vec<Entry> {
+        let entries = CACHE_FOLDERS.iter().filter_map(|(name, path, inside)| {
+            // The XDG specification wants a relative path ignored.
+            let cache = Path::new(self.0.get(*name)?);
+            let folder = cache.is_absolute().then(|| cache.join(inside))?;
+            folder_entry(path, &folder, name)
+        });
+        entries.collect()
+    }
+
+    /// The settings among the variables.
+    pub fn entries(&self) -> Vec<Entry> {
+        let named = KEYS.iter().filter_map(|key| {
+            let (name, value) = self.named(key).next()?;
+            Some(Entry {
+                key,
+                value: Value::from(value),
+                origin: Origin::Environment(name.to_owned()),
+            })
+        });
+        let hub_home = self.0.get("HF_HOME").and_then(|home| {
+            folder_entry("models.hub_cache", &Path::new(home).join("hub"), "HF_HOME")
+        });
+        // The hub's home goes first, so that the cache's own names win.
+        hub_home.into_iter().chain(named).collect()
+    }
+
+    /// What looks like a setting and has no effect.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let shadowed = KEYS.iter().flat_map(|key| {
+            let used = self.named(key).next();
+            let others = self.named(key).skip(1);
+            others.filter_map(move |(ignored, value)| {
+                let (used, used_value) = used?;
+                (value != used_value).then(|| Warning::Shadowed {
+                    ignored: ignored.to_owned(),
+                    used: used.to_owned(),
+                })
+            })
+        });
+        let unknown = self.0.keys().filter_map(|name| warning_about(name));
+        shadowed.chain(unknown).collect()
+    }
+
+    /// The variables that set `key`, with their values, the one that wins first.
+    fn named(&self, key: &'static Key) -> impl Iterator<Item = (&str, &str)> {
+        key.environment_names().filter_map(|name| {
+            let exact = self.0.get_key_value(&name);
+            let in_any_case = || {
+                self.0
+                    .iter()
+                    .find(|(any, _)| any.eq_ignore_ascii_case(&name))
+            };
+            let (name, value) = exact.or_else(in_any_case)?;
+            Some((name.as_str(), value.as_str()))
+        })
+    }
+}
+
+fn folder_entry(path: &str, folder: &Path, variable: &str) -> Option<Entry> {
+    Some(Entry {
+        key: Key::at(path)?,
+        value: Value::from(folder.to_string_lossy().into_owned()),
+        origin: Origin::Environment(variable.to_owned()),
+    })
+}
+
+fn warning_about(name: &str) -> Option<Warning> {
+    let upper = name.to_uppercase();
+    let known = || KEYS.iter().flat_map(Key::environment_names);
+    if known().any(|known| known == upper) {
+        return None;
+    }
+
+    // `WHISPER_MODEL` lacks an underscore. The other sections are too common
+    // as the first word of other programs' variables to warn about them.
+    if let Some(rest) = upper.strip_prefix("WHISPER_")
+        && !rest.starts_with('_')
+    {
+        let suggestion = format!("WHISPER__{rest}");
+        return known()
+            .any(|known| known == suggestion)
+            .then(|| Warning::UnknownName {
+                name: name.to_owned(),
+                suggestion: Some(suggestion),
+            });
+    }
+
+    let (section, key) = upper.split_once("__")?;
+    let section = sections().find(|known| known.eq_ignore_ascii_case(section))?;
+    if let Some(key) = Key::at(&format!("{section}.{}", key.to_lowercase())) {
+        return Some(Warning::FileOnly {
+            name: name.to_owned(),
+            path: key.path,
+        });
+    }
+
+    let section = format!("{}__", section.to_uppercase());
+    let in_section = known().filter(|known| known.starts_with(&section));
+    Some(Warning::UnknownName {
+        name: name.to_owned(),
+        suggestion: nearest(&upper, in_section).or_else(|| nearest(&upper, known())),
+    })
+}

@@ -1,0 +1,196 @@
+//! The table of all settings: path, names, flag, allowed values.
+
+use super::kind::Kind::{
+    self, Choice, DeviceNumbers, Folder, Hidden, Integer, Switch, Text, TextList, TextMap, Url,
+    WebOrigins, Word,
+};
+
+/// One setting, as every source may name it.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// Its place in the tree and in a file, `whisper.batch_size`.
+    pub path: &'static str,
+    /// Its environment names beside `SECTION__KEY`.
+    pub flat_names: &'static [&'static str],
+    /// Its flag at the command line, `--port`.
+    pub flag: Option<&'static str>,
+    /// The values it takes.
+    pub kind: Kind,
+}
+
+/// Every setting, in the order of the start table.
+pub(super) const KEYS: &[Key] = &[
+    key("whisper.model", Text).flag("--model"),
+    key("whisper.inference_device", Choice(&["auto", "cpu", "cuda"])),
+    key("whisper.device_index", DeviceNumbers { max: 1023 }),
+    key(
+        "whisper.compute_type",
+        Choice(&[
+            "default",
+            "auto",
+            "int8",
+            "int8_float16",
+            "int8_bfloat16",
+            "int8_float32",
+            "int16",
+            "float16",
+            "bfloat16",
+            "float32",
+        ]),
+    ),
+    key("whisper.cpu_threads", Integer(0, 1024)),
+    key("whisper.num_workers", Integer(0, 256)),
+    key("whisper.use_batched_mode", Switch),
+    key("whisper.batch_size", Integer(1, 4096)),
+    key("whisper.batch_window_ms", Integer(0, 10_000)),
+    key("whisper.preload_model", Switch),
+    key("whisper.max_queue_size", Integer(1, 1_000_000)),
+    key("whisper.max_concurrent_requests", Integer(1, 1_000_000)),
+    key("whisper.model_ttl", Integer(-1, 31_536_000)).names(&["STT_MODEL_TTL"]),
+    key("whisper.beam_size", Integer(1, 32)),
+    key("server.host", Word)
+        .names(&["UVICORN_HOST"])
+        .flag("--host"),
+    key("server.port", Integer(0, 65_535))
+        .names(&["UVICORN_PORT"])
+        .flag("--port"),
+    key("server.api_key", Hidden).names(&["API_KEY"]),
+    key("server.allow_origins", WebOrigins).names(&["ALLOW_ORIGINS"]),
+    key("server.enable_ui", Switch).names(&["ENABLE_UI"]),
+    key("server.max_upload_mib", Integer(1, 65_536)),
+    key("server.upload_memory_mib", Integer(0, 65_536)),
+    key("server.request_timeout_s", Integer(1, 86_400)),
+    key("server.shutdown_timeout_s", Integer(0, 3600)),
+    key("server.reject_unknown_fields", Switch),
+    key("audio.ffmpeg", Choice(&["auto", "off"])),
+    key("audio.ffmpeg_timeout_s", Integer(1, 3600)),
+    key("audio.max_duration_s", Integer(1, 604_800)),
+    key("audio.workers", Integer(0, 1024)),
+    key("models.dir", Folder)
+        .names(&["MODELS_DIR"])
+        .flag("--models-dir"),
+    key("models.preload", TextList).names(&["PRELOAD_MODELS"]),
+    key("models.hub_cache", Folder).names(&["HF_HUB_CACHE"]),
+    key("models.hub_token", Hidden).names(&["HF_TOKEN"]),
+    key("models.hub_endpoint", Url).names(&["HF_ENDPOINT"]),
+    key("models.hub_offline", Switch).names(&["HF_HUB_OFFLINE"]),
+    key("models.aliases", TextMap),
+    key(
+        "log.level",
+        Choice(&["debug", "info", "warning", "error", "critical"]),
+    )
+    .names(&["LOG_LEVEL"])
+    .flag("--log-level"),
+    key("log.format", Choice(&["text", "json"])).names(&["LOG_FORMAT"]),
+];
+
+impl Key {
+    /// The setting at `path`, if there is one.
+    pub fn at(path: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.path == path)
+    }
+
+    /// Its environment names, the one that wins first; none for a setting
+    /// that only a file can hold.
+    pub fn environment_names(&self) -> impl Iterator<Item = String> {
+        let section_name = self.path.replace('.', "__").to_uppercase();
+        let flat_names = self.flat_names.iter().map(|&name| name.to_owned());
+        std::iter::once(section_name)
+            .chain(flat_names)
+            .filter(|_| !matches!(self.kind, TextMap))
+    }
+
+    const fn names(mut self, names: &'static [&'static str]) -> Self {
+        self.flat_names = names;
+        self
+    }
+
+    const fn flag(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+}
+
+const fn key(path: &'static str, kind: Kind) -> Key {
+    Key {
+        path,
+        flat_names: &[],
+        flag: None,
+        kind,
+    }
+}
+
+/// The sections of the tree, as a file names them.
+pub(super) fn sections() -> impl Iterator<Item = &'static str> {
+    ["whisper", "server", "audio", "models", "log"].into_iter()
+}
+
+/// The one of `known` that looks most like `unknown`, if any looks like it.
+/// Only what follows the section is compared, since the section's letters
+/// would make every pair alike.
+pub(super) fn nearest(unknown: &str, known: impl Iterator<Item = String>) -> Option<String> {
+    let leaf = |name: &str| {
+        let start = name.rfind("__").map_or(0, |at| at + 2);
+        let start = name.rfind('.').map_or(start, |at| at + 1);
+        name[start..].to_lowercase()
+    };
+    let wanted = leaf(unknown);
+    known
+        .map(|name| (likeness(&wanted, &leaf(&name)), name))
+        .filter(|(likeness, _)| *likeness > 0.55)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, name)| name)
+}
+
+/// 0 for strangers, 1 for equals. A name that holds the other whole counts
+/// as a relative, however much longer it is.
+fn likeness(one: &str, other: &str) -> f64 {
+    let similarity = strsim::normalized_damerau_levenshtein(one, other);
+    let shorter = one.len().min(other.len());
+    if shorter >= 3 && (one.contains(other) || other.contains(one)) {
+        similarity.mul_add(0.4, 0.6)
+    } else {
+        similarity
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<String> = KEYS.iter().flat_map(Key::environment_names).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn every_key_has_a_known_section() {
+        for key in KEYS {
+            let section = key.path.split('.').next();
+            assert!(
+                sections().any(|known| Some(known) == section),
+                "{}",
+                key.path
+            );
+        }
+    }
+
+    #[test]
+    fn suggests_the_nearest_name() {
+        for (unknown, expected) in [
+            ("whisper.batchsize", Some("whisper.batch_size")),
+            ("whisper.batch_sise", Some("whisper.batch_size")),
+            ("whisper.queue_size", Some("whisper.max_queue_size")),
+            ("whisper.ttl", Some("whisper.model_ttl")),
+            ("whisper.port", Some("server.port")),
+            ("whisper.xyzzy", None),
+        ] {
+            let known = KEYS.iter().map(|key| key.path.to_owned());
+            assert_eq!(nearest(unknown, known).as_deref(), expected, "{unknown}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The kinds of values a setting takes: how they are written, which are allowed.
+
+use figment::value::{Dict, Value};
+
+/// What a setting may hold. A value from the environment or a flag is text, a
+/// value from a file has a TOML type; both are checked here and come out in
+/// the one type that [`Settings`](super::Settings) wants.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// Any text but an empty one.
+    Text,
+    /// A text without white space.
+    Word,
+    /// A text that is never shown; empty means none.
+    Hidden,
+    /// The path of a folder.
+    Folder,
+    /// `http://…` or `https://…`, kept without a closing slash.
+    Url,
+    /// On or off.
+    Switch,
+    /// A whole number from the first to the second.
+    Integer(i64, i64),
+    /// One of these words, in either case.
+    Choice(&'static [&'static str]),
+    /// One number of a device, or several.
+    DeviceNumbers {
+        /// The highest one.
+        max: i64,
+    },
+    /// Texts.
+    TextList,
+    /// What a browser sends as `Origin`, or `*`.
+    WebOrigins,
+    /// Text → text; in a file only.
+    TextMap,
+}
+
+impl Kind {
+    /// The value as the settings want it, `None` for one that is not allowed.
+    pub fn check(self, value: &Value) -> Option<Value> {
+        match self {
+            Self::Text | Self::Folder => non_empty(value.as_str()?).map(Value::from),
+            Self::Word => non_empty(value.as_str()?)
+                .filter(|text| !text.contains(char::is_whitespace))
+                .map(Value::from),
+            Self::Hidden => match value {
+                Value::Empty(..) => Some(value.clone()),
+                _ => Some(non_empty(value.as_str()?).map_or(none(), Value::from)),
+            },
+            Self::Url => {
+                let url = non_empty(value.as_str()?)?.trim_end_matches('/');
+                let (scheme, rest) = url.split_once("://")?;
+                let allowed = matches!(scheme, "http" | "https")
+                    && !rest.is_empty()
+                    && !rest.contains(char::is_whitespace);
+                allowed.then(|| Value::from(url))
+            }
+            Self::Switch => switch(value).map(Value::from),
+            Self::Integer(min, max) => integer(value)
+                .filter(|number| (min..=max).contains(number))
+                .map(Value::from),
+            Self::Choice(words) => {
+                let text = value.as_str()?.trim().to_ascii_lowercase();
+                words.contains(&text.as_str()).then(|| Value::from(text))
+            }
+            Self::DeviceNumbers { max } => {
+                let numbers = items(value)?
+                    .iter()
+                    .map(|item| integer(item).filter(|number| (0..=max).contains(number)))
+                    .collect::<Option<Vec<_>>>()?;
+                (!numbers.is_empty()).then(|| Value::from(numbers))
+            }
+            Self::TextList => checked_texts(value, |_| true),
+            Self::WebOrigins => checked_texts(value, is_web_origin),
+            Self::TextMap => {
+                let texts = value.as_dict()?.iter().map(|(name, text)| {
+                    let text = non_empty(text.as_str()?)?;
+                    Some((non_empty(name)?.to_owned(), Value::from(text)))
+                });
+                texts.collect::<Option<Dict>>().map(Value::from)
+            }
+        }
+    }
+
+    /// What is allowed, for the end of the sentence "expected …".
+    pub fn expected(self) -> String {
+        match self {
+            Self::Text => "a text that is not empty".to_owned(),
+            Self::Word => "a text without spaces".to_owned(),
+            Self::Hidden => "a text".to_owned(),
+            Self::Folder => "the path of a folder".to_owned(),
+            Self::Url => "an address that starts with http:// or https://".to_owned(),
+            Self::Switch => "true, false, 1, 0, yes, no, on or off".to_owned(),
+            Self::Integer(min, max) => format!("a whole number from {min} to {max}"),
+            Self::Choice(words) => match words {
+                [first @ .., last] => format!("{} or {last}", first.join(", ")),
+                [] => "nothing".to_owned(),
+            },
+            Self::DeviceNumbers { max } => {
+                format!("a number from 0 to {max}, or a list of them such as [0, 1]")
+            }
+            Self::TextList => r#"a list of texts such as ["one", "two"]"#.to_owned(),
+            Self::WebOrigins => {
+                r#"a list of web origins such as ["https://app.example:8443"], without a path, or ["*"]"#
+                    .to_owned()
+            }
+            Self::TextMap => "a table of texts".to_owned(),
+        }
+    }
+}
+
+fn none() -> Value {
+    Value::from(figment::value::Empty::None)
+}
+
+fn non_empty(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
+}
+
+fn switch(value: &Value) -> Option<bool> {
+    let text = match value {
+        Value::Bool(_, on) => return Some(*on),
+        Value::Num(..) => integer(value)?.to_string(),
+        _ => value.as_str()?.trim().to_ascii_lowercase(),
+    };
+    match text.as_str() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::Num(_, number) => match number.to_u128() {
+            Some(number) => i64::try_from(number).ok(),
+            None => i64::try_from(number.to_i128()?).ok(),
+        },
+        _ => value.as_str()?.trim().parse().ok(),
+    }
+}
+
+/// The items of a TOML list, of a JSON list in a text, of a text with commas;
+/// a lone value is a list of one.
+fn items(value: &Value) -> Option<Vec<Value>> {
+    if let Some(items) = value.as_array() {
+        return Some(items.to_vec());
+    }
+    let Some(text) = value.as_str().map(str::trim) else {
+        return Some(vec![value.clone()]);
+    };
+    if text.starts_with(['[', '{', '"']) {
+        serde_json::from_str(text).ok()
+    } else {
+        Some(text.split(',').map(Value::from).collect())
+    }
+}
+
+fn checked_texts(value: &Value, is_allowed: impl Fn(&str) -> bool) -> Option<Value> {
+    // A lone TOML text and an empty one are lists too: of one, and of none.
+    let items = match value.as_str() {
+        Some(text) if text.trim().is_empty() => Vec::new(),
+        _ => items(value)?,
+    };
+    let texts = items.iter().map(|item| {
+        non_empty(item.as_str()?)
+            .filter(|text| is_allowed(text))
+            .map(Value::from)
+    });
+    texts.collect::<Option<Vec<_>>>().map(Value::from)
+}
+
+/// Whether a browser could send this as `Origin`: a closing slash or a path
+/// would never match.
+fn is_web_origin(text: &str) -> bool {
+    let is_plain = |host: &str| {
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'/')
+    };
+    matches!(text, "*" | "null")
+        || text
+            .split_once("://")
+            .is_some_and(|(scheme, host)| is_plain(scheme) && is_plain(host))
+}

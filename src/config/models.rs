@@ -1,0 +1,72 @@
+//! The `[models]` settings: where models lie and where they come from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+
+/// Models on disk and on the hub. Environment: `MODELS__…`, and the names the
+/// hub's own tools use.
+///
+/// A leading `~` in a path is the home folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    /// The folder that holds the models, one folder each.
+    ///
+    /// Default `~/.cache/halkspeech/models` (under `$XDG_CACHE_HOME` where
+    /// that is set); environment `MODELS__DIR` or `MODELS_DIR`, flag
+    /// `--models-dir`. In a container, a volume.
+    pub dir: PathBuf,
+
+    /// Models loaded before the server is ready, beside the default one.
+    ///
+    /// Default none; environment `MODELS__PRELOAD` or `PRELOAD_MODELS`, a
+    /// JSON list or ids between commas.
+    pub preload: Vec<String>,
+
+    /// The cache folder of the Hugging Face tools; models found there are
+    /// used as they are.
+    ///
+    /// Default `~/.cache/huggingface/hub` (under `$XDG_CACHE_HOME` where that
+    /// is set); environment `MODELS__HUB_CACHE` or `HF_HUB_CACHE`, else
+    /// `$HF_HOME/hub`.
+    pub hub_cache: PathBuf,
+
+    /// The access token for gated models; used by model download.
+    ///
+    /// Default none; environment `MODELS__HUB_TOKEN` or `HF_TOKEN`.
+    pub hub_token: Option<Secret>,
+
+    /// The hub's address; used by model download.
+    ///
+    /// Default `https://huggingface.co`; environment `MODELS__HUB_ENDPOINT`
+    /// or `HF_ENDPOINT`. Name a mirror where the hub cannot be reached.
+    pub hub_endpoint: String,
+
+    /// Whether the hub is never asked; used by model download.
+    ///
+    /// Default false; environment `MODELS__HUB_OFFLINE` or `HF_HUB_OFFLINE`.
+    pub hub_offline: bool,
+
+    /// More names for models, alias → model, beside OpenAI's.
+    ///
+    /// Default none; in a file only, as the table `[models.aliases]`.
+    pub aliases: BTreeMap<String, String>,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("~/.cache/halkspeech/models"),
+            preload: Vec::new(),
+            hub_cache: PathBuf::from("~/.cache/huggingface/hub"),
+            hub_token: None,
+            hub_endpoint: "https://huggingface.co".to_owned(),
+            hub_offline: false,
+            aliases: BTreeMap::new(),
+        }
+    }
+}

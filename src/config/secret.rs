@@ -1,0 +1,86 @@
+//! A key or token that never shows itself.
+
+use std::fmt;
+use std::hint::black_box;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// A text that is printed and serialized as `***`.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether `candidate` is the secret. The time it takes depends on the
+    /// candidate's length alone, so that guessing byte by byte gains nothing.
+    pub fn verify(&self, candidate: &str) -> bool {
+        let mut difference = u8::from(self.0.len() != candidate.len());
+        for (ours, theirs) in self.0.bytes().cycle().zip(candidate.bytes()) {
+            difference |= black_box(ours ^ theirs);
+        }
+        black_box(difference) == 0
+    }
+
+    /// The text itself, for sending it to where it belongs.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.verify(&other.0)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verifies_only_the_whole_secret() {
+        let secret = Secret::new("abc");
+        for (candidate, expected) in [
+            ("abc", true),
+            ("", false),
+            ("ab", false),
+            ("abd", false),
+            ("xbc", false),
+            ("abcabc", false),
+            ("abca", false),
+        ] {
+            assert_eq!(secret.verify(candidate), expected, "{candidate:?}");
+        }
+        assert!(!Secret::new("").verify("abc"));
+    }
+
+    #[test]
+    fn never_shows_itself() {
+        let secret = Some(Secret::new("hunter2"));
+        assert_eq!(format!("{secret:?}"), "Some(***)");
+        assert_eq!(Secret::new("hunter2").to_string(), "***");
+    }
+}

@@ -1,0 +1,92 @@
+//! The `[server]` settings: where it listens, whom it lets in, what it refuses.
+
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+
+/// The HTTP side. Environment: `SERVER__…` and some older flat names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// The address to listen on.
+    ///
+    /// Default `0.0.0.0` (every IPv4 interface); environment `SERVER__HOST`
+    /// or `UVICORN_HOST`, flag `--host`. Take `127.0.0.1` behind a proxy on
+    /// the same machine, `::` for IPv6.
+    pub host: String,
+
+    /// The TCP port to listen on.
+    ///
+    /// Default 8000, 0 to 65,535 (0: any free one); environment
+    /// `SERVER__PORT` or `UVICORN_PORT`, flag `--port`.
+    pub port: u16,
+
+    /// The key a caller must send as `Authorization: Bearer …`.
+    ///
+    /// Default none (everyone is let in); environment `SERVER__API_KEY` or
+    /// `API_KEY`. Set it wherever the port can be reached by others.
+    pub api_key: Option<Secret>,
+
+    /// The web origins whose pages may call the server (CORS).
+    ///
+    /// Default none; environment `SERVER__ALLOW_ORIGINS` or `ALLOW_ORIGINS`,
+    /// a JSON list (`["https://app.example"]`) or names between commas; `*`
+    /// lets every page call.
+    pub allow_origins: Vec<String>,
+
+    /// Whether the page for trying the server out is served at `/`.
+    ///
+    /// Default true; environment `SERVER__ENABLE_UI` or `ENABLE_UI`.
+    pub enable_ui: bool,
+
+    /// The largest upload, in MiB; beyond it the answer is 413.
+    ///
+    /// Default 100, 1 to 65,536; environment `SERVER__MAX_UPLOAD_MIB`. An
+    /// hour is 110 MiB as 16 kHz WAV, 55 MiB as MP3 of 128 kbit/s.
+    pub max_upload_mib: u64,
+
+    /// The largest upload kept in memory, in MiB; larger ones are spooled to
+    /// a temporary file.
+    ///
+    /// Default 8, 0 to 65,536; environment `SERVER__UPLOAD_MEMORY_MIB`. Times
+    /// the concurrent requests it bounds the memory for uploads; 0 spools all.
+    pub upload_memory_mib: u64,
+
+    /// The longest time a request may take from its arrival, in seconds;
+    /// beyond it the answer is 504.
+    ///
+    /// Default 600, 1 to 86,400; environment `SERVER__REQUEST_TIMEOUT_S`.
+    /// Take what the longest file needs under full load.
+    pub request_timeout_s: u64,
+
+    /// How long a shutdown waits for running requests, in seconds.
+    ///
+    /// Default 30, 0 to 3,600; environment `SERVER__SHUTDOWN_TIMEOUT_S`. Keep
+    /// it below the patience of what stops the server (Docker 10 s,
+    /// Kubernetes 30 s, unless told otherwise).
+    pub shutdown_timeout_s: u64,
+
+    /// Whether an unknown form field is an error instead of being ignored.
+    ///
+    /// Default false, as at OpenAI; environment
+    /// `SERVER__REJECT_UNKNOWN_FIELDS`. True finds misspelt fields while a
+    /// client is written.
+    pub reject_unknown_fields: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            host: "0.0.0.0".to_owned(),
+            port: 8000,
+            api_key: None,
+            allow_origins: Vec::new(),
+            enable_ui: true,
+            max_upload_mib: 100,
+            upload_memory_mib: 8,
+            request_timeout_s: 600,
+            shutdown_timeout_s: 30,
+            reject_unknown_fields: false,
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Which values a setting takes, and how the others are refused.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const TAKEN: &str = r#"
+WHISPER__MODEL=org/name => whisper.model org/name
+WHISPER__INFERENCE_DEVICE=CUDA => whisper.inference_device cuda
+WHISPER__DEVICE_INDEX=1 => whisper.device_index [1]
+WHISPER__DEVICE_INDEX=0, 1 => whisper.device_index [0,1]
+WHISPER__DEVICE_INDEX=[2,3] => whisper.device_index [2,3]
+WHISPER__COMPUTE_TYPE=default => whisper.compute_type default
+WHISPER__COMPUTE_TYPE=auto => whisper.compute_type auto
+WHISPER__COMPUTE_TYPE=int8 => whisper.compute_type int8
+WHISPER__COMPUTE_TYPE=int8_float16 => whisper.compute_type int8_float16
+WHISPER__COMPUTE_TYPE=int8_bfloat16 => whisper.compute_type int8_bfloat16
+WHISPER__COMPUTE_TYPE=int8_float32 => whisper.compute_type int8_float32
+WHISPER__COMPUTE_TYPE=int16 => whisper.compute_type int16
+WHISPER__COMPUTE_TYPE=float16 => whisper.compute_type float16
+WHISPER__COMPUTE_TYPE=bfloat16 => whisper.compute_type bfloat16
+WHISPER__COMPUTE_TYPE=float32 => whisper.compute_type float32
+WHISPER__CPU_THREADS=8 => whisper.cpu_threads 8
+WHISPER__NUM_WORKERS=2 => whisper.num_workers 2
+WHISPER__USE_BATCHED_MODE=no => whisper.use_batched_mode false
+WHISPER__BATCH_SIZE= 512  => whisper.batch_size 512
+WHISPER__BATCH_WINDOW_MS=0 => whisper.batch_window_ms 0
+WHISPER__PRELOAD_MODEL=Off => whisper.preload_model false
+WHISPER__MAX_QUEUE_SIZE=1000 => whisper.max_queue_size 1000
+WHISPER__MAX_CONCURRENT_REQUESTS=1 => whisper.max_concurrent_requests 1
+WHISPER__MODEL_TTL=-1 => whisper.model_ttl -1
+WHISPER__MODEL_TTL=0 => whisper.model_ttl 0
+STT_MODEL_TTL=300 => whisper.model_ttl 300
+WHISPER__BEAM_SIZE=5 => whisper.beam_size 5
+UVICORN_HOST=:: => server.host ::
+UVICORN_PORT=0 => server.port 0
+SERVER__PORT=65535 => server.port 65535
+API_KEY=hunter2 => server.api_key ***
+ALLOW_ORIGINS=["*"] => server.allow_origins ["*"]
+ALLOW_ORIGINS=http://a, null => server.allow_origins ["http://a","null"]
+ALLOW_ORIGINS=[] => server.allow_origins []
+ENABLE_UI=0 => server.enable_ui false
+SERVER__MAX_UPLOAD_MIB=25 => server.max_upload_mib 25
+SERVER__UPLOAD_MEMORY_MIB=0 => server.upload_memory_mib 0
+SERVER__REQUEST_TIMEOUT_S=1 => server.request_timeout_s 1
+SERVER__SHUTDOWN_TIMEOUT_S=0 => server.shutdown_timeout_s 0
+SERVER__REJECT_UNKNOWN_FIELDS=YES => server.reject_unknown_fields true
+AUDIO__FFMPEG=off => audio.ffmpeg off
+AUDIO__FFMPEG_TIMEOUT_S=5 => audio.ffmpeg_timeout_s 5
+AUDIO__MAX_DURATION_S=30 => audio.max_duration_s 30
+AUDIO__WORKERS=3 => audio.workers 3
+MODELS_DIR=~/m => models.dir /home/ada/m
+MODELS_DIR=~ => models.dir /home/ada/
+MODELS_DIR=~bob/m => models.dir ~bob/m
+PRELOAD_MODELS=["a", "b"] => models.preload ["a","b"]
+PRELOAD_MODELS=a,b => models.preload ["a","b"]
+HF_HUB_CACHE=/c => models.hub_cache /c
+HF_HOME=~/hf => models.hub_cache /home/ada/hf/hub
+HF_TOKEN=hf_x => models.hub_token ***
+HF_ENDPOINT=https://mirror/ => models.hub_endpoint https://mirror
+HF_HUB_OFFLINE=1 => models.hub_offline true
+LOG_LEVEL=WARNING => log.level warning
+LOG_FORMAT=json => log.format json
+whisper__model=any case => whisper.model any case
+"#;
+
+const REFUSED: &str = r#"
+WHISPER__INFERENCE_DEVICE=gpu => auto, cpu or cuda
+WHISPER__DEVICE_INDEX=a => a number from 0 to 1023, or a list of them such as [0, 1]
+WHISPER__DEVICE_INDEX=[] => a number from 0 to 1023, or a list of them such as [0, 1]
+WHISPER__DEVICE_INDEX=0,-1 => a number from 0 to 1023, or a list of them such as [0, 1]
+WHISPER__CPU_THREADS=-1 => a whole number from 0 to 1024
+WHISPER__NUM_WORKERS=257 => a whole number from 0 to 256
+WHISPER__USE_BATCHED_MODE=2 => true, false, 1, 0, yes, no, on or off
+WHISPER__BATCH_SIZE=0 => a whole number from 1 to 4096
+WHISPER__BATCH_SIZE=sixteen => a whole number from 1 to 4096
+WHISPER__BATCH_SIZE=1.5 => a whole number from 1 to 4096
+WHISPER__BATCH_SIZE=99999999999999999999 => a whole number from 1 to 4096
+WHISPER__BATCH_WINDOW_MS=10001 => a whole number from 0 to 10000
+WHISPER__PRELOAD_MODEL=maybe => true, false, 1, 0, yes, no, on or off
+WHISPER__MAX_QUEUE_SIZE=0 => a whole number from 1 to 1000000
+WHISPER__MAX_CONCURRENT_REQUESTS=0 => a whole number from 1 to 1000000
+WHISPER__MODEL_TTL=-2 => a whole number from -1 to 31536000
+STT_MODEL_TTL=never => a whole number from -1 to 31536000
+WHISPER__BEAM_SIZE=33 => a whole number from 1 to 32
+UVICORN_HOST=a b => a text without spaces
+UVICORN_PORT=65536 => a whole number from 0 to 65535
+ENABLE_UI=enabled => true, false, 1, 0, yes, no, on or off
+SERVER__MAX_UPLOAD_MIB=0 => a whole number from 1 to 65536
+SERVER__UPLOAD_MEMORY_MIB=65537 => a whole number from 0 to 65536
+SERVER__REQUEST_TIMEOUT_S=0 => a whole number from 1 to 86400
+SERVER__SHUTDOWN_TIMEOUT_S=3601 => a whole number from 0 to 3600
+SERVER__REJECT_UNKNOWN_FIELDS=y => true, false, 1, 0, yes, no, on or off
+AUDIO__FFMPEG=on => auto or off
+AUDIO__FFMPEG_TIMEOUT_S=0 => a whole number from 1 to 3600
+AUDIO__MAX_DURATION_S=604801 => a whole number from 1 to 604800
+AUDIO__WORKERS=1025 => a whole number from 0 to 1024
+PRELOAD_MODELS=["a", 1] => a list of texts such as ["one", "two"]
+PRELOAD_MODELS=a,,b => a list of texts such as ["one", "two"]
+HF_ENDPOINT=huggingface.co => an address that starts with http:// or https://
+HF_HUB_OFFLINE=tru => true, false, 1, 0, yes, no, on or off
+LOG_LEVEL=trace => debug, info, warning, error or critical
+LOG_FORMAT=xml => text or json
+"#;
+
+const REFUSED_IN_A_FILE: &str = r#"
+server.port = 70000 => server.port in FILE is 70000, expected a whole number from 0 to 65535
+server.port = 1.5 => server.port in FILE is 1.5, expected a whole number from 0 to 65535
+server.host = '' => server.host in FILE is "", expected a text without spaces
+server.host = 1 => server.host in FILE is 1, expected a text without spaces
+server.api_key = 12 => server.api_key in FILE is ***, expected a text
+server.enable_ui = 2 => server.enable_ui in FILE is 2, expected true, false, 1, 0, yes, no, on or off
+whisper.model = ' ' => whisper.model in FILE is " ", expected a text that is not empty
+whisper.model = [1] => whisper.model in FILE is [1], expected a text that is not empty
+models.dir = '' => models.dir in FILE is "", expected the path of a folder
+models.aliases.a = 1 => models.aliases in FILE is {"a":1}, expected a table of texts
+log = 1 => log in FILE is not a table, expected a table [log]
+"#;
+
+/// The lines of a table: what is written, what comes of it.
+fn lines(table: &str) -> impl Iterator<Item = (&str, &str)> {
+    table.lines().filter_map(|line| line.split_once(" => "))
+}
+
+#[test]
+fn takes_every_value_that_is_allowed() {
+    for (written, expected) in lines(TAKEN) {
+        let (name, value) = written.split_once('=').unwrap();
+        let (path, expected) = expected.split_once(' ').unwrap();
+        let loaded = from_env(&[(name, value)]).unwrap();
+        assert_eq!(shown(&loaded, path), expected, "{written}");
+        let origin = Origin::Environment(name.to_owned());
+        assert_eq!(loaded.origins[path], origin, "{written}");
+        assert_eq!(loaded.warnings, [], "{written}");
+    }
+}
+
+#[test]
+fn the_tables_leave_no_setting_out() {
+    for key in KEYS.iter().filter(|key| !matches!(key.kind, Kind::TextMap)) {
+        let is_named = |(written, _): (&str, &str)| {
+            let (name, _) = written.split_once('=').unwrap();
+            key.environment_names().any(|known| known == name)
+        };
+        let takes_any = matches!(key.kind, Kind::Text | Kind::Folder | Kind::Hidden);
+        assert!(lines(TAKEN).any(is_named), "{}", key.path);
+        let refused = lines(REFUSED).any(is_named) || takes_any;
+        let in_own_test =
+            matches!(key.kind, Kind::WebOrigins) || key.path == "whisper.compute_type";
+        assert!(refused || in_own_test, "{}", key.path);
+    }
+}
+
+#[test]
+fn refuses_every_value_that_is_not_allowed() {
+    for (written, expected) in lines(REFUSED) {
+        let (name, value) = written.split_once('=').unwrap();
+        let error = from_env(&[(name, value)]).unwrap_err().to_string();
+        assert_eq!(error, format!("{name} is {value:?}, expected {expected}"));
+    }
+}
+
+#[test]
+fn refuses_a_number_format_that_is_not_known() {
+    assert_eq!(
+        from_env(&[("WHISPER__COMPUTE_TYPE", "int4")])
+            .unwrap_err()
+            .to_string(),
+        "WHISPER__COMPUTE_TYPE is \"int4\", expected default, auto, int8, int8_float16, \
+         int8_bfloat16, int8_float32, int16, float16, bfloat16 or float32"
+    );
+}
+
+#[test]
+fn refuses_web_origins_that_would_never_match() {
+    for value in [
+        "https://a/",
+        "a.example",
+        r#"["https://a/b"]"#,
+        r#"["*""#,
+        "https:// a",
+    ] {
+        let error = from_env(&[("ALLOW_ORIGINS", value)]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "ALLOW_ORIGINS is {value:?}, expected a list of web origins \
+                 such as [\"https://app.example:8443\"], without a path, or [\"*\"]"
+            )
+        );
+    }
+}
+
+#[test]
+fn refuses_values_in_a_file_by_their_keys() {
+    for (toml, expected) in lines(REFUSED_IN_A_FILE) {
+        assert_eq!(from_file(toml, &[]).unwrap_err(), expected, "{toml}");
+    }
+}
+
+#[test]
+fn refuses_values_of_flags_by_their_flags() {
+    let error = Settings::load(Sources {
+        env: variables(&[("UVICORN_PORT", "1")]),
+        file: None,
+        flags: Flags {
+            port: Some("x".to_owned()),
+            ..Flags::default()
+        },
+    });
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "--port is \"x\", expected a whole number from 0 to 65535"
+    );
+}
+
+#[test]
+fn switches_are_written_in_eight_ways() {
+    for (values, expected) in [
+        (["true", "1", "yes", "ON"], true),
+        (["false", "0", "No", "off"], false),
+    ] {
+        for value in values {
+            let settings = from_env(&[("ENABLE_UI", value)]).unwrap().settings;
+            assert_eq!(settings.server.enable_ui, expected, "{value}");
+        }
+    }
+}
+
+#[test]
+fn a_file_may_write_one_value_for_a_list() {
+    let toml = "whisper.device_index = 2\nmodels.preload = 'a'\nserver.allow_origins = ''";
+    let settings = from_file(toml, &[]).unwrap().settings;
+    assert_eq!(settings.whisper.device_index, [2]);
+    assert_eq!(settings.models.preload, ["a"]);
+    assert!(settings.server.allow_origins.is_empty());
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_taken_or_named(index in 0..KEYS.len(), value in ".{0,20}") {
+        let Some(name) = KEYS[index].environment_names().last() else {
+            return Ok(());
+        };
+        match from_env(&[(&name, &value)]) {
+            Ok(loaded) => prop_assert!(loaded.table().is_ok()),
+            Err(ConfigError::Problems(problems)) => {
+                prop_assert_eq!(problems.len(), 1);
+                prop_assert!(problems[0].to_string().starts_with(&name));
+            }
+            Err(error) => prop_assert!(false, "{error}"),
+        }
+    }
+
+    #[test]
+    fn any_number_is_taken_in_its_range_alone(number: i64) {
+        let value = number.to_string();
+        let loaded = from_env(&[("WHISPER__BEAM_SIZE", &value)]);
+        prop_assert_eq!(loaded.is_ok(), (1..=32).contains(&number));
+    }
+}

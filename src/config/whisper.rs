@@ -1,0 +1,198 @@
+//! The `[whisper]` settings: which model runs, on what, in batches of what size.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How windows are batched and generated. Environment: `WHISPER__…`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Whisper {
+    /// The model that serves `whisper-1` and the other OpenAI names: an id or
+    /// the path of a folder.
+    ///
+    /// Default `base`; environment `WHISPER__MODEL`, flag `--model`.
+    /// `base` suits a small CPU, `large-v3-turbo` a GPU.
+    pub model: String,
+
+    /// What runs the model.
+    ///
+    /// Default `auto` (a GPU if there is one, else the CPU); environment
+    /// `WHISPER__INFERENCE_DEVICE`. Write `cuda` where a missing GPU should
+    /// stop the start instead of making every request slow.
+    pub inference_device: DeviceChoice,
+
+    /// The GPUs to use, by number; one engine runs on each.
+    ///
+    /// Default `[0]`; environment `WHISPER__DEVICE_INDEX` (`0`, `0,1` or
+    /// `[0,1]`). A number listed twice puts a second copy of the weights on
+    /// that GPU. Ignored on a CPU.
+    pub device_index: Vec<u32>,
+
+    /// The number format of weights and arithmetic.
+    ///
+    /// Default `auto` (the fastest one the device has); environment
+    /// `WHISPER__COMPUTE_TYPE`. `default` keeps the model's own; `int8` is the
+    /// fast one on a CPU, `float16` on a GPU.
+    pub compute_type: ComputeType,
+
+    /// Threads of each engine on a CPU.
+    ///
+    /// Default 0 (the cores are shared out among the engines), at most 1,024;
+    /// environment `WHISPER__CPU_THREADS`. Set it where the process may use
+    /// fewer cores than the machine shows.
+    pub cpu_threads: usize,
+
+    /// Engines on a CPU, each with its own copy of the weights.
+    ///
+    /// Default 0 (chosen from the cores), at most 256; environment
+    /// `WHISPER__NUM_WORKERS`. More of them help a machine with many cores,
+    /// since one engine gains little beyond four to eight threads.
+    pub num_workers: usize,
+
+    /// Whether windows of different requests may share a batch.
+    ///
+    /// Default true; environment `WHISPER__USE_BATCHED_MODE`. False runs one
+    /// window after the other, which is good only for comparing.
+    pub use_batched_mode: bool,
+
+    /// Windows in one batch, at most.
+    ///
+    /// Default 16, 1 to 4,096; environment `WHISPER__BATCH_SIZE`. 8 to 16
+    /// suit a CPU, 64 to 512 a GPU; it is a ceiling, and the engine runs what
+    /// fits its memory.
+    pub batch_size: NonZeroUsize,
+
+    /// The longest time a window waits for company, in milliseconds.
+    ///
+    /// Default 20, 0 to 10,000; environment `WHISPER__BATCH_WINDOW_MS`. It is
+    /// added latency under light load only; more of it fills the batches of
+    /// many short requests, 0 never waits.
+    pub batch_window_ms: u64,
+
+    /// Whether the default model is loaded before the server is ready.
+    ///
+    /// Default true; environment `WHISPER__PRELOAD_MODEL`. False starts
+    /// faster and makes the first request wait.
+    pub preload_model: bool,
+
+    /// Windows waiting for an engine, at most; beyond it a new request is
+    /// refused with 429.
+    ///
+    /// Default 2048, 1 to 1,000,000; environment `WHISPER__MAX_QUEUE_SIZE`. A
+    /// window holds about 1 MB. Take the windows the engines finish in the
+    /// time a caller will wait.
+    pub max_queue_size: NonZeroUsize,
+
+    /// Requests inside the server at one time, at most; beyond it a new one
+    /// is refused with 429.
+    ///
+    /// Default 256, 1 to 1,000,000; environment
+    /// `WHISPER__MAX_CONCURRENT_REQUESTS`. Each holds its decoded audio, 230
+    /// MB an hour of it; keep it well above the batch size.
+    pub max_concurrent_requests: NonZeroUsize,
+
+    /// How long an unused model stays loaded, in seconds.
+    ///
+    /// Default -1 (for ever); 0 unloads it after its last request; at most a
+    /// year. Environment `WHISPER__MODEL_TTL` or `STT_MODEL_TTL`. Set it
+    /// where the memory has other users.
+    pub model_ttl: ModelTtl,
+
+    /// Beams of the search, where a request names none.
+    ///
+    /// Default 1 (greedy), 1 to 32; environment `WHISPER__BEAM_SIZE`. Whisper's
+    /// authors report their results with 5; the work grows with it.
+    pub beam_size: NonZeroUsize,
+}
+
+impl Default for Whisper {
+    fn default() -> Self {
+        Self {
+            model: "base".to_owned(),
+            inference_device: DeviceChoice::Auto,
+            device_index: vec![0],
+            compute_type: ComputeType::Auto,
+            cpu_threads: 0,
+            num_workers: 0,
+            use_batched_mode: true,
+            batch_size: const { above_zero(16) },
+            batch_window_ms: 20,
+            preload_model: true,
+            max_queue_size: const { above_zero(2048) },
+            max_concurrent_requests: const { above_zero(256) },
+            model_ttl: ModelTtl::Never,
+            beam_size: const { above_zero(1) },
+        }
+    }
+}
+
+/// What runs the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceChoice {
+    /// A GPU if there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// NVIDIA GPUs; without one the server does not start.
+    Cuda,
+}
+
+/// The number format of weights and arithmetic, in CTranslate2's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ComputeType {
+    /// The model's own.
+    Default,
+    /// The fastest one the device has.
+    Auto,
+    /// 8-bit weights, the rest in the device's usual type.
+    Int8,
+    /// 8-bit weights, the rest 16-bit floats.
+    Int8Float16,
+    /// 8-bit weights, the rest brain floats.
+    Int8Bfloat16,
+    /// 8-bit weights, the rest 32-bit floats.
+    Int8Float32,
+    /// 16-bit integers.
+    Int16,
+    /// 16-bit floats.
+    Float16,
+    /// Brain floats.
+    Bfloat16,
+    /// 32-bit floats.
+    Float32,
+}
+
+/// How long an unused model stays loaded; written in seconds, -1 for never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "i64", into = "i64")]
+pub enum ModelTtl {
+    /// It stays until the server ends.
+    Never,
+    /// It is unloaded this long after its last request; zero is at once.
+    After(Duration),
+}
+
+impl From<i64> for ModelTtl {
+    fn from(seconds: i64) -> Self {
+        u64::try_from(seconds).map_or(Self::Never, |seconds| {
+            Self::After(Duration::from_secs(seconds))
+        })
+    }
+}
+
+impl From<ModelTtl> for i64 {
+    fn from(ttl: ModelTtl) -> Self {
+        match ttl {
+            ModelTtl::Never => -1,
+            ModelTtl::After(duration) => i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+const fn above_zero(value: usize) -> NonZeroUsize {
+    NonZeroUsize::new(value).expect("evaluated at compile time, for the defaults above")
+}

@@ -1,0 +1,6 @@
+//! What operators see: logs and metrics.
+
+pub mod logging;
+mod metrics;
+
+pub use metrics::{Metrics, RequestLabels, Refusal, RefusalLabels};

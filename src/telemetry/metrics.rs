@@ -1,0 +1,140 @@
+//! Every metric, declared once.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The server's metrics; a clone counts into the same ones.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Answered HTTP requests.
+    pub requests: Family<RequestLabels, Counter>,
+    /// Requests refused before any work was done for them.
+    pub refused: Family<RefusalLabels, Counter>,
+    /// Transcription requests being worked on.
+    pub requests_in_flight: Gauge,
+    /// Seconds of audio transcribed.
+    pub audio_seconds: Counter<f64, AtomicU64>,
+    /// Seconds of decoding and resampling, a request.
+    pub decode_seconds: Histogram,
+    /// Seconds a window waited for its batch.
+    pub queue_seconds: Histogram,
+    /// Seconds a batch spent in the engine.
+    pub inference_seconds: Histogram,
+    /// Windows in a batch.
+    pub batch_windows: Histogram,
+    /// Windows dropped because nobody waited for them any more.
+    pub jobs_cancelled: Counter,
+    /// Windows dropped because their deadline passed.
+    pub jobs_expired: Counter,
+    /// Windows the engine failed on.
+    pub jobs_failed: Counter,
+    registry: Arc<Registry>,
+}
+
+/// Labels of an answered request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// The route's pattern, not the path that was asked for.
+    pub route: String,
+    /// The HTTP status code.
+    pub status: u16,
+}
+
+/// Labels of a refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusalLabels {
+    /// Which bound was met.
+    pub reason: Refusal,
+}
+
+/// The bound a refused request met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Refusal {
+    /// `MAX_CONCURRENT_REQUESTS`.
+    Concurrency,
+    /// `MAX_QUEUE_SIZE`.
+    Queue,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Declares and registers all metrics.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("halkspeech");
+        let mut metrics = Self {
+            requests: Family::default(),
+            refused: Family::default(),
+            requests_in_flight: Gauge::default(),
+            audio_seconds: Counter::default(),
+            decode_seconds: seconds(),
+            queue_seconds: seconds(),
+            inference_seconds: seconds(),
+            batch_windows: Histogram::new([1., 2., 4., 8., 16., 32., 64., 128., 256., 512., 1024.]),
+            jobs_cancelled: Counter::default(),
+            jobs_expired: Counter::default(),
+            jobs_failed: Counter::default(),
+            registry: Arc::default(),
+        };
+        let r = &mut registry;
+        r.register("requests", "Answered HTTP requests", metrics.requests.clone());
+        r.register("refused", "Requests refused before any work was done", metrics.refused.clone());
+        let in_flight = metrics.requests_in_flight.clone();
+        r.register("requests_in_flight", "Transcription requests being worked on", in_flight);
+        let seconds = Unit::Seconds;
+        let audio = metrics.audio_seconds.clone();
+        r.register_with_unit("audio", "Audio transcribed", seconds.clone(), audio);
+        let decode = metrics.decode_seconds.clone();
+        r.register_with_unit("decode", "Decoding and resampling of a request", seconds.clone(), decode);
+        let queue = metrics.queue_seconds.clone();
+        r.register_with_unit("queue", "Wait of a window for its batch", seconds.clone(), queue);
+        let inference = metrics.inference_seconds.clone();
+        r.register_with_unit("inference", "Time of a batch in the engine", seconds, inference);
+        r.register("batch_windows", "Windows in a batch", metrics.batch_windows.clone());
+        let cancelled = metrics.jobs_cancelled.clone();
+        r.register("jobs_cancelled", "Windows dropped because their caller left", cancelled);
+        let expired = metrics.jobs_expired.clone();
+        r.register("jobs_expired", "Windows dropped because their deadline passed", expired);
+        r.register("jobs_failed", "Windows the engine failed on", metrics.jobs_failed.clone());
+        metrics.registry = Arc::new(registry);
+        metrics
+    }
+
+    /// Counts a batch that leaves for an engine, with its windows' waiting times.
+    pub fn observe_batch(&self, windows: usize, waits: impl Iterator<Item = Duration>) {
+        self.batch_windows.observe(windows as f64);
+        for wait in waits {
+            self.queue_seconds.observe(wait.as_secs_f64());
+        }
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut buffer = String::new();
+        // Writing to a String cannot fail, and a metric that fails to encode must not stop the rest.
+        let _always_ok = text::encode(&mut buffer, &self.registry);
+        buffer
+    }
+}
+
+/// Buckets from a millisecond to five minutes.
+fn seconds() -> Histogram {
+    Histogram::new([
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+        300.0,
+    ])
+}
