@@ -1,0 +1,87 @@
+//! What the queue, the batcher and the engine thread cost a window, with an engine that costs
+//! nothing: `cargo bench --bench batcher`.
+
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use halkspeech::batch::{BatchKey, Batcher, GenerateOptions, Limits};
+use halkspeech::engine::fake::FakeEngine;
+use halkspeech::engine::worker;
+use halkspeech::features::Features;
+use halkspeech::job::{Job, RequestId};
+use halkspeech::queue::{self, QueueHandle};
+use halkspeech::telemetry::Metrics;
+use halkspeech::tokens::{PromptSpec, Task};
+use tokio::sync::{mpsc, oneshot};
+
+const WINDOWS: usize = 1_000;
+
+fn batcher(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let mut group = criterion.benchmark_group("batcher");
+    group.throughput(Throughput::Elements(WINDOWS as u64));
+    for batch_size in [1, 16, 128] {
+        let queue = runtime.block_on(async { start(batch_size) });
+        group.bench_function(format!("{WINDOWS} windows in batches of {batch_size}"), |bencher| {
+            bencher.iter(|| runtime.block_on(send_all(&queue)));
+        });
+    }
+}
+
+fn start(batch_size: usize) -> QueueHandle {
+    let (queue, receiver) = queue::bounded(WINDOWS);
+    let (slots, engines) = mpsc::channel(1);
+    let factory = FakeEngine::factory(|_, inputs| {
+        Ok(inputs.iter().map(|_| FakeEngine::generation(Vec::new())).collect())
+    });
+    let metrics = Metrics::new();
+    let limits = Limits {
+        batch_size: NonZeroUsize::new(batch_size).expect("above zero"),
+        window: Duration::from_millis(20),
+    };
+    worker::spawn("engine-bench-0", factory, slots, metrics.clone()).expect("a thread");
+    tokio::spawn(Batcher::new(receiver, engines, limits, metrics).run());
+    queue
+}
+
+async fn send_all(queue: &QueueHandle) {
+    let answers: Vec<_> = (0..WINDOWS as u64).map(|number| send(queue, number)).collect();
+    for answer in answers {
+        answer.await.expect("an answer").expect("a generation");
+    }
+}
+
+fn send(
+    queue: &QueueHandle,
+    number: u64,
+) -> oneshot::Receiver<Result<halkspeech::job::Answer, halkspeech::job::JobError>> {
+    let (reply, answer) = oneshot::channel();
+    let now = Instant::now();
+    let options =
+        GenerateOptions { beam_size: NonZeroUsize::MIN, temperature: 0.0, timestamps: false };
+    let job = Job {
+        request: RequestId(number),
+        features: Features { n_mels: 80, frames: 0, values: Vec::new() },
+        prompt: PromptSpec {
+            language: None,
+            task: Task::Transcribe,
+            timestamps: false,
+            previous: Vec::new(),
+        },
+        key: BatchKey { frames: 3000, previous_tokens: 0, options },
+        deadline: now + Duration::from_secs(60),
+        queued_at: now,
+        reply,
+        span: tracing::Span::none(),
+    };
+    queue.send(queue.try_reserve().expect("a place"), job).expect("an open queue");
+    answer
+}
+
+criterion_group!(benches, batcher);
+criterion_main!(benches);

@@ -1,0 +1,87 @@
+//! Times what stands between an upload and the queue, stage by stage.
+//!
+//! The recordings lie beside the checkout and not in it; without them only the generated inputs
+//! are timed.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use halkspeech::audio::{self, DecodeLimits, FfmpegMode, Resampler, SAMPLE_RATE_HZ, Source};
+
+const LIMITS: DecodeLimits = DecodeLimits {
+    max_duration: Duration::from_secs(3_600),
+    ffmpeg: FfmpegMode::Off,
+    ffmpeg_timeout: Duration::from_secs(10),
+};
+
+/// Samples a decoder usually gives at once: an MP3 frame.
+const PACKET_SAMPLES: usize = 1_152;
+
+fn seconds_of_noise(seconds: usize, rate_hz: u32) -> Vec<f32> {
+    let mut state = 1_u32;
+    (0..seconds * rate_hz as usize)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from((state >> 16) as u16) / 65_536.0 - 0.5
+        })
+        .collect()
+}
+
+/// Whole recordings, container to 16 kHz PCM; the throughput is in samples of the result.
+fn decode(criterion: &mut Criterion) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/audio");
+    let mut group = criterion.benchmark_group("decode");
+    for name in [
+        "formats/jfk_16k_f32.wav",
+        "formats/jfk_44k1_stereo.flac",
+        "formats/jfk_aac.m4a",
+        "formats/jfk_opus.webm",
+        "formats/jfk_vorbis.ogg",
+        "formats/jfk_44k1_64k.mp3",
+        "long_en_sonnet1_53s.mp3",
+    ] {
+        let Ok(bytes) = std::fs::read(folder.join(name)).map(Bytes::from) else {
+            println!("skipped: no recording {name} in {}", folder.display());
+            continue;
+        };
+        let decode = || audio::decode(Source::Memory(bytes.clone()), &LIMITS).expect(name);
+        group.throughput(Throughput::Elements(decode().len() as u64));
+        group.bench_function(name, |bencher| bencher.iter(|| black_box(decode())));
+    }
+    group.finish();
+}
+
+/// 30 s of mono samples, a packet at a time; the throughput is in samples of the input.
+fn resample(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("resample");
+    for rate_hz in [8_000, 44_100, 48_000, 96_000] {
+        let input = seconds_of_noise(30, rate_hz);
+        group.throughput(Throughput::Elements(input.len() as u64));
+        group.bench_function(format!("30 s at {rate_hz} Hz"), |bencher| {
+            bencher.iter(|| {
+                let mut resampler = Resampler::new(rate_hz).expect("a usual rate");
+                let mut out = Vec::with_capacity(31 * SAMPLE_RATE_HZ as usize);
+                for packet in input.chunks(PACKET_SAMPLES) {
+                    resampler.push(packet, &mut out);
+                }
+                resampler.finish(&mut out);
+                black_box(out)
+            });
+        });
+    }
+    group.finish();
+}
+
+/// An hour of samples.
+fn window(criterion: &mut Criterion) {
+    let pcm = seconds_of_noise(3_600, SAMPLE_RATE_HZ);
+    criterion.bench_function("windows/1 h", |bencher| {
+        bencher.iter(|| audio::windows(black_box(&pcm)));
+    });
+}
+
+criterion_group!(benches, decode, resample, window);
+criterion_main!(benches);

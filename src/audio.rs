@@ -1,0 +1,280 @@
+//! Turns an upload into mono 16 kHz PCM, then into the windows the model is fed.
+//!
+//! Everything here is pure computation on one job: no clock, no environment, no async runtime.
+//! The one thing it starts is the `ffmpeg` process, for the few formats that are not read natively.
+//! A decoder that panics on hostile input ends its own job and nothing else.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use symphonia::core::io::{MediaSource, ReadOnlySource};
+use thiserror::Error;
+
+mod decode;
+mod ffmpeg;
+mod mono;
+#[cfg(test)]
+mod recordings;
+mod resample;
+mod rewrap;
+mod signature;
+mod window;
+
+pub use resample::Resampler;
+use rewrap::Rewrapped;
+pub use window::windows;
+
+/// The sample rate of all PCM in this server, which is the rate Whisper was trained on.
+pub const SAMPLE_RATE_HZ: u32 = 16_000;
+
+/// Shorter audio is refused, as OpenAI's API does with its code `audio_too_short`.
+pub const MIN_DURATION: Duration = Duration::from_millis(100);
+
+/// Encoded audio as it was uploaded.
+#[derive(Debug)]
+pub enum Source {
+    /// A small upload, held in memory.
+    Memory(Bytes),
+    /// A large upload, spooled to disk; it is read from its beginning whatever its position.
+    File(File),
+}
+
+/// Whether formats unknown to the native decoders are handed to an `ffmpeg` process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FfmpegMode {
+    /// Use `ffmpeg` from the `PATH` where it is needed and present.
+    Auto,
+    /// Never start a process; such formats are refused by name.
+    Off,
+}
+
+/// What one decode may cost.
+#[derive(Clone, Debug)]
+pub struct DecodeLimits {
+    /// Decoding stops with [`AudioError::TooLong`] as soon as this much audio has come out, so that
+    /// a small file cannot fill the memory: an hour of PCM takes 230 MB.
+    pub max_duration: Duration,
+    /// What to do with formats the native decoders do not know.
+    pub ffmpeg: FfmpegMode,
+    /// An `ffmpeg` process that runs longer than this is killed. It decodes at well over a hundred
+    /// times real time, so `max_duration / 50` is generous.
+    pub ffmpeg_timeout: Duration,
+}
+
+impl DecodeLimits {
+    /// `max_duration` in samples of the result.
+    fn max_samples(&self) -> usize {
+        let samples = self.max_duration.as_secs_f64() * f64::from(SAMPLE_RATE_HZ);
+        // A float cast saturates, so an absurdly long limit is no limit.
+        samples as usize
+    }
+}
+
+/// Why an upload gave no PCM. All but [`Read`](Self::Read), [`Ffmpeg`](Self::Ffmpeg) and
+/// [`FfmpegTimedOut`](Self::FfmpegTimedOut) are the caller's doing.
+#[derive(Debug, Error)]
+pub enum AudioError {
+    /// The content is of no known format, or broken from its beginning.
+    #[error("could not decode {found}: {reason}")]
+    Undecodable {
+        /// The format, as far as it was recognised.
+        found: String,
+        /// What the decoder complained about.
+        reason: String,
+    },
+    /// A readable container holds video or subtitles, but no audio.
+    #[error("the {found} file holds no audio track")]
+    NoAudioTrack {
+        /// The container format.
+        found: String,
+    },
+    /// Less than [`MIN_DURATION`] of audio came out.
+    #[error("the audio lasts {} ms; at least {} ms are needed", .duration.as_millis(), MIN_DURATION.as_millis())]
+    TooShort {
+        /// How much came out.
+        duration: Duration,
+    },
+    /// More than [`DecodeLimits::max_duration`] of audio came out.
+    #[error("the audio is longer than the limit of {} s", .limit.as_secs())]
+    TooLong {
+        /// The limit that was exceeded.
+        limit: Duration,
+    },
+    /// The format is known, but needs `ffmpeg`, which is switched off or not installed.
+    #[error("{found} is decoded by ffmpeg only, which is not available on this server")]
+    NeedsFfmpeg {
+        /// The format or codec.
+        found: String,
+    },
+    /// `ffmpeg` was stopped after [`DecodeLimits::ffmpeg_timeout`].
+    #[error("ffmpeg needed more than {} s to decode {found}", .limit.as_secs())]
+    FfmpegTimedOut {
+        /// The format or codec.
+        found: String,
+        /// The limit that was exceeded.
+        limit: Duration,
+    },
+    /// `ffmpeg` is installed but could not be started.
+    #[error("ffmpeg could not be started")]
+    Ffmpeg(#[source] io::Error),
+    /// The upload could not be read back from the disk.
+    #[error("the upload could not be read")]
+    Read(#[source] io::Error),
+}
+
+/// Decodes an upload to mono PCM at [`SAMPLE_RATE_HZ`], samples nominally within -1 to 1.
+///
+/// The format is told by the content alone, never by a name. The result is the average of all
+/// channels. Video is skipped, and of several audio tracks the default one is taken. A file that
+/// breaks off gives what was decoded until then, and a corrupt packet is left out.
+///
+/// # Errors
+/// See [`AudioError`].
+pub fn decode(source: Source, limits: &DecodeLimits) -> Result<Vec<f32>, AudioError> {
+    let native = catch_unwind(AssertUnwindSafe(|| decode_natively(&source, limits)));
+    let pcm = match native {
+        Ok(Err(AudioError::NeedsFfmpeg { found })) if limits.ffmpeg == FfmpegMode::Auto => {
+            ffmpeg::decode(source, &found, limits)?
+        }
+        Ok(result) => result?,
+        Err(_panic) => {
+            return Err(AudioError::Undecodable {
+                found: "the file".to_owned(),
+                reason: "its content broke the decoder".to_owned(),
+            });
+        }
+    };
+    let duration = Duration::from_secs_f64(pcm.len() as f64 / f64::from(SAMPLE_RATE_HZ));
+    if duration < MIN_DURATION {
+        return Err(AudioError::TooShort { duration });
+    }
+    Ok(pcm)
+}
+
+fn decode_natively(source: &Source, limits: &DecodeLimits) -> Result<Vec<f32>, AudioError> {
+    let mut media = open(source).map_err(AudioError::Read)?;
+    let mut head = Vec::with_capacity(signature::HEAD_BYTES);
+    media
+        .by_ref()
+        .take(signature::HEAD_BYTES as u64)
+        .read_to_end(&mut head)
+        .and_then(|_| media.rewind())
+        .map_err(AudioError::Read)?;
+    signature::refuse_foreign(&head)?;
+    let file_bytes = media.byte_len().unwrap_or(u64::MAX);
+    if let Some(header) = rewrap::header(&head, file_bytes) {
+        return decode::decode(Box::new(Rewrapped::new(header, media)), limits);
+    }
+    match decode::decode(media, limits) {
+        // Some readers refuse a file that is shorter than its header says, unless they cannot know:
+        // as a stream, a recording that was cut off gives what it has.
+        Err(error @ AudioError::Undecodable { .. }) => {
+            let media = open(source).map_err(AudioError::Read)?;
+            decode::decode(Box::new(ReadOnlySource::new(media)), limits).map_err(|_| error)
+        }
+        result => result,
+    }
+}
+
+fn open(source: &Source) -> io::Result<Box<dyn MediaSource>> {
+    Ok(match source {
+        Source::Memory(bytes) => Box::new(Cursor::new(bytes.clone())),
+        Source::File(file) => {
+            // The clone shares its position with the original.
+            let mut file = file.try_clone()?;
+            file.rewind()?;
+            Box::new(file)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A WAV file of 16-bit samples, interleaved.
+    fn wav(rate_hz: u32, channels: u16, samples: &[i16]) -> Source {
+        let data_bytes = samples.len() as u32 * 2;
+        let mut file = b"RIFF".to_vec();
+        file.extend((36 + data_bytes).to_le_bytes());
+        file.extend(b"WAVEfmt \x10\0\0\0\x01\0");
+        file.extend(channels.to_le_bytes());
+        file.extend(rate_hz.to_le_bytes());
+        file.extend((rate_hz * u32::from(channels) * 2).to_le_bytes());
+        file.extend((channels * 2).to_le_bytes());
+        file.extend(b"\x10\0data");
+        file.extend(data_bytes.to_le_bytes());
+        file.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+        Source::Memory(file.into())
+    }
+
+    const LIMITS: DecodeLimits = DecodeLimits {
+        max_duration: Duration::from_secs(1),
+        ffmpeg: FfmpegMode::Off,
+        ffmpeg_timeout: Duration::from_secs(1),
+    };
+
+    #[test]
+    fn averages_the_channels() {
+        let frames = [16_384, -8_192, 0, 8_192].repeat(1_600);
+        for (channels, expected) in [(1, [0.5, -0.25]), (2, [0.125, 0.125]), (4, [0.125, 0.125])] {
+            let pcm = decode(wav(16_000, channels, &frames), &LIMITS).unwrap();
+            assert_eq!(pcm.len(), frames.len() / usize::from(channels));
+            assert_eq!(pcm[..2], expected, "{channels} channels");
+        }
+    }
+
+    #[test]
+    fn holds_to_the_limits() {
+        let check = |milliseconds: usize| {
+            let result = decode(wav(8_000, 1, &vec![0; milliseconds * 8]), &LIMITS);
+            result
+                .map(|pcm| pcm.len())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            check(99),
+            Err("the audio lasts 99 ms; at least 100 ms are needed".to_owned())
+        );
+        assert_eq!(check(100), Ok(1_600));
+        assert_eq!(check(1_000), Ok(16_000));
+        assert_eq!(
+            check(1_001),
+            Err("the audio is longer than the limit of 1 s".to_owned())
+        );
+    }
+
+    #[test]
+    fn refuses_an_absurd_rate() {
+        let error = decode(wav(500, 1, &[0; 4_000]), &LIMITS).unwrap_err();
+        assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
+    }
+
+    #[test]
+    fn replaces_broken_float_samples_by_silence() {
+        let mut au = b".snd\0\0\0\x18\xff\xff\xff\xff\0\0\0\x06\0\0\x3e\x80\0\0\0\x01".to_vec();
+        for sample in [f32::NAN, f32::INFINITY, -1e30, 0.5].repeat(1_000) {
+            au.extend(sample.to_be_bytes());
+        }
+        let pcm = decode(Source::Memory(au.into()), &LIMITS).unwrap();
+        assert_eq!(pcm, [0.0, 0.0, 0.0, 0.5].repeat(1_000));
+    }
+
+    #[test]
+    fn reads_a_file_from_its_beginning() {
+        use std::io::{SeekFrom, Write};
+
+        let Source::Memory(bytes) = wav(16_000, 1, &[1_000; 8_000]) else {
+            unreachable!("built in memory")
+        };
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        file.seek(SeekFrom::End(0)).unwrap();
+        assert_eq!(decode(Source::File(file), &LIMITS).unwrap().len(), 8_000);
+    }
+}

@@ -1,0 +1,105 @@
+//! The HTTP surface: the only room that knows axum and status codes.
+//!
+//! `router` says which path leads where and `middleware` what every request goes through;
+//! `transcriptions` is the road of an upload, past the `door`, through `upload` and
+//! `parameters`, to the transcriber and back as an answer or an `error`.
+
+mod router;
+mod middleware;
+mod linger;
+mod auth;
+mod door;
+mod transcriptions;
+mod parameters;
+mod upload;
+mod body;
+mod models;
+mod health;
+mod page;
+mod error;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::config::Secret;
+use crate::models::Aliases;
+use crate::telemetry::Metrics;
+use crate::transcribe::Transcriber;
+
+pub use router::router;
+
+/// What the handlers share.
+pub struct Context {
+    /// Turns audio into transcripts.
+    pub transcriber: Transcriber,
+    /// Which model a name means.
+    pub aliases: Aliases,
+    /// The door: one permit a transcription request.
+    pub door: Arc<Semaphore>,
+    /// Number of permits at the door.
+    pub max_concurrent_requests: usize,
+    /// Where the server is in its life.
+    pub phase: watch::Receiver<Phase>,
+    /// The server's metrics.
+    pub metrics: Metrics,
+    /// Bounds and switches.
+    pub rules: Rules,
+}
+
+/// Where the server is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Models are being loaded.
+    Starting,
+    /// Requests are served.
+    Ready,
+    /// Running requests end, new ones are refused.
+    Draining,
+    /// Time is up: what still runs is answered with an error.
+    CutOff,
+}
+
+/// Bounds and switches of the HTTP surface.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Key that callers must show; none: the server is open.
+    pub api_key: Option<Secret>,
+    /// Origins that browsers may call from.
+    pub allow_origins: Vec<String>,
+    /// Whether `/` shows a page to try the server.
+    pub enable_ui: bool,
+    /// Largest upload, in bytes.
+    pub max_upload_bytes: u64,
+    /// Uploads above this many bytes go to a temporary file.
+    pub upload_memory_bytes: u64,
+    /// Time a request may take.
+    pub request_timeout: Duration,
+    /// Whether an unknown form field is an error.
+    pub reject_unknown_fields: bool,
+    /// Beam size where the caller names none.
+    pub beam_size: std::num::NonZeroUsize,
+}
+
+/// Serves on `listener` until `stop` completes and every request then running is answered.
+///
+/// # Errors
+/// The operating system's, when the listener breaks.
+pub async fn serve(
+    listener: TcpListener,
+    context: Context,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    // An answer is one small write; waiting to fill a packet would only delay it.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+    });
+    axum::serve(listener, router(Arc::new(context)))
+        .with_graceful_shutdown(stop)
+        .await
+}

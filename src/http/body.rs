@@ -1,0 +1,79 @@
+//! The bytes of a request body, within the limit.
+
+use std::error::Error;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, header};
+use futures_util::stream::{Stream, StreamExt};
+
+use super::error::ApiError;
+
+/// Why a body ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// More came than is allowed.
+    #[error("body over the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The client left, or broke HTTP's rules.
+    #[error("body broke off")]
+    Broken(#[source] axum::Error),
+}
+
+/// The chunks of `body`, ending with an error as soon as they are more than `limit` bytes.
+///
+/// # Errors
+/// [`ApiError::UploadTooLarge`] at once, when the headers say that the body is too large.
+pub fn limited(
+    body: Body,
+    headers: &HeaderMap,
+    limit: u64,
+) -> Result<impl Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + use<>, ApiError> {
+    if content_length(headers).is_some_and(|bytes| bytes > limit) {
+        return Err(ApiError::UploadTooLarge { limit });
+    }
+    let mut received = 0;
+    Ok(body.into_data_stream().map(move |chunk| {
+        let chunk = chunk.map_err(BodyError::Broken)?;
+        received += chunk.len() as u64;
+        if received > limit {
+            Err(BodyError::TooLarge { limit })
+        } else {
+            Ok(chunk)
+        }
+    }))
+}
+
+/// The length the headers announce, in bytes.
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+impl BodyError {
+    /// Finds the limit in an error that a reader of [`limited`] wrapped; none: something else.
+    pub fn limit_in(error: &(dyn Error + 'static)) -> Option<u64> {
+        let chain = std::iter::successors(Some(error), |&error| error.source());
+        chain
+            .filter_map(|error| error.downcast_ref())
+            .find_map(|error| match error {
+                Self::TooLarge { limit } => Some(*limit),
+                Self::Broken(_) => None,
+            })
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { limit } => Self::UploadTooLarge { limit },
+            BodyError::Broken(source) => Self::BrokenBody(source),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Everything a caller may be refused with, its status, and the two texts of it: one for the
+//! caller, one for the log.
+
+mod description;
+mod transcription;
+
+use std::error::Error;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use description::Description;
+
+use super::middleware::RETRY_AFTER_MS;
+use crate::transcribe::TranscribeError;
+
+/// Why a request has no other answer. The message is the log's; the caller's is in `description`.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// `model` is missing.
+    #[error("model is missing")]
+    MissingModel {
+        /// The model that OpenAI's names stand for.
+        default: String,
+    },
+    /// `file` is missing.
+    #[error("file is missing")]
+    MissingFile,
+    /// The upload has no bytes.
+    #[error("file is empty")]
+    EmptyFile,
+    /// There are two uploads in one form.
+    #[error("form has more than one file")]
+    SecondFile,
+    /// A field holds what it may not.
+    #[error("{param} must be {expected}")]
+    InvalidValue {
+        /// The field.
+        param: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it may hold.
+        expected: String,
+    },
+    /// A text field is longer than any use of it.
+    #[error("field {name} is longer than {limit} bytes")]
+    FieldTooLong {
+        /// The field.
+        name: String,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// A text field is not UTF-8.
+    #[error("field {name} is not UTF-8")]
+    FieldNotText {
+        /// The field.
+        name: String,
+    },
+    /// Nobody knows this field, and the settings want every field known.
+    #[error("field {name} is unknown")]
+    UnknownField {
+        /// The field.
+        name: String,
+    },
+    /// The body is no form.
+    #[error("form is malformed: {0}")]
+    MalformedForm(String),
+    /// The query string is none.
+    #[error("query is malformed: {0}")]
+    MalformedQuery(String),
+    /// The body broke off.
+    #[error("body broke off")]
+    BrokenBody(#[source] axum::Error),
+    /// The key is missing or wrong.
+    #[error("API key is missing or wrong")]
+    InvalidApiKey,
+    /// The model is not on disk.
+    #[error("model {name} is not on disk")]
+    ModelNotFound {
+        /// The name that was asked for.
+        name: String,
+        /// The models on disk.
+        present: Vec<String>,
+    },
+    /// Nothing is served at this path.
+    #[error("nothing is served at {method} {path}")]
+    UnknownRoute {
+        /// The method.
+        method: Method,
+        /// The path.
+        path: String,
+    },
+    /// The path is served for other methods.
+    #[error("{path} is not served for {method}")]
+    WrongMethod {
+        /// The method.
+        method: Method,
+        /// The path.
+        path: String,
+    },
+    /// The upload took all the time there was.
+    #[error("upload was not complete when its time was over")]
+    UploadTooSlow,
+    /// The body is larger than the limit.
+    #[error("body is larger than {limit} bytes")]
+    UploadTooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// All permits at the door are taken.
+    #[error("all {limit} places are taken")]
+    TooManyRequests {
+        /// How many there are.
+        limit: usize,
+    },
+    /// The server is about to stop.
+    #[error("server is draining")]
+    Draining,
+    /// The server could not wait for this request any longer.
+    #[error("server stops before the request is done")]
+    CutOff,
+    /// The upload could not be kept.
+    #[error("upload cannot be written to a temporary file")]
+    Spool(#[source] std::io::Error),
+    /// A handler panicked.
+    #[error("handler panicked: {0}")]
+    Panicked(String),
+    /// The transcriber gave up.
+    #[error(transparent)]
+    Transcribe(#[from] TranscribeError),
+}
+
+/// Writes the body of an error that a handler or a layer answered with, and logs it, which
+/// happens nowhere else; any other response passes through.
+pub fn write_out(mut response: Response, request_id: &str) -> Response {
+    let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() else {
+        return response;
+    };
+    let Description {
+        status,
+        code,
+        param,
+        mut message,
+        ..
+    } = error.describe();
+    let reason = with_sources(&*error);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        tracing::warn!(http.status = status.as_u16(), reason, "request refused");
+    } else if status.is_server_error() {
+        tracing::error!(http.status = status.as_u16(), reason, "request failed");
+    } else {
+        tracing::debug!(http.status = status.as_u16(), reason, "request refused");
+    }
+    if status.is_server_error() {
+        message = format!("{message} Request id: {request_id}");
+    }
+    let kind = match status {
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_exceeded",
+        _ if status.is_server_error() => "server_error",
+        _ => "invalid_request_error",
+    };
+    let body = json!({
+        "error": { "message": message, "type": kind, "param": param, "code": code }
+    });
+    let (mut head, body) = (response.into_parts().0, Json(body).into_response());
+    head.headers.extend(body.headers().clone());
+    head.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(head, body.into_body())
+}
+
+impl IntoResponse for ApiError {
+    /// Everything but the body, which [`write_out`] adds: it takes the request's id.
+    fn into_response(self) -> Response {
+        let Description {
+            status,
+            retry_after,
+            ..
+        } = self.describe();
+        let mut response = status.into_response();
+        let headers = response.headers_mut();
+        if let Some(wait) = retry_after {
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(wait.as_secs().max(1)),
+            );
+            headers.insert(RETRY_AFTER_MS, HeaderValue::from(wait.as_millis() as u64));
+        }
+        if let Self::InvalidApiKey = self {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+/// The error and what caused it, in one line.
+fn with_sources(error: &dyn Error) -> String {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    chain
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_error_shows_its_id_and_not_its_cause() {
+        for error in [
+            ApiError::Panicked("secret".to_owned()),
+            ApiError::Spool(io::Error::other("secret")),
+        ] {
+            let response = write_out(error.into_response(), "id-1");
+
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            assert!(text.contains("id-1") && !text.contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_log_gets_the_whole_chain() {
+        let error = ApiError::Spool(io::Error::other("disk is full"));
+        let reason = with_sources(&error);
+        assert_eq!(
+            reason,
+            "upload cannot be written to a temporary file: disk is full"
+        );
+    }
+}

@@ -1,0 +1,205 @@
+//! What the caller is told about each error, and with which status.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+use super::{ApiError, transcription};
+
+/// When a full server is best asked again: most requests are short.
+const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
+/// When a starting, stopping or restarting server is best asked again.
+const RETRY_WHEN_AWAY: Duration = Duration::from_secs(5);
+
+/// What the caller is told.
+pub(super) struct Description {
+    pub(super) status: StatusCode,
+    pub(super) code: Option<&'static str>,
+    pub(super) param: Option<String>,
+    pub(super) message: String,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl ApiError {
+    pub(super) fn describe(&self) -> Description {
+        let bad = |message: &str| Description::new(StatusCode::BAD_REQUEST, message);
+        match self {
+            Self::MissingModel { default } => bad(&format!(
+                "Missing required parameter: 'model'. 'whisper-1' stands for this server's \
+                 default, {default}."
+            ))
+            .code("missing_required_parameter")
+            .param("model"),
+            Self::MissingFile => bad("Missing required parameter: 'file'.")
+                .code("missing_required_parameter")
+                .param("file"),
+            Self::EmptyFile => bad("The file is empty.")
+                .code("invalid_value")
+                .param("file"),
+            Self::SecondFile => bad("The form has more than one field 'file'; send one a request.")
+                .code("invalid_value")
+                .param("file"),
+            Self::InvalidValue {
+                param,
+                value,
+                expected,
+            } => bad(&format!(
+                "Invalid value for '{param}': {:?}. Expected {expected}.",
+                short(value)
+            ))
+            .code("invalid_value")
+            .param(param),
+            Self::FieldTooLong { name, limit } => bad(&format!(
+                "The field '{name}' is longer than the limit of {limit} bytes."
+            ))
+            .code("invalid_value")
+            .param(name),
+            Self::FieldNotText { name } => bad(&format!("The field '{name}' is not UTF-8 text."))
+                .code("invalid_value")
+                .param(name),
+            Self::UnknownField { name } => bad(&format!(
+                "Unknown parameter: '{}'. This server is set to refuse what it does not know.",
+                short(name)
+            ))
+            .code("unknown_parameter")
+            .param(name),
+            Self::MalformedForm(reason) => bad(&format!(
+                "The body is not a valid multipart form: {reason}."
+            )),
+            Self::MalformedQuery(reason) => {
+                bad(&format!("The query string cannot be read: {reason}."))
+            }
+            Self::BrokenBody(_) => bad("The body broke off before its end."),
+            Self::InvalidApiKey => Description::new(
+                StatusCode::UNAUTHORIZED,
+                "Incorrect or missing API key. Send it as 'Authorization: Bearer <key>'.",
+            )
+            .code("invalid_api_key"),
+            Self::ModelNotFound { name, present } => not_found(name, present),
+            Self::UnknownRoute { method, path } => Description::new(
+                StatusCode::NOT_FOUND,
+                &format!("Unknown request URL: {method} {}.", short(path)),
+            )
+            .code("unknown_url"),
+            Self::WrongMethod { method, path } => Description::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                &format!("{path} does not take {method}; the Allow header says what it takes."),
+            )
+            .code("method_not_allowed"),
+            Self::UploadTooSlow => Description::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "The upload was not complete within the time a request may take.",
+            )
+            .code("timeout"),
+            Self::UploadTooLarge { limit } => Description::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                &format!(
+                    "The request body is larger than the limit of {}.",
+                    bytes(*limit)
+                ),
+            )
+            .param("file"),
+            Self::TooManyRequests { limit } => full(&format!(
+                "The server is working on {limit} requests, the most it takes at a time."
+            )),
+            Self::Draining => away("The server is shutting down."),
+            Self::CutOff => away("The server shut down before the transcription was done."),
+            Self::Spool(_) => failed("The upload could not be stored."),
+            Self::Panicked(_) => failed("The server failed on this request."),
+            Self::Transcribe(error) => transcription::describe(error),
+        }
+    }
+}
+
+pub(super) fn not_found(name: &str, present: &[String]) -> Description {
+    let name = short(name);
+    let present = match present {
+        [] => String::new(),
+        names => format!(" Models here: {}.", names.join(", ")),
+    };
+    Description::new(
+        StatusCode::NOT_FOUND,
+        &format!(
+            "The model '{name}' does not exist on this server. To get it, put a folder of that \
+             name with a CTranslate2 Whisper model into MODELS_DIR, or the model into the \
+             Hugging Face cache.{present}"
+        ),
+    )
+    .code("model_not_found")
+    .param("model")
+}
+
+pub(super) fn full(message: &str) -> Description {
+    let message = format!("{message} Try again in a moment.");
+    Description::new(StatusCode::TOO_MANY_REQUESTS, &message)
+        .code("rate_limit_exceeded")
+        .retry_after(RETRY_WHEN_FULL)
+}
+
+pub(super) fn away(message: &str) -> Description {
+    Description::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(RETRY_WHEN_AWAY)
+}
+
+pub(super) fn failed(message: &str) -> Description {
+    Description::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+}
+
+pub(super) fn too_late() -> Description {
+    Description::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        "The transcription was not done within the time a request may take.",
+    )
+    .code("timeout")
+}
+
+impl Description {
+    pub(super) fn new(status: StatusCode, message: &str) -> Self {
+        Self {
+            status,
+            code: None,
+            param: None,
+            message: message.to_owned(),
+            retry_after: None,
+        }
+    }
+
+    pub(super) fn code(self, code: &'static str) -> Self {
+        Self {
+            code: Some(code),
+            ..self
+        }
+    }
+
+    pub(super) fn param(self, param: &str) -> Self {
+        Self {
+            param: Some(param.to_owned()),
+            ..self
+        }
+    }
+
+    fn retry_after(self, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..self
+        }
+    }
+}
+
+/// What a caller sent, cut to a length that is fit for a message.
+fn short(text: &str) -> String {
+    const MAX_CHARS: usize = 100;
+    match text.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// A size as people write it.
+fn bytes(bytes: u64) -> String {
+    const MIB: u64 = 1024 * 1024;
+    if bytes >= MIB && bytes.is_multiple_of(MIB) {
+        format!("{} MiB", bytes / MIB)
+    } else {
+        format!("{bytes} bytes")
+    }
+}

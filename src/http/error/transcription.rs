@@ -1,0 +1,64 @@
+//! What the caller is told when the transcriber gave up.
+
+use axum::http::StatusCode;
+
+use super::description::{Description, away, failed, full, not_found, too_late};
+use crate::audio::AudioError;
+use crate::job::JobError;
+use crate::models::ModelError;
+use crate::transcribe::TranscribeError;
+
+/// What may be uploaded, in the form of OpenAI's own message.
+const FORMATS: &str = "Invalid file format. Supported formats: ['aac', 'aiff', 'caf', 'flac', \
+    'm4a', 'mkv', 'mp3', 'mp4', 'mpeg', 'mpga', 'oga', 'ogg', 'opus', 'wav', 'webm']";
+
+/// Every reason of the transcriber, with its status; without a catch-all, so that a new one is
+/// decided on here.
+pub(super) fn describe(error: &TranscribeError) -> Description {
+    match error {
+        TranscribeError::Model(ModelError::NotFound(id)) => not_found(id.as_str(), &[]),
+        TranscribeError::Model(
+            ModelError::Vocabulary { id, .. } | ModelError::Engine { id, .. },
+        ) => away(&format!("The model '{id}' could not be loaded.")),
+        TranscribeError::UnknownLanguage { language, model } => Description::new(
+            StatusCode::BAD_REQUEST,
+            &format!(
+                "Invalid value for 'language': the model '{model}' does not know {} ({}).",
+                language.name(),
+                language.code()
+            ),
+        )
+        .code("invalid_value")
+        .param("language"),
+        TranscribeError::QueueFull(full_queue) => full(&format!(
+            "The queue is full: {} windows of audio are waiting.",
+            full_queue.capacity
+        )),
+        TranscribeError::Audio(error) => describe_audio(error),
+        TranscribeError::DeadlinePassed | TranscribeError::Job(JobError::Expired) => too_late(),
+        TranscribeError::Job(
+            JobError::Failed(_) | JobError::Panicked(_) | JobError::EngineGone,
+        ) => failed("The model failed on this audio."),
+        TranscribeError::QueueClosed(_) => away("The model was being unloaded."),
+        TranscribeError::FrontEnd(_) => failed("The file could not be processed."),
+    }
+}
+
+fn describe_audio(error: &AudioError) -> Description {
+    let bad_file = |message: &str| {
+        Description::new(StatusCode::BAD_REQUEST, message)
+            .code("invalid_value")
+            .param("file")
+    };
+    match error {
+        AudioError::Undecodable { .. }
+        | AudioError::NoAudioTrack { .. }
+        | AudioError::NeedsFfmpeg { .. } => bad_file(&format!("{FORMATS}. Here, {error}.")),
+        AudioError::TooShort { .. } => {
+            bad_file(&format!("Audio file is too short: {error}.")).code("audio_too_short")
+        }
+        AudioError::TooLong { .. } => bad_file(&format!("Audio file is too long: {error}.")),
+        AudioError::FfmpegTimedOut { .. } => too_late(),
+        AudioError::Ffmpeg(_) | AudioError::Read(_) => failed("The file could not be processed."),
+    }
+}

@@ -1,0 +1,156 @@
+//! What every request goes through: its id, its trace span, its metrics, CORS, panics.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response as HttpResponse, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::Context;
+use super::error::{self, ApiError};
+use crate::telemetry::RequestLabels;
+
+/// Names a request in the answer and in the log.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Milliseconds from the request's arrival to its answer.
+pub const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
+/// Milliseconds the slowest window waited for its batch.
+pub const QUEUE_MS: HeaderName = HeaderName::from_static("x-queue-ms");
+/// Milliseconds of the slowest batch a window was in.
+pub const INFERENCE_MS: HeaderName = HeaderName::from_static("x-inference-ms");
+/// Windows in the largest batch a window was in.
+pub const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
+/// Transcriptions the server works on at a time.
+pub const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
+/// How many more it would take at this moment.
+pub const REMAINING_REQUESTS: HeaderName =
+    HeaderName::from_static("x-ratelimit-remaining-requests");
+/// Seconds to wait before trying again, in milliseconds; OpenAI's SDK prefers it.
+pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+
+/// Longest request id taken over from a caller.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+
+/// Gives the request an id and a span, counts its answer, and writes out its error if it has one.
+pub async fn observe(
+    State(context): State<Arc<Context>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let arrival = Instant::now();
+    let id = request_id(request.headers());
+    let matched = request.extensions().get::<MatchedPath>();
+    let route = matched.map_or("unknown", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!(
+        "request",
+        http.method = %request.method(),
+        http.route = route,
+        request.id = id,
+    );
+
+    let answer = async {
+        let mut response = error::write_out(next.run(request).await, &id);
+        let (status, duration) = (response.status().as_u16(), arrival.elapsed());
+        let duration_ms = duration.as_millis() as u64;
+        tracing::debug!(http.status = status, duration_ms, "request answered");
+        context
+            .metrics
+            .requests
+            .get_or_create(&RequestLabels { route, status })
+            .inc();
+        let headers = response.headers_mut();
+        headers.insert(PROCESSING_MS, HeaderValue::from(duration_ms));
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        response
+    };
+    answer.instrument(span).await
+}
+
+/// The caller's id where it is fit for headers and logs, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/+=@".contains(c);
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let given = given.filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()));
+    match given.filter(|id| id.chars().all(plain)) {
+        Some(id) => id.to_owned(),
+        None => Uuid::new_v4().to_string(),
+    }
+}
+
+/// Turns a panic in a handler into an answer.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the layer hands the panic over"
+)]
+pub fn answer_panic(panic: Box<dyn Any + Send>) -> HttpResponse<Body> {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    ApiError::Panicked(message.unwrap_or_else(|| "no message".to_owned())).into_response()
+}
+
+/// Lets the pages of these origins call the server; `*` lets every page.
+pub fn cors(origins: &[String]) -> CorsLayer {
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    let origin = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(
+            origins
+                .iter()
+                .filter_map(|origin| HeaderValue::from_str(origin).ok()),
+        )
+    };
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        // A star would leave out `Authorization`.
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([
+            REQUEST_ID,
+            PROCESSING_MS,
+            QUEUE_MS,
+            INFERENCE_MS,
+            BATCH_SIZE,
+            LIMIT_REQUESTS,
+            REMAINING_REQUESTS,
+            header::RETRY_AFTER,
+            RETRY_AFTER_MS,
+        ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(given: &str, kept: bool) {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            REQUEST_ID,
+            HeaderValue::from_bytes(given.as_bytes()).unwrap(),
+        );
+        assert_eq!(request_id(&headers) == given, kept, "{given:?}");
+    }
+
+    #[test]
+    fn keeps_request_ids_that_are_fit_for_a_log() {
+        check("req_0123-abc", true);
+        check("8f14e45f-ceea-467f-a8f0-123456789abc", true);
+        check("", false);
+        check("with space", false);
+        check("quote\"", false);
+        check("çay", false);
+        check(&"x".repeat(129), false);
+    }
+}

@@ -1,0 +1,219 @@
+//! `POST /v1/audio/transcriptions`: from the upload to the answer.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{Stream, StreamExt};
+use tokio::time::Instant;
+
+use super::body::{self, BodyError};
+use super::error::ApiError;
+use super::middleware::{BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS};
+use super::parameters::Parameters;
+use super::upload::Upload;
+use super::{Context, Rules, door, models};
+use crate::audio::Source;
+use crate::format::{self, ResponseFormat};
+use crate::models::{InvalidModelId, ModelError, ModelId};
+use crate::telemetry::Refusal;
+use crate::tokens::Task;
+use crate::transcribe::{self, TranscribeError};
+use crate::transcript::Transcript;
+
+/// Longest text field, in bytes; Whisper keeps about 1,000 of a prompt.
+const MAX_FIELD_BYTES: usize = 64 * 1024;
+
+/// Transcribes an upload, sent as a form, or as the bare body with its parameters in the query.
+pub async fn create_transcription(
+    State(context): State<Arc<Context>>,
+    request: Request,
+) -> Response {
+    let mut response = admit(&context, request).await.into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        LIMIT_REQUESTS,
+        HeaderValue::from(context.max_concurrent_requests),
+    );
+    headers.insert(
+        REMAINING_REQUESTS,
+        HeaderValue::from(context.door.available_permits()),
+    );
+    response
+}
+
+async fn admit(context: &Context, request: Request) -> Result<Response, ApiError> {
+    let deadline = Instant::now() + context.rules.request_timeout;
+    // Before the body is looked at: a refusal must cost next to nothing.
+    let _admission = door::enter(context)?;
+    // Nothing here is spawned: when the client leaves, dropping this future ends all of it.
+    tokio::select! {
+        answer = answer(context, request, deadline) => answer,
+        () = door::cut_off(context) => Err(ApiError::CutOff),
+    }
+}
+
+async fn answer(
+    context: &Context,
+    request: Request,
+    deadline: Instant,
+) -> Result<Response, ApiError> {
+    let received = tokio::time::timeout_at(deadline, receive(context, request)).await;
+    let (parameters, audio) = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
+    let model = model(context, &parameters).await?;
+
+    let options = parameters.options(&context.rules);
+    let request = transcribe::Request {
+        audio,
+        model,
+        task: Task::Transcribe,
+        language: parameters.language,
+        prompt: parameters.prompt,
+        options,
+        deadline: deadline.into_std(),
+    };
+    match context.transcriber.transcribe(request).await {
+        Ok(transcript) => Ok(write(&transcript, parameters.response_format)),
+        Err(TranscribeError::Model(ModelError::NotFound(id))) => {
+            Err(models::not_found(context, id.to_string()).await)
+        }
+        Err(error) => {
+            if matches!(error, TranscribeError::QueueFull(_)) {
+                door::count_refusal(&context.metrics, Refusal::Queue);
+            }
+            Err(ApiError::Transcribe(error))
+        }
+    }
+}
+
+async fn model(context: &Context, parameters: &Parameters) -> Result<ModelId, ApiError> {
+    let default = || context.aliases.default_model().to_string();
+    let name = parameters.model.as_deref();
+    let name = name.ok_or_else(|| ApiError::MissingModel { default: default() })?;
+    match context.aliases.resolve(name) {
+        Ok(id) => Ok(id),
+        Err(InvalidModelId) => Err(models::not_found(context, name.to_owned()).await),
+    }
+}
+
+async fn receive(context: &Context, request: Request) -> Result<(Parameters, Source), ApiError> {
+    let rules = &context.rules;
+    let parameters = Parameters::from_query(request.uri(), rules)?;
+    let (head, body) = request.into_parts();
+    let expected = body::content_length(&head.headers);
+    let stream = body::limited(body, &head.headers, rules.max_upload_bytes)?;
+    if is_multipart(&head.headers) {
+        let request = Request::from_parts(head, Body::from_stream(stream));
+        let form = Multipart::from_request(request, &()).await;
+        let form = form.map_err(|error| ApiError::MalformedForm(error.body_text()))?;
+        receive_form(form, expected, parameters, rules).await
+    } else {
+        // All is said before the body begins, so a wrong name need not cost an upload.
+        model(context, &parameters).await?;
+        let upload = Upload::new(rules.upload_memory_bytes, expected);
+        let audio = receive_file(stream, upload).await?;
+        Ok((parameters, audio))
+    }
+}
+
+/// Any other content type, or none, is taken for audio: the content tells what it is.
+fn is_multipart(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content_type
+        .and_then(|value| value.get(..10))
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"))
+}
+
+async fn receive_form(
+    mut form: Multipart,
+    expected: Option<u64>,
+    mut parameters: Parameters,
+    rules: &Rules,
+) -> Result<(Parameters, Source), ApiError> {
+    let mut audio = None;
+    while let Some(field) = form.next_field().await? {
+        let name = field.name().unwrap_or_default().to_owned();
+        if name == "file" {
+            if audio.is_some() {
+                return Err(ApiError::SecondFile);
+            }
+            let upload = Upload::new(rules.upload_memory_bytes, expected);
+            audio = Some(receive_file(field, upload).await?);
+        } else {
+            let known = Parameters::knows(&name);
+            let value = if known {
+                receive_text(&name, field).await?
+            } else {
+                String::new()
+            };
+            parameters.set(&name, value, rules)?;
+        }
+    }
+    Ok((parameters, audio.ok_or(ApiError::MissingFile)?))
+}
+
+async fn receive_file<E>(
+    mut chunks: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    mut upload: Upload,
+) -> Result<Source, ApiError>
+where
+    ApiError: From<E>,
+{
+    while let Some(chunk) = chunks.next().await {
+        upload.push(&chunk?).await.map_err(ApiError::Spool)?;
+    }
+    upload
+        .finish()
+        .await
+        .map_err(ApiError::Spool)?
+        .ok_or(ApiError::EmptyFile)
+}
+
+async fn receive_text(name: &str, mut field: Field<'_>) -> Result<String, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = field.chunk().await? {
+        if bytes.len() + chunk.len() > MAX_FIELD_BYTES {
+            return Err(ApiError::FieldTooLong {
+                name: name.to_owned(),
+                limit: MAX_FIELD_BYTES,
+            });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    String::from_utf8(bytes).map_err(|_| ApiError::FieldNotText {
+        name: name.to_owned(),
+    })
+}
+
+impl From<MultipartError> for ApiError {
+    fn from(error: MultipartError) -> Self {
+        match BodyError::limit_in(&error) {
+            Some(limit) => Self::UploadTooLarge { limit },
+            None => Self::MalformedForm(error.body_text()),
+        }
+    }
+}
+
+fn write(transcript: &Transcript, response_format: ResponseFormat) -> Response {
+    let (content_type, text) = match response_format {
+        ResponseFormat::Json => ("application/json", format::json(transcript)),
+        ResponseFormat::Text => ("text/plain; charset=utf-8", format::text(transcript)),
+    };
+    let timings = transcript.timings;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (
+            QUEUE_MS,
+            HeaderValue::from(timings.queue.as_millis() as u64),
+        ),
+        (
+            INFERENCE_MS,
+            HeaderValue::from(timings.inference.as_millis() as u64),
+        ),
+        (BATCH_SIZE, HeaderValue::from(timings.batch_size)),
+    ];
+    (headers, text).into_response()
+}

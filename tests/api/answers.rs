@@ -1,0 +1,241 @@
+//! What a good request gets.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use halkspeech::engine::fake::FakeEngine;
+use halkspeech::tokens::{Language, Task};
+use serde_json::{Value, json};
+
+use crate::helpers::audio::{tone, tones};
+use crate::helpers::engine::{listen, say};
+use crate::helpers::{MODEL, MULTILINGUAL, Setup, TRANSCRIPTIONS, TestApp, header, text};
+
+/// The text of [`tone`] at 500 Hz.
+const TEXT: &str = "band 13";
+
+#[tokio::test]
+async fn a_form_gets_json() {
+    let app = TestApp::start().await;
+
+    let answer = app
+        .form(tone(500.0), &[("model", MODEL)])
+        .send()
+        .await
+        .unwrap();
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "content-type"), "application/json");
+    let body: Value = answer.json().await.unwrap();
+    let usage = json!({ "type": "duration", "seconds": 1 });
+    assert_eq!(body, json!({ "text": TEXT, "usage": usage }));
+}
+
+#[tokio::test]
+async fn a_form_gets_plain_text() {
+    let app = TestApp::start().await;
+
+    let fields = [("model", MODEL), ("response_format", "text")];
+    let answer = app.form(tone(500.0), &fields).send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "content-type"), "text/plain; charset=utf-8");
+    assert_eq!(answer.text().await.unwrap(), format!("{TEXT}\n"));
+}
+
+#[tokio::test]
+async fn a_bare_body_is_transcribed_whatever_its_content_type() {
+    let app = TestApp::start().await;
+    // The fourth is what `curl --data-binary` sends unasked.
+    let types = [
+        "audio/mpeg",
+        "video/mp4",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+    ];
+
+    for content_type in types.map(Some).into_iter().chain([None]) {
+        let request = app
+            .post(TRANSCRIPTIONS)
+            .query(&[("model", MODEL)])
+            .body(tone(500.0));
+        let request = match content_type {
+            Some(content_type) => request.header("content-type", content_type),
+            None => request,
+        };
+        let answer = request.send().await.unwrap();
+
+        assert_eq!(answer.status(), 200, "{content_type:?}");
+        assert_eq!(text(answer).await, TEXT);
+    }
+}
+
+#[tokio::test]
+async fn parameters_of_a_bare_body_stand_in_the_query() {
+    let app = TestApp::start().await;
+
+    let query = [
+        ("model", MODEL),
+        ("response_format", "text"),
+        ("language", "en-US"),
+    ];
+    let answer = app.raw(tone(500.0), &query).send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.text().await.unwrap(), format!("{TEXT}\n"));
+}
+
+#[tokio::test]
+async fn a_field_of_the_form_goes_before_the_query() {
+    let app = TestApp::start().await;
+
+    let query = [("model", MODEL), ("response_format", "json")];
+    let request = app
+        .form(tone(500.0), &[("response_format", "text")])
+        .query(&query);
+    let answer = request.send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.text().await.unwrap(), format!("{TEXT}\n"));
+}
+
+#[tokio::test]
+async fn openai_names_stand_for_the_default_model() {
+    let app = TestApp::start().await;
+
+    for name in ["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"] {
+        let answer = app
+            .form(tone(500.0), &[("model", name)])
+            .send()
+            .await
+            .unwrap();
+
+        assert_eq!(answer.status(), 200, "{name}");
+        assert_eq!(text(answer).await, TEXT);
+    }
+}
+
+#[tokio::test]
+async fn empty_and_unknown_fields_change_nothing() {
+    let app = TestApp::start().await;
+
+    let fields = [
+        ("model", MODEL),
+        ("language", ""),
+        ("prompt", ""),
+        ("response_format", ""),
+        ("temperature", ""),
+        ("stream", "false"),
+        ("timestamp_granularities[]", "segment"),
+        ("colour", "red"),
+    ];
+    let answer = app.form(tone(500.0), &fields).send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(text(answer).await, TEXT);
+}
+
+#[tokio::test]
+async fn what_was_asked_for_reaches_the_engine() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&seen);
+    let engine = FakeEngine::factory(move |key, inputs| {
+        let prompt = inputs[0].prompt.clone();
+        notes.lock().unwrap().push((key.options, prompt));
+        Ok(listen(inputs))
+    });
+    let app = TestApp::start_with(Setup {
+        engine,
+        ..Setup::default()
+    })
+    .await;
+
+    let fields = [
+        ("model", MULTILINGUAL),
+        ("language", "Turkish"),
+        ("prompt", "merhaba"),
+        ("temperature", "0.5"),
+    ];
+    let answer = app.form(tone(500.0), &fields).send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    let seen = seen.lock().unwrap();
+    let [(options, prompt)] = &seen[..] else {
+        panic!("{} batches", seen.len())
+    };
+    assert_eq!(options.beam_size.get(), 2);
+    assert!((options.temperature - 0.5).abs() < f32::EPSILON);
+    assert_eq!(prompt.language, Language::parse("tr"));
+    assert_eq!(prompt.task, Task::Transcribe);
+    assert!(!prompt.previous.is_empty());
+}
+
+#[tokio::test]
+async fn long_audio_comes_back_in_order() {
+    let app = TestApp::start().await;
+    let pitches = [300.0, 600.0, 900.0, 1_200.0];
+    let mut expected = Vec::new();
+    for pitch in pitches {
+        expected.push(app.text_of(tone(pitch)).await);
+    }
+
+    // A window is cut somewhere in its last 6 s, so each holds mostly its own pitch.
+    let quarter = Duration::from_millis(22_500);
+    let long = tones(&pitches.map(|pitch| (pitch, quarter)));
+    let answer = app.raw(long, &[("model", MODEL)]).send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["usage"]["seconds"], 90);
+    let heard = body["text"].as_str().unwrap();
+    let bands: Vec<u32> = heard
+        .split(' ')
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    assert!(bands.len() >= 3, "{heard}");
+    assert!(bands.is_sorted(), "{heard}");
+    assert!(
+        heard.starts_with(&expected[0]) && heard.ends_with(&expected[3]),
+        "{heard}"
+    );
+}
+
+#[tokio::test]
+async fn headers_tell_where_the_time_went() {
+    let app = TestApp::start_with(Setup {
+        max_concurrent_requests: 7,
+        ..Setup::default()
+    })
+    .await;
+
+    let answer = app
+        .form(tone(500.0), &[("model", MODEL)])
+        .send()
+        .await
+        .unwrap();
+
+    for name in ["openai-processing-ms", "x-queue-ms", "x-inference-ms"] {
+        assert!(header(&answer, name).parse::<u64>().is_ok(), "{name}");
+    }
+    assert_eq!(header(&answer, "x-batch-size"), "1");
+    assert_eq!(header(&answer, "x-ratelimit-limit-requests"), "7");
+    assert_eq!(header(&answer, "x-ratelimit-remaining-requests"), "7");
+}
+
+#[tokio::test]
+async fn text_in_other_scripts_comes_through() {
+    let engine = FakeEngine::factory(|_, _| Ok(vec![say(" Şimdi \u{1F642} да")]));
+    let app = TestApp::start_with(Setup {
+        engine,
+        ..Setup::default()
+    })
+    .await;
+
+    let answer = app
+        .form(tone(500.0), &[("model", MODEL)])
+        .send()
+        .await
+        .unwrap();
+
+    assert_eq!(text(answer).await, "Şimdi \u{1F642} да");
+}

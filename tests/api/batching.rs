@@ -1,0 +1,161 @@
+//! Windows of many requests in one batch, and faults that stay where they are.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use halkspeech::batch::Limits;
+use reqwest::Response;
+use tokio::task::JoinHandle;
+
+use crate::helpers::audio::tone;
+use crate::helpers::engine::{BAD_PITCH_HZ, Fault, Gate, gated, gated_with_fault};
+use crate::helpers::{MODEL, Setup, TestApp, check_error, error, header, text};
+
+/// So long a window that no test would end if a batch waited for it.
+fn patient() -> Limits {
+    let batch_size = NonZeroUsize::new(64).unwrap();
+    Limits {
+        batch_size,
+        window: Duration::from_secs(3_600),
+    }
+}
+
+/// Holds the engine with a first request while `pitches` gather behind it, then lets go.
+async fn gather(app: &TestApp, gate: &Gate, pitches: &[f64]) -> Vec<Response> {
+    let first = app.submit(tone(200.0));
+    gate.reached().await;
+    let waiting: Vec<JoinHandle<Response>> = pitches
+        .iter()
+        .map(|pitch| app.submit(tone(*pitch)))
+        .collect();
+    app.until_queued(pitches.len()).await;
+    gate.open();
+    assert_eq!(first.await.unwrap().status(), 200);
+    let mut answers = Vec::new();
+    for answer in waiting {
+        answers.push(answer.await.unwrap());
+    }
+    answers
+}
+
+#[tokio::test]
+async fn windows_of_concurrent_requests_share_a_batch() {
+    let gate = Gate::new();
+    let setup = Setup {
+        limits: patient(),
+        engine: gated(&gate),
+        ..Setup::default()
+    };
+    let app = TestApp::start_with(setup).await;
+
+    let answers = gather(&app, &gate, &[300.0, 500.0, 700.0, 900.0]).await;
+
+    for answer in answers {
+        assert_eq!(answer.status(), 200);
+        assert_eq!(header(&answer, "x-batch-size"), "4");
+    }
+}
+
+#[tokio::test]
+async fn each_of_many_requests_gets_its_own_answer_once() {
+    let gate = Gate::new();
+    let app = TestApp::start_with(Setup {
+        engine: gated(&gate),
+        ..Setup::default()
+    })
+    .await;
+    let pitches: Vec<f64> = (0..48)
+        .map(|number| 200.0 + 40.0 * f64::from(number))
+        .collect();
+
+    let answers = gather(&app, &gate, &pitches).await;
+
+    let mut together = HashMap::new();
+    for (pitch, answer) in pitches.iter().zip(answers) {
+        assert_eq!(answer.status(), 200);
+        together.insert(pitch.to_bits(), text(answer).await);
+    }
+    // Alone, the same audio gives the same text.
+    for pitch in &pitches {
+        assert_eq!(
+            app.text_of(tone(*pitch)).await,
+            together[&pitch.to_bits()],
+            "{pitch} Hz"
+        );
+    }
+    assert_eq!(app.answered(200), 1 + 2 * 48);
+}
+
+#[tokio::test]
+async fn a_lone_request_waits_for_nobody() {
+    let app = TestApp::start_with(Setup {
+        limits: patient(),
+        ..Setup::default()
+    })
+    .await;
+
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let answer = app.submit(tone(500.0)).await.unwrap();
+        assert_eq!(header(&answer, "x-batch-size"), "1");
+        waits.push(header(&answer, "x-queue-ms").parse::<u64>().unwrap());
+    }
+
+    // The fastest of them, since this machine may be busy with other tests.
+    assert!(waits.iter().min() < Some(&5), "{waits:?}");
+}
+
+#[tokio::test]
+async fn an_error_on_one_window_fails_that_request_alone() {
+    let gate = Gate::new();
+    let engine = gated_with_fault(&gate, Fault::Error);
+    let app = TestApp::start_with(Setup {
+        limits: patient(),
+        engine,
+        ..Setup::default()
+    })
+    .await;
+
+    let answers = gather(&app, &gate, &[300.0, 500.0, BAD_PITCH_HZ, 700.0, 900.0]).await;
+
+    for (number, answer) in answers.into_iter().enumerate() {
+        if number == 2 {
+            assert_eq!(answer.status(), 500);
+            let id = header(&answer, "x-request-id").to_owned();
+            let error = error(answer).await;
+            check_error(&error, "server_error", None, None, &id);
+            assert!(!error.to_string().contains("secret"), "{error}");
+        } else {
+            assert_eq!(answer.status(), 200, "{number}");
+        }
+    }
+    assert_eq!(app.metrics.jobs_failed.get(), 1);
+}
+
+#[tokio::test]
+async fn a_panic_of_the_engine_ends_one_batch_alone() {
+    let gate = Gate::new();
+    let engine = gated_with_fault(&gate, Fault::Panic);
+    let app = TestApp::start_with(Setup {
+        limits: patient(),
+        engine,
+        ..Setup::default()
+    })
+    .await;
+
+    let answers = gather(&app, &gate, &[300.0, BAD_PITCH_HZ]).await;
+
+    for answer in answers {
+        assert_eq!(answer.status(), 500);
+        let error = error(answer).await;
+        check_error(&error, "server_error", None, None, "Request id");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+    let next = app
+        .form(tone(500.0), &[("model", MODEL)])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(next.status(), 200);
+}

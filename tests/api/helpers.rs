@@ -1,0 +1,319 @@
+//! A server on a free port, and what a test asks it.
+
+pub mod audio;
+pub mod engine;
+pub mod raw;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use halkspeech::audio::{DecodeLimits, FfmpegMode};
+use halkspeech::batch::Limits;
+use halkspeech::engine::EngineFactory;
+use halkspeech::http::{self, Context, Phase, Rules};
+use halkspeech::models::{Aliases, Load, LoadedModels, ModelId, Store};
+use halkspeech::telemetry::{Metrics, Refusal, RefusalLabels, RequestLabels};
+use halkspeech::transcribe::{FrontEnd, Transcriber};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinHandle;
+
+pub const TRANSCRIPTIONS: &str = "/v1/audio/transcriptions";
+
+/// The English-only model, and the one that the aliases stand for.
+pub const MODEL: &str = "tiny.en";
+pub const MULTILINGUAL: &str = "base";
+
+/// Nothing here may take longer than this, on however slow a machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How the server under test is set up.
+pub struct Setup {
+    pub rules: Rules,
+    pub max_concurrent_requests: usize,
+    pub queue_capacity: usize,
+    pub limits: Limits,
+    pub engine: EngineFactory,
+    pub max_duration: Duration,
+    pub front_end_workers: usize,
+    pub models_dir: PathBuf,
+    pub hub_cache: PathBuf,
+    pub preload: bool,
+}
+
+/// A running server with everything a test looks at.
+pub struct TestApp {
+    pub client: Client,
+    pub metrics: Metrics,
+    pub models: Arc<LoadedModels>,
+    pub phase: watch::Sender<Phase>,
+    pub address: String,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            rules: Rules {
+                api_key: None,
+                allow_origins: Vec::new(),
+                enable_ui: false,
+                max_upload_bytes: 16 << 20,
+                upload_memory_bytes: 4 << 20,
+                request_timeout: PATIENCE,
+                reject_unknown_fields: false,
+                beam_size: NonZeroUsize::new(2).unwrap(),
+            },
+            max_concurrent_requests: 100,
+            queue_capacity: 100,
+            limits: Limits {
+                batch_size: NonZeroUsize::new(64).unwrap(),
+                window: Duration::from_millis(5),
+            },
+            engine: engine::listening(),
+            max_duration: Duration::from_secs(100),
+            front_end_workers: 2,
+            models_dir: models_dir(),
+            hub_cache: PathBuf::from("/nonexistent"),
+            preload: true,
+        }
+    }
+}
+
+impl TestApp {
+    /// The default set-up.
+    pub async fn start() -> Self {
+        Self::start_with(Setup::default()).await
+    }
+
+    pub async fn start_with(setup: Setup) -> Self {
+        let metrics = Metrics::new();
+        let engine = setup.engine;
+        let models = Arc::new(LoadedModels::new(Load {
+            store: Store::new(setup.models_dir, setup.hub_cache),
+            engines: Box::new(move |_, _| vec![Arc::clone(&engine)]),
+            limits: setup.limits,
+            queue_capacity: setup.queue_capacity,
+            idle_time: None,
+            metrics: metrics.clone(),
+        }));
+        let default = ModelId::parse(MODEL).unwrap();
+        if setup.preload {
+            models.lease(&default).await.unwrap();
+        }
+        let limits = DecodeLimits {
+            max_duration: setup.max_duration,
+            ffmpeg: FfmpegMode::Off,
+            ffmpeg_timeout: PATIENCE,
+        };
+        let front_end = FrontEnd::new(NonZeroUsize::new(setup.front_end_workers).unwrap());
+        let (phase, phase_receiver) = watch::channel(Phase::Ready);
+        let context = Context {
+            transcriber: Transcriber::new(
+                Arc::clone(&models),
+                front_end,
+                limits,
+                4,
+                metrics.clone(),
+            ),
+            aliases: Aliases::new(default, []),
+            door: Arc::new(Semaphore::new(setup.max_concurrent_requests)),
+            max_concurrent_requests: setup.max_concurrent_requests,
+            phase: phase_receiver,
+            metrics: metrics.clone(),
+            rules: setup.rules,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(http::serve(listener, context, async {
+            let _stop_or_end_of_test = stopped.await;
+        }));
+        Self {
+            client: Client::new(),
+            metrics,
+            models,
+            phase,
+            address,
+            stop,
+            server,
+        }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(self.url(path))
+    }
+
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(self.url(path))
+    }
+
+    /// A form with these fields after the file.
+    pub fn form(&self, file: Vec<u8>, fields: &[(&'static str, &'static str)]) -> RequestBuilder {
+        self.post(TRANSCRIPTIONS).multipart(form(file, fields))
+    }
+
+    /// The bare body with these parameters in the query.
+    pub fn raw(&self, file: Vec<u8>, query: &[(&'static str, &'static str)]) -> RequestBuilder {
+        self.post(TRANSCRIPTIONS)
+            .query(query)
+            .header("content-type", "audio/wav")
+            .body(file)
+    }
+
+    /// A request for a transcription of `file` that runs beside the test.
+    pub fn submit(&self, file: Vec<u8>) -> JoinHandle<Response> {
+        let request = self.form(file, &[("model", MODEL)]);
+        tokio::spawn(async move { request.send().await.unwrap() })
+    }
+
+    /// The text of a tone, asked for alone.
+    pub async fn text_of(&self, file: Vec<u8>) -> String {
+        let answer = self.submit(file).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        text(answer).await
+    }
+
+    /// Windows that have a place in the queue.
+    pub async fn queue_depth(&self) -> usize {
+        let id = ModelId::parse(MODEL).unwrap();
+        self.models.lease(&id).await.unwrap().queue.depth()
+    }
+
+    pub async fn until_queued(&self, windows: usize) {
+        let reached = async {
+            while self.queue_depth().await != windows {
+                tokio::task::yield_now().await;
+            }
+        };
+        within_patience(reached).await;
+    }
+
+    pub async fn until_decoded(&self, requests: usize) {
+        let line = format!("halkspeech_decode_seconds_count {requests}\n");
+        until(|| self.metrics.encode().contains(&line)).await;
+    }
+
+    /// Answers to transcription requests, by status.
+    pub fn answered(&self, status: u16) -> u64 {
+        let labels = RequestLabels {
+            route: TRANSCRIPTIONS.to_owned(),
+            status,
+        };
+        self.metrics.requests.get_or_create(&labels).get()
+    }
+
+    pub fn refused(&self, reason: Refusal) -> u64 {
+        self.metrics
+            .refused
+            .get_or_create(&RefusalLabels { reason })
+            .get()
+    }
+
+    /// Tells the server to stop, which it does once everything running is answered.
+    pub fn stop(self) -> JoinHandle<std::io::Result<()>> {
+        self.stop.send(()).unwrap();
+        self.server
+    }
+}
+
+/// Waits for a condition that other tasks bring about.
+pub async fn until(condition: impl Fn() -> bool) {
+    let reached = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within_patience(reached).await;
+}
+
+async fn within_patience(reached: impl Future<Output = ()>) {
+    tokio::time::timeout(PATIENCE, reached)
+        .await
+        .expect("the server never came to this");
+}
+
+pub fn form(file: Vec<u8>, fields: &[(&'static str, &'static str)]) -> Form {
+    let form = Form::new().part("file", Part::bytes(file).file_name("speech.wav"));
+    fields
+        .iter()
+        .fold(form, |form, (name, value)| form.text(*name, *value))
+}
+
+/// The text of a json answer.
+pub async fn text(answer: Response) -> String {
+    let body: Value = answer.json().await.unwrap();
+    body["text"].as_str().unwrap().to_owned()
+}
+
+pub fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
+    answer
+        .headers()
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
+}
+
+/// What an error says; its shape is checked on the way.
+pub async fn error(answer: Response) -> Value {
+    assert_eq!(header(&answer, "content-type"), "application/json");
+    let body: Value = answer.json().await.unwrap();
+    let error = body["error"].as_object().unwrap();
+    let keys: Vec<_> = error.keys().map(String::as_str).collect();
+    assert_eq!(
+        keys,
+        ["code", "message", "param", "type"],
+        "the SDK reads all four"
+    );
+    assert_eq!(body.as_object().unwrap().len(), 1);
+    body["error"].clone()
+}
+
+/// Checks an error by its status, type, param, code, and a piece of its message.
+#[track_caller]
+pub fn check_error(
+    error: &Value,
+    kind: &str,
+    param: Option<&str>,
+    code: Option<&str>,
+    piece: &str,
+) {
+    assert_eq!(error["type"].as_str(), Some(kind), "{error}");
+    assert_eq!(error["param"].as_str(), param, "{error}");
+    assert_eq!(error["code"].as_str(), code, "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains(piece),
+        "no {piece:?} in {error}"
+    );
+}
+
+/// Where `make models` puts the models.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the Makefile tells the tests where the models are"
+)]
+pub fn models_dir() -> PathBuf {
+    let dir = match std::env::var_os("MODELS_DIR") {
+        Some(dir) => PathBuf::from(dir),
+        None => std::env::home_dir()
+            .unwrap()
+            .join(".cache/halkspeech/models"),
+    };
+    for model in [MODEL, MULTILINGUAL] {
+        assert!(
+            dir.join(model).exists(),
+            "no {model} in {}: run `make models`",
+            dir.display()
+        );
+    }
+    dir
+}

@@ -1,0 +1,22 @@
+//! The HTTP surface over a fake engine: real router, transcriber, queue, batcher and vocabulary.
+//!
+//! The fake answers each window with the number of its loudest mel band, so a tone of a given
+//! pitch has a text of its own and a mixed-up answer shows.
+
+#[cfg(test)]
+mod helpers;
+
+#[cfg(test)]
+mod answers;
+#[cfg(test)]
+mod batching;
+#[cfg(test)]
+mod models;
+#[cfg(test)]
+mod overload;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod surface;
+#[cfg(test)]
+mod uploads;

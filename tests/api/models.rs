@@ -1,0 +1,142 @@
+//! The models on disk.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::helpers::{Setup, TestApp, check_error, error};
+
+/// Lays out something that looks like a whole model.
+fn lay_out(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for file in [
+        "model.bin",
+        "config.json",
+        "tokenizer.json",
+        "vocabulary.json",
+    ] {
+        fs::write(folder.join(file), "12345").unwrap();
+    }
+}
+
+/// `tiny.en` in the models folder, `owner/turbo` in the hub's cache.
+async fn start(root: &Path) -> TestApp {
+    let repository = root.join("hub/models--owner--turbo");
+    lay_out(&root.join("models/tiny.en"));
+    lay_out(&repository.join("snapshots/abc"));
+    fs::create_dir_all(repository.join("refs")).unwrap();
+    fs::write(repository.join("refs/main"), "abc").unwrap();
+    TestApp::start_with(Setup {
+        models_dir: root.join("models"),
+        hub_cache: root.join("hub"),
+        preload: false,
+        ..Setup::default()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn lists_what_is_on_disk() {
+    let root = tempfile::tempdir().unwrap();
+    let app = start(root.path()).await;
+
+    let list: Value = app
+        .get("/v1/models")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+
+    assert_eq!(list["object"], "list");
+    let models = list["data"].as_array().unwrap();
+    let field = |name: &str| {
+        models
+            .iter()
+            .map(|model| model[name].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(field("id"), ["owner/turbo", "tiny.en"]);
+    assert_eq!(field("object"), ["model", "model"]);
+    assert_eq!(field("owned_by"), ["owner", "halkspeech"]);
+    assert_eq!(field("loaded"), [false, false]);
+    assert_eq!(field("size_bytes"), [5, 5]);
+    assert!(
+        models
+            .iter()
+            .all(|model| model["created"].as_u64() > Some(1_600_000_000))
+    );
+    assert!(
+        models
+            .iter()
+            .all(|model| model["task"] == "automatic-speech-recognition")
+    );
+}
+
+#[tokio::test]
+async fn shows_a_model_by_its_name_or_an_alias() {
+    let root = tempfile::tempdir().unwrap();
+    let app = start(root.path()).await;
+
+    for (name, id) in [
+        ("tiny.en", "tiny.en"),
+        ("owner/turbo", "owner/turbo"),
+        ("whisper-1", "tiny.en"),
+    ] {
+        let answer = app.get(&format!("/v1/models/{name}")).send().await.unwrap();
+
+        assert_eq!(answer.status(), 200, "{name}");
+        assert_eq!(answer.json::<Value>().await.unwrap()["id"], id);
+    }
+}
+
+#[tokio::test]
+async fn says_which_models_there_are_instead() {
+    let root = tempfile::tempdir().unwrap();
+    let app = start(root.path()).await;
+
+    let answer = app.get("/v1/models/owner/none").send().await.unwrap();
+
+    assert_eq!(answer.status(), 404);
+    let (kind, code) = ("invalid_request_error", Some("model_not_found"));
+    check_error(
+        &error(answer).await,
+        kind,
+        Some("model"),
+        code,
+        "owner/turbo, tiny.en",
+    );
+}
+
+#[tokio::test]
+async fn tells_a_loaded_model_from_one_that_is_not() {
+    let app = TestApp::start().await;
+
+    for (name, loaded) in [("tiny.en", true), ("base", false)] {
+        let answer = app.get(&format!("/v1/models/{name}")).send().await.unwrap();
+        assert_eq!(
+            answer.json::<Value>().await.unwrap()["loaded"],
+            loaded,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_cannot_be_loaded_is_a_503_without_internals() {
+    let root = tempfile::tempdir().unwrap();
+    let app = start(root.path()).await;
+
+    let answer = app
+        .raw(vec![7; 100], &[("model", "tiny.en")])
+        .send()
+        .await
+        .unwrap();
+
+    assert_eq!(answer.status(), 503);
+    let error = error(answer).await;
+    check_error(&error, "server_error", None, None, "could not be loaded");
+    assert!(!error.to_string().contains("tokenizer"), "{error}");
+}

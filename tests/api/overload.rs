@@ -1,0 +1,209 @@
+//! Too many, too late, gone, stopping.
+
+use halkspeech::http::Phase;
+use halkspeech::telemetry::Refusal;
+use serde_json::Value;
+
+use crate::helpers::audio::tone;
+use crate::helpers::engine::{Gate, gated};
+use crate::helpers::{MODEL, Setup, TestApp, check_error, error, header, until};
+
+#[tokio::test]
+async fn refuses_at_the_door_before_the_body_is_looked_at() {
+    let gate = Gate::new();
+    let setup = Setup {
+        max_concurrent_requests: 1,
+        engine: gated(&gate),
+        ..Setup::default()
+    };
+    let app = TestApp::start_with(setup).await;
+    let running = app.submit(tone(500.0));
+    gate.reached().await;
+
+    // Garbage would be a 400 and the missing model too, if anybody looked.
+    for body in [vec![7; 10], vec![7; 8 << 20]] {
+        let answer = app.raw(body, &[]).send().await.unwrap();
+
+        assert_eq!(answer.status(), 429);
+        assert_eq!(header(&answer, "retry-after"), "1");
+        assert_eq!(header(&answer, "retry-after-ms"), "1000");
+        assert_eq!(header(&answer, "x-ratelimit-limit-requests"), "1");
+        assert_eq!(header(&answer, "x-ratelimit-remaining-requests"), "0");
+        let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
+        check_error(&error(answer).await, kind, None, code, "1 requests");
+    }
+    assert_eq!(app.refused(Refusal::Concurrency), 2);
+
+    gate.open();
+    assert_eq!(running.await.unwrap().status(), 200);
+    assert_eq!(app.submit(tone(500.0)).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn refuses_when_the_queue_is_full() {
+    let gate = Gate::new();
+    let setup = Setup {
+        queue_capacity: 1,
+        engine: gated(&gate),
+        ..Setup::default()
+    };
+    let app = TestApp::start_with(setup).await;
+    let running = app.submit(tone(500.0));
+    gate.reached().await;
+    let waiting = app.submit(tone(600.0));
+    app.until_queued(1).await;
+
+    // Garbage again: the refusal comes before it is decoded.
+    let answer = app
+        .raw(vec![7; 1_000], &[("model", MODEL)])
+        .send()
+        .await
+        .unwrap();
+
+    assert_eq!(answer.status(), 429);
+    assert_eq!(header(&answer, "retry-after"), "1");
+    let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
+    check_error(&error(answer).await, kind, None, code, "queue is full");
+    assert_eq!(app.refused(Refusal::Queue), 1);
+
+    gate.open();
+    assert_eq!(running.await.unwrap().status(), 200);
+    assert_eq!(waiting.await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_past_its_deadline_is_answered() {
+    let gate = Gate::new();
+    let app = TestApp::start_with(Setup {
+        engine: gated(&gate),
+        ..Setup::default()
+    })
+    .await;
+
+    let answer = app.submit(tone(500.0)).await.unwrap();
+
+    assert_eq!(answer.status(), 504);
+    check_error(
+        &error(answer).await,
+        "server_error",
+        None,
+        Some("timeout"),
+        "within the time",
+    );
+    gate.open();
+}
+
+#[tokio::test]
+async fn hanging_up_cancels_what_waits_and_nothing_else() {
+    let gate = Gate::new();
+    let setup = Setup {
+        front_end_workers: 1,
+        engine: gated(&gate),
+        ..Setup::default()
+    };
+    let app = TestApp::start_with(setup).await;
+    let running = app.submit(tone(500.0));
+    gate.reached().await;
+    let leaving = app.submit(tone(600.0));
+    app.until_decoded(2).await;
+    // The one worker takes turns: the features of the leaving request, then this audio.
+    let staying = app.submit(tone(700.0));
+    app.until_decoded(3).await;
+
+    leaving.abort();
+    until(|| app.metrics.requests_in_flight.get() == 2).await;
+    gate.open();
+
+    assert_eq!(running.await.unwrap().status(), 200);
+    let staying = staying.await.unwrap();
+    assert_eq!(staying.status(), 200);
+    assert_eq!(header(&staying, "x-batch-size"), "1");
+    assert_eq!(app.metrics.jobs_cancelled.get(), 1);
+    assert_eq!(app.answered(200), 2);
+}
+
+#[tokio::test]
+async fn a_draining_server_refuses_and_says_why() {
+    let app = TestApp::start().await;
+    app.phase.send_replace(Phase::Draining);
+
+    let answer = app
+        .form(tone(500.0), &[("model", MODEL)])
+        .send()
+        .await
+        .unwrap();
+
+    assert_eq!(answer.status(), 503);
+    assert_eq!(header(&answer, "retry-after"), "5");
+    check_error(
+        &error(answer).await,
+        "server_error",
+        None,
+        None,
+        "shutting down",
+    );
+    assert_eq!(app.get("/health").send().await.unwrap().status(), 200);
+    let ready = app.get("/ready").send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+    assert_eq!(ready.json::<Value>().await.unwrap()["reason"], "draining");
+}
+
+#[tokio::test]
+async fn a_starting_server_is_not_ready_but_takes_requests() {
+    let app = TestApp::start_with(Setup {
+        preload: false,
+        ..Setup::default()
+    })
+    .await;
+    app.phase.send_replace(Phase::Starting);
+
+    let ready = app.get("/ready").send().await.unwrap();
+    let answer = app.submit(tone(500.0)).await.unwrap();
+
+    assert_eq!(ready.status(), 503);
+    assert_eq!(ready.json::<Value>().await.unwrap()["reason"], "loading");
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn a_stopping_server_lets_running_requests_end() {
+    let gate = Gate::new();
+    let app = TestApp::start_with(Setup {
+        engine: gated(&gate),
+        ..Setup::default()
+    })
+    .await;
+    let running = app.submit(tone(500.0));
+    gate.reached().await;
+
+    let server = app.stop();
+    gate.open();
+
+    assert_eq!(running.await.unwrap().status(), 200);
+    server.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_outlasts_the_shutdown_is_answered() {
+    let gate = Gate::new();
+    let app = TestApp::start_with(Setup {
+        engine: gated(&gate),
+        ..Setup::default()
+    })
+    .await;
+    let running = app.submit(tone(500.0));
+    gate.reached().await;
+
+    app.phase.send_replace(Phase::CutOff);
+
+    let answer = running.await.unwrap();
+    assert_eq!(answer.status(), 503);
+    check_error(
+        &error(answer).await,
+        "server_error",
+        None,
+        None,
+        "shut down",
+    );
+    gate.open();
+}

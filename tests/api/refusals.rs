@@ -1,0 +1,293 @@
+//! What a bad request gets: status, type, param, code, and a message that helps.
+
+use std::time::Duration;
+
+use halkspeech::config::Secret;
+use reqwest::multipart::{Form, Part};
+
+use crate::helpers::audio::{tone, tones};
+use crate::helpers::{
+    MODEL, Setup, TRANSCRIPTIONS, TestApp, check_error, error, form, header, raw,
+};
+
+const INVALID: &str = "invalid_request_error";
+
+#[tokio::test]
+async fn bad_parameters_are_named_with_their_value() {
+    let app = TestApp::start().await;
+    for (name, value, piece) in [
+        ("language", "klingon", "\"klingon\""),
+        ("language", "tr", "turkish"),
+        ("temperature", "warm", "\"warm\""),
+        ("temperature", "1.5", "\"1.5\""),
+        ("temperature", "-0.1", "from 0 to 1"),
+        ("temperature", "NaN", "\"NaN\""),
+        ("response_format", "docx", "json or text"),
+        ("response_format", "verbose_json", "\"verbose_json\""),
+        ("stream", "true", "not supported by this version"),
+        ("stream", "1", "not supported by this version"),
+        ("stream", "maybe", "\"maybe\""),
+    ] {
+        let fields = [("model", MODEL), (name, value)];
+        for request in [
+            app.form(tone(500.0), &fields),
+            app.raw(tone(500.0), &fields),
+        ] {
+            let answer = request.send().await.unwrap();
+
+            assert_eq!(answer.status(), 400, "{name}={value}");
+            let error = error(answer).await;
+            check_error(&error, INVALID, Some(name), Some("invalid_value"), piece);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_missing_model_is_told_the_default() {
+    let app = TestApp::start().await;
+    for request in [
+        app.form(tone(500.0), &[]),
+        app.form(tone(500.0), &[("model", "")]),
+        app.raw(tone(500.0), &[]),
+    ] {
+        let answer = request.send().await.unwrap();
+
+        assert_eq!(answer.status(), 400);
+        let error = error(answer).await;
+        check_error(
+            &error,
+            INVALID,
+            Some("model"),
+            Some("missing_required_parameter"),
+            MODEL,
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_absent_model_is_told_how_to_get_it() {
+    let app = TestApp::start().await;
+    for name in ["large-v9", "owner/model", "../tiny.en", "not a name"] {
+        for request in [
+            app.form(tone(500.0), &[("model", name)]),
+            app.raw(tone(500.0), &[("model", name)]),
+        ] {
+            let answer = request.send().await.unwrap();
+
+            assert_eq!(answer.status(), 404, "{name}");
+            let error = error(answer).await;
+            check_error(
+                &error,
+                INVALID,
+                Some("model"),
+                Some("model_not_found"),
+                name,
+            );
+            check_error(
+                &error,
+                INVALID,
+                Some("model"),
+                Some("model_not_found"),
+                "MODELS_DIR",
+            );
+            check_error(
+                &error,
+                INVALID,
+                Some("model"),
+                Some("model_not_found"),
+                "base, tiny.en",
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn unusable_audio_is_told_what_is_wrong() {
+    let setup = Setup {
+        max_duration: Duration::from_secs(2),
+        ..Setup::default()
+    };
+    let app = TestApp::start_with(setup).await;
+    let pieces = |count: u64| tones(&[(500.0, Duration::from_millis(count))]);
+    for (audio, code, piece) in [
+        (Vec::new(), "invalid_value", "empty"),
+        (
+            vec![7; 5_000],
+            "invalid_value",
+            "Invalid file format. Supported formats: ['",
+        ),
+        (
+            b"<html>an error page</html>".to_vec(),
+            "invalid_value",
+            "Invalid file format.",
+        ),
+        (pieces(50), "audio_too_short", "50 ms"),
+        (pieces(2_500), "invalid_value", "2 s"),
+    ] {
+        for request in [
+            app.form(audio.clone(), &[("model", MODEL)]),
+            app.raw(audio, &[("model", MODEL)]),
+        ] {
+            let answer = request.send().await.unwrap();
+
+            assert_eq!(answer.status(), 400, "{piece}");
+            let error = error(answer).await;
+            check_error(&error, INVALID, Some("file"), Some(code), piece);
+        }
+    }
+}
+
+#[tokio::test]
+async fn malformed_forms_are_told_what_is_wrong() {
+    let app = TestApp::start().await;
+    let not_utf8 = Part::bytes(vec![0xff, 0xfe]);
+    let two_files = form(tone(500.0), &[("model", MODEL)]).part("file", Part::bytes(tone(500.0)));
+    for (form, param, code, piece) in [
+        (
+            Form::new().text("model", MODEL),
+            "file",
+            "missing_required_parameter",
+            "'file'",
+        ),
+        (two_files, "file", "invalid_value", "more than one"),
+        (
+            Form::new().part("prompt", not_utf8),
+            "prompt",
+            "invalid_value",
+            "UTF-8",
+        ),
+        (
+            Form::new().text("prompt", "x".repeat(70_000)),
+            "prompt",
+            "invalid_value",
+            "65536",
+        ),
+    ] {
+        let answer = app
+            .post(TRANSCRIPTIONS)
+            .multipart(form)
+            .send()
+            .await
+            .unwrap();
+
+        assert_eq!(answer.status(), 400, "{piece}");
+        check_error(
+            &error(answer).await,
+            INVALID,
+            Some(param),
+            Some(code),
+            piece,
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_form_is_a_bad_request() {
+    let app = TestApp::start().await;
+    for (content_type, body) in [
+        ("multipart/form-data", "no boundary"),
+        (
+            "multipart/form-data; boundary=x",
+            "--x\r\nContent-Disposition: form-data; name=\"model\"",
+        ),
+        ("multipart/form-data; boundary=x", ""),
+    ] {
+        let request = app
+            .post(TRANSCRIPTIONS)
+            .header("content-type", content_type)
+            .body(body);
+        let answer = request.send().await.unwrap();
+
+        assert_eq!(answer.status(), 400, "{content_type}");
+        check_error(&error(answer).await, INVALID, None, None, "multipart form");
+    }
+}
+
+#[tokio::test]
+async fn unknown_fields_are_refused_where_the_settings_say_so() {
+    let mut setup = Setup::default();
+    setup.rules.reject_unknown_fields = true;
+    let app = TestApp::start_with(setup).await;
+
+    let answer = app
+        .form(tone(500.0), &[("model", MODEL), ("colour", "red")])
+        .send()
+        .await
+        .unwrap();
+
+    assert_eq!(answer.status(), 400);
+    let error = error(answer).await;
+    check_error(
+        &error,
+        INVALID,
+        Some("colour"),
+        Some("unknown_parameter"),
+        "'colour'",
+    );
+}
+
+#[tokio::test]
+async fn everything_under_v1_wants_the_key() {
+    let mut setup = Setup::default();
+    setup.rules.api_key = Some(Secret::new("open sesame"));
+    let app = TestApp::start_with(setup).await;
+    for path in [
+        "/v1/models",
+        "/v1/models/tiny.en",
+        TRANSCRIPTIONS,
+        "/v1/nothing",
+    ] {
+        for key in [None, Some("wrong")] {
+            let request = app.get(path);
+            let request = match key {
+                Some(key) => request.bearer_auth(key),
+                None => request,
+            };
+            let answer = request.send().await.unwrap();
+
+            assert_eq!(answer.status(), 401, "{path}");
+            assert_eq!(header(&answer, "www-authenticate"), "Bearer");
+            let error = error(answer).await;
+            check_error(&error, INVALID, None, Some("invalid_api_key"), "Bearer");
+        }
+    }
+    for path in ["/health", "/ready", "/metrics"] {
+        assert_eq!(app.get(path).send().await.unwrap().status(), 200, "{path}");
+    }
+
+    let request = app
+        .form(tone(500.0), &[("model", MODEL)])
+        .bearer_auth("open sesame");
+    assert_eq!(request.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_have_the_same_shape() {
+    let app = TestApp::start().await;
+    for (request, status, code) in [
+        (app.get("/nothing"), 404, "unknown_url"),
+        (app.post("/v1/audio/nothing"), 404, "unknown_url"),
+        (app.get("/"), 404, "unknown_url"),
+        (app.get(TRANSCRIPTIONS), 405, "method_not_allowed"),
+        (app.post("/health"), 405, "method_not_allowed"),
+    ] {
+        let answer = request.send().await.unwrap();
+
+        assert_eq!(answer.status(), status);
+        assert_eq!(header(&answer, "allow").is_empty(), status == 404);
+        check_error(&error(answer).await, INVALID, None, Some(code), "/");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_waits_to_send_is_refused_at_once() {
+    let mut setup = Setup::default();
+    setup.rules.api_key = Some(Secret::new("open sesame"));
+    let app = TestApp::start_with(setup).await;
+
+    let headers = ["Content-Length: 1000000", "Expect: 100-continue"];
+    let mut connection = raw::begin(&app, "", &headers).await;
+    let answer = raw::read_until(&mut connection, "\r\n\r\n").await;
+
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+}

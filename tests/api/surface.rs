@@ -1,0 +1,141 @@
+//! What every answer carries, and what is not a transcription.
+
+use halkspeech::config::Secret;
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::helpers::audio::tone;
+use crate::helpers::{MODEL, Setup, TRANSCRIPTIONS, TestApp, header};
+
+#[tokio::test]
+async fn a_request_id_is_echoed_or_made() {
+    let app = TestApp::start().await;
+
+    let given = app
+        .get("/health")
+        .header("x-request-id", "abc-123")
+        .send()
+        .await
+        .unwrap();
+    let unfit = app
+        .get("/nothing")
+        .header("x-request-id", "a b\"c")
+        .send()
+        .await
+        .unwrap();
+    let absent = app.get("/health").send().await.unwrap();
+
+    assert_eq!(header(&given, "x-request-id"), "abc-123");
+    assert_eq!(header(&unfit, "x-request-id").len(), 36);
+    assert_eq!(header(&absent, "x-request-id").len(), 36);
+}
+
+#[tokio::test]
+async fn health_and_readiness_are_told_apart() {
+    let app = TestApp::start().await;
+
+    for (path, status) in [("/health", "ok"), ("/ready", "ready")] {
+        let answer = app.get(path).send().await.unwrap();
+
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.json::<Value>().await.unwrap()["status"], status);
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_open_metrics() {
+    let app = TestApp::start().await;
+    app.text_of(tone(500.0)).await;
+    app.get("/nothing").send().await.unwrap();
+
+    let answer = app.get("/metrics").send().await.unwrap();
+
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(header(&answer, "content-type"), content_type);
+    let text = answer.text().await.unwrap();
+    for line in [
+        "halkspeech_requests_total{route=\"/v1/audio/transcriptions\",status=\"200\"} 1",
+        "halkspeech_requests_total{route=\"unknown\",status=\"404\"} 1",
+        "halkspeech_requests_in_flight 0",
+        "halkspeech_batch_windows_count 1",
+        "halkspeech_jobs_cancelled_total 0",
+        "# EOF",
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "no {line} in {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn browsers_may_call_from_the_origins_of_the_settings() {
+    let mut setup = Setup::default();
+    setup.rules.allow_origins = vec!["https://app.example".to_owned()];
+    setup.rules.api_key = Some(Secret::new("open sesame"));
+    let app = TestApp::start_with(setup).await;
+    let preflight = |origin: &'static str| {
+        app.client
+            .request(Method::OPTIONS, app.url(TRANSCRIPTIONS))
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization")
+            .send()
+    };
+
+    let friend = preflight("https://app.example").await.unwrap();
+    let stranger = preflight("https://other.example").await.unwrap();
+    let refused = app
+        .post(TRANSCRIPTIONS)
+        .header("origin", "https://app.example");
+    let refused = refused.send().await.unwrap();
+
+    assert_eq!(friend.status(), 200);
+    assert_eq!(
+        header(&friend, "access-control-allow-origin"),
+        "https://app.example"
+    );
+    assert_eq!(
+        header(&friend, "access-control-allow-headers"),
+        "authorization"
+    );
+    assert_eq!(header(&stranger, "access-control-allow-origin"), "");
+    // Without them the page could not read why.
+    assert_eq!(refused.status(), 401);
+    assert_eq!(
+        header(&refused, "access-control-allow-origin"),
+        "https://app.example"
+    );
+    assert!(header(&refused, "access-control-expose-headers").contains("x-request-id"));
+}
+
+#[tokio::test]
+async fn a_star_lets_every_page_call() {
+    let mut setup = Setup::default();
+    setup.rules.allow_origins = vec!["*".to_owned()];
+    let app = TestApp::start_with(setup).await;
+
+    let request = app
+        .form(tone(500.0), &[("model", MODEL)])
+        .header("origin", "https://any.example");
+    let answer = request.send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "access-control-allow-origin"), "*");
+}
+
+#[tokio::test]
+async fn the_page_needs_nothing_from_elsewhere() {
+    let mut setup = Setup::default();
+    setup.rules.enable_ui = true;
+    let app = TestApp::start_with(setup).await;
+
+    let answer = app.get("/").send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "content-type"), "text/html; charset=utf-8");
+    let page = answer.text().await.unwrap();
+    for foreign in ["http://", "https://", " src=", "@import", "<link"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+}

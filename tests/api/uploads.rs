@@ -1,0 +1,133 @@
+//! Bodies that are large, slow, or end too soon.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use reqwest::Body;
+use reqwest::multipart::{Form, Part};
+use tokio::io::AsyncWriteExt;
+
+use crate::helpers::audio::{tone, tones};
+use crate::helpers::{
+    MODEL, Setup, TRANSCRIPTIONS, TestApp, check_error, error, header, raw, text, until,
+};
+
+const MIB: usize = 1024 * 1024;
+
+fn small_limit() -> Setup {
+    let mut setup = Setup::default();
+    setup.rules.max_upload_bytes = MIB as u64;
+    setup
+}
+
+/// A body that does not say how long it is.
+fn chunked(bytes: usize) -> Body {
+    let chunk = Bytes::from(vec![0; 64 * 1024]);
+    let chunks = (0..bytes / chunk.len()).map(move |_| Ok::<_, std::io::Error>(chunk.clone()));
+    Body::wrap_stream(stream::iter(chunks))
+}
+
+#[tokio::test]
+async fn too_large_a_body_is_told_the_limit() {
+    let app = TestApp::start_with(small_limit()).await;
+    let streamed_form = Form::new().part("file", Part::stream(chunked(8 * MIB)));
+    for request in [
+        app.form(vec![0; 8 * MIB], &[("model", MODEL)]),
+        app.raw(vec![0; 8 * MIB], &[("model", MODEL)]),
+        app.post(TRANSCRIPTIONS).multipart(streamed_form),
+        app.post(TRANSCRIPTIONS)
+            .query(&[("model", MODEL)])
+            .body(chunked(8 * MIB)),
+    ] {
+        let answer = request.send().await.unwrap();
+
+        assert_eq!(answer.status(), 413);
+        check_error(
+            &error(answer).await,
+            "invalid_request_error",
+            Some("file"),
+            None,
+            "1 MiB",
+        );
+    }
+}
+
+#[tokio::test]
+async fn large_uploads_are_spooled() {
+    let mut setup = Setup::default();
+    setup.rules.upload_memory_bytes = 1_000;
+    let app = TestApp::start_with(setup).await;
+    let audio = tones(&[(500.0, Duration::from_secs(20))]);
+    let expected = app.text_of(tone(500.0)).await;
+    let streamed = Body::from(audio.clone());
+
+    for request in [
+        app.form(audio.clone(), &[("model", MODEL)]),
+        app.raw(audio, &[("model", MODEL)]),
+        app.post(TRANSCRIPTIONS)
+            .query(&[("model", MODEL)])
+            .body(streamed),
+    ] {
+        let answer = request.send().await.unwrap();
+
+        assert_eq!(answer.status(), 200);
+        assert_eq!(text(answer).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_model_may_stand_before_or_after_the_file() {
+    let app = TestApp::start().await;
+    let part = || Part::bytes(tone(500.0)).file_name("a.wav");
+    for form in [
+        Form::new().part("file", part()).text("model", MODEL),
+        Form::new().text("model", MODEL).part("file", part()),
+        // A part named like a text field is one, even when the client calls it a file.
+        Form::new()
+            .part("model", Part::text(MODEL).file_name("blob"))
+            .part("file", part()),
+    ] {
+        let answer = app
+            .post(TRANSCRIPTIONS)
+            .multipart(form)
+            .send()
+            .await
+            .unwrap();
+
+        assert_eq!(answer.status(), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_finishes_sending_runs_out_of_time() {
+    let app = TestApp::start().await;
+
+    let query = format!("?model={MODEL}");
+    let mut connection = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
+    connection.write_all(b"RIFF").await.unwrap();
+    let answer = raw::read_until(&mut connection, "}}").await;
+
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("\"timeout\""), "{answer}");
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_makes_room_again() {
+    let app = TestApp::start_with(Setup {
+        max_concurrent_requests: 1,
+        ..Setup::default()
+    })
+    .await;
+    let query = format!("?model={MODEL}");
+    let mut connection = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
+    connection.write_all(b"RIFF").await.unwrap();
+    until(|| app.metrics.requests_in_flight.get() == 1).await;
+
+    drop(connection);
+    until(|| app.metrics.requests_in_flight.get() == 0).await;
+
+    let answer = app.submit(tone(500.0)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "x-ratelimit-remaining-requests"), "1");
+}
