@@ -27,9 +27,12 @@ fn batcher(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(WINDOWS as u64));
     for batch_size in [1, 16, 128] {
         let queue = runtime.block_on(async { start(batch_size) });
-        group.bench_function(format!("{WINDOWS} windows in batches of {batch_size}"), |bencher| {
-            bencher.iter(|| runtime.block_on(send_all(&queue)));
-        });
+        group.bench_function(
+            format!("{WINDOWS} windows in batches of {batch_size}"),
+            |bencher| {
+                bencher.iter(|| runtime.block_on(send_all(&queue)));
+            },
+        );
     }
 }
 
@@ -37,7 +40,10 @@ fn start(batch_size: usize) -> QueueHandle {
     let (queue, receiver) = queue::bounded(WINDOWS);
     let (slots, engines) = mpsc::channel(1);
     let factory = FakeEngine::factory(|_, inputs| {
-        Ok(inputs.iter().map(|_| FakeEngine::generation(Vec::new())).collect())
+        Ok(inputs
+            .iter()
+            .map(|_| FakeEngine::generation(Vec::new()))
+            .collect())
     });
     let metrics = Metrics::new();
     let limits = Limits {
@@ -50,7 +56,9 @@ fn start(batch_size: usize) -> QueueHandle {
 }
 
 async fn send_all(queue: &QueueHandle) {
-    let answers: Vec<_> = (0..WINDOWS as u64).map(|number| send(queue, number)).collect();
+    let answers: Vec<_> = (0..WINDOWS as u64)
+        .map(|number| send(queue, number))
+        .collect();
     for answer in answers {
         answer.await.expect("an answer").expect("a generation");
     }
@@ -62,24 +70,37 @@ fn send(
 ) -> oneshot::Receiver<Result<halkspeech::job::Answer, halkspeech::job::JobError>> {
     let (reply, answer) = oneshot::channel();
     let now = Instant::now();
-    let options =
-        GenerateOptions { beam_size: NonZeroUsize::MIN, temperature: 0.0, timestamps: false };
+    let options = GenerateOptions {
+        beam_size: NonZeroUsize::MIN,
+        temperature: 0.0,
+        timestamps: false,
+    };
     let job = Job {
         request: RequestId(number),
-        features: Features { n_mels: 80, frames: 0, values: Vec::new() },
+        features: Features {
+            n_mels: 80,
+            frames: 0,
+            values: Vec::new(),
+        },
         prompt: PromptSpec {
             language: None,
             task: Task::Transcribe,
             timestamps: false,
             previous: Vec::new(),
         },
-        key: BatchKey { frames: 3000, previous_tokens: 0, options },
+        key: BatchKey {
+            frames: 3000,
+            previous_tokens: 0,
+            options,
+        },
         deadline: now + Duration::from_secs(60),
         queued_at: now,
         reply,
         span: tracing::Span::none(),
     };
-    queue.send(queue.try_reserve().expect("a place"), job).expect("an open queue");
+    queue
+        .send(queue.try_reserve().expect("a place"), job)
+        .expect("an open queue");
     answer
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use halkspeech::audio::{self, DecodeLimits, FfmpegMode, Resampler, SAMPLE_RATE_HZ, Source};
+use halkspeech::features::{LogMel, WINDOW_FRAMES, frames_reached};
 
 const LIMITS: DecodeLimits = DecodeLimits {
     max_duration: Duration::from_secs(3_600),
@@ -31,6 +32,7 @@ fn seconds_of_noise(seconds: usize, rate_hz: u32) -> Vec<f32> {
 }
 
 /// Whole recordings, container to 16 kHz PCM; the throughput is in samples of the result.
+#[expect(clippy::print_stdout, reason = "a benchmark reports where it is run")]
 fn decode(criterion: &mut Criterion) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/audio");
     let mut group = criterion.benchmark_group("decode");
@@ -83,5 +85,23 @@ fn window(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, decode, resample, window);
+/// A window's features, one frame every 10 ms.
+fn log_mel(criterion: &mut Criterion) {
+    let pcm = seconds_of_noise(30, SAMPLE_RATE_HZ);
+    let mut group = criterion.benchmark_group("log_mel");
+    for n_mels in [80, 128] {
+        let log_mel = LogMel::new(n_mels);
+        for clip_s in [5, 30] {
+            let clip = &pcm[..clip_s * SAMPLE_RATE_HZ as usize];
+            let frames = frames_reached(clip.len()).min(WINDOW_FRAMES);
+            group.throughput(Throughput::Elements(frames as u64));
+            group.bench_function(format!("{clip_s} s in {n_mels} bins"), |bencher| {
+                bencher.iter(|| log_mel.compute(black_box(clip), frames));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode, resample, window, log_mel);
 criterion_main!(benches);

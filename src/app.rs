@@ -1,5 +1,6 @@
 //! Wiring: builds every room from the settings, runs the server, drains it in order.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +42,7 @@ pub enum AppError {
     /// A model that must be there at the start could not be loaded.
     #[error("model could not be loaded at the start")]
     Preload(#[source] ModelError),
-    /// The address cannot be listened on, or the connection to it broke.
+    /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
         /// Host and port.
@@ -50,80 +51,142 @@ pub enum AppError {
         #[source]
         source: std::io::Error,
     },
+    /// The listening socket broke.
+    #[error("the server cannot go on")]
+    Serve(#[source] std::io::Error),
 }
 
-/// Builds the server, serves until `stop` completes, then drains.
-///
-/// # Errors
-/// [`AppError`] when the settings cannot be carried out.
-pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> Result<(), AppError> {
-    let metrics = Metrics::new();
-    let preload = preload(&settings)?;
-    let aliases = aliases(&settings)?;
-    let models = Arc::new(LoadedModels::new(load(&settings, &metrics)?));
-    let (phase_tx, phase) = watch::channel(Phase::Starting);
-    let context = Context {
-        transcriber: transcriber(&settings, &models, &metrics),
-        aliases,
-        door: Arc::new(Semaphore::new(settings.whisper.max_concurrent_requests.get())),
-        max_concurrent_requests: settings.whisper.max_concurrent_requests.get(),
-        phase,
-        metrics,
-        rules: rules(&settings),
-    };
+/// A server that has its address and waits to be run.
+pub struct App {
+    listener: TcpListener,
+    context: Context,
+    models: Arc<LoadedModels>,
+    preload: Vec<ModelId>,
+    phase: watch::Sender<Phase>,
+    patience: Duration,
+}
 
-    let (host, port) = (settings.server.host.as_str(), settings.server.port);
-    let listen_error = |source| AppError::Listen { address: format!("{host} port {port}"), source };
-    let listener = TcpListener::bind((host, port)).await.map_err(listen_error)?;
-    let server = http::serve(listener, context, draining(phase_tx.subscribe()));
-    tokio::pin!(server, stop);
+impl App {
+    /// Builds every room and listens; connections wait until [`App::run`].
+    ///
+    /// # Errors
+    /// [`AppError`] when the settings cannot be carried out.
+    pub async fn bind(settings: Settings) -> Result<Self, AppError> {
+        let metrics = Metrics::new();
+        let preload = preload(&settings)?;
+        let aliases = aliases(&settings)?;
+        let models = Arc::new(LoadedModels::new(load(&settings, &metrics)?));
+        let (phase, watched) = watch::channel(Phase::Starting);
+        let context = Context {
+            transcriber: transcriber(&settings, &models, &metrics),
+            aliases,
+            door: Arc::new(Semaphore::new(
+                settings.whisper.max_concurrent_requests.get(),
+            )),
+            max_concurrent_requests: settings.whisper.max_concurrent_requests.get(),
+            phase: watched,
+            metrics,
+            rules: rules(&settings),
+        };
+        let (host, port) = (settings.server.host.as_str(), settings.server.port);
+        let listen_error = |source| AppError::Listen {
+            address: format!("{host} port {port}"),
+            source,
+        };
+        let listener = TcpListener::bind((host, port))
+            .await
+            .map_err(listen_error)?;
+        let patience = Duration::from_secs(settings.server.shutdown_timeout_s);
+        Ok(Self {
+            listener,
+            context,
+            models,
+            preload,
+            phase,
+            patience,
+        })
+    }
 
-    // The port answers while models load: `/health` is alive, `/ready` says what is missing.
-    let loading = async {
-        for id in &preload {
-            let _lease = models.lease(id).await.map_err(AppError::Preload)?;
+    /// The address it listens on, with the port the system chose where the setting was 0.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` completes, then drains.
+    ///
+    /// # Errors
+    /// [`AppError`] when a model that is loaded at the start cannot be, or the server breaks.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
+        let Self {
+            listener,
+            context,
+            models,
+            preload,
+            phase,
+            patience,
+        } = self;
+        let address = listener.local_addr().map_err(AppError::Serve)?;
+        let server = http::serve(listener, context, draining(phase.subscribe()));
+        tokio::pin!(server, stop);
+
+        // The port answers while models load: `/health` is alive, `/ready` says what is missing.
+        let loading = async {
+            for id in &preload {
+                let _lease = models.lease(id).await.map_err(AppError::Preload)?;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            loaded = loading => loaded?,
+            served = &mut server => return served.map_err(AppError::Serve),
+            () = &mut stop => return Ok(()),
         }
-        Ok(())
-    };
-    tokio::select! {
-        loaded = loading => loaded?,
-        served = &mut server => return served.map_err(listen_error),
-        () = &mut stop => return Ok(()),
-    }
-    phase_tx.send_replace(Phase::Ready);
-    tracing::info!(host, port, models.loaded = preload.len(), "ready");
+        phase.send_replace(Phase::Ready);
+        tracing::info!(%address, models.loaded = preload.len(), "ready");
 
-    tokio::select! {
-        served = &mut server => return served.map_err(listen_error),
-        never = models.unload_idle() => match never {},
-        () = &mut stop => {}
+        tokio::select! {
+            served = &mut server => return served.map_err(AppError::Serve),
+            never = models.unload_idle() => match never {},
+            () = &mut stop => {}
+        }
+        tracing::info!("draining: no new requests, running ones end");
+        phase.send_replace(Phase::Draining);
+        if tokio::time::timeout(patience, &mut server).await.is_err() {
+            let patience_s = patience.as_secs();
+            tracing::warn!(patience_s, "time is up, the rest is answered with 503");
+            phase.send_replace(Phase::CutOff);
+            let _over = tokio::time::timeout(LAST_ANSWERS, &mut server).await;
+        }
+        models.unload_all().await;
+        tracing::info!("stopped");
+        Ok(())
     }
-    tracing::info!("draining: no new requests, running ones end");
-    phase_tx.send_replace(Phase::Draining);
-    let patience = Duration::from_secs(settings.server.shutdown_timeout_s);
-    if tokio::time::timeout(patience, &mut server).await.is_err() {
-        tracing::warn!(patience_s = patience.as_secs(), "time is up, the rest is answered with 503");
-        phase_tx.send_replace(Phase::CutOff);
-        let _over = tokio::time::timeout(LAST_ANSWERS, &mut server).await;
-    }
-    models.unload_all().await;
-    tracing::info!("stopped");
-    Ok(())
 }
 
 /// Completes when the server is to stop accepting.
 async fn draining(mut phase: watch::Receiver<Phase>) {
-    let _closed = phase.wait_for(|phase| matches!(phase, Phase::Draining | Phase::CutOff)).await;
+    let _closed = phase
+        .wait_for(|phase| matches!(phase, Phase::Draining | Phase::CutOff))
+        .await;
 }
 
 fn model_id(name: &str) -> Result<ModelId, AppError> {
-    let error = |source| AppError::ModelName { name: name.to_owned(), source };
+    let error = |source| AppError::ModelName {
+        name: name.to_owned(),
+        source,
+    };
     ModelId::parse(name).map_err(error)
 }
 
 /// The models that are loaded before the server is ready.
 fn preload(settings: &Settings) -> Result<Vec<ModelId>, AppError> {
-    let default = settings.whisper.preload_model.then_some(&settings.whisper.model);
+    let default = settings
+        .whisper
+        .preload_model
+        .then_some(&settings.whisper.model);
     let mut ids = Vec::new();
     for name in default.into_iter().chain(&settings.models.preload) {
         let id = model_id(name)?;
@@ -137,7 +200,10 @@ fn preload(settings: &Settings) -> Result<Vec<ModelId>, AppError> {
 fn aliases(settings: &Settings) -> Result<Aliases, AppError> {
     let more = settings.models.aliases.iter();
     let more = more.map(|(alias, name)| Ok((alias.clone(), model_id(name)?)));
-    Ok(Aliases::new(model_id(&settings.whisper.model)?, more.collect::<Result<Vec<_>, AppError>>()?))
+    Ok(Aliases::new(
+        model_id(&settings.whisper.model)?,
+        more.collect::<Result<Vec<_>, AppError>>()?,
+    ))
 }
 
 fn load(settings: &Settings, metrics: &Metrics) -> Result<Load, AppError> {
@@ -145,10 +211,18 @@ fn load(settings: &Settings, metrics: &Metrics) -> Result<Load, AppError> {
     let placements = placements(whisper)?;
     let compute_type = whisper.compute_type;
     Ok(Load {
-        store: Store::new(settings.models.dir.clone(), settings.models.hub_cache.clone()),
+        store: Store::new(
+            settings.models.dir.clone(),
+            settings.models.hub_cache.clone(),
+        ),
         engines: Box::new(move |stored, vocabulary| {
             let engine = |placement: &Placement| -> EngineFactory {
-                ct2::factory(&stored.dir, Arc::clone(vocabulary), *placement, compute_type)
+                ct2::factory(
+                    &stored.dir,
+                    Arc::clone(vocabulary),
+                    *placement,
+                    compute_type,
+                )
             };
             placements.iter().map(engine).collect()
         }),
@@ -164,8 +238,15 @@ fn load(settings: &Settings, metrics: &Metrics) -> Result<Load, AppError> {
 
 /// Without batched mode every batch holds one window.
 fn limits(whisper: &Whisper) -> Limits {
-    let batch_size = if whisper.use_batched_mode { whisper.batch_size } else { NonZeroUsize::MIN };
-    Limits { batch_size, window: Duration::from_millis(whisper.batch_window_ms) }
+    let batch_size = if whisper.use_batched_mode {
+        whisper.batch_size
+    } else {
+        NonZeroUsize::MIN
+    };
+    Limits {
+        batch_size,
+        window: Duration::from_millis(whisper.batch_window_ms),
+    }
 }
 
 /// One placement an engine.
@@ -183,7 +264,11 @@ fn placements(whisper: &Whisper) -> Result<Vec<Placement>, AppError> {
         DeviceChoice::Cuda => true,
     };
     if wants_cuda {
-        return Ok(whisper.device_index.iter().map(|&index| Placement::Cuda { index }).collect());
+        return Ok(whisper
+            .device_index
+            .iter()
+            .map(|&index| Placement::Cuda { index })
+            .collect());
     }
     let cores = cores();
     let workers = match whisper.num_workers {
@@ -210,7 +295,13 @@ fn transcriber(settings: &Settings, models: &Arc<LoadedModels>, metrics: &Metric
     let half_queue = (settings.whisper.max_queue_size.get() / 2).max(1);
     let in_flight = (2 * settings.whisper.batch_size.get()).min(half_queue);
     let front_end = FrontEnd::new(workers.unwrap_or(NonZeroUsize::MIN));
-    Transcriber::new(Arc::clone(models), front_end, limits, in_flight, metrics.clone())
+    Transcriber::new(
+        Arc::clone(models),
+        front_end,
+        limits,
+        in_flight,
+        metrics.clone(),
+    )
 }
 
 fn rules(settings: &Settings) -> Rules {

@@ -14,14 +14,12 @@ use serde::{Deserialize, Serialize};
 use symphonia::core::io::{MediaSource, ReadOnlySource};
 use thiserror::Error;
 
-mod decode;
-mod ffmpeg;
-mod mono;
-#[cfg(test)]
-mod recordings;
-mod resample;
-mod rewrap;
 mod signature;
+mod rewrap;
+mod decode;
+mod mono;
+mod resample;
+mod ffmpeg;
 mod window;
 
 pub use resample::Resampler;
@@ -192,6 +190,9 @@ fn open(source: &Source) -> io::Result<Box<dyn MediaSource>> {
         }
     })
 }
+
+#[cfg(test)]
+mod recordings;
 
 #[cfg(test)]
 mod tests {

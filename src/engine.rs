@@ -20,7 +20,11 @@ pub trait Engine {
     ///
     /// # Errors
     /// [`EngineError`] when the batch as a whole failed; the caller then tries its parts.
-    fn generate(&mut self, key: &BatchKey, inputs: &[Input<'_>]) -> Result<Vec<Generation>, EngineError>;
+    fn generate(
+        &mut self,
+        key: &BatchKey,
+        inputs: &[Input<'_>],
+    ) -> Result<Vec<Generation>, EngineError>;
 }
 
 /// Makes an engine, on the thread that will own it; called again when one has panicked.

@@ -8,23 +8,58 @@ use std::path::{Path, PathBuf};
 const KNOWS: [(&str, &[&str]); 14] = [
     (
         "http",
-        &["audio", "batch", "config", "format", "job", "models", "queue", "telemetry", "tokens"],
+        &[
+            "audio",
+            "batch",
+            "config",
+            "format",
+            "job",
+            "models",
+            "queue",
+            "telemetry",
+            "tokens",
+            "transcribe",
+            "transcript",
+        ],
     ),
     (
         "transcribe",
-        &["audio", "batch", "features", "job", "models", "queue", "telemetry", "tokens", "transcript"],
+        &[
+            "audio",
+            "batch",
+            "features",
+            "job",
+            "models",
+            "queue",
+            "telemetry",
+            "tokens",
+            "transcript",
+        ],
     ),
     ("audio", &[]),
     ("features", &[]),
     ("job", &["batch", "engine", "features", "tokens"]),
     ("queue", &["job"]),
     ("batch", &["job", "queue", "telemetry"]),
-    ("engine", &["batch", "config", "features", "job", "telemetry", "tokens"]),
+    (
+        "engine",
+        &["batch", "config", "features", "job", "telemetry", "tokens"],
+    ),
     ("tokens", &[]),
     ("transcript", &["tokens"]),
     ("format", &["transcript"]),
     ("config", &["audio"]),
-    ("models", &["batch", "engine", "features", "queue", "telemetry", "tokens"]),
+    (
+        "models",
+        &[
+            "batch",
+            "engine",
+            "features",
+            "queue",
+            "telemetry",
+            "tokens",
+        ],
+    ),
     ("telemetry", &["config"]),
 ];
 
@@ -76,15 +111,28 @@ fn sources() -> Vec<Source> {
     let mut files = Vec::new();
     walk(&root, &mut files);
     let source = |file: PathBuf| {
-        let path = file.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+        let path = file
+            .strip_prefix(&root)
+            .unwrap()
+            .to_string_lossy()
+            .replace('\\', "/");
         let text = fs::read_to_string(&file).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-        Source { path, code: code.collect::<Vec<_>>().join("\n") }
+        let code = code
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        Source {
+            path,
+            code: code.collect::<Vec<_>>().join("\n"),
+        }
     };
     // Files that exist for tests alone are not held to the rules of the rooms.
     let for_tests = ["layering.rs", "config/tests.rs", "tokens/test_models.rs"];
-    files.into_iter().map(source).filter(|source| !source.is_in(&for_tests)).collect()
+    files
+        .into_iter()
+        .map(source)
+        .filter(|source| !source.is_in(&for_tests))
+        .collect()
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -101,7 +149,10 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
 fn rooms_used(code: &str) -> BTreeSet<&str> {
     code.split("crate::")
         .skip(1)
-        .filter_map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '_').next())
+        .filter_map(|rest| {
+            rest.split(|c: char| !c.is_ascii_lowercase() && c != '_')
+                .next()
+        })
         .filter(|room| KNOWS.iter().any(|(known, _)| known == room))
         .collect()
 }
@@ -139,7 +190,13 @@ fn what_belongs_to_one_room_is_named_nowhere_else() {
 fn pure_rooms_have_no_runtime_no_clock_and_no_environment() {
     let mut broken = Vec::new();
     for source in sources().into_iter().filter(|source| source.is_in(&PURE)) {
-        for word in ["tokio", "Instant::now", "SystemTime", "std::env", "env::var"] {
+        for word in [
+            "tokio",
+            "Instant::now",
+            "SystemTime",
+            "std::env",
+            "env::var",
+        ] {
             if source.code.contains(word) {
                 broken.push(format!("{} uses {word}", source.path));
             }

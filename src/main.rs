@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use halkspeech::app::App;
 use halkspeech::cli::{self, Command, ServeFlags};
-use halkspeech::{app, telemetry};
+use halkspeech::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -40,8 +41,9 @@ fn serve(flags: ServeFlags) -> anyhow::Result<()> {
             let _still_running = stop_tx.send(());
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         };
+        let app = App::bind(loaded.settings).await?;
         tokio::select! {
-            result = app::run(loaded.settings, async { drop(stop.await) }) => Ok(result?),
+            result = app.run(async { drop(stop.await) }) => Ok(result?),
             () = signals => bail!("second signal: ended at once"),
         }
     });

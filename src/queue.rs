@@ -94,7 +94,9 @@ impl QueueHandle {
         Arc::clone(&self.slots)
             .try_acquire_owned()
             .map(|permit| Slot { _permit: permit })
-            .map_err(|_| QueueFull { capacity: self.capacity })
+            .map_err(|_| QueueFull {
+                capacity: self.capacity,
+            })
     }
 
     /// Waits for a place: for the further windows of a request that is already in.
@@ -103,7 +105,9 @@ impl QueueHandle {
     /// [`QueueClosed`] when the model is being unloaded.
     pub async fn reserve(&self) -> Result<Slot, QueueClosed> {
         let permit = Arc::clone(&self.slots).acquire_owned().await;
-        permit.map(|permit| Slot { _permit: permit }).map_err(|_| QueueClosed)
+        permit
+            .map(|permit| Slot { _permit: permit })
+            .map_err(|_| QueueClosed)
     }
 
     /// Sends a job into its place.
@@ -111,7 +115,9 @@ impl QueueHandle {
     /// # Errors
     /// [`QueueClosed`] when the batcher is gone.
     pub fn send(&self, slot: Slot, job: Job) -> Result<(), QueueClosed> {
-        self.tx.try_send(Queued { job, _slot: slot }).map_err(|_| QueueClosed)
+        self.tx
+            .try_send(Queued { job, _slot: slot })
+            .map_err(|_| QueueClosed)
     }
 
     /// Announces a window that is being prepared.

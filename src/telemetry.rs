@@ -3,4 +3,4 @@
 pub mod logging;
 mod metrics;
 
-pub use metrics::{Metrics, RequestLabels, Refusal, RefusalLabels};
+pub use metrics::{Metrics, Refusal, RefusalLabels, RequestLabels};

@@ -85,7 +85,14 @@ impl Transcriber {
         metrics: Metrics,
     ) -> Self {
         let next_request = AtomicU64::new(0);
-        Self { models, front_end, limits, windows_in_flight, metrics, next_request }
+        Self {
+            models,
+            front_end,
+            limits,
+            windows_in_flight,
+            metrics,
+            next_request,
+        }
     }
 
     /// The models it runs.
@@ -109,7 +116,10 @@ impl Transcriber {
         let model = self.models.lease(&request.model).await?;
         check_language(&model, &request)?;
         // A full queue refuses here, before the audio has cost anything.
-        let first = Ticket { slot: model.queue.try_reserve()?, coming: model.queue.expect_window() };
+        let first = Ticket {
+            slot: model.queue.try_reserve()?,
+            coming: model.queue.expect_window(),
+        };
 
         let started = Instant::now();
         let limits = self.limits.clone();
@@ -118,9 +128,13 @@ impl Transcriber {
         let (windows, pcm) = self.front_end.run(decode).await??;
         let decode_time = started.elapsed();
         let duration = Duration::from_secs_f64(pcm.len() as f64 / f64::from(SAMPLE_RATE_HZ));
-        self.metrics.decode_seconds.observe(decode_time.as_secs_f64());
+        self.metrics
+            .decode_seconds
+            .observe(decode_time.as_secs_f64());
 
-        let previous = request.prompt.map(|text| model.vocabulary.encode_prompt_text(&text));
+        let previous = request
+            .prompt
+            .map(|text| model.vocabulary.encode_prompt_text(&text));
         let previous = previous.unwrap_or_default();
         let mut plan = Plan {
             request: RequestId(self.next_request.fetch_add(1, Ordering::Relaxed)),
@@ -144,12 +158,11 @@ impl Transcriber {
         let mut windows = windows.into_iter();
         let mut answers = Vec::with_capacity(windows.len());
         let mut first = Some(first);
-        if plan.prompt.language.is_none() && model.vocabulary.is_multilingual() {
-            if let Some(window) = windows.next() {
-                let answer = self.generate(&plan, window, first.take()).await?;
-                plan.prompt.language = answer.generation.language.map(|found| found.language);
-                answers.push(answer);
-            }
+        let detect = plan.prompt.language.is_none() && model.vocabulary.is_multilingual();
+        if detect && let Some(window) = windows.next() {
+            let answer = self.generate(&plan, window, first.take()).await?;
+            plan.prompt.language = answer.generation.language.map(|found| found.language);
+            answers.push(answer);
         }
         let rest = windows.map(|window| self.generate(&plan, window, first.take()));
         let rest = stream::iter(rest).buffered(self.windows_in_flight);
@@ -169,12 +182,18 @@ impl Transcriber {
         let queue = &plan.model.queue;
         let Ticket { slot, coming } = match ticket {
             Some(ticket) => ticket,
-            None => Ticket { slot: queue.reserve().await?, coming: queue.expect_window() },
+            None => Ticket {
+                slot: queue.reserve().await?,
+                coming: queue.expect_window(),
+            },
         };
         let (pcm, log_mel) = (Arc::clone(&plan.pcm), Arc::clone(&plan.model.log_mel));
         // The silence behind the window is added by the engine, so that it is not stored here.
         let frames = frames_reached(window.len()).min(plan.key.frames);
-        let features = self.front_end.run(move || log_mel.compute(&pcm[window], frames)).await?;
+        let features = self
+            .front_end
+            .run(move || log_mel.compute(&pcm[window], frames))
+            .await?;
 
         let (reply, answer) = oneshot::channel();
         let job = Job {
@@ -190,7 +209,10 @@ impl Transcriber {
         queue.send(slot, job)?;
         // Only now: while the count was above zero the batcher may have waited for this window.
         drop(coming);
-        answer.await.unwrap_or(Err(JobError::EngineGone)).map_err(TranscribeError::from)
+        answer
+            .await
+            .unwrap_or(Err(JobError::EngineGone))
+            .map_err(TranscribeError::from)
     }
 }
 
@@ -198,9 +220,10 @@ fn check_language(model: &LoadedModel, request: &Request) -> Result<(), Transcri
     let vocabulary = &model.vocabulary;
     let unknown = |language: &Language| !vocabulary.languages().contains(language);
     match request.language.filter(unknown) {
-        Some(language) => {
-            Err(TranscribeError::UnknownLanguage { language, model: request.model.clone() })
-        }
+        Some(language) => Err(TranscribeError::UnknownLanguage {
+            language,
+            model: request.model.clone(),
+        }),
         None => Ok(()),
     }
 }
@@ -208,9 +231,14 @@ fn check_language(model: &LoadedModel, request: &Request) -> Result<(), Transcri
 fn merge(plan: &Plan<'_>, duration: Duration, decode: Duration, answers: &[Answer]) -> Transcript {
     let vocabulary = &plan.model.vocabulary;
     let language = answers.iter().find_map(|answer| answer.generation.language);
-    let language = language.map(|found| found.language).or(plan.prompt.language);
+    let language = language
+        .map(|found| found.language)
+        .or(plan.prompt.language);
     let mut text = String::new();
-    let mut timings = Timings { decode, ..Timings::default() };
+    let mut timings = Timings {
+        decode,
+        ..Timings::default()
+    };
     for answer in answers {
         let piece = vocabulary.decode(&answer.generation.tokens);
         // Whisper writes the space before a word with the word, but not always at a window's start.
@@ -227,5 +255,11 @@ fn merge(plan: &Plan<'_>, duration: Duration, decode: Duration, answers: &[Answe
         });
     }
     let text = text.trim().to_owned();
-    Transcript { task: plan.prompt.task, language, duration, text, timings }
+    Transcript {
+        task: plan.prompt.task,
+        language,
+        duration,
+        text,
+        timings,
+    }
 }

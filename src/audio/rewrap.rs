@@ -1,6 +1,6 @@
 //! Lets symphonia read files it would refuse, by putting another header in front of the same
-//! samples: RF64 becomes RIFF WAVE, Sun AU becomes CAF, and a CAF that was streamed or cut off is
-//! told its true length.
+//! samples: RF64 becomes RIFF WAVE, Sun AU becomes CAF, and a CAF or WAV that misstates its length
+//! is told the true one.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -26,6 +26,7 @@ pub fn header(head: &[u8], file_bytes: u64) -> Option<Header> {
         b"RF64" | b"BW64" => rf64_as_wav(head),
         b".snd" => au_as_caf(head, file_bytes),
         b"caff" => caf_of_true_length(head, file_bytes),
+        b"RIFF" => riff_of_true_length(head, file_bytes),
         _ => None,
     }
 }
@@ -43,6 +44,24 @@ fn rf64_as_wav(head: &[u8]) -> Option<Header> {
     Some(Header {
         bytes,
         replaces: samples as u64,
+    })
+}
+
+/// Some writers state a length for the whole file that ends before its samples do.
+fn riff_of_true_length(head: &[u8], file_bytes: u64) -> Option<Header> {
+    const CHUNK_HEADER_BYTES: u64 = 8;
+    let stated = u64::from(u32::from_le_bytes(array(head, 4)?)) + CHUNK_HEADER_BYTES;
+    let (_, samples, length) = riff_chunks(head).find(|(name, ..)| *name == b"data")?;
+    // All ones says "to the end of the file", which symphonia knows.
+    if length == u32::MAX || stated >= samples as u64 + u64::from(length) {
+        return None;
+    }
+    let length = u32::try_from(file_bytes.checked_sub(CHUNK_HEADER_BYTES)?).unwrap_or(u32::MAX);
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend(length.to_le_bytes());
+    Some(Header {
+        bytes,
+        replaces: CHUNK_HEADER_BYTES,
     })
 }
 
@@ -190,6 +209,22 @@ mod tests {
         rewrapped.read_to_string(&mut all).unwrap();
         assert_eq!(all, "w0123");
         assert!(rewrapped.seek(SeekFrom::Current(-8)).is_err());
+    }
+
+    #[test]
+    fn states_the_true_length_of_a_wav_that_ends_before_its_samples() {
+        let wav = |stated: u8| {
+            let mut head = b"RIFF____WAVEdata\x08\0\0\0".to_vec();
+            head[4..8].copy_from_slice(&u32::from(stated).to_le_bytes());
+            head
+        };
+
+        let corrected = Header {
+            bytes: b"RIFF\x14\0\0\0".to_vec(),
+            replaces: 8,
+        };
+        assert_eq!(header(&wav(16), 28), Some(corrected));
+        assert_eq!(header(&wav(20), 28), None);
     }
 
     #[test]

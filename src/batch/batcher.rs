@@ -8,7 +8,7 @@ use super::key::BatchKey;
 use super::pending::Pending;
 use super::policy::{self, Decision, Limits, Situation};
 use crate::job::{Dropped, Job, JobError};
-use crate::queue::{Queued, QueueReceiver};
+use crate::queue::{QueueReceiver, Queued};
 use crate::telemetry::Metrics;
 
 /// Jobs that go through an engine together.
@@ -46,7 +46,14 @@ impl Batcher {
         limits: Limits,
         metrics: Metrics,
     ) -> Self {
-        Self { queue, engines, limits, metrics, pending: Pending::default(), idle: Vec::new() }
+        Self {
+            queue,
+            engines,
+            limits,
+            metrics,
+            pending: Pending::default(),
+            idle: Vec::new(),
+        }
     }
 
     /// Runs until the queue is closed and empty, or no engine is left.
@@ -95,7 +102,12 @@ impl Batcher {
     }
 
     fn accept(&mut self, queued: Queued) {
-        let Job { key, request, queued_at, .. } = queued.job;
+        let Job {
+            key,
+            request,
+            queued_at,
+            ..
+        } = queued.job;
         self.pending.push(key, request, queued_at, queued);
     }
 
@@ -112,7 +124,10 @@ impl Batcher {
 
     /// Cancelled and expired jobs go before they cost anything.
     fn drop_unwanted(&mut self, now: Instant) {
-        for queued in self.pending.remove_if(|queued| queued.job.dropped(now).is_some()) {
+        for queued in self
+            .pending
+            .remove_if(|queued| queued.job.dropped(now).is_some())
+        {
             let job = queued.into_job();
             match job.dropped(now) {
                 Some(Dropped::Cancelled) | None => self.metrics.jobs_cancelled.inc(),
@@ -130,9 +145,14 @@ impl Batcher {
         let Some(slot) = self.idle.pop() else {
             return;
         };
-        let jobs: Vec<Job> =
-            self.pending.take(key, limit).into_iter().map(Queued::into_job).collect();
-        self.metrics.observe_batch(jobs.len(), jobs.iter().map(|job| now - job.queued_at));
+        let jobs: Vec<Job> = self
+            .pending
+            .take(key, limit)
+            .into_iter()
+            .map(Queued::into_job)
+            .collect();
+        self.metrics
+            .observe_batch(jobs.len(), jobs.iter().map(|job| now - job.queued_at));
         if let Err(Batch { jobs, .. }) = slot.send(Batch { key, jobs }) {
             // The engine died between asking and receiving; its jobs have lost their places.
             for job in jobs {
@@ -197,17 +217,27 @@ mod tests {
             let (queue, receiver) = queue::bounded(512);
             let (engines, slots) = mpsc::channel(8);
             let metrics = Metrics::new();
-            let limits =
-                Limits { batch_size: NonZeroUsize::new(BATCH_SIZE).unwrap(), window: WINDOW };
+            let limits = Limits {
+                batch_size: NonZeroUsize::new(BATCH_SIZE).unwrap(),
+                window: WINDOW,
+            };
             tokio::spawn(Batcher::new(receiver, slots, limits, metrics.clone()).run());
-            Self { queue, engines, metrics }
+            Self {
+                queue,
+                engines,
+                metrics,
+            }
         }
 
         fn send(&self, request: u64, key: BatchKey, lasts: Duration) -> Answers {
             let (reply, answers) = oneshot::channel();
             let job = Job {
                 request: RequestId(request),
-                features: Features { n_mels: 80, frames: 0, values: Vec::new() },
+                features: Features {
+                    n_mels: 80,
+                    frames: 0,
+                    values: Vec::new(),
+                },
                 prompt: PromptSpec {
                     language: None,
                     task: Task::Transcribe,
@@ -220,7 +250,9 @@ mod tests {
                 reply,
                 span: tracing::Span::none(),
             };
-            self.queue.send(self.queue.try_reserve().unwrap(), job).unwrap();
+            self.queue
+                .send(self.queue.try_reserve().unwrap(), job)
+                .unwrap();
             answers
         }
 
@@ -232,9 +264,16 @@ mod tests {
     }
 
     fn key(frames: usize) -> BatchKey {
-        let options =
-            GenerateOptions { beam_size: NonZeroUsize::MIN, temperature: 0.0, timestamps: false };
-        BatchKey { frames, previous_tokens: 0, options }
+        let options = GenerateOptions {
+            beam_size: NonZeroUsize::MIN,
+            temperature: 0.0,
+            timestamps: false,
+        };
+        BatchKey {
+            frames,
+            previous_tokens: 0,
+            options,
+        }
     }
 
     fn answer() -> Answer {
@@ -299,7 +338,14 @@ mod tests {
         assert_eq!(late.await.unwrap().unwrap_err(), JobError::Expired);
         let batch = bench.next_batch().await;
 
-        assert_eq!(batch.jobs.iter().map(|job| job.request.0).collect::<Vec<_>>(), [3]);
+        assert_eq!(
+            batch
+                .jobs
+                .iter()
+                .map(|job| job.request.0)
+                .collect::<Vec<_>>(),
+            [3]
+        );
         assert_eq!(bench.metrics.jobs_cancelled.get(), 1);
         assert_eq!(bench.metrics.jobs_expired.get(), 1);
         assert_eq!(bench.queue.depth(), 0);
@@ -315,7 +361,10 @@ mod tests {
         drop(engines);
 
         assert_eq!(waiting.await.unwrap().unwrap_err(), JobError::EngineGone);
-        assert!(queue.reserve().await.is_ok(), "the answered job's place is free");
+        assert!(
+            queue.reserve().await.is_ok(),
+            "the answered job's place is free"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -41,17 +41,20 @@ struct Turn<J> {
 
 impl<K, J> Default for Pending<K, J> {
     fn default() -> Self {
-        Self { groups: HashMap::new(), len: 0 }
+        Self {
+            groups: HashMap::new(),
+            len: 0,
+        }
     }
 }
 
 impl<K: Copy + Eq + Hash, J> Pending<K, J> {
     /// Adds a job at the end of its request's line.
     pub fn push(&mut self, key: K, request: RequestId, queued_at: Instant, job: J) {
-        let group = self
-            .groups
-            .entry(key)
-            .or_insert_with(|| Group { turns: VecDeque::new(), len: 0 });
+        let group = self.groups.entry(key).or_insert_with(|| Group {
+            turns: VecDeque::new(),
+            len: 0,
+        });
         match group.turns.iter_mut().find(|turn| turn.request == request) {
             Some(turn) => turn.jobs.push_back((queued_at, job)),
             None => group.turns.push_back(Turn {

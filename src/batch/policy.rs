@@ -60,10 +60,17 @@ pub fn decide<K: Copy + Eq + Hash, J>(
             || waiting.len >= limits.batch_size.get()
             || situation.now >= waiting.oldest + limits.window
     };
-    if let Some(first) = pending.waiting().filter(due).min_by_key(|waiting| waiting.oldest) {
+    if let Some(first) = pending
+        .waiting()
+        .filter(due)
+        .min_by_key(|waiting| waiting.oldest)
+    {
         // Idle engines share what waits, so that none sleeps beside a full one.
         let share = first.len.div_ceil(idle_engines.get());
-        return Decision::Take { key: first.key, limit: share.min(limits.batch_size.get()) };
+        return Decision::Take {
+            key: first.key,
+            limit: share.min(limits.batch_size.get()),
+        };
     }
     match pending.waiting().map(|waiting| waiting.oldest).min() {
         Some(oldest) => Decision::WaitUntil(oldest + limits.window),
@@ -88,11 +95,27 @@ mod tests {
         let start = Instant::now();
         let mut pending = Pending::default();
         for (number, &(key, at_ms)) in (0..).zip(jobs) {
-            pending.push(key, RequestId(number), start + Duration::from_millis(at_ms), ());
+            pending.push(
+                key,
+                RequestId(number),
+                start + Duration::from_millis(at_ms),
+                (),
+            );
         }
-        let limits = Limits { batch_size: NonZeroUsize::new(4).unwrap(), window: WINDOW };
+        let limits = Limits {
+            batch_size: NonZeroUsize::new(4).unwrap(),
+            window: WINDOW,
+        };
         let now = start + Duration::from_millis(now_ms);
-        let decision = decide(&pending, limits, Situation { now, idle_engines, more_is_coming });
+        let decision = decide(
+            &pending,
+            limits,
+            Situation {
+                now,
+                idle_engines,
+                more_is_coming,
+            },
+        );
         assert_eq!(decision, expected(start));
     }
 
@@ -121,14 +144,26 @@ mod tests {
 
     #[test]
     fn a_full_batch_leaves_before_its_window_is_over() {
-        check(&[(0, 0), (0, 0), (0, 0), (0, 0), (0, 0)], (1, 1, true), take(0, 4));
+        check(
+            &[(0, 0), (0, 0), (0, 0), (0, 0), (0, 0)],
+            (1, 1, true),
+            take(0, 4),
+        );
     }
 
     #[test]
     fn the_key_that_waited_longest_goes_first() {
-        check(&[(1, 3), (0, 5), (0, 5), (0, 5), (0, 5)], (30, 1, true), take(1, 1));
+        check(
+            &[(1, 3), (0, 5), (0, 5), (0, 5), (0, 5)],
+            (30, 1, true),
+            take(1, 1),
+        );
         // A full batch of a younger key does not have to wait for an older one's window.
-        check(&[(1, 3), (0, 5), (0, 5), (0, 5), (0, 5)], (6, 1, true), take(0, 4));
+        check(
+            &[(1, 3), (0, 5), (0, 5), (0, 5), (0, 5)],
+            (6, 1, true),
+            take(0, 4),
+        );
     }
 
     #[test]

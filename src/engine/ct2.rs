@@ -41,7 +41,11 @@ pub enum Placement {
 /// Number of CUDA devices this build and this machine offer; 0 without a driver.
 #[must_use]
 pub fn cuda_devices() -> usize {
-    if cfg!(feature = "cuda") { usize::try_from(get_device_count(Device::CUDA)).unwrap_or(0) } else { 0 }
+    if cfg!(feature = "cuda") {
+        usize::try_from(get_device_count(Device::CUDA)).unwrap_or(0)
+    } else {
+        0
+    }
 }
 
 /// Makes engines for the model in `dir`.
@@ -86,7 +90,10 @@ impl Ct2Engine {
             },
         };
         let whisper = Whisper::new(dir, config).map_err(load_error)?;
-        let mut engine = Self { whisper, vocabulary };
+        let mut engine = Self {
+            whisper,
+            vocabulary,
+        };
         engine.warm_up()?;
         Ok(engine)
     }
@@ -96,7 +103,10 @@ impl Ct2Engine {
         let mut silence = vec![0.0; n_mels * WARM_UP_FRAMES];
         let view = StorageView::new(&[1, n_mels, WARM_UP_FRAMES], &mut silence, Device::CPU)
             .map_err(load_error)?;
-        self.whisper.encode(&view, false).map(drop).map_err(load_error)
+        self.whisper
+            .encode(&view, false)
+            .map(drop)
+            .map_err(load_error)
     }
 
     /// Fills in the language of every prompt that has none, from the encoded windows.
@@ -106,7 +116,10 @@ impl Ct2Engine {
         inputs: &[Input<'_>],
     ) -> Result<Vec<Option<Detected>>, EngineError> {
         let given = |prompt: &PromptSpec| {
-            prompt.language.map(|language| Detected { language, probability: 1.0 })
+            prompt.language.map(|language| Detected {
+                language,
+                probability: 1.0,
+            })
         };
         let mut languages: Vec<_> = inputs.iter().map(|input| given(input.prompt)).collect();
         if self.vocabulary.is_multilingual() && languages.iter().any(Option::is_none) {
@@ -124,7 +137,10 @@ impl Ct2Engine {
         // CTranslate2 sorts by falling probability.
         detected.iter().find_map(|result| {
             let language = self.vocabulary.language_of_token(&result.language)?;
-            Some(Detected { language, probability: result.probability })
+            Some(Detected {
+                language,
+                probability: result.probability,
+            })
         })
     }
 }
@@ -140,7 +156,11 @@ impl Engine for Ct2Engine {
         inputs: &[Input<'_>],
     ) -> Result<Vec<Generation>, EngineError> {
         let n_mels = self.whisper.n_mels();
-        let mut values = stack(inputs.iter().map(|input| input.features), n_mels, key.frames)?;
+        let mut values = stack(
+            inputs.iter().map(|input| input.features),
+            n_mels,
+            key.frames,
+        )?;
         let shape = [inputs.len(), n_mels, key.frames];
         let features = StorageView::new(&shape, &mut values, Device::CPU).map_err(batch_error)?;
         let encoded = self.whisper.encode(&features, false).map_err(batch_error)?;
@@ -151,8 +171,12 @@ impl Engine for Ct2Engine {
             .zip(&languages)
             .map(|(input, detected)| {
                 let language = detected.map(|detected| detected.language);
-                let prompt = PromptSpec { language, ..input.prompt.clone() };
-                self.vocabulary.token_strings(&self.vocabulary.prompt(&prompt))
+                let prompt = PromptSpec {
+                    language,
+                    ..input.prompt.clone()
+                };
+                self.vocabulary
+                    .token_strings(&self.vocabulary.prompt(&prompt))
             })
             .collect();
 
@@ -160,11 +184,15 @@ impl Engine for Ct2Engine {
             .whisper
             .generate(&encoded, &prompts, &whisper_options(&key.options))
             .map_err(batch_error)?;
-        Ok(results.into_iter().zip(languages).map(|(result, language)| generation(result, language)).collect())
+        Ok(results
+            .into_iter()
+            .zip(languages)
+            .map(|(result, language)| generation(result, language))
+            .collect())
     }
 }
 
-/// Row-major [inputs, n_mels, frames], each input padded with its own silence.
+/// Row-major `[inputs, n_mels, frames]`, each input padded with its own silence.
 fn stack<'a>(
     inputs: impl Iterator<Item = &'a Features>,
     n_mels: usize,
@@ -197,13 +225,26 @@ fn whisper_options(options: &GenerateOptions) -> WhisperOptions {
 }
 
 fn generation(result: WhisperGenerationResult, language: Option<Detected>) -> Generation {
-    let WhisperGenerationResult { sequences_ids, scores, no_speech_prob, .. } = result;
+    let WhisperGenerationResult {
+        sequences_ids,
+        scores,
+        no_speech_prob,
+        ..
+    } = result;
     let ids = sequences_ids.into_iter().next().unwrap_or_default();
-    let tokens: Vec<u32> = ids.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
+    let tokens: Vec<u32> = ids
+        .into_iter()
+        .filter_map(|id| u32::try_from(id).ok())
+        .collect();
     // The score is the mean over the tokens; the reference counts the end of text too.
     let score = scores.first().copied().unwrap_or(f32::NEG_INFINITY);
     let length = tokens.len() as f32;
-    Generation { avg_logprob: score * length / (length + 1.0), tokens, language, no_speech_prob }
+    Generation {
+        avg_logprob: score * length / (length + 1.0),
+        tokens,
+        language,
+        no_speech_prob,
+    }
 }
 
 fn resolve(wanted: ComputeType, auto: Ct2ComputeType) -> Ct2ComputeType {

@@ -27,7 +27,12 @@ impl FakeEngine {
     /// A generation of these tokens, with nothing else to say.
     #[must_use]
     pub fn generation(tokens: Vec<u32>) -> Generation {
-        Generation { tokens, language: None, avg_logprob: -0.1, no_speech_prob: 0.0 }
+        Generation {
+            tokens,
+            language: None,
+            avg_logprob: -0.1,
+            no_speech_prob: 0.0,
+        }
     }
 }
 

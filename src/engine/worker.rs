@@ -26,28 +26,30 @@ pub fn spawn(
     metrics: Metrics,
 ) -> std::io::Result<(JoinHandle<()>, Loaded)> {
     let (loaded_tx, loaded) = oneshot::channel();
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        let mut engine = match make(&factory) {
-            Ok(engine) => engine,
-            Err(error) => {
-                let _nobody_waits = loaded_tx.send(Err(error));
-                return;
-            }
-        };
-        let _nobody_waits = loaded_tx.send(Ok(engine.n_mels()));
-        while let Some(batch) = next_batch(&slots) {
-            if run(engine.as_mut(), batch, &metrics).is_err() {
-                // What a panic left behind in the engine is unknown: begin with a new one.
-                match make(&factory) {
-                    Ok(fresh) => engine = fresh,
-                    Err(error) => {
-                        tracing::error!(%error, "engine could not be made again after a panic");
-                        return;
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let mut engine = match make(&factory) {
+                Ok(engine) => engine,
+                Err(error) => {
+                    let _nobody_waits = loaded_tx.send(Err(error));
+                    return;
+                }
+            };
+            let _nobody_waits = loaded_tx.send(Ok(engine.n_mels()));
+            while let Some(batch) = next_batch(&slots) {
+                if run(engine.as_mut(), batch, &metrics).is_err() {
+                    // What a panic left behind in the engine is unknown: begin with a new one.
+                    match make(&factory) {
+                        Ok(fresh) => engine = fresh,
+                        Err(error) => {
+                            tracing::error!(%error, "engine could not be made again after a panic");
+                            return;
+                        }
                     }
                 }
             }
-        }
-    })?;
+        })?;
     Ok((thread, loaded))
 }
 
@@ -71,7 +73,9 @@ fn run(engine: &mut dyn Engine, batch: Batch, metrics: &Metrics) -> Result<(), P
     let started = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(|| generate(engine, &key, &jobs)));
     let inference_time = started.elapsed();
-    metrics.inference_seconds.observe(inference_time.as_secs_f64());
+    metrics
+        .inference_seconds
+        .observe(inference_time.as_secs_f64());
     match outcome {
         Ok(results) => {
             let batch_size = jobs.len();
@@ -109,7 +113,10 @@ fn generate(
 ) -> Vec<Result<Generation, EngineError>> {
     let inputs: Vec<Input<'_>> = jobs
         .iter()
-        .map(|job| Input { features: &job.features, prompt: &job.prompt })
+        .map(|job| Input {
+            features: &job.features,
+            prompt: &job.prompt,
+        })
         .collect();
     generate_each(engine, key, &inputs)
 }

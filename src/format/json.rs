@@ -20,7 +20,13 @@ struct Usage {
 #[must_use]
 pub fn json(transcript: &Transcript) -> String {
     let seconds = transcript.duration.as_secs_f64().ceil() as u64;
-    let usage = Usage { r#type: "duration", seconds };
-    let body = Body { text: &transcript.text, usage };
+    let usage = Usage {
+        r#type: "duration",
+        seconds,
+    };
+    let body = Body {
+        text: &transcript.text,
+        usage,
+    };
     serde_json::to_string(&body).expect("strings and numbers always serialise")
 }

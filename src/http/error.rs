@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
 
 use description::Description;
 
@@ -133,6 +133,20 @@ pub enum ApiError {
     Transcribe(#[from] TranscribeError),
 }
 
+/// OpenAI's error object; every key is always there.
+#[derive(Serialize)]
+struct Body {
+    error: Fields,
+}
+
+#[derive(Serialize)]
+struct Fields {
+    message: String,
+    r#type: &'static str,
+    param: Option<String>,
+    code: Option<&'static str>,
+}
+
 /// Writes the body of an error that a handler or a layer answered with, and logs it, which
 /// happens nowhere else; any other response passes through.
 pub fn write_out(mut response: Response, request_id: &str) -> Response {
@@ -162,9 +176,14 @@ pub fn write_out(mut response: Response, request_id: &str) -> Response {
         _ if status.is_server_error() => "server_error",
         _ => "invalid_request_error",
     };
-    let body = json!({
-        "error": { "message": message, "type": kind, "param": param, "code": code }
-    });
+    let body = Body {
+        error: Fields {
+            message,
+            r#type: kind,
+            param,
+            code,
+        },
+    };
     let (mut head, body) = (response.into_parts().0, Json(body).into_response());
     head.headers.extend(body.headers().clone());
     head.headers.remove(header::CONTENT_LENGTH);

@@ -2,8 +2,8 @@
 //!
 //! Closing a connection with unread bytes resets it, and the reset overtakes the answer: the
 //! client would see a broken connection instead of a 429 or a 413. nginx calls the cure a
-//! lingering close. A client that sent `Expect: 100-continue` and was not told to go on sends
-//! nothing, so its answer goes out at once; HTTP/2 closes one stream without the others.
+//! lingering close, and some clients of HTTP/2 need it as much. A client that sent
+//! `Expect: 100-continue` and was not told to go on sends nothing, so its answer goes out at once.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::{HeaderMap, Version, header};
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::stream::{Stream, StreamExt};
@@ -24,7 +24,7 @@ const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// Answers the request once its body has been read to its end, by the handler or here.
 pub async fn read_to_the_end(request: Request, next: Next) -> Response {
-    if request.version() >= Version::HTTP_2 || request.body().is_end_stream() {
+    if request.body().is_end_stream() {
         return next.run(request).await;
     }
     let waits_to_send = expects_continue(request.headers());

@@ -7,6 +7,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
@@ -35,22 +36,23 @@ pub fn router(context: Arc<Context>) -> Router {
         public
     };
 
-    // The last layer is the outermost. A refusal made in any of them is turned into an answer
-    // by `observe`, gets its CORS headers on the way, and waits in `linger` for a client that is
-    // still sending.
-    public
-        .method_not_allowed_fallback(wrong_method)
-        .merge(keyed)
-        .fallback(unknown_route)
-        .layer(CatchPanicLayer::custom(middleware::answer_panic))
-        .layer(from_fn(linger::read_to_the_end))
-        .layer(middleware::cors(&context.rules.allow_origins))
+    // From the outside in. A refusal made in any of them is turned into an answer by `observe`,
+    // gets its CORS headers on the way, and waits in `linger` for a client that is still sending.
+    let layers = ServiceBuilder::new()
+        // `body` has its own limit, which is a setting.
+        .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(
             Arc::clone(&context),
             middleware::observe,
         ))
-        // `body` has its own limit, which is a setting.
-        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::cors(&context.rules.allow_origins))
+        .layer(from_fn(linger::read_to_the_end))
+        .layer(CatchPanicLayer::custom(middleware::answer_panic));
+    public
+        .method_not_allowed_fallback(wrong_method)
+        .merge(keyed)
+        .fallback(unknown_route)
+        .layer(layers)
         .with_state(context)
 }
 

@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use super::{InvalidModelId, ModelId};
 
 /// OpenAI's names for transcription models; clients send them unasked.
-const OPENAI_NAMES: [&str; 4] =
-    ["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-transcribe-diarize"];
+const OPENAI_NAMES: [&str; 4] = [
+    "whisper-1",
+    "gpt-4o-transcribe",
+    "gpt-4o-mini-transcribe",
+    "gpt-4o-transcribe-diarize",
+];
 
 /// Which model a name in a request means.
 #[derive(Clone, Debug)]
@@ -57,7 +61,10 @@ mod tests {
 
     #[test]
     fn resolves_openai_names_own_aliases_and_plain_names() {
-        let more = [("fast".to_owned(), id("tiny.en")), ("whisper-1".to_owned(), id("large"))];
+        let more = [
+            ("fast".to_owned(), id("tiny.en")),
+            ("whisper-1".to_owned(), id("large")),
+        ];
         let aliases = Aliases::new(id("base"), more);
 
         assert_eq!(aliases.resolve("gpt-4o-transcribe"), Ok(id("base")));

@@ -24,11 +24,14 @@ impl ModelId {
     /// [`InvalidModelId`] for anything that could step out of a folder or surprise a reader.
     pub fn parse(text: &str) -> Result<Self, InvalidModelId> {
         let character = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let part = |part: &str| {
-            !part.is_empty() && !part.starts_with('.') && part.chars().all(character)
-        };
+        let part =
+            |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(character);
         let fits = text.len() <= MAX_BYTES && text.split('/').count() <= 2;
-        if fits && text.split('/').all(part) { Ok(Self(text.to_owned())) } else { Err(InvalidModelId) }
+        if fits && text.split('/').all(part) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidModelId)
+        }
     }
 
     /// The name as it was given.

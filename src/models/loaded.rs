@@ -22,7 +22,7 @@ pub struct Load {
     /// Where models are on disk.
     pub store: Store,
     /// Makes the engines for a model: one factory an engine.
-    pub engines: Box<dyn Fn(&StoredModel, &Arc<Vocabulary>) -> Vec<EngineFactory> + Send + Sync>,
+    pub engines: Box<EngineFactories>,
     /// The micro-batcher's knobs.
     pub limits: Limits,
     /// Bound of a model's queue, in windows.
@@ -32,6 +32,10 @@ pub struct Load {
     /// The server's metrics.
     pub metrics: Metrics,
 }
+
+/// Gives a model one factory for each engine that is to run it.
+pub type EngineFactories =
+    dyn Fn(&StoredModel, &Arc<Vocabulary>) -> Vec<EngineFactory> + Send + Sync;
 
 /// The models in memory.
 pub struct LoadedModels {
@@ -96,7 +100,11 @@ impl LoadedModels {
     /// No model is loaded yet.
     #[must_use]
     pub fn new(load: Load) -> Self {
-        Self { load, entries: Mutex::default(), released: Notify::new() }
+        Self {
+            load,
+            entries: Mutex::default(),
+            released: Notify::new(),
+        }
     }
 
     /// Where models are on disk.
@@ -109,7 +117,9 @@ impl LoadedModels {
     #[must_use]
     pub fn names(&self) -> Vec<ModelId> {
         let entries = self.lock();
-        let loaded = entries.iter().filter(|(_, entry)| entry.model.initialized());
+        let loaded = entries
+            .iter()
+            .filter(|(_, entry)| entry.model.initialized());
         loaded.map(|(id, _)| id.clone()).collect()
     }
 
@@ -120,7 +130,10 @@ impl LoadedModels {
     /// [`ModelError`] when it is not on disk or cannot be loaded.
     pub async fn lease(&self, id: &ModelId) -> Result<Lease<'_>, ModelError> {
         let entry = Arc::clone(self.lock().entry(id.clone()).or_default());
-        let lease = Lease { entry: Some(Arc::clone(&entry)), released: &self.released };
+        let lease = Lease {
+            entry: Some(Arc::clone(&entry)),
+            released: &self.released,
+        };
         match entry.model.get_or_try_init(|| self.load.run(id)).await {
             Ok(_) => Ok(lease),
             Err(error) => {
@@ -172,7 +185,10 @@ impl LoadedModels {
                 _ => None,
             }
         };
-        if let Some(model) = removed.and_then(Arc::into_inner).and_then(|e| e.model.into_inner()) {
+        if let Some(model) = removed
+            .and_then(Arc::into_inner)
+            .and_then(|e| e.model.into_inner())
+        {
             model.close().await;
             tracing::info!(model.id = %id, "model unloaded");
         }
@@ -181,16 +197,20 @@ impl LoadedModels {
     /// Idle models and the moments since when they are.
     fn idle(&self) -> Vec<(ModelId, Instant)> {
         let entries = self.lock();
-        let idle = entries.iter().filter(|(_, entry)| Arc::strong_count(entry) == 1);
-        idle.filter_map(|(id, entry)| Some((id.clone(), (*lock(&entry.idle_since))?))).collect()
+        let idle = entries
+            .iter()
+            .filter(|(_, entry)| Arc::strong_count(entry) == 1);
+        idle.filter_map(|(id, entry)| Some((id.clone(), (*lock(&entry.idle_since))?)))
+            .collect()
     }
 
     /// Forgets a model whose loading failed, unless somebody is trying again.
     fn forget_unloaded(&self, id: &ModelId) {
         let mut entries = self.lock();
-        if entries.get(id).is_some_and(|entry| {
-            Arc::strong_count(entry) == 1 && !entry.model.initialized()
-        }) {
+        if entries
+            .get(id)
+            .is_some_and(|entry| Arc::strong_count(entry) == 1 && !entry.model.initialized())
+        {
             entries.remove(id);
         }
     }
@@ -204,7 +224,10 @@ impl Load {
     async fn run(&self, id: &ModelId) -> Result<LoadedModel, ModelError> {
         let started = Instant::now();
         let (stored, vocabulary) = self.read(id).await?;
-        let engine_error = |source| ModelError::Engine { id: id.clone(), source };
+        let engine_error = |source| ModelError::Engine {
+            id: id.clone(),
+            source,
+        };
 
         let factories = (self.engines)(&stored, &vocabulary);
         let (queue, receiver) = queue::bounded(self.queue_capacity);
@@ -225,7 +248,10 @@ impl Load {
         let mut n_mels = 0;
         for loaded in loading {
             let gone = || EngineError::Load("engine thread ended while loading".to_owned());
-            n_mels = loaded.await.map_err(|_| engine_error(gone()))?.map_err(engine_error)?;
+            n_mels = loaded
+                .await
+                .map_err(|_| engine_error(gone()))?
+                .map_err(engine_error)?;
         }
         let batcher = Batcher::new(receiver, engines, self.limits, self.metrics.clone());
         let engines = workers.len();
@@ -244,7 +270,9 @@ impl Load {
     async fn read(&self, id: &ModelId) -> Result<(StoredModel, Arc<Vocabulary>), ModelError> {
         let (store, id) = (self.store.clone(), id.clone());
         let reading = tokio::task::spawn_blocking(move || {
-            let stored = store.find(&id).ok_or_else(|| ModelError::NotFound(id.clone()))?;
+            let stored = store
+                .find(&id)
+                .ok_or_else(|| ModelError::NotFound(id.clone()))?;
             let vocabulary = Vocabulary::load(&stored.dir)
                 .map_err(|source| ModelError::Vocabulary { id, source })?;
             Ok((stored, Arc::new(vocabulary)))
@@ -259,7 +287,12 @@ impl Load {
 impl LoadedModel {
     /// Closes the queue, lets the batcher finish what is in it, and joins the engines.
     async fn close(self) {
-        let Self { queue, batcher, workers, .. } = self;
+        let Self {
+            queue,
+            batcher,
+            workers,
+            ..
+        } = self;
         drop(queue);
         let _ended = batcher.await;
         let joining = tokio::task::spawn_blocking(move || {
@@ -275,8 +308,14 @@ impl std::ops::Deref for Lease<'_> {
     type Target = LoadedModel;
 
     fn deref(&self) -> &LoadedModel {
-        let entry = self.entry.as_ref().expect("taken only when the lease is dropped");
-        entry.model.get().expect("a lease is handed out after loading")
+        let entry = self
+            .entry
+            .as_ref()
+            .expect("taken only when the lease is dropped");
+        entry
+            .model
+            .get()
+            .expect("a lease is handed out after loading")
     }
 }
 

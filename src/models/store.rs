@@ -35,14 +35,19 @@ impl Store {
     /// Looks in the folders of `models_dir` first, then in the cache at `hub_cache`.
     #[must_use]
     pub fn new(models_dir: PathBuf, hub_cache: PathBuf) -> Self {
-        Self { models_dir, hub_cache }
+        Self {
+            models_dir,
+            hub_cache,
+        }
     }
 
     /// Every whole model, by name; the first place wins where a name is in both. Reads the disk.
     #[must_use]
     pub fn list(&self) -> Vec<StoredModel> {
-        let mut models: Vec<StoredModel> =
-            self.named_folders().chain(self.cached_snapshots()).collect();
+        let mut models: Vec<StoredModel> = self
+            .named_folders()
+            .chain(self.cached_snapshots())
+            .collect();
         models.sort_by(|a, b| a.id.cmp(&b.id));
         models.dedup_by(|later, first| later.id == first.id);
         models
@@ -59,17 +64,22 @@ impl Store {
     }
 
     fn named_folders(&self) -> impl Iterator<Item = StoredModel> {
-        entries(&self.models_dir).into_iter().filter_map(|(name, dir)| {
-            let id = ModelId::parse(&name).ok()?;
-            stored(id, dir)
-        })
+        entries(&self.models_dir)
+            .into_iter()
+            .filter_map(|(name, dir)| {
+                let id = ModelId::parse(&name).ok()?;
+                stored(id, dir)
+            })
     }
 
     fn cached_snapshots(&self) -> impl Iterator<Item = StoredModel> {
-        entries(&self.hub_cache).into_iter().filter_map(|(name, dir)| {
-            let id = ModelId::parse(&name.strip_prefix("models--")?.replacen("--", "/", 1)).ok()?;
-            stored(id, snapshot(&dir)?)
-        })
+        entries(&self.hub_cache)
+            .into_iter()
+            .filter_map(|(name, dir)| {
+                let id =
+                    ModelId::parse(&name.strip_prefix("models--")?.replacen("--", "/", 1)).ok()?;
+                stored(id, snapshot(&dir)?)
+            })
     }
 }
 
@@ -94,7 +104,12 @@ fn stored(id: ModelId, dir: PathBuf) -> Option<StoredModel> {
     }
     let weights = fs::metadata(dir.join("model.bin")).ok()?;
     let written = weights.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some(StoredModel { id, dir, size_bytes: weights.len(), created: written.as_secs() })
+    Some(StoredModel {
+        id,
+        dir,
+        size_bytes: weights.len(),
+        created: written.as_secs(),
+    })
 }
 
 #[cfg(test)]
@@ -115,7 +130,12 @@ mod tests {
     #[test]
     fn lists_whole_models_of_both_layouts() {
         let root = tempfile::tempdir().unwrap();
-        let whole = ["model.bin", "config.json", "tokenizer.json", "vocabulary.txt"];
+        let whole = [
+            "model.bin",
+            "config.json",
+            "tokenizer.json",
+            "vocabulary.txt",
+        ];
         lay_out(&root.path().join("models/base"), &whole);
         lay_out(&root.path().join("models/half"), &whole[..2]);
         let repository = root.path().join("hub/models--owner--turbo");
@@ -123,8 +143,11 @@ mod tests {
         lay_out(&repository.join("refs"), &[]);
         fs::write(repository.join("refs/main"), "abc\n").unwrap();
 
-        let names: Vec<_> =
-            store(root.path()).list().into_iter().map(|model| model.id.to_string()).collect();
+        let names: Vec<_> = store(root.path())
+            .list()
+            .into_iter()
+            .map(|model| model.id.to_string())
+            .collect();
 
         assert_eq!(names, ["base", "owner/turbo"]);
     }

@@ -40,6 +40,9 @@ where
     tracing_subscriber::registry().with(lines.with_filter(targets(log.level)))
 }
 
+/// Reads callers' files, and warns of what is odd in them; that is the callers' business.
+const DECODER_TARGET: &str = "symphonia";
+
 /// Our own messages from the level on, those of the libraries from `warn` on:
 /// below it they describe their insides, some once for each packet.
 fn targets(level: LogLevel) -> Targets {
@@ -51,6 +54,7 @@ fn targets(level: LogLevel) -> Targets {
     };
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
+        .with_target(DECODER_TARGET, LevelFilter::ERROR)
         .with_target(OWN_TARGET, level)
 }
 
@@ -87,7 +91,8 @@ mod tests {
             tracing::warn!(target: "halkspeech::engine", "our warn");
             tracing::error!(target: "halkspeech", "our error");
             tracing::info!(target: "hyper::proto", "their info");
-            tracing::warn!(target: "symphonia", "their warn");
+            tracing::warn!(target: "hyper", "their warn");
+            tracing::warn!(target: "symphonia_core::probe", "of a caller's file");
             tracing::error!(target: "tokenizers", "their error");
         });
         let bytes = captured.0.lock().unwrap().clone();

@@ -90,25 +90,68 @@ impl Metrics {
             registry: Arc::default(),
         };
         let r = &mut registry;
-        r.register("requests", "Answered HTTP requests", metrics.requests.clone());
-        r.register("refused", "Requests refused before any work was done", metrics.refused.clone());
+        r.register(
+            "requests",
+            "Answered HTTP requests",
+            metrics.requests.clone(),
+        );
+        r.register(
+            "refused",
+            "Requests refused before any work was done",
+            metrics.refused.clone(),
+        );
         let in_flight = metrics.requests_in_flight.clone();
-        r.register("requests_in_flight", "Transcription requests being worked on", in_flight);
+        r.register(
+            "requests_in_flight",
+            "Transcription requests being worked on",
+            in_flight,
+        );
         let seconds = Unit::Seconds;
         let audio = metrics.audio_seconds.clone();
         r.register_with_unit("audio", "Audio transcribed", seconds.clone(), audio);
         let decode = metrics.decode_seconds.clone();
-        r.register_with_unit("decode", "Decoding and resampling of a request", seconds.clone(), decode);
+        r.register_with_unit(
+            "decode",
+            "Decoding and resampling of a request",
+            seconds.clone(),
+            decode,
+        );
         let queue = metrics.queue_seconds.clone();
-        r.register_with_unit("queue", "Wait of a window for its batch", seconds.clone(), queue);
+        r.register_with_unit(
+            "queue",
+            "Wait of a window for its batch",
+            seconds.clone(),
+            queue,
+        );
         let inference = metrics.inference_seconds.clone();
-        r.register_with_unit("inference", "Time of a batch in the engine", seconds, inference);
-        r.register("batch_windows", "Windows in a batch", metrics.batch_windows.clone());
+        r.register_with_unit(
+            "inference",
+            "Time of a batch in the engine",
+            seconds,
+            inference,
+        );
+        r.register(
+            "batch_windows",
+            "Windows in a batch",
+            metrics.batch_windows.clone(),
+        );
         let cancelled = metrics.jobs_cancelled.clone();
-        r.register("jobs_cancelled", "Windows dropped because their caller left", cancelled);
+        r.register(
+            "jobs_cancelled",
+            "Windows dropped because their caller left",
+            cancelled,
+        );
         let expired = metrics.jobs_expired.clone();
-        r.register("jobs_expired", "Windows dropped because their deadline passed", expired);
-        r.register("jobs_failed", "Windows the engine failed on", metrics.jobs_failed.clone());
+        r.register(
+            "jobs_expired",
+            "Windows dropped because their deadline passed",
+            expired,
+        );
+        r.register(
+            "jobs_failed",
+            "Windows the engine failed on",
+            metrics.jobs_failed.clone(),
+        );
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -121,7 +164,7 @@ impl Metrics {
         }
     }
 
-    /// All metrics in the OpenMetrics text format.
+    /// All metrics in the `OpenMetrics` text format.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut buffer = String::new();

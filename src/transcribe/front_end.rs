@@ -20,7 +20,9 @@ impl FrontEnd {
     /// At most `workers` pieces of work run at once.
     #[must_use]
     pub fn new(workers: NonZeroUsize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(workers.get())) }
+        Self {
+            permits: Arc::new(Semaphore::new(workers.get())),
+        }
     }
 
     /// Runs `work` when its turn comes; dropping the future before that cancels it.

@@ -30,7 +30,13 @@ async fn refuses_at_the_door_before_the_body_is_looked_at() {
         assert_eq!(header(&answer, "x-ratelimit-limit-requests"), "1");
         assert_eq!(header(&answer, "x-ratelimit-remaining-requests"), "0");
         let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
-        check_error(&error(answer).await, kind, None, code, "1 requests");
+        check_error(
+            &error(answer).await,
+            kind,
+            None,
+            code,
+            "concurrent requests (1)",
+        );
     }
     assert_eq!(app.refused(Refusal::Concurrency), 2);
 

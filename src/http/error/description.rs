@@ -100,7 +100,7 @@ impl ApiError {
             )
             .param("file"),
             Self::TooManyRequests { limit } => full(&format!(
-                "The server is working on {limit} requests, the most it takes at a time."
+                "The server's limit on concurrent requests ({limit}) is reached."
             )),
             Self::Draining => away("The server is shutting down."),
             Self::CutOff => away("The server shut down before the transcription was done."),
