@@ -1,0 +1,86 @@
+//! Loading, unloading and the end.
+
+use futures_util::future::join_all;
+
+use super::server::Server;
+use super::speech::{SENTENCE, sample, words};
+
+#[tokio::test]
+async fn first_requests_wait_for_one_loading() {
+    let settings = [
+        ("WHISPER__MODEL", "tiny.en"),
+        ("WHISPER__PRELOAD_MODEL", "false"),
+    ];
+    let server = Server::start(&settings);
+
+    let first = (0..4).map(|_| server.text(&[("model", "tiny.en")], sample()));
+    for text in join_all(first).await {
+        assert_eq!(words(&text), words(SENTENCE));
+    }
+
+    server.terminate();
+    let (status, log) = server.wait();
+    assert!(status.success(), "{log}");
+    assert_eq!(log.matches("model loaded").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn a_model_with_no_time_to_live_is_unloaded_after_its_request() {
+    let settings = [("WHISPER__MODEL", "tiny.en"), ("WHISPER__MODEL_TTL", "0")];
+    let server = Server::start(&settings);
+
+    for _ in 0..2 {
+        let text = server.text(&[("model", "tiny.en")], sample()).await;
+        assert_eq!(words(&text), words(SENTENCE));
+    }
+
+    server.terminate();
+    let (status, log) = server.wait();
+    assert!(status.success(), "{log}");
+    assert!(log.matches("model unloaded").count() >= 2, "{log}");
+}
+
+#[tokio::test]
+async fn sigterm_lets_running_requests_end() {
+    let server = Server::with_model("tiny.en");
+    let query = [("model", "tiny.en")];
+    let running = (0..6).map(|_| server.text(&query, sample()));
+    // Every request has had its first byte answered with nothing yet, but is at the server.
+    let in_flight = async {
+        while !server
+            .get("/metrics")
+            .await
+            .text()
+            .await
+            .unwrap()
+            .contains("in_flight 6")
+        {}
+        server.terminate();
+    };
+
+    let (texts, ()) = futures_util::join!(join_all(running), in_flight);
+
+    assert!(
+        texts.iter().all(|text| words(text) == words(SENTENCE)),
+        "{texts:?}"
+    );
+    let (status, log) = server.wait();
+    assert!(status.success(), "{log}");
+    assert!(log.contains("stopped"), "{log}");
+}
+
+#[test]
+fn a_setting_out_of_range_stops_the_start_with_its_name() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_halkspeech"))
+        .env_clear()
+        .env("WHISPER__BATCH_SIZE", "0")
+        .output()
+        .unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        message.contains("WHISPER__BATCH_SIZE") && message.contains("1 to 4096"),
+        "{message}"
+    );
+}

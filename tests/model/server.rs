@@ -1,0 +1,107 @@
+//! The built program, running.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+
+use reqwest::{Client, RequestBuilder, Response};
+
+use super::speech::models_dir;
+
+/// A running server; killed when the test is over.
+pub struct Server {
+    pub client: Client,
+    address: String,
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Server {
+    /// Starts the program with these settings and waits until it says that it is ready.
+    pub fn start(settings: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_halkspeech"))
+            .env_clear()
+            .envs([("UVICORN_HOST", "127.0.0.1"), ("UVICORN_PORT", "0")])
+            .env("MODELS_DIR", models_dir())
+            // The fallback decoder is found where the system has it.
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .envs(settings.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut log = String::new();
+        let address = loop {
+            let mut line = String::new();
+            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended:\n{log}");
+            if let Some((_, rest)) = line.split_once("ready address=") {
+                break rest.split_whitespace().next().unwrap().to_owned();
+            }
+            log.push_str(&line);
+        };
+        Self {
+            client: Client::new(),
+            address,
+            child,
+            stderr,
+        }
+    }
+
+    /// A server with its defaults, for this model.
+    pub fn with_model(model: &str) -> Self {
+        Self::start(&[("WHISPER__MODEL", model)])
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A transcription request with the audio as its body.
+    pub fn transcription(&self, query: &[(&str, &str)], audio: Vec<u8>) -> RequestBuilder {
+        self.client
+            .post(self.url("/v1/audio/transcriptions"))
+            .query(query)
+            .body(audio)
+    }
+
+    /// The text of a transcription that must succeed.
+    pub async fn text(&self, query: &[(&str, &str)], audio: Vec<u8>) -> String {
+        let query = [query, &[("response_format", "text")]].concat();
+        let response = self.transcription(&query, audio).send().await.unwrap();
+        let status = response.status();
+        let body = response.text().await.unwrap();
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    /// Any other page.
+    pub async fn get(&self, path: &str) -> Response {
+        self.client.get(self.url(path)).send().await.unwrap()
+    }
+
+    /// Sends SIGTERM, as service managers do.
+    pub fn terminate(&self) {
+        let kill = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(kill.success());
+    }
+
+    /// Waits for the program to end; its exit status and the rest of its log.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        let log = self
+            .stderr
+            .by_ref()
+            .lines()
+            .map_while(Result::ok)
+            .collect::<Vec<_>>();
+        (self.child.wait().unwrap(), log.join("\n"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}

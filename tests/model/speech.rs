@@ -1,0 +1,104 @@
+//! Real speech, and how far a text is from what was said.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// What the sample says, and every file of `formats/`.
+pub const SENTENCE: &str = "And so, my fellow Americans, ask not what your country can do for \
+                            you, ask what you can do for your country.";
+
+/// The cache folder's entry of this name, or what the variable says.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the Makefile tells the tests where models and samples are"
+)]
+fn cache(variable: &str, name: &str) -> PathBuf {
+    let default = || {
+        std::env::home_dir()
+            .unwrap()
+            .join(".cache/halkspeech")
+            .join(name)
+    };
+    std::env::var_os(variable).map_or_else(default, PathBuf::from)
+}
+
+pub fn models_dir() -> PathBuf {
+    cache("MODELS_DIR", "models")
+}
+
+/// The WAV file that says [`SENTENCE`]: 16 kHz, mono, 16 bit, 11 s.
+pub fn sample() -> Vec<u8> {
+    let path = cache("SAMPLES_DIR", "samples").join("jfk.wav");
+    fs::read(&path).unwrap_or_else(|_| panic!("{} is missing: run `make models`", path.display()))
+}
+
+/// The samples of [`sample`], without the header.
+pub fn sample_pcm() -> Vec<u8> {
+    let wav = sample();
+    let data = wav.windows(4).position(|name| name == b"data").unwrap();
+    wav[data + 8..].to_vec()
+}
+
+/// A 16 kHz mono WAV file of these 16-bit samples.
+pub fn wav(pcm: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(pcm.len()).unwrap();
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + length).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data");
+    wav.extend(length.to_le_bytes());
+    wav.extend(pcm);
+    wav
+}
+
+/// The recordings beside the checkout, or a printed reason.
+pub fn recordings() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/audio");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: no recordings at {}", folder.display());
+    None
+}
+
+/// The clips of one language and kind: file and what is said in it.
+pub fn clips(folder: &Path, language: &str, kind: &str) -> Vec<(PathBuf, String)> {
+    let manifest = fs::read_to_string(folder.join("manifest.jsonl")).unwrap();
+    let clip = |line: &str| {
+        let clip: Value = serde_json::from_str(line).unwrap();
+        (clip["language"] == language && clip["kind"] == kind).then(|| {
+            let text = clip["text"].as_str().unwrap().to_owned();
+            (folder.join(clip["file"].as_str().unwrap()), text)
+        })
+    };
+    manifest.lines().filter_map(clip).collect()
+}
+
+/// Words of `said` that `heard` has wrong, left out or added.
+pub fn wrong_words(said: &str, heard: &str) -> usize {
+    let (said, heard) = (words(said), words(heard));
+    let mut row: Vec<usize> = (0..=heard.len()).collect();
+    for (i, expected) in said.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, actual) in heard.iter().enumerate() {
+            let replaced = diagonal + usize::from(expected != actual);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[heard.len()]
+}
+
+/// Lower case, without punctuation.
+pub fn words(text: &str) -> Vec<String> {
+    // Turkish has two letters i: their capitals do not follow the rule of the other languages.
+    let text = text
+        .replace('İ', "i")
+        .to_lowercase()
+        .replace(['\'', '’'], "");
+    let words = text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
+}

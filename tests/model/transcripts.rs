@@ -1,0 +1,142 @@
+//! The words come back right, alone and in a crowd.
+
+use std::fs;
+
+use futures_util::future::join_all;
+
+use super::server::Server;
+use super::speech::{SENTENCE, clips, recordings, sample, sample_pcm, wav, words, wrong_words};
+
+#[tokio::test]
+async fn the_sample_comes_back_as_its_words() {
+    let server = Server::with_model("base");
+
+    for query in [
+        &[("model", "base"), ("language", "en")][..],
+        &[("model", "whisper-1")],
+    ] {
+        let text = server.text(query, sample()).await;
+
+        assert_eq!(words(&text), words(SENTENCE), "{query:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_english_only_model_transcribes_and_refuses_other_languages() {
+    let server = Server::with_model("tiny.en");
+
+    let text = server.text(&[("model", "tiny.en")], sample()).await;
+    let query = [("model", "tiny.en"), ("language", "tr")];
+    let refused = server.transcription(&query, sample()).send().await.unwrap();
+
+    assert_eq!(words(&text), words(SENTENCE));
+    assert_eq!(refused.status(), 400);
+    assert!(
+        refused
+            .text()
+            .await
+            .unwrap()
+            .contains(r#""param":"language""#)
+    );
+}
+
+#[tokio::test]
+async fn speech_beyond_thirty_seconds_is_cut_in_pauses_and_joined() {
+    let server = Server::with_model("base");
+    let pause = vec![0; 32_000];
+    let pcm = [sample_pcm(), pause].concat().repeat(4);
+
+    let text = server
+        .text(&[("model", "base"), ("language", "en")], wav(&pcm))
+        .await;
+
+    // The sentence begins with "And so" each time; the model may drop that once it is a repetition.
+    let heard = words(&text);
+    let country = heard.iter().filter(|word| *word == "country").count();
+    assert_eq!(country, 8, "{text}");
+    assert!(wrong_words(&SENTENCE.repeat(4), &text) <= 8, "{text}");
+}
+
+#[tokio::test]
+async fn turkish_is_detected_and_transcribed() {
+    let Some(folder) = recordings() else { return };
+    let server = Server::with_model("base");
+
+    let mut said_words = 0;
+    let mut wrong = 0;
+    for (file, said) in clips(&folder, "tr", "telephone") {
+        let text = server
+            .text(&[("model", "base")], fs::read(file).unwrap())
+            .await;
+        said_words += words(&said).len();
+        wrong += wrong_words(&said, &text);
+    }
+
+    assert!(said_words > 40, "the clips are there");
+    assert!(
+        wrong * 4 <= said_words,
+        "{wrong} of {said_words} words are wrong"
+    );
+}
+
+#[tokio::test]
+async fn a_prompt_teaches_a_spelling() {
+    let Some(folder) = recordings() else { return };
+    let server = Server::with_model("base");
+    let clip = fs::read(folder.join("multi_hotwords_comfyui.mp3")).unwrap();
+
+    let plain = server
+        .text(&[("model", "base"), ("language", "en")], clip.clone())
+        .await;
+    let query = [("model", "base"), ("language", "en"), ("prompt", "ComfyUI")];
+    let prompted = server.text(&query, clip).await;
+
+    assert!(!plain.contains("ComfyUI"), "{plain}");
+    assert!(prompted.contains("ComfyUI"), "{prompted}");
+}
+
+#[tokio::test]
+async fn a_clip_has_one_text_whoever_shares_its_batch() {
+    let server = Server::start(&[("WHISPER__MODEL", "tiny.en"), ("WHISPER__BATCH_SIZE", "8")]);
+    let pcm = sample_pcm();
+    let query = [("model", "tiny.en"), ("temperature", "0")];
+    let alone = server.text(&query, sample()).await;
+
+    // Clips of other lengths and one with a prompt, between copies of the same one.
+    let crowd = (0..24).map(|number: usize| {
+        let cut = wav(&pcm[..32_000 * (2 + number % 9)]);
+        let (query, audio) = match number % 3 {
+            0 => (query.to_vec(), sample()),
+            1 => (query.to_vec(), cut),
+            _ => (
+                [&query[..], &[("prompt", "The president speaks.")]].concat(),
+                cut,
+            ),
+        };
+        let server = &server;
+        async move {
+            (
+                number % 3 == 0,
+                server.transcription(&query, audio).send().await.unwrap(),
+            )
+        }
+    });
+
+    let mut batches = Vec::new();
+    for (copy, response) in join_all(crowd).await {
+        let batch = response.headers()["x-batch-size"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        batches.push(batch.parse::<usize>().unwrap());
+        let body: serde_json::Value =
+            serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        if copy {
+            assert_eq!(body["text"].as_str().unwrap(), alone.trim_end());
+        }
+    }
+    assert!(
+        batches.iter().any(|size| *size > 1),
+        "batches were shared: {batches:?}"
+    );
+}
