@@ -140,16 +140,17 @@ impl App {
             Ok(())
         };
         tokio::select! {
-            loaded = loading => loaded?,
+            loaded = loading => {
+                loaded?;
+                phase.send_replace(Phase::Ready);
+                tracing::info!(%address, models.loaded = preload.len(), "ready");
+                tokio::select! {
+                    served = &mut server => return served.map_err(AppError::Serve),
+                    never = models.unload_idle() => match never {},
+                    () = &mut stop => {}
+                }
+            }
             served = &mut server => return served.map_err(AppError::Serve),
-            () = &mut stop => return Ok(()),
-        }
-        phase.send_replace(Phase::Ready);
-        tracing::info!(%address, models.loaded = preload.len(), "ready");
-
-        tokio::select! {
-            served = &mut server => return served.map_err(AppError::Serve),
-            never = models.unload_idle() => match never {},
             () = &mut stop => {}
         }
         tracing::info!("draining: no new requests, running ones end");

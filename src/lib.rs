@@ -29,6 +29,7 @@ pub mod tokens;
 pub mod transcript;
 pub mod format;
 
+mod allocator;
 pub mod app;
 pub mod cli;
 pub mod config;

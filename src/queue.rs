@@ -127,6 +127,12 @@ impl QueueHandle {
         UpstreamGuard(Arc::clone(&self.upstream))
     }
 
+    /// Whether the batcher is gone, so that nothing sent would be answered.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.tx.is_closed()
+    }
+
     /// Places taken at this moment, in windows.
     #[must_use]
     pub fn depth(&self) -> usize {

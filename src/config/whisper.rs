@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Whisper {
-    /// The model that serves `whisper-1` and the other OpenAI names: an id or
-    /// the path of a folder.
+    /// The model that serves `whisper-1` and the other OpenAI names.
     ///
     /// Default `base`; environment `WHISPER__MODEL`, flag `--model`.
     /// `base` suits a small CPU, `large-v3-turbo` a GPU.
@@ -32,9 +31,8 @@ pub struct Whisper {
 
     /// The number format of weights and arithmetic.
     ///
-    /// Default `auto` (the fastest one the device has); environment
-    /// `WHISPER__COMPUTE_TYPE`. `default` keeps the model's own; `int8` is the
-    /// fast one on a CPU, `float16` on a GPU.
+    /// Default `auto` (`int8` on a CPU, `float16` on a GPU); environment
+    /// `WHISPER__COMPUTE_TYPE`. `default` keeps the model's own.
     pub compute_type: ComputeType,
 
     /// Threads of each engine on a CPU.
@@ -60,8 +58,7 @@ pub struct Whisper {
     /// Windows in one batch, at most.
     ///
     /// Default 16, 1 to 4,096; environment `WHISPER__BATCH_SIZE`. 8 to 16
-    /// suit a CPU, 64 to 512 a GPU; it is a ceiling, and the engine runs what
-    /// fits its memory.
+    /// suit a CPU; on a GPU its memory is the bound.
     pub batch_size: NonZeroUsize,
 
     /// The longest time a window waits for company, in milliseconds.

@@ -129,7 +129,7 @@ impl LoadedModels {
     /// # Errors
     /// [`ModelError`] when it is not on disk or cannot be loaded.
     pub async fn lease(&self, id: &ModelId) -> Result<Lease<'_>, ModelError> {
-        let entry = Arc::clone(self.lock().entry(id.clone()).or_default());
+        let entry = self.living_entry(id);
         let lease = Lease {
             entry: Some(Arc::clone(&entry)),
             released: &self.released,
@@ -174,6 +174,21 @@ impl LoadedModels {
         for id in self.names() {
             self.unload(&id).await;
         }
+    }
+
+    /// The model's entry; a new one where the last of its engines has died.
+    fn living_entry(&self, id: &ModelId) -> Arc<Entry> {
+        let mut entries = self.lock();
+        let entry = entries.entry(id.clone()).or_default();
+        if entry
+            .model
+            .get()
+            .is_some_and(|model| model.queue.is_closed())
+        {
+            tracing::warn!(model.id = %id, "all engines have ended, loading the model again");
+            *entry = Arc::default();
+        }
+        Arc::clone(entry)
     }
 
     async fn unload(&self, id: &ModelId) {

@@ -63,13 +63,19 @@ impl Store {
         })
     }
 
+    /// `name` and `owner/name`.
     fn named_folders(&self) -> impl Iterator<Item = StoredModel> {
-        entries(&self.models_dir)
+        let folders = entries(&self.models_dir)
             .into_iter()
-            .filter_map(|(name, dir)| {
-                let id = ModelId::parse(&name).ok()?;
-                stored(id, dir)
-            })
+            .flat_map(|(name, dir)| {
+                let mut named = Vec::new();
+                for (inner, dir) in entries(&dir) {
+                    named.push((format!("{name}/{inner}"), dir));
+                }
+                named.push((name, dir));
+                named
+            });
+        folders.filter_map(|(name, dir)| stored(ModelId::parse(&name).ok()?, dir))
     }
 
     fn cached_snapshots(&self) -> impl Iterator<Item = StoredModel> {
@@ -137,6 +143,7 @@ mod tests {
             "vocabulary.txt",
         ];
         lay_out(&root.path().join("models/base"), &whole);
+        lay_out(&root.path().join("models/owner/small"), &whole);
         lay_out(&root.path().join("models/half"), &whole[..2]);
         let repository = root.path().join("hub/models--owner--turbo");
         lay_out(&repository.join("snapshots/abc"), &whole);
@@ -149,7 +156,7 @@ mod tests {
             .map(|model| model.id.to_string())
             .collect();
 
-        assert_eq!(names, ["base", "owner/turbo"]);
+        assert_eq!(names, ["base", "owner/small", "owner/turbo"]);
     }
 
     #[test]

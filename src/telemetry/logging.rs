@@ -40,7 +40,7 @@ where
     tracing_subscriber::registry().with(lines.with_filter(targets(log.level)))
 }
 
-/// Reads callers' files, and warns of what is odd in them; that is the callers' business.
+/// Reads callers' files, and logs what is wrong with them; the callers are told by our errors.
 const DECODER_TARGET: &str = "symphonia";
 
 /// Our own messages from the level on, those of the libraries from `warn` on:
@@ -54,7 +54,7 @@ fn targets(level: LogLevel) -> Targets {
     };
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
-        .with_target(DECODER_TARGET, LevelFilter::ERROR)
+        .with_target(DECODER_TARGET, LevelFilter::OFF)
         .with_target(OWN_TARGET, level)
 }
 

@@ -1,10 +1,11 @@
 //! Every metric, declared once.
 
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -16,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 pub struct Metrics {
     /// Answered HTTP requests.
     pub requests: Family<RequestLabels, Counter>,
-    /// Requests refused before any work was done for them.
+    /// Requests refused before their audio was decoded.
     pub refused: Family<RefusalLabels, Counter>,
     /// Transcription requests being worked on.
     pub requests_in_flight: Gauge,
@@ -56,12 +57,21 @@ pub struct RefusalLabels {
 }
 
 /// The bound a refused request met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// `MAX_CONCURRENT_REQUESTS`.
     Concurrency,
     /// `MAX_QUEUE_SIZE`.
     Queue,
+}
+
+impl EncodeLabelValue for Refusal {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        encoder.write_str(match self {
+            Self::Concurrency => "concurrency",
+            Self::Queue => "queue",
+        })
+    }
 }
 
 impl Default for Metrics {
@@ -97,7 +107,7 @@ impl Metrics {
         );
         r.register(
             "refused",
-            "Requests refused before any work was done",
+            "Requests refused before their audio was decoded",
             metrics.refused.clone(),
         );
         let in_flight = metrics.requests_in_flight.clone();

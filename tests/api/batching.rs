@@ -2,14 +2,18 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use halkspeech::batch::Limits;
+use halkspeech::engine::EngineError;
+use halkspeech::engine::fake::FakeEngine;
 use reqwest::Response;
 use tokio::task::JoinHandle;
 
 use crate::helpers::audio::tone;
-use crate::helpers::engine::{BAD_PITCH_HZ, Fault, Gate, gated, gated_with_fault};
+use crate::helpers::engine::{BAD_PITCH_HZ, Fault, Gate, gated, gated_with_fault, listening};
 use crate::helpers::{MODEL, Setup, TestApp, check_error, error, header, text};
 
 /// So long a window that no test would end if a batch waited for it.
@@ -158,4 +162,33 @@ async fn a_panic_of_the_engine_ends_one_batch_alone() {
         .await
         .unwrap();
     assert_eq!(next.status(), 200);
+}
+
+#[tokio::test]
+async fn a_model_whose_last_engine_died_is_loaded_again() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&made);
+    let panics = FakeEngine::factory(|_, _| panic!("the device is gone"));
+    let works = listening();
+    let app = TestApp::start_with(Setup {
+        // The first engine panics, and cannot be made again at once.
+        engine: Arc::new(move || match counter.fetch_add(1, Ordering::SeqCst) {
+            0 => panics(),
+            1 => Err(EngineError::Load("the device is still gone".to_owned())),
+            _ => works(),
+        }),
+        ..Setup::default()
+    })
+    .await;
+
+    // How many requests meet the dead engine depends on how soon its end is noticed.
+    let mut answers = Vec::new();
+    while answers.last() != Some(&200) && answers.len() < 1000 {
+        let answer = app.submit(tone(440.0)).await.unwrap();
+        answers.push(answer.status().as_u16());
+    }
+
+    assert_eq!(answers.first(), Some(&500));
+    assert_eq!(answers.last(), Some(&200));
+    assert_eq!(made.load(Ordering::SeqCst), 3);
 }
