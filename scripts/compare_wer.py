@@ -3,8 +3,9 @@
 
 usage: compare_wer.py --manifest DIR/manifest.jsonl --model-dir DIR/base [--url http://127.0.0.1:8000]
 
-Both get the same files with their language, greedy, without voice activity detection. The manifest has
-a line a clip: file, language, text, duration_s, kind. Needs `pip install faster-whisper`.
+Both get the same files with their language, without voice activity detection. The server's beam is set where it
+is started, WHISPER__BEAM_SIZE, and must be the one given here. The manifest has a line a clip: file, language,
+text, duration_s, kind. Needs `pip install faster-whisper`.
 """
 import argparse
 import json
@@ -56,6 +57,7 @@ def main():
     parser.add_argument("--model-dir", required=True, help="the model's folder; its name is the server's model")
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--kinds", default="short,telephone")
+    parser.add_argument("--beam", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compute-type", default="int8")
     parser.add_argument("--verbose", action="store_true", help="print clips on which the two differ")
@@ -79,7 +81,7 @@ def main():
         start = time.perf_counter()
         ours = ask_server(args.url, name, path, language)
         middle = time.perf_counter()
-        segments, _ = peer.transcribe(path, language=language, beam_size=1, vad_filter=False)
+        segments, _ = peer.transcribe(path, language=language, beam_size=args.beam, vad_filter=False)
         theirs = "".join(segment.text for segment in segments).strip()
         seconds["ours"] += middle - start
         seconds["peer"] += time.perf_counter() - middle
@@ -94,7 +96,7 @@ def main():
             print(f"{clip['file']}: ours {wrong['ours']}, peer {wrong['peer']} of {len(reference)}\n"
                   f"  ref  {clip['text']}\n  ours {ours}\n  peer {theirs}", file=sys.stderr)
 
-    print(f"{name}, {args.compute_type}, greedy, language given, no VAD; faster-whisper {faster_whisper.__version__}\n")
+    print(f"{name}, {args.compute_type}, beam {args.beam}, language given, no VAD; faster-whisper {faster_whisper.__version__}\n")
     print("| language | clips | words (ja, zh: characters) | HalkSpeech | faster-whisper |\n|---|---|---|---|---|")
     for key in sorted(counts, key=lambda key: (key == "all", key)):
         row = counts[key]

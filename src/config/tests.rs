@@ -218,7 +218,7 @@ fn warnings_say_what_to_do() {
             "API_KEY in the environment is ignored: SERVER__API_KEY sets the same and goes before it",
             "MODELS__ALIASES in the environment is ignored: models.aliases can be set in a file only",
             "WHISPER__QUEUE_SIZE in the environment is no setting and has no effect; did you mean WHISPER__MAX_QUEUE_SIZE?",
-            "whisper.max_queue_size is 4, below whisper.batch_size 16: no batch will ever be full",
+            "whisper.max_queue_size is 4, below whisper.batch_size 8: no batch will ever be full",
         ]
     );
     assert!(loaded.settings.server.api_key.unwrap().verify("two"));

@@ -57,7 +57,7 @@ pub struct Whisper {
 
     /// Windows in one batch, at most.
     ///
-    /// Default 16, 1 to 4,096; environment `WHISPER__BATCH_SIZE`. 8 to 16
+    /// Default 8, 1 to 4,096; environment `WHISPER__BATCH_SIZE`. 8 to 16
     /// suit a CPU; on a GPU its memory is the bound.
     pub batch_size: NonZeroUsize,
 
@@ -115,7 +115,7 @@ impl Default for Whisper {
             cpu_threads: 0,
             num_workers: 0,
             use_batched_mode: true,
-            batch_size: const { above_zero(16) },
+            batch_size: const { above_zero(8) },
             batch_window_ms: 20,
             preload_model: true,
             max_queue_size: const { above_zero(2048) },

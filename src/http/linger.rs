@@ -7,15 +7,17 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::stream::{Stream, StreamExt};
+
+use super::{Context, door};
 
 /// Most bytes read only to be thrown away; a client that sends more may miss its answer.
 const MAX_BYTES: usize = 256 * 1024 * 1024;
@@ -23,7 +25,11 @@ const MAX_BYTES: usize = 256 * 1024 * 1024;
 const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// Answers the request once its body has been read to its end, by the handler or here.
-pub async fn read_to_the_end(request: Request, next: Next) -> Response {
+pub async fn read_to_the_end(
+    State(context): State<Arc<Context>>,
+    request: Request,
+    next: Next,
+) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
@@ -45,7 +51,11 @@ pub async fn read_to_the_end(request: Request, next: Next) -> Response {
     if let Some(LeftOver { body, begun }) = left_over
         && (begun || !waits_to_send)
     {
-        discard(body).await;
+        // A server that stops has no time for it: an answer that may be lost is better than none.
+        tokio::select! {
+            () = discard(body) => {}
+            () = door::cut_off(&context) => {}
+        }
     }
     response
 }
@@ -66,7 +76,10 @@ struct LeftOver {
 impl Stream for Lent {
     type Item = Result<Bytes, axum::Error>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> Poll<Option<Self::Item>> {
         self.begun = true;
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);

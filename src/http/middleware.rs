@@ -97,10 +97,11 @@ pub fn answer_panic(panic: Box<dyn Any + Send>) -> HttpResponse<Body> {
     ApiError::Panicked(message.unwrap_or_else(|| "no message".to_owned())).into_response()
 }
 
-/// Lets the pages of these origins call the server; `*` lets every page.
-pub fn cors(origins: &[String]) -> CorsLayer {
+/// Lets the pages of these origins call the server; `*` lets every page. Without origins there is
+/// no layer: it would answer every `OPTIONS` request, whatever the path.
+pub fn cors(origins: &[String]) -> Option<CorsLayer> {
     if origins.is_empty() {
-        return CorsLayer::new();
+        return None;
     }
     let origin = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
@@ -111,7 +112,7 @@ pub fn cors(origins: &[String]) -> CorsLayer {
                 .filter_map(|origin| HeaderValue::from_str(origin).ok()),
         )
     };
-    CorsLayer::new()
+    let layer = CorsLayer::new()
         .allow_origin(origin)
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         // A star would leave out `Authorization`.
@@ -126,7 +127,8 @@ pub fn cors(origins: &[String]) -> CorsLayer {
             REMAINING_REQUESTS,
             header::RETRY_AFTER,
             RETRY_AFTER_MS,
-        ])
+        ]);
+    Some(layer)
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Uri;
 use serde::Serialize;
 
 use super::Context;
@@ -49,8 +51,14 @@ pub async fn list_models(State(context): State<Arc<Context>>) -> Result<Json<Lis
 /// `GET /v1/models/{id}`: one model, by its name or an alias.
 pub async fn show_model(
     State(context): State<Arc<Context>>,
-    Path(name): Path<String>,
+    uri: Uri,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Model>, ApiError> {
+    // A name that is not UTF-8 is no model's, so the caller may see it as it was written.
+    let name = match name {
+        Ok(Path(name)) => name,
+        Err(_) => uri.path().trim_start_matches("/v1/models/").to_owned(),
+    };
     let stored = stored_models(&context).await?;
     let id = context.aliases.resolve(&name).ok();
     match stored.iter().find(|model| Some(&model.id) == id.as_ref()) {

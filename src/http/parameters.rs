@@ -57,31 +57,38 @@ impl Parameters {
         KNOWN.contains(&name)
     }
 
-    /// Takes a field; of several with one name the last counts.
+    /// Takes a field; of several with one name the last that says something counts.
     ///
     /// # Errors
     /// The value is not allowed; or nobody knows the field, where the rules want it known.
     pub fn set(&mut self, name: &str, value: String, rules: &Rules) -> Result<(), ApiError> {
+        if value.is_empty() && Self::knows(name) {
+            return Ok(());
+        }
         match name {
-            "model" => self.model = Some(value).filter(|model| !model.is_empty()),
-            "prompt" => self.prompt = Some(value).filter(|prompt| !prompt.is_empty()),
+            "model" => self.model = Some(value),
+            "prompt" => self.prompt = Some(value),
             "language" => {
                 let expected = "an ISO 639 code such as en, or a language's English name";
-                self.language = read("language", &value, expected, Language::parse)?;
+                let language = read("language", &value, expected, Language::parse)?;
+                self.language = Some(language);
             }
             "response_format" => {
                 let expected = ResponseFormat::NAMES.join(" or ");
-                let format = read("response_format", &value, &expected, ResponseFormat::parse)?;
-                self.response_format = format.unwrap_or_default();
+                self.response_format =
+                    read("response_format", &value, &expected, ResponseFormat::parse)?;
             }
             "temperature" => {
-                let given = read("temperature", &value, "a number from 0 to 1", temperature)?;
-                self.temperature = given.unwrap_or(0.0);
+                self.temperature =
+                    read("temperature", &value, "a number from 0 to 1", temperature)?;
             }
             "stream" => {
                 let expected = "false: streaming is not supported by this version";
-                let is_off = |value: &str| matches!(value, "false" | "0").then_some(());
-                read("stream", &value, expected, is_off)?;
+                // Python's `str(False)` begins with a capital.
+                let is_off = |value: &str| value == "0" || value.eq_ignore_ascii_case("false");
+                read("stream", &value, expected, |value| {
+                    is_off(value).then_some(())
+                })?;
             }
             _ if rules.reject_unknown_fields => {
                 let name = name.to_owned();
@@ -103,23 +110,18 @@ impl Parameters {
     }
 }
 
-/// Reads a value that is not empty.
+/// Reads a value.
 fn read<T>(
     param: &'static str,
     value: &str,
     expected: &str,
     parse: impl FnOnce(&str) -> Option<T>,
-) -> Result<Option<T>, ApiError> {
-    if value.is_empty() {
-        return Ok(None);
-    }
-    parse(value)
-        .map(Some)
-        .ok_or_else(|| ApiError::InvalidValue {
-            param,
-            value: value.to_owned(),
-            expected: expected.to_owned(),
-        })
+) -> Result<T, ApiError> {
+    parse(value).ok_or_else(|| ApiError::InvalidValue {
+        param,
+        value: value.to_owned(),
+        expected: expected.to_owned(),
+    })
 }
 
 fn temperature(text: &str) -> Option<f32> {

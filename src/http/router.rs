@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -45,8 +45,11 @@ pub fn router(context: Arc<Context>) -> Router {
             Arc::clone(&context),
             middleware::observe,
         ))
-        .layer(middleware::cors(&context.rules.allow_origins))
-        .layer(from_fn(linger::read_to_the_end))
+        .option_layer(middleware::cors(&context.rules.allow_origins))
+        .layer(from_fn_with_state(
+            Arc::clone(&context),
+            linger::read_to_the_end,
+        ))
         .layer(CatchPanicLayer::custom(middleware::answer_panic));
     public
         .method_not_allowed_fallback(wrong_method)

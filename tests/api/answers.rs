@@ -121,11 +121,12 @@ async fn empty_and_unknown_fields_change_nothing() {
 
     let fields = [
         ("model", MODEL),
+        ("model", ""),
         ("language", ""),
         ("prompt", ""),
         ("response_format", ""),
         ("temperature", ""),
-        ("stream", "false"),
+        ("stream", "False"),
         ("timestamp_granularities[]", "segment"),
         ("colour", "red"),
     ];

@@ -97,17 +97,16 @@ async fn says_which_models_there_are_instead() {
     let root = tempfile::tempdir().unwrap();
     let app = start(root.path()).await;
 
-    let answer = app.get("/v1/models/owner/none").send().await.unwrap();
+    for name in ["owner/none", "not-%ff-utf8"] {
+        let answer = app.get(&format!("/v1/models/{name}")).send().await.unwrap();
 
-    assert_eq!(answer.status(), 404);
-    let (kind, code) = ("invalid_request_error", Some("model_not_found"));
-    check_error(
-        &error(answer).await,
-        kind,
-        Some("model"),
-        code,
-        "owner/turbo, tiny.en",
-    );
+        assert_eq!(answer.status(), 404, "{name}");
+        let error = error(answer).await;
+        let (kind, code) = ("invalid_request_error", Some("model_not_found"));
+        for piece in [name, "owner/turbo, tiny.en"] {
+            check_error(&error, kind, Some("model"), code, piece);
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 use halkspeech::http::Phase;
 use halkspeech::telemetry::Refusal;
 use serde_json::Value;
+use tokio::time::{Duration, Instant};
 
 use crate::helpers::audio::tone;
 use crate::helpers::engine::{Gate, gated};
-use crate::helpers::{MODEL, Setup, TestApp, check_error, error, header, until};
+use crate::helpers::{MODEL, Setup, TestApp, check_error, error, header, raw, until};
 
 #[tokio::test]
 async fn refuses_at_the_door_before_the_body_is_looked_at() {
@@ -212,4 +213,20 @@ async fn a_request_that_outlasts_the_shutdown_is_answered() {
         "shut down",
     );
     gate.open();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_still_sending_is_answered_when_time_is_up() {
+    let app = TestApp::start().await;
+    let query = format!("?model={MODEL}");
+    let mut connection = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
+    until(|| app.metrics.requests_in_flight.get() == 1).await;
+
+    let cut_off = Instant::now();
+    app.phase.send_replace(Phase::CutOff);
+    let answer = raw::read_until(&mut connection, "}}").await;
+
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    // The process is gone two seconds later.
+    assert!(cut_off.elapsed() < Duration::from_secs(1));
 }

@@ -227,6 +227,29 @@ async fn unknown_fields_are_refused_where_the_settings_say_so() {
 }
 
 #[tokio::test]
+async fn what_a_caller_sent_is_shown_cut() {
+    let mut setup = Setup::default();
+    setup.rules.reject_unknown_fields = true;
+    let app = TestApp::start_with(setup).await;
+    let long = "x".repeat(30_000);
+    let form = Form::new().text(long.clone(), "red");
+
+    for request in [
+        app.post(TRANSCRIPTIONS).multipart(form),
+        app.post(TRANSCRIPTIONS).query(&[(&long, "red")]),
+        app.post(&format!("/v1/models/{long}")),
+        app.get(&format!("/v1/models/{long}")),
+        app.get(&format!("/{long}")),
+    ] {
+        let answer = request.send().await.unwrap();
+
+        assert!(answer.status().is_client_error());
+        let error = error(answer).await.to_string();
+        assert!(error.len() < 1_000, "{} bytes", error.len());
+    }
+}
+
+#[tokio::test]
 async fn everything_under_v1_wants_the_key() {
     let mut setup = Setup::default();
     setup.rules.api_key = Some(Secret::new("open sesame"));

@@ -110,6 +110,17 @@ async fn browsers_may_call_from_the_origins_of_the_settings() {
 }
 
 #[tokio::test]
+async fn without_origins_options_is_a_method_like_any_other() {
+    let app = TestApp::start().await;
+
+    for (path, status) in [(TRANSCRIPTIONS, 405), ("/health", 405), ("/nothing", 404)] {
+        let answer = app.client.request(Method::OPTIONS, app.url(path)).send();
+
+        assert_eq!(answer.await.unwrap().status(), status, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_star_lets_every_page_call() {
     let mut setup = Setup::default();
     setup.rules.allow_origins = vec!["*".to_owned()];

@@ -62,7 +62,7 @@ impl ApiError {
                 short(name)
             ))
             .code("unknown_parameter")
-            .param(name),
+            .param(&short(name)),
             Self::MalformedForm(reason) => bad(&format!(
                 "The body is not a valid multipart form: {reason}."
             )),
@@ -83,7 +83,10 @@ impl ApiError {
             .code("unknown_url"),
             Self::WrongMethod { method, path } => Description::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                &format!("{path} does not take {method}; the Allow header says what it takes."),
+                &format!(
+                    "{} does not take {method}; the Allow header says what it takes.",
+                    short(path)
+                ),
             )
             .code("method_not_allowed"),
             Self::UploadTooSlow => Description::new(
