@@ -66,8 +66,10 @@ impl Parameters {
             return Ok(());
         }
         match name {
-            "model" => self.model = Some(value),
+            "model" => self.model = Some(value.trim().to_owned()),
             "prompt" => self.prompt = Some(value),
+            // What other servers call detection.
+            "language" if value.trim() == "auto" => self.language = None,
             "language" => {
                 let expected = "an ISO 639 code such as en, or a language's English name";
                 let language = read("language", &value, expected, Language::parse)?;

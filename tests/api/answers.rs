@@ -122,6 +122,7 @@ async fn empty_and_unknown_fields_change_nothing() {
     let fields = [
         ("model", MODEL),
         ("model", ""),
+        ("language", "auto"),
         ("language", ""),
         ("prompt", ""),
         ("response_format", ""),

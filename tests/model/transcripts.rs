@@ -105,21 +105,14 @@ async fn a_clip_has_one_text_whoever_shares_its_batch() {
     // Clips of other lengths and one with a prompt, between copies of the same one.
     let crowd = (0..24).map(|number: usize| {
         let cut = wav(&pcm[..32_000 * (2 + number % 9)]);
-        let (query, audio) = match number % 3 {
-            0 => (query.to_vec(), sample()),
-            1 => (query.to_vec(), cut),
-            _ => (
-                [&query[..], &[("prompt", "The president speaks.")]].concat(),
-                cut,
-            ),
+        let prompted = [&query[..], &[("prompt", "The president speaks.")]].concat();
+        let (copy, query, audio) = match number % 3 {
+            0 => (true, query.to_vec(), sample()),
+            1 => (false, query.to_vec(), cut),
+            _ => (false, prompted, cut),
         };
-        let server = &server;
-        async move {
-            (
-                number % 3 == 0,
-                server.transcription(&query, audio).send().await.unwrap(),
-            )
-        }
+        let request = server.transcription(&query, audio);
+        async move { (copy, request.send().await.unwrap()) }
     });
 
     let mut batches = Vec::new();
