@@ -24,7 +24,7 @@ mod window;
 
 pub use resample::Resampler;
 use rewrap::Rewrapped;
-pub use window::windows;
+pub use window::{into_windows, windows};
 
 /// The sample rate of all PCM in this server, which is the rate Whisper was trained on.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;

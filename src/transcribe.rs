@@ -62,7 +62,6 @@ pub struct Request {
 struct Plan<'a> {
     model: &'a LoadedModel,
     request: RequestId,
-    pcm: Arc<Vec<f32>>,
     prompt: PromptSpec,
     key: BatchKey,
     deadline: Instant,
@@ -124,10 +123,11 @@ impl Transcriber {
         let started = Instant::now();
         let limits = self.limits.clone();
         let audio = request.audio;
-        let decode = move || audio::decode(audio, &limits).map(|pcm| (audio::windows(&pcm), pcm));
-        let (windows, pcm) = self.front_end.run(decode).await??;
+        let decode =
+            move || audio::decode(audio, &limits).map(|pcm| (pcm.len(), audio::into_windows(pcm)));
+        let (samples, windows) = self.front_end.run(decode).await??;
         let decode_time = started.elapsed();
-        let duration = Duration::from_secs_f64(pcm.len() as f64 / f64::from(SAMPLE_RATE_HZ));
+        let duration = Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE_HZ));
         self.metrics
             .decode_seconds
             .observe(decode_time.as_secs_f64());
@@ -138,7 +138,6 @@ impl Transcriber {
         let previous = previous.unwrap_or_default();
         let mut plan = Plan {
             request: RequestId(self.next_request.fetch_add(1, Ordering::Relaxed)),
-            pcm: Arc::new(pcm),
             key: BatchKey {
                 frames: WINDOW_FRAMES,
                 previous_tokens: previous.len(),
@@ -176,7 +175,7 @@ impl Transcriber {
     async fn generate(
         &self,
         plan: &Plan<'_>,
-        window: std::ops::Range<usize>,
+        pcm: Vec<f32>,
         ticket: Option<Ticket>,
     ) -> Result<Answer, TranscribeError> {
         let queue = &plan.model.queue;
@@ -187,12 +186,12 @@ impl Transcriber {
                 coming: queue.expect_window(),
             },
         };
-        let (pcm, log_mel) = (Arc::clone(&plan.pcm), Arc::clone(&plan.model.log_mel));
+        let log_mel = Arc::clone(&plan.model.log_mel);
         // The silence behind the window is added by the engine, so that it is not stored here.
-        let frames = frames_reached(window.len()).min(plan.key.frames);
+        let frames = frames_reached(pcm.len()).min(plan.key.frames);
         let features = self
             .front_end
-            .run(move || log_mel.compute(&pcm[window], frames))
+            .run(move || log_mel.compute(&pcm, frames))
             .await?;
 
         let (reply, answer) = oneshot::channel();

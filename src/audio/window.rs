@@ -41,6 +41,19 @@ pub fn windows(pcm: &[f32]) -> Vec<Range<usize>> {
     windows
 }
 
+/// Cuts the audio itself at the ends of [`windows`], so that each window's samples can be dropped
+/// as soon as they have been used.
+pub fn into_windows(mut pcm: Vec<f32>) -> Vec<Vec<f32>> {
+    let ranges = windows(&pcm).into_iter().rev();
+    let mut pieces: Vec<_> = ranges.map(|range| pcm.split_off(range.start)).collect();
+    pieces.reverse();
+    // What is cut off last comes with the room of the whole.
+    if let Some(first) = pieces.first_mut() {
+        first.shrink_to_fit();
+    }
+    pieces
+}
+
 /// The middle of the quietest pause, in samples.
 fn quietest_place(pcm: &[f32]) -> usize {
     let energies: Vec<f32> = pcm
@@ -135,6 +148,10 @@ mod tests {
                 end = range.end;
             }
             prop_assert_eq!(end, pcm.len());
+
+            let pieces = into_windows(pcm.clone());
+            prop_assert!(pieces.iter().map(Vec::len).eq(ranges.iter().map(Range::len)));
+            prop_assert_eq!(pieces.concat(), pcm);
         }
     }
 }

@@ -18,7 +18,7 @@ use super::upload::Upload;
 use super::{Context, Rules, door, models};
 use crate::audio::Source;
 use crate::format::{self, ResponseFormat};
-use crate::models::{InvalidModelId, ModelError, ModelId};
+use crate::models::{InvalidModelId, ModelId};
 use crate::telemetry::Refusal;
 use crate::tokens::Task;
 use crate::transcribe::{self, TranscribeError};
@@ -77,9 +77,6 @@ async fn answer(
     };
     match context.transcriber.transcribe(request).await {
         Ok(transcript) => Ok(write(&transcript, parameters.response_format)),
-        Err(TranscribeError::Model(ModelError::NotFound(id))) => {
-            Err(models::not_found(context, id.to_string()).await)
-        }
         Err(error) => {
             if matches!(error, TranscribeError::QueueFull(_)) {
                 door::count_refusal(&context.metrics, Refusal::Queue);
@@ -94,8 +91,8 @@ async fn model(context: &Context, parameters: &Parameters) -> Result<ModelId, Ap
     let name = parameters.model.as_deref();
     let name = name.ok_or_else(|| ApiError::MissingModel { default: default() })?;
     match context.aliases.resolve(name) {
-        Ok(id) => Ok(id),
-        Err(InvalidModelId) => Err(models::not_found(context, name.to_owned()).await),
+        Ok(id) if context.transcriber.models().exists(&id).await => Ok(id),
+        Ok(_) | Err(InvalidModelId) => Err(models::not_found(context, name.to_owned()).await),
     }
 }
 

@@ -123,6 +123,18 @@ impl LoadedModels {
         loaded.map(|(id, _)| id.clone()).collect()
     }
 
+    /// Whether a model of this name is in memory or on disk.
+    pub async fn exists(&self, id: &ModelId) -> bool {
+        let is_loaded = self
+            .lock()
+            .get(id)
+            .is_some_and(|entry| entry.model.initialized());
+        let (store, id) = (self.load.store.clone(), id.clone());
+        let on_disk = move || store.find(&id).is_some();
+        // A search that panicked is left to the loading, which says what is wrong.
+        is_loaded || tokio::task::spawn_blocking(on_disk).await.unwrap_or(true)
+    }
+
     /// The model with this name, loaded first if it is not; whoever else asks meanwhile waits
     /// for the same loading.
     ///

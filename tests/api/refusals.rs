@@ -314,3 +314,15 @@ async fn a_client_that_waits_to_send_is_refused_at_once() {
 
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
 }
+
+#[tokio::test]
+async fn an_absent_model_costs_no_upload() {
+    let app = TestApp::start().await;
+
+    let headers = ["Content-Length: 1000000", "Expect: 100-continue"];
+    let mut connection = raw::begin(&app, "?model=absent", &headers).await;
+    let answer = raw::read_until(&mut connection, "}}").await;
+
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.contains("model_not_found"), "{answer}");
+}
