@@ -146,8 +146,7 @@ impl App {
                 tracing::info!(%address, models.loaded = preload.len(), "ready");
                 tokio::select! {
                     served = &mut server => return served.map_err(AppError::Serve),
-                    never = models.unload_idle() => match never {},
-                    () = &mut stop => {}
+                    () = models.unload_idle(&mut stop) => {}
                 }
             }
             served = &mut server => return served.map_err(AppError::Serve),

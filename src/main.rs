@@ -1,27 +1,28 @@
 //! The `halkspeech` program.
 
-use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use halkspeech::app::App;
 use halkspeech::cli::{self, Command, ServeFlags};
 use halkspeech::telemetry;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::{flag, low_level};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
 
 #[expect(clippy::print_stderr, reason = "the log may not be set up yet")]
-fn main() -> ExitCode {
+fn main() {
     let result = match cli::parse().command {
         Command::Serve(flags) => serve(flags),
         Command::Health(flags) => cli::health::check(flags),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("halkspeech: {error:#}");
-            ExitCode::FAILURE
-        }
+    if let Err(error) = &result {
+        eprintln!("halkspeech: {error:#}");
     }
+    // An engine may still be in a batch, if its time was up: leave without running the C++
+    // library's destructors under it.
+    low_level::exit(i32::from(result.is_err()));
 }
 
 fn serve(flags: ServeFlags) -> anyhow::Result<()> {
@@ -31,23 +32,27 @@ fn serve(flags: ServeFlags) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    second_signal_ends_at_once()?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let result = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let (stop_tx, stop) = oneshot::channel();
-        let signals = async {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            let _still_running = stop_tx.send(());
+        let stop = async {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         };
-        let app = App::bind(loaded.settings).await?;
-        tokio::select! {
-            result = app.run(async { drop(stop.await) }) => Ok(result?),
-            () = signals => bail!("second signal: ended at once"),
-        }
+        Ok(App::bind(loaded.settings).await?.run(stop).await?)
     });
-    // Whatever still runs was given its time; waiting for it here would undo the second signal.
+    // A decoding whose time was up is not waited for.
     runtime.shutdown_background();
     result
+}
+
+/// The first signal only raises the flag, for each handler looks at it before the next raises it.
+fn second_signal_ends_at_once() -> anyhow::Result<()> {
+    let stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&stopping))?;
+        flag::register(signal, Arc::clone(&stopping))?;
+    }
+    Ok(())
 }

@@ -1,7 +1,6 @@
 //! Models in memory: loaded once however many ask, unloaded after their idle time.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -156,11 +155,12 @@ impl LoadedModels {
         }
     }
 
-    /// Unloads idle models for as long as it is polled.
-    pub async fn unload_idle(&self) -> Infallible {
+    /// Unloads idle models until `stop` completes; an unloading that has begun is finished first.
+    pub async fn unload_idle(&self, stop: impl Future<Output = ()>) {
         let Some(idle_time) = self.load.idle_time else {
-            return std::future::pending().await;
+            return stop.await;
         };
+        tokio::pin!(stop);
         loop {
             let mut next = None;
             for (id, since) in self.idle() {
@@ -177,7 +177,11 @@ impl LoadedModels {
                     None => std::future::pending().await,
                 }
             };
-            tokio::select! { () = wait => {}, () = self.released.notified() => {} }
+            tokio::select! {
+                () = wait => {}
+                () = self.released.notified() => {}
+                () = &mut stop => return,
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 
 use super::server::Server;
-use super::speech::{SENTENCE, sample, words};
+use super::speech::{SENTENCE, sample, sample_pcm, wav, words};
 
 #[tokio::test]
 async fn first_requests_wait_for_one_loading() {
@@ -83,4 +83,30 @@ fn a_setting_out_of_range_stops_the_start_with_its_name() {
         message.contains("WHISPER__BATCH_SIZE") && message.contains("1 to 4096"),
         "{message}"
     );
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_program_while_an_engine_works() {
+    let mut server = Server::with_model("base");
+    let minutes = wav(&sample_pcm().repeat(20));
+    let running = server.transcription(&[("model", "base")], minutes);
+    let running = tokio::spawn(running.send());
+    // The first batch has left for an engine, and many more are to come.
+    while !server
+        .get("/metrics")
+        .await
+        .text()
+        .await
+        .unwrap()
+        .contains("windows_count 1")
+    {}
+
+    server.terminate();
+    server.until_logged("draining");
+    server.terminate();
+
+    let answer = running.await.unwrap();
+    assert!(answer.is_err(), "the connection ends with the program");
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), Some(1), "{log}");
 }

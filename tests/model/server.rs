@@ -87,6 +87,15 @@ impl Server {
         assert!(kill.success());
     }
 
+    /// Reads the log up to a line with this text.
+    pub fn until_logged(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(self.stderr.read_line(&mut line).unwrap(), 0, "it ended");
+        }
+    }
+
     /// Waits for the program to end; its exit status and the rest of its log.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let log = self
