@@ -81,6 +81,13 @@ fn run(engine: &mut dyn Engine, batch: Batch, metrics: &Metrics) -> Result<(), P
             let batch_size = jobs.len();
             for (job, result) in jobs.into_iter().zip(results) {
                 let queue_time = queue_time(&job, started);
+                tracing::debug!(
+                    parent: &job.span,
+                    batch.size = batch_size,
+                    queue_ms = queue_time.as_millis() as u64,
+                    inference_ms = inference_time.as_millis() as u64,
+                    "window left the engine"
+                );
                 let answer = result.map(|generation| Answer {
                     generation,
                     queue_time,
