@@ -2,6 +2,7 @@
 //! nothing: `cargo bench --bench batcher`.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -70,11 +71,6 @@ fn send(
 ) -> oneshot::Receiver<Result<halkspeech::job::Answer, halkspeech::job::JobError>> {
     let (reply, answer) = oneshot::channel();
     let now = Instant::now();
-    let options = GenerateOptions {
-        beam_size: NonZeroUsize::MIN,
-        temperature: 0.0,
-        timestamps: false,
-    };
     let job = Job {
         request: RequestId(number),
         features: Features {
@@ -91,8 +87,9 @@ fn send(
         key: BatchKey {
             frames: 3000,
             previous_tokens: 0,
-            options,
+            options: GenerateOptions::default(),
         },
+        decoding: Arc::default(),
         deadline: now + Duration::from_secs(60),
         queued_at: now,
         reply,

@@ -8,8 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use halkspeech::audio::{self, DecodeLimits, FfmpegMode, Resampler, SAMPLE_RATE_HZ, Source};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use halkspeech::audio::{
+    self, Channels, Clip, Cutter, DecodeLimits, FfmpegMode, Resampler, SAMPLE_RATE_HZ, Source,
+    VadOptions,
+};
 use halkspeech::features::{LogMel, WINDOW_FRAMES, frames_reached};
 
 const LIMITS: DecodeLimits = DecodeLimits {
@@ -31,10 +34,21 @@ fn seconds_of_noise(seconds: usize, rate_hz: u32) -> Vec<f32> {
         .collect()
 }
 
-/// Whole recordings, container to 16 kHz PCM; the throughput is in samples of the result.
+/// A recording, or a word on why it is left out.
 #[expect(clippy::print_stdout, reason = "a benchmark reports where it is run")]
-fn decode(criterion: &mut Criterion) {
+fn recording(name: &str) -> Option<Bytes> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/audio");
+    match std::fs::read(folder.join(name)) {
+        Ok(bytes) => Some(bytes.into()),
+        Err(_) => {
+            println!("skipped: no recording {name} in {}", folder.display());
+            None
+        }
+    }
+}
+
+/// Whole recordings, container to 16 kHz PCM; the throughput is in samples of the result.
+fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
     for name in [
         "formats/jfk_16k_f32.wav",
@@ -45,12 +59,15 @@ fn decode(criterion: &mut Criterion) {
         "formats/jfk_44k1_64k.mp3",
         "long_en_sonnet1_53s.mp3",
     ] {
-        let Ok(bytes) = std::fs::read(folder.join(name)).map(Bytes::from) else {
-            println!("skipped: no recording {name} in {}", folder.display());
+        let Some(bytes) = recording(name) else {
             continue;
         };
-        let decode = || audio::decode(Source::Memory(bytes.clone()), &LIMITS).expect(name);
-        group.throughput(Throughput::Elements(decode().len() as u64));
+        let decode = || {
+            let source = Source::Memory(bytes.clone());
+            audio::decode(source, &LIMITS, Channels::Mix).expect(name)
+        };
+        let samples: usize = decode().iter().map(Vec::len).sum();
+        group.throughput(Throughput::Elements(samples as u64));
         group.bench_function(name, |bencher| bencher.iter(|| black_box(decode())));
     }
     group.finish();
@@ -77,12 +94,33 @@ fn resample(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// An hour of samples.
+/// The windows of a long recording. With detection the network hears all of it, or what the first
+/// window needs; an hour of noise has none.
 fn window(criterion: &mut Criterion) {
-    let pcm = seconds_of_noise(3_600, SAMPLE_RATE_HZ);
-    criterion.bench_function("windows/1 h", |bencher| {
-        bencher.iter(|| audio::windows(black_box(&pcm)));
-    });
+    let noise = seconds_of_noise(3_600, SAMPLE_RATE_HZ);
+    let mut group = criterion.benchmark_group("windows");
+    group.sample_size(10);
+    for (name, vad) in [
+        ("1 h, without detection", None),
+        ("1 h of noise, with detection", Some(VadOptions::default())),
+    ] {
+        let cutter = || Cutter::new(noise.clone(), Clip::default(), vad);
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(cutter, Iterator::count, BatchSize::PerIteration);
+        });
+    }
+    if let Some(bytes) = recording("long_en_lj003_13min.mp3") {
+        let streams = audio::decode(Source::Memory(bytes), &LIMITS, Channels::Mix);
+        let speech = streams.expect("it is a sound recording").concat();
+        let cutter = || Cutter::new(speech.clone(), Clip::default(), Some(VadOptions::default()));
+        group.bench_function("13 min of speech, with detection", |bencher| {
+            bencher.iter_batched(cutter, Iterator::count, BatchSize::PerIteration);
+        });
+        group.bench_function("the first of 13 min of speech, with detection", |bencher| {
+            bencher.iter_batched_ref(cutter, Iterator::next, BatchSize::PerIteration);
+        });
+    }
+    group.finish();
 }
 
 /// A window's features, one frame every 10 ms.

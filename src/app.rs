@@ -21,6 +21,9 @@ use crate::transcribe::{FrontEnd, Transcriber};
 const MIB: u64 = 1024 * 1024;
 /// Time for the last answers once everything still running was told to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// How often a stream without news says that it is alive: well within the minute after which proxies
+/// give up.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Most engines on a processor; each holds its own copy of the weights.
 const MAX_CPU_ENGINES: usize = 4;
 
@@ -315,6 +318,8 @@ fn rules(settings: &Settings) -> Rules {
         request_timeout: Duration::from_secs(server.request_timeout_s),
         reject_unknown_fields: server.reject_unknown_fields,
         beam_size: settings.whisper.beam_size,
+        vad_filter: settings.whisper.vad_filter,
+        keep_alive: KEEP_ALIVE,
     }
 }
 

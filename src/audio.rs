@@ -1,4 +1,4 @@
-//! Turns an upload into mono 16 kHz PCM, then into the windows the model is fed.
+//! Turns an upload into 16 kHz PCM, then into the windows the model is fed.
 //!
 //! Everything here is pure computation on one job: no clock, no environment, no async runtime.
 //! The one thing it starts is the `ffmpeg` process, for the few formats that are not read natively.
@@ -17,20 +17,25 @@ use thiserror::Error;
 mod signature;
 mod rewrap;
 mod decode;
-mod mono;
+mod channels;
 mod resample;
 mod ffmpeg;
+mod vad;
 mod window;
 
 pub use resample::Resampler;
 use rewrap::Rewrapped;
-pub use window::{into_windows, windows};
+pub use vad::{FRAME_SAMPLES, Silero, VadOptions, spans};
+pub use window::{Clip, Clock, Cutter, Piece, Window};
 
 /// The sample rate of all PCM in this server, which is the rate Whisper was trained on.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;
 
 /// Shorter audio is refused, as OpenAI's API does with its code `audio_too_short`.
 pub const MIN_DURATION: Duration = Duration::from_millis(100);
+
+/// A recording with more channels than this is not split: each is a transcription of its own.
+pub const MAX_SPLIT_CHANNELS: usize = 16;
 
 /// Encoded audio as it was uploaded.
 #[derive(Debug)]
@@ -39,6 +44,16 @@ pub enum Source {
     Memory(Bytes),
     /// A large upload, spooled to disk; it is read from its beginning whatever its position.
     File(File),
+}
+
+/// What becomes of the channels of a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Channels {
+    /// Their average is one stream.
+    #[default]
+    Mix,
+    /// Each is a stream of its own, as the sides of a call are.
+    Split,
 }
 
 /// Whether formats unknown to the native decoders are handed to an `ffmpeg` process.
@@ -55,7 +70,8 @@ pub enum FfmpegMode {
 #[derive(Clone, Debug)]
 pub struct DecodeLimits {
     /// Decoding stops with [`AudioError::TooLong`] as soon as this much audio has come out, so that
-    /// a small file cannot fill the memory: an hour of PCM takes 230 MB.
+    /// a small file cannot fill the memory: an hour of PCM takes 230 MB. Split channels have to
+    /// share it.
     pub max_duration: Duration,
     /// What to do with formats the native decoders do not know.
     pub ffmpeg: FfmpegMode,
@@ -67,9 +83,7 @@ pub struct DecodeLimits {
 impl DecodeLimits {
     /// `max_duration` in samples of the result.
     fn max_samples(&self) -> usize {
-        let samples = self.max_duration.as_secs_f64() * f64::from(SAMPLE_RATE_HZ);
-        // A float cast saturates, so an absurdly long limit is no limit.
-        samples as usize
+        samples_in(self.max_duration)
     }
 }
 
@@ -98,10 +112,18 @@ pub enum AudioError {
         duration: Duration,
     },
     /// More than [`DecodeLimits::max_duration`] of audio came out.
-    #[error("the audio is longer than the limit of {} s", .limit.as_secs())]
+    #[error("the audio is longer than the limit of {} s", .limit.as_secs_f64())]
     TooLong {
-        /// The limit that was exceeded.
+        /// The limit that was exceeded: its share of it where channels are split.
         limit: Duration,
+    },
+    /// The channels of a recording with more than [`MAX_SPLIT_CHANNELS`] were to be split.
+    #[error("the audio has {found} channels; at most {limit} are transcribed one by one")]
+    TooManyChannels {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        limit: usize,
     },
     /// The format is known, but needs `ffmpeg`, which is switched off or not installed.
     #[error("{found} is decoded by ffmpeg only, which is not available on this server")]
@@ -125,36 +147,45 @@ pub enum AudioError {
     Read(#[source] io::Error),
 }
 
-/// Decodes an upload to mono PCM at [`SAMPLE_RATE_HZ`], samples nominally within -1 to 1.
+/// Decodes an upload to PCM at [`SAMPLE_RATE_HZ`], samples nominally within -1 to 1: one stream, or
+/// one a channel, all of the same length.
 ///
-/// The format is told by the content alone, never by a name. The result is the average of all
-/// channels. Video is skipped, and of several audio tracks the default one is taken. A file that
-/// breaks off gives what was decoded until then, and a corrupt packet is left out.
+/// The format is told by the content alone, never by a name. Video is skipped, and of several audio
+/// tracks the default one is taken. A file that breaks off gives what was decoded until then, and a
+/// corrupt packet is left out.
 ///
 /// # Errors
 /// See [`AudioError`].
-pub fn decode(source: Source, limits: &DecodeLimits) -> Result<Vec<f32>, AudioError> {
-    let native = catch_unwind(AssertUnwindSafe(|| decode_natively(&source, limits)));
-    let pcm = match native {
-        Ok(Err(AudioError::NeedsFfmpeg { found })) if limits.ffmpeg == FfmpegMode::Auto => {
-            ffmpeg::decode(source, &found, limits)?
+pub fn decode(
+    source: Source,
+    limits: &DecodeLimits,
+    channels: Channels,
+) -> Result<Vec<Vec<f32>>, AudioError> {
+    let decode = || match decode_natively(&source, limits, channels) {
+        Err(AudioError::NeedsFfmpeg { found }) if limits.ffmpeg == FfmpegMode::Auto => {
+            ffmpeg::decode(source, &found, limits, channels)
         }
-        Ok(result) => result?,
-        Err(_panic) => {
-            return Err(AudioError::Undecodable {
-                found: "the file".to_owned(),
-                reason: "its content broke the decoder".to_owned(),
-            });
-        }
+        result => result,
     };
-    let duration = Duration::from_secs_f64(pcm.len() as f64 / f64::from(SAMPLE_RATE_HZ));
+    let streams = catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_panic| {
+        Err(AudioError::Undecodable {
+            found: "the file".to_owned(),
+            reason: "its content broke the decoder".to_owned(),
+        })
+    })?;
+    let samples = streams.first().map_or(0, Vec::len);
+    let duration = Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE_HZ));
     if duration < MIN_DURATION {
         return Err(AudioError::TooShort { duration });
     }
-    Ok(pcm)
+    Ok(streams)
 }
 
-fn decode_natively(source: &Source, limits: &DecodeLimits) -> Result<Vec<f32>, AudioError> {
+fn decode_natively(
+    source: &Source,
+    limits: &DecodeLimits,
+    channels: Channels,
+) -> Result<Vec<Vec<f32>>, AudioError> {
     let mut media = open(source).map_err(AudioError::Read)?;
     let mut head = Vec::with_capacity(signature::HEAD_BYTES);
     media
@@ -166,14 +197,15 @@ fn decode_natively(source: &Source, limits: &DecodeLimits) -> Result<Vec<f32>, A
     signature::refuse_foreign(&head)?;
     let file_bytes = media.byte_len().unwrap_or(u64::MAX);
     if let Some(header) = rewrap::header(&head, file_bytes) {
-        return decode::decode(Box::new(Rewrapped::new(header, media)), limits);
+        return decode::decode(Box::new(Rewrapped::new(header, media)), limits, channels);
     }
-    match decode::decode(media, limits) {
+    match decode::decode(media, limits, channels) {
         // Some readers refuse a file that is shorter than its header says, unless they cannot know:
         // as a stream, a recording that was cut off gives what it has.
         Err(error @ AudioError::Undecodable { .. }) => {
             let media = open(source).map_err(AudioError::Read)?;
-            decode::decode(Box::new(ReadOnlySource::new(media)), limits).map_err(|_| error)
+            decode::decode(Box::new(ReadOnlySource::new(media)), limits, channels)
+                .map_err(|_| error)
         }
         result => result,
     }
@@ -189,6 +221,12 @@ fn open(source: &Source) -> io::Result<Box<dyn MediaSource>> {
             Box::new(file)
         }
     })
+}
+
+/// A duration in samples, rounded down. An absurdly long one is as long as can be.
+fn samples_in(duration: Duration) -> usize {
+    let samples = duration.as_nanos() * u128::from(SAMPLE_RATE_HZ) / 1_000_000_000;
+    usize::try_from(samples).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -220,11 +258,17 @@ mod tests {
         ffmpeg_timeout: Duration::from_secs(1),
     };
 
+    fn decode_mixed(source: Source) -> Result<Vec<f32>, AudioError> {
+        let mut streams = decode(source, &LIMITS, Channels::Mix)?;
+        assert_eq!(streams.len(), 1);
+        Ok(streams.remove(0))
+    }
+
     #[test]
     fn averages_the_channels() {
         let frames = [16_384, -8_192, 0, 8_192].repeat(1_600);
         for (channels, expected) in [(1, [0.5, -0.25]), (2, [0.125, 0.125]), (4, [0.125, 0.125])] {
-            let pcm = decode(wav(16_000, channels, &frames), &LIMITS).unwrap();
+            let pcm = decode_mixed(wav(16_000, channels, &frames)).unwrap();
             assert_eq!(pcm.len(), frames.len() / usize::from(channels));
             assert_eq!(pcm[..2], expected, "{channels} channels");
         }
@@ -233,7 +277,7 @@ mod tests {
     #[test]
     fn holds_to_the_limits() {
         let check = |milliseconds: usize| {
-            let result = decode(wav(8_000, 1, &vec![0; milliseconds * 8]), &LIMITS);
+            let result = decode_mixed(wav(8_000, 1, &vec![0; milliseconds * 8]));
             result
                 .map(|pcm| pcm.len())
                 .map_err(|error| error.to_string())
@@ -251,8 +295,46 @@ mod tests {
     }
 
     #[test]
+    fn splits_the_channels() {
+        let frames = [16_384, -8_192, 0, 8_192].repeat(1_600);
+        for channels in [1, 2, 4] {
+            let streams = decode(wav(16_000, channels, &frames), &LIMITS, Channels::Split).unwrap();
+            let channels = usize::from(channels);
+            assert_eq!(streams.len(), channels);
+            for (channel, stream) in streams.iter().enumerate() {
+                assert_eq!(stream.len(), frames.len() / channels);
+                assert_eq!(stream[0], f32::from(frames[channel]) / 32_768.0);
+            }
+        }
+    }
+
+    #[test]
+    fn holds_split_channels_to_the_limits() {
+        let check = |channels: u16, milliseconds: usize| {
+            let samples = vec![0; milliseconds * 16 * usize::from(channels)];
+            let result = decode(wav(16_000, channels, &samples), &LIMITS, Channels::Split);
+            result
+                .map(|streams| streams.len())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(check(2, 500), Ok(2));
+        assert_eq!(
+            check(2, 501),
+            Err("the audio is longer than the limit of 0.5 s".to_owned())
+        );
+        assert_eq!(
+            check(2, 99),
+            Err("the audio lasts 99 ms; at least 100 ms are needed".to_owned())
+        );
+        assert_eq!(
+            check(17, 100),
+            Err("the audio has 17 channels; at most 16 are transcribed one by one".to_owned())
+        );
+    }
+
+    #[test]
     fn refuses_an_absurd_rate() {
-        let error = decode(wav(500, 1, &[0; 4_000]), &LIMITS).unwrap_err();
+        let error = decode_mixed(wav(500, 1, &[0; 4_000])).unwrap_err();
         assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
     }
 
@@ -262,7 +344,7 @@ mod tests {
         for sample in [f32::NAN, f32::INFINITY, -1e30, 0.5].repeat(1_000) {
             au.extend(sample.to_be_bytes());
         }
-        let pcm = decode(Source::Memory(au.into()), &LIMITS).unwrap();
+        let pcm = decode_mixed(Source::Memory(au.into())).unwrap();
         assert_eq!(pcm, [0.0, 0.0, 0.0, 0.5].repeat(1_000));
     }
 
@@ -276,6 +358,6 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         file.seek(SeekFrom::End(0)).unwrap();
-        assert_eq!(decode(Source::File(file), &LIMITS).unwrap().len(), 8_000);
+        assert_eq!(decode_mixed(Source::File(file)).unwrap().len(), 8_000);
     }
 }

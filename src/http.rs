@@ -10,6 +10,7 @@ mod linger;
 mod auth;
 mod door;
 mod transcriptions;
+mod stream;
 mod parameters;
 mod upload;
 mod body;
@@ -82,6 +83,10 @@ pub struct Rules {
     pub reject_unknown_fields: bool,
     /// Beam size where the caller names none.
     pub beam_size: std::num::NonZeroUsize,
+    /// Whether only speech is given to the model where the caller does not say it.
+    pub vad_filter: bool,
+    /// A stream that has nothing to say says so this often.
+    pub keep_alive: Duration,
 }
 
 /// Serves on `listener` until `stop` completes and every request then running is answered.

@@ -1,12 +1,13 @@
 //! One window waiting for generation.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tracing::Span;
 
 use crate::batch::BatchKey;
-use crate::engine::Generation;
+use crate::engine::{Decoding, Generation};
 use crate::features::Features;
 use crate::tokens::PromptSpec;
 
@@ -23,6 +24,8 @@ pub struct Job {
     pub features: Features,
     /// What precedes the generated text.
     pub prompt: PromptSpec,
+    /// What is to be found out about the window.
+    pub decoding: Arc<Decoding>,
     /// What a batch mate must have in common with this job.
     pub key: BatchKey,
     /// After this moment nobody wants the answer any more.
@@ -45,7 +48,7 @@ pub struct Answer {
     pub generation: Generation,
     /// From entering the queue to entering a batch.
     pub queue_time: Duration,
-    /// Time the batch spent in the engine.
+    /// Time the window spent in the engine.
     pub inference_time: Duration,
     /// Number of windows in that batch.
     pub batch_size: usize,

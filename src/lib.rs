@@ -7,10 +7,10 @@
 //!   http ──► transcribe ──► audio ──► features ──► queue ──► batch ──► engine
 //! (upload,   (the story,   (decode,  (log-mel)    (bounded  (key,     (OS thread,
 //!  auth)      one page)    resample,               jobs)     policy)   CTranslate2)
-//!                          window)                                       │
+//!                          vad, window)                                  │
 //!   http ◄── format ◄── transcript ◄──────────── tokens ◄────────────────┘
-//! (answer)   (json,     (merged                 (text)
-//!             text)      windows)
+//! (answer,   (json,     (merged                 (segments,
+//!  events)    srt, vtt)  windows)                words)
 //!
 //! beside the way:  config · models (disk, loaded + idle time) · telemetry · app (wiring, shutdown)
 //! ```

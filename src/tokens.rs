@@ -2,12 +2,16 @@
 
 pub mod language;
 pub mod prompt;
+pub mod segments;
 mod text_bytes;
 pub mod vocabulary;
+pub mod words;
 
 pub use language::Language;
 pub use prompt::{PREVIOUS_TOKENS, PromptSpec, Task};
+pub use segments::{Segments, TimedTokens, segments};
 pub use vocabulary::{Vocabulary, VocabularyError};
+pub use words::{Alignment, TimedWords, Word, times_from_path, words};
 
 #[cfg(test)]
 mod test_models;

@@ -1,33 +1,43 @@
 //! The story of a request: audio in, transcript out.
 //!
-//! The model is leased and a place in its queue taken; the audio is decoded and cut into
-//! windows; each window's features wait in the queue until an engine takes them in a batch
-//! shared with other requests; the generations are turned back into text and joined.
+//! The model is leased and a place in its queue taken; the audio is decoded and cut into windows
+//! where somebody speaks; each window's features wait in the queue until an engine takes them in a
+//! batch shared with other requests; the generations are turned into timed text and joined.
 //! HTTP and every later front door call [`Transcriber::transcribe`].
 
 mod error;
 mod front_end;
+pub mod guard;
+mod hearing;
+mod prompting;
+mod wishes;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tokio::sync::oneshot;
+use futures_util::stream::{self, Stream, StreamExt};
+use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
-use crate::audio::{self, DecodeLimits, SAMPLE_RATE_HZ, Source};
+use crate::audio::{self, Cutter, DecodeLimits, SAMPLE_RATE_HZ, Source, Window};
 use crate::batch::{BatchKey, GenerateOptions};
+use crate::engine::Decoding;
 use crate::features::{WINDOW_FRAMES, frames_reached};
 use crate::job::{Answer, Job, JobError, RequestId};
 use crate::models::{LoadedModel, LoadedModels, ModelId};
 use crate::queue::{Slot, UpstreamGuard};
 use crate::telemetry::Metrics;
-use crate::tokens::{Language, PromptSpec, Task};
-use crate::transcript::{Timings, Transcript};
+use crate::tokens::{PromptSpec, Task};
+use crate::transcript::{Speaker, Transcript};
 
 pub use error::TranscribeError;
 pub use front_end::{FrontEnd, FrontEndPanicked};
+pub use hearing::Part;
+use hearing::{Heard, Joiner};
+use prompting::{check_languages, continue_with, keep_last, previous_tokens};
+pub use wishes::Wishes;
 
 /// Turns audio into transcripts.
 pub struct Transcriber {
@@ -48,22 +58,28 @@ pub struct Request {
     pub model: ModelId,
     /// Same language, or English.
     pub task: Task,
-    /// The language spoken; none: detect it in the first window.
-    pub language: Option<Language>,
-    /// Text that the audio continues, or words to expect.
-    pub prompt: Option<String>,
-    /// How tokens are chosen.
-    pub options: GenerateOptions,
+    /// How it is to be done.
+    pub wishes: Wishes,
     /// When the caller stops waiting.
     pub deadline: Instant,
+}
+
+/// What a caller who does not wait for the end hears on the way.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// The audio is sound, and the model works on it.
+    Decoded,
+    /// The next piece of the text.
+    Part(Part),
 }
 
 /// What the windows of one request have in common.
 struct Plan<'a> {
     model: &'a LoadedModel,
     request: RequestId,
+    wishes: &'a Wishes,
+    decoding: Arc<Decoding>,
     prompt: PromptSpec,
-    key: BatchKey,
     deadline: Instant,
 }
 
@@ -71,6 +87,12 @@ struct Plan<'a> {
 struct Ticket {
     slot: Slot,
     coming: UpstreamGuard,
+}
+
+/// The recordings of a request, each with its speaker where channels are kept apart.
+struct Recordings {
+    cutters: VecDeque<(Option<Speaker>, Cutter)>,
+    duration: Duration,
 }
 
 impl Transcriber {
@@ -105,77 +127,197 @@ impl Transcriber {
     /// # Errors
     /// [`TranscribeError`]; past the deadline [`TranscribeError::DeadlinePassed`].
     pub async fn transcribe(&self, request: Request) -> Result<Transcript, TranscribeError> {
+        self.until_deadline(request, None).await
+    }
+
+    /// As [`transcribe`](Self::transcribe), and says how it goes on, in order; the first window
+    /// goes ahead of the others, so that its text comes early. A full channel makes it wait.
+    ///
+    /// # Errors
+    /// As [`transcribe`](Self::transcribe).
+    pub async fn transcribe_in_parts(
+        &self,
+        request: Request,
+        progress: mpsc::Sender<Progress>,
+    ) -> Result<Transcript, TranscribeError> {
+        self.until_deadline(request, Some(progress)).await
+    }
+
+    async fn until_deadline(
+        &self,
+        request: Request,
+        progress: Option<mpsc::Sender<Progress>>,
+    ) -> Result<Transcript, TranscribeError> {
         let deadline = request.deadline;
-        tokio::time::timeout_at(deadline.into(), self.run(request))
+        tokio::time::timeout_at(deadline.into(), self.run(request, progress))
             .await
             .unwrap_or(Err(TranscribeError::DeadlinePassed))
     }
 
-    async fn run(&self, request: Request) -> Result<Transcript, TranscribeError> {
+    async fn run(
+        &self,
+        request: Request,
+        progress: Option<mpsc::Sender<Progress>>,
+    ) -> Result<Transcript, TranscribeError> {
+        let Request {
+            audio,
+            task,
+            wishes,
+            deadline,
+            ..
+        } = request;
         let model = self.models.lease(&request.model).await?;
-        check_language(&model, &request)?;
+        check_languages(&model, &request.model, &wishes)?;
         // A full queue refuses here, before the audio has cost anything.
         let first = Ticket {
             slot: model.queue.try_reserve()?,
             coming: model.queue.expect_window(),
         };
-
         let started = Instant::now();
-        let limits = self.limits.clone();
-        let audio = request.audio;
-        let decode =
-            move || audio::decode(audio, &limits).map(|pcm| (pcm.len(), audio::into_windows(pcm)));
-        let (samples, windows) = self.front_end.run(decode).await??;
+        let recordings = self.decode(audio, &wishes).await?;
         let decode_time = started.elapsed();
-        let duration = Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE_HZ));
         self.metrics
             .decode_seconds
             .observe(decode_time.as_secs_f64());
+        say(progress.as_ref(), || Progress::Decoded).await;
 
-        let previous = request
-            .prompt
-            .map(|text| model.vocabulary.encode_prompt_text(&text));
-        let previous = previous.unwrap_or_default();
         let mut plan = Plan {
-            request: RequestId(self.next_request.fetch_add(1, Ordering::Relaxed)),
-            key: BatchKey {
-                frames: WINDOW_FRAMES,
-                previous_tokens: previous.len(),
-                options: request.options,
-            },
-            prompt: PromptSpec {
-                language: request.language,
-                task: request.task,
-                timestamps: request.options.timestamps,
-                previous,
-            },
-            deadline: request.deadline,
             model: &model,
+            request: RequestId(self.next_request.fetch_add(1, Ordering::Relaxed)),
+            decoding: Arc::new(wishes.decoding()),
+            prompt: PromptSpec {
+                language: wishes.language,
+                task,
+                timestamps: wishes.options.timestamps,
+                previous: previous_tokens(&model.vocabulary, &wishes),
+            },
+            deadline,
+            wishes: &wishes,
         };
-
-        // The first window names the language of all; with the language given, all run at once.
-        let mut windows = windows.into_iter();
-        let mut answers = Vec::with_capacity(windows.len());
+        let duration = recordings.duration;
+        let mut joiner = Joiner::new(&plan, duration, decode_time);
+        let mut windows = Box::pin(self.windows(recordings));
         let mut first = Some(first);
-        let detect = plan.prompt.language.is_none() && model.vocabulary.is_multilingual();
-        if detect && let Some(window) = windows.next() {
-            let answer = self.generate(&plan, window, first.take()).await?;
-            plan.prompt.language = answer.generation.language.map(|found| found.language);
-            answers.push(answer);
+        let detects = wishes.language.is_none() && model.vocabulary.is_multilingual();
+        let in_turn = wishes.condition_on_previous_text;
+        if in_turn || detects || progress.is_some() {
+            // The first window names the language of all, or is to come early. Where a window
+            // continues the text of the one before, they all come this way.
+            while let Some(next) = windows.next().await {
+                let (speaker, window) = next?;
+                let heard = self.hear(&plan, speaker, window, first.take()).await?;
+                plan.prompt.language = plan.prompt.language.or(heard.language);
+                if in_turn {
+                    continue_with(&mut plan.prompt, &heard);
+                }
+                let part = joiner.add(heard);
+                say(progress.as_ref(), || Progress::Part(part)).await;
+                if !in_turn {
+                    break;
+                }
+            }
         }
-        let rest = windows.map(|window| self.generate(&plan, window, first.take()));
-        let rest = stream::iter(rest).buffered(self.windows_in_flight);
-        answers.extend(rest.try_collect::<Vec<Answer>>().await?);
-
+        let plan = &plan;
+        let mut rest = windows
+            .map(|next| {
+                let first = first.take();
+                async move {
+                    let (speaker, window) = next?;
+                    self.hear(plan, speaker, window, first).await
+                }
+            })
+            .buffered(self.windows_in_flight);
+        while let Some(heard) = rest.next().await {
+            let part = joiner.add(heard?);
+            say(progress.as_ref(), || Progress::Part(part)).await;
+        }
         self.metrics.audio_seconds.inc_by(duration.as_secs_f64());
-        Ok(merge(&plan, duration, decode_time, &answers))
+        let transcript = joiner.finish(plan.prompt.language);
+        for dropped in &transcript.dropped {
+            self.metrics.count_dropped(dropped.reason.as_str());
+        }
+        Ok(transcript)
+    }
+
+    /// Decodes the audio, and gets ready to cut it where somebody speaks.
+    async fn decode(&self, audio: Source, wishes: &Wishes) -> Result<Recordings, TranscribeError> {
+        let limits = self.limits.clone();
+        let (channels, clip, vad) = (wishes.channels, wishes.clip, wishes.vad);
+        let decode = move || {
+            let channels = audio::decode(audio, &limits, channels)?;
+            let samples = channels.first().map_or(0, Vec::len);
+            let several = channels.len() > 1;
+            let cutter = |(number, pcm)| {
+                let speaker = several.then_some(Speaker(number));
+                (speaker, Cutter::new(pcm, clip, vad))
+            };
+            Ok(Recordings {
+                cutters: channels.into_iter().enumerate().map(cutter).collect(),
+                duration: Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE_HZ)),
+            })
+        };
+        self.front_end.run(decode).await?
+    }
+
+    /// The windows of a request, cut when they are wanted: nothing is looked at before its turn.
+    fn windows(
+        &self,
+        recordings: Recordings,
+    ) -> impl Stream<Item = Result<(Option<Speaker>, Window), TranscribeError>> + Send {
+        stream::try_unfold(recordings, |mut recordings| {
+            let cut = move || {
+                while let Some((speaker, cutter)) = recordings.cutters.front_mut() {
+                    if let Some(window) = cutter.next() {
+                        return Some(((*speaker, window), recordings));
+                    }
+                    recordings.cutters.pop_front();
+                }
+                None
+            };
+            async { Ok(self.front_end.run(cut).await?) }
+        })
+    }
+
+    /// Has a window written down; what the model left unheard at its end is a window of its own.
+    async fn hear(
+        &self,
+        plan: &Plan<'_>,
+        speaker: Option<Speaker>,
+        window: Window,
+        ticket: Option<Ticket>,
+    ) -> Result<Heard, TranscribeError> {
+        let mut window = Arc::new(window);
+        let prompt = plan.prompt.clone();
+        let answer = self
+            .generate(plan, prompt, Arc::clone(&window), ticket)
+            .await?;
+        let (mut heard, mut unheard) = Heard::new(plan, speaker, &window.clock, answer);
+        while let Some(from_s) = unheard {
+            window = Arc::new(window.rest(from_s));
+            // Alone it is short: it continues what was heard before, and is heard to its end.
+            let mut prompt = PromptSpec {
+                language: plan.prompt.language.or(heard.language),
+                timestamps: false,
+                previous: heard.tokens.clone(),
+                ..plan.prompt.clone()
+            };
+            keep_last(&mut prompt.previous);
+            let answer = self
+                .generate(plan, prompt, Arc::clone(&window), None)
+                .await?;
+            let (more, rest) = Heard::new(plan, speaker, &window.clock, answer);
+            heard.append(more);
+            unheard = rest;
+        }
+        Ok(heard)
     }
 
     /// Sends one window through features, queue and engine.
     async fn generate(
         &self,
         plan: &Plan<'_>,
-        pcm: Vec<f32>,
+        prompt: PromptSpec,
+        window: Arc<Window>,
         ticket: Option<Ticket>,
     ) -> Result<Answer, TranscribeError> {
         let queue = &plan.model.queue;
@@ -186,20 +328,29 @@ impl Transcriber {
                 coming: queue.expect_window(),
             },
         };
+        let key = BatchKey {
+            frames: WINDOW_FRAMES,
+            previous_tokens: prompt.previous.len(),
+            options: GenerateOptions {
+                timestamps: prompt.timestamps,
+                ..plan.wishes.options.clone()
+            },
+        };
         let log_mel = Arc::clone(&plan.model.log_mel);
         // The silence behind the window is added by the engine, so that it is not stored here.
-        let frames = frames_reached(pcm.len()).min(plan.key.frames);
+        let frames = frames_reached(window.pcm.len()).min(key.frames);
         let features = self
             .front_end
-            .run(move || log_mel.compute(&pcm, frames))
+            .run(move || log_mel.compute(&window.pcm, frames))
             .await?;
 
         let (reply, answer) = oneshot::channel();
         let job = Job {
             request: plan.request,
             features,
-            prompt: plan.prompt.clone(),
-            key: plan.key,
+            prompt,
+            decoding: Arc::clone(&plan.decoding),
+            key,
             deadline: plan.deadline,
             queued_at: tokio::time::Instant::now().into_std(),
             reply,
@@ -215,50 +366,9 @@ impl Transcriber {
     }
 }
 
-fn check_language(model: &LoadedModel, request: &Request) -> Result<(), TranscribeError> {
-    let vocabulary = &model.vocabulary;
-    let unknown = |language: &Language| !vocabulary.languages().contains(language);
-    match request.language.filter(unknown) {
-        Some(language) => Err(TranscribeError::UnknownLanguage {
-            language,
-            model: request.model.clone(),
-        }),
-        None => Ok(()),
-    }
-}
-
-fn merge(plan: &Plan<'_>, duration: Duration, decode: Duration, answers: &[Answer]) -> Transcript {
-    let vocabulary = &plan.model.vocabulary;
-    let language = answers.iter().find_map(|answer| answer.generation.language);
-    let language = language
-        .map(|found| found.language)
-        .or(plan.prompt.language);
-    let mut text = String::new();
-    let mut timings = Timings {
-        decode,
-        ..Timings::default()
-    };
-    for answer in answers {
-        let piece = vocabulary.decode(&answer.generation.tokens);
-        // Whisper writes the space before a word with the word, but not always at a window's start.
-        let spaced = language.is_none_or(Language::puts_spaces_between_words);
-        if spaced && !text.is_empty() && !piece.starts_with(char::is_whitespace) {
-            text.push(' ');
-        }
-        text.push_str(&piece);
-        timings = timings.max(Timings {
-            decode,
-            queue: answer.queue_time,
-            inference: answer.inference_time,
-            batch_size: answer.batch_size,
-        });
-    }
-    let text = text.trim().to_owned();
-    Transcript {
-        task: plan.prompt.task,
-        language,
-        duration,
-        text,
-        timings,
+/// Tells a caller who listens; one who has stopped listening is found out by dropping the request.
+async fn say(listener: Option<&mpsc::Sender<Progress>>, progress: impl FnOnce() -> Progress) {
+    if let Some(listener) = listener {
+        let _gone = listener.send(progress()).await;
     }
 }

@@ -15,8 +15,8 @@ use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptio
 use symphonia::core::meta::MetadataOptions;
 use symphonia_adapter_libopus::OpusDecoder;
 
-use super::mono::MonoStream;
-use super::{AudioError, DecodeLimits};
+use super::channels::ChannelStreams;
+use super::{AudioError, Channels, DecodeLimits};
 
 /// How far into a file its format may begin. Metadata in front is stepped over and does not count;
 /// this is for junk, and bounds the search in files of no format at all.
@@ -45,15 +45,19 @@ static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     registry
 });
 
-/// Decodes the best audio track of a seekable source, from the source's beginning.
+/// Decodes the best audio track of a source, from the source's beginning, to streams of equal length.
 ///
 /// # Errors
 /// See [`AudioError`]; [`AudioError::NeedsFfmpeg`] where the container was read but its audio has no
 /// decoder here.
-pub fn decode(source: Box<dyn MediaSource>, limits: &DecodeLimits) -> Result<Vec<f32>, AudioError> {
+pub fn decode(
+    source: Box<dyn MediaSource>,
+    limits: &DecodeLimits,
+    channels: Channels,
+) -> Result<Vec<Vec<f32>>, AudioError> {
     let mut reader = open(source)?;
     let mut selected = select_track(reader.as_ref())?;
-    let mut stream = MonoStream::new(limits);
+    let mut streams = ChannelStreams::new(channels, limits);
     let mut last_error = None;
     loop {
         let packet = match reader.next_packet() {
@@ -80,18 +84,18 @@ pub fn decode(source: Box<dyn MediaSource>, limits: &DecodeLimits) -> Result<Vec
             continue;
         }
         match selected.decoder.decode(&packet) {
-            Ok(decoded) => stream.push(&decoded)?,
+            Ok(decoded) => streams.push(&decoded)?,
             Err(Error::ResetRequired) => selected.decoder.reset(),
             // One corrupt packet is left out; the next one may be sound.
             Err(error) => last_error = Some(error),
         }
     }
     match last_error {
-        Some(error) if stream.is_empty() => Err(AudioError::Undecodable {
+        Some(error) if streams.is_empty() => Err(AudioError::Undecodable {
             found: selected.found,
             reason: error.to_string(),
         }),
-        _ => stream.finish(),
+        _ => streams.finish(),
     }
 }
 

@@ -2,26 +2,33 @@
 //!
 //! The process sees pipes only: no network, no file but an unlinked scratch copy of its own input
 //! (its `cache` protocol, without which MP4 files that end with their index cannot be read from a
-//! pipe). Its time, its output and the size of its single allocations are bounded.
+//! pipe). Its time, its output and the size of its single allocations are bounded. What it writes is
+//! a WAV file, which says how many channels there are, and goes through the native decoder.
 
-use std::io::{self, Read, Seek, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::{self, Seek, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
-use super::{AudioError, DecodeLimits, SAMPLE_RATE_HZ, Source};
+use symphonia::core::io::ReadOnlySource;
+
+use super::decode as native;
+use super::{AudioError, Channels, DecodeLimits, SAMPLE_RATE_HZ, Source};
 
 /// Bound on each of ffmpeg's allocations; a 4K picture, which it does not decode, would fit.
 const MAX_ALLOCATION_BYTES: &str = "67108864";
 
-const SAMPLE_BYTES: usize = size_of::<f32>();
-
-/// Decodes `source` to mono 16 kHz PCM. `found` names its format in errors.
+/// Decodes `source` to 16 kHz PCM, as the native decoder does. `found` names its format in errors.
 ///
 /// # Errors
 /// [`AudioError::NeedsFfmpeg`] where ffmpeg is not installed, otherwise see [`AudioError`].
-pub fn decode(source: Source, found: &str, limits: &DecodeLimits) -> Result<Vec<f32>, AudioError> {
-    run(command(limits), source, found, limits)
+pub fn decode(
+    source: Source,
+    found: &str,
+    limits: &DecodeLimits,
+    channels: Channels,
+) -> Result<Vec<Vec<f32>>, AudioError> {
+    run(command(limits), source, found, limits, channels)
 }
 
 fn run(
@@ -29,7 +36,8 @@ fn run(
     source: Source,
     found: &str,
     limits: &DecodeLimits,
-) -> Result<Vec<f32>, AudioError> {
+    channels: Channels,
+) -> Result<Vec<Vec<f32>>, AudioError> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -41,22 +49,24 @@ fn run(
             },
             _ => AudioError::Ffmpeg(error),
         })?;
-    let pcm = converse(&mut child, source, found, limits);
+    let answer = converse(&mut child, source, limits, channels);
     // Killing and waiting again is harmless, and leaves no zombie when a thread failed to start.
     stop(&mut child);
-    let pcm = pcm?;
-    if pcm.len() > limits.max_samples() {
-        return Err(AudioError::TooLong {
-            limit: limits.max_duration,
-        });
-    }
-    if pcm.is_empty() {
-        return Err(AudioError::Undecodable {
+    let nothing = || AudioError::Undecodable {
+        found: found.to_owned(),
+        reason: "ffmpeg found no audio in it".to_owned(),
+    };
+    match answer {
+        Some(Ok(streams)) if streams.iter().all(Vec::is_empty) => Err(nothing()),
+        Some(Err(AudioError::Undecodable { .. } | AudioError::NoAudioTrack { .. })) => {
+            Err(nothing())
+        }
+        Some(answer) => answer,
+        None => Err(AudioError::FfmpegTimedOut {
             found: found.to_owned(),
-            reason: "ffmpeg found no audio in it".to_owned(),
-        });
+            limit: limits.ffmpeg_timeout,
+        }),
     }
-    Ok(pcm)
 }
 
 fn command(limits: &DecodeLimits) -> Command {
@@ -71,38 +81,39 @@ fn command(limits: &DecodeLimits) -> Command {
             "-1",
         ])
         .args(["-i", "cache:pipe:0", "-vn", "-sn", "-dn", "-threads", "1"])
-        .args(["-ac", "1", "-ar", &SAMPLE_RATE_HZ.to_string()])
+        .args(["-ar", &SAMPLE_RATE_HZ.to_string()])
         // A second more than allowed, so that longer audio shows as such.
         .args([
             "-t",
             &format!("{:.3}", limits.max_duration.as_secs_f64() + 1.0),
         ])
-        .args(["-f", "f32le", "pipe:1"]);
+        .args(["-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]);
     command
 }
 
-/// Feeds the process from one thread and reads from another, so that neither pipe can block the
-/// other, while this thread keeps the time. Both threads end when the process does, for its pipes
-/// close then; they are joined before this returns.
+/// Feeds the process from one thread and decodes what it writes in another, so that neither pipe can
+/// block the other, while this thread keeps the time; `None` when it is over. Both threads end when
+/// the process does, for its pipes close then; they are joined before this returns.
 fn converse(
     child: &mut Child,
     source: Source,
-    found: &str,
     limits: &DecodeLimits,
-) -> Result<Vec<f32>, AudioError> {
+    channels: Channels,
+) -> Option<Result<Vec<Vec<f32>>, AudioError>> {
+    let broken = || Some(Err(AudioError::Ffmpeg(io::ErrorKind::BrokenPipe.into())));
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(AudioError::Ffmpeg(io::ErrorKind::BrokenPipe.into()));
+        return broken();
     };
-    let max_bytes = limits
-        .max_samples()
-        .saturating_add(1)
-        .saturating_mul(SAMPLE_BYTES) as u64;
     thread::scope(|scope| {
-        // One message, sent when the output has ended.
+        // One message, sent when the output has ended or is too long.
         let (tx, rx) = mpsc::sync_channel(1);
+        let listen = move || {
+            let output = Box::new(ReadOnlySource::new(stdout));
+            tx.send(native::decode(output, limits, channels))
+        };
         let threads = thread::Builder::new()
             .name("ffmpeg-out".to_owned())
-            .spawn_scoped(scope, move || tx.send(read_pcm(stdout, max_bytes)))
+            .spawn_scoped(scope, listen)
             .and_then(|_| {
                 thread::Builder::new()
                     .name("ffmpeg-in".to_owned())
@@ -112,19 +123,14 @@ fn converse(
             Ok(_) => rx.recv_timeout(limits.ffmpeg_timeout),
             Err(error) => {
                 stop(child);
-                return Err(AudioError::Ffmpeg(error));
+                return Some(Err(AudioError::Ffmpeg(error)));
             }
         };
         stop(child);
         match answer {
-            Ok(pcm) => pcm.map_err(AudioError::Ffmpeg),
-            Err(RecvTimeoutError::Timeout) => Err(AudioError::FfmpegTimedOut {
-                found: found.to_owned(),
-                limit: limits.ffmpeg_timeout,
-            }),
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(AudioError::Ffmpeg(io::ErrorKind::BrokenPipe.into()))
-            }
+            Ok(answer) => Some(answer),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => broken(),
         }
     })
 }
@@ -137,20 +143,6 @@ fn feed(source: Source, mut stdin: ChildStdin) -> io::Result<()> {
         Source::File(mut file) => {
             file.rewind()?;
             io::copy(&mut file, &mut stdin).map(drop)
-        }
-    }
-}
-
-/// Reads at most `max_bytes` of samples, converting as they come.
-fn read_pcm(stdout: ChildStdout, max_bytes: u64) -> io::Result<Vec<f32>> {
-    let mut stdout = io::BufReader::new(stdout.take(max_bytes));
-    let mut pcm = Vec::new();
-    let mut sample = [0; SAMPLE_BYTES];
-    loop {
-        match stdout.read_exact(&mut sample) {
-            Ok(()) => pcm.push(f32::from_le_bytes(sample)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(pcm),
-            Err(error) => return Err(error),
         }
     }
 }
@@ -171,12 +163,20 @@ mod tests {
     use super::*;
     use crate::audio::FfmpegMode;
 
-    /// Runs a shell in ffmpeg's place, over more input than a pipe holds.
-    fn run_script(script: &str, limits: &DecodeLimits) -> Result<Vec<f32>, AudioError> {
+    /// Runs a shell in ffmpeg's place. Its input is a WAV file of three channels, longer than a pipe
+    /// holds, with a header of 44 bytes that leaves the length open.
+    fn run_script(script: &str, limits: &DecodeLimits) -> Result<Vec<Vec<f32>>, AudioError> {
+        let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x03\0\x03\0".to_vec();
+        wav.extend(SAMPLE_RATE_HZ.to_le_bytes());
+        wav.extend((SAMPLE_RATE_HZ * 12).to_le_bytes());
+        wav.extend(b"\x0c\0\x20\0data\xff\xff\xff\xff");
+        for sample in [0.5_f32, -0.25, 0.125].repeat(100_000) {
+            wav.extend(sample.to_le_bytes());
+        }
         let mut shell = Command::new("sh");
         shell.args(["-c", script]);
-        let source = Source::Memory(Bytes::from(vec![0; 1_000_000]));
-        run(shell, source, "noise", limits)
+        let source = Source::Memory(Bytes::from(wav));
+        run(shell, source, "noise", limits, Channels::Split)
     }
 
     fn limits(max_duration: Duration, ffmpeg_timeout: Duration) -> DecodeLimits {
@@ -192,36 +192,50 @@ mod tests {
 
     #[test]
     fn gives_what_the_process_writes() {
-        let pcm = run_script("head -c 400000 | tail -c 8001", &limits(LONG, LONG)).unwrap();
-        assert_eq!(pcm, vec![0.0; 2_000]);
+        let streams = run_script("head -c 12044", &limits(LONG, LONG)).unwrap();
+        assert_eq!(
+            streams,
+            [0.5, -0.25, 0.125].map(|sample| vec![sample; 1_000])
+        );
+        // It breaks off within a frame.
+        let streams = run_script("head -c 12050", &limits(LONG, LONG)).unwrap();
+        assert_eq!(streams[0].len(), 1_000);
     }
 
     #[test]
     fn kills_a_process_that_hangs() {
-        let error = run_script("exec sleep 600", &limits(LONG, SHORT)).unwrap_err();
-        assert!(
-            matches!(error, AudioError::FfmpegTimedOut { .. }),
-            "{error}"
-        );
+        for script in ["exec sleep 600", "head -c 4444; exec sleep 600"] {
+            let error = run_script(script, &limits(LONG, SHORT)).unwrap_err();
+            assert!(
+                matches!(error, AudioError::FfmpegTimedOut { .. }),
+                "{error}"
+            );
+        }
     }
 
     #[test]
     fn stops_a_process_that_never_ends_its_output() {
-        let error = run_script("exec cat /dev/zero", &limits(SHORT, LONG)).unwrap_err();
+        let endless = "head -c 44; exec cat /dev/zero";
+        let error = run_script(endless, &limits(SHORT, LONG)).unwrap_err();
         assert!(matches!(error, AudioError::TooLong { .. }), "{error}");
     }
 
     #[test]
     fn calls_silence_undecodable() {
-        let error = run_script("exit 1", &limits(LONG, LONG)).unwrap_err();
-        assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
+        for script in ["exit 1", "head -c 20", "head -c 44", "exec cat /dev/zero"] {
+            let error = run_script(script, &limits(LONG, LONG)).unwrap_err();
+            assert!(
+                matches!(&error, AudioError::Undecodable { found, .. } if found == "noise"),
+                "{script}: {error}"
+            );
+        }
     }
 
     #[test]
     fn names_the_format_where_ffmpeg_is_missing() {
         let source = Source::Memory(Bytes::new());
         let missing = Command::new("/nonexistent/ffmpeg");
-        let error = run(missing, source, "WMA", &limits(LONG, LONG)).unwrap_err();
+        let error = run(missing, source, "WMA", &limits(LONG, LONG), Channels::Mix).unwrap_err();
         assert!(matches!(error, AudioError::NeedsFfmpeg { found } if found == "WMA"));
     }
 }

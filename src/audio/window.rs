@@ -1,157 +1,199 @@
-//! Cuts PCM into windows the model can take, at quiet places.
+//! Cuts a recording into windows the model can take.
 
-use std::ops::Range;
+use std::time::Duration;
 
-use super::SAMPLE_RATE_HZ;
+mod clock;
+mod packer;
+mod pause;
+
+pub use clock::{Clock, Piece};
+
+use super::vad::{FRAME_SAMPLES, Silero, VadOptions};
+use super::{SAMPLE_RATE_HZ, samples_in};
+use packer::{Packed, Packer};
+use pause::quietest_place;
 
 /// Whisper's context is 30 s.
 const MAX_WINDOW_SAMPLES: usize = 30 * SAMPLE_RATE_HZ as usize;
 
-/// How far back from the last possible place a cut is looked for. Speech pauses at least every few
-/// seconds, and every second looked at here may become another of padding in the window.
-const SEARCH_SAMPLES: usize = 6 * SAMPLE_RATE_HZ as usize;
-
-/// No window is shorter than this, so that the last one is never a scrap without context.
+/// A cut leaves at least this much on both sides, so that no window is a scrap without context.
 const MIN_WINDOW_SAMPLES: usize = SAMPLE_RATE_HZ as usize;
 
-/// A cut falls between two of these.
-const FRAME_SAMPLES: usize = SAMPLE_RATE_HZ as usize / 50;
+/// How far back from the last possible place the quietest one is looked for. People pause at least
+/// every few seconds, and every second looked at here may become another of padding in the window.
+const ENERGY_SEARCH_SAMPLES: usize = 6 * SAMPLE_RATE_HZ as usize;
 
-/// The quiet place is this many frames, 160 ms: longer than the closure of a plosive (under 100 ms),
-/// shorter than a pause between phrases.
-const PAUSE_FRAMES: usize = 8;
+/// The network is run over this much at a time, 1.5 s: little is heard in vain, and a block of its
+/// own is full.
+const BLOCK_SAMPLES: usize = 48 * FRAME_SAMPLES;
 
-/// Cuts audio into sample ranges of at most 30 s that cover all of it, in order, without overlap.
+/// A recording without a sample above this (-20 dB of full scale) is faint: the network, which hears
+/// levels as they are, then misses soft words.
+const FAINT_PEAK: f32 = 0.1;
+
+/// Faint recordings are raised by 40 dB at most; below that there is nothing but the noise of the
+/// converter.
+const MAX_GAIN: f32 = 100.0;
+
+/// Up to 30 s for the model, and where they were in the recording.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// What the model hears.
+    pub pcm: Vec<f32>,
+    /// Its place in the recording.
+    pub clock: Clock,
+}
+
+/// The part of a recording that is wanted; the default is all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clip {
+    /// Where it begins.
+    pub offset: Duration,
+    /// How long it is; none: up to the end. A recording may end before.
+    pub duration: Option<Duration>,
+}
+
+/// Cuts a recording into windows, in order, as they are asked for.
 ///
-/// Up to 30 s stay whole. Longer audio is cut in the middle of the quietest 160 ms of each window's
-/// last 6 s, the later place where two are equally quiet. Empty audio has no windows.
-pub fn windows(pcm: &[f32]) -> Vec<Range<usize>> {
-    let mut windows = Vec::with_capacity(pcm.len() / MAX_WINDOW_SAMPLES + 2);
-    let mut start = 0;
-    while pcm.len() - start > MAX_WINDOW_SAMPLES {
-        let latest = (start + MAX_WINDOW_SAMPLES).min(pcm.len() - MIN_WINDOW_SAMPLES);
-        let earliest = latest - SEARCH_SAMPLES;
-        let cut = earliest + quietest_place(&pcm[earliest..latest]);
-        windows.push(start..cut);
-        start = cut;
-    }
-    if start < pcm.len() {
-        windows.push(start..pcm.len());
-    }
-    windows
+/// With voice activity detection a window is made of spans of speech, joined without the silence
+/// between them, as many as fit into 30 s. A stretch that does not fit is cut in a pause; so is one
+/// that would otherwise leave the window less than two thirds full. Without detection the windows
+/// follow each other without a gap and are cut at the quietest places.
+///
+/// The network hears no more than the next window needs, so that the first window of a long
+/// recording leaves at once. Memory holds the recording once.
+pub struct Cutter {
+    pcm: Vec<f32>,
+    /// Where `pcm` begins in the recording.
+    offset: usize,
+    method: Method,
 }
 
-/// Cuts the audio itself at the ends of [`windows`], so that each window's samples can be dropped
-/// as soon as they have been used.
-pub fn into_windows(mut pcm: Vec<f32>) -> Vec<Vec<f32>> {
-    let ranges = windows(&pcm).into_iter().rev();
-    let mut pieces: Vec<_> = ranges.map(|range| pcm.split_off(range.start)).collect();
-    pieces.reverse();
-    // What is cut off last comes with the room of the whole.
-    if let Some(first) = pieces.first_mut() {
-        first.shrink_to_fit();
-    }
-    pieces
+enum Method {
+    /// Everything up to here is in a window.
+    Quietest(usize),
+    Speech(Box<Speech>),
 }
 
-/// The middle of the quietest pause, in samples.
-fn quietest_place(pcm: &[f32]) -> usize {
-    let energies: Vec<f32> = pcm
-        .chunks_exact(FRAME_SAMPLES)
-        .map(|frame| frame.iter().map(|sample| sample * sample).sum())
-        .collect();
-    let pause = energies
-        .windows(PAUSE_FRAMES)
-        .map(|pause| pause.iter().sum::<f32>())
-        .enumerate()
-        // Of equal minima `min_by` takes the first, and the last one is wanted.
-        .map(|(index, energy)| (energy, index))
-        .min_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
-    match pause {
-        Some((_, index)) => (index + PAUSE_FRAMES / 2) * FRAME_SAMPLES,
-        None => pcm.len(),
-    }
+struct Speech {
+    network: Silero,
+    /// Raises a faint recording to the level of the network's own.
+    gain: f32,
+    /// The network has heard everything up to here.
+    heard: usize,
+    packer: Packer,
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SECOND: usize = SAMPLE_RATE_HZ as usize;
-
-    /// A steady sound with silence of 0.3 s around each of `pauses`, all in seconds.
-    fn sound(seconds: f64, pauses: &[f64]) -> Vec<f32> {
-        let samples = (seconds * SECOND as f64) as usize;
-        let is_pause = |time: f64| pauses.iter().any(|pause| (time - pause).abs() < 0.15);
-        (0..samples)
-            .map(|index| index as f64 / SECOND as f64)
-            .map(|time| {
-                if is_pause(time) {
-                    0.0
-                } else {
-                    (time * 2_000.0).sin() as f32
-                }
-            })
-            .collect()
-    }
-
-    #[track_caller]
-    fn check(seconds: f64, pauses: &[f64], expected_cuts: &[f64]) {
-        let cuts: Vec<f64> = windows(&sound(seconds, pauses))
-            .iter()
-            .skip(1)
-            .map(|window| window.start as f64 / SECOND as f64)
-            .collect();
-        let near = |(cut, expected): (&f64, &f64)| (cut - expected).abs() <= 0.1;
-        assert!(
-            cuts.len() == expected_cuts.len() && cuts.iter().zip(expected_cuts).all(near),
-            "cuts at {cuts:?}, expected {expected_cuts:?}"
-        );
-    }
-
-    #[test]
-    fn cuts_at_the_pauses() {
-        check(11.0, &[5.0], &[]);
-        check(30.0, &[28.0], &[]);
-        check(50.0, &[27.0], &[27.0]);
-        // The first pause is out of reach, the second is near enough to the end of the window.
-        check(50.0, &[20.0, 25.0], &[25.0]);
-        check(80.0, &[26.0, 50.5, 75.0], &[26.0, 50.5]);
-        // The tail is not left with half a second.
-        check(30.5, &[26.0, 30.1], &[26.0]);
-    }
-
-    #[test]
-    fn cuts_late_where_nothing_is_quieter() {
-        assert!(windows(&[]).is_empty());
-        let ranges = windows(&vec![0.0; 65 * SECOND]);
-        assert_eq!(ranges.len(), 3);
-        assert!(ranges.iter().take(2).all(|range| range.len() > 29 * SECOND));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn covers_everything_in_order(
-            length in 1..150 * SECOND,
-            pauses in prop::collection::vec(0.0..150.0, 0..40),
-        ) {
-            let pcm = sound(length as f64 / SECOND as f64, &pauses);
-            let ranges = windows(&pcm);
-            let mut end = 0;
-            for range in &ranges {
-                prop_assert_eq!(range.start, end);
-                prop_assert!(range.len() <= 480_000);
-                prop_assert!(range.len() >= MIN_WINDOW_SAMPLES || ranges.len() == 1);
-                end = range.end;
-            }
-            prop_assert_eq!(end, pcm.len());
-
-            let pieces = into_windows(pcm.clone());
-            prop_assert!(pieces.iter().map(Vec::len).eq(ranges.iter().map(Range::len)));
-            prop_assert_eq!(pieces.concat(), pcm);
+impl Window {
+    /// What follows `at_s` seconds of the window, as a window of its own; empty past the end.
+    #[must_use]
+    pub fn rest(&self, at_s: f64) -> Self {
+        let samples = (at_s * f64::from(SAMPLE_RATE_HZ)).round() as usize;
+        Self {
+            pcm: self.pcm.get(samples..).unwrap_or_default().to_vec(),
+            clock: self.clock.rest(samples),
         }
     }
 }
+
+impl Cutter {
+    /// Cuts `clip` of a recording, with detection if there are options for it.
+    #[must_use]
+    pub fn new(mut pcm: Vec<f32>, clip: Clip, vad: Option<VadOptions>) -> Self {
+        let offset = samples_in(clip.offset).min(pcm.len());
+        if let Some(duration) = clip.duration {
+            pcm.truncate(offset.saturating_add(samples_in(duration)));
+        }
+        pcm.drain(..offset);
+        let method = match vad {
+            None => Method::Quietest(0),
+            Some(options) => Method::Speech(Box::new(Speech {
+                network: Silero::new(),
+                gain: gain(&pcm),
+                heard: 0,
+                packer: Packer::new(pcm.len(), &options),
+            })),
+        };
+        Self {
+            pcm,
+            offset,
+            method,
+        }
+    }
+
+    /// The length of what is cut, in samples.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.pcm.len()
+    }
+}
+
+impl Iterator for Cutter {
+    type Item = Window;
+
+    fn next(&mut self) -> Option<Window> {
+        let mut pieces = match &mut self.method {
+            Method::Quietest(cut) => next_piece(&self.pcm, cut).map(|piece| vec![piece]),
+            Method::Speech(speech) => speech.next(&self.pcm),
+        }?;
+        let samples = pieces.iter().map(|piece| piece.samples).sum();
+        let mut pcm = Vec::with_capacity(samples);
+        for piece in &mut pieces {
+            pcm.extend_from_slice(&self.pcm[piece.start..piece.end()]);
+            piece.start += self.offset;
+        }
+        Some(Window {
+            pcm,
+            clock: Clock::new(pieces),
+        })
+    }
+}
+
+impl Speech {
+    fn next(&mut self, pcm: &[f32]) -> Option<Vec<Piece>> {
+        loop {
+            match self.packer.next(pcm) {
+                Packed::Window(pieces) => return Some(pieces),
+                Packed::End => return None,
+                Packed::Unsettled => {
+                    let end = pcm.len().min(self.heard + BLOCK_SAMPLES);
+                    let block: Vec<f32> = pcm[self.heard..end]
+                        .iter()
+                        .map(|sample| sample * self.gain)
+                        .collect();
+                    self.packer.push(&self.network.probabilities(&block));
+                    self.heard = end;
+                }
+            }
+        }
+    }
+}
+
+/// What brings the loudest sample of a faint recording to [`FAINT_PEAK`]; 1 for any other.
+fn gain(pcm: &[f32]) -> f32 {
+    let peak = pcm
+        .iter()
+        .fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+    (FAINT_PEAK / peak).clamp(1.0, MAX_GAIN)
+}
+
+/// The next 30 s at most, from `cut` on, which is moved behind them.
+fn next_piece(pcm: &[f32], cut: &mut usize) -> Option<Piece> {
+    let start = *cut;
+    *cut = match pcm.len() - start {
+        0 => return None,
+        1..=MAX_WINDOW_SAMPLES => pcm.len(),
+        rest => {
+            let latest = start + MAX_WINDOW_SAMPLES.min(rest - MIN_WINDOW_SAMPLES);
+            let earliest = latest - ENERGY_SEARCH_SAMPLES;
+            earliest + quietest_place(&pcm[earliest..latest])
+        }
+    };
+    Some(Piece {
+        start,
+        samples: *cut - start,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -102,12 +102,8 @@ impl Batcher {
     }
 
     fn accept(&mut self, queued: Queued) {
-        let Job {
-            key,
-            request,
-            queued_at,
-            ..
-        } = queued.job;
+        let (request, queued_at) = (queued.job.request, queued.job.queued_at);
+        let key = queued.job.key.clone();
         self.pending.push(key, request, queued_at, queued);
     }
 
@@ -147,7 +143,7 @@ impl Batcher {
         };
         let jobs: Vec<Job> = self
             .pending
-            .take(key, limit)
+            .take(&key, limit)
             .into_iter()
             .map(Queued::into_job)
             .collect();
@@ -187,6 +183,7 @@ async fn sleep_until(moment: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroUsize;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use proptest::prelude::*;
@@ -244,6 +241,7 @@ mod tests {
                     timestamps: false,
                     previous: Vec::new(),
                 },
+                decoding: Arc::default(),
                 key,
                 deadline: now() + lasts,
                 queued_at: now(),
@@ -264,15 +262,10 @@ mod tests {
     }
 
     fn key(frames: usize) -> BatchKey {
-        let options = GenerateOptions {
-            beam_size: NonZeroUsize::MIN,
-            temperature: 0.0,
-            timestamps: false,
-        };
         BatchKey {
             frames,
             previous_tokens: 0,
-            options,
+            options: GenerateOptions::default(),
         }
     }
 

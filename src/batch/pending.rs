@@ -48,7 +48,7 @@ impl<K, J> Default for Pending<K, J> {
     }
 }
 
-impl<K: Copy + Eq + Hash, J> Pending<K, J> {
+impl<K: Clone + Eq + Hash, J> Pending<K, J> {
     /// Adds a job at the end of its request's line.
     pub fn push(&mut self, key: K, request: RequestId, queued_at: Instant, job: J) {
         let group = self.groups.entry(key).or_insert_with(|| Group {
@@ -67,8 +67,8 @@ impl<K: Copy + Eq + Hash, J> Pending<K, J> {
     }
 
     /// Takes up to `limit` jobs of `key`, one request after the other.
-    pub fn take(&mut self, key: K, limit: usize) -> Vec<J> {
-        let Some(group) = self.groups.get_mut(&key) else {
+    pub fn take(&mut self, key: &K, limit: usize) -> Vec<J> {
+        let Some(group) = self.groups.get_mut(key) else {
             return Vec::new();
         };
         let mut taken = Vec::with_capacity(limit.min(group.len));
@@ -118,7 +118,7 @@ impl<K: Copy + Eq + Hash, J> Pending<K, J> {
         self.groups.iter().filter_map(|(key, group)| {
             let oldest = group.turns.iter().filter_map(|turn| turn.jobs.front());
             oldest.map(|(at, _)| *at).min().map(|oldest| Waiting {
-                key: *key,
+                key: key.clone(),
                 len: group.len,
                 oldest,
             })
@@ -156,7 +156,7 @@ mod tests {
         for &(key, request, job) in pushed {
             pending.push(key, RequestId(request), now, job);
         }
-        pending.take(key, limit)
+        pending.take(&key, limit)
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
                     break;
                 };
                 let len = pending.len();
-                let taken = pending.take(waiting.key, limit);
+                let taken = pending.take(&waiting.key, limit);
                 prop_assert!(!taken.is_empty() && taken.len() <= limit);
                 prop_assert_eq!(pending.len(), len - taken.len());
                 prop_assert!(taken.iter().all(|job| job.0 == waiting.key));

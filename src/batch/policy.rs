@@ -47,7 +47,7 @@ pub enum Decision<K> {
 }
 
 /// Chooses the key that waited longest among those that are due.
-pub fn decide<K: Copy + Eq + Hash, J>(
+pub fn decide<K: Clone + Eq + Hash, J>(
     pending: &Pending<K, J>,
     limits: Limits,
     situation: Situation,

@@ -48,6 +48,7 @@ pub(super) const KEYS: &[Key] = &[
     key("whisper.max_concurrent_requests", Integer(1, 1_000_000)),
     key("whisper.model_ttl", Integer(-1, 31_536_000)).names(&["STT_MODEL_TTL"]),
     key("whisper.beam_size", Integer(1, 32)),
+    key("whisper.vad_filter", Switch),
     key("server.host", Word)
         .names(&["UVICORN_HOST"])
         .flag("--host"),

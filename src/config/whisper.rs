@@ -103,6 +103,14 @@ pub struct Whisper {
     /// reference uses; 1 (greedy) generates faster and gets a word more wrong
     /// here and there.
     pub beam_size: NonZeroUsize,
+
+    /// Whether only speech is given to the model, where a request does not
+    /// say it.
+    ///
+    /// Default true; environment `WHISPER__VAD_FILTER`. Silence, noise and
+    /// music are then left out, for which a model writes text that nobody
+    /// said.
+    pub vad_filter: bool,
 }
 
 impl Default for Whisper {
@@ -122,6 +130,7 @@ impl Default for Whisper {
             max_concurrent_requests: const { above_zero(256) },
             model_ttl: ModelTtl::Never,
             beam_size: const { above_zero(5) },
+            vad_filter: true,
         }
     }
 }

@@ -1,24 +1,24 @@
 //! CTranslate2's Whisper behind the [`Engine`] trait; the only file that names ct2rs.
 
+mod alignment;
+mod encodings;
+mod tries;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ct2rs::sys::{
     ComputeType as Ct2ComputeType, Config, DetectionResult, Device, StorageView, Whisper,
-    WhisperGenerationResult, WhisperOptions, get_device_count,
+    get_device_count,
 };
 
 use super::{Detected, Engine, EngineError, EngineFactory, Generation, Input};
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
 use crate::features::Features;
-use crate::tokens::{PromptSpec, Vocabulary};
+use crate::tokens::{Alignment, Language, PromptSpec, Vocabulary};
+use tries::{Try, Window, keep};
 
-/// Whisper's text context; a generation is at most half of it (CTranslate2 and the reference).
-const MAX_LENGTH: usize = 448;
-/// Samples drawn at a temperature above 0, of which the most likely is kept (the reference's
-/// `best_of`).
-const BEST_OF: usize = 5;
 /// Frames of silence an engine runs before it counts as loaded: the CUDA libraries are opened
 /// by the first encoding, not by loading.
 const WARM_UP_FRAMES: usize = 100;
@@ -66,6 +66,22 @@ pub fn factory(
 struct Ct2Engine {
     whisper: Whisper,
     vocabulary: Arc<Vocabulary>,
+    placement: Placement,
+}
+
+/// A batch after the encoder.
+struct Encoded<'a> {
+    encoded: StorageView<'static>,
+    inputs: &'a [Input<'a>],
+    languages: Vec<Option<Detected>>,
+    prompts: Vec<PromptSpec>,
+}
+
+/// What is kept of the tries for a window.
+struct Found {
+    row: usize,
+    kept: Try,
+    alignment: Option<Alignment>,
 }
 
 impl Ct2Engine {
@@ -93,6 +109,7 @@ impl Ct2Engine {
         let mut engine = Self {
             whisper,
             vocabulary,
+            placement,
         };
         engine.warm_up()?;
         Ok(engine)
@@ -109,39 +126,93 @@ impl Ct2Engine {
             .map_err(load_error)
     }
 
-    /// Fills in the language of every prompt that has none, from the encoded windows.
+    /// Encodes every window. On a processor one after the other, which keeps its tensors in the
+    /// cache (measured: docs/performance.md); on a card all at once.
+    fn encode(
+        &self,
+        frames: usize,
+        inputs: &[Input<'_>],
+    ) -> Result<StorageView<'static>, EngineError> {
+        let at_once = match self.placement {
+            Placement::Cpu { .. } => 1,
+            Placement::Cuda { .. } => inputs.len().max(1),
+        };
+        let n_mels = self.whisper.n_mels();
+        let parts = inputs.chunks(at_once).map(|inputs| {
+            let mut values = stack(inputs.iter().map(|input| input.features), n_mels, frames)?;
+            let shape = [inputs.len(), n_mels, frames];
+            let features =
+                StorageView::new(&shape, &mut values, Device::CPU).map_err(batch_error)?;
+            self.whisper.encode(&features, false).map_err(batch_error)
+        });
+        encodings::join(parts.collect::<Result<_, _>>()?)
+    }
+
+    /// The language of every window: the one given, or the likeliest of its candidates.
     fn languages(
         &self,
-        encoded: &StorageView<'_>,
+        encoded: &StorageView<'static>,
         inputs: &[Input<'_>],
     ) -> Result<Vec<Option<Detected>>, EngineError> {
-        let given = |prompt: &PromptSpec| {
-            prompt.language.map(|language| Detected {
+        let given = |input: &Input<'_>| {
+            input.prompt.language.map(|language| Detected {
                 language,
                 probability: 1.0,
             })
         };
-        let mut languages: Vec<_> = inputs.iter().map(|input| given(input.prompt)).collect();
-        if self.vocabulary.is_multilingual() && languages.iter().any(Option::is_none) {
-            let detections = self.whisper.detect_language(encoded).map_err(batch_error)?;
-            for (language, detected) in languages.iter_mut().zip(detections) {
-                if language.is_none() {
-                    *language = self.most_likely(&detected);
-                }
-            }
+        let mut languages: Vec<_> = inputs.iter().map(given).collect();
+        let unknown: Vec<usize> = (0..inputs.len())
+            .filter(|&row| languages[row].is_none())
+            .collect();
+        if !self.vocabulary.is_multilingual() || unknown.is_empty() {
+            return Ok(languages);
+        }
+        let selected = encodings::select(encoded, &unknown)?;
+        let detections = self
+            .whisper
+            .detect_language(&selected)
+            .map_err(batch_error)?;
+        for (&row, detected) in unknown.iter().zip(&detections) {
+            languages[row] = self.most_likely(detected, &inputs[row].decoding.candidates);
         }
         Ok(languages)
     }
 
-    fn most_likely(&self, detected: &[DetectionResult]) -> Option<Detected> {
+    fn most_likely(
+        &self,
+        detected: &[DetectionResult],
+        candidates: &[Language],
+    ) -> Option<Detected> {
         // CTranslate2 sorts by falling probability.
         detected.iter().find_map(|result| {
             let language = self.vocabulary.language_of_token(&result.language)?;
-            Some(Detected {
+            let allowed = candidates.is_empty() || candidates.contains(&language);
+            allowed.then_some(Detected {
                 language,
                 probability: result.probability,
             })
         })
+    }
+
+    /// Aligns and hands out what needs no other try.
+    fn hand_out(
+        &self,
+        batch: &Encoded<'_>,
+        mut found: Vec<Found>,
+        answer: &mut dyn FnMut(usize, Generation),
+    ) -> Result<(), EngineError> {
+        self.align(batch, &mut found)?;
+        for found in found {
+            let generation = Generation {
+                tokens: found.kept.tokens,
+                language: batch.languages[found.row],
+                quality: found.kept.quality,
+                temperature: found.kept.temperature,
+                alignment: found.alignment,
+            };
+            answer(found.row, generation);
+        }
+        Ok(())
     }
 }
 
@@ -154,41 +225,48 @@ impl Engine for Ct2Engine {
         &mut self,
         key: &BatchKey,
         inputs: &[Input<'_>],
-    ) -> Result<Vec<Generation>, EngineError> {
-        let n_mels = self.whisper.n_mels();
-        let mut values = stack(
-            inputs.iter().map(|input| input.features),
-            n_mels,
-            key.frames,
-        )?;
-        let shape = [inputs.len(), n_mels, key.frames];
-        let features = StorageView::new(&shape, &mut values, Device::CPU).map_err(batch_error)?;
-        let encoded = self.whisper.encode(&features, false).map_err(batch_error)?;
-
+        answer: &mut dyn FnMut(usize, Generation),
+    ) -> Result<(), EngineError> {
+        let encoded = self.encode(key.frames, inputs)?;
         let languages = self.languages(&encoded, inputs)?;
-        let prompts: Vec<Vec<String>> = inputs
-            .iter()
-            .zip(&languages)
-            .map(|(input, detected)| {
-                let language = detected.map(|detected| detected.language);
-                let prompt = PromptSpec {
-                    language,
-                    ..input.prompt.clone()
-                };
-                self.vocabulary
-                    .token_strings(&self.vocabulary.prompt(&prompt))
-            })
-            .collect();
-
-        let results = self
-            .whisper
-            .generate(&encoded, &prompts, &whisper_options(&key.options))
-            .map_err(batch_error)?;
-        Ok(results
-            .into_iter()
-            .zip(languages)
-            .map(|(result, language)| generation(result, language))
-            .collect())
+        let prompt = |(input, detected): (&Input<'_>, &Option<Detected>)| PromptSpec {
+            language: detected.map(|detected| detected.language),
+            ..input.prompt.clone()
+        };
+        let batch = Encoded {
+            encoded,
+            prompts: inputs.iter().zip(&languages).map(prompt).collect(),
+            languages,
+            inputs,
+        };
+        let first = key.options.temperature;
+        let next = |window: &Window| window.next_temperature(first, inputs);
+        let mut open: Vec<Window> = (0..inputs.len()).map(Window::untried).collect();
+        // The windows of a round have one temperature; callers may differ in what comes after.
+        while let Some(temperature) = open.iter().filter_map(next).min_by(f32::total_cmp) {
+            let (mut due, later): (Vec<_>, Vec<_>) = open
+                .into_iter()
+                .partition(|window| next(window) == Some(temperature));
+            let options = GenerateOptions {
+                temperature,
+                ..key.options.clone()
+            };
+            let rows: Vec<usize> = due.iter().map(|window| window.row).collect();
+            for (window, found) in due.iter_mut().zip(self.tries(&batch, &rows, &options)?) {
+                window.tries.push(found);
+            }
+            let (again, done): (Vec<_>, Vec<_>) =
+                due.into_iter().partition(|window| next(window).is_some());
+            let found = done.into_iter().map(|window| Found {
+                row: window.row,
+                kept: keep(&inputs[window.row].decoding.fallback, window.tries),
+                alignment: None,
+            });
+            self.hand_out(&batch, found.collect(), answer)?;
+            open = again;
+            open.extend(later);
+        }
+        Ok(())
     }
 }
 
@@ -208,43 +286,6 @@ fn stack<'a>(
         features.append_padded(frames, &mut values);
     }
     Ok(values)
-}
-
-fn whisper_options(options: &GenerateOptions) -> WhisperOptions {
-    let sampled = options.temperature > 0.0;
-    WhisperOptions {
-        beam_size: if sampled { 1 } else { options.beam_size.get() },
-        num_hypotheses: if sampled { BEST_OF } else { 1 },
-        sampling_topk: usize::from(!sampled),
-        sampling_temperature: if sampled { options.temperature } else { 1.0 },
-        max_length: MAX_LENGTH,
-        return_scores: true,
-        return_no_speech_prob: true,
-        ..WhisperOptions::default()
-    }
-}
-
-fn generation(result: WhisperGenerationResult, language: Option<Detected>) -> Generation {
-    let WhisperGenerationResult {
-        sequences_ids,
-        scores,
-        no_speech_prob,
-        ..
-    } = result;
-    let ids = sequences_ids.into_iter().next().unwrap_or_default();
-    let tokens: Vec<u32> = ids
-        .into_iter()
-        .filter_map(|id| u32::try_from(id).ok())
-        .collect();
-    // The score is the mean over the tokens; the reference counts the end of text too.
-    let score = scores.first().copied().unwrap_or(f32::NEG_INFINITY);
-    let length = tokens.len() as f32;
-    Generation {
-        avg_logprob: score * length / (length + 1.0),
-        tokens,
-        language,
-        no_speech_prob,
-    }
 }
 
 fn resolve(wanted: ComputeType, auto: Ct2ComputeType) -> Ct2ComputeType {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Engine, EngineError, EngineFactory, Generation, Input};
+use super::{Engine, EngineError, EngineFactory, Generation, Input, Quality};
 use crate::batch::BatchKey;
 
 /// What a fake engine does with a batch.
@@ -30,8 +30,13 @@ impl FakeEngine {
         Generation {
             tokens,
             language: None,
-            avg_logprob: -0.1,
-            no_speech_prob: 0.0,
+            quality: Quality {
+                avg_logprob: -0.1,
+                compression_ratio: 1.0,
+                no_speech_prob: 0.0,
+            },
+            temperature: 0.0,
+            alignment: None,
         }
     }
 }
@@ -45,7 +50,11 @@ impl Engine for FakeEngine {
         &mut self,
         key: &BatchKey,
         inputs: &[Input<'_>],
-    ) -> Result<Vec<Generation>, EngineError> {
-        (self.0)(key, inputs)
+        answer: &mut dyn FnMut(usize, Generation),
+    ) -> Result<(), EngineError> {
+        for (index, generation) in (self.0)(key, inputs)?.into_iter().enumerate() {
+            answer(index, generation);
+        }
+        Ok(())
     }
 }

@@ -3,43 +3,62 @@
 use super::{Engine, EngineError, Generation, Input};
 use crate::batch::BatchKey;
 
-/// Runs a batch so that one bad job never fails its neighbours; one result an input.
+/// Runs a batch so that one bad job never fails its neighbours; one answer an input.
 pub fn generate_each(
     engine: &mut dyn Engine,
     key: &BatchKey,
     inputs: &[Input<'_>],
-) -> Vec<Result<Generation, EngineError>> {
-    match engine.generate(key, inputs) {
-        Ok(generations) if generations.len() == inputs.len() => {
-            generations.into_iter().map(Ok).collect()
+    answer: &mut dyn FnMut(usize, Result<Generation, EngineError>),
+) {
+    let all: Vec<usize> = (0..inputs.len()).collect();
+    generate_some(engine, key, inputs, &all, answer);
+}
+
+/// As [`generate_each`], for the inputs with these indices.
+fn generate_some(
+    engine: &mut dyn Engine,
+    key: &BatchKey,
+    inputs: &[Input<'_>],
+    indices: &[usize],
+    answer: &mut dyn FnMut(usize, Result<Generation, EngineError>),
+) {
+    let batch: Vec<Input<'_>> = indices.iter().map(|&index| inputs[index]).collect();
+    let mut open: Vec<usize> = indices.to_vec();
+    let result = engine.generate(key, &batch, &mut |index, generation| {
+        let Some(&index) = indices.get(index) else {
+            return;
+        };
+        // The first answer counts, should an engine give two.
+        if let Some(place) = open.iter().position(|&still_open| still_open == index) {
+            open.remove(place);
+            answer(index, Ok(generation));
         }
-        Ok(generations) => {
-            let found = generations.len();
-            let message = format!("engine answered {found} of {} inputs", inputs.len());
-            inputs
-                .iter()
-                .map(|_| Err(EngineError::Batch(message.clone())))
-                .collect()
-        }
-        Err(error) if inputs.len() < 2 => inputs.iter().map(|_| Err(error.clone())).collect(),
+    });
+    let error = match result {
+        Ok(()) if open.is_empty() => return,
+        Ok(()) => EngineError::Batch("engine left an input without an answer".to_owned()),
+        Err(error) if open.len() < 2 => error,
         Err(error) => {
-            tracing::warn!(batch.size = inputs.len(), %error, "batch failed, trying its halves");
-            let (left, right) = inputs.split_at(inputs.len() / 2);
-            let mut results = generate_each(engine, key, left);
-            results.extend(generate_each(engine, key, right));
-            results
+            tracing::warn!(batch.size = open.len(), %error, "batch failed, trying its halves");
+            let (left, right) = open.split_at(open.len() / 2);
+            generate_some(engine, key, inputs, left, answer);
+            generate_some(engine, key, inputs, right, answer);
+            return;
         }
+    };
+    for index in open {
+        answer(index, Err(error.clone()));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
     use crate::batch::GenerateOptions;
+    use crate::engine::Decoding;
     use crate::engine::fake::FakeEngine;
     use crate::features::Features;
     use crate::tokens::{PromptSpec, Task};
@@ -68,6 +87,7 @@ mod tests {
             timestamps: false,
             previous: Vec::new(),
         };
+        let decoding = Decoding::default();
         let features: Vec<_> = (0..inputs)
             .map(|frames| Features {
                 n_mels: 80,
@@ -80,20 +100,22 @@ mod tests {
             .map(|features| Input {
                 features,
                 prompt: &prompt,
+                decoding: &decoding,
             })
             .collect();
-        let options = GenerateOptions {
-            beam_size: NonZeroUsize::MIN,
-            temperature: 0.0,
-            timestamps: false,
-        };
         let key = BatchKey {
             frames: 3000,
             previous_tokens: 0,
-            options,
+            options: GenerateOptions::default(),
         };
 
-        let results = generate_each(factory().unwrap().as_mut(), &key, &inputs);
+        let mut results: Vec<_> = vec![None; inputs.len()];
+        let mut answer = |index: usize, result| {
+            assert!(results[index].replace(result).is_none(), "answered twice");
+        };
+        generate_each(factory().unwrap().as_mut(), &key, &inputs, &mut answer);
+
+        let results: Vec<_> = results.into_iter().map(Option::unwrap).collect();
 
         for (number, result) in (0..).zip(&results) {
             assert!(result.as_ref().is_ok_and(|found| found.tokens == [number]) || result.is_err());

@@ -1,16 +1,20 @@
 //! The OS thread that owns an engine.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 use super::split::generate_each;
-use super::{Engine, EngineError, EngineFactory, Generation, Input};
-use crate::batch::{Batch, BatchKey, EngineSlot};
-use crate::job::{Answer, Job, JobError};
+use super::{Decoding, Engine, EngineError, EngineFactory, Generation, Input};
+use crate::batch::{Batch, EngineSlot};
+use crate::features::Features;
+use crate::job::{Answer, Job, JobError, Reply};
 use crate::telemetry::Metrics;
+use crate::tokens::PromptSpec;
 
 /// Tells how the loading of an engine ended: the mel bins it wants, or the failure.
 pub type Loaded = oneshot::Receiver<Result<usize, EngineError>>;
@@ -70,66 +74,96 @@ struct Panicked;
 /// Runs one batch and answers each of its jobs.
 fn run(engine: &mut dyn Engine, batch: Batch, metrics: &Metrics) -> Result<(), Panicked> {
     let Batch { key, jobs } = batch;
+    let batch_size = jobs.len();
     let started = Instant::now();
-    let outcome = catch_unwind(AssertUnwindSafe(|| generate(engine, &key, &jobs)));
-    let inference_time = started.elapsed();
-    metrics
-        .inference_seconds
-        .observe(inference_time.as_secs_f64());
-    match outcome {
-        Ok(results) => {
-            let batch_size = jobs.len();
-            for (job, result) in jobs.into_iter().zip(results) {
-                let queue_time = queue_time(&job, started);
-                tracing::debug!(
-                    parent: &job.span,
-                    batch.size = batch_size,
-                    queue_ms = queue_time.as_millis() as u64,
-                    inference_ms = inference_time.as_millis() as u64,
-                    "window left the engine"
-                );
-                let answer = result.map(|generation| Answer {
+    let (asked, mut replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(Asked::part).unzip();
+    let inputs: Vec<Input<'_>> = asked.iter().map(Asked::input).collect();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut answer = |index: usize, result: Result<Generation, EngineError>| {
+            if let Some(open) = replies[index].take() {
+                let result = result.map(|generation| Answer {
                     generation,
-                    queue_time,
-                    inference_time,
+                    queue_time: started.saturating_duration_since(open.queued_at),
+                    inference_time: started.elapsed(),
                     batch_size,
                 });
-                job.answer(answer.map_err(|error| {
-                    metrics.jobs_failed.inc();
-                    JobError::Failed(error.to_string())
-                }));
+                open.answer(
+                    result.map_err(|error| JobError::Failed(error.to_string())),
+                    metrics,
+                );
             }
-            Ok(())
-        }
-        Err(panic) => {
-            let message = panic_message(panic.as_ref());
-            tracing::error!(batch.size = jobs.len(), panic = message, "engine panicked");
-            for job in jobs {
-                metrics.jobs_failed.inc();
-                job.answer(Err(JobError::Panicked(message.clone())));
-            }
-            Err(Panicked)
+        };
+        generate_each(engine, &key, &inputs, &mut answer);
+    }));
+    metrics
+        .inference_seconds
+        .observe(started.elapsed().as_secs_f64());
+    let Err(panic) = outcome else {
+        return Ok(());
+    };
+    let message = panic_message(panic.as_ref());
+    tracing::error!(batch.size = batch_size, panic = message, "engine panicked");
+    for open in replies.into_iter().flatten() {
+        open.answer(Err(JobError::Panicked(message.clone())), metrics);
+    }
+    Err(Panicked)
+}
+
+/// What the engine reads of a job.
+struct Asked {
+    features: Features,
+    prompt: PromptSpec,
+    decoding: Arc<Decoding>,
+}
+
+/// What is left of a job until it is answered.
+struct Open {
+    reply: Reply,
+    span: Span,
+    queued_at: Instant,
+}
+
+impl Asked {
+    fn part(job: Job) -> (Self, Option<Open>) {
+        let asked = Self {
+            features: job.features,
+            prompt: job.prompt,
+            decoding: job.decoding,
+        };
+        let open = Open {
+            reply: job.reply,
+            span: job.span,
+            queued_at: job.queued_at,
+        };
+        (asked, Some(open))
+    }
+
+    fn input(&self) -> Input<'_> {
+        Input {
+            features: &self.features,
+            prompt: &self.prompt,
+            decoding: &self.decoding,
         }
     }
 }
 
-fn generate(
-    engine: &mut dyn Engine,
-    key: &BatchKey,
-    jobs: &[Job],
-) -> Vec<Result<Generation, EngineError>> {
-    let inputs: Vec<Input<'_>> = jobs
-        .iter()
-        .map(|job| Input {
-            features: &job.features,
-            prompt: &job.prompt,
-        })
-        .collect();
-    generate_each(engine, key, &inputs)
-}
-
-fn queue_time(job: &Job, started: Instant) -> Duration {
-    started.saturating_duration_since(job.queued_at)
+impl Open {
+    fn answer(self, answer: Result<Answer, JobError>, metrics: &Metrics) {
+        match &answer {
+            Ok(answer) => tracing::debug!(
+                parent: &self.span,
+                batch.size = answer.batch_size,
+                queue_ms = answer.queue_time.as_millis() as u64,
+                inference_ms = answer.inference_time.as_millis() as u64,
+                temperature = answer.generation.temperature,
+                "window left the engine"
+            ),
+            Err(_) => {
+                metrics.jobs_failed.inc();
+            }
+        }
+        let _gone = self.reply.send(answer);
+    }
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

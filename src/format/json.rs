@@ -2,31 +2,68 @@
 
 use serde::Serialize;
 
-use crate::transcript::Transcript;
+use super::numbers;
+use super::usage::Usage;
+use crate::transcript::{TokenLogprob, Transcript};
 
 #[derive(Serialize)]
 struct Body<'a> {
     text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Vec<Logprob<'a>>>,
     usage: Usage,
 }
 
+/// A token of the text with its probability.
 #[derive(Serialize)]
-struct Usage {
-    r#type: &'static str,
-    seconds: u64,
+pub(super) struct Logprob<'a> {
+    token: &'a str,
+    logprob: f32,
+    bytes: &'a [u8],
 }
 
-/// `{"text", "usage"}`; the usage is the audio's length in whole seconds, rounded up.
-#[must_use]
-pub fn json(transcript: &Transcript) -> String {
-    let seconds = transcript.duration.as_secs_f64().ceil() as u64;
-    let usage = Usage {
-        r#type: "duration",
-        seconds,
-    };
-    let body = Body {
+impl<'a> Logprob<'a> {
+    pub(super) fn list(tokens: &'a [TokenLogprob]) -> Vec<Self> {
+        let logprob = |token: &'a TokenLogprob| Self {
+            token: &token.token,
+            logprob: numbers::finite(token.logprob),
+            bytes: &token.bytes,
+        };
+        tokens.iter().map(logprob).collect()
+    }
+}
+
+/// `{"text", "logprobs"?, "usage"}`.
+pub(super) fn render(transcript: &Transcript, logprobs: bool) -> String {
+    write(&Body {
         text: &transcript.text,
-        usage,
-    };
-    serde_json::to_string(&body).expect("strings and numbers always serialise")
+        logprobs: logprobs.then(|| Logprob::list(&transcript.logprobs)),
+        usage: Usage::of(transcript.duration),
+    })
+}
+
+pub(super) fn write(body: &impl Serialize) -> String {
+    serde_json::to_string(body).expect("structs of strings and numbers always serialise")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::format::tests::{two_sentences, with_logprobs};
+    use crate::format::{Wish, render};
+
+    #[test]
+    fn says_the_text_and_what_it_costs() {
+        insta::assert_snapshot!(render(&two_sentences(), &Wish::default()));
+    }
+
+    #[test]
+    fn lists_the_probabilities_if_asked() {
+        let wish = Wish {
+            logprobs: true,
+            ..Wish::default()
+        };
+        insta::assert_snapshot!(render(&with_logprobs(), &wish));
+        let none = render(&two_sentences(), &wish);
+        assert!(none.contains(r#""logprobs":[],"#), "{none}");
+    }
 }

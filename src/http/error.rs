@@ -14,7 +14,8 @@ use serde::Serialize;
 
 use description::Description;
 
-use super::middleware::RETRY_AFTER_MS;
+use super::middleware::{RETRY_AFTER_MS, RequestId};
+use crate::format::sse;
 use crate::transcribe::TranscribeError;
 
 /// Why a request has no other answer. The message is the log's; the caller's is in `description`.
@@ -147,12 +148,34 @@ struct Fields {
     code: Option<&'static str>,
 }
 
-/// Writes the body of an error that a handler or a layer answered with, and logs it, which
-/// happens nowhere else; any other response passes through.
+/// Writes the body of an error that a handler or a layer answered with, and logs it; any other
+/// response passes through.
 pub fn write_out(mut response: Response, request_id: &str) -> Response {
     let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() else {
         return response;
     };
+    let body = Body {
+        error: report(&error, request_id),
+    };
+    let (mut head, body) = (response.into_parts().0, Json(body).into_response());
+    head.headers.extend(body.headers().clone());
+    head.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(head, body.into_body())
+}
+
+/// The error as the last event of a stream whose status has been sent long ago; logs it.
+pub fn event(error: &ApiError, request_id: &RequestId) -> String {
+    let fields = report(error, &request_id.0);
+    sse::error(
+        &fields.message,
+        fields.r#type,
+        fields.param.as_deref(),
+        fields.code,
+    )
+}
+
+/// What the caller is told; the log is told at the same time, which happens nowhere else.
+fn report(error: &ApiError, request_id: &str) -> Fields {
     let Description {
         status,
         code,
@@ -160,7 +183,7 @@ pub fn write_out(mut response: Response, request_id: &str) -> Response {
         mut message,
         ..
     } = error.describe();
-    let reason = with_sources(&*error);
+    let reason = with_sources(error);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         tracing::warn!(http.status = status.as_u16(), reason, "request refused");
     } else if status.is_server_error() {
@@ -176,18 +199,12 @@ pub fn write_out(mut response: Response, request_id: &str) -> Response {
         _ if status.is_server_error() => "server_error",
         _ => "invalid_request_error",
     };
-    let body = Body {
-        error: Fields {
-            message,
-            r#type: kind,
-            param,
-            code,
-        },
-    };
-    let (mut head, body) = (response.into_parts().0, Json(body).into_response());
-    head.headers.extend(body.headers().clone());
-    head.headers.remove(header::CONTENT_LENGTH);
-    Response::from_parts(head, body.into_body())
+    Fields {
+        message,
+        r#type: kind,
+        param,
+        code,
+    }
 }
 
 impl IntoResponse for ApiError {

@@ -35,17 +35,22 @@ pub const REMAINING_REQUESTS: HeaderName =
 /// Seconds to wait before trying again, in milliseconds; OpenAI's SDK prefers it.
 pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
+/// The request's id, for handlers whose answer goes on after they have returned.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
 /// Longest request id taken over from a caller.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
 /// Gives the request an id and a span, counts its answer, and writes out its error if it has one.
 pub async fn observe(
     State(context): State<Arc<Context>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let arrival = Instant::now();
     let id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or("unknown", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!(

@@ -1,51 +1,95 @@
-//! The text fields of a transcription request: what they may hold, and what they mean.
+//! The text fields of a request: which there are, and what all of them together ask for.
+//!
+//! `fields` is the table of them; `readers` and `speech` put what they hold where it belongs, read
+//! by `value`; `combinations` refuses what does not go together.
+
+mod fields;
+mod readers;
+mod speech;
+mod value;
+mod combinations;
 
 use axum::extract::Query;
 use axum::http::Uri;
 
 use super::Rules;
 use super::error::ApiError;
-use crate::batch::GenerateOptions;
-use crate::format::ResponseFormat;
-use crate::tokens::Language;
+use crate::audio::Channels;
+use crate::format::{Granularities, ResponseFormat, SubtitleShape, Wish};
+use crate::tokens::Task;
+use crate::transcribe::Wishes;
+use fields::{Field, Shape};
+use speech::Speech;
 
-/// Temperatures a caller may ask for.
-const TEMPERATURES: std::ops::RangeInclusive<f32> = 0.0..=1.0;
-
-/// The fields that mean something to this version.
-const KNOWN: [&str; 6] = [
-    "model",
-    "language",
-    "prompt",
-    "response_format",
-    "temperature",
-    "stream",
-];
-
-/// What the fields said. An empty value is as good as none: many clients send every field.
-#[derive(Debug, Default)]
+/// What the fields have said so far; those not sent stand at their defaults.
+#[derive(Debug)]
 pub struct Parameters {
+    task: Task,
+    model: Option<String>,
+    /// Everything that goes into the wishes as it is.
+    wishes: Wishes,
+    keywords: Vec<String>,
+    /// The temperatures, where a list of them was sent; it outdoes `wishes`.
+    temperatures: Vec<f32>,
+    suppress_tokens: Option<Vec<i32>>,
+    without_timestamps: bool,
+    speech: Speech,
+    format: ResponseFormat,
+    /// None of them: the caller named none.
+    granularities: Granularities,
+    word_timestamps: bool,
+    dropped: bool,
+    subtitles: SubtitleShape,
+    stream: bool,
+}
+
+/// What a caller asks for, in the terms of those who do it.
+#[derive(Debug)]
+pub struct Asked {
     /// The model or alias, as it was written.
     pub model: Option<String>,
-    /// The language spoken.
-    pub language: Option<Language>,
-    /// Text that the audio continues.
-    pub prompt: Option<String>,
-    /// How the answer is written.
-    pub response_format: ResponseFormat,
-    /// 0 takes the most likely word.
-    pub temperature: f32,
+    /// How the audio is to be transcribed.
+    pub wishes: Wishes,
+    /// How the answer is to be written.
+    pub wish: Wish,
+    /// Whether the answer is to be sent piece by piece.
+    pub stream: bool,
 }
 
 impl Parameters {
+    /// No fields yet.
+    pub fn new(task: Task, rules: &Rules) -> Self {
+        let mut wishes = Wishes::default();
+        wishes.options.beam_size = rules.beam_size;
+        Self {
+            task,
+            model: None,
+            wishes,
+            keywords: Vec::new(),
+            temperatures: Vec::new(),
+            suppress_tokens: None,
+            without_timestamps: false,
+            speech: Speech::new(rules.vad_filter),
+            format: ResponseFormat::default(),
+            granularities: Granularities {
+                segments: false,
+                words: false,
+            },
+            word_timestamps: false,
+            dropped: false,
+            subtitles: SubtitleShape::default(),
+            stream: false,
+        }
+    }
+
     /// Reads the query string.
     ///
     /// # Errors
     /// As [`set`](Self::set), and when it is no query string.
-    pub fn from_query(uri: &Uri, rules: &Rules) -> Result<Self, ApiError> {
+    pub fn from_query(uri: &Uri, task: Task, rules: &Rules) -> Result<Self, ApiError> {
         let Query(fields) = Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| ApiError::MalformedQuery(error.body_text()))?;
-        let mut parameters = Self::default();
+        let mut parameters = Self::new(task, rules);
         for (name, value) in fields {
             parameters.set(&name, value, rules)?;
         }
@@ -54,82 +98,101 @@ impl Parameters {
 
     /// Whether a field means anything; one that does not need not be kept.
     pub fn knows(name: &str) -> bool {
-        KNOWN.contains(&name)
+        Field::find(name).is_some()
     }
 
-    /// Takes a field; of several with one name the last that says something counts.
+    /// Takes a field. An empty value is as good as none: many clients send every field. Of several
+    /// with one name the last counts, unless the field is a list, which grows.
     ///
     /// # Errors
     /// The value is not allowed; or nobody knows the field, where the rules want it known.
     pub fn set(&mut self, name: &str, value: String, rules: &Rules) -> Result<(), ApiError> {
-        if value.is_empty() && Self::knows(name) {
+        let Some(field) = Field::find(name) else {
+            return if rules.reject_unknown_fields {
+                let name = name.to_owned();
+                Err(ApiError::UnknownField { name })
+            } else {
+                Ok(())
+            };
+        };
+        if value.trim().is_empty() {
             return Ok(());
         }
-        match name {
-            "model" => self.model = Some(value.trim().to_owned()),
-            "prompt" => self.prompt = Some(value),
-            // What other servers call detection.
-            "language" if value.trim() == "auto" => self.language = None,
-            "language" => {
-                let expected = "an ISO 639 code such as en, or a language's English name";
-                let language = read("language", &value, expected, Language::parse)?;
-                self.language = Some(language);
+        if let (Shape::Object, Some(members)) = (field.shape, value::members(&value)) {
+            for (key, value) in members {
+                self.set(&format!("{}[{key}]", field.name), value, rules)?;
             }
-            "response_format" => {
-                let expected = ResponseFormat::NAMES.join(" or ");
-                self.response_format =
-                    read("response_format", &value, &expected, ResponseFormat::parse)?;
-            }
-            "temperature" => {
-                self.temperature =
-                    read("temperature", &value, "a number from 0 to 1", temperature)?;
-            }
-            "stream" => {
-                let expected = "false: streaming is not supported by this version";
-                // Python's `str(False)` begins with a capital.
-                let is_off = |value: &str| value == "0" || value.eq_ignore_ascii_case("false");
-                read("stream", &value, expected, |value| {
-                    is_off(value).then_some(())
-                })?;
-            }
-            _ if rules.reject_unknown_fields => {
-                let name = name.to_owned();
-                return Err(ApiError::UnknownField { name });
-            }
-            _ => {}
+            return Ok(());
         }
-        Ok(())
+        (field.read)(self, &value).map_err(|expected| ApiError::InvalidValue {
+            param: field.name.strip_suffix("[]").unwrap_or(field.name),
+            value,
+            expected: expected.0,
+        })
     }
 
-    /// How tokens are to be chosen.
-    pub fn options(&self, rules: &Rules) -> GenerateOptions {
-        GenerateOptions {
-            beam_size: rules.beam_size,
-            temperature: self.temperature,
-            // Neither format shows when something was said.
-            timestamps: false,
+    /// What all fields together ask for.
+    ///
+    /// # Errors
+    /// Two fields do not go together; the error names one and tells of the other.
+    pub fn finish(self) -> Result<Asked, ApiError> {
+        combinations::check(&self)?;
+
+        let granularities = self.granularities();
+        let timestamps = self.timestamps();
+        let mut wishes = self.wishes;
+        wishes.options.timestamps = timestamps;
+        wishes.vad = self.speech.options();
+        if let Some(tokens) = self.suppress_tokens {
+            wishes.options.suppress_tokens = tokens.into();
         }
+        let mut hints = self.keywords;
+        hints.extend(wishes.hotwords.take());
+        wishes.hotwords = (!hints.is_empty()).then(|| hints.join(", "));
+        match self.temperatures.split_first() {
+            Some((first, rest)) => {
+                wishes.options.temperature = *first;
+                wishes.fallback.temperatures = rest.to_vec();
+            }
+            // A caller who names a temperature wants that one.
+            None if wishes.options.temperature > 0.0 => wishes.fallback.temperatures.clear(),
+            None => {}
+        }
+
+        let wish = Wish {
+            format: self.format,
+            granularities,
+            logprobs: wishes.logprobs,
+            dropped: self.dropped,
+            subtitles: self.subtitles,
+        };
+        wishes.words = wish.wants_words() || wishes.hallucination_silence_threshold_s.is_some();
+        Ok(Asked {
+            model: self.model,
+            wishes,
+            wish,
+            stream: self.stream,
+        })
+    }
+
+    /// Segments where nothing was named, as OpenAI has it; `word` alone means no segments.
+    fn granularities(&self) -> Granularities {
+        let Granularities { segments, words } = self.granularities;
+        Granularities {
+            segments: segments || !words,
+            words: words || self.word_timestamps,
+        }
+    }
+
+    /// Whether the model is to write time stamps: only where they show, for it writes the words a
+    /// little better without (measured: docs/accuracy.md).
+    fn timestamps(&self) -> bool {
+        let shows_times = !matches!(self.format, ResponseFormat::Json | ResponseFormat::Text);
+        let puts_in_order = self.wishes.channels == Channels::Split;
+        let judges_segments = self.wishes.hallucination_silence_threshold_s.is_some();
+        !self.without_timestamps && (shows_times || puts_in_order || judges_segments)
     }
 }
 
-/// Reads a value.
-fn read<T>(
-    param: &'static str,
-    value: &str,
-    expected: &str,
-    parse: impl FnOnce(&str) -> Option<T>,
-) -> Result<T, ApiError> {
-    parse(value).ok_or_else(|| ApiError::InvalidValue {
-        param,
-        value: value.to_owned(),
-        expected: expected.to_owned(),
-    })
-}
-
-fn temperature(text: &str) -> Option<f32> {
-    let temperature = text.trim().parse().ok()?;
-    // Adding 0 turns -0 into 0; the two would not share a batch.
-    TEMPERATURES
-        .contains(&temperature)
-        .then_some(temperature + 0.0)
-}
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,10 @@ pub fn router(context: Arc<Context>) -> Router {
             "/v1/audio/transcriptions",
             post(transcriptions::create_transcription),
         )
+        .route(
+            "/v1/audio/translations",
+            post(transcriptions::create_translation),
+        )
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{*id}", get(models::show_model))
         // A route of its own, so that without the key nothing under /v1 tells what exists.

@@ -1,23 +1,25 @@
-//! `POST /v1/audio/transcriptions`: from the upload to the answer.
+//! Transcriptions, into the language spoken or into English: from the upload to the answer.
 
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::{Field, Multipart, MultipartError};
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Extension, FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt};
 use tokio::time::Instant;
 
 use super::body::{self, BodyError};
 use super::error::ApiError;
-use super::middleware::{BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS};
-use super::parameters::Parameters;
+use super::middleware::{
+    BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS, RequestId,
+};
+use super::parameters::{Asked, Parameters};
 use super::upload::Upload;
-use super::{Context, Rules, door, models};
+use super::{Context, Rules, door, models, stream};
 use crate::audio::Source;
-use crate::format::{self, ResponseFormat};
+use crate::format::{self, Wish};
 use crate::models::{InvalidModelId, ModelId};
 use crate::telemetry::Refusal;
 use crate::tokens::Task;
@@ -27,12 +29,32 @@ use crate::transcript::Transcript;
 /// Longest text field, in bytes; Whisper keeps about 1,000 of a prompt.
 const MAX_FIELD_BYTES: usize = 64 * 1024;
 
-/// Transcribes an upload, sent as a form, or as the bare body with its parameters in the query.
+/// Writes an upload down; it is sent as a form, or as the bare body with its parameters in the query.
 pub async fn create_transcription(
     State(context): State<Arc<Context>>,
+    Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Response {
-    let mut response = admit(&context, request).await.into_response();
+    create(context, request_id, Task::Transcribe, request).await
+}
+
+/// Writes an upload down in English.
+pub async fn create_translation(
+    State(context): State<Arc<Context>>,
+    Extension(request_id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    create(context, request_id, Task::Translate, request).await
+}
+
+async fn create(
+    context: Arc<Context>,
+    request_id: RequestId,
+    task: Task,
+    request: Request,
+) -> Response {
+    let answer = admit(&context, request_id, task, request).await;
+    let mut response = answer.into_response();
     let headers = response.headers_mut();
     headers.insert(
         LIMIT_REQUESTS,
@@ -45,50 +67,52 @@ pub async fn create_transcription(
     response
 }
 
-async fn admit(context: &Context, request: Request) -> Result<Response, ApiError> {
+async fn admit(
+    context: &Arc<Context>,
+    request_id: RequestId,
+    task: Task,
+    request: Request,
+) -> Result<Response, ApiError> {
     let deadline = Instant::now() + context.rules.request_timeout;
     // Before the body is looked at: a refusal must cost next to nothing.
-    let _admission = door::enter(context)?;
+    let admission = door::enter(context)?;
     // Nothing here is spawned: when the client leaves, dropping this future ends all of it.
+    let received = tokio::select! {
+        received = tokio::time::timeout_at(deadline, receive(context, task, request)) => received,
+        () = door::cut_off(context) => return Err(ApiError::CutOff),
+    };
+    let (asked, audio) = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
+    let request = transcribe::Request {
+        audio,
+        model: model(context, &asked).await?,
+        task,
+        wishes: asked.wishes,
+        deadline: deadline.into_std(),
+    };
+    if asked.stream {
+        let context = Arc::clone(context);
+        return stream::respond(context, admission, request, asked.wish, request_id).await;
+    }
     tokio::select! {
-        answer = answer(context, request, deadline) => answer,
+        result = context.transcriber.transcribe(request) => match result {
+            Ok(transcript) => Ok(write(&transcript, &asked.wish)),
+            Err(error) => Err(refused(context, error)),
+        },
         () = door::cut_off(context) => Err(ApiError::CutOff),
     }
 }
 
-async fn answer(
-    context: &Context,
-    request: Request,
-    deadline: Instant,
-) -> Result<Response, ApiError> {
-    let received = tokio::time::timeout_at(deadline, receive(context, request)).await;
-    let (parameters, audio) = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
-    let model = model(context, &parameters).await?;
-
-    let options = parameters.options(&context.rules);
-    let request = transcribe::Request {
-        audio,
-        model,
-        task: Task::Transcribe,
-        language: parameters.language,
-        prompt: parameters.prompt,
-        options,
-        deadline: deadline.into_std(),
-    };
-    match context.transcriber.transcribe(request).await {
-        Ok(transcript) => Ok(write(&transcript, parameters.response_format)),
-        Err(error) => {
-            if matches!(error, TranscribeError::QueueFull(_)) {
-                door::count_refusal(&context.metrics, Refusal::Queue);
-            }
-            Err(ApiError::Transcribe(error))
-        }
+/// Counts a request that the transcriber turned away.
+pub(super) fn refused(context: &Context, error: TranscribeError) -> ApiError {
+    if matches!(error, TranscribeError::QueueFull(_)) {
+        door::count_refusal(&context.metrics, Refusal::Queue);
     }
+    ApiError::Transcribe(error)
 }
 
-async fn model(context: &Context, parameters: &Parameters) -> Result<ModelId, ApiError> {
+async fn model(context: &Context, asked: &Asked) -> Result<ModelId, ApiError> {
     let default = || context.aliases.default_model().to_string();
-    let name = parameters.model.as_deref();
+    let name = asked.model.as_deref();
     let name = name.ok_or_else(|| ApiError::MissingModel { default: default() })?;
     match context.aliases.resolve(name) {
         Ok(id) if context.transcriber.models().exists(&id).await => Ok(id),
@@ -96,9 +120,13 @@ async fn model(context: &Context, parameters: &Parameters) -> Result<ModelId, Ap
     }
 }
 
-async fn receive(context: &Context, request: Request) -> Result<(Parameters, Source), ApiError> {
+async fn receive(
+    context: &Context,
+    task: Task,
+    request: Request,
+) -> Result<(Asked, Source), ApiError> {
     let rules = &context.rules;
-    let parameters = Parameters::from_query(request.uri(), rules)?;
+    let parameters = Parameters::from_query(request.uri(), task, rules)?;
     let (head, body) = request.into_parts();
     let expected = body::content_length(&head.headers);
     let stream = body::limited(body, &head.headers, rules.max_upload_bytes)?;
@@ -109,10 +137,11 @@ async fn receive(context: &Context, request: Request) -> Result<(Parameters, Sou
         receive_form(form, expected, parameters, rules).await
     } else {
         // All is said before the body begins, so a wrong name need not cost an upload.
-        model(context, &parameters).await?;
+        let asked = parameters.finish()?;
+        model(context, &asked).await?;
         let upload = Upload::new(rules.upload_memory_bytes, expected);
         let audio = receive_file(stream, upload).await?;
-        Ok((parameters, audio))
+        Ok((asked, audio))
     }
 }
 
@@ -129,7 +158,7 @@ async fn receive_form(
     expected: Option<u64>,
     mut parameters: Parameters,
     rules: &Rules,
-) -> Result<(Parameters, Source), ApiError> {
+) -> Result<(Asked, Source), ApiError> {
     let mut audio = None;
     while let Some(field) = form.next_field().await? {
         let name = field.name().unwrap_or_default().to_owned();
@@ -149,7 +178,7 @@ async fn receive_form(
             parameters.set(&name, value, rules)?;
         }
     }
-    Ok((parameters, audio.ok_or(ApiError::MissingFile)?))
+    Ok((parameters.finish()?, audio.ok_or(ApiError::MissingFile)?))
 }
 
 async fn receive_file<E>(
@@ -194,14 +223,11 @@ impl From<MultipartError> for ApiError {
     }
 }
 
-fn write(transcript: &Transcript, response_format: ResponseFormat) -> Response {
-    let (content_type, text) = match response_format {
-        ResponseFormat::Json => ("application/json", format::json(transcript)),
-        ResponseFormat::Text => ("text/plain; charset=utf-8", format::text(transcript)),
-    };
+fn write(transcript: &Transcript, wish: &Wish) -> Response {
+    let content_type = HeaderValue::from_static(wish.format.content_type());
     let timings = transcript.timings;
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (header::CONTENT_TYPE, content_type),
         (
             QUEUE_MS,
             HeaderValue::from(timings.queue.as_millis() as u64),
@@ -212,5 +238,5 @@ fn write(transcript: &Transcript, response_format: ResponseFormat) -> Response {
         ),
         (BATCH_SIZE, HeaderValue::from(timings.batch_size)),
     ];
-    (headers, text).into_response()
+    (headers, format::render(transcript, wish)).into_response()
 }

@@ -37,6 +37,8 @@ pub struct Metrics {
     pub jobs_expired: Counter,
     /// Windows the engine failed on.
     pub jobs_failed: Counter,
+    /// Pieces of audio for which nothing was written.
+    pub dropped_pieces: Family<DropLabels, Counter>,
     registry: Arc<Registry>,
 }
 
@@ -47,6 +49,13 @@ pub struct RequestLabels {
     pub route: String,
     /// The HTTP status code.
     pub status: u16,
+}
+
+/// Labels of a piece for which nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DropLabels {
+    /// Why, as the answer says it.
+    pub reason: &'static str,
 }
 
 /// Labels of a refusal.
@@ -97,6 +106,7 @@ impl Metrics {
             jobs_cancelled: Counter::default(),
             jobs_expired: Counter::default(),
             jobs_failed: Counter::default(),
+            dropped_pieces: Family::default(),
             registry: Arc::default(),
         };
         let r = &mut registry;
@@ -162,6 +172,11 @@ impl Metrics {
             "Windows the engine failed on",
             metrics.jobs_failed.clone(),
         );
+        r.register(
+            "dropped_pieces",
+            "Pieces of audio for which nothing was written",
+            metrics.dropped_pieces.clone(),
+        );
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -172,6 +187,13 @@ impl Metrics {
         for wait in waits {
             self.queue_seconds.observe(wait.as_secs_f64());
         }
+    }
+
+    /// Counts a piece of audio for which nothing was written.
+    pub fn count_dropped(&self, reason: &'static str) {
+        self.dropped_pieces
+            .get_or_create(&DropLabels { reason })
+            .inc();
     }
 
     /// All metrics in the `OpenMetrics` text format.

@@ -8,7 +8,7 @@ use halkspeech::tokens::{Language, Task};
 use serde_json::{Value, json};
 
 use crate::helpers::audio::{tone, tones};
-use crate::helpers::engine::{listen, say};
+use crate::helpers::engine::{listen, say, tokens};
 use crate::helpers::{MODEL, MULTILINGUAL, Setup, TRANSCRIPTIONS, TestApp, header, text};
 
 /// The text of [`tone`] at 500 Hz.
@@ -143,7 +143,7 @@ async fn what_was_asked_for_reaches_the_engine() {
     let notes = Arc::clone(&seen);
     let engine = FakeEngine::factory(move |key, inputs| {
         let prompt = inputs[0].prompt.clone();
-        notes.lock().unwrap().push((key.options, prompt));
+        notes.lock().unwrap().push((key.options.clone(), prompt));
         Ok(listen(inputs))
     });
     let app = TestApp::start_with(Setup {
@@ -200,6 +200,40 @@ async fn long_audio_comes_back_in_order() {
         heard.starts_with(&expected[0]) && heard.ends_with(&expected[3]),
         "{heard}"
     );
+}
+
+#[tokio::test]
+async fn a_window_continues_the_text_before_it_only_if_asked() {
+    let minute = tones(&[300.0, 600.0].map(|pitch| (pitch, Duration::from_secs(30))));
+    for (value, continues) in [("true", true), ("false", false)] {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&seen);
+        let engine = FakeEngine::factory(move |_, inputs| {
+            let previous = inputs.iter().map(|input| input.prompt.previous.clone());
+            notes.lock().unwrap().extend(previous);
+            Ok(listen(inputs))
+        });
+        let app = TestApp::start_with(Setup {
+            engine,
+            ..Setup::default()
+        })
+        .await;
+
+        let first = app.text_of(tone(300.0)).await;
+        let query = [("model", MODEL), ("condition_on_previous_text", value)];
+        let answer = app.raw(minute.clone(), &query).send().await.unwrap();
+
+        assert_eq!(answer.status(), 200);
+        let seen = seen.lock().unwrap();
+        assert!(seen.len() >= 3, "{} windows", seen.len());
+        assert_eq!(seen[1], [0; 0], "nothing comes before the first");
+        let expected = if continues {
+            tokens(&format!(" {first}"))
+        } else {
+            Vec::new()
+        };
+        assert_eq!(seen[2], expected, "{value}");
+    }
 }
 
 #[tokio::test]

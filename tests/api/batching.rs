@@ -62,6 +62,57 @@ async fn windows_of_concurrent_requests_share_a_batch() {
 }
 
 #[tokio::test]
+async fn only_windows_whose_parameters_agree_share_a_batch() {
+    let cases = [
+        ([("beam_size", "3"), ("beam_size", "3")], "2"),
+        ([("beam_size", "2"), ("include[]", "logprobs")], "2"),
+        ([("no_speech_threshold", "0.1"), ("language", "en")], "2"),
+        ([("beam_size", "3"), ("beam_size", "4")], "1"),
+        ([("temperature", "0"), ("temperature", "0.2")], "1"),
+        ([("patience", "1"), ("patience", "2")], "1"),
+        ([("suppress_tokens", "-1"), ("suppress_tokens", "5")], "1"),
+        // Json shows no times, so none are made either way.
+        (
+            [("without_timestamps", "0"), ("without_timestamps", "1")],
+            "2",
+        ),
+        (
+            [
+                ("response_format", "json"),
+                ("response_format", "verbose_json"),
+            ],
+            "1",
+        ),
+        ([("prompt", ""), ("prompt", "Ask not")], "1"),
+    ];
+    for (fields, size) in cases {
+        let gate = Gate::new();
+        let setup = Setup {
+            limits: patient(),
+            engine: gated(&gate),
+            ..Setup::default()
+        };
+        let app = TestApp::start_with(setup).await;
+        let first = app.submit(tone(200.0));
+        gate.reached().await;
+
+        let waiting = fields.map(|field| {
+            let request = app.form(tone(500.0), &[("model", MODEL), field]);
+            tokio::spawn(async move { request.send().await.unwrap() })
+        });
+        app.until_queued(2).await;
+        gate.open();
+
+        assert_eq!(first.await.unwrap().status(), 200);
+        for answer in waiting {
+            let answer = answer.await.unwrap();
+            assert_eq!(answer.status(), 200, "{fields:?}");
+            assert_eq!(header(&answer, "x-batch-size"), size, "{fields:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn each_of_many_requests_gets_its_own_answer_once() {
     let gate = Gate::new();
     let app = TestApp::start_with(Setup {

@@ -69,6 +69,9 @@ impl Default for Setup {
                 request_timeout: PATIENCE,
                 reject_unknown_fields: false,
                 beam_size: NonZeroUsize::new(2).unwrap(),
+                // Tones are no speech.
+                vad_filter: false,
+                keep_alive: Duration::from_millis(5),
             },
             max_concurrent_requests: 100,
             queue_capacity: 100,
@@ -266,7 +269,12 @@ pub fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
 /// What an error says; its shape is checked on the way.
 pub async fn error(answer: Response) -> Value {
     assert_eq!(header(&answer, "content-type"), "application/json");
-    let body: Value = answer.json().await.unwrap();
+    error_in(&answer.json().await.unwrap())
+}
+
+/// The error of a body or of a stream's event; its shape is checked on the way.
+#[track_caller]
+pub fn error_in(body: &Value) -> Value {
     let error = body["error"].as_object().unwrap();
     let keys: Vec<_> = error.keys().map(String::as_str).collect();
     assert_eq!(

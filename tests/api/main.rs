@@ -11,11 +11,17 @@ mod answers;
 #[cfg(test)]
 mod batching;
 #[cfg(test)]
+mod formats;
+#[cfg(test)]
 mod models;
 #[cfg(test)]
 mod overload;
 #[cfg(test)]
+mod parameters;
+#[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod streaming;
 #[cfg(test)]
 mod surface;
 #[cfg(test)]

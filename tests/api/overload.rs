@@ -113,9 +113,12 @@ async fn hanging_up_cancels_what_waits_and_nothing_else() {
     gate.reached().await;
     let leaving = app.submit(tone(600.0));
     app.until_decoded(2).await;
-    // The one worker takes turns: the features of the leaving request, then this audio.
+    // The one worker takes turns: the window of the leaving request is cut before this audio is
+    // decoded, and its features are made before the garbage is refused.
     let staying = app.submit(tone(700.0));
     app.until_decoded(3).await;
+    let garbage = app.raw(vec![7; 1_000], &[("model", MODEL)]);
+    assert_eq!(garbage.send().await.unwrap().status(), 400);
 
     leaving.abort();
     until(|| app.metrics.requests_in_flight.get() == 2).await;

@@ -9,8 +9,12 @@ mod server;
 mod speech;
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod formats;
 #[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
+mod silence;
 #[cfg(test)]
 mod transcripts;

@@ -43,10 +43,21 @@ pub fn sample_pcm() -> Vec<u8> {
 
 /// A 16 kHz mono WAV file of these 16-bit samples.
 pub fn wav(pcm: &[u8]) -> Vec<u8> {
+    wav_file(b"\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0", pcm)
+}
+
+/// The same of two channels, whose samples alternate.
+pub fn stereo_wav(pcm: &[u8]) -> Vec<u8> {
+    wav_file(b"\x02\0\x80\x3e\0\0\0\xfa\0\0\x04\0\x10\0", pcm)
+}
+
+fn wav_file(format: &[u8; 14], pcm: &[u8]) -> Vec<u8> {
     let length = u32::try_from(pcm.len()).unwrap();
     let mut wav = b"RIFF".to_vec();
     wav.extend((36 + length).to_le_bytes());
-    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data");
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0");
+    wav.extend(format);
+    wav.extend(b"data");
     wav.extend(length.to_le_bytes());
     wav.extend(pcm);
     wav

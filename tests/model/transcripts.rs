@@ -133,3 +133,55 @@ async fn a_clip_has_one_text_whoever_shares_its_batch() {
         "batches were shared: {batches:?}"
     );
 }
+
+#[tokio::test]
+async fn a_clip_has_one_text_among_other_languages_and_parameters() {
+    let server = Server::start(&[("WHISPER__MODEL", "base"), ("WHISPER__BATCH_SIZE", "8")]);
+    let pcm = sample_pcm();
+    // Without falling back: what is heard in the wrong language would be tried six times.
+    let query = [
+        ("model", "base"),
+        ("language", "en"),
+        ("temperature[]", "0"),
+    ];
+    let alone = server.text(&query, sample()).await;
+
+    let others = [
+        ("language", "tr"),
+        ("language", "de"),
+        ("language", "auto"),
+        ("prompt", "The president speaks."),
+        ("without_timestamps", "true"),
+        ("beam_size", "1"),
+        ("beam_size", "3"),
+        ("temperature[]", "0.4"),
+        ("vad_filter", "true"),
+        ("no_repeat_ngram_size", "3"),
+        ("offset", "1"),
+        ("logprob_threshold", "none"),
+    ];
+    let crowd = others.into_iter().enumerate().map(|(number, other)| {
+        let cut = wav(&pcm[..32_000 * (2 + number % 9)]);
+        // The parameters stand once in a query that is not a list.
+        let kept = query.into_iter().filter(|(name, _)| *name != other.0);
+        let query: Vec<_> = kept.chain([other]).collect();
+        server.transcription(&query, cut).send()
+    });
+    let copies = (0..4).map(|_| server.transcription(&query, sample()).send());
+    let (crowd, copies) = futures_util::join!(join_all(crowd), join_all(copies));
+
+    for (other, answer) in others.iter().zip(crowd) {
+        assert_eq!(answer.unwrap().status(), 200, "{other:?}");
+    }
+    let mut batches = Vec::new();
+    for copy in copies {
+        let copy = copy.unwrap();
+        batches.push(copy.headers()["x-batch-size"].clone());
+        let body: serde_json::Value = serde_json::from_str(&copy.text().await.unwrap()).unwrap();
+        assert_eq!(body["text"].as_str().unwrap(), alone.trim_end());
+    }
+    assert!(
+        batches.iter().any(|size| size != "1"),
+        "batches were shared: {batches:?}"
+    );
+}

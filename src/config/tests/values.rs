@@ -59,6 +59,7 @@ HF_HOME=~/hf => models.hub_cache /home/ada/hf/hub
 HF_TOKEN=hf_x => models.hub_token ***
 HF_ENDPOINT=https://mirror/ => models.hub_endpoint https://mirror
 HF_HUB_OFFLINE=1 => models.hub_offline true
+WHISPER__VAD_FILTER=off => whisper.vad_filter false
 LOG_LEVEL=WARNING => log.level warning
 LOG_FORMAT=json => log.format json
 whisper__model=any case => whisper.model any case
@@ -82,6 +83,7 @@ WHISPER__MAX_QUEUE_SIZE=0 => a whole number from 1 to 1000000
 WHISPER__MAX_CONCURRENT_REQUESTS=0 => a whole number from 1 to 1000000
 WHISPER__MODEL_TTL=-2 => a whole number from -1 to 31536000
 STT_MODEL_TTL=never => a whole number from -1 to 31536000
+WHISPER__VAD_FILTER=sometimes => true, false, 1, 0, yes, no, on or off
 WHISPER__BEAM_SIZE=33 => a whole number from 1 to 32
 UVICORN_HOST=a b => a text without spaces
 UVICORN_PORT=65536 => a whole number from 0 to 65535

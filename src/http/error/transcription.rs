@@ -57,6 +57,12 @@ fn describe_audio(error: &AudioError) -> Description {
         AudioError::TooShort { .. } => {
             bad_file(&format!("Audio file is too short: {error}.")).code("audio_too_short")
         }
+        AudioError::TooManyChannels { .. } => Description::new(
+            StatusCode::BAD_REQUEST,
+            &format!("Invalid value for 'channels': \"split\". Here, {error}."),
+        )
+        .code("invalid_value")
+        .param("channels"),
         AudioError::TooLong { .. } => bad_file(&format!("Audio file is too long: {error}.")),
         AudioError::FfmpegTimedOut { .. } => too_late(),
         AudioError::Ffmpeg(_) | AudioError::Read(_) => failed("The file could not be processed."),

@@ -12,19 +12,30 @@ pub fn tone(pitch_hz: f64) -> Vec<u8> {
 
 /// Tones one after the other, as a WAV file.
 pub fn tones(parts: &[(f64, Duration)]) -> Vec<u8> {
-    let mut samples = Vec::new();
-    for (pitch_hz, duration) in parts {
-        let count = (duration.as_secs_f64() * f64::from(SAMPLE_RATE_HZ)).round() as u32;
-        samples.extend((0..count).map(|index| {
-            let phase = TAU * pitch_hz * f64::from(index) / f64::from(SAMPLE_RATE_HZ);
-            (phase.sin() * 12_000.0) as i16
-        }));
-    }
-    wav(&samples)
+    let samples = parts
+        .iter()
+        .flat_map(|(pitch_hz, duration)| sine(*pitch_hz, *duration));
+    wav(1, &samples.collect::<Vec<_>>())
 }
 
-/// 16-bit mono PCM at 16 kHz as a WAV file.
-fn wav(samples: &[i16]) -> Vec<u8> {
+/// Half a second with a tone on each of two channels, as a WAV file.
+pub fn stereo(left_hz: f64, right_hz: f64) -> Vec<u8> {
+    let duration = Duration::from_millis(500);
+    let frames = sine(left_hz, duration).zip(sine(right_hz, duration));
+    let samples: Vec<_> = frames.flat_map(|(left, right)| [left, right]).collect();
+    wav(2, &samples)
+}
+
+fn sine(pitch_hz: f64, duration: Duration) -> impl Iterator<Item = i16> {
+    let count = (duration.as_secs_f64() * f64::from(SAMPLE_RATE_HZ)).round() as u32;
+    (0..count).map(move |index| {
+        let phase = TAU * pitch_hz * f64::from(index) / f64::from(SAMPLE_RATE_HZ);
+        (phase.sin() * 12_000.0) as i16
+    })
+}
+
+/// 16-bit PCM at 16 kHz as a WAV file.
+fn wav(channels: u32, samples: &[i16]) -> Vec<u8> {
     let data_bytes = 2 * samples.len() as u32;
     let mut file = Vec::with_capacity(44 + 2 * samples.len());
     file.extend_from_slice(b"RIFF");
@@ -33,10 +44,10 @@ fn wav(samples: &[i16]) -> Vec<u8> {
     file.extend_from_slice(&16_u32.to_le_bytes());
     for (field, bytes) in [
         (1, 2),
-        (1, 2),
+        (channels, 2),
         (SAMPLE_RATE_HZ, 4),
-        (2 * SAMPLE_RATE_HZ, 4),
-        (2, 2),
+        (2 * channels * SAMPLE_RATE_HZ, 4),
+        (2 * channels, 2),
         (16, 2),
     ] {
         file.extend_from_slice(&field.to_le_bytes()[..bytes]);

@@ -1,5 +1,6 @@
 //! What the fake engines of these tests do.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
 
 use halkspeech::engine::fake::FakeEngine;
@@ -54,7 +55,7 @@ impl Gate {
     }
 
     /// Stands before the gate; on the engine's own thread.
-    fn pass(&self) {
+    pub fn pass(&self) {
         self.arrivals.add_permits(1);
         let is_open = self.is_open.lock().unwrap();
         drop(
@@ -75,6 +76,18 @@ pub fn gated(gate: &Arc<Gate>) -> EngineFactory {
     let gate = Arc::clone(gate);
     FakeEngine::factory(move |_, inputs| {
         gate.pass();
+        Ok(listen(inputs))
+    })
+}
+
+/// As [`listening`] for the first batch; the others wait until the gate is open.
+pub fn gated_after_the_first(gate: &Arc<Gate>) -> EngineFactory {
+    let gate = Arc::clone(gate);
+    let is_first = AtomicBool::new(true);
+    FakeEngine::factory(move |_, inputs| {
+        if !is_first.swap(false, Ordering::SeqCst) {
+            gate.pass();
+        }
         Ok(listen(inputs))
     })
 }
@@ -101,6 +114,23 @@ pub fn listen(inputs: &[Input<'_>]) -> Vec<Generation> {
 
 pub fn say(text: &str) -> Generation {
     FakeEngine::generation(VOCABULARY.encode(text))
+}
+
+/// Segments with their times in seconds, as the model writes them.
+pub fn say_at(segments: &[(f64, &str, f64)]) -> Generation {
+    let stamp = |time_s: f64| VOCABULARY.timestamp_begin() + (time_s * 50.0).round() as u32;
+    let mut tokens = Vec::new();
+    for (start_s, text, end_s) in segments {
+        tokens.push(stamp(*start_s));
+        tokens.extend(VOCABULARY.encode(text));
+        tokens.push(stamp(*end_s));
+    }
+    FakeEngine::generation(tokens)
+}
+
+/// The tokens of a text in the vocabulary of [`MODEL`].
+pub fn tokens(text: &str) -> Vec<u32> {
+    VOCABULARY.encode(text)
 }
 
 fn loudest_band(input: &Input<'_>) -> usize {

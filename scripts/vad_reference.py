@@ -1,0 +1,134 @@
+"""Writes what `src/audio/vad/silero.rs` needs from the package silero-vad: weights and reference.
+
+    pip install numpy onnx onnxruntime
+    pip download --no-deps silero-vad==6.2.3 && unzip silero_vad-6.2.3-*.whl -d silero
+    python scripts/vad_reference.py --package silero/silero_vad [--jfk PATH]
+
+- src/audio/vad/silero_v6.safetensors: the weights of silero_vad_16k_op15.onnx, bit for bit, without
+  the Fourier basis. The package's own silero_vad_16k.safetensors holds a different network.
+- tests/fixtures/vad_reference.json: the speech probability of every 32 ms frame as onnxruntime
+  computes it with that file, frame by frame.
+"""
+
+import argparse
+import hashlib
+import json
+import struct
+import wave
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+ROOT = Path(__file__).resolve().parent.parent
+RATE_HZ, FRAME, CONTEXT = 16_000, 512, 64
+MODEL_SHA256 = "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49"
+
+# Our name: name in the ONNX file.
+TENSORS = {
+    **{
+        f"conv{i + 1}.{kind}": f"model.encoder.{i}.reparam_conv.{kind}"
+        for i in range(4)
+        for kind in ("weight", "bias")
+    },
+    **{
+        f"lstm_cell.{kind}": f"model.decoder.rnn.{kind}"
+        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    },
+    **{f"final_conv.{kind}": f"model.decoder.decoder.2.{kind}" for kind in ("weight", "bias")},
+}
+
+
+def initializers(graph):
+    """All of a graph and of those inside its nodes, by name."""
+    found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                found |= initializers(attribute.g)
+    return found
+
+
+def safetensors(model):
+    """The weights as a safetensors file: the header's length, the header, the values."""
+    found = initializers(onnx.load(model).graph)
+    header, data = {"__metadata__": {"source": f"silero-vad 6.2.3 {model.name} (MIT)"}}, b""
+    for name, source in TENSORS.items():
+        values = found[source].astype("<f4")
+        offsets = [len(data), len(data) + values.nbytes]
+        header[name] = {"dtype": "F32", "shape": list(values.shape), "data_offsets": offsets}
+        data += values.tobytes()
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def probabilities(session, pcm):
+    """Frame by frame, as the package's own wrapper does it."""
+    state, context, found = np.zeros((2, 1, 128), np.float32), np.zeros(CONTEXT, np.float32), []
+    pcm = np.pad(pcm, (0, -len(pcm) % FRAME))
+    for frame in pcm.reshape(-1, FRAME):
+        samples = np.concatenate([context, frame])[None]
+        inputs = {"input": samples, "state": state, "sr": np.array(RATE_HZ, np.int64)}
+        probability, state = session.run(None, inputs)
+        found.append(float(probability[0, 0]))
+        context = frame[-CONTEXT:]
+    return found
+
+
+def synthetic(samples):
+    """A buzz of 110 to 150 Hz through two resonances that wander, in bursts of growing loudness over
+    LCG noise; the same in `silero.rs`."""
+    state, noise = 1, np.empty(samples)
+    for i in range(samples):
+        state = (state * 1664525 + 1013904223) % 2**32
+        noise[i] = (state / 2**31 - 1.0) * 0.003
+    t = np.arange(samples) / RATE_HZ
+    phase = 2 * np.pi * 130.0 * t + 10.0 * np.sin(2 * np.pi * 0.5 * t)
+    low = 500.0 + 250.0 * np.sin(2 * np.pi * 1.3 * t)
+    high = 1600.0 + 600.0 * np.sin(2 * np.pi * 0.9 * t)
+    buzz = np.zeros(samples)
+    for harmonic in range(1, 31):
+        hz = 130.0 * harmonic
+        loudness = 0.03 + np.exp(-(((hz - low) / 200.0) ** 2))
+        loudness += 0.5 * np.exp(-(((hz - high) / 250.0) ** 2))
+        buzz += loudness * np.sin(harmonic * phase)
+    syllables = np.maximum(np.sin(2 * np.pi * 2.0 * t), 0.0) * np.where(t % 2.5 < 1.5, 1.0, 0.0)
+    return (noise + 0.02 * t * syllables * buzz).astype(np.float32)
+
+
+def recording(path):
+    with wave.open(str(path)) as wav:
+        assert (wav.getframerate(), wav.getnchannels(), wav.getsampwidth()) == (RATE_HZ, 1, 2)
+        pcm = np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2")
+    return pcm.astype(np.float32) / 32768.0
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--package", type=Path, required=True)
+    parser.add_argument("--jfk", type=Path, default=ROOT.parent / "shared/audio/en_jfk.wav")
+    arguments = parser.parse_args()
+    model = arguments.package / "data/silero_vad_16k_op15.onnx"
+    assert hashlib.sha256(model.read_bytes()).hexdigest() == MODEL_SHA256
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+    weights = ROOT / "src/audio/vad/silero_v6.safetensors"
+    weights.write_bytes(safetensors(model))
+    print(f"{weights}: {hashlib.sha256(weights.read_bytes()).hexdigest()}")
+
+    cases = []
+    for signal, pcm in (("synthetic", synthetic(160_123)), ("jfk", recording(arguments.jfk))):
+        values = [round(value, 6) for value in probabilities(session, pcm)]
+        cases.append({"signal": signal, "samples": len(pcm), "probabilities": values})
+    target = ROOT / "tests/fixtures/vad_reference.json"
+    lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
+    target.write_text(f"[\n{lines}\n]\n")
+    print(f"{target}: {len(cases)} cases, {target.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

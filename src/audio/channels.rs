@@ -1,0 +1,230 @@
+//! Gathers decoded packets into 16 kHz streams: one of all channels, or one a channel.
+//!
+//! Mixed, every channel counts the same: the result is their average. That is exact for the usual
+//! cases (dual mono, a call's two sides, interview microphones), never clips, and loses no speaker;
+//! a film's weighting of centre against surround is not attempted.
+
+use symphonia::core::audio::GenericAudioBufferRef;
+
+use super::resample::Resampler;
+use super::{AudioError, Channels, DecodeLimits, MAX_SPLIT_CHANNELS};
+
+/// Samples beyond this, infinities and NaN included, are damage. It leaves room for float files
+/// that were written on the scale of 16-bit integers.
+const MAX_SAMPLE: f32 = 1e6;
+
+/// A recording may be put together from several, but a new rate costs new filters, and a file made
+/// of nothing but changes would keep a core busy for minutes.
+const MAX_RATE_CHANGES: u32 = 64;
+
+/// Resamples packet by packet, so that memory holds the result and one packet.
+pub struct ChannelStreams<'a> {
+    channels: Channels,
+    limits: &'a DecodeLimits,
+    rate_changes: u32,
+    rate_hz: Option<u32>,
+    streams: Vec<Stream>,
+    planes: Vec<Vec<f32>>,
+}
+
+/// All streams are equally long at any time.
+#[derive(Default)]
+struct Stream {
+    resampler: Option<Resampler>,
+    pcm: Vec<f32>,
+}
+
+impl<'a> ChannelStreams<'a> {
+    /// Empty streams that may grow to `limits.max_duration` together.
+    pub fn new(channels: Channels, limits: &'a DecodeLimits) -> Self {
+        Self {
+            channels,
+            limits,
+            rate_changes: 0,
+            rate_hz: None,
+            streams: Vec::new(),
+            planes: Vec::new(),
+        }
+    }
+
+    /// Adds a decoded packet. Rate and channels may change from one packet to the next, as they do
+    /// in chained Ogg streams: a channel is silent where a packet does not have it.
+    ///
+    /// # Errors
+    /// [`AudioError::TooLong`] and [`AudioError::TooManyChannels`], or [`AudioError::Undecodable`]
+    /// for an absurd sample rate or one that keeps changing.
+    pub fn push(&mut self, packet: &GenericAudioBufferRef<'_>) -> Result<(), AudioError> {
+        if packet.num_planes() == 0 || packet.is_empty() {
+            return Ok(());
+        }
+        let wanted = match self.channels {
+            Channels::Mix => 1,
+            Channels::Split => packet.num_planes(),
+        };
+        if wanted > MAX_SPLIT_CHANNELS {
+            return Err(AudioError::TooManyChannels {
+                found: wanted,
+                limit: MAX_SPLIT_CHANNELS,
+            });
+        }
+        let rate_hz = packet.spec().rate();
+        if self.rate_hz != Some(rate_hz) || self.streams.len() < wanted {
+            self.restart(rate_hz, wanted)?;
+        }
+        packet.copy_to_vecs_planar(&mut self.planes);
+        if self.channels == Channels::Mix {
+            average_into_first(&mut self.planes);
+        }
+        let frames = packet.frames();
+        if self.planes.len() < self.streams.len() {
+            self.planes.resize_with(self.streams.len(), Vec::new);
+        }
+        for (stream, plane) in self.streams.iter_mut().zip(&mut self.planes) {
+            plane.resize(frames, 0.0);
+            plane.iter_mut().for_each(silence_damage);
+            if let Some(resampler) = &mut stream.resampler {
+                resampler.push(plane, &mut stream.pcm);
+            }
+        }
+        self.check_length()
+    }
+
+    /// Whether nothing has been heard yet.
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// The whole streams; where nothing was heard, an empty one.
+    ///
+    /// # Errors
+    /// [`AudioError::TooLong`].
+    pub fn finish(mut self) -> Result<Vec<Vec<f32>>, AudioError> {
+        self.flush();
+        self.check_length()?;
+        self.streams
+            .resize_with(self.streams.len().max(1), Stream::default);
+        Ok(self.streams.into_iter().map(|stream| stream.pcm).collect())
+    }
+
+    /// Begins anew behind what was heard, at another rate or with more channels. One that joins has
+    /// been silent until now.
+    fn restart(&mut self, rate_hz: u32, wanted: usize) -> Result<(), AudioError> {
+        self.flush();
+        if self.rate_hz.replace(rate_hz) != Some(rate_hz) {
+            self.rate_changes += 1;
+        }
+        if self.rate_changes > MAX_RATE_CHANGES {
+            return Err(undecodable(rate_hz, "the sample rate keeps changing"));
+        }
+        let heard = self.streams.first().map_or(0, |stream| stream.pcm.len());
+        let channels = self.streams.len().max(wanted);
+        self.streams.resize_with(channels, Stream::default);
+        for stream in &mut self.streams {
+            let resampler = Resampler::new(rate_hz)
+                .ok_or_else(|| undecodable(rate_hz, "sample rates from 4 to 384 kHz are taken"))?;
+            stream.resampler = Some(resampler);
+            stream.pcm.resize(heard, 0.0);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        for stream in &mut self.streams {
+            if let Some(resampler) = stream.resampler.take() {
+                resampler.finish(&mut stream.pcm);
+            }
+        }
+    }
+
+    fn check_length(&self) -> Result<(), AudioError> {
+        let samples: usize = self.streams.iter().map(|stream| stream.pcm.len()).sum();
+        if samples > self.limits.max_samples() {
+            // Each of the streams had this much for itself.
+            let limit = self.limits.max_duration / self.streams.len() as u32;
+            return Err(AudioError::TooLong { limit });
+        }
+        Ok(())
+    }
+}
+
+fn average_into_first(planes: &mut [Vec<f32>]) {
+    let Some((first, others)) = planes.split_first_mut() else {
+        return;
+    };
+    for other in &*others {
+        for (sum, sample) in first.iter_mut().zip(other) {
+            *sum += sample;
+        }
+    }
+    let scale = 1.0 / (others.len() + 1) as f32;
+    for sample in first {
+        *sample *= scale;
+    }
+}
+
+fn silence_damage(sample: &mut f32) {
+    if sample.is_nan() || sample.abs() > MAX_SAMPLE {
+        *sample = 0.0;
+    }
+}
+
+fn undecodable(rate_hz: u32, reason: &str) -> AudioError {
+    AudioError::Undecodable {
+        found: format!("audio at {rate_hz} Hz"),
+        reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use symphonia::core::audio::{AudioBuffer, AudioMut, AudioSpec, Channels as Layout};
+
+    use super::*;
+    use crate::audio::FfmpegMode;
+
+    const LIMITS: DecodeLimits = DecodeLimits {
+        max_duration: Duration::from_secs(1),
+        ffmpeg: FfmpegMode::Off,
+        ffmpeg_timeout: Duration::from_secs(1),
+    };
+
+    /// 100 frames at 16 kHz for each packet, which is given by its channels' samples.
+    fn streams(channels: Channels, packets: &[&[f32]]) -> Vec<Vec<f32>> {
+        let mut streams = ChannelStreams::new(channels, &LIMITS);
+        for packet in packets {
+            let layout = Layout::Discrete(packet.len() as u16);
+            let mut buffer = AudioBuffer::<f32>::new(AudioSpec::new(16_000, layout), 100);
+            buffer.render_uninit(Some(100));
+            for (index, sample) in packet.iter().enumerate() {
+                buffer.plane_mut(index).unwrap().fill(*sample);
+            }
+            streams.push(&GenericAudioBufferRef::F32(&buffer)).unwrap();
+        }
+        streams.finish().unwrap()
+    }
+
+    #[test]
+    fn keeps_split_channels_equally_long() {
+        let streams = streams(Channels::Split, &[&[0.1], &[0.2, 0.3], &[0.4], &[0.5, 0.6]]);
+        let expected = [[0.1, 0.2, 0.4, 0.5], [0.0, 0.3, 0.0, 0.6]];
+        let expected = expected.map(|samples| samples.map(|sample| [sample; 100]).concat());
+        assert_eq!(streams, expected);
+    }
+
+    #[test]
+    fn mixes_the_channels_there_are() {
+        let streams = streams(
+            Channels::Mix,
+            &[&[0.5], &[0.25, 0.75], &[1.0, 0.0, 0.5, 0.5]],
+        );
+        assert_eq!(streams, [vec![0.5; 300]]);
+    }
+
+    #[test]
+    fn silences_damaged_samples_of_a_channel() {
+        let streams = streams(Channels::Split, &[&[f32::NAN, 0.5, f32::INFINITY]]);
+        assert_eq!(streams, [0.0, 0.5, 0.0].map(|sample| vec![sample; 100]));
+    }
+}

@@ -1,0 +1,175 @@
+//! Tells speech from everything else.
+//!
+//! A network gives each frame of 32 ms a probability of speech; rules with two thresholds and
+//! shortest lengths turn those into spans. Both are Silero's, as the reference has them.
+
+use std::ops::Range;
+use std::time::Duration;
+
+mod silero;
+mod spans;
+
+pub use silero::{FRAME_SAMPLES, Silero};
+pub use spans::{Sight, SpanTracker};
+
+/// How spans of speech are told from the probabilities. The default is `VadOptions` of
+/// faster-whisper 1.2.1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VadOptions {
+    /// Speech begins with a frame of at least this probability, 0 to 1. Lower it for faint speech,
+    /// raise it where noise is taken for speech.
+    pub threshold: f32,
+    /// Spans that are not longer than this are dropped; zero keeps all.
+    pub min_speech: Duration,
+    /// Silence shorter than this stays inside a span.
+    pub min_silence: Duration,
+    /// The longest stretch of speech without a cut, 3 to 30 s; a value outside counts as the nearer
+    /// end. A span keeps its length all the same: the cut is made where windows are.
+    pub max_speech: Duration,
+    /// What a span keeps of the silence on each side; neighbours that are nearer share it.
+    pub speech_pad: Duration,
+}
+
+impl VadOptions {
+    /// Speech goes on until the probability falls below this.
+    pub fn silence_threshold(&self) -> f32 {
+        (self.threshold - 0.15).max(0.01)
+    }
+}
+
+impl Default for VadOptions {
+    fn default() -> Self {
+        Self {
+            threshold: 0.5,
+            min_speech: Duration::ZERO,
+            min_silence: Duration::from_secs(2),
+            max_speech: Duration::from_secs(30),
+            speech_pad: Duration::from_millis(400),
+        }
+    }
+}
+
+/// The spans of speech in a recording of `samples`, padded, in order and without overlap, from the
+/// probability of each of its frames.
+///
+/// This is `get_speech_timestamps` of the reference without its `max_speech_duration_s`.
+pub fn spans(probabilities: &[f32], samples: usize, options: &VadOptions) -> Vec<Range<usize>> {
+    let mut tracker = SpanTracker::new(samples, options);
+    probabilities
+        .iter()
+        .for_each(|probability| tracker.push(*probability));
+    let mut spans = Vec::new();
+    while let Sight::Whole(span) = tracker.sight() {
+        spans.push(span);
+        tracker.pop();
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One frame a character: `#` is speech, `+` lies between the thresholds, `.` is silence.
+    #[track_caller]
+    fn check(frames: &str, options: &VadOptions, expected: &[(usize, usize)]) {
+        let probabilities: Vec<f32> = frames
+            .chars()
+            .map(|frame| match frame {
+                '#' => 0.5,
+                '+' => 0.36,
+                _ => 0.34,
+            })
+            .collect();
+        let samples = probabilities.len() * FRAME_SAMPLES;
+        let found: Vec<_> = spans(&probabilities, samples, options)
+            .into_iter()
+            .map(|span| (span.start / FRAME_SAMPLES, span.end / FRAME_SAMPLES))
+            .collect();
+        assert_eq!(found, expected, "{frames}");
+    }
+
+    fn frames(count: u32) -> Duration {
+        Duration::from_millis(32) * count
+    }
+
+    fn options(min_speech: u32, min_silence: u32, speech_pad: u32) -> VadOptions {
+        VadOptions {
+            min_speech: frames(min_speech),
+            min_silence: frames(min_silence),
+            speech_pad: frames(speech_pad),
+            ..VadOptions::default()
+        }
+    }
+
+    #[test]
+    fn needs_one_threshold_to_begin_and_another_to_end() {
+        let options = options(0, 0, 0);
+        check("", &options, &[]);
+        check("..++..", &options, &[]);
+        check("..##+.", &options, &[(2, 5)]);
+        check("+#+#++.#", &options, &[(1, 6), (7, 8)]);
+    }
+
+    #[test]
+    fn keeps_short_silence_and_drops_short_speech() {
+        // As in the reference the frame that ends a silence counts as well.
+        check("##...##....##", &options(0, 3, 0), &[(0, 7), (11, 13)]);
+        check("##...###...##", &options(2, 2, 0), &[(5, 8)]);
+        // The end of the recording ends the span, whatever it was waiting for.
+        check(".##..", &options(0, 3, 0), &[(1, 5)]);
+    }
+
+    #[test]
+    fn shares_the_silence_between_neighbours() {
+        check("..##....####....", &options(0, 0, 1), &[(1, 5), (7, 13)]);
+        check("..##....####....", &options(0, 0, 9), &[(0, 6), (6, 16)]);
+    }
+
+    #[test]
+    fn takes_as_many_frames_as_the_recording_has() {
+        let options = VadOptions::default();
+        assert_eq!(spans(&[0.9; 9], 1_000, &options), vec![0..1_000; 1]);
+        assert!(spans(&[0.9; 9], 0, &options).is_empty());
+        assert!(spans(&[0.9], 1_000, &options).is_empty(), "not yet known");
+    }
+
+    proptest! {
+        /// However the recording goes on, what was said of its next span stays true.
+        #[test]
+        fn says_of_a_span_only_what_is_settled(
+            runs in prop::collection::vec((0.0_f32..1.0, 1..8_usize), 0..40),
+            missing in 0..FRAME_SAMPLES,
+            (min_speech, min_silence, speech_pad) in (0..6_u32, 0..6_u32, 0..6_u32),
+        ) {
+            let options = options(min_speech, min_silence, speech_pad);
+            let probabilities: Vec<f32> = runs
+                .iter()
+                .flat_map(|(probability, frames)| vec![*probability; *frames])
+                .collect();
+            let samples = (probabilities.len() * FRAME_SAMPLES).saturating_sub(missing);
+            let mut expected = spans(&probabilities, samples, &options).into_iter().peekable();
+            let mut tracker = SpanTracker::new(samples, &options);
+            for probability in probabilities {
+                tracker.push(probability);
+                while let Sight::Whole(span) = tracker.sight() {
+                    prop_assert_eq!(Some(span), expected.next());
+                    tracker.pop();
+                }
+                let next = expected.peek();
+                match tracker.sight() {
+                    Sight::AtLeast(span) => prop_assert!(
+                        next.is_some_and(|next| next.start == span.start && next.end >= span.end)
+                    ),
+                    Sight::NotBefore(sample) => {
+                        prop_assert!(next.is_none_or(|next| next.start >= sample));
+                    }
+                    _ => prop_assert_eq!(next, None),
+                }
+            }
+            prop_assert_eq!(tracker.sight(), Sight::End);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The network behind the spectra: four convolutions, an LSTM and its reading.
+
+use std::sync::LazyLock;
+
+use fearless_simd::{Level, Simd, dispatch};
+
+use super::layer::{Layer, lanes};
+use super::spectra;
+use super::weights::Weights;
+
+/// Input, forget, cell and output gate of every unit of the LSTM, in this order.
+pub const GATES: usize = 4 * UNITS;
+
+const UNITS: usize = 128;
+
+/// Rows that share a pass over the weights: with two vectors each, their sums leave a few free of
+/// the sixteen registers that SSE and AVX2 have.
+const TILE_ROWS: usize = 6;
+
+/// Unpacked once and read by all.
+pub static NETWORK: LazyLock<Network> = LazyLock::new(Network::load);
+
+/// The network for the widest vectors this processor has.
+pub struct Network {
+    level: Level,
+    convolutions: [Layer<TILE_ROWS, 2>; 4],
+    gates_of_input: Layer<TILE_ROWS, 2>,
+    gates_of_hidden: Layer<1, 8>,
+    output: Vec<f32>,
+    output_bias: f32,
+}
+
+/// What the LSTM remembers of a recording; zeros at its beginning.
+pub struct Memory {
+    hidden: [f32; UNITS],
+    cell: [f32; UNITS],
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            hidden: [0.0; UNITS],
+            cell: [0.0; UNITS],
+        }
+    }
+}
+
+impl Network {
+    fn load() -> Self {
+        let weights = Weights::embedded();
+        let level = Level::new();
+        let lanes = dispatch!(level, simd => lanes(simd));
+        let convolution = |name: &str, positions, stride| {
+            let weight = weights.tensor(&format!("{name}.weight"));
+            let bias = weights.tensor(&format!("{name}.bias"));
+            Layer::new(lanes, &weight, bias).convolving(positions, stride)
+        };
+        Self {
+            level,
+            convolutions: [
+                convolution("conv1", spectra::PER_FRAME, 1),
+                convolution("conv2", 4, 2),
+                convolution("conv3", 2, 2),
+                convolution("conv4", 1, 1),
+            ],
+            gates_of_input: Layer::new(
+                lanes,
+                &weights.tensor("lstm_cell.weight_ih"),
+                weights.tensor("lstm_cell.bias_ih"),
+            ),
+            gates_of_hidden: Layer::new(
+                lanes,
+                &weights.tensor("lstm_cell.weight_hh"),
+                weights.tensor("lstm_cell.bias_hh"),
+            ),
+            output: weights.tensor("final_conv.weight").values,
+            output_bias: weights.tensor("final_conv.bias").values[0],
+        }
+    }
+
+    /// Turns the spectra of `frames` frames, in the first of `values`, into what each adds to the
+    /// [`GATES`], in the second. Rows up to a whole tile are computed from what happens to be there.
+    pub fn encode(&self, frames: usize, values: &mut [Vec<f32>; 2]) {
+        let rows = frames.next_multiple_of(TILE_ROWS);
+        let [first, second, third, fourth] = &self.convolutions;
+        let [from, to] = values;
+        dispatch!(self.level, simd => {
+            first.apply(simd, rows, from, to);
+            second.apply(simd, rows, to, from);
+            third.apply(simd, rows, from, to);
+            fourth.apply(simd, rows, to, from);
+            self.gates_of_input.apply(simd, rows, from, to);
+        });
+    }
+
+    /// Takes one frame's addition to the gates into `memory` and reads the speech probability.
+    pub fn remember(&self, gates_of_input: &[f32], memory: &mut Memory) -> f32 {
+        dispatch!(self.level, simd => self.remember_with(simd, gates_of_input, memory))
+    }
+
+    #[inline(always)]
+    fn remember_with<S: Simd>(&self, simd: S, gates_of_input: &[f32], memory: &mut Memory) -> f32 {
+        let mut gates = [0.0; GATES];
+        self.gates_of_hidden
+            .apply(simd, 1, &memory.hidden, &mut gates);
+        for (gate, input) in gates.iter_mut().zip(gates_of_input) {
+            *gate += input;
+        }
+        let Memory { hidden, cell } = memory;
+        for unit in 0..UNITS {
+            let [input, forget, new, output] = [0, 1, 2, 3].map(|gate| gates[gate * UNITS + unit]);
+            cell[unit] = sigmoid(forget) * cell[unit] + sigmoid(input) * tanh(new);
+            hidden[unit] = sigmoid(output) * tanh(cell[unit]);
+        }
+        let heard = hidden.iter().zip(&self.output);
+        sigmoid(
+            self.output_bias
+                + heard
+                    .map(|(value, weight)| value.max(0.0) * weight)
+                    .sum::<f32>(),
+        )
+    }
+}
+
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    2.0 * sigmoid(2.0 * x) - 1.0
+}
+
+/// The logistic function to within 2e-7, in a form that compiles to vectors.
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    // Adding this rounds to an integer, which is then found in the lowest bits of the sum.
+    const ROUNDING: f32 = 12_582_912.0;
+    // e^-x = 2^power = 2^whole * e^rest, the last by its Taylor series: rest is at most ln 2 / 2.
+    let power = (-x).clamp(-87.0, 87.0) * std::f32::consts::LOG2_E;
+    let whole = power + ROUNDING;
+    let rest = (power - (whole - ROUNDING)) * std::f32::consts::LN_2;
+    let mut series = 1.0 / 720.0;
+    for coefficient in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        series = series * rest + coefficient;
+    }
+    // Adding to the exponent of a float multiplies it by a power of two.
+    1.0 / (1.0 + f32::from_bits(series.to_bits().wrapping_add(whole.to_bits() << 23)))
+}

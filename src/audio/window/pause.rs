@@ -1,0 +1,110 @@
+//! Finds the places at which speech may be cut.
+
+use std::ops::Range;
+
+use crate::audio::SAMPLE_RATE_HZ;
+use crate::audio::vad::FRAME_SAMPLES;
+
+/// A pause is at least this long, as in the reference: 96 ms, longer than the closure of most
+/// plosives.
+const PAUSE_SAMPLES: usize = 3 * FRAME_SAMPLES;
+
+/// Energy is compared over steps of 20 ms; a cut falls between two of them.
+const STEP_SAMPLES: usize = SAMPLE_RATE_HZ as usize / 50;
+
+/// The quietest place is this many steps, 160 ms: longer than the closure of any plosive, shorter
+/// than a pause between phrases.
+const QUIET_STEPS: usize = 8;
+
+/// The middle of the longest pause within a range of samples, of equally long ones the last. A pause
+/// is where no frame's probability of speech reaches `silence_threshold`.
+pub fn longest_pause(
+    probabilities: &[f32],
+    silence_threshold: f32,
+    within: &Range<usize>,
+) -> Option<usize> {
+    let first = within.start / FRAME_SAMPLES;
+    let last = within.end.div_ceil(FRAME_SAMPLES).min(probabilities.len());
+    let mut frame = first;
+    let mut longest: Option<Range<usize>> = None;
+    for run in probabilities
+        .get(first..last)?
+        .chunk_by(|a, b| (*a < silence_threshold) == (*b < silence_threshold))
+    {
+        let samples = frame * FRAME_SAMPLES..(frame + run.len()) * FRAME_SAMPLES;
+        frame += run.len();
+        let pause = samples.start.max(within.start)..samples.end.min(within.end);
+        let longest_yet = longest.as_ref().map_or(PAUSE_SAMPLES, Range::len);
+        if run
+            .iter()
+            .all(|probability| *probability < silence_threshold)
+            && pause.len() >= longest_yet
+        {
+            longest = Some(pause);
+        }
+    }
+    longest.map(|pause| usize::midpoint(pause.start, pause.end))
+}
+
+/// The middle of the quietest 160 ms by energy, of equally quiet ones the last. Counted in samples
+/// from the beginning of `pcm`, which is longer than that.
+pub fn quietest_place(pcm: &[f32]) -> usize {
+    let energies: Vec<f32> = pcm
+        .chunks_exact(STEP_SAMPLES)
+        .map(|step| step.iter().map(|sample| sample * sample).sum())
+        .collect();
+    let quietest = energies
+        .windows(QUIET_STEPS)
+        .map(|steps| steps.iter().sum::<f32>())
+        .enumerate()
+        // Of equal minima `min_by` takes the first, and the last one is wanted.
+        .map(|(index, energy)| (energy, index))
+        .min_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
+    match quietest {
+        Some((_, index)) => (index + QUIET_STEPS / 2) * STEP_SAMPLES,
+        None => pcm.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(frames: &str, within: Range<usize>, expected: Option<usize>) {
+        let probabilities: Vec<f32> = frames
+            .chars()
+            .map(|frame| if frame == '#' { 0.35 } else { 0.34 })
+            .collect();
+        let within = within.start * FRAME_SAMPLES..within.end * FRAME_SAMPLES;
+        let found = longest_pause(&probabilities, 0.35, &within);
+        assert_eq!(found.map(|sample| sample / FRAME_SAMPLES), expected);
+    }
+
+    #[test]
+    fn takes_the_middle_of_the_longest_pause() {
+        check("##....##...##", 0..13, Some(4));
+        check("##....##....#", 0..13, Some(10));
+        check("##..##..##", 0..10, None);
+        check("#############", 0..13, None);
+        check("", 0..0, None);
+    }
+
+    #[test]
+    fn sees_no_more_than_it_is_shown() {
+        check("##......####....####", 5..20, Some(14));
+        check("##......####....####", 0..14, Some(5));
+        check("##......####....####", 6..14, None);
+        check("##......####....####", 9..12, None);
+    }
+
+    #[test]
+    fn finds_the_quietest_place() {
+        let mut pcm = vec![0.5; 16_000];
+        pcm[4_800..8_000].fill(0.1);
+        pcm[8_000..9_600].fill(0.2);
+        assert!((4_800 + 1_280..=8_000 - 1_280).contains(&quietest_place(&pcm)));
+        // Nothing is quieter than the rest: as late as can be.
+        assert!(quietest_place(&[0.5; 16_000]) > 14_000);
+    }
+}

@@ -1,0 +1,107 @@
+//! Encoder outputs of a batch: joined from single windows, or taken out of a batch by rows.
+//!
+//! ct2rs has no call for either. Its `StorageView` dereferences to the C++ object itself, whose
+//! address the two functions of `encodings.cc` are given.
+#![expect(unsafe_code, reason = "the one file with foreign functions of ours")]
+
+use std::ffi::{CStr, c_char, c_void};
+
+use ct2rs::sys::{Device, StorageView};
+
+use crate::engine::EngineError;
+
+/// Room for what an exception says.
+const MESSAGE_BYTES: usize = 512;
+
+unsafe extern "C" {
+    fn halkspeech_join(
+        out: *mut c_void,
+        parts: *const *const c_void,
+        count: usize,
+        message: *mut c_char,
+        size: usize,
+    ) -> bool;
+
+    fn halkspeech_select(
+        out: *mut c_void,
+        batch: *const c_void,
+        rows: *const i32,
+        count: usize,
+        message: *mut c_char,
+        size: usize,
+    ) -> bool;
+}
+
+/// Stacks encoder outputs `[n, context, width]` along their first dimension, in order.
+///
+/// # Errors
+/// [`EngineError::Batch`] when there are none, their shapes differ, or the device is out of memory.
+pub fn join(mut parts: Vec<StorageView<'static>>) -> Result<StorageView<'static>, EngineError> {
+    if parts.len() < 2 {
+        let nothing = || EngineError::Batch("nothing to join".to_owned());
+        return parts.pop().ok_or_else(nothing);
+    }
+    let addresses: Vec<_> = parts.iter().map(address).collect();
+    fill(|out, message| {
+        // SAFETY: the addresses are those of C++ objects that `parts` keeps alive, `out` is one that
+        // nobody else sees, and the message is `MESSAGE_BYTES` long.
+        unsafe {
+            halkspeech_join(
+                out,
+                addresses.as_ptr(),
+                addresses.len(),
+                message,
+                MESSAGE_BYTES,
+            )
+        }
+    })
+}
+
+/// The rows of a batch with these indices, in this order.
+///
+/// # Errors
+/// [`EngineError::Batch`] when an index is outside the batch, or the device is out of memory.
+pub fn select(
+    batch: &StorageView<'static>,
+    rows: &[usize],
+) -> Result<StorageView<'static>, EngineError> {
+    let size = usize::try_from(batch.size()).unwrap_or(0);
+    let outside = || EngineError::Batch("row outside the batch".to_owned());
+    if size == 0 || rows.is_empty() {
+        return Err(outside());
+    }
+    let rows: Result<Vec<i32>, _> = rows.iter().map(|&row| i32::try_from(row)).collect();
+    let rows = rows.map_err(|_| outside())?;
+    fill(|out, message| {
+        // SAFETY: as above, for `batch`; the rows are `rows.len()` numbers.
+        unsafe {
+            halkspeech_select(
+                out,
+                address(batch),
+                rows.as_ptr(),
+                rows.len(),
+                message,
+                MESSAGE_BYTES,
+            )
+        }
+    })
+}
+
+fn address(view: &StorageView<'_>) -> *const c_void {
+    std::ptr::from_ref(&**view).cast()
+}
+
+/// Has a foreign function put its result in the place of an empty view.
+fn fill(
+    foreign: impl FnOnce(*mut c_void, *mut c_char) -> bool,
+) -> Result<StorageView<'static>, EngineError> {
+    let failed = |error: &dyn std::fmt::Display| EngineError::Batch(error.to_string());
+    let out = StorageView::new(&[0], &mut [], Device::CPU).map_err(|error| failed(&error))?;
+    let mut message: [c_char; MESSAGE_BYTES] = [0; MESSAGE_BYTES];
+    if foreign(address(&out).cast_mut(), message.as_mut_ptr()) {
+        return Ok(out);
+    }
+    let bytes = message.map(c_char::cast_unsigned);
+    let text = CStr::from_bytes_until_nul(&bytes).unwrap_or_default();
+    Err(failed(&text.to_string_lossy()))
+}

@@ -1,0 +1,147 @@
+//! Lays a transcript out as subtitles: what is shown when, in which lines.
+
+use super::SubtitleShape;
+use super::lines::Typesetter;
+use super::numbers::milliseconds;
+use super::pieces::{Spacing, collapse, pieces};
+use super::text;
+use crate::tokens::Task;
+use crate::transcript::{Segment, Speaker, Transcript};
+
+/// One subtitle.
+pub(super) struct Cue {
+    pub start_ms: u64,
+    /// After the start.
+    pub end_ms: u64,
+    pub speaker: Option<Speaker>,
+    /// Lines that are not blank, with line feeds between them.
+    pub text: String,
+}
+
+/// Where a speaker's name stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Labels {
+    /// In the text, where it takes room.
+    Spelled,
+    /// Beside it.
+    Apart,
+}
+
+/// The subtitles, in order of their starts. They overlap only where words do.
+pub(super) fn cues(transcript: &Transcript, shape: SubtitleShape, labels: Labels) -> Vec<Cue> {
+    let segments = transcript.segments.iter();
+    let mut cues = match shape.max_line_width {
+        None => segments
+            .filter_map(|segment| whole(segment, labels))
+            .collect(),
+        Some(width) => {
+            let spacing = spacing(transcript);
+            let mut typesetter = Typesetter::new(width, shape.max_line_count, labels);
+            for segment in segments {
+                typesetter.push(&pieces(segment, spacing), segment.speaker);
+            }
+            typesetter.into_cues()
+        }
+    };
+    for cue in &mut cues {
+        cue.end_ms = cue.end_ms.max(cue.start_ms + 1);
+    }
+    cues.sort_by_key(|cue| cue.start_ms);
+    cues
+}
+
+/// The segment as one cue of one line.
+fn whole(segment: &Segment, labels: Labels) -> Option<Cue> {
+    let text = collapse(&segment.text);
+    (!text.is_empty()).then(|| Cue {
+        start_ms: milliseconds(segment.start_s),
+        end_ms: milliseconds(segment.end_s),
+        speaker: segment.speaker,
+        text: labels.before(segment.speaker) + &text,
+    })
+}
+
+fn spacing(transcript: &Transcript) -> Spacing {
+    match (transcript.task, transcript.language) {
+        (Task::Transcribe, Some(language)) if !language.puts_spaces_between_words() => {
+            Spacing::Joined
+        }
+        (Task::Transcribe | Task::Translate, _) => Spacing::Apart,
+    }
+}
+
+impl Labels {
+    pub(super) fn before(self, speaker: Option<Speaker>) -> String {
+        match self {
+            Self::Spelled => text::label(speaker).into_owned(),
+            Self::Apart => String::new(),
+        }
+    }
+}
+
+/// Compares the cues, each written as `start end text`.
+#[cfg(test)]
+#[track_caller]
+pub(super) fn check(
+    transcript: &Transcript,
+    shape: SubtitleShape,
+    labels: Labels,
+    expected: &[&str],
+) {
+    let cues = cues(transcript, shape, labels);
+    let cues = cues
+        .iter()
+        .map(|cue| format!("{} {} {}", cue.start_ms, cue.end_ms, cue.text));
+    assert_eq!(cues.collect::<Vec<_>>(), expected);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::tests::{segment, shape, transcript};
+    use crate::tokens::Language;
+
+    #[test]
+    fn a_translation_has_spaces_whatever_was_spoken() {
+        let japanese = Transcript {
+            language: Language::parse("ja"),
+            ..transcript(vec![segment(0.0, 1.0, "東京です。")])
+        };
+        let expected = ["0 600 東京で", "600 1000 す。"];
+        check(&japanese, shape(3, 1), Labels::Apart, &expected);
+        let translated = Transcript {
+            task: Task::Translate,
+            ..japanese
+        };
+        check(
+            &translated,
+            shape(3, 1),
+            Labels::Apart,
+            &["0 1000 東京です。"],
+        );
+    }
+
+    #[test]
+    fn cues_are_in_order_and_last_at_least_a_millisecond() {
+        let mut segments = vec![
+            segment(5.0, 4.0, "late"),
+            segment(f64::NAN, f64::NEG_INFINITY, "never"),
+            segment(1.0, f64::INFINITY, "forever"),
+            segment(0.0, 1.0, " \r\n"),
+        ];
+        let expected = ["0 1 never", "1000 3600000000000 forever", "5000 5001 late"];
+        check(
+            &transcript(segments.clone()),
+            shape(0, 0),
+            Labels::Apart,
+            &expected,
+        );
+        segments.truncate(1);
+        check(
+            &transcript(segments),
+            shape(9, 1),
+            Labels::Apart,
+            &["5000 5001 late"],
+        );
+    }
+}

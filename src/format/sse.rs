@@ -1,0 +1,125 @@
+//! The events of a streamed answer, each whole: `data: {json}` and an empty line.
+
+use serde::Serialize;
+
+use super::json::{self, Logprob};
+use super::usage::Usage;
+use crate::transcript::{TokenLogprob, Transcript};
+
+#[derive(Serialize)]
+struct Delta<'a> {
+    r#type: &'static str,
+    delta: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Vec<Logprob<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Done<'a> {
+    r#type: &'static str,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Vec<Logprob<'a>>>,
+    usage: Usage,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    error: ErrorObject<'a>,
+}
+
+/// All four keys are always there.
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    param: Option<&'a str>,
+    code: Option<&'a str>,
+}
+
+/// More text. The deltas of a stream, joined, are the text of its [`done`]: whoever cuts them
+/// keeps the space between two of them.
+#[must_use]
+pub fn delta(text: &str, logprobs: Option<&[TokenLogprob]>) -> String {
+    event(&Delta {
+        r#type: "transcript.text.delta",
+        delta: text,
+        logprobs: logprobs.map(Logprob::list),
+    })
+}
+
+/// The whole text: the last event of a stream that went well.
+#[must_use]
+pub fn done(transcript: &Transcript, logprobs: bool) -> String {
+    event(&Done {
+        r#type: "transcript.text.done",
+        text: &transcript.text,
+        logprobs: logprobs.then(|| Logprob::list(&transcript.logprobs)),
+        usage: Usage::of(transcript.duration),
+    })
+}
+
+/// A comment, which clients skip: it keeps the connection open while a request waits.
+#[must_use]
+pub fn keep_alive() -> &'static str {
+    ": keep-alive\n\n"
+}
+
+/// Why the stream ends early. OpenAI's SDK raises `APIError` at an object with an `error` key.
+#[must_use]
+pub fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>) -> String {
+    event(&Failure {
+        error: ErrorObject {
+            message,
+            r#type: kind,
+            param,
+            code,
+        },
+    })
+}
+
+/// JSON has no bare line break, so the data is one line whatever the text.
+fn event(data: &impl Serialize) -> String {
+    format!("data: {}\n\n", json::write(data))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::tests::with_logprobs;
+
+    #[test]
+    fn a_stream_of_text() {
+        let transcript = with_logprobs();
+        let stream = [
+            keep_alive(),
+            &delta("Imagine\r\n", None),
+            &delta(" \"this\".", None),
+            &done(&transcript, false),
+        ];
+        insta::assert_snapshot!(stream.concat());
+    }
+
+    #[test]
+    fn a_stream_of_text_with_probabilities() {
+        let transcript = with_logprobs();
+        let stream = [
+            delta("Imagine", Some(&transcript.logprobs)),
+            delta("", Some(&[])),
+            done(&transcript, true),
+        ];
+        insta::assert_snapshot!(stream.concat());
+    }
+
+    #[test]
+    fn a_failure() {
+        let timeout = error(
+            "The deadline passed.",
+            "server_error",
+            None,
+            Some("timeout"),
+        );
+        let expected = r#"data: {"error":{"message":"The deadline passed.","type":"server_error","param":null,"code":"timeout"}}"#;
+        assert_eq!(timeout, format!("{expected}\n\n"));
+    }
+}

@@ -1,0 +1,167 @@
+//! Transcripts for the tests of this room.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::{Granularities, ResponseFormat, SubtitleShape, Wish};
+use crate::tokens::{Language, Task};
+use crate::transcript::{Segment, Speaker, Timings, TokenLogprob, Transcript, Word};
+
+mod parsers;
+mod properties;
+
+/// A transcript of 8.47 s of English; its text is that of its segments.
+pub(super) fn transcript(segments: Vec<Segment>) -> Transcript {
+    let text: String = segments
+        .iter()
+        .map(|segment| segment.text.as_str())
+        .collect();
+    Transcript {
+        task: Task::Transcribe,
+        language: Some(Language::ENGLISH),
+        duration: Duration::from_millis(8_470),
+        text: text.trim().to_owned(),
+        segments,
+        logprobs: Vec::new(),
+        dropped: Vec::new(),
+        timings: Timings::default(),
+    }
+}
+
+pub(super) fn segment(start_s: f64, end_s: f64, text: &str) -> Segment {
+    Segment {
+        seek: 0,
+        start_s,
+        end_s,
+        text: text.to_owned(),
+        tokens: Vec::new(),
+        temperature: 0.0,
+        avg_logprob: -0.3,
+        compression_ratio: 1.25,
+        no_speech_prob: 0.01,
+        words: Vec::new(),
+        speaker: None,
+    }
+}
+
+pub(super) fn word(start_s: f64, end_s: f64, text: &str) -> Word {
+    Word {
+        text: text.to_owned(),
+        start_s,
+        end_s,
+        probability: 0.9,
+    }
+}
+
+/// 0 stands for no limit.
+pub(super) fn shape(max_line_width: usize, max_line_count: usize) -> SubtitleShape {
+    SubtitleShape {
+        max_line_width: NonZeroUsize::new(max_line_width),
+        max_line_count: NonZeroUsize::new(max_line_count),
+    }
+}
+
+pub(super) fn two_sentences() -> Transcript {
+    let mut first = segment(0.0, 1.4, " The beach is long.");
+    first.tokens = vec![50364, 440, 7534, 307, 938, 13, 50434];
+    let mut second = segment(1.4999, 2.5, " It ends here.");
+    second.seek = 140;
+    second.temperature = 0.2;
+    transcript(vec![first, second])
+}
+
+pub(super) fn with_words() -> Transcript {
+    let mut transcript = two_sentences();
+    transcript.segments[0].words = vec![
+        word(0.0, 0.1 + 0.2, " The"),
+        word(0.3, 0.8, " beach"),
+        word(0.8, 1.0, " is"),
+        word(1.0, 1.4, " long."),
+    ];
+    transcript.segments[1].words = vec![
+        word(1.4999, 1.8, " It"),
+        word(1.8, 2.1, " ends"),
+        word(2.1, 2.5, " here."),
+    ];
+    transcript
+}
+
+pub(super) fn with_logprobs() -> Transcript {
+    let token = |token: &str, logprob, bytes: &[u8]| TokenLogprob {
+        token: token.to_owned(),
+        logprob,
+        bytes: bytes.to_vec(),
+    };
+    Transcript {
+        text: "Imagine\r\n \"this\".".to_owned(),
+        logprobs: vec![
+            token("Imag", -0.12, b"Imag"),
+            token("\u{FFFD}", f32::NEG_INFINITY, &[0xE6]),
+        ],
+        ..transcript(vec![])
+    }
+}
+
+/// A call whose channels were kept apart.
+pub(super) fn call() -> Transcript {
+    let said = |channel, start_s, end_s, text| Segment {
+        speaker: Some(Speaker(channel)),
+        ..segment(start_s, end_s, text)
+    };
+    transcript(vec![
+        said(0, 0.0, 1.8, " Hello, who is this?"),
+        said(1, 1.5, 2.5, " It is\nme."),
+        said(0, 2.6, 3.4, " Ah, good."),
+    ])
+}
+
+/// Breaks JSON into lines, so that a snapshot can be read.
+pub(super) fn one_object_a_line(json: &str) -> String {
+    json.replace("\":[{", "\":[\n{").replace("},{", "},\n{")
+}
+
+#[test]
+fn formats_are_found_by_their_names() {
+    let named = ResponseFormat::NAMES.map(|name| ResponseFormat::parse(name).unwrap());
+    let expected = [
+        (ResponseFormat::Json, "application/json"),
+        (ResponseFormat::Text, "text/plain; charset=utf-8"),
+        (ResponseFormat::Srt, "text/plain; charset=utf-8"),
+        (ResponseFormat::VerboseJson, "application/json"),
+        (ResponseFormat::Vtt, "text/vtt; charset=utf-8"),
+        (ResponseFormat::DiarizedJson, "application/json"),
+    ];
+    assert_eq!(
+        named.map(|format| (format, format.content_type())),
+        expected
+    );
+    assert_eq!(ResponseFormat::parse("JSON"), None);
+}
+
+#[test]
+fn words_are_wanted_to_list_them_or_to_break_lines_by_them() {
+    let words = Granularities {
+        segments: false,
+        words: true,
+    };
+    let wants = |format, granularities, subtitles| {
+        let wish = Wish {
+            format,
+            granularities,
+            subtitles,
+            ..Wish::default()
+        };
+        wish.wants_words()
+    };
+    let wanted = ResponseFormat::NAMES.map(|name| {
+        let format = ResponseFormat::parse(name).unwrap();
+        wants(format, words, shape(42, 2))
+    });
+    assert_eq!(wanted, [false, false, true, true, true, false]);
+    assert!(!wants(
+        ResponseFormat::VerboseJson,
+        Granularities::default(),
+        shape(42, 2)
+    ));
+    assert!(!wants(ResponseFormat::Srt, words, shape(0, 2)));
+}

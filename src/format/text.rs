@@ -1,0 +1,67 @@
+//! OpenAI's `text` format.
+
+use std::borrow::Cow;
+
+use super::pieces::collapse;
+use crate::transcript::{Speaker, Transcript};
+
+/// The text and a newline; where speakers are told apart, one line a segment: `A: …`.
+pub(super) fn render(transcript: &Transcript) -> String {
+    let segments = &transcript.segments;
+    if segments.iter().all(|segment| segment.speaker.is_none()) {
+        return format!("{}\n", transcript.text);
+    }
+    let lines = segments.iter().filter_map(|segment| {
+        let text = collapse(&segment.text);
+        let label = label(segment.speaker);
+        (!text.is_empty()).then(|| format!("{label}{text}\n"))
+    });
+    let lines: String = lines.collect();
+    // Even where nothing was said, the text is a line.
+    if lines.is_empty() {
+        "\n".to_owned()
+    } else {
+        lines
+    }
+}
+
+/// What is written before a speaker's text.
+pub(super) fn label(speaker: Option<Speaker>) -> Cow<'static, str> {
+    match speaker {
+        Some(speaker) => format!("{}: ", speaker.label()).into(),
+        None => "".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::format::tests::{call, segment, transcript, two_sentences};
+    use crate::format::{ResponseFormat, Wish, render};
+    use crate::transcript::{Speaker, Transcript};
+
+    #[track_caller]
+    fn check(transcript: &Transcript, expected: &str) {
+        let wish = Wish {
+            format: ResponseFormat::Text,
+            ..Wish::default()
+        };
+        assert_eq!(render(transcript, &wish), expected);
+    }
+
+    #[test]
+    fn ends_with_one_newline() {
+        check(&two_sentences(), "The beach is long. It ends here.\n");
+        check(&transcript(vec![]), "\n");
+    }
+
+    #[test]
+    fn names_the_speakers() {
+        check(
+            &call(),
+            "A: Hello, who is this?\nB: It is me.\nA: Ah, good.\n",
+        );
+        let mut blank = segment(0.0, 1.0, " \n");
+        blank.speaker = Some(Speaker(0));
+        check(&transcript(vec![blank]), "\n");
+    }
+}

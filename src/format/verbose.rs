@@ -1,0 +1,231 @@
+//! OpenAI's `verbose_json` format.
+
+use serde::Serialize;
+
+use super::json;
+use super::numbers::{finite, seconds};
+use super::usage::Usage;
+use super::{Granularities, Wish};
+use crate::tokens::{Language, Task};
+use crate::transcript::{self, Transcript};
+
+/// Stands for the language of a silence. OpenAI's SDK demands a string here, and no language is
+/// called so.
+const UNKNOWN_LANGUAGE: &str = "unknown";
+
+#[derive(Serialize)]
+struct Body<'a> {
+    task: &'static str,
+    language: &'static str,
+    duration: f64,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments: Option<Vec<Segment<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<Vec<Word<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<Vec<Dropped<'a>>>,
+    usage: Usage,
+}
+
+#[derive(Serialize)]
+struct Segment<'a> {
+    id: usize,
+    seek: usize,
+    start: f64,
+    end: f64,
+    text: &'a str,
+    tokens: &'a [u32],
+    temperature: f32,
+    avg_logprob: f32,
+    compression_ratio: f32,
+    no_speech_prob: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speaker: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Word<'a> {
+    word: &'a str,
+    start: f64,
+    end: f64,
+}
+
+#[derive(Serialize)]
+struct Dropped<'a> {
+    start: f64,
+    end: f64,
+    reason: &'static str,
+    text: &'a str,
+}
+
+/// All that is known: segments and words as the granularities say, what was left out if asked.
+pub(super) fn render(transcript: &Transcript, wish: &Wish) -> String {
+    let Granularities { segments, words } = wish.granularities;
+    json::write(&Body {
+        task: transcript.task.as_str(),
+        language: language(transcript),
+        duration: seconds(transcript.duration.as_secs_f64()),
+        text: &transcript.text,
+        segments: segments.then(|| self::segments(transcript)),
+        words: words.then(|| self::words(transcript)),
+        dropped: wish.dropped.then(|| dropped(transcript)),
+        usage: Usage::of(transcript.duration),
+    })
+}
+
+/// The language of the text, which a translation has in English whatever was spoken.
+fn language(transcript: &Transcript) -> &'static str {
+    match (transcript.task, transcript.language) {
+        (Task::Translate, _) => Language::ENGLISH.name(),
+        (Task::Transcribe, Some(language)) => language.name(),
+        (Task::Transcribe, None) => UNKNOWN_LANGUAGE,
+    }
+}
+
+fn segments<'a>(transcript: &'a Transcript) -> Vec<Segment<'a>> {
+    let segments = transcript.segments.iter().enumerate();
+    let segment = |(id, segment): (usize, &'a transcript::Segment)| Segment {
+        id,
+        seek: segment.seek,
+        start: seconds(segment.start_s),
+        end: seconds(segment.end_s),
+        text: &segment.text,
+        tokens: &segment.tokens,
+        temperature: finite(segment.temperature),
+        avg_logprob: finite(segment.avg_logprob),
+        compression_ratio: finite(segment.compression_ratio),
+        no_speech_prob: finite(segment.no_speech_prob),
+        speaker: segment.speaker.map(transcript::Speaker::label),
+    };
+    segments.map(segment).collect()
+}
+
+/// The words of all segments, without the spaces between them.
+fn words<'a>(transcript: &'a Transcript) -> Vec<Word<'a>> {
+    let words = transcript
+        .segments
+        .iter()
+        .flat_map(|segment| &segment.words);
+    let word = |word: &'a transcript::Word| Word {
+        word: word.text.trim(),
+        start: seconds(word.start_s),
+        end: seconds(word.end_s),
+    };
+    words
+        .map(word)
+        .filter(|word| !word.word.is_empty())
+        .collect()
+}
+
+fn dropped<'a>(transcript: &'a Transcript) -> Vec<Dropped<'a>> {
+    let dropped = |dropped: &'a transcript::Dropped| Dropped {
+        start: seconds(dropped.start_s),
+        end: seconds(dropped.end_s),
+        reason: dropped.reason.as_str(),
+        text: &dropped.text,
+    };
+    transcript.dropped.iter().map(dropped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::format::tests::{call, one_object_a_line, transcript, two_sentences, with_words};
+    use crate::format::{Granularities, ResponseFormat, Wish, render};
+    use crate::tokens::{Language, Task};
+    use crate::transcript::{DropReason, Dropped, Transcript};
+
+    const WISH: Wish = Wish {
+        format: ResponseFormat::VerboseJson,
+        granularities: Granularities {
+            segments: true,
+            words: false,
+        },
+        logprobs: false,
+        dropped: false,
+        subtitles: crate::format::SubtitleShape {
+            max_line_width: None,
+            max_line_count: None,
+        },
+    };
+
+    #[test]
+    fn says_all_that_is_known_of_a_segment() {
+        insta::assert_snapshot!(one_object_a_line(&render(&two_sentences(), &WISH)));
+    }
+
+    #[test]
+    fn lists_words_beside_the_segments() {
+        let granularities = Granularities {
+            segments: true,
+            words: true,
+        };
+        let wish = Wish {
+            granularities,
+            ..WISH
+        };
+        insta::assert_snapshot!(one_object_a_line(&render(&with_words(), &wish)));
+    }
+
+    #[test]
+    fn lists_words_alone() {
+        let granularities = Granularities {
+            segments: false,
+            words: true,
+        };
+        let wish = Wish {
+            granularities,
+            ..WISH
+        };
+        insta::assert_snapshot!(one_object_a_line(&render(&with_words(), &wish)));
+    }
+
+    #[test]
+    fn names_the_speakers() {
+        insta::assert_snapshot!(one_object_a_line(&render(&call(), &WISH)));
+    }
+
+    #[test]
+    fn explains_what_was_left_out_if_asked() {
+        let dropped = |reason, text: &str| Dropped {
+            start_s: 1.0,
+            end_s: 30.004,
+            reason,
+            text: text.to_owned(),
+        };
+        let transcript = Transcript {
+            dropped: vec![
+                dropped(DropReason::NoVoice, ""),
+                dropped(DropReason::NoSpeech, " you"),
+                dropped(DropReason::Hallucination, " \"Thanks\" for watching!"),
+            ],
+            ..transcript(vec![])
+        };
+        let asked = Wish {
+            dropped: true,
+            ..WISH
+        };
+        insta::assert_snapshot!(one_object_a_line(&render(&transcript, &asked)));
+        assert!(!render(&transcript, &WISH).contains("dropped"));
+    }
+
+    #[test]
+    fn names_the_language_of_the_text() {
+        let german = Language::parse("de");
+        for (task, language, expected) in [
+            (Task::Transcribe, german, "german"),
+            (Task::Translate, german, "english"),
+            (Task::Translate, None, "english"),
+            (Task::Transcribe, None, "unknown"),
+        ] {
+            let transcript = Transcript {
+                task,
+                language,
+                ..transcript(vec![])
+            };
+            let start = format!(r#"{{"task":"{}","language":"{expected}","#, task.as_str());
+            let json = render(&transcript, &WISH);
+            assert!(json.starts_with(&start), "{json}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Refuses fields that do not go together.
+
+use super::readers::NO_DIARIZATION;
+use super::{ApiError, Parameters};
+use crate::audio::Channels;
+use crate::format::ResponseFormat;
+
+/// A field that has a meaning in some formats only.
+struct OnlyIn {
+    param: &'static str,
+    /// What it holds, where it asks for something.
+    asked: fn(&Parameters) -> Option<String>,
+    formats: &'static [ResponseFormat],
+}
+
+/// As OpenAI has it for its own fields. The granularity `segment` is the default, so that it asks
+/// for nothing.
+const ONLY_IN: [OnlyIn; 7] = [
+    OnlyIn {
+        param: "timestamp_granularities",
+        asked: |all| all.granularities.words.then(|| "word".to_owned()),
+        formats: &[ResponseFormat::VerboseJson],
+    },
+    OnlyIn {
+        param: "word_timestamps",
+        asked: |all| all.word_timestamps.then(|| "true".to_owned()),
+        formats: &[ResponseFormat::VerboseJson],
+    },
+    OnlyIn {
+        param: "include",
+        asked: |all| all.wishes.logprobs.then(|| "logprobs".to_owned()),
+        formats: &[ResponseFormat::Json],
+    },
+    OnlyIn {
+        param: "include",
+        asked: |all| all.dropped.then(|| "dropped".to_owned()),
+        formats: &[ResponseFormat::VerboseJson],
+    },
+    OnlyIn {
+        param: "max_line_width",
+        asked: |all| all.subtitles.max_line_width.map(|width| width.to_string()),
+        formats: &[ResponseFormat::Srt, ResponseFormat::Vtt],
+    },
+    OnlyIn {
+        param: "max_line_count",
+        asked: |all| all.subtitles.max_line_count.map(|count| count.to_string()),
+        formats: &[ResponseFormat::Srt, ResponseFormat::Vtt],
+    },
+    OnlyIn {
+        param: "stream",
+        asked: |all| all.stream.then(|| "true".to_owned()),
+        formats: &[ResponseFormat::Json, ResponseFormat::Text],
+    },
+];
+
+/// Refuses fields that do not go together.
+pub fn check(all: &Parameters) -> Result<(), ApiError> {
+    let is_split = all.wishes.channels == Channels::Split;
+    if all.format == ResponseFormat::DiarizedJson && !is_split {
+        let value = name(all.format).to_owned();
+        let expected = format!("channels=split with it: {NO_DIARIZATION}");
+        return Err(refuse("response_format", value, expected));
+    }
+    // The channels are put together once the last of them is done.
+    if all.stream && is_split {
+        let expected = "false with channels=split".to_owned();
+        return Err(refuse("stream", "true".to_owned(), expected));
+    }
+    // What the search does not take: no hypothesis would ever be finished.
+    let options = &all.wishes.options;
+    if (options.beam_size.get() as f32 * options.patience).round() < 1.0 {
+        let value = options.patience.to_string();
+        let expected = format!(
+            "a number that is at least 0.5 when multiplied by beam_size, which is {}",
+            options.beam_size
+        );
+        return Err(refuse("patience", value, expected));
+    }
+    for rule in &ONLY_IN {
+        if let Some(value) = (rule.asked)(all)
+            && !rule.formats.contains(&all.format)
+        {
+            let formats = rule.formats.iter().copied().map(name).collect::<Vec<_>>();
+            let expected = format!(
+                "response_format {} with it, not {}",
+                formats.join(" or "),
+                name(all.format)
+            );
+            return Err(refuse(rule.param, value, expected));
+        }
+    }
+    Ok(())
+}
+
+fn refuse(param: &'static str, value: String, expected: String) -> ApiError {
+    ApiError::InvalidValue {
+        param,
+        value,
+        expected,
+    }
+}
+
+/// The name of a format, as callers write it.
+fn name(format: ResponseFormat) -> &'static str {
+    let is_its_name = |name: &&str| ResponseFormat::parse(name) == Some(format);
+    ResponseFormat::NAMES
+        .into_iter()
+        .find(is_its_name)
+        .unwrap_or_default()
+}

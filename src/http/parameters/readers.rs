@@ -1,0 +1,177 @@
+//! Readers of the fields that need more than one value put in one place.
+
+use super::Parameters;
+use super::fields::put;
+use super::value::{self, Expected, bound, list, real, switch};
+use crate::audio::Channels;
+use crate::format::ResponseFormat;
+use crate::tokens::Task;
+
+/// What a caller who wants speakers told apart is told.
+pub const NO_DIARIZATION: &str = "speaker diarization of mono audio is not supported, and \
+    channels=split labels each channel of a stereo call";
+
+/// The highest id that all of OpenAI's vocabularies have; the smallest has 51,864 tokens.
+const HIGHEST_TOKEN: i32 = 51_863;
+/// Bound on what a list may grow to.
+const MAX_ITEMS: usize = 1_000;
+/// Bound on a keyword, in characters.
+const MAX_KEYWORD_CHARS: usize = 200;
+/// As many as the reference's own list has.
+const MAX_TEMPERATURES: usize = 6;
+
+/// `auto` is what other servers call detection.
+pub fn language(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    if text.trim().eq_ignore_ascii_case("auto") {
+        return put(&mut all.wishes.language, Ok(None));
+    }
+    put(&mut all.wishes.language, value::language(text).map(Some))
+}
+
+/// Text that the audio continues.
+pub fn prompt(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut all.wishes.prompt, Ok(Some(text.to_owned())))
+}
+
+/// Candidates for detection, each once.
+pub fn languages(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    for item in list(text) {
+        let language = value::language(&item)?;
+        if !all.wishes.candidates.contains(&language) {
+            all.wishes.candidates.push(language);
+        }
+    }
+    Ok(())
+}
+
+/// Words to expect.
+pub fn keywords(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let keywords = list(text);
+    let are_short = keywords
+        .iter()
+        .all(|keyword| keyword.chars().count() <= MAX_KEYWORD_CHARS);
+    if !are_short || all.keywords.len() + keywords.len() > MAX_ITEMS {
+        return Err(Expected(format!(
+            "at most {MAX_ITEMS} keywords of at most {MAX_KEYWORD_CHARS} characters"
+        )));
+    }
+    all.keywords.extend(keywords);
+    Ok(())
+}
+
+/// A format that the endpoint offers.
+pub fn response_format(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let is_offered = |format: &ResponseFormat| {
+        all.task == Task::Transcribe || *format != ResponseFormat::DiarizedJson
+    };
+    let format = ResponseFormat::parse(text.trim()).filter(is_offered);
+    let format = format.ok_or_else(|| {
+        let names = ResponseFormat::NAMES.into_iter();
+        let offered =
+            names.filter(|name| ResponseFormat::parse(name).as_ref().is_some_and(is_offered));
+        Expected(offered.collect::<Vec<_>>().join(" or "))
+    });
+    put(&mut all.format, format)
+}
+
+/// One temperature, or a list of the first one and those to fall back to.
+pub fn temperature(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    all.temperatures.clear();
+    if text.contains(['[', ',']) {
+        return more_temperatures(all, text);
+    }
+    let temperature = real(text, 0.0..=1.0);
+    put(&mut all.wishes.options.temperature, temperature)
+}
+
+/// Items of such a list.
+pub fn more_temperatures(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let expected = || {
+        let words = format!("1 to {MAX_TEMPERATURES} numbers from 0 to 1");
+        Expected(words)
+    };
+    for item in list(text) {
+        let temperature = real(&item, 0.0..=1.0).map_err(|_| expected())?;
+        all.temperatures.push(temperature);
+    }
+    if (1..=MAX_TEMPERATURES).contains(&all.temperatures.len()) {
+        Ok(())
+    } else {
+        Err(expected())
+    }
+}
+
+/// What is to be in the answer besides.
+pub fn include(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    for item in list(text) {
+        match item.as_str() {
+            "logprobs" => all.wishes.logprobs = true,
+            "dropped" => all.dropped = true,
+            _ => return Err(Expected::new("logprobs or dropped")),
+        }
+    }
+    Ok(())
+}
+
+/// What is to have time stamps.
+pub fn timestamp_granularities(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    for item in list(text) {
+        match item.as_str() {
+            "segment" => all.granularities.segments = true,
+            "word" => all.granularities.words = true,
+            _ => return Err(Expected::new("word or segment")),
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what would tell speakers apart by their voices.
+pub fn no_diarization(_: &mut Parameters, _: &str) -> Result<(), Expected> {
+    Err(Expected(format!("no value: {NO_DIARIZATION}")))
+}
+
+/// Tokens never to write; an empty JSON list lets all be written.
+pub fn suppress_tokens(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let tokens = list(text).into_iter().map(|item| {
+        let token = item.parse().ok();
+        token.filter(|token| (-1..=HIGHEST_TOKEN).contains(token))
+    });
+    let tokens = tokens.collect::<Option<Vec<i32>>>();
+    let all_tokens = all.suppress_tokens.get_or_insert_default();
+    match tokens {
+        Some(tokens) if all_tokens.len() + tokens.len() <= MAX_ITEMS => {
+            all_tokens.extend(tokens);
+            Ok(())
+        }
+        _ => Err(Expected(format!(
+            "at most {MAX_ITEMS} whole numbers from -1 to {HIGHEST_TOKEN}"
+        ))),
+    }
+}
+
+/// Whether the model is to write no time stamps.
+pub fn without_timestamps(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut all.without_timestamps, switch(text))
+}
+
+/// Bound on the mean log probability of a token.
+pub fn logprob_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let threshold = bound(text, -100.0..=0.0);
+    put(&mut all.wishes.fallback.logprob_threshold, threshold)
+}
+
+/// Bound on the probability of no speech.
+pub fn no_speech_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let threshold = bound(text, 0.0..=1.0);
+    put(&mut all.wishes.fallback.no_speech_threshold, threshold)
+}
+
+/// Whether channels are mixed or kept apart.
+pub fn channels(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let channels = match text.trim() {
+        "mix" => Ok(Channels::Mix),
+        "split" => Ok(Channels::Split),
+        _ => Err(Expected::new("mix or split")),
+    };
+    put(&mut all.wishes.channels, channels)
+}

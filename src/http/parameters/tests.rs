@@ -1,0 +1,362 @@
+//! What fields ask for, alone and together.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::audio::{Channels, VadOptions};
+use crate::tokens::Language;
+
+fn rules() -> Rules {
+    Rules {
+        api_key: None,
+        allow_origins: Vec::new(),
+        enable_ui: false,
+        max_upload_bytes: 1,
+        upload_memory_bytes: 1,
+        request_timeout: Duration::from_secs(1),
+        reject_unknown_fields: true,
+        beam_size: NonZeroUsize::new(3).unwrap(),
+        vad_filter: true,
+        keep_alive: Duration::from_secs(1),
+    }
+}
+
+fn read(task: Task, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
+    let mut parameters = Parameters::new(task, &rules());
+    for (name, value) in fields {
+        parameters.set(name, (*value).to_owned(), &rules())?;
+    }
+    parameters.finish()
+}
+
+#[track_caller]
+fn asked(fields: &[(&str, &str)]) -> Asked {
+    read(Task::Transcribe, fields).unwrap()
+}
+
+#[track_caller]
+fn check(fields: &[(&str, &str)], is_right: impl FnOnce(&Asked) -> bool) {
+    let asked = asked(fields);
+    assert!(is_right(&asked), "{fields:?} asks for {asked:?}");
+}
+
+#[track_caller]
+fn check_refused(task: Task, fields: &[(&str, &str)], message: &str) {
+    match read(task, fields) {
+        Err(error) => assert_eq!(error.to_string(), message, "{fields:?}"),
+        Ok(asked) => panic!("{fields:?} asks for {asked:?}"),
+    }
+}
+
+#[test]
+fn without_fields_the_defaults_hold() {
+    let asked = asked(&[]);
+    assert_eq!(asked.model, None);
+    assert!(!asked.stream);
+    assert_eq!(asked.wish.format, ResponseFormat::Json);
+    assert_eq!(asked.wishes.options.beam_size, rules().beam_size);
+    assert!(asked.wishes.vad.is_some());
+    assert_eq!(asked.wishes.fallback, Wishes::default().fallback);
+    assert!(!asked.wishes.words && !asked.wishes.logprobs);
+}
+
+#[test]
+fn an_empty_value_is_as_good_as_none() {
+    for field in Field::ALL {
+        for value in ["", "  "] {
+            let asked = asked(&[(field.name, value)]);
+            assert_eq!(
+                format!("{asked:?}"),
+                format!("{:?}", super::tests::asked(&[]))
+            );
+        }
+    }
+}
+
+#[test]
+fn text_fields() {
+    check(&[("model", " base ")], |it| {
+        it.model.as_deref() == Some("base")
+    });
+    for value in ["tr", "TUR", "turkish", "tr-TR"] {
+        check(&[("language", value)], |it| {
+            it.wishes.language == Language::parse("tr")
+        });
+    }
+    check(&[("language", "tr"), ("language", "auto")], |it| {
+        it.wishes.language.is_none()
+    });
+    for name in ["prompt", "initial_prompt"] {
+        check(&[(name, "Dear,"), (name, "")], |it| {
+            it.wishes.prompt.as_deref() == Some("Dear,")
+        });
+    }
+    check(&[("channels", "split")], |it| {
+        it.wishes.channels == Channels::Split
+    });
+    for value in ["true", "True", "1"] {
+        check(&[("stream", value)], |it| it.stream);
+    }
+    for value in ["false", "False", "0"] {
+        check(&[("stream", "1"), ("stream", value)], |it| !it.stream);
+    }
+}
+
+#[test]
+fn lists_in_every_wire_form() {
+    let both = |it: &Asked| it.wish.granularities.words && it.wish.granularities.segments;
+    let verbose = ("response_format", "verbose_json");
+    for fields in [
+        &[
+            ("timestamp_granularities[]", "word"),
+            ("timestamp_granularities[]", "segment"),
+        ][..],
+        &[
+            ("timestamp_granularities", "word"),
+            ("timestamp_granularities", "segment"),
+        ],
+        &[("timestamp_granularities", "word,segment")],
+        &[("timestamp_granularities[]", r#"["word", "segment"]"#)],
+    ] {
+        check(&[fields, &[verbose]].concat(), both);
+    }
+    check(&[verbose, ("word_timestamps", "true")], both);
+    check(&[verbose, ("timestamp_granularities[]", "word")], |it| {
+        it.wish.granularities.words && !it.wish.granularities.segments && it.wishes.words
+    });
+    check(&[verbose], |it| {
+        it.wish.granularities.segments && !it.wish.granularities.words && !it.wishes.words
+    });
+    check(
+        &[("languages[]", "de"), ("languages[]", "tr,german")],
+        |it| {
+            let codes: Vec<_> = it.wishes.candidates.iter().map(|it| it.code()).collect();
+            codes == ["de", "tr"]
+        },
+    );
+    check(
+        &[
+            ("hotwords", "and more"),
+            ("keywords[]", "CTranslate2"),
+            ("keywords[]", r#"["Halk, Speech"]"#),
+        ],
+        |it| it.wishes.hotwords.as_deref() == Some("CTranslate2, Halk, Speech, and more"),
+    );
+    check(&[("include[]", "logprobs")], |it| {
+        it.wishes.logprobs && it.wish.logprobs && !it.wish.dropped
+    });
+    check(&[verbose, ("include", "dropped")], |it| {
+        it.wish.dropped && !it.wish.logprobs
+    });
+    for (value, tokens) in [
+        ("-1", &[-1][..]),
+        ("[]", &[]),
+        ("-1, 50", &[-1, 50]),
+        ("[7]", &[7]),
+    ] {
+        check(&[("suppress_tokens", value)], |it| {
+            *it.wishes.options.suppress_tokens == *tokens
+        });
+    }
+    check(
+        &[("suppress_tokens[]", "1"), ("suppress_tokens[]", "2")],
+        |it| *it.wishes.options.suppress_tokens == [1, 2],
+    );
+}
+
+#[test]
+fn temperatures() {
+    let usual = Wishes::default().fallback.temperatures;
+    for (fields, first, rest) in [
+        (&[("temperature", "0")][..], 0.0, &usual[..]),
+        (&[("temperature", "-0")], 0.0, &usual),
+        (&[("temperature", "0.3")], 0.3, &[]),
+        (&[("temperature", "0.3"), ("temperature", "0")], 0.0, &usual),
+        (&[("temperature", "0,0.5,1")], 0.0, &[0.5, 1.0]),
+        (&[("temperature", "[0]")], 0.0, &[]),
+        (
+            &[("temperature[]", "0.1"), ("temperature[]", "0.2")],
+            0.1,
+            &[0.2],
+        ),
+        (
+            &[("temperature", "[0,1]"), ("temperature", "0.5")],
+            0.5,
+            &[],
+        ),
+    ] {
+        check(fields, |it| {
+            it.wishes.options.temperature == first && it.wishes.fallback.temperatures == rest
+        });
+    }
+}
+
+#[test]
+fn decoding_fields() {
+    let fields = [
+        ("beam_size", "2"),
+        ("best_of", "4"),
+        ("patience", "1.5"),
+        ("length_penalty", "0.5"),
+        ("repetition_penalty", "1.1"),
+        ("no_repeat_ngram_size", "3"),
+        ("without_timestamps", "true"),
+        ("condition_on_previous_text", "true"),
+        ("compression_ratio_threshold", "2"),
+        ("log_prob_threshold", "-2"),
+        ("no_speech_threshold", "none"),
+        ("hallucination_silence_threshold", "2"),
+        ("offset", "1.5"),
+        ("duration", "30"),
+    ];
+    check(&fields, |it| {
+        let (wishes, options, fallback) = (&it.wishes, &it.wishes.options, &it.wishes.fallback);
+        options.beam_size.get() == 2
+            && options.best_of.get() == 4
+            && options.patience == 1.5
+            && options.length_penalty == 0.5
+            && options.repetition_penalty == 1.1
+            && options.no_repeat_ngram_size == 3
+            && !options.timestamps
+            && wishes.condition_on_previous_text
+            && fallback.compression_ratio_threshold == Some(2.0)
+            && fallback.logprob_threshold == Some(-2.0)
+            && fallback.no_speech_threshold.is_none()
+            && wishes.hallucination_silence_threshold_s == Some(2.0)
+            && wishes.words
+            && wishes.clip.offset == Duration::from_millis(1_500)
+            && wishes.clip.duration == Some(Duration::from_secs(30))
+    });
+    let subtitles = [("max_line_width", "42"), ("response_format", "srt")];
+    check(&subtitles, |it| {
+        it.wishes.words && it.wish.subtitles.max_line_width == NonZeroUsize::new(42)
+    });
+}
+
+#[test]
+fn speech_is_told_from_silence_where_it_is_wanted() {
+    let usual = VadOptions::default();
+    let threshold = |it: &Asked| it.wishes.vad.as_ref().map(|vad| vad.threshold);
+    for (fields, expected) in [
+        (&[("vad_filter", "false")][..], None),
+        (&[("vad", "0"), ("vad_threshold", "0.7")], None),
+        (&[("vad_threshold", "0.7")], Some(0.7)),
+        (
+            &[("vad_filter", "0"), ("chunking_strategy", "auto")],
+            Some(usual.threshold),
+        ),
+        (
+            &[("vad_filter", "0"), ("chunking_strategy", "\"auto\"")],
+            Some(usual.threshold),
+        ),
+        (&[("vad_filter", "0"), ("chunking_strategy", "null")], None),
+        (&[("chunking_strategy[type]", "server_vad")], Some(0.5)),
+        (
+            &[("vad", "0"), ("chunking_strategy[threshold]", "0.4")],
+            Some(0.4),
+        ),
+        (&[("vad_parameters", r#"{"threshold": 0.2}"#)], Some(0.2)),
+        (&[("vad_parameters", "None")], Some(usual.threshold)),
+    ] {
+        check(fields, |it| threshold(it) == expected);
+    }
+    let milliseconds = Duration::from_millis;
+    let strategy = r#"{"type":"server_vad","silence_duration_ms":null,"prefix_padding_ms":100}"#;
+    check(&[("chunking_strategy", strategy)], |it| {
+        let vad = it.wishes.vad.as_ref().unwrap();
+        vad.speech_pad == milliseconds(100) && vad.min_silence == milliseconds(200)
+    });
+    for fields in [
+        [
+            ("vad_min_speech_ms", "1"),
+            ("vad_min_silence_ms", "2"),
+            ("vad_max_speech_s", "3"),
+            ("vad_speech_pad_ms", "4"),
+        ],
+        [
+            ("vad_min_speech_duration_ms", "1"),
+            ("vad_min_silence_duration_ms", "2"),
+            ("vad_max_speech_duration_s", "3"),
+            ("vad_parameters[speech_pad_ms]", "4"),
+        ],
+    ] {
+        check(&fields, |it| {
+            let vad = it.wishes.vad.as_ref().unwrap();
+            vad.min_speech == milliseconds(1)
+                && vad.min_silence == milliseconds(2)
+                && vad.max_speech == milliseconds(3_000)
+                && vad.speech_pad == milliseconds(4)
+        });
+    }
+}
+
+#[test]
+fn fields_that_do_not_go_together() {
+    for (fields, message) in [
+        (
+            &[("timestamp_granularities[]", "word")][..],
+            "timestamp_granularities must be response_format verbose_json with it, not json",
+        ),
+        (
+            &[("response_format", "srt"), ("stream", "true")],
+            "stream must be response_format json or text with it, not srt",
+        ),
+        (
+            &[("channels", "split"), ("stream", "true")],
+            "stream must be false with channels=split",
+        ),
+        (
+            &[("beam_size", "1"), ("patience", "0.4")],
+            "patience must be a number that is at least 0.5 when multiplied by beam_size, which is 1",
+        ),
+    ] {
+        check_refused(Task::Transcribe, fields, message);
+    }
+    check(
+        &[("response_format", "diarized_json"), ("channels", "split")],
+        |it| it.wish.format == ResponseFormat::DiarizedJson,
+    );
+}
+
+#[test]
+fn translations_have_no_diarized_json() {
+    let fields = [("response_format", "diarized_json"), ("channels", "split")];
+    let message = "response_format must be json or text or srt or verbose_json or vtt";
+    check_refused(Task::Translate, &fields, message);
+    read(
+        Task::Translate,
+        &[("language", "de"), ("response_format", "vtt")],
+    )
+    .unwrap();
+}
+
+#[test]
+fn members_nobody_knows_are_unknown_fields() {
+    let fields = [("vad_parameters", r#"{"neg_threshold": 0.3}"#)];
+    let message = "field vad_parameters[neg_threshold] is unknown";
+    check_refused(Task::Transcribe, &fields, message);
+}
+
+#[test]
+fn the_documentation_has_every_field_and_no_other() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
+    let text = fs::read_to_string(path).unwrap();
+    // The tables of parameters, and no others, begin with this word.
+    let tables = text.split("| parameter |").skip(1);
+    let tables = tables.map(|rest| rest.split("\n\n").next().unwrap_or_default());
+    let columns = tables.flat_map(|table| table.lines().filter_map(|line| line.split('|').nth(1)));
+    let documented: BTreeSet<_> = columns
+        .flat_map(|column| column.split('`').skip(1).step_by(2))
+        .map(|name| name.strip_suffix("[]").unwrap_or(name))
+        .collect();
+
+    let names = Field::ALL.iter().map(|field| field.name).chain(["file"]);
+    let known: BTreeSet<_> = names
+        .map(|name| name.strip_suffix("[]").unwrap_or(name))
+        .collect();
+    assert_eq!(documented, known);
+}

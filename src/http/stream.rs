@@ -1,0 +1,130 @@
+//! `stream=true`: the answer as server-sent events, sent as soon as a window's text is known.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
+use tracing::{Instrument, Span};
+
+use super::door::{self, Admission};
+use super::error::{ApiError, event};
+use super::middleware::RequestId;
+use super::{Context, transcriptions};
+use crate::format::{Wish, sse};
+use crate::transcribe::{Progress, Request};
+use crate::transcript::Transcript;
+
+/// The whole work of a request; dropping it, as happens when the client leaves, ends all of it.
+type Work = Pin<Box<dyn Future<Output = Result<Transcript, ApiError>> + Send>>;
+
+struct Events {
+    work: Work,
+    progress: mpsc::Receiver<Progress>,
+    keep_alive: Interval,
+    wish: Wish,
+    request_id: RequestId,
+    is_over: bool,
+}
+
+/// Starts a request, and answers with its events once its audio is known to be sound.
+///
+/// # Errors
+/// Whatever goes wrong before that is an ordinary error answer.
+pub async fn respond(
+    context: Arc<Context>,
+    admission: Admission,
+    request: Request,
+    wish: Wish,
+    request_id: RequestId,
+) -> Result<Response, ApiError> {
+    // One event ahead of the client: a client that does not read holds up its own request only.
+    let (sender, progress) = mpsc::channel(1);
+    let mut keep_alive = tokio::time::interval(context.rules.keep_alive);
+    keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    keep_alive.reset();
+    let work = async move {
+        let _admission = admission;
+        tokio::select! {
+            result = context.transcriber.transcribe_in_parts(request, sender) => {
+                result.map_err(|error| transcriptions::refused(&context, error))
+            }
+            () = door::cut_off(&context) => Err(ApiError::CutOff),
+        }
+    };
+    let mut events = Events {
+        work: Box::pin(work.instrument(Span::current())),
+        progress,
+        keep_alive,
+        wish,
+        request_id,
+        is_over: false,
+    };
+    let first = tokio::select! {
+        biased;
+        progress = events.progress.recv() => progress.and_then(|said| events.said(said)),
+        result = &mut events.work => Some(events.ending(Ok(result?))),
+    };
+    let rest = stream::unfold(events, async |mut events| {
+        events.next().await.map(|event| (event, events))
+    });
+    let body = stream::iter(first)
+        .chain(rest)
+        .map(|event| Ok::<_, Infallible>(Bytes::from(event)));
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    // Proxies that gather an answer before they pass it on are asked not to.
+    let unbuffered = [("x-accel-buffering", "no")];
+    Ok((headers, unbuffered, Body::from_stream(body)).into_response())
+}
+
+impl Events {
+    async fn next(&mut self) -> Option<String> {
+        if self.is_over {
+            return None;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                Some(progress) = self.progress.recv() => {
+                    if let Some(event) = self.said(progress) {
+                        self.keep_alive.reset();
+                        return Some(event);
+                    }
+                }
+                result = &mut self.work => return Some(self.ending(result)),
+                _ = self.keep_alive.tick() => return Some(sse::keep_alive().to_owned()),
+            }
+        }
+    }
+
+    /// The events of the last things said, and the one that ends the stream.
+    fn ending(&mut self, result: Result<Transcript, ApiError>) -> String {
+        self.is_over = true;
+        let mut events = String::new();
+        while let Ok(progress) = self.progress.try_recv() {
+            events.extend(self.said(progress));
+        }
+        events.push_str(&match result {
+            Ok(transcript) => sse::done(&transcript, self.wish.logprobs),
+            Err(error) => event(&error, &self.request_id),
+        });
+        events
+    }
+
+    fn said(&self, progress: Progress) -> Option<String> {
+        let Progress::Part(part) = progress else {
+            return None;
+        };
+        let logprobs = self.wish.logprobs.then_some(part.logprobs.as_slice());
+        (!part.delta.is_empty()).then(|| sse::delta(&part.delta, logprobs))
+    }
+}

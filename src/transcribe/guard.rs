@@ -1,0 +1,408 @@
+//! Tells text that nobody spoke.
+
+use std::ops::Range;
+
+use crate::tokens::Word;
+use crate::transcript::{DropReason, Dropped, Segment};
+
+/// Text that is no word: it says nothing about how likely a segment is.
+const PUNCTUATION: &str = "\"'“¿([{-\"'.。,，!！?？:：”)]}、";
+/// A segment is judged by so many words.
+const WORDS_JUDGED: usize = 8;
+/// What the model hears at once, in seconds.
+const WINDOW_S: f64 = 30.0;
+/// What is so near to an edge of the window, in seconds, may be the edge's doing.
+const EDGE_S: f64 = 2.0;
+
+/// Whether a segment with these words is more likely made up than heard: most of its first eight
+/// words are improbable, too short to be spoken or too long (faster-whisper's
+/// `is_segment_anomaly`).
+pub fn is_improbable(words: &[Word]) -> bool {
+    if words.is_empty() {
+        return false;
+    }
+    let judged = words
+        .iter()
+        .filter(|word| !PUNCTUATION.contains(&word.text))
+        .take(WORDS_JUDGED);
+    let (count, score) = judged.fold((0.0, 0.0), |(count, score), word| {
+        (count + 1.0, score + strangeness(word))
+    });
+    score >= 3.0 || score + 0.01 >= count
+}
+
+/// Takes out the improbable segments of a window that stand between silences of more than
+/// `threshold_s` seconds, or between other improbable segments, or at the window's edges; what is
+/// taken out comes back with its reason. Segments without words are left alone.
+///
+/// Times are seconds of the recording: `window` is what was transcribed, `last_speech_s` the end
+/// of the last word before it.
+///
+/// The rule is that of faster-whisper's `hallucination_silence_threshold`. There the first such
+/// segment ends the window, and the model listens again from its start; our windows are heard
+/// once, so only the improbable segments themselves go, and what follows them is judged by the
+/// last speech before them. A silence at the start of a window is not heard again either.
+pub fn drop_hallucinations(
+    segments: Vec<Segment>,
+    window: Range<f64>,
+    last_speech_s: f64,
+    threshold_s: f64,
+) -> (Vec<Segment>, Vec<Dropped>) {
+    // With its silences left out, a window may reach over more of the recording than it holds.
+    let window_end_s = window.end.max(window.start + WINDOW_S);
+    let after = followers(&segments, window.end);
+    let mut speech_end_s = last_speech_s;
+    let (mut kept, mut dropped) = (Vec::with_capacity(segments.len()), Vec::new());
+    for (segment, next) in segments.into_iter().zip(after) {
+        if !segment.words.is_empty() {
+            let silence_before = segment.start_s - speech_end_s > threshold_s
+                || segment.start_s < threshold_s
+                || segment.start_s - window.start < EDGE_S;
+            let silence_after = next.start_s - segment.end_s > threshold_s
+                || next.is_improbable
+                || window_end_s - segment.end_s < EDGE_S;
+            if silence_before && silence_after && is_improbable(&segment.words) {
+                dropped.push(Dropped {
+                    start_s: segment.start_s,
+                    end_s: segment.end_s,
+                    reason: DropReason::Hallucination,
+                    text: segment.text,
+                });
+                continue;
+            }
+            speech_end_s = segment.end_s;
+        }
+        kept.push(segment);
+    }
+    (kept, dropped)
+}
+
+/// What comes after a segment: the next one with words, or the end of the window.
+#[derive(Clone, Copy)]
+struct Follower {
+    start_s: f64,
+    is_improbable: bool,
+}
+
+/// What comes after each of `segments`.
+fn followers(segments: &[Segment], window_end_s: f64) -> Vec<Follower> {
+    let mut next = Follower {
+        start_s: window_end_s,
+        is_improbable: false,
+    };
+    let mut followers = vec![next; segments.len()];
+    for (follower, segment) in followers.iter_mut().zip(segments).rev() {
+        *follower = next;
+        if let Some(word) = segment.words.first() {
+            next = Follower {
+                start_s: word.start_s,
+                is_improbable: is_improbable(&segment.words),
+            };
+        }
+    }
+    followers
+}
+
+/// 0 for a word as people speak it; 1 is enough to doubt it (faster-whisper's
+/// `word_anomaly_score`).
+fn strangeness(word: &Word) -> f64 {
+    let duration_s = word.end_s - word.start_s;
+    let improbable = if word.probability < 0.15 { 1.0 } else { 0.0 };
+    let too_short = (0.133 - duration_s).max(0.0) * 15.0;
+    let too_long = (duration_s - 2.0).max(0.0);
+    improbable + too_short + too_long
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    const SURE: f32 = 0.9;
+    const UNSURE: f32 = 0.05;
+
+    fn word(text: &str, start_s: f64, end_s: f64, probability: f32) -> Word {
+        Word {
+            text: text.to_owned(),
+            start_s,
+            end_s,
+            probability,
+        }
+    }
+
+    /// A segment of two words of one probability.
+    fn segment(start_s: f64, end_s: f64, probability: f32) -> Segment {
+        let middle_s = (start_s + end_s) / 2.0;
+        let words = vec![
+            word(" a", start_s, middle_s, probability),
+            word(" b", middle_s, end_s, probability),
+        ];
+        without_words(start_s, end_s, words)
+    }
+
+    fn without_words(start_s: f64, end_s: f64, words: Vec<Word>) -> Segment {
+        Segment {
+            seek: 0,
+            start_s,
+            end_s,
+            text: format!(" from {start_s}"),
+            tokens: Vec::new(),
+            temperature: 0.0,
+            avg_logprob: 0.0,
+            compression_ratio: 1.0,
+            no_speech_prob: 0.0,
+            words,
+            speaker: None,
+        }
+    }
+
+    #[test]
+    fn doubts_what_the_reference_doubts() {
+        let fixture = include_str!("../../tests/fixtures/words_reference.json");
+        let fixture: Value = serde_json::from_str(fixture).unwrap();
+        let mut doubted = 0;
+        for clip in fixture["clips"].as_array().unwrap() {
+            for segment in clip["words"].as_array().unwrap() {
+                let words: Vec<Word> = segment["words"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|w| {
+                        let number = |at: usize| w[at].as_f64().unwrap();
+                        let text = w[0].as_str().unwrap();
+                        word(text, number(1), number(2), number(3) as f32)
+                    })
+                    .collect();
+
+                let improbable = is_improbable(&words);
+
+                assert_eq!(
+                    segment["improbable"], improbable,
+                    "{} {words:?}",
+                    clip["clip"]
+                );
+                doubted += usize::from(improbable);
+            }
+        }
+        assert!(doubted >= 2, "the fixture has noise and music");
+    }
+
+    #[test]
+    fn judges_words_by_probability_and_length() {
+        for (words, expected) in [
+            (vec![], false),
+            (vec![word(" Yes.", 0.0, 0.4, SURE)], false),
+            (vec![word(" Yes.", 0.0, 0.4, UNSURE)], true),
+            (vec![word(" Yes.", 0.0, 0.05, SURE)], true),
+            (vec![word(" Yes.", 0.0, 2.9, SURE)], false),
+            (vec![word(" Yes.", 0.0, 3.0, SURE)], true),
+            // One of two words is not enough; punctuation does not count.
+            (
+                vec![word(" a", 0.0, 0.4, UNSURE), word(" b", 0.4, 0.8, SURE)],
+                false,
+            ),
+            (
+                vec![word(" a", 0.0, 0.4, UNSURE), word("-", 0.4, 0.8, SURE)],
+                true,
+            ),
+            (vec![word(".", 0.0, 0.4, SURE)], true),
+            // A long first word condemns the segment, a ninth word is not asked.
+            (
+                vec![word(" a", 0.0, 5.0, SURE), word(" b", 5.0, 5.4, SURE)],
+                true,
+            ),
+            // Three strange words are too many, two of eight are not.
+            (
+                [
+                    vec![word(" a", 0.0, 0.4, SURE); 5],
+                    vec![word(" b", 0.0, 0.4, UNSURE); 3],
+                ]
+                .concat(),
+                true,
+            ),
+            (
+                [
+                    vec![word(" a", 0.0, 0.4, SURE); 6],
+                    vec![word(" b", 0.0, 0.4, UNSURE); 2],
+                ]
+                .concat(),
+                false,
+            ),
+            (
+                [
+                    vec![word(" a", 0.0, 0.4, SURE); 8],
+                    vec![word(" b", 0.0, 9.0, SURE)],
+                ]
+                .concat(),
+                false,
+            ),
+        ] {
+            assert_eq!(is_improbable(&words), expected, "{words:?}");
+        }
+    }
+
+    /// The starts of what is dropped with a threshold of 2 s from a window of `window`.
+    #[track_caller]
+    fn check(window: Range<f64>, last_speech_s: f64, segments: &[Segment], expected: &[f64]) {
+        let (kept, dropped) = drop_hallucinations(segments.to_vec(), window, last_speech_s, 2.0);
+
+        let starts: Vec<f64> = dropped.iter().map(|piece| piece.start_s).collect();
+        assert_eq!(starts, expected);
+        let remain = segments.iter().filter(|s| !expected.contains(&s.start_s));
+        assert!(kept.iter().eq(remain));
+    }
+
+    #[test]
+    fn drops_what_is_improbable_and_stands_between_silences() {
+        let at = segment;
+        // Silence on both sides, on one side, on none.
+        let window = || 100.0..130.0;
+        let before = at(105.0, 106.0, SURE);
+        for (start_s, next_s, expected) in [
+            (110.0, 120.0, &[110.0][..]),
+            (110.0, 112.0, &[]),
+            (107.0, 120.0, &[]),
+            (107.0, 109.0, &[]),
+        ] {
+            let doubtful = at(start_s, start_s + 1.0, UNSURE);
+            let next = at(next_s, next_s + 1.0, SURE);
+            check(window(), 99.0, &[before.clone(), doubtful, next], expected);
+            // What is sure stays wherever it stands.
+            let next = at(next_s, next_s + 1.0, SURE);
+            check(
+                window(),
+                99.0,
+                &[before.clone(), at(start_s, start_s + 1.0, SURE), next],
+                &[],
+            );
+        }
+    }
+
+    #[test]
+    fn knows_the_edges_of_the_window_and_of_the_recording() {
+        let at = segment;
+        for (window, last_speech_s, segments, expected) in [
+            // One doubtful segment after another goes, though no silence is between them.
+            (
+                100.0..130.0,
+                99.0,
+                vec![
+                    at(110.0, 111.0, UNSURE),
+                    at(111.0, 112.0, UNSURE),
+                    at(115.0, 116.0, SURE),
+                ],
+                &[110.0, 111.0][..],
+            ),
+            // At the window's start, whatever was said just before it.
+            (
+                100.0..130.0,
+                100.0,
+                vec![at(101.0, 102.0, UNSURE)],
+                &[101.0],
+            ),
+            // At the window's end, though no silence follows.
+            (
+                100.0..130.0,
+                100.0,
+                vec![at(103.0, 104.0, SURE), at(128.0, 129.5, UNSURE)],
+                &[128.0],
+            ),
+            // The end of a short window is the end of speech, not of what the model hears.
+            (
+                100.0..106.0,
+                100.0,
+                vec![at(102.5, 102.9, SURE), at(105.0, 105.8, UNSURE)],
+                &[],
+            ),
+            // A short answer that fills its window.
+            (0.0..1.4, 0.0, vec![at(0.2, 1.2, UNSURE)], &[]),
+            // The same in ten seconds of noise.
+            (0.0..10.0, 0.0, vec![at(0.2, 1.2, UNSURE)], &[0.2]),
+            // A silence is measured from the end of what was said.
+            (
+                100.0..130.0,
+                99.0,
+                vec![at(106.0, 109.5, SURE), at(110.0, 111.0, UNSURE)],
+                &[],
+            ),
+            // A window whose silences were left out ends later than the model's 30 s.
+            (
+                100.0..150.0,
+                99.0,
+                vec![
+                    at(103.0, 104.0, SURE),
+                    at(130.0, 131.0, UNSURE),
+                    at(132.0, 133.0, SURE),
+                ],
+                &[],
+            ),
+            // A segment without words is neither judged nor speech.
+            (
+                100.0..130.0,
+                99.0,
+                vec![
+                    without_words(103.0, 109.0, Vec::new()),
+                    at(110.0, 111.0, UNSURE),
+                ],
+                &[110.0],
+            ),
+        ] {
+            check(window, last_speech_s, &segments, expected);
+        }
+    }
+
+    #[test]
+    fn a_recording_is_silent_before_it_begins() {
+        let segments = || {
+            vec![
+                segment(1.0, 3.5, SURE),
+                segment(4.0, 5.0, UNSURE),
+                segment(20.0, 21.0, SURE),
+            ]
+        };
+        for (threshold_s, expected) in [(3.0, 0), (4.5, 1)] {
+            let (_, dropped) = drop_hallucinations(segments(), 0.0..30.0, 0.0, threshold_s);
+            assert_eq!(dropped.len(), expected, "{threshold_s} s");
+        }
+    }
+
+    #[test]
+    fn says_what_was_dropped_and_why() {
+        let (_, dropped) =
+            drop_hallucinations(vec![segment(5.0, 6.0, UNSURE)], 0.0..30.0, 0.0, 2.0);
+
+        let expected = Dropped {
+            start_s: 5.0,
+            end_s: 6.0,
+            reason: DropReason::Hallucination,
+            text: " from 5".to_owned(),
+        };
+        assert_eq!(dropped, [expected]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_segment_is_kept_or_dropped(
+            spans in prop::collection::vec((any::<f64>(), any::<f64>(), any::<f32>(), 0..3_u8), 0..10),
+            (start_s, end_s, last_s, threshold_s) in any::<(f64, f64, f64, f64)>(),
+        ) {
+            let segments: Vec<Segment> = spans
+                .into_iter()
+                .map(|(start_s, end_s, probability, words)| {
+                    let mut segment = segment(start_s, end_s, probability);
+                    segment.words.truncate(words.into());
+                    segment
+                })
+                .collect();
+            let count = segments.len();
+            let wordless = segments.iter().filter(|s| s.words.is_empty()).count();
+
+            let (kept, dropped) = drop_hallucinations(segments, start_s..end_s, last_s, threshold_s);
+
+            prop_assert_eq!(kept.len() + dropped.len(), count);
+            prop_assert_eq!(kept.iter().filter(|s| s.words.is_empty()).count(), wordless);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What the model is told before a window: languages it must know, words to expect, text so far.
+
+use super::hearing::Heard;
+use super::{TranscribeError, Wishes};
+use crate::models::{LoadedModel, ModelId};
+use crate::tokens::{PREVIOUS_TOKENS, PromptSpec, Vocabulary};
+
+/// Above this temperature a text is too uncertain to be continued (the reference's
+/// `prompt_reset_on_temperature`).
+const MAX_CONTINUED_TEMPERATURE: f32 = 0.5;
+
+pub(super) fn check_languages(
+    model: &LoadedModel,
+    id: &ModelId,
+    wishes: &Wishes,
+) -> Result<(), TranscribeError> {
+    let known = model.vocabulary.languages();
+    let mut asked = wishes.language.iter().chain(&wishes.candidates);
+    match asked.find(|language| !known.contains(language)) {
+        Some(&language) => Err(TranscribeError::UnknownLanguage {
+            language,
+            model: id.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Hotwords first, then the prompt, whose end is the one that is kept.
+pub(super) fn previous_tokens(vocabulary: &Vocabulary, wishes: &Wishes) -> Vec<u32> {
+    let encode = |text: &Option<String>| {
+        let tokens = text
+            .as_deref()
+            .map(|text| vocabulary.encode_prompt_text(text));
+        tokens.unwrap_or_default()
+    };
+    let mut tokens = encode(&wishes.hotwords);
+    tokens.extend(encode(&wishes.prompt));
+    keep_last(&mut tokens);
+    tokens
+}
+
+/// What was heard becomes the text before the next window, unless it is too uncertain.
+pub(super) fn continue_with(prompt: &mut PromptSpec, heard: &Heard) {
+    if heard.temperature > MAX_CONTINUED_TEMPERATURE {
+        prompt.previous.clear();
+    } else {
+        prompt.previous.extend_from_slice(&heard.tokens);
+        keep_last(&mut prompt.previous);
+    }
+}
+
+pub(super) fn keep_last(tokens: &mut Vec<u32>) {
+    tokens.drain(..tokens.len().saturating_sub(PREVIOUS_TOKENS));
+}

@@ -1,0 +1,375 @@
+//! What a bad parameter gets: a 400 with its name, its value, and what is allowed.
+
+use crate::helpers::audio::tone;
+use crate::helpers::{MODEL, TRANSCRIPTIONS, TestApp, check_error, error, form};
+
+const INVALID: &str = "invalid_request_error";
+const TRANSLATIONS: &str = "/v1/audio/translations";
+
+type Field = (&'static str, &'static str);
+
+/// Sends fields in both ways, and checks the refusal of one of them.
+async fn check_refused(app: &TestApp, path: &str, fields: &[Field], refused: Field, piece: &str) {
+    let fields = [&[("model", MODEL)], fields].concat();
+    let as_form = app.post(path).multipart(form(tone(500.0), &fields));
+    let as_query = app.post(path).query(&fields).body(tone(500.0));
+    for request in [as_form, as_query] {
+        let answer = request.send().await.unwrap();
+
+        assert_eq!(answer.status(), 400, "{fields:?}");
+        let error = error(answer).await;
+        let (param, value) = refused;
+        for piece in [piece, &format!("{value:?}")] {
+            check_error(&error, INVALID, Some(param), Some("invalid_value"), piece);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bad_value_is_told_what_is_allowed() {
+    let app = TestApp::start().await;
+    let formats = "json or text or srt or verbose_json or vtt or diarized_json";
+    let probability = &["-0.1", "1.1", "NaN", "inf", "half"][..];
+    let switch = &["yes", "2", "on", "-1"][..];
+    let milliseconds = &["-1", "1.5", "60001", "NaN", "long"][..];
+    for (name, values, allowed) in [
+        (
+            "language",
+            &["klingon", "xx", "e"][..],
+            "an ISO 639 code such as en",
+        ),
+        (
+            "languages[]",
+            &["klingon", "auto", "de,xx"],
+            "an ISO 639 code such as en",
+        ),
+        ("response_format", &["docx", "JSON", "0"], formats),
+        (
+            "temperature",
+            &["-0.1", "1.5", "NaN", "inf", "warm"],
+            "a number from 0 to 1",
+        ),
+        (
+            "temperature",
+            &["0,1.5", "[]", "[\"warm\"]", "0,0,0,0,0,0,0"],
+            "1 to 6 numbers from 0 to 1",
+        ),
+        ("temperature[]", &["-1"], "1 to 6 numbers from 0 to 1"),
+        (
+            "include[]",
+            &["words", "logprobs,item"],
+            "logprobs or dropped",
+        ),
+        (
+            "timestamp_granularities[]",
+            &["char", "words", "[\"word\", \"x\"]"],
+            "word or segment",
+        ),
+        ("timestamp_granularities", &["char"], "word or segment"),
+        ("stream", switch, "true or false"),
+        (
+            "chunking_strategy",
+            &["none at all", "semantic_vad", "0"],
+            "auto or server_vad",
+        ),
+        (
+            "chunking_strategy[type]",
+            &["semantic_vad"],
+            "auto or server_vad",
+        ),
+        (
+            "chunking_strategy[threshold]",
+            probability,
+            "a number from 0 to 1",
+        ),
+        (
+            "chunking_strategy[prefix_padding_ms]",
+            &["-1", "10001", "x"],
+            "from 0 to 10000",
+        ),
+        (
+            "chunking_strategy[silence_duration_ms]",
+            milliseconds,
+            "from 0 to 60000",
+        ),
+        (
+            "known_speaker_names[]",
+            &["agent"],
+            "speaker diarization of mono audio is not supported",
+        ),
+        (
+            "known_speaker_references[]",
+            &["data:audio/wav;base64,AAA="],
+            "channels=split",
+        ),
+        ("vad_filter", switch, "true or false"),
+        ("vad", switch, "true or false"),
+        ("vad_threshold", probability, "a number from 0 to 1"),
+        (
+            "vad_min_speech_ms",
+            milliseconds,
+            "a whole number of milliseconds from 0 to 60000",
+        ),
+        (
+            "vad_min_speech_duration_ms",
+            milliseconds,
+            "from 0 to 60000",
+        ),
+        ("vad_min_silence_ms", milliseconds, "from 0 to 60000"),
+        (
+            "vad_min_silence_duration_ms",
+            milliseconds,
+            "from 0 to 60000",
+        ),
+        (
+            "vad_max_speech_s",
+            &["0", "0.9", "NaN", "inf", "604801"],
+            "a number of seconds from 1 to 604800",
+        ),
+        (
+            "vad_max_speech_duration_s",
+            &["0", "-5"],
+            "from 1 to 604800",
+        ),
+        ("vad_speech_pad_ms", &["-1", "10001"], "from 0 to 10000"),
+        (
+            "vad_parameters",
+            &["0.5", "[1]", "{"],
+            "a JSON object such as",
+        ),
+        (
+            "vad_parameters[threshold]",
+            probability,
+            "a number from 0 to 1",
+        ),
+        (
+            "vad_parameters[min_speech_duration_ms]",
+            milliseconds,
+            "from 0 to 60000",
+        ),
+        (
+            "vad_parameters[min_silence_duration_ms]",
+            milliseconds,
+            "from 0 to 60000",
+        ),
+        (
+            "vad_parameters[max_speech_duration_s]",
+            &["0", "x"],
+            "from 1 to 604800",
+        ),
+        (
+            "vad_parameters[speech_pad_ms]",
+            &["10001"],
+            "from 0 to 10000",
+        ),
+        (
+            "beam_size",
+            &["0", "33", "-1", "2.5", "many"],
+            "a whole number from 1 to 32",
+        ),
+        ("best_of", &["0", "33", "x"], "a whole number from 1 to 32"),
+        (
+            "patience",
+            &["0", "-1", "10.5", "NaN", "inf"],
+            "a number from 0.01 to 10",
+        ),
+        (
+            "length_penalty",
+            &["-0.5", "11", "NaN"],
+            "a number from 0 to 10",
+        ),
+        (
+            "repetition_penalty",
+            &["0", "11", "inf"],
+            "a number from 0.1 to 10",
+        ),
+        (
+            "no_repeat_ngram_size",
+            &["-1", "225", "1.5"],
+            "a whole number from 0 to 224",
+        ),
+        (
+            "suppress_tokens",
+            &["-2", "51864", "the", "[1.5]", "1;2"],
+            "whole numbers from -1 to 51863",
+        ),
+        ("without_timestamps", switch, "true or false"),
+        ("no_timestamps", switch, "true or false"),
+        ("condition_on_previous_text", switch, "true or false"),
+        ("word_timestamps", switch, "true or false"),
+        (
+            "compression_ratio_threshold",
+            &["-1", "101", "NaN", "off"],
+            "a number from 0 to 100, or none",
+        ),
+        (
+            "logprob_threshold",
+            &["0.1", "-101", "inf"],
+            "a number from -100 to 0, or none",
+        ),
+        (
+            "log_prob_threshold",
+            &["1"],
+            "a number from -100 to 0, or none",
+        ),
+        ("logprob_thold", &["1"], "a number from -100 to 0, or none"),
+        (
+            "no_speech_threshold",
+            probability,
+            "a number from 0 to 1, or none",
+        ),
+        (
+            "no_speech_thold",
+            probability,
+            "a number from 0 to 1, or none",
+        ),
+        (
+            "hallucination_silence_threshold",
+            &["-1", "3601", "NaN"],
+            "a number from 0 to 3600, or none",
+        ),
+        (
+            "offset",
+            &["-1", "604801", "NaN", "00:01:00"],
+            "a number of seconds from 0 to 604800",
+        ),
+        (
+            "duration",
+            &["0", "-1", "0.05", "inf", "604801"],
+            "a number of seconds from 0.1 to 604800",
+        ),
+        ("channels", &["2", "left", "Split"], "mix or split"),
+        (
+            "max_line_width",
+            &["0", "-1", "1001", "wide"],
+            "a whole number from 1 to 1000",
+        ),
+        (
+            "max_line_count",
+            &["0", "-1", "101", "1.0"],
+            "a whole number from 1 to 100",
+        ),
+    ] {
+        // A list is named without its brackets, whichever way it was sent.
+        let param = name.strip_suffix("[]").unwrap_or(name);
+        for &value in values {
+            let fields = [(name, value)];
+            check_refused(&app, TRANSCRIPTIONS, &fields, (param, value), allowed).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bad_member_of_an_object_is_named() {
+    let app = TestApp::start().await;
+    for (name, value, refused) in [
+        (
+            "chunking_strategy",
+            r#"{"type": "semantic_vad"}"#,
+            ("chunking_strategy[type]", "semantic_vad"),
+        ),
+        (
+            "chunking_strategy",
+            r#"{"type": "server_vad", "threshold": 2}"#,
+            ("chunking_strategy[threshold]", "2"),
+        ),
+        (
+            "vad_parameters",
+            r#"{"speech_pad_ms": -1}"#,
+            ("vad_parameters[speech_pad_ms]", "-1"),
+        ),
+    ] {
+        check_refused(&app, TRANSCRIPTIONS, &[(name, value)], refused, "Expected").await;
+    }
+}
+
+#[tokio::test]
+async fn fields_that_do_not_go_together_are_told_so() {
+    let app = TestApp::start().await;
+    let format = |name| ("response_format", name);
+    for (fields, refused, piece) in [
+        (
+            &[("timestamp_granularities[]", "word")][..],
+            ("timestamp_granularities", "word"),
+            "response_format verbose_json with it, not json",
+        ),
+        (
+            &[("word_timestamps", "true"), format("text")],
+            ("word_timestamps", "true"),
+            "response_format verbose_json with it, not text",
+        ),
+        (
+            &[("include[]", "logprobs"), format("verbose_json")],
+            ("include", "logprobs"),
+            "response_format json with it, not verbose_json",
+        ),
+        (
+            &[("include[]", "dropped")],
+            ("include", "dropped"),
+            "response_format verbose_json with it, not json",
+        ),
+        (
+            &[("max_line_width", "42")],
+            ("max_line_width", "42"),
+            "response_format srt or vtt with it, not json",
+        ),
+        (
+            &[("max_line_count", "2"), format("verbose_json")],
+            ("max_line_count", "2"),
+            "response_format srt or vtt with it, not verbose_json",
+        ),
+        (
+            &[format("diarized_json")],
+            ("response_format", "diarized_json"),
+            "channels=split with it: speaker diarization of mono audio is not supported",
+        ),
+        (
+            &[("stream", "true"), format("srt")],
+            ("stream", "true"),
+            "response_format json or text with it, not srt",
+        ),
+        (
+            &[("stream", "true"), format("vtt")],
+            ("stream", "true"),
+            "response_format json or text with it, not vtt",
+        ),
+        (
+            &[("stream", "true"), format("verbose_json")],
+            ("stream", "true"),
+            "response_format json or text with it, not verbose_json",
+        ),
+        (
+            &[("stream", "true"), ("channels", "split")],
+            ("stream", "true"),
+            "false with channels=split",
+        ),
+        (
+            &[("beam_size", "4"), ("patience", "0.1")],
+            ("patience", "0.1"),
+            "at least 0.5 when multiplied by beam_size, which is 4",
+        ),
+    ] {
+        check_refused(&app, TRANSCRIPTIONS, fields, refused, piece).await;
+    }
+}
+
+#[tokio::test]
+async fn translations_refuse_what_transcriptions_refuse_and_diarized_json() {
+    let app = TestApp::start().await;
+    let format = ("response_format", "diarized_json");
+    for (fields, refused, piece) in [
+        (
+            &[format, ("channels", "split")][..],
+            format,
+            "json or text or srt or verbose_json or vtt.",
+        ),
+        (&[("beam_size", "0")], ("beam_size", "0"), "from 1 to 32"),
+        (
+            &[("stream", "true"), ("response_format", "srt")],
+            ("stream", "true"),
+            "response_format json or text",
+        ),
+    ] {
+        check_refused(&app, TRANSLATIONS, fields, refused, piece).await;
+    }
+}

@@ -1,0 +1,294 @@
+//! `stream=true`: text as soon as it is known, and whatever can come between.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use halkspeech::batch::Limits;
+use halkspeech::engine::fake::FakeEngine;
+use halkspeech::http::Phase;
+use halkspeech::telemetry::Refusal;
+use reqwest::{RequestBuilder, Response};
+use serde_json::{Value, json};
+
+use crate::helpers::audio::{tone, tones};
+use crate::helpers::engine::{
+    BAD_PITCH_HZ, Fault, Gate, gated, gated_after_the_first, gated_with_fault, listen,
+};
+use crate::helpers::{MODEL, Setup, TestApp, check_error, error, error_in, header, text, until};
+
+/// Four windows, each with a pitch of its own for the most part.
+fn long() -> Vec<u8> {
+    let quarter = Duration::from_millis(23_750);
+    tones(&[300.0, 600.0, 900.0, 1_200.0].map(|pitch| (pitch, quarter)))
+}
+
+fn streamed(app: &TestApp, file: Vec<u8>) -> RequestBuilder {
+    app.raw(file, &[("model", MODEL), ("stream", "true")])
+}
+
+/// A stream whose second window is held before the gate.
+async fn held_stream(app: &TestApp, gate: &Gate) -> Response {
+    let mut answer = streamed(app, long()).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    read_until(&mut answer, "transcript.text.delta").await;
+    gate.reached().await;
+    answer
+}
+
+/// Reads until `piece` has come.
+async fn read_until(answer: &mut Response, piece: &str) -> String {
+    let mut read = String::new();
+    while !read.contains(piece) {
+        let chunk = answer.chunk().await.unwrap().expect("the stream ended");
+        read.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    read
+}
+
+/// The data of the events; anything else must be a comment.
+fn events(body: &str) -> Vec<Value> {
+    assert!(body.ends_with("\n\n"), "{body}");
+    let lines = body.split_terminator("\n\n");
+    let events = lines.filter(|line| *line != ": keep-alive");
+    events
+        .map(|line| serde_json::from_str(line.strip_prefix("data: ").unwrap()).unwrap())
+        .collect()
+}
+
+/// The deltas joined, and how many there were.
+fn joined(deltas: &[Value]) -> (String, usize) {
+    let delta = |event: &Value| {
+        assert_eq!(event["type"], "transcript.text.delta", "{event}");
+        event["delta"].as_str().unwrap().to_owned()
+    };
+    (deltas.iter().map(delta).collect(), deltas.len())
+}
+
+#[tokio::test]
+async fn the_pieces_are_the_text_in_order() {
+    let app = TestApp::start().await;
+    let whole = app.raw(long(), &[("model", MODEL)]).send().await.unwrap();
+    let whole = text(whole).await;
+
+    let answer = streamed(&app, long()).send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(
+        header(&answer, "content-type"),
+        "text/event-stream; charset=utf-8"
+    );
+    let events = events(&answer.text().await.unwrap());
+    let (done, deltas) = events.split_last().unwrap();
+    assert_eq!(joined(deltas), (whole.clone(), 4));
+    let usage = json!({ "type": "duration", "seconds": 95 });
+    assert_eq!(
+        done,
+        &json!({ "type": "transcript.text.done", "text": whole, "usage": usage })
+    );
+}
+
+#[tokio::test]
+async fn text_is_sent_at_once_and_a_comment_while_there_is_none() {
+    let gate = Gate::new();
+    let app = TestApp::start_with(Setup {
+        engine: gated_after_the_first(&gate),
+        ..Setup::default()
+    })
+    .await;
+
+    let mut answer = held_stream(&app, &gate).await;
+    read_until(&mut answer, ": keep-alive\n\n: keep-alive\n\n").await;
+    gate.open();
+    let rest = events(&answer.text().await.unwrap());
+
+    let (done, deltas) = rest.split_last().unwrap();
+    let (text, count) = joined(deltas);
+    assert_eq!(count, 3);
+    assert!(done["text"].as_str().unwrap().ends_with(&text), "{done}");
+}
+
+#[tokio::test]
+async fn a_queued_stream_is_kept_alive_before_its_first_text() {
+    let gate = Gate::new();
+    let app = TestApp::start_with(Setup {
+        engine: gated(&gate),
+        ..Setup::default()
+    })
+    .await;
+
+    let mut answer = streamed(&app, tone(500.0)).send().await.unwrap();
+    let comment = answer.chunk().await.unwrap().unwrap();
+    gate.open();
+    let events = events(&answer.text().await.unwrap());
+
+    assert!(comment.starts_with(b": keep-alive\n\n"), "{comment:?}");
+    assert_eq!(events.last().unwrap()["text"], "band 13");
+}
+
+#[tokio::test]
+async fn what_is_wrong_from_the_start_is_an_ordinary_answer() {
+    let app = TestApp::start().await;
+    let cases = [
+        (MODEL, vec![7; 1_000], 400, "invalid_value"),
+        ("no-such-model", tone(500.0), 404, "model_not_found"),
+    ];
+
+    for (model, file, status, code) in cases {
+        let answer = app.raw(file, &[("model", model), ("stream", "true")]);
+        let answer = answer.send().await.unwrap();
+
+        assert_eq!(answer.status(), status);
+        assert_eq!(error(answer).await["code"], code);
+    }
+    assert_eq!(app.metrics.requests_in_flight.get(), 0);
+
+    app.phase.send_replace(Phase::Draining);
+    let answer = streamed(&app, tone(500.0)).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    error(answer).await;
+}
+
+#[tokio::test]
+async fn a_full_queue_is_an_ordinary_answer() {
+    let gate = Gate::new();
+    let app = TestApp::start_with(Setup {
+        queue_capacity: 1,
+        engine: gated(&gate),
+        ..Setup::default()
+    })
+    .await;
+    let running = app.submit(tone(500.0));
+    gate.reached().await;
+    let waiting = app.submit(tone(600.0));
+    app.until_queued(1).await;
+
+    let answer = streamed(&app, tone(700.0)).send().await.unwrap();
+
+    assert_eq!(answer.status(), 429);
+    let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
+    check_error(&error(answer).await, kind, None, code, "queue is full");
+    assert_eq!(app.refused(Refusal::Queue), 1);
+    gate.open();
+    assert_eq!(running.await.unwrap().status(), 200);
+    assert_eq!(waiting.await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_failure_on_the_way_is_the_last_event() {
+    let gate = Gate::new();
+    gate.open();
+    let app = TestApp::start_with(Setup {
+        engine: gated_with_fault(&gate, Fault::Error),
+        ..Setup::default()
+    })
+    .await;
+    let half_minute = Duration::from_secs(30);
+    let fails_late = tones(&[(300.0, half_minute), (BAD_PITCH_HZ, half_minute)]);
+
+    for (file, sent) in [(tone(BAD_PITCH_HZ), 0), (fails_late, 1)] {
+        let answer = streamed(&app, file).send().await.unwrap();
+
+        assert_eq!(answer.status(), 200);
+        let id = header(&answer, "x-request-id").to_owned();
+        let events = events(&answer.text().await.unwrap());
+        let (last, deltas) = events.split_last().unwrap();
+        assert_eq!(joined(deltas).1, sent);
+        let error = error_in(last);
+        check_error(&error, "server_error", None, None, &id);
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_on_the_way_is_the_last_event() {
+    let gate = Gate::new();
+    let app = TestApp::start_with(Setup {
+        engine: gated_after_the_first(&gate),
+        ..Setup::default()
+    })
+    .await;
+    let answer = held_stream(&app, &gate).await;
+
+    tokio::time::pause();
+    let events = events(&answer.text().await.unwrap());
+    gate.open();
+
+    let error = error_in(events.last().unwrap());
+    let code = Some("timeout");
+    check_error(&error, "server_error", None, code, "within the time");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_frees_its_place_and_its_windows() {
+    let gate = Gate::new();
+    let heard = Arc::new(AtomicUsize::new(0));
+    let engine = {
+        let (gate, heard) = (Arc::clone(&gate), Arc::clone(&heard));
+        FakeEngine::factory(move |_, inputs| {
+            if heard.fetch_add(inputs.len(), Ordering::SeqCst) > 0 {
+                gate.pass();
+            }
+            Ok(listen(inputs))
+        })
+    };
+    let app = TestApp::start_with(Setup {
+        max_concurrent_requests: 1,
+        limits: Limits {
+            batch_size: NonZeroUsize::MIN,
+            ..Setup::default().limits
+        },
+        engine,
+        ..Setup::default()
+    })
+    .await;
+    let answer = held_stream(&app, &gate).await;
+    app.until_queued(2).await;
+
+    drop(answer);
+    until(|| app.metrics.requests_in_flight.get() == 0).await;
+    gate.open();
+    let next = app.submit(tone(500.0)).await.unwrap();
+
+    assert_eq!(next.status(), 200);
+    // The first, the one that was before the gate, and that of the next request.
+    assert_eq!(heard.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_stopping_server_lets_a_stream_end() {
+    let gate = Gate::new();
+    let app = TestApp::start_with(Setup {
+        engine: gated_after_the_first(&gate),
+        ..Setup::default()
+    })
+    .await;
+    let answer = held_stream(&app, &gate).await;
+
+    app.phase.send_replace(Phase::Draining);
+    let server = app.stop();
+    gate.open();
+
+    let events = events(&answer.text().await.unwrap());
+    assert_eq!(events.last().unwrap()["type"], "transcript.text.done");
+    server.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_outlasts_the_shutdown_is_told() {
+    let gate = Gate::new();
+    let app = TestApp::start_with(Setup {
+        engine: gated_after_the_first(&gate),
+        ..Setup::default()
+    })
+    .await;
+    let answer = held_stream(&app, &gate).await;
+
+    app.phase.send_replace(Phase::CutOff);
+
+    let events = events(&answer.text().await.unwrap());
+    let error = error_in(events.last().unwrap());
+    check_error(&error, "server_error", None, None, "shut down");
+    gate.open();
+}
