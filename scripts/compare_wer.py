@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Word error rate of a running HalkSpeech server beside faster-whisper, clip by clip, one run.
 
-usage: compare_wer.py --manifest DIR/manifest.jsonl --model-dir DIR/base [--url http://127.0.0.1:8000]
+usage: compare_wer.py --manifest DIR/manifest.jsonl --model-dir DIR/base [--url http://127.0.0.1:8000] [--beam 5]
 
-Both get the same files with their language, without voice activity detection. The server's beam is set where it
-is started, WHISPER__BEAM_SIZE, and must be the one given here. The manifest has a line a clip: file, language,
-text, duration_s, kind. Needs `pip install faster-whisper`.
+Every system gets the same files with their language and the same beam:
+  ours, ours-novad       the server, with and without voice activity detection
+  seq, seq-vad           faster-whisper's WhisperModel.transcribe, without and with vad_filter
+  batch, batch-vad       its BatchedInferencePipeline; without VAD in clips of 30 s, as it then demands
+The manifest has a line a clip: file, language, text, duration_s, kind. Needs `pip install faster-whisper`.
 """
 import argparse
 import json
@@ -20,6 +22,7 @@ from collections import defaultdict
 
 # Written without spaces: characters are counted, not words.
 UNSPACED = {"ja", "zh"}
+SYSTEMS = ["ours", "ours-novad", "seq", "seq-vad", "batch", "batch-vad"]
 
 
 def units(text, language):
@@ -42,8 +45,8 @@ def edits(reference, heard):
     return row[-1]
 
 
-def ask_server(url, model, path, language):
-    query = urllib.parse.urlencode({"model": model, "language": language, "temperature": 0})
+def ask_server(url, path, fields):
+    query = urllib.parse.urlencode(fields)
     with open(path, "rb") as file:
         request = urllib.request.Request(f"{url}/v1/audio/transcriptions?{query}", file.read(),
                                          {"Content-Type": "application/octet-stream"})
@@ -51,58 +54,94 @@ def ask_server(url, model, path, language):
         return json.load(response)["text"]
 
 
+def systems(args, name):
+    """A function (path, language, duration) -> text for every system that is asked for."""
+    import faster_whisper
+    peer = faster_whisper.WhisperModel(args.model_dir, device="cpu", compute_type=args.compute_type,
+                                       cpu_threads=args.threads)
+    batched = faster_whisper.BatchedInferencePipeline(model=peer)
+    extra = dict(field.split("=", 1) for field in args.field)
+
+    def ours(vad):
+        return lambda path, language, _: ask_server(args.url, path, {
+            "model": name, "language": language, "beam_size": args.beam, "vad_filter": str(vad).lower(), **extra})
+
+    def sequential(vad):
+        return lambda path, language, _: text_of(peer.transcribe(
+            path, language=language, beam_size=args.beam, vad_filter=vad))
+
+    def batch(vad):
+        def run(path, language, duration):
+            clips = None
+            if not vad and duration > 29:
+                # The manifest's lengths are rounded, and it takes no clip beyond the end.
+                end = duration - 0.1
+                clips = [{"start": start, "end": min(start + 30, end)} for start in range(0, int(end), 30)]
+            return text_of(batched.transcribe(path, language=language, beam_size=args.beam, vad_filter=vad,
+                                              clip_timestamps=clips, batch_size=8))
+        return run
+
+    def text_of(result):
+        return "".join(segment.text for segment in result[0]).strip()
+
+    every = {"ours": ours(True), "ours-novad": ours(False), "seq": sequential(False), "seq-vad": sequential(True),
+             "batch": batch(False), "batch-vad": batch(True)}
+    return faster_whisper.__version__, peer.model.is_multilingual, {system: every[system] for system in args.systems}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--manifest", required=True)
     parser.add_argument("--model-dir", required=True, help="the model's folder; its name is the server's model")
     parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--kinds", default="short,telephone")
-    parser.add_argument("--beam", type=int, default=1)
+    parser.add_argument("--kinds", default="short,telephone,long")
+    parser.add_argument("--systems", default=",".join(SYSTEMS), type=lambda text: text.split(","))
+    parser.add_argument("--beam", type=int, default=5)
+    parser.add_argument("--field", action="append", default=[], metavar="NAME=VALUE", help="one more field for the server")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compute-type", default="int8")
-    parser.add_argument("--verbose", action="store_true", help="print clips on which the two differ")
+    parser.add_argument("--verbose", action="store_true", help="print clips on which the systems differ")
     args = parser.parse_args()
 
-    import faster_whisper
-    peer = faster_whisper.WhisperModel(args.model_dir, device="cpu", compute_type=args.compute_type,
-                                       cpu_threads=args.threads)
     name = os.path.basename(os.path.normpath(args.model_dir))
+    version, multilingual, run = systems(args, name)
     folder = os.path.dirname(args.manifest)
     with open(args.manifest, encoding="utf-8") as lines:
         clips = [json.loads(line) for line in lines]
     clips = [clip for clip in clips if clip["kind"] in args.kinds.split(",") and clip["text"]]
-    if not peer.model.is_multilingual:
+    if not multilingual:
         clips = [clip for clip in clips if clip["language"] == "en"]
 
-    counts = defaultdict(lambda: {"clips": 0, "units": 0, "ours": 0, "peer": 0})
-    seconds = {"ours": 0.0, "peer": 0.0}
+    rows = defaultdict(lambda: defaultdict(int))
+    seconds = defaultdict(float)
     for clip in clips:
         path, language = os.path.join(folder, clip["file"]), clip["language"]
-        start = time.perf_counter()
-        ours = ask_server(args.url, name, path, language)
-        middle = time.perf_counter()
-        segments, _ = peer.transcribe(path, language=language, beam_size=args.beam, vad_filter=False)
-        theirs = "".join(segment.text for segment in segments).strip()
-        seconds["ours"] += middle - start
-        seconds["peer"] += time.perf_counter() - middle
         reference = units(clip["text"], language)
-        wrong = {"ours": edits(reference, units(ours, language)), "peer": edits(reference, units(theirs, language))}
-        for key in (language, "all"):
-            counts[key]["clips"] += 1
-            counts[key]["units"] += len(reference)
-            counts[key]["ours"] += wrong["ours"]
-            counts[key]["peer"] += wrong["peer"]
-        if args.verbose and wrong["ours"] != wrong["peer"]:
-            print(f"{clip['file']}: ours {wrong['ours']}, peer {wrong['peer']} of {len(reference)}\n"
-                  f"  ref  {clip['text']}\n  ours {ours}\n  peer {theirs}", file=sys.stderr)
+        texts, wrong = {}, {}
+        for system, transcribe in run.items():
+            start = time.perf_counter()
+            texts[system] = transcribe(path, language, clip["duration_s"])
+            seconds[system] += time.perf_counter() - start
+            wrong[system] = edits(reference, units(texts[system], language))
+        group = f"{language}, long" if clip["kind"] == "long" else language
+        for key in (group, "all"):
+            rows[key]["clips"] += 1
+            rows[key]["units"] += len(reference)
+            for system in run:
+                rows[key][system] += wrong[system]
+        if args.verbose and len(set(wrong.values())) > 1:
+            print(f"{clip['file']}: {wrong} of {len(reference)}\n  ref {clip['text'][:400]}", file=sys.stderr)
+            for system in run:
+                print(f"  {system} {texts[system][:400]}", file=sys.stderr)
 
-    print(f"{name}, {args.compute_type}, beam {args.beam}, language given, no VAD; faster-whisper {faster_whisper.__version__}\n")
-    print("| language | clips | words (ja, zh: characters) | HalkSpeech | faster-whisper |\n|---|---|---|---|---|")
-    for key in sorted(counts, key=lambda key: (key == "all", key)):
-        row = counts[key]
-        share = {side: 100 * row[side] / row["units"] for side in ("ours", "peer")}
-        print(f"| {key} | {row['clips']} | {row['units']} | {share['ours']:.2f} % | {share['peer']:.2f} % |")
-    print(f"\nseconds, clips one by one: HalkSpeech {seconds['ours']:.0f}, faster-whisper {seconds['peer']:.0f}")
+    print(f"{name}, {args.compute_type}, beam {args.beam}, language given; faster-whisper {version}\n")
+    print("| language | clips | words (ja, zh: characters) | " + " | ".join(run) + " |")
+    print("|---|---|---|" + "---|" * len(run))
+    for key in sorted(rows, key=lambda key: (key == "all", key)):
+        row = rows[key]
+        cells = [f"{row[system]} ({100 * row[system] / row['units']:.2f} %)" for system in run]
+        print(f"| {key} | {row['clips']} | {row['units']} | " + " | ".join(cells) + " |")
+    print("\nseconds, clips one by one: " + ", ".join(f"{system} {seconds[system]:.0f}" for system in run))
 
 
 if __name__ == "__main__":
