@@ -35,7 +35,7 @@ use crate::transcript::{Speaker, Transcript};
 pub use error::TranscribeError;
 pub use front_end::{FrontEnd, FrontEndPanicked};
 pub use hearing::Part;
-use hearing::{Heard, Joiner};
+use hearing::{Heard, Joiner, clip_end_s};
 use prompting::{check_languages, continue_with, keep_last, previous_tokens};
 pub use wishes::Wishes;
 
@@ -80,6 +80,8 @@ struct Plan<'a> {
     wishes: &'a Wishes,
     decoding: Arc<Decoding>,
     prompt: PromptSpec,
+    /// Where the wanted part of the recording ends, in seconds.
+    end_s: f64,
     deadline: Instant,
 }
 
@@ -186,11 +188,12 @@ impl Transcriber {
             request: RequestId(self.next_request.fetch_add(1, Ordering::Relaxed)),
             decoding: Arc::new(wishes.decoding()),
             prompt: PromptSpec {
-                language: wishes.language,
+                language: prompting::language(&model.vocabulary, &wishes),
                 task,
                 timestamps: wishes.options.timestamps,
                 previous: previous_tokens(&model.vocabulary, &wishes),
             },
+            end_s: clip_end_s(wishes.clip, recordings.duration),
             deadline,
             wishes: &wishes,
         };
@@ -198,7 +201,7 @@ impl Transcriber {
         let mut joiner = Joiner::new(&plan, duration, decode_time);
         let mut windows = Box::pin(self.windows(recordings));
         let mut first = Some(first);
-        let detects = wishes.language.is_none() && model.vocabulary.is_multilingual();
+        let detects = plan.prompt.language.is_none();
         let in_turn = wishes.condition_on_previous_text;
         if in_turn || detects || progress.is_some() {
             // The first window names the language of all, or is to come early. Where a window

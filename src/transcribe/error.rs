@@ -21,6 +21,14 @@ pub enum TranscribeError {
         /// The model.
         model: ModelId,
     },
+    /// The model does not know a language that detection was to choose from.
+    #[error("model {model} cannot detect {}", language.name())]
+    UnknownCandidate {
+        /// What was asked for.
+        language: Language,
+        /// The model.
+        model: ModelId,
+    },
     /// The queue has no place for a new request.
     #[error(transparent)]
     QueueFull(#[from] QueueFull),

@@ -11,8 +11,10 @@ use crate::tokens::words::{TimedWords, words};
 use crate::tokens::{Language, Task, Vocabulary};
 use crate::transcript::{DropReason, Dropped, Segment, Speaker, Timings, TokenLogprob, Transcript};
 
-/// A piece at the end of a window that the model passed over is heard again if it is longer.
+/// A piece at the end of a window that the model passed over is heard again if it is this long.
 const MIN_UNHEARD_S: f64 = 2.0;
+/// As [`MIN_UNHEARD_S`], where the detector heard speech up to the window's end.
+const MIN_UNHEARD_SPEECH_S: f64 = 1.0;
 
 /// What one window adds to the text.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +45,14 @@ impl Wishes {
             fallback: self.fallback.clone(),
             align: self.words || self.logprobs,
         }
+    }
+}
+
+impl Plan<'_> {
+    /// Whether the detector heard speech up to the end of a window, and more of it after that: what
+    /// ends a recording may be silence, if it is short.
+    fn goes_on_after(&self, clock: &Clock) -> bool {
+        self.wishes.vad.is_some() && clock.end_s() + MIN_UNHEARD_SPEECH_S < self.end_s
     }
 }
 
@@ -83,10 +93,19 @@ impl Heard {
         }
         let duration_s = clock.duration_s();
         let parsed = segments(vocabulary, &generation.tokens, duration_s);
-        let unheard = parsed
-            .heard_until_s
-            .filter(|_| parsed.unfinished.is_none())
-            .filter(|&from_s| from_s > 0.0 && duration_s - from_s >= MIN_UNHEARD_S);
+        let unheard = if parsed.unfinished.is_some() {
+            None
+        } else if plan.goes_on_after(clock) {
+            // A window that was cut out of speech ends with speech, whatever its last stamp says.
+            let last = parsed.finished.last().map(|last| last.end_s);
+            last.filter(|end_s| duration_s - end_s >= MIN_UNHEARD_SPEECH_S)
+        } else {
+            parsed
+                .heard_until_s
+                .filter(|end_s| duration_s - end_s >= MIN_UNHEARD_S)
+        };
+        // From the beginning the same would be heard once more.
+        let unheard = unheard.filter(|&from_s| from_s > 0.0);
         let timed: Vec<TimedTokens> = parsed
             .finished
             .into_iter()
@@ -278,6 +297,14 @@ fn joint(before: &str, piece: &str, language: Option<Language>) -> String {
     } else {
         piece.to_owned()
     }
+}
+
+/// Where the wanted part of a recording ends, in seconds.
+pub(super) fn clip_end_s(clip: Clip, duration: Duration) -> f64 {
+    let end_s = clip
+        .duration
+        .map_or(f64::INFINITY, |length| (clip.offset + length).as_secs_f64());
+    end_s.min(duration.as_secs_f64())
 }
 
 /// What lies between the pieces that were given to the model.

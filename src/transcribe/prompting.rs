@@ -3,7 +3,7 @@
 use super::hearing::Heard;
 use super::{TranscribeError, Wishes};
 use crate::models::{LoadedModel, ModelId};
-use crate::tokens::{PREVIOUS_TOKENS, PromptSpec, Vocabulary};
+use crate::tokens::{Language, PREVIOUS_TOKENS, PromptSpec, Vocabulary};
 
 /// Above this temperature a text is too uncertain to be continued (the reference's
 /// `prompt_reset_on_temperature`).
@@ -14,15 +14,27 @@ pub(super) fn check_languages(
     id: &ModelId,
     wishes: &Wishes,
 ) -> Result<(), TranscribeError> {
-    let known = model.vocabulary.languages();
-    let mut asked = wishes.language.iter().chain(&wishes.candidates);
-    match asked.find(|language| !known.contains(language)) {
-        Some(&language) => Err(TranscribeError::UnknownLanguage {
+    let unknown = |language: &&Language| !model.vocabulary.languages().contains(language);
+    let model = || id.clone();
+    if let Some(&language) = wishes.language.iter().find(unknown) {
+        return Err(TranscribeError::UnknownLanguage {
             language,
-            model: id.clone(),
+            model: model(),
+        });
+    }
+    match wishes.candidates.iter().find(unknown) {
+        Some(&language) => Err(TranscribeError::UnknownCandidate {
+            language,
+            model: model(),
         }),
         None => Ok(()),
     }
+}
+
+/// The language that is known before anything was heard.
+pub(super) fn language(vocabulary: &Vocabulary, wishes: &Wishes) -> Option<Language> {
+    let only = (!vocabulary.is_multilingual()).then_some(Language::ENGLISH);
+    wishes.language.or(only)
 }
 
 /// Hotwords first, then the prompt, whose end is the one that is kept.

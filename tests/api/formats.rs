@@ -52,6 +52,8 @@ async fn verbose_json_has_the_segments() {
     let segments = body["segments"].take();
     assert_eq!(body["text"], "Good morning. Hello.");
     assert_eq!(body["task"], "transcribe");
+    // The model knows no other.
+    assert_eq!(body["language"], "english");
     assert_eq!(body["duration"], 2.0);
     assert_eq!(body["usage"], json!({ "type": "duration", "seconds": 2 }));
     let expected = [(0.0, 0.9, " Good morning."), (1.0, 1.5, " Hello.")];

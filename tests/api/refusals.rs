@@ -18,6 +18,7 @@ async fn bad_parameters_are_named_with_their_value() {
     for (name, value, piece) in [
         ("language", "klingon", "\"klingon\""),
         ("language", "tr", "turkish"),
+        ("languages", "en,tr", "turkish"),
         ("temperature", "warm", "\"warm\""),
         ("temperature", "1.5", "\"1.5\""),
         ("temperature", "-0.1", "from 0 to 1"),

@@ -5,7 +5,8 @@ use axum::http::StatusCode;
 use super::description::{Description, away, failed, full, not_found, too_late};
 use crate::audio::AudioError;
 use crate::job::JobError;
-use crate::models::ModelError;
+use crate::models::{ModelError, ModelId};
+use crate::tokens::Language;
 use crate::transcribe::TranscribeError;
 
 /// What may be uploaded, in the form of OpenAI's own message.
@@ -20,16 +21,12 @@ pub(super) fn describe(error: &TranscribeError) -> Description {
         TranscribeError::Model(
             ModelError::Vocabulary { id, .. } | ModelError::Engine { id, .. },
         ) => away(&format!("The model '{id}' could not be loaded.")),
-        TranscribeError::UnknownLanguage { language, model } => Description::new(
-            StatusCode::BAD_REQUEST,
-            &format!(
-                "Invalid value for 'language': the model '{model}' does not know {} ({}).",
-                language.name(),
-                language.code()
-            ),
-        )
-        .code("invalid_value")
-        .param("language"),
+        TranscribeError::UnknownLanguage { language, model } => {
+            unknown_language("language", *language, model)
+        }
+        TranscribeError::UnknownCandidate { language, model } => {
+            unknown_language("languages", *language, model)
+        }
         TranscribeError::QueueFull(full_queue) => full(&format!(
             "The queue is full: {} windows of audio are waiting.",
             full_queue.capacity
@@ -42,6 +39,15 @@ pub(super) fn describe(error: &TranscribeError) -> Description {
         TranscribeError::QueueClosed(_) => away("The model was being unloaded."),
         TranscribeError::FrontEnd(_) => failed("The file could not be processed."),
     }
+}
+
+fn unknown_language(param: &str, language: Language, model: &ModelId) -> Description {
+    let (name, code) = (language.name(), language.code());
+    let message =
+        format!("Invalid value for '{param}': the model '{model}' does not know {name} ({code}).");
+    Description::new(StatusCode::BAD_REQUEST, &message)
+        .code("invalid_value")
+        .param(param)
 }
 
 fn describe_audio(error: &AudioError) -> Description {
