@@ -235,3 +235,48 @@ async fn only_the_part_asked_for_is_heard_at_its_own_time() {
     assert_eq!(body["segments"][0]["start"], 2.0);
     assert_eq!(body["segments"][0]["end"], 4.0);
 }
+
+#[tokio::test]
+async fn what_the_model_passed_over_at_the_end_of_a_window_is_heard_again() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&seen);
+    let engine = FakeEngine::factory(move |key, inputs| {
+        let previous = inputs[0].prompt.previous.clone();
+        let (timestamps, frames) = (key.options.timestamps, inputs[0].features.frames);
+        notes
+            .lock()
+            .unwrap()
+            .push((timestamps, previous.len(), frames));
+        if !timestamps {
+            return Ok(vec![say(" Hello.")]);
+        }
+        // A second stamp, and nothing behind it: the model stops here, and would go on from here.
+        let mut generation = say_at(&[(0.0, " Good morning.", 1.0)]);
+        generation.tokens.extend(generation.tokens.last().copied());
+        Ok(vec![generation])
+    });
+    let app = TestApp::start_with(Setup {
+        engine,
+        ..Setup::default()
+    })
+    .await;
+
+    let five_seconds = tones(&[(500.0, Duration::from_secs(5))]);
+    let query = [("model", MODEL), ("response_format", "verbose_json")];
+    let answer = app.raw(five_seconds, &query).send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["text"], "Good morning. Hello.");
+    let last = &body["segments"][1];
+    assert_eq!((&last["start"], &last["end"]), (&json!(1.0), &json!(5.0)));
+    let seen = seen.lock().unwrap();
+    let [(true, 0, _), (false, previous, frames)] = seen[..] else {
+        panic!("{seen:?}")
+    };
+    assert!(previous > 0, "it continues what was heard");
+    assert!(
+        (400..410).contains(&frames),
+        "four of five seconds are left"
+    );
+}

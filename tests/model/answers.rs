@@ -271,3 +271,39 @@ async fn translations_are_english() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_rejected_window_is_generated_again_up_to_the_last_temperature() {
+    let server = Server::with_model("tiny.en");
+    let query = [("model", "tiny.en"), ("response_format", "verbose_json")];
+
+    // Nothing compresses so badly: every try is rejected, and the best of them is kept.
+    for (threshold, temperature) in [("2.4", 0.0), ("0.01", 1.0)] {
+        let query = [&query[..], &[("compression_ratio_threshold", threshold)]].concat();
+        let answer: Value = serde_json::from_str(&body(&server, &query, sample()).await).unwrap();
+
+        assert_eq!(
+            answer["segments"][0]["temperature"], temperature,
+            "{threshold}"
+        );
+        assert!(!answer["text"].as_str().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn faint_speech_keeps_its_first_words() {
+    let server = Server::with_model("base");
+    let pcm = sample_pcm();
+    let faint = pcm.chunks_exact(2).flat_map(|bytes| {
+        let sample = i16::from_le_bytes([bytes[0], bytes[1]]);
+        (sample / 100).to_le_bytes()
+    });
+
+    let query = [("model", "base"), ("language", "en")];
+    let text = server.text(&query, wav(&faint.collect::<Vec<_>>())).await;
+
+    assert!(
+        words(&text).starts_with(&words("And so my fellow")),
+        "{text}"
+    );
+}
