@@ -3,12 +3,15 @@
 //! Every source hands over entries (`entry`), which name a setting from one
 //! table (`keys`). The last entry for a setting wins; the winners are checked
 //! against what the table allows (`kind`), and an error names the setting as
-//! its user wrote it. Nothing else in the program reads the environment.
+//! its user wrote it. What a file sets for one model alone (`per_model`) stands
+//! beside them and goes before them all. Nothing else in the program reads the
+//! environment.
 
 mod whisper;
 mod server;
 mod audio;
 mod models;
+mod per_model;
 mod log;
 mod secret;
 
@@ -22,12 +25,13 @@ mod error;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::Serialized;
-use figment::value::Value;
+use figment::value::{Dict, Value};
 use serde::{Deserialize, Serialize};
 
 pub use audio::Audio;
@@ -35,6 +39,7 @@ pub use entry::Origin;
 pub use error::{ConfigError, Problem, Warning};
 pub use log::{Log, LogFormat, LogLevel};
 pub use models::Models;
+pub use per_model::ModelSettings;
 pub use report::{Report, Row};
 pub use secret::Secret;
 pub use server::Server;
@@ -42,8 +47,10 @@ pub use whisper::{ComputeType, DeviceChoice, ModelTtl, Whisper};
 
 use entry::Entry;
 use environment::Environment;
+use file::Contents;
 use keys::{KEYS, Key};
 use kind::Kind;
+use per_model::ModelEntry;
 
 /// Every setting of the server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -59,6 +66,10 @@ pub struct Settings {
     pub models: Models,
     /// What is logged.
     pub log: Log,
+    /// What single models have for themselves, by their names; in a file only,
+    /// as the tables `[models."owner/name"]`.
+    #[serde(skip)]
+    pub per_model: BTreeMap<String, ModelSettings>,
 }
 
 /// What settings are read from, beside their defaults.
@@ -94,7 +105,7 @@ pub struct Loaded {
     pub settings: Settings,
     /// Where each value came from, by the setting's path; one that is absent
     /// has its default.
-    pub origins: BTreeMap<&'static str, Origin>,
+    pub origins: BTreeMap<String, Origin>,
     /// What is probably not as it was meant; for the log.
     pub warnings: Vec<Warning>,
 }
@@ -137,9 +148,13 @@ impl Settings {
         E: IntoIterator<Item = (String, String)>,
     {
         let environment = Environment::new(sources.env);
-        let (file_entries, mut problems) = match &sources.file {
+        let Contents {
+            entries: file_entries,
+            model_entries,
+            mut problems,
+        } = match &sources.file {
             Some(path) => file::read(path)?,
-            None => Default::default(),
+            None => Contents::default(),
         };
         let entries = (environment.cache_folders().into_iter())
             .chain(file_entries)
@@ -150,25 +165,44 @@ impl Settings {
         let mut origins = BTreeMap::new();
         for Entry { key, value, origin } in entries {
             merged = merged.merge(Serialized::default(key.path, value));
-            origins.insert(key.path, origin);
+            origins.insert(key.path.to_owned(), origin);
         }
 
         let mut checked = Figment::new();
         for key in KEYS {
             let value = merged.find_value(key.path).map_err(mismatch)?;
             let origin = origins.get(key.path).unwrap_or(&Origin::Default);
-            match check(key, &value, origin, environment.home()) {
+            let name = origin.name_of(key.path);
+            match check(key.kind, &value, name, environment.home()) {
                 Ok(value) => checked = checked.merge(Serialized::default(key.path, value)),
                 Err(problem) => problems.push(problem),
             }
+        }
+        // Nothing is merged here: only a file sets these, and each once.
+        let mut tables: BTreeMap<String, Dict> = BTreeMap::new();
+        for ModelEntry { model, entry } in model_entries {
+            let Entry { key, value, origin } = entry;
+            let path = per_model::path(&model, key.name());
+            match check(key.kind, &value, origin.name_of(&path), environment.home()) {
+                Ok(value) => {
+                    let table = tables.entry(model).or_default();
+                    table.insert(key.name().to_owned(), value);
+                }
+                Err(problem) => problems.push(problem),
+            }
+            origins.insert(path, origin);
         }
         if !problems.is_empty() {
             return Err(ConfigError::Problems(problems));
         }
 
-        let settings: Self = checked.extract().map_err(mismatch)?;
+        let mut settings: Self = checked.extract().map_err(mismatch)?;
+        for (model, table) in tables {
+            let own = Value::from(table).deserialize().map_err(mismatch)?;
+            settings.per_model.insert(model, own);
+        }
         let mut warnings = environment.warnings();
-        warnings.extend(settings.queue_warning());
+        warnings.extend(settings.queue_warnings());
         Ok(Loaded {
             settings,
             origins,
@@ -176,11 +210,34 @@ impl Settings {
         })
     }
 
-    fn queue_warning(&self) -> Option<Warning> {
-        let queue_size = self.whisper.max_queue_size.get();
-        let batch_size = self.whisper.batch_size.get();
-        (queue_size < batch_size).then_some(Warning::QueueBelowBatch {
+    /// The `[whisper]` settings as they hold for the model of this name,
+    /// which is compared letter by letter with those of the tables.
+    #[must_use]
+    pub fn whisper_of(&self, model: &str) -> Cow<'_, Whisper> {
+        match self.per_model.get(model) {
+            Some(own) => Cow::Owned(self.whisper.with(own)),
+            None => Cow::Borrowed(&self.whisper),
+        }
+    }
+
+    fn queue_warnings(&self) -> impl Iterator<Item = Warning> {
+        let of_all = self.queue_warning("whisper", &ModelSettings::default());
+        // A model that changes neither number has been warned about already.
+        let of_models = (self.per_model.iter())
+            .filter(|(_, own)| own.max_queue_size.is_some() || own.batch_size.is_some())
+            .filter_map(|(model, own)| self.queue_warning(&per_model::table(model), own));
+        of_all.into_iter().chain(of_models)
+    }
+
+    fn queue_warning(&self, table: &str, own: &ModelSettings) -> Option<Warning> {
+        let whisper = self.whisper.with(own);
+        let queue_size = whisper.max_queue_size.get();
+        let batch_size = whisper.batch_size.get();
+        let place = |is_own| if is_own { table } else { "whisper" };
+        (queue_size < batch_size).then(|| Warning::QueueBelowBatch {
+            queue: format!("{}.max_queue_size", place(own.max_queue_size.is_some())),
             queue_size,
+            batch: format!("{}.batch_size", place(own.batch_size.is_some())),
             batch_size,
         })
     }
@@ -218,19 +275,22 @@ impl Flags {
     }
 }
 
-fn check(key: &Key, value: &Value, origin: &Origin, home: Option<&Path>) -> Result<Value, Problem> {
-    let as_written = || match (key.kind, value) {
+/// The value as the settings want it; `name` is the setting as its user wrote it.
+fn check(kind: Kind, value: &Value, name: String, home: Option<&Path>) -> Result<Value, Problem> {
+    let as_written = || match (kind, value) {
         (Kind::Hidden, _) => "***".to_owned(),
         (_, Value::String(_, text)) => format!("{text:?}"),
         _ => report::shown(value),
     };
-    let checked = key.kind.check(value).ok_or_else(|| Problem::InvalidValue {
-        name: origin.name_of(key.path),
-        value: as_written(),
-        expected: key.kind.expected(),
-    })?;
+    let Some(checked) = kind.check(value) else {
+        return Err(Problem::InvalidValue {
+            name,
+            value: as_written(),
+            expected: kind.expected(),
+        });
+    };
 
-    let in_home = match (key.kind, checked.as_str()) {
+    let in_home = match (kind, checked.as_str()) {
         (Kind::Folder, Some("~")) => Some(""),
         (Kind::Folder, Some(path)) => path.strip_prefix("~/"),
         _ => None,
@@ -238,13 +298,15 @@ fn check(key: &Key, value: &Value, origin: &Origin, home: Option<&Path>) -> Resu
     let Some(in_home) = in_home else {
         return Ok(checked);
     };
-    let home = home.ok_or_else(|| Problem::NoHome {
-        name: origin.name_of(key.path),
-        value: as_written(),
-    })?;
-    Ok(Value::from(
-        home.join(in_home).to_string_lossy().into_owned(),
-    ))
+    match home {
+        Some(home) => Ok(Value::from(
+            home.join(in_home).to_string_lossy().into_owned(),
+        )),
+        None => Err(Problem::NoHome {
+            name,
+            value: as_written(),
+        }),
+    }
 }
 
 fn mismatch(error: figment::Error) -> ConfigError {

@@ -104,14 +104,15 @@ pub enum Warning {
     },
 
     /// The queue is too short for one full batch.
-    #[error(
-        "whisper.max_queue_size is {queue_size}, below whisper.batch_size {batch_size}: \
-         no batch will ever be full"
-    )]
+    #[error("{queue} is {queue_size}, below {batch} {batch_size}: no batch will ever be full")]
     QueueBelowBatch {
-        /// `whisper.max_queue_size`.
+        /// The setting that bounds the queue: of all models, or of one.
+        queue: String,
+        /// Its value.
         queue_size: usize,
-        /// `whisper.batch_size`.
+        /// The setting that bounds the batch: of all models, or of one.
+        batch: String,
+        /// Its value.
         batch_size: usize,
     },
 }

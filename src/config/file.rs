@@ -5,18 +5,31 @@ use std::path::Path;
 
 use figment::Provider;
 use figment::providers::{Format, Toml};
-use figment::value::Dict;
+use figment::value::{Dict, Value};
 
 use super::entry::{Entry, Origin};
 use super::error::{ConfigError, Problem};
 use super::keys::{KEYS, Key, nearest, sections};
+use super::kind::Kind;
+use super::per_model::{self, ModelEntry};
 
-/// The settings in the file at `path`, and the keys in it that are none.
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// The settings.
+    pub entries: Vec<Entry>,
+    /// The settings of single models.
+    pub model_entries: Vec<ModelEntry>,
+    /// The keys that are no settings.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads the file at `path`.
 ///
 /// # Errors
 ///
 /// The file cannot be read, or is not TOML.
-pub(super) fn read(path: &Path) -> Result<(Vec<Entry>, Vec<Problem>), ConfigError> {
+pub(super) fn read(path: &Path) -> Result<Contents, ConfigError> {
     let text = fs::read_to_string(path).map_err(|source| ConfigError::ReadFile {
         path: path.to_owned(),
         source,
@@ -26,41 +39,84 @@ pub(super) fn read(path: &Path) -> Result<(Vec<Entry>, Vec<Problem>), ConfigErro
         message,
     })?;
 
-    let mut entries = Vec::new();
-    let mut problems = Vec::new();
+    let mut contents = Contents::default();
     for (section, value) in tables {
         let known = sections().find(|known| *known == section);
         match (known, value.into_dict()) {
-            (None, _) => problems.push(Problem::UnknownKey {
+            (None, _) => contents.problems.push(Problem::UnknownKey {
                 suggestion: section_suggestion(&section),
                 name: section,
                 file: path.to_owned(),
             }),
-            (Some(section), None) => problems.push(Problem::InvalidValue {
+            (Some(section), None) => contents.problems.push(Problem::InvalidValue {
                 name: format!("{section} in {}", path.display()),
                 value: "not a table".to_owned(),
                 expected: format!("a table [{section}]"),
             }),
-            (Some(section), Some(table)) => {
-                for (name, value) in table {
-                    let full_name = format!("{section}.{name}");
-                    match Key::at(&full_name) {
-                        Some(key) => entries.push(Entry {
-                            key,
-                            value,
-                            origin: Origin::File(path.to_owned()),
-                        }),
-                        None => problems.push(Problem::UnknownKey {
-                            suggestion: key_suggestion(section, &full_name),
-                            name: full_name,
-                            file: path.to_owned(),
-                        }),
-                    }
+            (Some(section), Some(table)) => contents.add_section(section, table, path),
+        }
+    }
+    Ok(contents)
+}
+
+impl Contents {
+    fn add_section(&mut self, section: &'static str, table: Dict, file: &Path) {
+        for (name, value) in table {
+            let full_name = format!("{section}.{name}");
+            match (Key::at(&full_name), value) {
+                (Some(key), value) => self.entries.push(Entry {
+                    key,
+                    value,
+                    origin: Origin::File(file.to_owned()),
+                }),
+                (None, Value::Dict(_, table)) if section == per_model::SECTION => {
+                    self.add_model(&name, table, file);
                 }
+                (None, _) => self.problems.push(Problem::UnknownKey {
+                    suggestion: key_suggestion(section, &full_name),
+                    name: full_name,
+                    file: file.to_owned(),
+                }),
             }
         }
     }
-    Ok((entries, problems))
+
+    fn add_model(&mut self, model: &str, table: Dict, file: &Path) {
+        if model.trim().is_empty() {
+            self.problems.push(Problem::InvalidValue {
+                name: format!("{} in {}", per_model::table(model), file.display()),
+                value: "a table without a name".to_owned(),
+                expected: r#"the name of a model, as in [models."owner/name"]"#.to_owned(),
+            });
+            return;
+        }
+        for (name, value) in table {
+            match per_model::key(&name) {
+                // `[models.tiny.en]` lacks the quotes.
+                None if value.as_dict().is_some() => self.problems.push(Problem::UnknownKey {
+                    suggestion: Some(format!(
+                        "[{}]",
+                        per_model::table(&format!("{model}.{name}"))
+                    )),
+                    name: per_model::path(model, &name),
+                    file: file.to_owned(),
+                }),
+                Some(key) => self.model_entries.push(ModelEntry {
+                    model: model.to_owned(),
+                    entry: Entry {
+                        key,
+                        value,
+                        origin: Origin::File(file.to_owned()),
+                    },
+                }),
+                None => self.problems.push(Problem::UnknownKey {
+                    suggestion: model_key_suggestion(model, &name),
+                    name: per_model::path(model, &name),
+                    file: file.to_owned(),
+                }),
+            }
+        }
+    }
 }
 
 fn parse(text: &str) -> Result<Dict, String> {
@@ -82,6 +138,24 @@ fn key_suggestion(section: &str, full_name: &str) -> Option<String> {
     let prefix = format!("{section}.");
     let in_section = paths().filter(|path| path.starts_with(&prefix));
     nearest(full_name, in_section).or_else(|| nearest(full_name, paths()))
+}
+
+/// A table whose name is like that of a setting is that setting, misspelt; a
+/// key in it may be misspelt, or a setting that no model has for itself.
+fn model_key_suggestion(model: &str, name: &str) -> Option<String> {
+    let tables = KEYS.iter().filter(|key| matches!(key.kind, Kind::TextMap));
+    let of_models = KEYS.iter().filter(|key| key.per_model).map(Key::name);
+    let full_name = per_model::path(model, name);
+    nearest(model, tables.map(|key| key.path.to_owned()))
+        .map(|table| format!("[{table}]"))
+        .or_else(|| Key::at(&format!("whisper.{name}")).map(|key| key.path.to_owned()))
+        .or_else(|| {
+            nearest(
+                &full_name,
+                of_models.map(|name| per_model::path(model, name)),
+            )
+        })
+        .or_else(|| nearest(&full_name, paths()))
 }
 
 fn paths() -> impl Iterator<Item = String> {

@@ -16,13 +16,15 @@ pub(super) struct Key {
     pub flag: Option<&'static str>,
     /// The values it takes.
     pub kind: Kind,
+    /// Whether a model may have it for itself.
+    pub per_model: bool,
 }
 
 /// Every setting, in the order of the start table.
 pub(super) const KEYS: &[Key] = &[
     key("whisper.model", Text).flag("--model"),
-    key("whisper.inference_device", Choice(&["auto", "cpu", "cuda"])),
-    key("whisper.device_index", DeviceNumbers { max: 1023 }),
+    key("whisper.inference_device", Choice(&["auto", "cpu", "cuda"])).per_model(),
+    key("whisper.device_index", DeviceNumbers { max: 1023 }).per_model(),
     key(
         "whisper.compute_type",
         Choice(&[
@@ -37,18 +39,24 @@ pub(super) const KEYS: &[Key] = &[
             "bfloat16",
             "float32",
         ]),
-    ),
-    key("whisper.cpu_threads", Integer(0, 1024)),
-    key("whisper.num_workers", Integer(0, 256)),
-    key("whisper.use_batched_mode", Switch),
-    key("whisper.batch_size", Integer(1, 4096)),
-    key("whisper.batch_window_ms", Integer(0, 10_000)),
+    )
+    .per_model(),
+    key("whisper.cpu_threads", Integer(0, 1024)).per_model(),
+    key("whisper.num_workers", Integer(0, 256)).per_model(),
+    key("whisper.use_batched_mode", Switch).per_model(),
+    key("whisper.batch_size", Integer(1, 4096)).per_model(),
+    key("whisper.batch_window_ms", Integer(0, 10_000)).per_model(),
     key("whisper.preload_model", Switch),
-    key("whisper.max_queue_size", Integer(1, 1_000_000)),
+    key("whisper.auto_download", Switch),
+    key("whisper.max_queue_size", Integer(1, 1_000_000)).per_model(),
     key("whisper.max_concurrent_requests", Integer(1, 1_000_000)),
-    key("whisper.model_ttl", Integer(-1, 31_536_000)).names(&["STT_MODEL_TTL"]),
-    key("whisper.beam_size", Integer(1, 32)),
-    key("whisper.vad_filter", Switch),
+    key("whisper.model_ttl", Integer(-1, 31_536_000))
+        .names(&["STT_MODEL_TTL"])
+        .per_model(),
+    key("whisper.max_loaded_models", Integer(0, 1000)),
+    key("whisper.max_loaded_mib", Integer(0, 10_000_000)),
+    key("whisper.beam_size", Integer(1, 32)).per_model(),
+    key("whisper.vad_filter", Switch).per_model(),
     key("server.host", Word)
         .names(&["UVICORN_HOST"])
         .flag("--host"),
@@ -71,10 +79,11 @@ pub(super) const KEYS: &[Key] = &[
         .names(&["MODELS_DIR"])
         .flag("--models-dir"),
     key("models.preload", TextList).names(&["PRELOAD_MODELS"]),
-    key("models.hub_cache", Folder).names(&["HF_HUB_CACHE"]),
+    key("models.hub_cache", Folder).names(&["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"]),
     key("models.hub_token", Hidden).names(&["HF_TOKEN"]),
     key("models.hub_endpoint", Url).names(&["HF_ENDPOINT"]),
     key("models.hub_offline", Switch).names(&["HF_HUB_OFFLINE"]),
+    key("models.hub_timeout_s", Integer(1, 3600)).names(&["HF_HUB_DOWNLOAD_TIMEOUT"]),
     key("models.aliases", TextMap),
     key(
         "log.level",
@@ -89,6 +98,13 @@ impl Key {
     /// The setting at `path`, if there is one.
     pub fn at(path: &str) -> Option<&'static Self> {
         KEYS.iter().find(|key| key.path == path)
+    }
+
+    /// Its name inside its section, `batch_size`.
+    pub fn name(&self) -> &'static str {
+        self.path
+            .split_once('.')
+            .map_or(self.path, |(_, name)| name)
     }
 
     /// Its environment names, the one that wins first; none for a setting
@@ -110,6 +126,11 @@ impl Key {
         self.flag = Some(flag);
         self
     }
+
+    const fn per_model(mut self) -> Self {
+        self.per_model = true;
+        self
+    }
 }
 
 const fn key(path: &'static str, kind: Kind) -> Key {
@@ -118,6 +139,7 @@ const fn key(path: &'static str, kind: Kind) -> Key {
         flat_names: &[],
         flag: None,
         kind,
+        per_model: false,
     }
 }
 

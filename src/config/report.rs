@@ -6,14 +6,15 @@ use std::fmt;
 use figment::value::Value;
 
 use super::entry::Origin;
-use super::keys::KEYS;
-use super::{ConfigError, Settings};
+use super::keys::{KEYS, Key};
+use super::per_model;
+use super::{ConfigError, Settings, mismatch};
 
 /// One line of the start table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The setting, `whisper.batch_size`.
-    pub name: &'static str,
+    /// The setting, `whisper.batch_size` or `models."owner/name".batch_size`.
+    pub name: String,
     /// Its value; `***` for a secret, `none` for one that is not set.
     pub value: String,
     /// Where the value came from.
@@ -23,25 +24,39 @@ pub struct Row {
 /// The start table; it prints as aligned text, one line a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The settings in the order of the documentation.
+    /// The settings in the order of the documentation, then those that
+    /// single models have for themselves.
     pub rows: Vec<Row>,
 }
 
 impl Report {
     pub(super) fn new(
         settings: &Settings,
-        origins: &BTreeMap<&'static str, Origin>,
+        origins: &BTreeMap<String, Origin>,
     ) -> Result<Self, ConfigError> {
-        let tree =
-            Value::serialize(settings).map_err(|error| ConfigError::Mismatch(Box::new(error)))?;
-        let rows = KEYS.iter().map(|key| Row {
-            name: key.path,
-            value: tree.find_ref(key.path).map_or_else(String::new, shown),
-            origin: origins.get(key.path).cloned().unwrap_or(Origin::Default),
-        });
-        Ok(Self {
-            rows: rows.collect(),
-        })
+        let row = |name: String, value: String| Row {
+            origin: origins.get(&name).cloned().unwrap_or(Origin::Default),
+            name,
+            value,
+        };
+        let tree = Value::serialize(settings).map_err(mismatch)?;
+        let mut rows: Vec<Row> = KEYS
+            .iter()
+            .map(|key| {
+                let value = tree.find_ref(key.path).map_or_else(String::new, shown);
+                row(key.path.to_owned(), value)
+            })
+            .collect();
+        for (model, own) in &settings.per_model {
+            let tree = Value::serialize(own).map_err(mismatch)?;
+            let is_set = |value: &&Value| !matches!(value, Value::Empty(..));
+            for name in KEYS.iter().filter(|key| key.per_model).map(Key::name) {
+                if let Some(value) = tree.find_ref(name).filter(is_set) {
+                    rows.push(row(per_model::path(model, name), shown(value)));
+                }
+            }
+        }
+        Ok(Self { rows })
     }
 }
 

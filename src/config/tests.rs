@@ -1,6 +1,7 @@
 //! The settings through their public face: layers, names, warnings, the table.
 
 mod values;
+mod per_model;
 mod documents;
 
 use std::io::Write;
@@ -256,6 +257,16 @@ fn folders_follow_the_environment() {
         ),
         (
             &[("HF_HUB_CACHE", "/c"), ("HF_HOME", "/h")],
+            "/home/ada/.cache/halkspeech/models",
+            "/c",
+        ),
+        (
+            &[("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HOME", "/h")],
+            "/home/ada/.cache/halkspeech/models",
+            "/old",
+        ),
+        (
+            &[("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HUB_CACHE", "/c")],
             "/home/ada/.cache/halkspeech/models",
             "/c",
         ),

@@ -6,6 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// How windows are batched and generated. Environment: `WHISPER__…`.
+///
+/// A model may have some of these for itself:
+/// [`ModelSettings`](super::ModelSettings).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Whisper {
@@ -71,8 +74,18 @@ pub struct Whisper {
     /// Whether the default model is loaded before the server is ready.
     ///
     /// Default true; environment `WHISPER__PRELOAD_MODEL`. False starts
-    /// faster and makes the first request wait.
+    /// faster and makes the first request wait. A default model that is not
+    /// on disk is a warning then, not an error: download it, or set
+    /// `auto_download`.
     pub preload_model: bool,
+
+    /// Whether a model that a request names and that is not on disk is
+    /// downloaded first.
+    ///
+    /// Default false; environment `WHISPER__AUTO_DOWNLOAD`. True lets every
+    /// caller fill the disk, so set `server.api_key` with it. Nothing is
+    /// downloaded while `models.hub_offline` is true.
+    pub auto_download: bool,
 
     /// Windows waiting for an engine, at most; beyond it a new request is
     /// refused with 429.
@@ -96,6 +109,24 @@ pub struct Whisper {
     /// year. Environment `WHISPER__MODEL_TTL` or `STT_MODEL_TTL`. Set it
     /// where the memory has other users.
     pub model_ttl: ModelTtl,
+
+    /// Models in memory at one time, at most.
+    ///
+    /// Default 0 (no bound), at most 1,000; environment
+    /// `WHISPER__MAX_LOADED_MODELS`. Beyond it the least recently used idle
+    /// model is unloaded, and a request waits while all are in use. Set it
+    /// where callers choose among more models than fit.
+    pub max_loaded_models: usize,
+
+    /// Memory of the weights of all loaded models together, as estimated
+    /// before loading, in MiB, at most.
+    ///
+    /// Default 0 (no bound), at most 10,000,000; environment
+    /// `WHISPER__MAX_LOADED_MIB`. Beyond it the least recently used idle
+    /// model is unloaded, and a request waits while all are in use; a model
+    /// that needs more than this alone is refused. Leave room beside it for
+    /// what the engines compute with.
+    pub max_loaded_mib: u64,
 
     /// Beams of the search, where a request names none.
     ///
@@ -126,9 +157,12 @@ impl Default for Whisper {
             batch_size: const { above_zero(8) },
             batch_window_ms: 20,
             preload_model: true,
+            auto_download: false,
             max_queue_size: const { above_zero(2048) },
             max_concurrent_requests: const { above_zero(256) },
             model_ttl: ModelTtl::Never,
+            max_loaded_models: 0,
+            max_loaded_mib: 0,
             beam_size: const { above_zero(5) },
             vad_filter: true,
         }

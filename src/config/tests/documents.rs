@@ -7,24 +7,37 @@ use super::*;
 const DEFAULT_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/default.toml");
 const DOCUMENTATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 
-/// The settings in `configs/default.toml`, with and without what stands
-/// behind a `#`.
-fn default_file(with_commented: bool) -> Settings {
+/// Which of the lines behind a `#` of the default file are read, too.
+#[derive(Clone, Copy, PartialEq)]
+enum Uncommented {
+    Nothing,
+    Settings,
+    Example,
+}
+
+/// The settings in `configs/default.toml`.
+fn default_file(uncommented: Uncommented) -> Settings {
     let text = fs::read_to_string(DEFAULT_FILE).unwrap();
-    let is_commented_key = |line: &str| {
-        let key = line
-            .strip_prefix("# ")
-            .and_then(|rest| rest.split_once(" = "));
-        key.is_some_and(|(key, _)| {
-            KEYS.iter()
-                .any(|known| known.path.ends_with(&format!(".{key}")))
-        })
+    let is_key = |line: &str| {
+        let key = line.split_once(" = ").map(|(key, _)| key);
+        key.is_some_and(|key| KEYS.iter().any(|known| known.name() == key))
     };
+    // An example is a table behind a `#`, with the keys that follow it.
+    let mut in_example = false;
     let lines: Vec<&str> = text
         .lines()
         .map(|line| {
-            let uncomment = with_commented && is_commented_key(line);
-            if uncomment { &line[2..] } else { line }
+            let commented = line.strip_prefix("# ");
+            let is_table = commented.is_some_and(|rest| rest.starts_with('['));
+            in_example = is_table || (in_example && commented.is_some());
+            let kind = match commented {
+                Some(_) if in_example => Uncommented::Example,
+                Some(rest) if is_key(rest) => Uncommented::Settings,
+                _ => Uncommented::Nothing,
+            };
+            commented
+                .filter(|_| kind == uncommented && kind != Uncommented::Nothing)
+                .unwrap_or(line)
         })
         .collect();
     from_file(&lines.join("\n"), &[]).unwrap().settings
@@ -33,8 +46,19 @@ fn default_file(with_commented: bool) -> Settings {
 #[test]
 fn the_default_file_holds_the_defaults() {
     let expected = from_env(&[]).unwrap().settings;
-    assert_eq!(default_file(false), expected);
-    assert_eq!(default_file(true), expected);
+    assert_eq!(default_file(Uncommented::Nothing), expected);
+    assert_eq!(default_file(Uncommented::Settings), expected);
+}
+
+#[test]
+fn the_example_in_the_default_file_holds_for_its_model_alone() {
+    let mut settings = default_file(Uncommented::Example);
+    let of_models = std::mem::take(&mut settings.per_model);
+
+    assert_eq!(settings, from_env(&[]).unwrap().settings);
+    let names: Vec<&String> = of_models.keys().collect();
+    assert_eq!(names, ["deepdml/faster-whisper-large-v3-turbo-ct2"]);
+    assert_ne!(of_models[names[0]], ModelSettings::default());
 }
 
 #[test]
@@ -88,6 +112,16 @@ fn the_documentation_lists_every_setting() {
 }
 
 #[test]
+fn the_documentation_lists_what_a_model_may_have_for_itself() {
+    let text = fs::read_to_string(DOCUMENTATION).unwrap();
+    let (_, section) = text.split_once("## Settings of one model\n").unwrap();
+    let names = KEYS.iter().filter(|key| key.per_model);
+    let names: Vec<String> = names.map(|key| format!("`{}`", key.name())).collect();
+    let list = names.join(", ");
+    assert!(section.contains(&list), "expected {list}");
+}
+
+#[test]
 fn the_table_of_keys_and_the_structs_agree() {
     let tree = Value::serialize(Settings::default()).unwrap();
     let mut paths = Vec::new();
@@ -99,4 +133,18 @@ fn the_table_of_keys_and_the_structs_agree() {
     let mut known: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
     known.sort_unstable();
     assert_eq!(paths, known);
+}
+
+#[test]
+fn the_table_of_keys_and_the_settings_of_a_model_agree() {
+    let tree = Value::serialize(ModelSettings::default()).unwrap();
+    let names: Vec<&String> = tree.as_dict().unwrap().keys().collect();
+    let per_model = KEYS.iter().filter(|key| key.per_model);
+    let mut known: Vec<&str> = per_model.map(Key::name).collect();
+    known.sort_unstable();
+    assert_eq!(names, known);
+
+    for key in KEYS.iter().filter(|key| key.per_model) {
+        assert!(key.path.starts_with("whisper."), "{}", key.path);
+    }
 }

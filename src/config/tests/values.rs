@@ -26,11 +26,16 @@ WHISPER__USE_BATCHED_MODE=no => whisper.use_batched_mode false
 WHISPER__BATCH_SIZE= 512  => whisper.batch_size 512
 WHISPER__BATCH_WINDOW_MS=0 => whisper.batch_window_ms 0
 WHISPER__PRELOAD_MODEL=Off => whisper.preload_model false
+WHISPER__AUTO_DOWNLOAD=1 => whisper.auto_download true
 WHISPER__MAX_QUEUE_SIZE=1000 => whisper.max_queue_size 1000
 WHISPER__MAX_CONCURRENT_REQUESTS=1 => whisper.max_concurrent_requests 1
 WHISPER__MODEL_TTL=-1 => whisper.model_ttl -1
 WHISPER__MODEL_TTL=0 => whisper.model_ttl 0
 STT_MODEL_TTL=300 => whisper.model_ttl 300
+WHISPER__MAX_LOADED_MODELS=0 => whisper.max_loaded_models 0
+WHISPER__MAX_LOADED_MODELS=1000 => whisper.max_loaded_models 1000
+WHISPER__MAX_LOADED_MIB=0 => whisper.max_loaded_mib 0
+WHISPER__MAX_LOADED_MIB=10000000 => whisper.max_loaded_mib 10000000
 WHISPER__BEAM_SIZE=5 => whisper.beam_size 5
 UVICORN_HOST=:: => server.host ::
 UVICORN_PORT=0 => server.port 0
@@ -55,10 +60,13 @@ MODELS_DIR=~bob/m => models.dir ~bob/m
 PRELOAD_MODELS=["a", "b"] => models.preload ["a","b"]
 PRELOAD_MODELS=a,b => models.preload ["a","b"]
 HF_HUB_CACHE=/c => models.hub_cache /c
+HUGGINGFACE_HUB_CACHE=~/c => models.hub_cache /home/ada/c
 HF_HOME=~/hf => models.hub_cache /home/ada/hf/hub
 HF_TOKEN=hf_x => models.hub_token ***
 HF_ENDPOINT=https://mirror/ => models.hub_endpoint https://mirror
 HF_HUB_OFFLINE=1 => models.hub_offline true
+MODELS__HUB_TIMEOUT_S=1 => models.hub_timeout_s 1
+HF_HUB_DOWNLOAD_TIMEOUT=3600 => models.hub_timeout_s 3600
 WHISPER__VAD_FILTER=off => whisper.vad_filter false
 LOG_LEVEL=WARNING => log.level warning
 LOG_FORMAT=json => log.format json
@@ -79,10 +87,15 @@ WHISPER__BATCH_SIZE=1.5 => a whole number from 1 to 4096
 WHISPER__BATCH_SIZE=99999999999999999999 => a whole number from 1 to 4096
 WHISPER__BATCH_WINDOW_MS=10001 => a whole number from 0 to 10000
 WHISPER__PRELOAD_MODEL=maybe => true, false, 1, 0, yes, no, on or off
+WHISPER__AUTO_DOWNLOAD=always => true, false, 1, 0, yes, no, on or off
 WHISPER__MAX_QUEUE_SIZE=0 => a whole number from 1 to 1000000
 WHISPER__MAX_CONCURRENT_REQUESTS=0 => a whole number from 1 to 1000000
 WHISPER__MODEL_TTL=-2 => a whole number from -1 to 31536000
 STT_MODEL_TTL=never => a whole number from -1 to 31536000
+WHISPER__MAX_LOADED_MODELS=-1 => a whole number from 0 to 1000
+WHISPER__MAX_LOADED_MODELS=1001 => a whole number from 0 to 1000
+WHISPER__MAX_LOADED_MIB=10000001 => a whole number from 0 to 10000000
+WHISPER__MAX_LOADED_MIB=4GiB => a whole number from 0 to 10000000
 WHISPER__VAD_FILTER=sometimes => true, false, 1, 0, yes, no, on or off
 WHISPER__BEAM_SIZE=33 => a whole number from 1 to 32
 UVICORN_HOST=a b => a text without spaces
@@ -101,6 +114,8 @@ PRELOAD_MODELS=["a", 1] => a list of texts such as ["one", "two"]
 PRELOAD_MODELS=a,,b => a list of texts such as ["one", "two"]
 HF_ENDPOINT=huggingface.co => an address that starts with http:// or https://
 HF_HUB_OFFLINE=tru => true, false, 1, 0, yes, no, on or off
+HF_HUB_DOWNLOAD_TIMEOUT=0 => a whole number from 1 to 3600
+MODELS__HUB_TIMEOUT_S=3601 => a whole number from 1 to 3600
 LOG_LEVEL=trace => debug, info, warning, error or critical
 LOG_FORMAT=xml => text or json
 "#;

@@ -1,0 +1,113 @@
+//! The settings that single models have for themselves.
+
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::Entry;
+use super::keys::{KEYS, Key};
+use super::whisper::{ComputeType, DeviceChoice, ModelTtl, Whisper};
+
+/// The section of a file whose tables they are.
+pub(super) const SECTION: &str = "models";
+
+/// What one model has for itself; where a field is `None`, what holds for all
+/// of them holds for it.
+///
+/// In a file only, as the table `[models."owner/name"]` or, for one revision,
+/// `[models."owner/name@revision"]`. It goes before `[whisper]`, and before
+/// the environment and the flags too: those set what holds for all models.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSettings {
+    /// As [`Whisper::inference_device`].
+    pub inference_device: Option<DeviceChoice>,
+    /// As [`Whisper::device_index`]. Put models on cards of their own with it.
+    pub device_index: Option<Vec<u32>>,
+    /// As [`Whisper::compute_type`].
+    pub compute_type: Option<ComputeType>,
+    /// As [`Whisper::cpu_threads`].
+    pub cpu_threads: Option<usize>,
+    /// As [`Whisper::num_workers`].
+    pub num_workers: Option<usize>,
+    /// As [`Whisper::use_batched_mode`].
+    pub use_batched_mode: Option<bool>,
+    /// As [`Whisper::batch_size`].
+    pub batch_size: Option<NonZeroUsize>,
+    /// As [`Whisper::batch_window_ms`].
+    pub batch_window_ms: Option<u64>,
+    /// As [`Whisper::max_queue_size`].
+    pub max_queue_size: Option<NonZeroUsize>,
+    /// As [`Whisper::model_ttl`].
+    pub model_ttl: Option<ModelTtl>,
+    /// As [`Whisper::beam_size`].
+    pub beam_size: Option<NonZeroUsize>,
+    /// As [`Whisper::vad_filter`].
+    pub vad_filter: Option<bool>,
+}
+
+impl Whisper {
+    /// These settings as they hold for the model that has `own` for itself.
+    #[must_use]
+    pub fn with(&self, own: &ModelSettings) -> Self {
+        // Taken apart whole, so that no field can be left out.
+        let ModelSettings {
+            inference_device,
+            device_index,
+            compute_type,
+            cpu_threads,
+            num_workers,
+            use_batched_mode,
+            batch_size,
+            batch_window_ms,
+            max_queue_size,
+            model_ttl,
+            beam_size,
+            vad_filter,
+        } = own.clone();
+        Self {
+            inference_device: inference_device.unwrap_or(self.inference_device),
+            device_index: device_index.unwrap_or_else(|| self.device_index.clone()),
+            compute_type: compute_type.unwrap_or(self.compute_type),
+            cpu_threads: cpu_threads.unwrap_or(self.cpu_threads),
+            num_workers: num_workers.unwrap_or(self.num_workers),
+            use_batched_mode: use_batched_mode.unwrap_or(self.use_batched_mode),
+            batch_size: batch_size.unwrap_or(self.batch_size),
+            batch_window_ms: batch_window_ms.unwrap_or(self.batch_window_ms),
+            max_queue_size: max_queue_size.unwrap_or(self.max_queue_size),
+            model_ttl: model_ttl.unwrap_or(self.model_ttl),
+            beam_size: beam_size.unwrap_or(self.beam_size),
+            vad_filter: vad_filter.unwrap_or(self.vad_filter),
+            ..self.clone()
+        }
+    }
+}
+
+/// A value for one model alone.
+#[derive(Debug)]
+pub(super) struct ModelEntry {
+    /// The name of the model, as the file has it.
+    pub model: String,
+    /// The value, under the key that sets it for all models.
+    pub entry: Entry,
+}
+
+/// The setting that `name` is in the table of a model, if it is one.
+pub(super) fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.per_model && key.name() == name)
+}
+
+/// The place of a model's setting, as a file names it.
+pub(super) fn path(model: &str, name: &str) -> String {
+    format!("{}.{name}", table(model))
+}
+
+/// The table of a model, as a file names it.
+pub(super) fn table(model: &str) -> String {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if !model.is_empty() && model.bytes().all(is_bare) {
+        format!("{SECTION}.{model}")
+    } else {
+        format!("{SECTION}.{model:?}")
+    }
+}
