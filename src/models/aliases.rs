@@ -12,6 +12,35 @@ const OPENAI_NAMES: [&str; 4] = [
     "gpt-4o-transcribe-diarize",
 ];
 
+/// The short names that faster-whisper knows, and the repository on the hub that each stands for.
+const SHORT_NAMES: [(&str, &str); 19] = [
+    ("tiny", "Systran/faster-whisper-tiny"),
+    ("tiny.en", "Systran/faster-whisper-tiny.en"),
+    ("base", "Systran/faster-whisper-base"),
+    ("base.en", "Systran/faster-whisper-base.en"),
+    ("small", "Systran/faster-whisper-small"),
+    ("small.en", "Systran/faster-whisper-small.en"),
+    ("medium", "Systran/faster-whisper-medium"),
+    ("medium.en", "Systran/faster-whisper-medium.en"),
+    ("large-v1", "Systran/faster-whisper-large-v1"),
+    ("large-v2", "Systran/faster-whisper-large-v2"),
+    ("large-v3", "Systran/faster-whisper-large-v3"),
+    ("large", "Systran/faster-whisper-large-v3"),
+    (
+        "large-v3-turbo",
+        "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
+    ),
+    ("turbo", "mobiuslabsgmbh/faster-whisper-large-v3-turbo"),
+    ("distil-small.en", "Systran/faster-distil-whisper-small.en"),
+    (
+        "distil-medium.en",
+        "Systran/faster-distil-whisper-medium.en",
+    ),
+    ("distil-large-v2", "Systran/faster-distil-whisper-large-v2"),
+    ("distil-large-v3", "Systran/faster-distil-whisper-large-v3"),
+    ("distil-large-v3.5", "distil-whisper/distil-large-v3.5-ct2"),
+];
+
 /// Which model a name in a request means.
 #[derive(Clone, Debug)]
 pub struct Aliases {
@@ -34,20 +63,37 @@ impl Aliases {
         &self.default
     }
 
-    /// The model that `name` means: what an alias stands for, or the model of that name.
+    /// The model that `name` means: what an alias stands for, or the model of that name. Where no
+    /// model is called so, a short name stands for faster-whisper's repository.
     ///
     /// # Errors
     /// [`InvalidModelId`] when it is neither.
-    pub fn resolve(&self, name: &str) -> Result<ModelId, InvalidModelId> {
-        match self.names.get(name) {
-            Some(id) => Ok(id.clone()),
-            None => ModelId::parse(name),
+    pub fn resolve(
+        &self,
+        name: &str,
+        on_disk: impl Fn(&ModelId) -> bool,
+    ) -> Result<ModelId, InvalidModelId> {
+        let id = match self.names.get(name) {
+            Some(id) => id.clone(),
+            None => ModelId::parse(name)?,
+        };
+        if on_disk(&id) {
+            return Ok(id);
         }
+        let short = SHORT_NAMES.iter().find(|(short, _)| *short == id.as_str());
+        short.map_or(Ok(id), |(_, repository)| ModelId::parse(repository))
     }
 
-    /// Every alias with its model, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &ModelId)> {
-        self.names.iter().map(|(name, id)| (name.as_str(), id))
+    /// The other names of a model, in order.
+    #[must_use]
+    pub fn of(&self, id: &ModelId, on_disk: impl Fn(&ModelId) -> bool) -> Vec<String> {
+        let short = SHORT_NAMES.iter().map(|(name, _)| *name);
+        let names = self.names.keys().map(String::as_str).chain(short);
+        let stands_for = |name: &&str| {
+            let meant = self.resolve(name, &on_disk);
+            *name != id.as_str() && meant.as_ref() == Ok(id)
+        };
+        names.filter(stands_for).map(str::to_owned).collect()
     }
 }
 
@@ -59,18 +105,58 @@ mod tests {
         ModelId::parse(name).unwrap()
     }
 
-    #[test]
-    fn resolves_openai_names_own_aliases_and_plain_names() {
+    fn aliases() -> Aliases {
         let more = [
             ("fast".to_owned(), id("tiny.en")),
-            ("whisper-1".to_owned(), id("large")),
+            ("whisper-1".to_owned(), id("owner/large")),
         ];
-        let aliases = Aliases::new(id("base"), more);
+        Aliases::new(id("base"), more)
+    }
 
-        assert_eq!(aliases.resolve("gpt-4o-transcribe"), Ok(id("base")));
-        assert_eq!(aliases.resolve("whisper-1"), Ok(id("large")));
-        assert_eq!(aliases.resolve("fast"), Ok(id("tiny.en")));
-        assert_eq!(aliases.resolve("owner/other"), Ok(id("owner/other")));
-        assert_eq!(aliases.resolve("../x"), Err(InvalidModelId));
+    #[track_caller]
+    fn check(name: &str, on_disk: &[&str], meant: &str) {
+        let resolved = aliases().resolve(name, |id| on_disk.contains(&id.as_str()));
+        assert_eq!(resolved, Ok(id(meant)), "{name}");
+    }
+
+    #[test]
+    fn resolves_openai_names_own_aliases_and_plain_names() {
+        check("gpt-4o-transcribe", &["base"], "base");
+        check("whisper-1", &[], "owner/large");
+        check("fast", &["tiny.en"], "tiny.en");
+        check("owner/other", &[], "owner/other");
+        let refused = aliases().resolve("../x", |_| false);
+        assert_eq!(refused, Err(InvalidModelId));
+    }
+
+    #[test]
+    fn a_short_name_means_the_repository_where_no_model_is_called_so() {
+        check("base", &["base"], "base");
+        check("base", &[], "Systran/faster-whisper-base");
+        check("gpt-4o-transcribe", &[], "Systran/faster-whisper-base");
+        check("base@v1", &[], "base@v1");
+        check("unheard-of", &[], "unheard-of");
+        for (name, repository) in SHORT_NAMES {
+            check(name, &[], repository);
+        }
+    }
+
+    #[test]
+    fn tells_the_other_names_of_a_model() {
+        let of = |name: &str, on_disk: &[&str]| {
+            aliases().of(&id(name), |id| on_disk.contains(&id.as_str()))
+        };
+        let openai = [
+            "gpt-4o-mini-transcribe",
+            "gpt-4o-transcribe",
+            "gpt-4o-transcribe-diarize",
+        ];
+        assert_eq!(of("base", &["base"]), openai);
+        assert_eq!(of("owner/large", &[]), ["whisper-1"]);
+        assert_eq!(
+            of("Systran/faster-whisper-base", &[]),
+            [&openai[..], &["base"]].concat()
+        );
+        assert_eq!(of("Systran/faster-whisper-base", &["base"]), [""; 0]);
     }
 }

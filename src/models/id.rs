@@ -5,15 +5,15 @@ use std::fmt;
 /// Longest name taken, in bytes; the hub allows 96 for each of the two parts.
 const MAX_BYTES: usize = 200;
 
-/// A model's name: `name` or `owner/name`.
+/// A model's name: `name` or `owner/name`, of a certain revision where `@revision` follows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModelId(String);
 
 /// A text that cannot name a model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a model is named `name` or `owner/name`, of letters, digits, `-`, `_` and `.`, \
-     at most {MAX_BYTES} characters, no part starting with a dot"
+    "a model is named `name` or `owner/name`, with `@revision` after it where one is meant, of \
+     letters, digits, `-`, `_` and `.`, at most {MAX_BYTES} characters, no part starting with a dot"
 )]
 pub struct InvalidModelId;
 
@@ -23,28 +23,51 @@ impl ModelId {
     /// # Errors
     /// [`InvalidModelId`] for anything that could step out of a folder or surprise a reader.
     pub fn parse(text: &str) -> Result<Self, InvalidModelId> {
-        let character = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let part =
-            |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(character);
-        let fits = text.len() <= MAX_BYTES && text.split('/').count() <= 2;
-        if fits && text.split('/').all(part) {
+        let (name, revision) = match text.split_once('@') {
+            Some((name, revision)) => (name, Some(revision)),
+            None => (text, None),
+        };
+        let fits = text.len() <= MAX_BYTES && name.split('/').count() <= 2;
+        // Branches may have slashes in their names, to any depth.
+        let parts = name
+            .split('/')
+            .chain(revision.into_iter().flat_map(|r| r.split('/')));
+        if fits && parts.into_iter().all(is_part) {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidModelId)
         }
     }
 
-    /// The name as it was given.
+    /// The whole name as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
+    /// The name without the revision: what a repository is called.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        self.0.split_once('@').map_or(&self.0, |(name, _)| name)
+    }
+
+    /// The branch, tag or commit that is meant, where one was named.
+    #[must_use]
+    pub fn revision(&self) -> Option<&str> {
+        self.0.split_once('@').map(|(_, revision)| revision)
+    }
+
     /// The part before the slash, if there is one.
     #[must_use]
     pub fn owner(&self) -> Option<&str> {
-        self.0.split_once('/').map(|(owner, _)| owner)
+        self.repository().split_once('/').map(|(owner, _)| owner)
     }
+}
+
+/// Whether `part` may stand between two slashes.
+fn is_part(part: &str) -> bool {
+    let character = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !part.is_empty() && !part.starts_with('.') && part.chars().all(character)
 }
 
 impl fmt::Display for ModelId {
@@ -55,6 +78,10 @@ impl fmt::Display for ModelId {
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Component, Path};
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -67,6 +94,9 @@ mod tests {
         check("base", true);
         check("tiny.en", true);
         check("deepdml/faster-whisper-large-v3-turbo-ct2", true);
+        check("owner/name@main", true);
+        check("owner/name@refs/pr/1", true);
+        check("base@0123456789abcdef", true);
         check("", false);
         check("/", false);
         check("a/", false);
@@ -79,6 +109,39 @@ mod tests {
         check("with space", false);
         check("türkçe", false);
         check("nul\0", false);
+        check("a\\b", false);
+        check("owner/name@", false);
+        check("@main", false);
+        check("owner/name@..", false);
+        check("owner/name@a/../../b", false);
+        check("owner/name@a@b", false);
         check(&"x".repeat(10_000), false);
+    }
+
+    #[test]
+    fn tells_its_parts() {
+        let id = ModelId::parse("owner/name@v1.0").unwrap();
+        assert_eq!(id.repository(), "owner/name");
+        assert_eq!(id.revision(), Some("v1.0"));
+        assert_eq!(id.owner(), Some("owner"));
+
+        let id = ModelId::parse("base").unwrap();
+        assert_eq!(id.repository(), "base");
+        assert_eq!((id.revision(), id.owner()), (None, None));
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_taken_stays_below_its_folder_and_reads_back(
+            text in r"[a-zA-Z0-9@/._ %~\\\x00-]{0,40}|\PC{0,300}"
+        ) {
+            if let Ok(id) = ModelId::parse(&text) {
+                prop_assert_eq!(id.as_str(), text.as_str());
+                prop_assert!(text.len() <= MAX_BYTES && text.is_ascii());
+                let mut depth = Path::new(id.as_str()).components();
+                prop_assert!(depth.all(|part| matches!(part, Component::Normal(_))));
+                prop_assert_eq!(ModelId::parse(&id.to_string()), Ok(id));
+            }
+        }
     }
 }

@@ -1,15 +1,34 @@
-//! Models on disk: folders of `MODELS_DIR`, and the Hugging Face cache layout.
+//! Models on disk: folders of `MODELS_DIR`, and the Hugging Face cache as its tools lay it out.
+//!
+//! The cache has a folder a repository, `models--owner--name`: `refs` holds the commit that each
+//! branch or tag is at, `snapshots` a folder of links a commit, `blobs` the files they lead to.
 
-use std::fs;
+mod delete;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::ModelId;
+use super::{ModelId, Shape};
+use crate::tokens::Language;
 
-/// Files without which a folder is no CTranslate2 Whisper.
-const REQUIRED: [&str; 3] = ["model.bin", "config.json", "tokenizer.json"];
+pub use delete::StoreError;
+
+/// The weights; a folder without them is no model.
+const WEIGHTS: &str = "model.bin";
+/// Files without which a folder is no CTranslate2 Whisper, beside its weights.
+const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
 /// Either holds the model's tokens.
 const VOCABULARIES: [&str; 2] = ["vocabulary.json", "vocabulary.txt"];
+/// What a model may have beside them.
+const OPTIONAL: [&str; 1] = ["preprocessor_config.json"];
+/// The branch that a name without a revision means.
+const MAIN: &str = "main";
 
 /// Where models are looked for.
 #[derive(Clone, Debug)]
@@ -19,16 +38,48 @@ pub struct Store {
 }
 
 /// A whole model on disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct StoredModel {
     /// Its name.
     pub id: ModelId,
     /// The folder its files are in.
     pub dir: PathBuf,
-    /// Size of the weights, in bytes.
+    /// Size of its files, in bytes.
     pub size_bytes: u64,
     /// When the weights were written, in seconds since 1970.
     pub created: u64,
+    /// What its weights say of themselves.
+    pub shape: Shape,
+    /// The codes of the languages it knows, in the order of its tokens.
+    pub languages: Arc<[String]>,
+    place: Place,
+    files: Files,
+}
+
+/// The files of a model that are there, by name.
+type Files = BTreeMap<&'static str, Version>;
+
+/// What a model's files belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// A folder of its own.
+    Folder,
+    /// A repository of the cache, in this folder.
+    Cache(PathBuf),
+}
+
+/// Tells one content of a file from another without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Version {
+    bytes: u64,
+    written: SystemTime,
+}
+
+/// A folder that may hold a model of this name.
+struct Candidate {
+    id: ModelId,
+    dir: PathBuf,
+    place: Place,
 }
 
 impl Store {
@@ -41,131 +92,184 @@ impl Store {
         }
     }
 
-    /// Every whole model, by name; the first place wins where a name is in both. Reads the disk.
+    /// Every whole model, by name; the first place wins where a name is in both. Reads the disk,
+    /// though not the files of those in `known` that have not changed.
     #[must_use]
-    pub fn list(&self) -> Vec<StoredModel> {
-        let mut models: Vec<StoredModel> = self
-            .named_folders()
-            .chain(self.cached_snapshots())
-            .collect();
+    pub fn list(&self, known: &[Arc<StoredModel>]) -> Vec<Arc<StoredModel>> {
+        let read = |candidate: Candidate| candidate.read(known);
+        let mut models: Vec<_> = self.named_folders().into_iter().filter_map(read).collect();
+        let taken = models.iter().map(|model| model.id.clone()).collect();
+        models.extend(self.snapshots(&taken).into_iter().filter_map(read));
         models.sort_by(|a, b| a.id.cmp(&b.id));
         models.dedup_by(|later, first| later.id == first.id);
         models
     }
 
-    /// The model with this name, if it is whole. Reads the disk.
-    #[must_use]
-    pub fn find(&self, id: &ModelId) -> Option<StoredModel> {
-        let folder = self.models_dir.join(id.as_str());
-        stored(id.clone(), folder).or_else(|| {
-            let repository = format!("models--{}", id.as_str().replace('/', "--"));
-            stored(id.clone(), snapshot(&self.hub_cache.join(repository))?)
-        })
-    }
-
     /// `name` and `owner/name`.
-    fn named_folders(&self) -> impl Iterator<Item = StoredModel> {
-        let folders = entries(&self.models_dir)
-            .into_iter()
-            .flat_map(|(name, dir)| {
-                let mut named = Vec::new();
-                for (inner, dir) in entries(&dir) {
-                    named.push((format!("{name}/{inner}"), dir));
-                }
-                named.push((name, dir));
-                named
-            });
-        folders.filter_map(|(name, dir)| stored(ModelId::parse(&name).ok()?, dir))
+    fn named_folders(&self) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        let mut add = |name: &str, dir: PathBuf| {
+            // A revision has no place here.
+            let id = ModelId::parse(name)
+                .ok()
+                .filter(|id| id.revision().is_none());
+            candidates.extend(id.map(|id| Candidate {
+                id,
+                dir,
+                place: Place::Folder,
+            }));
+        };
+        for (name, dir) in entries(&self.models_dir) {
+            for (inner, dir) in entries(&dir) {
+                add(&format!("{name}/{inner}"), dir);
+            }
+            add(&name, dir);
+        }
+        candidates
     }
 
-    fn cached_snapshots(&self) -> impl Iterator<Item = StoredModel> {
-        entries(&self.hub_cache)
-            .into_iter()
-            .filter_map(|(name, dir)| {
-                let id =
-                    ModelId::parse(&name.strip_prefix("models--")?.replacen("--", "/", 1)).ok()?;
-                stored(id, snapshot(&dir)?)
-            })
+    /// The snapshots of the cache, under each name they have beside those that are `taken`; one
+    /// that has none is named by its commit.
+    fn snapshots(&self, taken: &BTreeSet<ModelId>) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        for (folder, repository) in entries(&self.hub_cache) {
+            let name = folder
+                .strip_prefix("models--")
+                .map(|name| name.replace("--", "/"));
+            let Some(name) = name.filter(|name| ModelId::parse(name).is_ok()) else {
+                continue;
+            };
+            let id = |revision: &str| {
+                let id = if revision == MAIN {
+                    name.clone()
+                } else {
+                    format!("{name}@{revision}")
+                };
+                let id = ModelId::parse(&id).ok();
+                id.filter(|id| !taken.contains(id))
+            };
+            let refs = refs(&repository);
+            for (commit, dir) in entries(&repository.join("snapshots")) {
+                let here = refs.iter().filter(|(_, at)| *at == commit);
+                let mut ids: Vec<_> = here.filter_map(|(name, _)| id(name)).collect();
+                if ids.is_empty() {
+                    ids.extend(id(&commit));
+                }
+                candidates.extend(ids.into_iter().map(|id| Candidate {
+                    id,
+                    dir: dir.clone(),
+                    place: Place::Cache(repository.clone()),
+                }));
+            }
+        }
+        candidates
     }
 }
 
-/// Names and paths of a folder's entries; none where it cannot be read.
+impl Candidate {
+    /// The model, if it is whole.
+    fn read(self, known: &[Arc<StoredModel>]) -> Option<Arc<StoredModel>> {
+        let Self { id, dir, place } = self;
+        let version = |name| Some((name, Version::of(&dir.join(name))?));
+        let files: Files = files().filter_map(version).collect();
+        let weights = files.get(WEIGHTS)?;
+        let has = |name: &&str| files.contains_key(*name);
+        if !REQUIRED.iter().all(has) {
+            return None;
+        }
+        let vocabulary = VOCABULARIES.into_iter().find(has)?;
+        let unchanged =
+            |model: &&Arc<StoredModel>| model.id == id && model.dir == dir && model.files == files;
+        if let Some(model) = known.iter().find(unchanged) {
+            return Some(Arc::clone(model));
+        }
+        let shape = File::open(dir.join(WEIGHTS))
+            .map_err(Into::into)
+            .and_then(Shape::read);
+        let shape = shape.inspect_err(|error| {
+            tracing::debug!(model.id = %id, %error, "not a model");
+        });
+        let shape = shape.ok()?;
+        let languages = languages(&dir.join(vocabulary), &shape).inspect_err(|error| {
+            tracing::debug!(model.id = %id, %error, "no whole vocabulary");
+        });
+        let created = weights.written.duration_since(UNIX_EPOCH);
+        Some(Arc::new(StoredModel {
+            size_bytes: files.values().map(|file| file.bytes).sum(),
+            created: created.unwrap_or_default().as_secs(),
+            languages: languages.ok()?,
+            id,
+            dir,
+            shape,
+            place,
+            files,
+        }))
+    }
+}
+
+impl Version {
+    fn of(path: &Path) -> Option<Self> {
+        let file = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some(Self {
+            bytes: file.len(),
+            written: file.modified().ok()?,
+        })
+    }
+}
+
+/// The files of a model; the weights come first, so that what is left of a broken deletion is no
+/// model.
+fn files() -> impl Iterator<Item = &'static str> {
+    let rest = [&REQUIRED[..], &VOCABULARIES, &OPTIONAL].concat();
+    std::iter::once(WEIGHTS).chain(rest)
+}
+
+/// The languages that the vocabulary has a token for; English-only ones list tokens that they were
+/// never trained on.
+fn languages(vocabulary: &Path, shape: &Shape) -> io::Result<Arc<[String]>> {
+    if !shape.is_multilingual() {
+        return Ok(Arc::new([Language::ENGLISH.code().to_owned()]));
+    }
+    let text = fs::read_to_string(vocabulary)?;
+    let tokens: Vec<String> = if vocabulary.extension().is_some_and(|kind| kind == "json") {
+        serde_json::from_str(&text)?
+    } else {
+        text.lines().map(str::to_owned).collect()
+    };
+    let code = |token: &String| {
+        let code = token.strip_prefix("<|")?.strip_suffix("|>")?;
+        Language::parse(code).filter(|language| language.code() == code)?;
+        Some(code.to_owned())
+    };
+    Ok(tokens.iter().filter_map(code).collect())
+}
+
+/// Names and paths of a folder's entries, without hidden ones; none where it cannot be read.
 fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
+        .filter(|(name, _)| !name.starts_with('.'))
         .collect()
 }
 
-/// The snapshot that a cached repository's `refs/main` names.
-fn snapshot(repository: &Path) -> Option<PathBuf> {
-    let revision = fs::read_to_string(repository.join("refs/main")).ok()?;
-    Some(repository.join("snapshots").join(revision.trim()))
-}
-
-fn stored(id: ModelId, dir: PathBuf) -> Option<StoredModel> {
-    let has = |name: &&str| dir.join(name).is_file();
-    if !(REQUIRED.iter().all(has) && VOCABULARIES.iter().any(has)) {
-        return None;
-    }
-    let weights = fs::metadata(dir.join("model.bin")).ok()?;
-    let written = weights.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some(StoredModel {
-        id,
-        dir,
-        size_bytes: weights.len(),
-        created: written.as_secs(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lay_out(folder: &Path, files: &[&str]) {
-        fs::create_dir_all(folder).unwrap();
-        for file in files {
-            fs::write(folder.join(file), "x").unwrap();
+/// The branches and tags of a repository, whose names may have slashes, and their commits. No link
+/// is followed, as it may lead back or out of the repository.
+fn refs(repository: &Path) -> Vec<(String, String)> {
+    let mut refs = Vec::new();
+    let mut folders = vec![(String::new(), repository.join("refs"))];
+    while let Some((prefix, folder)) = folders.pop() {
+        if folder.is_symlink() {
+            continue;
+        }
+        for (name, path) in entries(&folder) {
+            let name = format!("{prefix}{name}");
+            if path.is_dir() {
+                folders.push((format!("{name}/"), path));
+            } else if let Ok(commit) = fs::read_to_string(&path) {
+                refs.push((name, commit.trim().to_owned()));
+            }
         }
     }
-
-    fn store(root: &Path) -> Store {
-        Store::new(root.join("models"), root.join("hub"))
-    }
-
-    #[test]
-    fn lists_whole_models_of_both_layouts() {
-        let root = tempfile::tempdir().unwrap();
-        let whole = [
-            "model.bin",
-            "config.json",
-            "tokenizer.json",
-            "vocabulary.txt",
-        ];
-        lay_out(&root.path().join("models/base"), &whole);
-        lay_out(&root.path().join("models/owner/small"), &whole);
-        lay_out(&root.path().join("models/half"), &whole[..2]);
-        let repository = root.path().join("hub/models--owner--turbo");
-        lay_out(&repository.join("snapshots/abc"), &whole);
-        lay_out(&repository.join("refs"), &[]);
-        fs::write(repository.join("refs/main"), "abc\n").unwrap();
-
-        let names: Vec<_> = store(root.path())
-            .list()
-            .into_iter()
-            .map(|model| model.id.to_string())
-            .collect();
-
-        assert_eq!(names, ["base", "owner/small", "owner/turbo"]);
-    }
-
-    #[test]
-    fn finds_by_name_only_what_is_whole() {
-        let root = tempfile::tempdir().unwrap();
-        lay_out(&root.path().join("models/half"), &["model.bin"]);
-
-        let id = ModelId::parse("half").unwrap();
-        assert_eq!(store(root.path()).find(&id), None);
-        assert_eq!(store(root.path()).list(), []);
-    }
+    refs
 }

@@ -1,0 +1,176 @@
+//! The list of models on disk, in memory: neither a lookup nor a listing touches the disk.
+
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::{ModelId, Store, StoreError, StoredModel};
+
+/// How often the disk is looked at for what others put there or took away.
+const RESCAN: Duration = Duration::from_secs(10);
+/// Length of a commit's name.
+const COMMIT_CHARACTERS: usize = 40;
+
+/// The models on disk.
+pub struct Catalog {
+    store: Arc<Store>,
+    models: RwLock<Models>,
+    /// Held while the disk is read, so that an older listing never replaces a newer one.
+    reading: tokio::sync::Mutex<()>,
+}
+
+type Models = Arc<[Arc<StoredModel>]>;
+
+impl Catalog {
+    /// Reads the disk once; blocks meanwhile.
+    #[must_use]
+    pub fn open(store: Store) -> Self {
+        let models = store.list(&[]);
+        Self {
+            store: Arc::new(store),
+            models: RwLock::new(models.into()),
+            reading: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Every whole model, by name.
+    #[must_use]
+    pub fn list(&self) -> Models {
+        // What the lock guards is replaced whole.
+        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&models)
+    }
+
+    /// The model of this name, if it is whole; a revision may be a whole commit's name, too.
+    #[must_use]
+    pub fn find(&self, id: &ModelId) -> Option<Arc<StoredModel>> {
+        let models = self.list();
+        if let Ok(at) = models.binary_search_by(|model| model.id.cmp(id)) {
+            return Some(Arc::clone(&models[at]));
+        }
+        let commit = id
+            .revision()
+            .filter(|text| text.len() == COMMIT_CHARACTERS)?;
+        let is_meant = |model: &&Arc<StoredModel>| {
+            model.id.repository() == id.repository() && model.dir.ends_with(commit)
+        };
+        models.iter().find(is_meant).cloned()
+    }
+
+    /// Reads the disk anew.
+    pub async fn refresh(&self) {
+        let _turn = self.reading.lock().await;
+        let (store, known) = (Arc::clone(&self.store), self.list());
+        let reading = tokio::task::spawn_blocking(move || store.list(&known));
+        match reading.await {
+            Ok(models) => self.replace(models.into()),
+            Err(panic) => tracing::error!(%panic, "models on disk could not be read"),
+        }
+    }
+
+    /// Deletes the model's files, if it is there.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a file cannot be removed.
+    pub async fn delete(&self, model: Arc<StoredModel>) -> Result<(), StoreError> {
+        let (store, dir) = (Arc::clone(&self.store), model.dir.clone());
+        let deleting = tokio::task::spawn_blocking(move || store.delete(&model)).await;
+        self.refresh().await;
+        deleting.unwrap_or_else(|broken| Err(StoreError::new(&dir, io::Error::other(broken))))
+    }
+
+    /// Reads the disk anew from time to time, until it is dropped.
+    pub async fn keep_fresh(&self) {
+        loop {
+            tokio::time::sleep(RESCAN).await;
+            self.refresh().await;
+        }
+    }
+
+    fn replace(&self, models: Models) {
+        let before = self.list();
+        let has =
+            |models: &Models, one: &StoredModel| models.iter().any(|model| model.id == one.id);
+        for model in models.iter().filter(|model| !has(&before, model)) {
+            tracing::info!(model.id = %model.id, "model found");
+        }
+        for model in before.iter().filter(|model| !has(&models, model)) {
+            tracing::info!(model.id = %model.id, "model gone");
+        }
+        *self.models.write().unwrap_or_else(PoisonError::into_inner) = models;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::models::test_files::{Fixture, lay_out};
+
+    fn open(root: &Path) -> Catalog {
+        Catalog::open(Store::new(root.join("models"), root.join("hub")))
+    }
+
+    fn find(catalog: &Catalog, name: &str) -> Option<String> {
+        let model = catalog.find(&ModelId::parse(name).unwrap())?;
+        Some(model.id.to_string())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_model_that_somebody_puts_there_is_found_in_time() {
+        let root = tempfile::tempdir().unwrap();
+        let catalog = open(root.path());
+        lay_out(&root.path().join("models/base"), &Fixture::default());
+        assert_eq!(
+            find(&catalog, "base"),
+            None,
+            "the disk is not read on the way"
+        );
+
+        let fresh = async {
+            while find(&catalog, "base").is_none() {
+                tokio::time::sleep(RESCAN / 10).await;
+            }
+        };
+        tokio::select! {
+            () = catalog.keep_fresh() => {}
+            () = fresh => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deleted_model_is_gone_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        lay_out(&root.path().join("models/base"), &Fixture::default());
+        let catalog = open(root.path());
+        let model = catalog.find(&ModelId::parse("base").unwrap()).unwrap();
+
+        catalog.delete(model).await.unwrap();
+
+        assert_eq!(find(&catalog, "base"), None);
+        assert_eq!(catalog.list().len(), 0);
+    }
+
+    #[test]
+    fn a_whole_commit_is_a_name_too() {
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let root = tempfile::tempdir().unwrap();
+        let repository = root.path().join("hub/models--o--n");
+        lay_out(
+            &repository.join("snapshots").join(commit),
+            &Fixture::default(),
+        );
+        std::fs::create_dir(repository.join("refs")).unwrap();
+        std::fs::write(repository.join("refs/main"), commit).unwrap();
+        let catalog = open(root.path());
+
+        assert_eq!(find(&catalog, "o/n"), Some("o/n".to_owned()));
+        assert_eq!(
+            find(&catalog, &format!("o/n@{commit}")),
+            Some("o/n".to_owned())
+        );
+        assert_eq!(find(&catalog, "o/n@0123456"), None);
+        assert_eq!(find(&catalog, "o/m"), None);
+    }
+}

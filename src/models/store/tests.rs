@@ -1,0 +1,260 @@
+//! What is found.
+
+mod deletion;
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::models::test_files::{Fixture, lay_out, weights};
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+const OTHER: &str = "89abcdef0123456789abcdef0123456789abcdef";
+
+fn store(root: &Path) -> Store {
+    Store::new(root.join("models"), root.join("hub"))
+}
+
+fn names(root: &Path) -> Vec<String> {
+    let models = store(root).list(&[]);
+    models.iter().map(|model| model.id.to_string()).collect()
+}
+
+/// Lays a model out as the Hugging Face tools do; `blob` is told apart by the weights' name.
+fn cache(root: &Path, repository: &str, commit: &str, weights_blob: &str) -> PathBuf {
+    let repository = root.join("hub").join(repository);
+    let snapshot = repository.join("snapshots").join(commit);
+    let blobs = repository.join("blobs");
+    let files = tempfile::tempdir().unwrap();
+    lay_out(files.path(), &Fixture::default());
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::create_dir_all(&blobs).unwrap();
+    for (name, path) in entries(files.path()) {
+        let blob = if name == WEIGHTS {
+            weights_blob.to_owned()
+        } else {
+            format!("of-{name}")
+        };
+        fs::copy(path, blobs.join(&blob)).unwrap();
+        symlink(Path::new("../../blobs").join(blob), snapshot.join(name)).unwrap();
+    }
+    repository
+}
+
+fn point(repository: &Path, name: &str, commit: &str) {
+    let path = repository.join("refs").join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, commit).unwrap();
+}
+
+/// Everything below a folder, by name.
+fn tree(folder: &Path) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.is_symlink() {
+                folders.push(path.clone());
+            }
+            all.push(
+                path.strip_prefix(folder)
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned(),
+            );
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn lists_whole_models_of_both_layouts_with_what_they_are() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    lay_out(&root.join("models/base"), &Fixture::default());
+    let large = Fixture {
+        vocabulary_size: 51_866,
+        ..Fixture::default()
+    };
+    lay_out(&root.join("models/owner/small"), &large);
+    lay_out(&root.join("models/.fetch.x"), &Fixture::default());
+    let repository = cache(root, "models--owner--turbo", COMMIT, "w");
+    point(&repository, "main", &format!("{COMMIT}\n"));
+    cache(root, "models--a--b--c", COMMIT, "w");
+    cache(root, "datasets--owner--turbo", COMMIT, "w");
+
+    assert_eq!(names(root), ["base", "owner/small", "owner/turbo"]);
+    let models = store(root).list(&[]);
+    assert_eq!(*models[0].languages, ["en"]);
+    assert_eq!(*models[1].languages, ["en", "tr", "haw"]);
+    assert_eq!(models[1].shape.vocabulary_size, 51_866);
+    let size = |folder: &str| {
+        tree(&root.join(folder))
+            .iter()
+            .map(|file| fs::metadata(root.join(folder).join(file)).unwrap().len())
+            .sum::<u64>()
+    };
+    assert_eq!(models[0].size_bytes, size("models/base"));
+    assert!(models[0].created > 1_600_000_000);
+}
+
+#[test]
+fn what_is_not_whole_is_no_model() {
+    for missing in [WEIGHTS, "config.json", "tokenizer.json", "vocabulary.json"] {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("models/half");
+        lay_out(&folder, &Fixture::default());
+        fs::remove_file(folder.join(missing)).unwrap();
+        assert_eq!(names(root.path()), [""; 0], "without {missing}");
+        // A link to nothing is nothing.
+        symlink("nowhere", folder.join(missing)).unwrap();
+        assert_eq!(names(root.path()), [""; 0], "with a broken link {missing}");
+    }
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("models/copying");
+    lay_out(&folder, &Fixture::default());
+    let whole = weights(&Fixture::default());
+    fs::write(folder.join(WEIGHTS), &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(names(root.path()), [""; 0]);
+}
+
+#[test]
+fn revisions_have_names() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let repository = cache(root, "models--o--n", COMMIT, "w1");
+    cache(root, "models--o--n", OTHER, "w2");
+    assert_eq!(
+        names(root),
+        [format!("o/n@{COMMIT}"), format!("o/n@{OTHER}")]
+    );
+    point(&repository, "main", COMMIT);
+    point(&repository, "refs/pr/1", OTHER);
+    point(&repository, "v1", COMMIT);
+    assert_eq!(names(root), ["o/n", "o/n@refs/pr/1", "o/n@v1"]);
+}
+
+#[test]
+fn a_folder_goes_before_the_cache() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let repository = cache(root, "models--o--n", COMMIT, "w");
+    point(&repository, "main", COMMIT);
+    lay_out(&root.join("models/o/n"), &Fixture::default());
+
+    let models = store(root).list(&[]);
+
+    assert_eq!(models[0].id.as_str(), "o/n");
+    assert_eq!(models[0].dir, root.join("models/o/n"));
+}
+
+#[test]
+fn what_is_known_is_not_read_again_until_it_changes() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    let folder = root.path().join("models/base");
+    lay_out(&folder, &Fixture::default());
+
+    let first = store.list(&[]);
+    let second = store.list(&first);
+    lay_out(
+        &folder,
+        &Fixture {
+            width: 4,
+            ..Fixture::default()
+        },
+    );
+    let third = store.list(&second);
+
+    assert!(Arc::ptr_eq(&first[0], &second[0]));
+    assert_eq!(third[0].shape.width, 4);
+}
+
+#[test]
+fn a_vocabulary_that_is_still_being_copied_is_waited_for() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    let folder = root.path().join("models/base");
+    let multilingual = Fixture {
+        vocabulary_size: 51_865,
+        ..Fixture::default()
+    };
+    lay_out(&folder, &multilingual);
+    let vocabulary = fs::read(folder.join("vocabulary.json")).unwrap();
+    fs::write(
+        folder.join("vocabulary.json"),
+        &vocabulary[..vocabulary.len() / 2],
+    )
+    .unwrap();
+
+    let half = store.list(&[]);
+    fs::write(folder.join("vocabulary.json"), &vocabulary).unwrap();
+    let whole = store.list(&half);
+
+    assert_eq!(half.len(), 0);
+    assert_eq!(*whole[0].languages, ["en", "tr", "haw"]);
+}
+
+#[test]
+fn a_file_beside_the_weights_that_grows_is_seen() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    let folder = root.path().join("models/base");
+    lay_out(&folder, &Fixture::default());
+
+    let before = store.list(&[]);
+    fs::write(folder.join("tokenizer.json"), "{      }").unwrap();
+    let after = store.list(&before);
+
+    assert_eq!(after[0].size_bytes, before[0].size_bytes + 6);
+}
+
+#[test]
+fn vocabularies_of_either_kind_tell_the_languages() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("models/base");
+    let multilingual = Fixture {
+        vocabulary_size: 51_865,
+        ..Fixture::default()
+    };
+    lay_out(&folder, &multilingual);
+    fs::remove_file(folder.join("vocabulary.json")).unwrap();
+    let tokens = "a\n<|startoftranscript|>\n<|en|>\n<|yue|>\n<|jw|>\n<|nospeech|>\n<|0.00|>\n";
+    fs::write(folder.join("vocabulary.txt"), tokens).unwrap();
+
+    let models = store(root.path()).list(&[]);
+
+    assert_eq!(*models[0].languages, ["en", "yue", "jw"]);
+}
+
+#[test]
+fn a_snapshot_whose_name_is_taken_or_none_has_its_commits() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let repository = cache(root, "models--o--n", COMMIT, "w1");
+    cache(root, "models--o--n", OTHER, "w2");
+    point(&repository, "main", COMMIT);
+    point(&repository, "feature+x", OTHER);
+    lay_out(&root.join("models/o/n"), &Fixture::default());
+
+    let by_commit = [COMMIT, OTHER].map(|commit| format!("o/n@{commit}"));
+    assert_eq!(names(root), [&["o/n".to_owned()][..], &by_commit].concat());
+
+    // Half a model takes no name.
+    fs::remove_file(root.join("models/o/n").join(WEIGHTS)).unwrap();
+    assert_eq!(names(root), ["o/n", &by_commit[1]]);
+}
+
+#[test]
+fn links_among_the_branches_lead_nowhere() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let repository = cache(root, "models--o--n", COMMIT, "w");
+    point(&repository, "main", COMMIT);
+    symlink(".", repository.join("refs/a")).unwrap();
+    symlink(".", repository.join("refs/b")).unwrap();
+
+    assert_eq!(names(root), ["o/n"]);
+}
