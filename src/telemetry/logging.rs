@@ -43,6 +43,9 @@ where
 /// Reads callers' files, and logs what is wrong with them; the callers are told by our errors.
 const DECODER_TARGET: &str = "symphonia";
 
+/// Logs each request that fails, with an address that may be signed; we log the download instead.
+const HUB_TARGET: &str = "hf_hub";
+
 /// Our own messages from the level on, those of the libraries from `warn` on:
 /// below it they describe their insides, some once for each packet.
 fn targets(level: LogLevel) -> Targets {
@@ -55,6 +58,7 @@ fn targets(level: LogLevel) -> Targets {
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target(DECODER_TARGET, LevelFilter::OFF)
+        .with_target(HUB_TARGET, LevelFilter::OFF)
         .with_target(OWN_TARGET, level)
 }
 

@@ -1,0 +1,273 @@
+//! What the hub lists of a model: the commit, the files that are wanted, their digests.
+//!
+//! The hub is asked here rather than through hf-hub, whose version 1.0.0 reads the SHA-256 of a
+//! large file from a field that the hub's tree listing does not have. The listing used here is the
+//! one that `huggingface_hub`'s `model_info(files_metadata=True)` asks for.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::error::{Asked, Fault, HubError, Refusal};
+use crate::models::ModelId;
+
+/// Files that are fetched where the repository has them, in this order: the large one last, so
+/// that what is wrong with a small one is known soon.
+const WANTED: [&str; 6] = [
+    "config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "vocabulary.json",
+    "vocabulary.txt",
+    "model.bin",
+];
+/// Files without which a repository holds no CTranslate2 Whisper.
+const REQUIRED: [&str; 3] = ["model.bin", "config.json", "tokenizer.json"];
+const VOCABULARIES: [&str; 2] = ["vocabulary.json", "vocabulary.txt"];
+const TRANSFORMERS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
+/// One commit of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listing {
+    /// The full hash.
+    pub commit: String,
+    /// The files to fetch, in the order in which to fetch them.
+    pub files: Vec<RemoteFile>,
+}
+
+/// A file on the hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RemoteFile {
+    /// Its name in the repository.
+    pub name: &'static str,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// What it is known by.
+    pub object: Object,
+}
+
+/// What a file is known by; both are lower-case hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Object {
+    /// In git's large file storage, by its SHA-256.
+    Large(String),
+    /// In git itself, by the SHA-1 of the blob.
+    Git(String),
+}
+
+impl RemoteFile {
+    /// The name of its blob in the cache.
+    pub fn etag(&self) -> &str {
+        match &self.object {
+            Object::Large(hash) | Object::Git(hash) => hash,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ModelInfo {
+    sha: Option<String>,
+    #[serde(default)]
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sibling {
+    rfilename: String,
+    size: Option<u64>,
+    blob_id: Option<String>,
+    lfs: Option<Lfs>,
+}
+
+#[derive(Deserialize)]
+struct Lfs {
+    sha256: String,
+    size: u64,
+}
+
+/// The page that lists a model's revision.
+pub(super) fn address(
+    endpoint: &reqwest::Url,
+    id: &ModelId,
+    revision: &str,
+) -> Result<reqwest::Url, HubError> {
+    let mut address = endpoint.clone();
+    // A revision is one segment, its slashes written as %2F.
+    address
+        .path_segments_mut()
+        .map_err(|()| Fault::Client)?
+        .pop_if_empty()
+        .extend(["api", "models"])
+        .extend(id.repository().split('/'))
+        .extend(["revision", revision]);
+    address.set_query(Some("blobs=true"));
+    Ok(address)
+}
+
+/// Asks what is on that page.
+pub(super) async fn ask(
+    request: reqwest::RequestBuilder,
+    asked: Asked<'_>,
+) -> Result<Listing, HubError> {
+    let broken = |error| asked.broken(error);
+    let answer = request.send().await.map_err(broken)?;
+    if !answer.status().is_success() {
+        let header = |name| {
+            answer
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
+        let seconds = header("retry-after").and_then(|value| value.trim().parse().ok());
+        return Err(asked.refused(Refusal {
+            status: answer.status().as_u16(),
+            code: header("x-error-code"),
+            retry_after: seconds.map(Duration::from_secs),
+        }));
+    }
+    let body = answer.bytes().await.map_err(broken)?;
+    read(&body, asked.id)
+}
+
+fn read(body: &[u8], id: &ModelId) -> Result<Listing, HubError> {
+    let info: ModelInfo = serde_json::from_slice(body).map_err(|error| HubError::Unavailable {
+        source: Box::new(error),
+    })?;
+    let has = |name: &str| info.siblings.iter().any(|file| file.rfilename == name);
+    let mut missing: Vec<String> = REQUIRED
+        .into_iter()
+        .filter(|name| !has(name))
+        .map(str::to_owned)
+        .collect();
+    if !VOCABULARIES.into_iter().any(has) {
+        missing.push(VOCABULARIES.join(" or "));
+    }
+    if !missing.is_empty() {
+        return Err(HubError::NotWhisper {
+            id: id.clone(),
+            missing,
+            is_transformers: TRANSFORMERS.into_iter().any(has),
+        });
+    }
+    let commit = info.sha.filter(|hash| is_hash(hash, 40));
+    let find = |name| info.siblings.iter().find(|file| file.rfilename == name);
+    let files = WANTED
+        .into_iter()
+        .filter_map(|name| find(name).map(|file| remote(name, file)));
+    Ok(Listing {
+        commit: commit.ok_or(Fault::Malformed("no commit"))?,
+        files: files.collect::<Result<_, _>>()?,
+    })
+}
+
+/// The hashes become file names below, so they are looked at closely.
+fn remote(name: &'static str, file: &Sibling) -> Result<RemoteFile, Fault> {
+    let (size, object) = match (file, &file.lfs) {
+        (_, Some(lfs)) if is_hash(&lfs.sha256, 64) => {
+            (Some(lfs.size), Object::Large(lfs.sha256.clone()))
+        }
+        (
+            Sibling {
+                blob_id: Some(hash),
+                ..
+            },
+            None,
+        ) if is_hash(hash, 40) => (file.size, Object::Git(hash.clone())),
+        _ => return Err(Fault::Malformed("a file without a hash")),
+    };
+    let size = size.ok_or(Fault::Malformed("a file without a size"))?;
+    Ok(RemoteFile { name, size, object })
+}
+
+/// Whether this is a hash of so many digits, as git and the hub write them.
+pub(super) fn is_hash(text: &str, digits: usize) -> bool {
+    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == digits && text.bytes().all(digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn listed(commit: &str, files: &[Value]) -> Result<Listing, HubError> {
+        let body = json!({ "id": "owner/name", "sha": commit, "siblings": files });
+        let id = ModelId::parse("owner/name").unwrap();
+        read(body.to_string().as_bytes(), &id)
+    }
+
+    fn small(name: &str) -> Value {
+        json!({ "rfilename": name, "size": 3, "blobId": "b".repeat(40) })
+    }
+
+    fn large(name: &str) -> Value {
+        let lfs = json!({ "sha256": "a".repeat(64), "size": 5, "pointerSize": 135 });
+        json!({ "rfilename": name, "size": 5, "blobId": "c".repeat(40), "lfs": lfs })
+    }
+
+    #[test]
+    fn picks_the_wanted_files_with_the_weights_last() {
+        let files = [
+            large("model.bin"),
+            small("README.md"),
+            small("vocabulary.txt"),
+            small("tokenizer.json"),
+            small("config.json"),
+        ];
+        let listing = listed(&"0".repeat(40), &files).unwrap();
+        let names: Vec<_> = listing.files.iter().map(|file| file.name).collect();
+        let expected = [
+            "config.json",
+            "tokenizer.json",
+            "vocabulary.txt",
+            "model.bin",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(listing.files[0].object, Object::Git("b".repeat(40)));
+        assert_eq!(listing.files[3].object, Object::Large("a".repeat(64)));
+        assert_eq!(listing.files[3].size, 5);
+    }
+
+    #[test]
+    fn names_what_a_repository_lacks() {
+        let files = [small("config.json"), large("model.safetensors")];
+        let Err(HubError::NotWhisper {
+            missing,
+            is_transformers,
+            ..
+        }) = listed(&"0".repeat(40), &files)
+        else {
+            panic!("it is no Whisper model");
+        };
+        let expected = [
+            "model.bin",
+            "tokenizer.json",
+            "vocabulary.json or vocabulary.txt",
+        ];
+        assert_eq!(missing, expected);
+        assert!(is_transformers);
+    }
+
+    #[test]
+    fn takes_no_hash_that_could_leave_the_cache() {
+        let names = ["config.json", "tokenizer.json", "vocabulary.txt"];
+        let mut files: Vec<_> = names.into_iter().map(small).collect();
+        files.push(large("model.bin"));
+        assert!(listed(&"0".repeat(40), &files).is_ok());
+        assert!(listed("../../../etc", &files).is_err());
+        files[0]["blobId"] = json!("../../../../etc/passwd/aaaaaaaaaaaaaaaaa");
+        assert!(listed(&"0".repeat(40), &files).is_err());
+    }
+
+    #[test]
+    fn writes_a_revision_as_one_segment() {
+        let endpoint = reqwest::Url::parse("https://hub.test/mirror/").unwrap();
+        let id = ModelId::parse("owner/name@refs/pr/1").unwrap();
+        assert_eq!(
+            address(&endpoint, &id, "refs/pr/1").unwrap().as_str(),
+            "https://hub.test/mirror/api/models/owner/name/revision/refs%2Fpr%2F1?blobs=true"
+        );
+    }
+}
