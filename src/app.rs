@@ -1,22 +1,18 @@
 //! Wiring: builds every room from the settings, runs the server, drains it in order.
 
+pub mod rooms;
+
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use crate::audio::DecodeLimits;
-use crate::batch::Limits;
-use crate::config::{DeviceChoice, ModelTtl, Settings, Whisper};
-use crate::engine::EngineFactory;
-use crate::engine::ct2::{self, Placement};
-use crate::http::{self, Context, Phase, Rules};
-use crate::models::{Aliases, InvalidModelId, Load, LoadedModels, ModelError, ModelId, Store};
-use crate::telemetry::Metrics;
-use crate::transcribe::{FrontEnd, Transcriber};
+use crate::config::{Settings, Whisper};
+use crate::http::{self, Context, Defaults, Phase, Rules};
+use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
+use rooms::{Rooms, model_id};
 
 const MIB: u64 = 1024 * 1024;
 /// Time for the last answers once everything still running was told to end.
@@ -24,8 +20,6 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// How often a stream without news says that it is alive: well within the minute after which proxies
 /// give up.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Most engines on a processor; each holds its own copy of the weights.
-const MAX_CPU_ENGINES: usize = 4;
 
 /// Why the server did not start or did not run to its end.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +36,12 @@ pub enum AppError {
     /// CUDA was asked for, and there is none.
     #[error("WHISPER__INFERENCE_DEVICE=cuda, but {0}")]
     NoCuda(&'static str),
+    /// The models on disk cannot be read.
+    #[error("models on disk cannot be read")]
+    Catalog(#[source] tokio::task::JoinError),
+    /// The hub cannot be talked to with these settings.
+    #[error("no client for the hub can be made")]
+    Hub(#[source] HubError),
     /// A model that must be there at the start could not be loaded.
     #[error("model could not be loaded at the start")]
     Preload(#[source] ModelError),
@@ -64,9 +64,16 @@ pub struct App {
     listener: TcpListener,
     context: Context,
     models: Arc<LoadedModels>,
-    preload: Vec<ModelId>,
+    preload: Vec<Preload>,
     phase: watch::Sender<Phase>,
     patience: Duration,
+}
+
+/// A model that is loaded before the server is ready.
+struct Preload {
+    id: ModelId,
+    /// Whether the server does not start without it.
+    is_required: bool,
 }
 
 impl App {
@@ -75,13 +82,16 @@ impl App {
     /// # Errors
     /// [`AppError`] when the settings cannot be carried out.
     pub async fn bind(settings: Settings) -> Result<Self, AppError> {
-        let metrics = Metrics::new();
-        let preload = preload(&settings)?;
-        let aliases = aliases(&settings)?;
-        let models = Arc::new(LoadedModels::new(load(&settings, &metrics)?));
+        let Rooms {
+            transcriber,
+            models,
+            aliases,
+            metrics,
+        } = Rooms::build(&settings).await?;
+        let preload = preload(&settings, &aliases, &models)?;
         let (phase, watched) = watch::channel(Phase::Starting);
         let context = Context {
-            transcriber: transcriber(&settings, &models, &metrics),
+            transcriber,
             aliases,
             door: Arc::new(Semaphore::new(
                 settings.whisper.max_concurrent_requests.get(),
@@ -89,7 +99,7 @@ impl App {
             max_concurrent_requests: settings.whisper.max_concurrent_requests.get(),
             phase: watched,
             metrics,
-            rules: rules(&settings),
+            rules: rules(&settings)?,
         };
         let (host, port) = (settings.server.host.as_str(), settings.server.port);
         let listen_error = |source| AppError::Listen {
@@ -137,8 +147,8 @@ impl App {
 
         // The port answers while models load: `/health` is alive, `/ready` says what is missing.
         let loading = async {
-            for id in &preload {
-                let _lease = models.lease(id).await.map_err(AppError::Preload)?;
+            for model in &preload {
+                model.load(&models).await?;
             }
             Ok(())
         };
@@ -146,9 +156,10 @@ impl App {
             loaded = loading => {
                 loaded?;
                 phase.send_replace(Phase::Ready);
-                tracing::info!(%address, models.loaded = preload.len(), "ready");
+                tracing::info!(%address, models.loaded = models.list().len(), "ready");
                 tokio::select! {
                     served = &mut server => return served.map_err(AppError::Serve),
+                    () = models.catalog().keep_fresh() => {}
                     () = models.unload_idle(&mut stop) => {}
                 }
             }
@@ -163,6 +174,7 @@ impl App {
             phase.send_replace(Phase::CutOff);
             let _over = tokio::time::timeout(LAST_ANSWERS, &mut server).await;
         }
+        models.downloads().stop().await;
         models.unload_all().await;
         tracing::info!("stopped");
         Ok(())
@@ -176,140 +188,53 @@ async fn draining(mut phase: watch::Receiver<Phase>) {
         .await;
 }
 
-fn model_id(name: &str) -> Result<ModelId, AppError> {
-    let error = |source| AppError::ModelName {
-        name: name.to_owned(),
-        source,
-    };
-    ModelId::parse(name).map_err(error)
+impl Preload {
+    async fn load(&self, models: &LoadedModels) -> Result<(), AppError> {
+        match models.lease(&self.id).await {
+            Ok(_lease) => Ok(()),
+            Err(ModelError::NotFound(id)) if !self.is_required => {
+                tracing::warn!(
+                    model.id = %id,
+                    "the default model is not on disk; download it with POST /v1/models/{id}"
+                );
+                Ok(())
+            }
+            Err(error) => Err(AppError::Preload(error)),
+        }
+    }
 }
 
 /// The models that are loaded before the server is ready.
-fn preload(settings: &Settings) -> Result<Vec<ModelId>, AppError> {
-    let default = settings
-        .whisper
-        .preload_model
-        .then_some(&settings.whisper.model);
-    let mut ids = Vec::new();
-    for name in default.into_iter().chain(&settings.models.preload) {
-        let id = model_id(name)?;
-        if !ids.contains(&id) {
-            ids.push(id);
+fn preload(
+    settings: &Settings,
+    aliases: &Aliases,
+    models: &LoadedModels,
+) -> Result<Vec<Preload>, AppError> {
+    let required = settings.models.preload.iter().map(|name| (name, true));
+    let default = (settings.whisper.preload_model).then_some((&settings.whisper.model, false));
+    let mut all: Vec<Preload> = Vec::new();
+    for (name, is_required) in required.chain(default) {
+        let id = aliases.resolve(name, |id| models.catalog().find(id).is_some());
+        let id = id.map_err(|source| AppError::ModelName {
+            name: name.clone(),
+            source,
+        })?;
+        if all.iter().all(|other| other.id != id) {
+            all.push(Preload { id, is_required });
         }
     }
-    Ok(ids)
+    Ok(all)
 }
 
-fn aliases(settings: &Settings) -> Result<Aliases, AppError> {
-    let more = settings.models.aliases.iter();
-    let more = more.map(|(alias, name)| Ok((alias.clone(), model_id(name)?)));
-    Ok(Aliases::new(
-        model_id(&settings.whisper.model)?,
-        more.collect::<Result<Vec<_>, AppError>>()?,
-    ))
-}
-
-fn load(settings: &Settings, metrics: &Metrics) -> Result<Load, AppError> {
-    let whisper = &settings.whisper;
-    let placements = placements(whisper)?;
-    let compute_type = whisper.compute_type;
-    Ok(Load {
-        store: Store::new(
-            settings.models.dir.clone(),
-            settings.models.hub_cache.clone(),
-        ),
-        engines: Box::new(move |stored, vocabulary| {
-            let engine = |placement: &Placement| -> EngineFactory {
-                ct2::factory(
-                    &stored.dir,
-                    Arc::clone(vocabulary),
-                    *placement,
-                    compute_type,
-                )
-            };
-            placements.iter().map(engine).collect()
-        }),
-        limits: limits(whisper),
-        queue_capacity: whisper.max_queue_size.get(),
-        idle_time: match whisper.model_ttl {
-            ModelTtl::Never => None,
-            ModelTtl::After(idle_time) => Some(idle_time),
-        },
-        metrics: metrics.clone(),
-    })
-}
-
-/// Without batched mode every batch holds one window.
-fn limits(whisper: &Whisper) -> Limits {
-    let batch_size = if whisper.use_batched_mode {
-        whisper.batch_size
-    } else {
-        NonZeroUsize::MIN
-    };
-    Limits {
-        batch_size,
-        window: Duration::from_millis(whisper.batch_window_ms),
-    }
-}
-
-/// One placement an engine.
-fn placements(whisper: &Whisper) -> Result<Vec<Placement>, AppError> {
-    let cards = ct2::cuda_devices();
-    let wants_cuda = match whisper.inference_device {
-        DeviceChoice::Cpu => false,
-        DeviceChoice::Auto => cards > 0,
-        DeviceChoice::Cuda if !cfg!(feature = "cuda") => {
-            return Err(AppError::NoCuda("this build has no CUDA in it"));
-        }
-        DeviceChoice::Cuda if cards == 0 => {
-            return Err(AppError::NoCuda("no CUDA device or driver was found"));
-        }
-        DeviceChoice::Cuda => true,
-    };
-    if wants_cuda {
-        return Ok(whisper
-            .device_index
-            .iter()
-            .map(|&index| Placement::Cuda { index })
-            .collect());
-    }
-    let cores = cores();
-    let workers = match whisper.num_workers {
-        0 => cores.min(MAX_CPU_ENGINES),
-        workers => workers,
-    };
-    let threads = match whisper.cpu_threads {
-        0 => (cores / workers).max(1),
-        threads => threads,
-    };
-    Ok(vec![Placement::Cpu { threads }; workers])
-}
-
-fn transcriber(settings: &Settings, models: &Arc<LoadedModels>, metrics: &Metrics) -> Transcriber {
-    let audio = &settings.audio;
-    let workers = NonZeroUsize::new(audio.workers).or(NonZeroUsize::new(cores()));
-    let limits = DecodeLimits {
-        max_duration: Duration::from_secs(audio.max_duration_s),
-        ffmpeg: audio.ffmpeg,
-        ffmpeg_timeout: Duration::from_secs(audio.ffmpeg_timeout_s),
-    };
-    // Enough of one request's windows to fill a batch while the next is being prepared, and
-    // never more than half of the queue.
-    let half_queue = (settings.whisper.max_queue_size.get() / 2).max(1);
-    let in_flight = (2 * settings.whisper.batch_size.get()).min(half_queue);
-    let front_end = FrontEnd::new(workers.unwrap_or(NonZeroUsize::MIN));
-    Transcriber::new(
-        Arc::clone(models),
-        front_end,
-        limits,
-        in_flight,
-        metrics.clone(),
-    )
-}
-
-fn rules(settings: &Settings) -> Rules {
+fn rules(settings: &Settings) -> Result<Rules, AppError> {
     let server = &settings.server;
-    Rules {
+    let defaults = |whisper: &Whisper| Defaults {
+        beam_size: whisper.beam_size,
+        vad_filter: whisper.vad_filter,
+    };
+    let of_one = settings.per_model.keys();
+    let of_one = of_one.map(|name| Ok((model_id(name)?, defaults(&settings.whisper_of(name)))));
+    Ok(Rules {
         api_key: server.api_key.clone(),
         allow_origins: server.allow_origins.clone(),
         enable_ui: server.enable_ui,
@@ -317,13 +242,8 @@ fn rules(settings: &Settings) -> Rules {
         upload_memory_bytes: server.upload_memory_mib * MIB,
         request_timeout: Duration::from_secs(server.request_timeout_s),
         reject_unknown_fields: server.reject_unknown_fields,
-        beam_size: settings.whisper.beam_size,
-        vad_filter: settings.whisper.vad_filter,
+        defaults: defaults(&settings.whisper),
+        defaults_of: of_one.collect::<Result<_, AppError>>()?,
         keep_alive: KEEP_ALIVE,
-    }
-}
-
-/// Processors this process may use.
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+    })
 }

@@ -2,7 +2,8 @@
 //!
 //! `router` says which path leads where and `middleware` what every request goes through;
 //! `transcriptions` is the road of an upload, past the `door`, through `upload` and
-//! `parameters`, to the transcriber and back as an answer or an `error`.
+//! `parameters`, to the transcriber and back as an answer or an `error`. `models` tells of those
+//! on disk, `downloads` fetches more, and `memory` loads and unloads them.
 
 mod router;
 mod middleware;
@@ -15,10 +16,14 @@ mod parameters;
 mod upload;
 mod body;
 mod models;
+mod downloads;
+mod memory;
 mod health;
 mod page;
 mod error;
 
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +32,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::Secret;
-use crate::models::Aliases;
+use crate::models::{Aliases, ModelId};
 use crate::telemetry::Metrics;
 use crate::transcribe::Transcriber;
 
@@ -81,12 +86,30 @@ pub struct Rules {
     pub request_timeout: Duration,
     /// Whether an unknown form field is an error.
     pub reject_unknown_fields: bool,
-    /// Beam size where the caller names none.
-    pub beam_size: std::num::NonZeroUsize,
-    /// Whether only speech is given to the model where the caller does not say it.
-    pub vad_filter: bool,
+    /// What holds where a caller does not say it.
+    pub defaults: Defaults,
+    /// The same for models that have defaults of their own.
+    pub defaults_of: BTreeMap<ModelId, Defaults>,
     /// A stream that has nothing to say says so this often.
     pub keep_alive: Duration,
+}
+
+/// What holds where a caller does not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Beams of the search.
+    pub beam_size: NonZeroUsize,
+    /// Whether only speech is given to the model.
+    pub vad_filter: bool,
+}
+
+impl Rules {
+    /// What holds for this model where a caller does not say it.
+    #[must_use]
+    pub fn defaults(&self, model: Option<&ModelId>) -> Defaults {
+        let own = model.and_then(|id| self.defaults_of.get(id));
+        *own.unwrap_or(&self.defaults)
+    }
 }
 
 /// Serves on `listener` until `stop` completes and every request then running is answered.

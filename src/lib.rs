@@ -12,7 +12,7 @@
 //! (answer,   (json,     (merged                 (segments,
 //!  events)    srt, vtt)  windows)                words)
 //!
-//! beside the way:  config · models (disk, loaded + idle time) · telemetry · app (wiring, shutdown)
+//! beside the way:  config · models (disk, hub, memory) · telemetry · app (wiring, shutdown)
 //! ```
 //!
 //! Start reading at [`transcribe`]; `ARCHITECTURE.md` holds the invariants.

@@ -1,11 +1,27 @@
-//! Models: found on disk, named, loaded once, unloaded when idle.
+//! Models: found on disk, downloaded, loaded within a budget, unloaded when idle.
 
-mod aliases;
 mod id;
-mod loaded;
+mod aliases;
+mod shape;
 mod store;
+mod catalog;
+mod hub;
+mod downloads;
+mod load;
+mod loaded;
+mod error;
+
+#[cfg(test)]
+#[path = "../tests/fixtures/model_files.rs"]
+mod test_files;
 
 pub use aliases::Aliases;
+pub use catalog::Catalog;
+pub use downloads::{Download, Downloads};
+pub use error::{DeleteError, LoadError, ModelError, UnloadError};
+pub use hub::{Downloaded, Hub, HubError, HubSettings, Progress};
 pub use id::{InvalidModelId, ModelId};
-pub use loaded::{Lease, Load, LoadedModel, LoadedModels, ModelError};
-pub use store::{Store, StoredModel};
+pub use load::{LoadedModel, MakeFactory, Plan};
+pub use loaded::{Budget, InMemory, Lease, LoadedModels, MakePlan, Setup};
+pub use shape::{Shape, ShapeError, WeightType};
+pub use store::{Store, StoreError, StoredModel};

@@ -3,7 +3,7 @@
 //! The model is leased and a place in its queue taken; the audio is decoded and cut into windows
 //! where somebody speaks; each window's features wait in the queue until an engine takes them in a
 //! batch shared with other requests; the generations are turned into timed text and joined.
-//! HTTP and every later front door call [`Transcriber::transcribe`].
+//! HTTP and the command line call [`Transcriber::transcribe`].
 
 mod error;
 mod front_end;
@@ -44,7 +44,6 @@ pub struct Transcriber {
     models: Arc<LoadedModels>,
     front_end: FrontEnd,
     limits: DecodeLimits,
-    windows_in_flight: usize,
     metrics: Metrics,
     next_request: AtomicU64,
 }
@@ -67,8 +66,8 @@ pub struct Request {
 /// What a caller who does not wait for the end hears on the way.
 #[derive(Clone, Debug)]
 pub enum Progress {
-    /// The audio is sound, and the model works on it.
-    Decoded,
+    /// The audio is sound and this long, and the model works on it.
+    Decoded(Duration),
     /// The next piece of the text.
     Part(Part),
 }
@@ -98,13 +97,12 @@ struct Recordings {
 }
 
 impl Transcriber {
-    /// A request keeps at most `windows_in_flight` of its windows in the queue and the engines.
+    /// Runs `models` on what `front_end` makes of audio within `limits`.
     #[must_use]
     pub fn new(
         models: Arc<LoadedModels>,
         front_end: FrontEnd,
         limits: DecodeLimits,
-        windows_in_flight: usize,
         metrics: Metrics,
     ) -> Self {
         let next_request = AtomicU64::new(0);
@@ -112,7 +110,6 @@ impl Transcriber {
             models,
             front_end,
             limits,
-            windows_in_flight,
             metrics,
             next_request,
         }
@@ -181,7 +178,7 @@ impl Transcriber {
         self.metrics
             .decode_seconds
             .observe(decode_time.as_secs_f64());
-        say(progress.as_ref(), || Progress::Decoded).await;
+        say(progress.as_ref(), || Progress::Decoded(recordings.duration)).await;
 
         let mut plan = Plan {
             model: &model,
@@ -229,7 +226,7 @@ impl Transcriber {
                     self.hear(plan, speaker, window, first).await
                 }
             })
-            .buffered(self.windows_in_flight);
+            .buffered(plan.model.windows_in_flight);
         while let Some(heard) = rest.next().await {
             let part = joiner.add(heard?);
             say(progress.as_ref(), || Progress::Part(part)).await;

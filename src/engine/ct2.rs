@@ -63,6 +63,29 @@ pub fn factory(
     })
 }
 
+/// Bytes that a value takes in memory, of the matrices and of everything else; none where the
+/// model's own types are kept.
+#[must_use]
+pub fn bytes_per_value(placement: Placement, compute_type: ComputeType) -> Option<(u64, u64)> {
+    let float = match placement {
+        Placement::Cpu { .. } => 4,
+        Placement::Cuda { .. } => 2,
+    };
+    match compute_type {
+        ComputeType::Default => None,
+        ComputeType::Auto => match placement {
+            Placement::Cpu { .. } => Some((1, 4)),
+            Placement::Cuda { .. } => Some((2, 2)),
+        },
+        ComputeType::Int8 => Some((1, float)),
+        ComputeType::Int8Float16 | ComputeType::Int8Bfloat16 => Some((1, 2)),
+        ComputeType::Int8Float32 => Some((1, 4)),
+        ComputeType::Int16 => Some((2, float)),
+        ComputeType::Float16 | ComputeType::Bfloat16 => Some((2, 2)),
+        ComputeType::Float32 => Some((4, 4)),
+    }
+}
+
 struct Ct2Engine {
     whisper: Whisper,
     vocabulary: Arc<Vocabulary>,

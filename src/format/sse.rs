@@ -78,8 +78,9 @@ pub fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>)
     })
 }
 
-/// JSON has no bare line break, so the data is one line whatever the text.
-fn event(data: &impl Serialize) -> String {
+/// An event of this data. JSON has no bare line break, so it is one line whatever the text.
+#[must_use]
+pub fn event(data: &impl Serialize) -> String {
     format!("data: {}\n\n", json::write(data))
 }
 

@@ -46,12 +46,20 @@ pub fn count_refusal(metrics: &Metrics, reason: Refusal) {
 
 /// Completes when what still runs is to end.
 pub async fn cut_off(context: &Context) {
+    reached(context, |phase| phase == Phase::CutOff).await;
+}
+
+/// Completes when the server is about to stop: for what may take long and can be asked for again.
+pub async fn draining(context: &Context) {
+    reached(context, |phase| {
+        matches!(phase, Phase::Draining | Phase::CutOff)
+    })
+    .await;
+}
+
+async fn reached(context: &Context, is_reached: impl Fn(Phase) -> bool) {
     let mut phase = context.phase.clone();
-    if phase
-        .wait_for(|phase| *phase == Phase::CutOff)
-        .await
-        .is_err()
-    {
+    if phase.wait_for(|phase| is_reached(*phase)).await.is_err() {
         // Whoever could say so is gone, so it will not be said.
         std::future::pending::<()>().await;
     }

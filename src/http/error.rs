@@ -3,6 +3,7 @@
 
 mod description;
 mod transcription;
+mod models;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use description::Description;
 
 use super::middleware::{RETRY_AFTER_MS, RequestId};
 use crate::format::sse;
+use crate::models::{DeleteError, HubError, InvalidModelId, ModelId, UnloadError};
 use crate::transcribe::TranscribeError;
 
 /// Why a request has no other answer. The message is the log's; the caller's is in `description`.
@@ -86,6 +88,33 @@ pub enum ApiError {
         /// The models on disk.
         present: Vec<String>,
     },
+    /// No model can be called so.
+    #[error("{name:?} cannot name a model")]
+    InvalidModelId {
+        /// The name that was sent.
+        name: String,
+        /// What a name looks like.
+        #[source]
+        source: InvalidModelId,
+    },
+    /// The model could not be fetched from the hub.
+    #[error("model {id} could not be downloaded")]
+    Download {
+        /// The model.
+        id: ModelId,
+        /// What the hub said.
+        #[source]
+        source: Arc<HubError>,
+    },
+    /// The model is in memory already.
+    #[error("model {0} is loaded already")]
+    AlreadyLoaded(ModelId),
+    /// The model cannot be unloaded.
+    #[error(transparent)]
+    Unload(#[from] UnloadError),
+    /// The model cannot be deleted.
+    #[error(transparent)]
+    Delete(DeleteError),
     /// Nothing is served at this path.
     #[error("nothing is served at {method} {path}")]
     UnknownRoute {

@@ -1,6 +1,5 @@
 //! The models on disk, in OpenAI's shape.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,7 +10,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::error::ApiError;
-use crate::models::{ModelId, StoredModel};
+use crate::models::{DeleteError, ModelId, StoredModel};
 
 /// Owner of a model whose name tells none.
 const NO_OWNER: &str = "halkspeech";
@@ -32,78 +31,117 @@ pub struct Model {
     owned_by: String,
     loaded: bool,
     size_bytes: u64,
+    language: Vec<String>,
     task: &'static str,
+    family: String,
+    parameters: u64,
+    compute_type: &'static str,
+    n_mels: usize,
+    aliases: Vec<String>,
 }
 
+/// OpenAI's answer to a deletion.
+#[derive(Serialize)]
+pub struct Deleted {
+    id: String,
+    object: &'static str,
+    deleted: bool,
+}
+
+/// The `{id}` of a path, which has slashes; `None` for one that is not UTF-8.
+pub type PathId = Result<Path<String>, PathRejection>;
+
 /// `GET /v1/models`: every whole model on disk.
-pub async fn list_models(State(context): State<Arc<Context>>) -> Result<Json<List>, ApiError> {
-    let loaded: HashSet<ModelId> = context.transcriber.models().names().into_iter().collect();
-    let stored = stored_models(&context).await?;
-    let data = stored
-        .into_iter()
-        .map(|model| describe(&model, loaded.contains(&model.id)));
-    Ok(Json(List {
+pub async fn list_models(State(context): State<Arc<Context>>) -> Json<List> {
+    let stored = context.transcriber.models().catalog().list();
+    let data = stored.iter().map(|model| describe(&context, model));
+    Json(List {
         object: "list",
         data: data.collect(),
-    }))
+    })
 }
 
 /// `GET /v1/models/{id}`: one model, by its name or an alias.
 pub async fn show_model(
     State(context): State<Arc<Context>>,
     uri: Uri,
-    name: Result<Path<String>, PathRejection>,
+    id: PathId,
 ) -> Result<Json<Model>, ApiError> {
-    // A name that is not UTF-8 is no model's, so the caller may see it as it was written.
-    let name = match name {
+    let name = path_name(&uri, id);
+    let id = resolve(&context, &name)?;
+    match context.transcriber.models().catalog().find(&id) {
+        Some(model) => Ok(Json(describe(&context, &model))),
+        None => Err(not_found(&context, &name)),
+    }
+}
+
+/// `DELETE /v1/models/{id}`: removes a model's files.
+pub async fn delete_model(
+    State(context): State<Arc<Context>>,
+    uri: Uri,
+    id: PathId,
+) -> Result<Json<Deleted>, ApiError> {
+    let name = path_name(&uri, id);
+    let id = resolve(&context, &name)?;
+    match context.transcriber.models().delete(&id).await {
+        Ok(()) => Ok(Json(Deleted {
+            id: id.to_string(),
+            object: "model",
+            deleted: true,
+        })),
+        Err(DeleteError::NotFound(_)) => Err(not_found(&context, &name)),
+        Err(error) => Err(ApiError::Delete(error)),
+    }
+}
+
+/// The model that a name or an alias means.
+///
+/// # Errors
+/// [`ApiError::InvalidModelId`] when nothing can be called so.
+pub fn resolve(context: &Context, name: &str) -> Result<ModelId, ApiError> {
+    let catalog = context.transcriber.models().catalog();
+    let on_disk = |id: &ModelId| catalog.find(id).is_some();
+    let id = context.aliases.resolve(name, on_disk);
+    id.map_err(|source| ApiError::InvalidModelId {
+        name: name.to_owned(),
+        source,
+    })
+}
+
+/// The name in a path; one that is not UTF-8 is no model's, so it is shown as it was written.
+pub fn path_name(uri: &Uri, id: PathId) -> String {
+    match id {
         Ok(Path(name)) => name,
-        Err(_) => uri.path().trim_start_matches("/v1/models/").to_owned(),
-    };
-    let stored = stored_models(&context).await?;
-    let id = context.aliases.resolve(&name).ok();
-    match stored.iter().find(|model| Some(&model.id) == id.as_ref()) {
-        Some(model) => {
-            let loaded = context.transcriber.models().names().contains(&model.id);
-            Ok(Json(describe(model, loaded)))
-        }
-        None => Err(ApiError::ModelNotFound {
-            name,
-            present: names(&stored),
-        }),
+        Err(_) => uri.path().to_owned(),
     }
 }
 
 /// The error for a model that is not on disk, with the names of those that are.
-pub async fn not_found(context: &Context, name: String) -> ApiError {
-    match stored_models(context).await {
-        Ok(stored) => ApiError::ModelNotFound {
-            name,
-            present: names(&stored),
-        },
-        Err(error) => error,
+pub fn not_found(context: &Context, name: &str) -> ApiError {
+    let stored = context.transcriber.models().catalog().list();
+    ApiError::ModelNotFound {
+        name: name.to_owned(),
+        present: stored.iter().map(|model| model.id.to_string()).collect(),
     }
 }
 
-fn names(stored: &[StoredModel]) -> Vec<String> {
-    stored.iter().map(|model| model.id.to_string()).collect()
-}
-
-async fn stored_models(context: &Context) -> Result<Vec<StoredModel>, ApiError> {
-    let store = context.transcriber.models().store().clone();
-    let reading = tokio::task::spawn_blocking(move || store.list());
-    reading
-        .await
-        .map_err(|panic| ApiError::Panicked(panic.to_string()))
-}
-
-fn describe(model: &StoredModel, loaded: bool) -> Model {
+/// A model on disk as an answer shows it.
+pub fn describe(context: &Context, model: &StoredModel) -> Model {
+    let models = context.transcriber.models();
+    let on_disk = |id: &ModelId| models.catalog().find(id).is_some();
     Model {
         id: model.id.to_string(),
         object: "model",
         created: model.created,
         owned_by: model.id.owner().unwrap_or(NO_OWNER).to_owned(),
-        loaded,
+        loaded: models.is_loaded(&model.id),
         size_bytes: model.size_bytes,
+        language: model.languages.to_vec(),
         task: "automatic-speech-recognition",
+        family: model.shape.family(),
+        parameters: model.shape.parameters,
+        compute_type: model.shape.stored_type.as_str(),
+        n_mels: model.shape.n_mels,
+        aliases: context.aliases.of(&model.id, on_disk),
     }
 }

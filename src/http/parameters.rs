@@ -9,11 +9,13 @@ mod speech;
 mod value;
 mod combinations;
 
+use std::num::NonZeroUsize;
+
 use axum::extract::Query;
 use axum::http::Uri;
 
-use super::Rules;
 use super::error::ApiError;
+use super::{Defaults, Rules};
 use crate::audio::Channels;
 use crate::format::{Granularities, ResponseFormat, SubtitleShape, Wish};
 use crate::tokens::Task;
@@ -32,6 +34,7 @@ pub struct Parameters {
     /// The temperatures, where a list of them was sent; it outdoes `wishes`.
     temperatures: Vec<f32>,
     suppress_tokens: Option<Vec<i32>>,
+    beam_size: Option<NonZeroUsize>,
     without_timestamps: bool,
     speech: Speech,
     format: ResponseFormat,
@@ -58,18 +61,17 @@ pub struct Asked {
 
 impl Parameters {
     /// No fields yet.
-    pub fn new(task: Task, rules: &Rules) -> Self {
-        let mut wishes = Wishes::default();
-        wishes.options.beam_size = rules.beam_size;
+    pub fn new(task: Task) -> Self {
         Self {
             task,
             model: None,
-            wishes,
+            wishes: Wishes::default(),
             keywords: Vec::new(),
             temperatures: Vec::new(),
             suppress_tokens: None,
+            beam_size: None,
             without_timestamps: false,
-            speech: Speech::new(rules.vad_filter),
+            speech: Speech::default(),
             format: ResponseFormat::default(),
             granularities: Granularities {
                 segments: false,
@@ -89,7 +91,7 @@ impl Parameters {
     pub fn from_query(uri: &Uri, task: Task, rules: &Rules) -> Result<Self, ApiError> {
         let Query(fields) = Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| ApiError::MalformedQuery(error.body_text()))?;
-        let mut parameters = Self::new(task, rules);
+        let mut parameters = Self::new(task);
         for (name, value) in fields {
             parameters.set(&name, value, rules)?;
         }
@@ -131,18 +133,24 @@ impl Parameters {
         })
     }
 
-    /// What all fields together ask for.
+    /// The model or alias that was named, as it was written.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// What all fields together ask for, with the model's defaults for what was not sent.
     ///
     /// # Errors
     /// Two fields do not go together; the error names one and tells of the other.
-    pub fn finish(self) -> Result<Asked, ApiError> {
+    pub fn finish(mut self, defaults: Defaults) -> Result<Asked, ApiError> {
+        self.wishes.options.beam_size = self.beam_size.unwrap_or(defaults.beam_size);
         combinations::check(&self)?;
 
         let granularities = self.granularities();
         let timestamps = self.timestamps();
         let mut wishes = self.wishes;
         wishes.options.timestamps = timestamps;
-        wishes.vad = self.speech.options();
+        wishes.vad = self.speech.options(defaults.vad_filter);
         if let Some(tokens) = self.suppress_tokens {
             wishes.options.suppress_tokens = tokens.into();
         }

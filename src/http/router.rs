@@ -11,7 +11,9 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
-use super::{Context, auth, health, linger, middleware, models, page, transcriptions};
+use super::{
+    Context, auth, downloads, health, linger, memory, middleware, models, page, transcriptions,
+};
 
 /// All routes with everything that every request goes through.
 pub fn router(context: Arc<Context>) -> Router {
@@ -25,9 +27,20 @@ pub fn router(context: Arc<Context>) -> Router {
             post(transcriptions::create_translation),
         )
         .route("/v1/models", get(models::list_models))
-        .route("/v1/models/{*id}", get(models::show_model))
-        // A route of its own, so that without the key nothing under /v1 tells what exists.
+        .route(
+            "/v1/models/{*id}",
+            get(models::show_model)
+                .post(downloads::download_model)
+                .delete(models::delete_model),
+        )
+        .route("/api/ps", get(memory::list_loaded))
+        .route(
+            "/api/ps/{*id}",
+            post(memory::load_model).delete(memory::unload_model),
+        )
+        // A route of its own, so that without the key nothing under /v1 or /api tells what exists.
         .route("/v1/{*rest}", any(unknown_route))
+        .route("/api/{*rest}", any(unknown_route))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&context), auth::require_key));
     let public = Router::new()

@@ -1,4 +1,4 @@
-//! `stream=true`: the answer as server-sent events, sent as soon as a window's text is known.
+//! Answers of server-sent events; `stream=true` sends a window's text as soon as it is known.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 use tracing::{Instrument, Span};
@@ -73,9 +73,12 @@ pub async fn respond(
     let rest = stream::unfold(events, async |mut events| {
         events.next().await.map(|event| (event, events))
     });
-    let body = stream::iter(first)
-        .chain(rest)
-        .map(|event| Ok::<_, Infallible>(Bytes::from(event)));
+    Ok(answer(stream::iter(first).chain(rest)))
+}
+
+/// An answer of these events.
+pub fn answer(events: impl Stream<Item = String> + Send + 'static) -> Response {
+    let body = events.map(|event| Ok::<_, Infallible>(Bytes::from(event)));
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
         (header::CACHE_CONTROL, "no-cache"),
@@ -83,7 +86,7 @@ pub async fn respond(
     let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
     // Proxies that gather an answer before they pass it on are asked not to.
     let unbuffered = [("x-accel-buffering", "no")];
-    Ok((headers, unbuffered, Body::from_stream(body)).into_response())
+    (headers, unbuffered, Body::from_stream(body)).into_response()
 }
 
 impl Events {

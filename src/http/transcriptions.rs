@@ -20,7 +20,7 @@ use super::upload::Upload;
 use super::{Context, Rules, door, models, stream};
 use crate::audio::Source;
 use crate::format::{self, Wish};
-use crate::models::{InvalidModelId, ModelId};
+use crate::models::ModelId;
 use crate::telemetry::Refusal;
 use crate::tokens::Task;
 use crate::transcribe::{self, TranscribeError};
@@ -84,7 +84,7 @@ async fn admit(
     let (asked, audio) = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
     let request = transcribe::Request {
         audio,
-        model: model(context, &asked).await?,
+        model: model(context, &asked)?,
         task,
         wishes: asked.wishes,
         deadline: deadline.into_std(),
@@ -110,14 +110,25 @@ pub(super) fn refused(context: &Context, error: TranscribeError) -> ApiError {
     ApiError::Transcribe(error)
 }
 
-async fn model(context: &Context, asked: &Asked) -> Result<ModelId, ApiError> {
+/// The model that a request names, if there is any chance to run it.
+fn model(context: &Context, asked: &Asked) -> Result<ModelId, ApiError> {
     let default = || context.aliases.default_model().to_string();
     let name = asked.model.as_deref();
     let name = name.ok_or_else(|| ApiError::MissingModel { default: default() })?;
-    match context.aliases.resolve(name) {
-        Ok(id) if context.transcriber.models().exists(&id).await => Ok(id),
-        Ok(_) | Err(InvalidModelId) => Err(models::not_found(context, name.to_owned()).await),
+    let id = models::resolve(context, name)?;
+    if context.transcriber.models().is_known(&id) {
+        Ok(id)
+    } else {
+        Err(models::not_found(context, name))
     }
+}
+
+/// What the fields ask for; what they leave open is the model's to say.
+fn finish(context: &Context, parameters: Parameters) -> Result<Asked, ApiError> {
+    let id = parameters
+        .model()
+        .and_then(|name| models::resolve(context, name).ok());
+    parameters.finish(context.rules.defaults(id.as_ref()))
 }
 
 async fn receive(
@@ -134,11 +145,12 @@ async fn receive(
         let request = Request::from_parts(head, Body::from_stream(stream));
         let form = Multipart::from_request(request, &()).await;
         let form = form.map_err(|error| ApiError::MalformedForm(error.body_text()))?;
-        receive_form(form, expected, parameters, rules).await
+        let (parameters, audio) = receive_form(form, expected, parameters, rules).await?;
+        Ok((finish(context, parameters)?, audio))
     } else {
         // All is said before the body begins, so a wrong name need not cost an upload.
-        let asked = parameters.finish()?;
-        model(context, &asked).await?;
+        let asked = finish(context, parameters)?;
+        model(context, &asked)?;
         let upload = Upload::new(rules.upload_memory_bytes, expected);
         let audio = receive_file(stream, upload).await?;
         Ok((asked, audio))
@@ -158,7 +170,7 @@ async fn receive_form(
     expected: Option<u64>,
     mut parameters: Parameters,
     rules: &Rules,
-) -> Result<(Asked, Source), ApiError> {
+) -> Result<(Parameters, Source), ApiError> {
     let mut audio = None;
     while let Some(field) = form.next_field().await? {
         let name = field.name().unwrap_or_default().to_owned();
@@ -178,7 +190,7 @@ async fn receive_form(
             parameters.set(&name, value, rules)?;
         }
     }
-    Ok((parameters.finish()?, audio.ok_or(ApiError::MissingFile)?))
+    Ok((parameters, audio.ok_or(ApiError::MissingFile)?))
 }
 
 async fn receive_file<E>(

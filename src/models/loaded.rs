@@ -1,172 +1,250 @@
-//! Models in memory: loaded once however many ask, unloaded after their idle time.
+//! Models in memory: loaded once however many ask, within a budget, unloaded after their idle time.
+//!
+//! A model that is wanted has an [`Entry`] from the moment its loading begins until it has been
+//! unloaded. Whoever uses it holds the entry, so an entry with one owner is idle. New entries are
+//! made in one place, past the `room` lock, which hands out turns in order of arrival.
+
+mod budget;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{Notify, OnceCell, mpsc};
+use futures_util::FutureExt;
+use tokio::sync::{SetOnce, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{ModelId, Store, StoredModel};
-use crate::batch::{Batcher, Limits};
-use crate::engine::{EngineError, EngineFactory, worker};
-use crate::features::LogMel;
-use crate::queue::{self, QueueHandle};
-use crate::telemetry::Metrics;
-use crate::tokens::{Vocabulary, VocabularyError};
+pub use budget::Budget;
+use budget::Room;
 
-/// Everything that loading a model needs to know.
-pub struct Load {
-    /// Where models are on disk.
-    pub store: Store,
-    /// Makes the engines for a model: one factory an engine.
-    pub engines: Box<EngineFactories>,
-    /// The micro-batcher's knobs.
-    pub limits: Limits,
-    /// Bound of a model's queue, in windows.
-    pub queue_capacity: usize,
-    /// Idle time after which a model is unloaded; none: never.
-    pub idle_time: Option<Duration>,
+use super::error::{DeleteError, LoadError, ModelError, UnloadError};
+use super::{Catalog, Downloads, LoadedModel, ModelId, Plan, StoredModel};
+use crate::telemetry::Metrics;
+
+/// A model whose loading failed is tried again by the first request after this time.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// How often, and after what pause, memory is given back that another thread was at.
+const GIVE_BACK_TRIES: usize = 10;
+const GIVE_BACK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Everything that models in memory need to know.
+pub struct Setup {
+    /// The models on disk.
+    pub catalog: Arc<Catalog>,
+    /// The way to more of them.
+    pub downloads: Arc<Downloads>,
+    /// Whether a model that is not on disk is downloaded when somebody wants it.
+    pub auto_download: bool,
+    /// How each model is to be run.
+    pub plan: Box<MakePlan>,
+    /// What may be in memory at one time.
+    pub budget: Budget,
     /// The server's metrics.
     pub metrics: Metrics,
 }
 
-/// Gives a model one factory for each engine that is to run it.
-pub type EngineFactories =
-    dyn Fn(&StoredModel, &Arc<Vocabulary>) -> Vec<EngineFactory> + Send + Sync;
+/// Says how a model is to be run.
+pub type MakePlan = dyn Fn(&StoredModel) -> Plan + Send + Sync;
 
 /// The models in memory.
 pub struct LoadedModels {
-    load: Load,
-    entries: Mutex<HashMap<ModelId, Arc<Entry>>>,
-    released: Notify,
-}
-
-/// A model in memory: its engines run and its queue is open.
-pub struct LoadedModel {
-    /// The model on disk.
-    pub stored: StoredModel,
-    /// Its tokens.
-    pub vocabulary: Arc<Vocabulary>,
-    /// Its features.
-    pub log_mel: Arc<LogMel>,
-    /// The way to its engines.
-    pub queue: QueueHandle,
-    batcher: tokio::task::JoinHandle<()>,
-    workers: Vec<JoinHandle<()>>,
-}
-
-/// Keeps a loaded model in memory.
-pub struct Lease<'a> {
-    entry: Option<Arc<Entry>>,
-    released: &'a Notify,
-}
-
-/// Why a model cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// No whole model with this name is on disk.
-    #[error("model {0} is not on disk")]
-    NotFound(ModelId),
-    /// Its vocabulary cannot be read.
-    #[error("model {id} has no readable vocabulary")]
-    Vocabulary {
-        /// The model.
-        id: ModelId,
-        /// What is wrong with it.
-        #[source]
-        source: VocabularyError,
-    },
-    /// Its engine cannot be made.
-    #[error("model {id} cannot be loaded")]
-    Engine {
-        /// The model.
-        id: ModelId,
-        /// What the engine said.
-        #[source]
-        source: EngineError,
-    },
+    setup: Setup,
+    /// Held while room is being made, so that whoever came first gets it.
+    room: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+    /// Written when an entry has one owner less, or memory is given back.
+    released: watch::Sender<()>,
 }
 
 #[derive(Default)]
+struct State {
+    entries: HashMap<ModelId, Arc<Entry>>,
+    /// Models that are giving their memory back, and how much.
+    closing: Vec<(ModelId, u64)>,
+    loading: JoinSet<()>,
+}
+
+/// A model that is wanted.
 struct Entry {
-    model: OnceCell<LoadedModel>,
-    idle_since: Mutex<Option<Instant>>,
+    memory_bytes: u64,
+    idle_time: Option<Duration>,
+    outcome: SetOnce<Result<LoadedModel, Failure>>,
+    idle_since: Mutex<Instant>,
+}
+
+#[derive(Clone)]
+struct Failure {
+    source: Arc<LoadError>,
+    retry_at: Instant,
+}
+
+/// Keeps a loaded model in memory.
+pub struct Lease {
+    /// Taken only when it is dropped.
+    entry: Option<Arc<Entry>>,
+    released: watch::Sender<()>,
+}
+
+/// A model in memory, as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct InMemory {
+    /// The model on disk.
+    pub stored: Arc<StoredModel>,
+    /// Engines that run it.
+    pub engines: usize,
+    /// What its weights take, in bytes; an estimate.
+    pub memory_bytes: u64,
+    /// How long nobody has used it; none while somebody does.
+    pub idle: Option<Duration>,
+    /// When it will be unloaded if nobody uses it; none: never, or not while it is in use.
+    pub expires_in: Option<Duration>,
 }
 
 impl LoadedModels {
     /// No model is loaded yet.
     #[must_use]
-    pub fn new(load: Load) -> Self {
+    pub fn new(setup: Setup) -> Self {
         Self {
-            load,
-            entries: Mutex::default(),
-            released: Notify::new(),
+            setup,
+            room: tokio::sync::Mutex::default(),
+            state: Mutex::default(),
+            released: watch::Sender::default(),
         }
     }
 
-    /// Where models are on disk.
+    /// The models on disk.
     #[must_use]
-    pub fn store(&self) -> &Store {
-        &self.load.store
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.setup.catalog
     }
 
-    /// Names of the models in memory.
+    /// The way to more of them.
     #[must_use]
-    pub fn names(&self) -> Vec<ModelId> {
-        let entries = self.lock();
-        let loaded = entries
-            .iter()
-            .filter(|(_, entry)| entry.model.initialized());
-        loaded.map(|(id, _)| id.clone()).collect()
+    pub fn downloads(&self) -> &Arc<Downloads> {
+        &self.setup.downloads
     }
 
-    /// Whether a model of this name is in memory or on disk.
-    pub async fn exists(&self, id: &ModelId) -> bool {
-        let is_loaded = self
-            .lock()
-            .get(id)
-            .is_some_and(|entry| entry.model.initialized());
-        let (store, id) = (self.load.store.clone(), id.clone());
-        let on_disk = move || store.find(&id).is_some();
-        // A search that panicked is left to the loading, which says what is wrong.
-        is_loaded || tokio::task::spawn_blocking(on_disk).await.unwrap_or(true)
+    /// Whether a request for this model has a chance: it is on disk, or will be fetched.
+    #[must_use]
+    pub fn is_known(&self, id: &ModelId) -> bool {
+        self.setup.auto_download || self.setup.catalog.find(id).is_some()
     }
 
-    /// The model with this name, loaded first if it is not; whoever else asks meanwhile waits
-    /// for the same loading.
+    /// Whether this model is in memory, or on its way there.
+    #[must_use]
+    pub fn is_loaded(&self, id: &ModelId) -> bool {
+        let state = self.state();
+        state.entries.get(id).is_some_and(|entry| !entry.failed())
+    }
+
+    /// The models in memory, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<InMemory> {
+        let state = self.state();
+        let mut list: Vec<_> = state.entries.values().filter_map(describe).collect();
+        list.sort_by(|a, b| a.stored.id.cmp(&b.stored.id));
+        list
+    }
+
+    /// The model with this name, loaded first if it is not; whoever else asks meanwhile waits for
+    /// the same loading. Where the budget has no room, waits until a model is idle; whoever comes
+    /// later waits behind, so that a busy model cannot keep others out for ever.
     ///
     /// # Errors
     /// [`ModelError`] when it is not on disk or cannot be loaded.
-    pub async fn lease(&self, id: &ModelId) -> Result<Lease<'_>, ModelError> {
-        let entry = self.living_entry(id);
-        let lease = Lease {
-            entry: Some(Arc::clone(&entry)),
-            released: &self.released,
-        };
-        match entry.model.get_or_try_init(|| self.load.run(id)).await {
+    pub async fn lease(&self, id: &ModelId) -> Result<Lease, ModelError> {
+        if !self.is_loaded(&self.name(id)) {
+            self.find(id).await?;
+        }
+        let id = &self.name(id);
+        let entry = self.enter(id).await?;
+        let lease = self.hold(&entry);
+        match entry.outcome.wait().await {
             Ok(_) => Ok(lease),
-            Err(error) => {
-                drop((entry, lease));
-                self.forget_unloaded(id);
-                Err(error)
-            }
+            Err(failure) => Err(failure.error(id)),
         }
     }
 
-    /// Unloads idle models until `stop` completes; an unloading that has begun is finished first.
-    pub async fn unload_idle(&self, stop: impl Future<Output = ()>) {
-        let Some(idle_time) = self.load.idle_time else {
-            return stop.await;
+    /// Loads the model, also when it has just failed; `false` when it was in memory already.
+    ///
+    /// # Errors
+    /// As [`lease`](Self::lease).
+    pub async fn load(&self, id: &ModelId) -> Result<bool, ModelError> {
+        let id = &self.name(id);
+        if self.is_loaded(id) {
+            return Ok(false);
+        }
+        self.state()
+            .entries
+            .retain(|other, entry| other != id || !entry.failed());
+        self.lease(id).await.map(|_lease| true)
+    }
+
+    /// Unloads the model, whose memory is given back when this returns.
+    ///
+    /// # Errors
+    /// [`UnloadError`] when it is not in memory, or in use.
+    pub async fn unload(&self, id: &ModelId) -> Result<(), UnloadError> {
+        let id = &self.name(id);
+        let model = {
+            let mut state = self.state();
+            let entry = state.entries.get(id).filter(|entry| !entry.failed());
+            let entry = entry.ok_or_else(|| UnloadError::NotLoaded(id.clone()))?;
+            // Leases are handed out under this lock, so a lone owner stays the only one.
+            if Arc::strong_count(entry) > 1 {
+                return Err(UnloadError::InUse(id.clone()));
+            }
+            let memory_bytes = entry.memory_bytes;
+            state.closing.push((id.clone(), memory_bytes));
+            let entry = state.entries.remove(id).and_then(Arc::into_inner);
+            entry.and_then(|entry| entry.outcome.into_inner())
         };
+        // Dropped in the end, however this future ends.
+        let _closing = Closing { models: self, id };
+        if let Some(Ok(model)) = model {
+            model.close().await;
+            self.setup.metrics.models_loaded.dec();
+            give_memory_back().await;
+            tracing::info!(model.id = %id, "model unloaded");
+        }
+        Ok(())
+    }
+
+    /// Deletes the model's files; it is unloaded first.
+    ///
+    /// # Errors
+    /// [`DeleteError`] when it is not on disk or in use, or its files cannot be removed.
+    pub async fn delete(&self, id: &ModelId) -> Result<(), DeleteError> {
+        // Nobody begins to load it meanwhile.
+        let _turn = self.room.lock().await;
+        if self.setup.downloads.is_running(id) {
+            return Err(DeleteError::Downloading(id.clone()));
+        }
+        if let Err(UnloadError::InUse(id)) = self.unload(id).await {
+            return Err(DeleteError::InUse(id));
+        }
+        let Some(stored) = self.setup.catalog.find(id) else {
+            return Err(DeleteError::NotFound(id.clone()));
+        };
+        let deleted = self.setup.catalog.delete(stored).await;
+        deleted.map_err(|source| DeleteError::Store {
+            id: id.clone(),
+            source,
+        })
+    }
+
+    /// Unloads idle models until it is dropped; drop it while it waits, not while it unloads.
+    pub async fn unload_idle(&self, stop: impl Future<Output = ()>) {
+        let mut released = self.released.subscribe();
         tokio::pin!(stop);
         loop {
             let mut next = None;
-            for (id, since) in self.idle() {
-                let until = since + idle_time;
+            for (id, until) in self.expiries() {
                 if until <= Instant::now() {
-                    self.unload(&id).await;
+                    let _used_again = self.unload(&id).await;
                 } else {
                     next = next.into_iter().chain([until]).min();
                 }
@@ -179,7 +257,7 @@ impl LoadedModels {
             };
             tokio::select! {
                 () = wait => {}
-                () = self.released.notified() => {}
+                _ = released.changed() => {}
                 () = &mut stop => return,
             }
         }
@@ -187,178 +265,275 @@ impl LoadedModels {
 
     /// Unloads every model that nobody uses; what is still in use ends with the process.
     pub async fn unload_all(&self) {
-        for id in self.names() {
-            self.unload(&id).await;
+        let mut loading = std::mem::take(&mut self.state().loading);
+        while loading.join_next().await.is_some() {}
+        let ids: Vec<_> = self.state().entries.keys().cloned().collect();
+        for id in ids {
+            let _in_use = self.unload(&id).await;
         }
     }
 
-    /// The model's entry; a new one where the last of its engines has died.
-    fn living_entry(&self, id: &ModelId) -> Arc<Entry> {
-        let mut entries = self.lock();
-        let entry = entries.entry(id.clone()).or_default();
-        if entry
-            .model
-            .get()
-            .is_some_and(|model| model.queue.is_closed())
-        {
-            tracing::warn!(model.id = %id, "all engines have ended, loading the model again");
-            *entry = Arc::default();
+    /// The name a model is listed under: that of its branch, where it was asked for by commit.
+    fn name(&self, id: &ModelId) -> ModelId {
+        let stored = self.setup.catalog.find(id);
+        stored.map_or_else(|| id.clone(), |stored| stored.id.clone())
+    }
+
+    /// The model on disk, downloaded first where that is wanted.
+    async fn find(&self, id: &ModelId) -> Result<Arc<StoredModel>, ModelError> {
+        if let Some(stored) = self.setup.catalog.find(id) {
+            return Ok(stored);
         }
-        Arc::clone(entry)
-    }
-
-    async fn unload(&self, id: &ModelId) {
-        let removed = {
-            let mut entries = self.lock();
-            // Leases are handed out under this lock, so a lone owner stays the only one.
-            match entries.get(id) {
-                Some(entry) if Arc::strong_count(entry) == 1 => entries.remove(id),
-                _ => None,
-            }
-        };
-        if let Some(model) = removed
-            .and_then(Arc::into_inner)
-            .and_then(|e| e.model.into_inner())
-        {
-            model.close().await;
-            tracing::info!(model.id = %id, "model unloaded");
+        if !self.setup.auto_download {
+            return Err(ModelError::NotFound(id.clone()));
         }
-    }
-
-    /// Idle models and the moments since when they are.
-    fn idle(&self) -> Vec<(ModelId, Instant)> {
-        let entries = self.lock();
-        let idle = entries
-            .iter()
-            .filter(|(_, entry)| Arc::strong_count(entry) == 1);
-        idle.filter_map(|(id, entry)| Some((id.clone(), (*lock(&entry.idle_since))?)))
-            .collect()
-    }
-
-    /// Forgets a model whose loading failed, unless somebody is trying again.
-    fn forget_unloaded(&self, id: &ModelId) {
-        let mut entries = self.lock();
-        if entries
-            .get(id)
-            .is_some_and(|entry| Arc::strong_count(entry) == 1 && !entry.model.initialized())
-        {
-            entries.remove(id);
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ModelId, Arc<Entry>>> {
-        lock(&self.entries)
-    }
-}
-
-impl Load {
-    async fn run(&self, id: &ModelId) -> Result<LoadedModel, ModelError> {
-        let started = Instant::now();
-        let (stored, vocabulary) = self.read(id).await?;
-        let engine_error = |source| ModelError::Engine {
+        let downloaded = self.setup.downloads.start(id).finished().await;
+        downloaded.map_err(|source| ModelError::Download {
             id: id.clone(),
             source,
-        };
-
-        let factories = (self.engines)(&stored, &vocabulary);
-        let (queue, receiver) = queue::bounded(self.queue_capacity);
-        let (slots, engines) = mpsc::channel(factories.len().max(1));
-        let mut workers = Vec::new();
-        let mut loading = Vec::new();
-        for (number, factory) in factories.into_iter().enumerate() {
-            let name = format!("engine-{id}-{number}");
-            let (worker, loaded) =
-                worker::spawn(&name, factory, slots.clone(), self.metrics.clone())
-                    .map_err(|error| engine_error(EngineError::Load(error.to_string())))?;
-            workers.push(worker);
-            loading.push(loaded);
-        }
-        // From here on only the engines hold the sending side: when the last one ends, the
-        // batcher hears of it.
-        drop(slots);
-        let mut n_mels = 0;
-        for loaded in loading {
-            let gone = || EngineError::Load("engine thread ended while loading".to_owned());
-            n_mels = loaded
-                .await
-                .map_err(|_| engine_error(gone()))?
-                .map_err(engine_error)?;
-        }
-        let batcher = Batcher::new(receiver, engines, self.limits, self.metrics.clone());
-        let engines = workers.len();
-        let loaded_in_ms = started.elapsed().as_millis() as u64;
-        tracing::info!(model.id = %id, engines, loaded_in_ms, "model loaded");
-        Ok(LoadedModel {
-            stored,
-            vocabulary,
-            log_mel: Arc::new(LogMel::new(n_mels)),
-            queue,
-            batcher: tokio::spawn(batcher.run()),
-            workers,
-        })
+        })?;
+        let found = self.setup.catalog.find(id);
+        found.ok_or_else(|| ModelError::NotFound(id.clone()))
     }
 
-    async fn read(&self, id: &ModelId) -> Result<(StoredModel, Arc<Vocabulary>), ModelError> {
-        let (store, id) = (self.store.clone(), id.clone());
-        let reading = tokio::task::spawn_blocking(move || {
-            let stored = store
-                .find(&id)
-                .ok_or_else(|| ModelError::NotFound(id.clone()))?;
-            let vocabulary = Vocabulary::load(&stored.dir)
-                .map_err(|source| ModelError::Vocabulary { id, source })?;
-            Ok((stored, Arc::new(vocabulary)))
-        });
-        match reading.await {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    /// The model's entry; where there is none, its loading is begun as soon as there is room.
+    async fn enter(&self, id: &ModelId) -> Result<Arc<Entry>, ModelError> {
+        let _turn = self.room.lock().await;
+        if let Some(entry) = self.living_entry(id) {
+            return Ok(entry);
         }
-    }
-}
-
-impl LoadedModel {
-    /// Closes the queue, lets the batcher finish what is in it, and joins the engines.
-    async fn close(self) {
-        let Self {
-            queue,
-            batcher,
-            workers,
-            ..
-        } = self;
-        drop(queue);
-        let _ended = batcher.await;
-        let joining = tokio::task::spawn_blocking(move || {
-            for worker in workers {
-                let _ended = worker.join();
+        let stored = self.setup.catalog.find(id);
+        let stored = stored.ok_or_else(|| ModelError::NotFound(id.clone()))?;
+        let plan = (self.setup.plan)(&stored);
+        let needed = plan.memory_bytes;
+        if let Some(limit) = self.setup.budget.exceeded_by_one(needed) {
+            return Err(ModelError::TooLarge {
+                id: id.clone(),
+                needed,
+                limit,
+            });
+        }
+        let mut released = self.released.subscribe();
+        loop {
+            released.mark_unchanged();
+            match self.room_for(needed) {
+                Room::Free => break,
+                Room::After(victim) => {
+                    tracing::info!(model.id = %victim, for_model.id = %id, "making room");
+                    let _used_again = self.unload(&victim).await;
+                }
+                Room::None => {
+                    tracing::debug!(model.id = %id, "waiting until a model is idle");
+                    let _never_closed = released.changed().await;
+                }
             }
+        }
+        Ok(self.begin(stored, plan))
+    }
+
+    /// Begins to load a model; the loading goes on when whoever wanted it has left.
+    fn begin(&self, stored: Arc<StoredModel>, plan: Plan) -> Arc<Entry> {
+        let entry = Arc::new(Entry {
+            memory_bytes: plan.memory_bytes,
+            idle_time: plan.idle_time,
+            outcome: SetOnce::new(),
+            idle_since: Mutex::new(Instant::now()),
         });
-        let _ended = joining.await;
+        let id = stored.id.clone();
+        let metrics = self.setup.metrics.clone();
+        let lease = self.hold(&entry);
+        let load = {
+            let id = id.clone();
+            async move {
+                let started = Instant::now();
+                let loading = AssertUnwindSafe(LoadedModel::load(stored, plan, &metrics));
+                let loaded = loading
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_else(|_panic| Err(LoadError::Panicked));
+                metrics.observe_load(loaded.is_ok(), started.elapsed());
+                // Loading takes twice the weights' memory for a moment, or more.
+                give_memory_back().await;
+                let outcome = loaded.map_err(|error| {
+                    let reason = reasons(&error);
+                    tracing::error!(model.id = %id, reason, "model could not be loaded");
+                    Failure {
+                        source: Arc::new(error),
+                        retry_at: Instant::now() + RETRY_AFTER,
+                    }
+                });
+                let _only_this_task_sets_it = lease.entry().outcome.set(outcome);
+            }
+        };
+        let mut state = self.state();
+        while state.loading.try_join_next().is_some() {}
+        state.loading.spawn(load);
+        state.entries.insert(id, Arc::clone(&entry));
+        entry
+    }
+
+    fn hold(&self, entry: &Arc<Entry>) -> Lease {
+        Lease {
+            entry: Some(Arc::clone(entry)),
+            released: self.released.clone(),
+        }
+    }
+
+    /// The model's entry; none where the last of its engines has died, or it failed some time ago.
+    fn living_entry(&self, id: &ModelId) -> Option<Arc<Entry>> {
+        let mut state = self.state();
+        let entry = state.entries.get(id)?;
+        let dead = match entry.outcome.get() {
+            Some(Ok(model)) if model.queue.is_closed() => {
+                tracing::warn!(model.id = %id, "all engines have ended, loading the model again");
+                self.setup.metrics.models_loaded.dec();
+                true
+            }
+            Some(Err(failure)) => failure.retry_at <= Instant::now(),
+            _ => false,
+        };
+        if dead {
+            state.entries.remove(id);
+            return None;
+        }
+        Some(Arc::clone(entry))
+    }
+
+    /// Idle models and the moments at which they are to be unloaded.
+    fn expiries(&self) -> Vec<(ModelId, Instant)> {
+        let state = self.state();
+        let expiry = |(id, entry): (&ModelId, &Arc<Entry>)| {
+            let idle_since = entry.idle_since()?;
+            Some((id.clone(), idle_since + entry.idle_time?))
+        };
+        state.entries.iter().filter_map(expiry).collect()
+    }
+
+    fn room_for(&self, needed: u64) -> Room {
+        let state = self.state();
+        let held = state.entries.iter().filter(|(_, entry)| !entry.failed());
+        let held = held.map(|(id, entry)| budget::Held {
+            id,
+            memory_bytes: entry.memory_bytes,
+            idle_since: entry.idle_since().map(Instant::into_std),
+        });
+        let closing = state.closing.iter().map(|(id, memory_bytes)| budget::Held {
+            id,
+            memory_bytes: *memory_bytes,
+            idle_since: None,
+        });
+        self.setup.budget.room_for(needed, held.chain(closing))
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        lock(&self.state)
     }
 }
 
-impl std::ops::Deref for Lease<'_> {
+/// Gives the allocator's unused pages back; under load there always are some, so not for long.
+async fn give_memory_back() {
+    for _ in 0..GIVE_BACK_TRIES {
+        if crate::allocator::give_back() {
+            break;
+        }
+        tokio::time::sleep(GIVE_BACK_PAUSE).await;
+    }
+}
+
+/// Memory that is being given back; when it is dropped, it has been.
+struct Closing<'a> {
+    models: &'a LoadedModels,
+    id: &'a ModelId,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.models.state();
+        if let Some(at) = state.closing.iter().position(|(id, _)| id == self.id) {
+            state.closing.swap_remove(at);
+        }
+        drop(state);
+        self.models.released.send_replace(());
+    }
+}
+
+impl Entry {
+    fn failed(&self) -> bool {
+        matches!(self.outcome.get(), Some(Err(_)))
+    }
+
+    /// Since when nobody uses the model; none while somebody does, or it is still being loaded.
+    fn idle_since(self: &Arc<Self>) -> Option<Instant> {
+        let loaded = matches!(self.outcome.get(), Some(Ok(_)));
+        (loaded && Arc::strong_count(self) == 1).then(|| *lock(&self.idle_since))
+    }
+}
+
+impl Failure {
+    fn error(&self, id: &ModelId) -> ModelError {
+        ModelError::Load {
+            id: id.clone(),
+            retry_in: self.retry_at.saturating_duration_since(Instant::now()),
+            source: Arc::clone(&self.source),
+        }
+    }
+}
+
+fn describe(entry: &Arc<Entry>) -> Option<InMemory> {
+    let model = entry.outcome.get()?.as_ref().ok()?;
+    let idle_since = entry.idle_since();
+    let left = |since: Instant| {
+        let until = since + entry.idle_time?;
+        Some(until.saturating_duration_since(Instant::now()))
+    };
+    Some(InMemory {
+        stored: Arc::clone(&model.stored),
+        engines: model.engines(),
+        memory_bytes: entry.memory_bytes,
+        idle: idle_since.map(|since| since.elapsed()),
+        expires_in: idle_since.and_then(left),
+    })
+}
+
+impl Lease {
+    fn entry(&self) -> &Arc<Entry> {
+        self.entry
+            .as_ref()
+            .expect("taken only when the lease is dropped")
+    }
+}
+
+impl std::ops::Deref for Lease {
     type Target = LoadedModel;
 
     fn deref(&self) -> &LoadedModel {
-        let entry = self
-            .entry
-            .as_ref()
-            .expect("taken only when the lease is dropped");
-        entry
-            .model
+        let model = self
+            .entry()
+            .outcome
             .get()
-            .expect("a lease is handed out after loading")
+            .and_then(|outcome| outcome.as_ref().ok());
+        model.expect("a lease is handed out after loading")
     }
 }
 
-impl Drop for Lease<'_> {
+impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
-            *lock(&entry.idle_since) = Some(Instant::now());
+            *lock(&entry.idle_since) = Instant::now();
             // The entry goes first: whoever is woken must see one owner less.
             drop(entry);
-            self.released.notify_one();
+            self.released.send_replace(());
         }
     }
+}
+
+/// The error and what caused it, in one line.
+fn reasons(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    chain
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// Locks; what these locks guard is whole between any two statements, so a panic elsewhere

@@ -37,6 +37,14 @@ pub struct Metrics {
     pub jobs_expired: Counter,
     /// Windows the engine failed on.
     pub jobs_failed: Counter,
+    /// Models in memory.
+    pub models_loaded: Gauge,
+    /// Seconds of loading a model.
+    pub model_load_seconds: Histogram,
+    /// Loadings that failed.
+    pub model_load_failures: Counter,
+    /// Bytes of models fetched from the hub.
+    pub downloaded_bytes: Counter,
     /// Pieces of audio for which nothing was written.
     pub dropped_pieces: Family<DropLabels, Counter>,
     registry: Arc<Registry>,
@@ -106,6 +114,10 @@ impl Metrics {
             jobs_cancelled: Counter::default(),
             jobs_expired: Counter::default(),
             jobs_failed: Counter::default(),
+            models_loaded: Gauge::default(),
+            model_load_seconds: seconds(),
+            model_load_failures: Counter::default(),
+            downloaded_bytes: Counter::default(),
             dropped_pieces: Family::default(),
             registry: Arc::default(),
         };
@@ -147,8 +159,26 @@ impl Metrics {
         r.register_with_unit(
             "inference",
             "Time of a batch in the engine",
-            seconds,
+            seconds.clone(),
             inference,
+        );
+        let load = metrics.model_load_seconds.clone();
+        r.register_with_unit("model_load", "Loading of a model", seconds, load);
+        r.register(
+            "models_loaded",
+            "Models in memory",
+            metrics.models_loaded.clone(),
+        );
+        r.register(
+            "model_load_failures",
+            "Models that could not be loaded",
+            metrics.model_load_failures.clone(),
+        );
+        r.register_with_unit(
+            "downloaded",
+            "Model files fetched from the hub",
+            Unit::Bytes,
+            metrics.downloaded_bytes.clone(),
         );
         r.register(
             "batch_windows",
@@ -186,6 +216,16 @@ impl Metrics {
         self.batch_windows.observe(windows as f64);
         for wait in waits {
             self.queue_seconds.observe(wait.as_secs_f64());
+        }
+    }
+
+    /// Counts a model that has been loaded, or could not be.
+    pub fn observe_load(&self, loaded: bool, time: Duration) {
+        if loaded {
+            self.models_loaded.inc();
+            self.model_load_seconds.observe(time.as_secs_f64());
+        } else {
+            self.model_load_failures.inc();
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Part {
     pub delta: String,
     /// Its tokens' probabilities, where they were asked for.
     pub logprobs: Vec<TokenLogprob>,
+    /// How far the recording has been heard, in seconds.
+    pub end_s: f64,
 }
 
 /// What was heard in a window.
@@ -256,8 +258,10 @@ impl Joiner {
         transcript.logprobs.extend(heard.logprobs.iter().cloned());
         transcript.dropped.extend(heard.dropped);
         transcript.timings = transcript.timings.max(heard.timings);
+        let end_s = heard.clocks.last().map_or(0.0, Clock::end_s);
         self.clocks.extend(heard.clocks);
         Part {
+            end_s,
             delta,
             logprobs: heard.logprobs,
         }

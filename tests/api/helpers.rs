@@ -4,6 +4,7 @@ pub mod audio;
 pub mod engine;
 pub mod raw;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,8 +13,11 @@ use std::time::Duration;
 use halkspeech::audio::{DecodeLimits, FfmpegMode};
 use halkspeech::batch::Limits;
 use halkspeech::engine::EngineFactory;
-use halkspeech::http::{self, Context, Phase, Rules};
-use halkspeech::models::{Aliases, Load, LoadedModels, ModelId, Store};
+use halkspeech::http::{self, Context, Defaults, Phase, Rules};
+use halkspeech::models::{
+    self, Aliases, Budget, Catalog, Downloads, Hub, HubSettings, LoadedModels, MakeFactory,
+    ModelId, Plan, Store,
+};
 use halkspeech::telemetry::{Metrics, Refusal, RefusalLabels, RequestLabels};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
 use reqwest::multipart::{Form, Part};
@@ -28,6 +32,9 @@ pub const TRANSCRIPTIONS: &str = "/v1/audio/transcriptions";
 /// The English-only model, and the one that the aliases stand for.
 pub const MODEL: &str = "tiny.en";
 pub const MULTILINGUAL: &str = "base";
+
+/// What every model of the tests is said to take.
+pub const MODEL_BYTES: u64 = 100;
 
 /// Nothing here may take longer than this, on however slow a machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,6 +51,13 @@ pub struct Setup {
     pub models_dir: PathBuf,
     pub hub_cache: PathBuf,
     pub preload: bool,
+    /// Where a hub is; none: it is never asked.
+    pub hub: Option<String>,
+    /// The longest silence of the hub's connections.
+    pub hub_timeout: Duration,
+    pub auto_download: bool,
+    pub budget: Budget,
+    pub idle_time: Option<Duration>,
 }
 
 /// A running server with everything a test looks at.
@@ -68,9 +82,12 @@ impl Default for Setup {
                 upload_memory_bytes: 4 << 20,
                 request_timeout: PATIENCE,
                 reject_unknown_fields: false,
-                beam_size: NonZeroUsize::new(2).unwrap(),
-                // Tones are no speech.
-                vad_filter: false,
+                defaults: Defaults {
+                    beam_size: NonZeroUsize::new(2).unwrap(),
+                    // Tones are no speech.
+                    vad_filter: false,
+                },
+                defaults_of: BTreeMap::new(),
                 keep_alive: Duration::from_millis(5),
             },
             max_concurrent_requests: 100,
@@ -85,6 +102,11 @@ impl Default for Setup {
             models_dir: models_dir(),
             hub_cache: PathBuf::from("/nonexistent"),
             preload: true,
+            hub: None,
+            hub_timeout: PATIENCE,
+            auto_download: false,
+            budget: Budget::default(),
+            idle_time: None,
         }
     }
 }
@@ -97,15 +119,7 @@ impl TestApp {
 
     pub async fn start_with(setup: Setup) -> Self {
         let metrics = Metrics::new();
-        let engine = setup.engine;
-        let models = Arc::new(LoadedModels::new(Load {
-            store: Store::new(setup.models_dir, setup.hub_cache),
-            engines: Box::new(move |_, _| vec![Arc::clone(&engine)]),
-            limits: setup.limits,
-            queue_capacity: setup.queue_capacity,
-            idle_time: None,
-            metrics: metrics.clone(),
-        }));
+        let models = Arc::new(models(&setup, &metrics));
         let default = ModelId::parse(MODEL).unwrap();
         if setup.preload {
             models.lease(&default).await.unwrap();
@@ -118,13 +132,7 @@ impl TestApp {
         let front_end = FrontEnd::new(NonZeroUsize::new(setup.front_end_workers).unwrap());
         let (phase, phase_receiver) = watch::channel(Phase::Ready);
         let context = Context {
-            transcriber: Transcriber::new(
-                Arc::clone(&models),
-                front_end,
-                limits,
-                4,
-                metrics.clone(),
-            ),
+            transcriber: Transcriber::new(Arc::clone(&models), front_end, limits, metrics.clone()),
             aliases: Aliases::new(default, []),
             door: Arc::new(Semaphore::new(setup.max_concurrent_requests)),
             max_concurrent_requests: setup.max_concurrent_requests,
@@ -228,6 +236,41 @@ impl TestApp {
         self.stop.send(()).unwrap();
         self.server
     }
+}
+
+/// The models of a server, run by its engine.
+fn models(setup: &Setup, metrics: &Metrics) -> LoadedModels {
+    let store = Store::new(setup.models_dir.clone(), setup.hub_cache.clone());
+    let catalog = Arc::new(Catalog::open(store));
+    let hub = Hub::new(HubSettings {
+        endpoint: setup.hub.clone().unwrap_or("http://127.0.0.1:9".to_owned()),
+        token: None,
+        cache: setup.hub_cache.clone(),
+        offline: setup.hub.is_none(),
+        timeout: setup.hub_timeout,
+    });
+    let downloads = Downloads::new(hub.unwrap(), Arc::clone(&catalog), metrics.clone());
+    let (engine, limits) = (Arc::clone(&setup.engine), setup.limits);
+    let (queue_capacity, idle_time) = (setup.queue_capacity, setup.idle_time);
+    LoadedModels::new(models::Setup {
+        catalog,
+        downloads: Arc::new(downloads),
+        auto_download: setup.auto_download,
+        plan: Box::new(move |_| {
+            let engine = Arc::clone(&engine);
+            let make: Box<MakeFactory> = Box::new(move |_| engine);
+            Plan {
+                engines: vec![make],
+                limits,
+                queue_capacity,
+                windows_in_flight: 4,
+                idle_time,
+                memory_bytes: MODEL_BYTES,
+            }
+        }),
+        budget: setup.budget,
+        metrics: metrics.clone(),
+    })
 }
 
 /// Waits for a condition that other tasks bring about.

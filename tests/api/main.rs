@@ -5,13 +5,25 @@
 
 #[cfg(test)]
 mod helpers;
+#[cfg(test)]
+#[path = "../hub/standin.rs"]
+mod standin;
+#[cfg(test)]
+#[path = "../fixtures/model_files.rs"]
+mod model_files;
 
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
 mod batching;
 #[cfg(test)]
+mod downloads;
+#[cfg(test)]
 mod formats;
+#[cfg(test)]
+mod hub;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod models;
 #[cfg(test)]

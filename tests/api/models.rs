@@ -3,28 +3,22 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::helpers::{Setup, TestApp, check_error, error};
-
-/// Lays out something that looks like a whole model.
-fn lay_out(folder: &Path) {
-    fs::create_dir_all(folder).unwrap();
-    for file in [
-        "model.bin",
-        "config.json",
-        "tokenizer.json",
-        "vocabulary.json",
-    ] {
-        fs::write(folder.join(file), "12345").unwrap();
-    }
-}
+use crate::model_files::{Fixture, lay_out};
 
 /// `tiny.en` in the models folder, `owner/turbo` in the hub's cache.
 async fn start(root: &Path) -> TestApp {
     let repository = root.join("hub/models--owner--turbo");
-    lay_out(&root.join("models/tiny.en"));
-    lay_out(&repository.join("snapshots/abc"));
+    lay_out(&root.join("models/tiny.en"), &Fixture::default());
+    let turbo = Fixture {
+        n_mels: 128,
+        width: 4,
+        layers: (2, 1),
+        vocabulary_size: 51_866,
+    };
+    lay_out(&repository.join("snapshots/abc"), &turbo);
     fs::create_dir_all(repository.join("refs")).unwrap();
     fs::write(repository.join("refs/main"), "abc").unwrap();
     TestApp::start_with(Setup {
@@ -62,7 +56,28 @@ async fn lists_what_is_on_disk() {
     assert_eq!(field("object"), ["model", "model"]);
     assert_eq!(field("owned_by"), ["owner", "halkspeech"]);
     assert_eq!(field("loaded"), [false, false]);
-    assert_eq!(field("size_bytes"), [5, 5]);
+    assert_eq!(
+        field("language"),
+        [json!(["en", "tr", "haw"]), json!(["en"])]
+    );
+    assert_eq!(field("n_mels"), [128, 80]);
+    assert_eq!(field("compute_type"), ["int8_float16", "int8_float16"]);
+    assert_eq!(field("family"), ["custom", "custom.en"]);
+    let size = |folder: &str| {
+        let files = fs::read_dir(root.path().join(folder)).unwrap();
+        files
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .sum::<u64>()
+    };
+    let sizes = ["hub/models--owner--turbo/snapshots/abc", "models/tiny.en"].map(size);
+    assert_eq!(field("size_bytes"), sizes);
+    let openai = [
+        "gpt-4o-mini-transcribe",
+        "gpt-4o-transcribe",
+        "gpt-4o-transcribe-diarize",
+        "whisper-1",
+    ];
+    assert_eq!(field("aliases"), [json!([]), json!(openai)]);
     assert!(
         models
             .iter()
@@ -97,15 +112,13 @@ async fn says_which_models_there_are_instead() {
     let root = tempfile::tempdir().unwrap();
     let app = start(root.path()).await;
 
-    for name in ["owner/none", "not-%ff-utf8"] {
-        let answer = app.get(&format!("/v1/models/{name}")).send().await.unwrap();
+    let answer = app.get("/v1/models/owner/none").send().await.unwrap();
 
-        assert_eq!(answer.status(), 404, "{name}");
-        let error = error(answer).await;
-        let (kind, code) = ("invalid_request_error", Some("model_not_found"));
-        for piece in [name, "owner/turbo, tiny.en"] {
-            check_error(&error, kind, Some("model"), code, piece);
-        }
+    assert_eq!(answer.status(), 404);
+    let error = error(answer).await;
+    let (kind, code) = ("invalid_request_error", Some("model_not_found"));
+    for piece in ["POST /v1/models/owner/none", "owner/turbo, tiny.en"] {
+        check_error(&error, kind, Some("model"), code, piece);
     }
 }
 
@@ -124,7 +137,7 @@ async fn tells_a_loaded_model_from_one_that_is_not() {
 }
 
 #[tokio::test]
-async fn a_model_that_cannot_be_loaded_is_a_503_without_internals() {
+async fn a_model_that_cannot_be_loaded_is_a_503_with_the_reason_and_no_path() {
     let root = tempfile::tempdir().unwrap();
     let app = start(root.path()).await;
 
@@ -136,6 +149,8 @@ async fn a_model_that_cannot_be_loaded_is_a_503_without_internals() {
 
     assert_eq!(answer.status(), 503);
     let error = error(answer).await;
-    check_error(&error, "server_error", None, None, "could not be loaded");
-    assert!(!error.to_string().contains("tokenizer"), "{error}");
+    let reason = "could not be loaded: its tokenizer.json is not valid";
+    check_error(&error, "server_error", None, None, reason);
+    let path = root.path().to_str().unwrap();
+    assert!(!error.to_string().contains(path), "{error}");
 }

@@ -65,7 +65,7 @@ async fn a_missing_model_is_told_the_default() {
 #[tokio::test]
 async fn an_absent_model_is_told_how_to_get_it() {
     let app = TestApp::start().await;
-    for name in ["large-v9", "owner/model", "../tiny.en", "not a name"] {
+    for name in ["large-v9", "owner/model"] {
         for request in [
             app.form(tone(500.0), &[("model", name)]),
             app.raw(tone(500.0), &[("model", name)]),

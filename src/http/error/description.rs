@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
-use super::{ApiError, transcription};
+use super::{ApiError, models, transcription};
 
 /// When a full server is best asked again: most requests are short.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
@@ -76,6 +76,18 @@ impl ApiError {
             )
             .code("invalid_api_key"),
             Self::ModelNotFound { name, present } => not_found(name, present),
+            Self::InvalidModelId { name, source } => bad(&format!(
+                "Invalid value for 'model': {:?}. Expected a model's name: {source}.",
+                short(name)
+            ))
+            .code("invalid_value")
+            .param("model"),
+            Self::Download { id, source } => models::describe_download(id, source),
+            Self::AlreadyLoaded(id) => {
+                models::conflict(&format!("The model '{id}' is loaded already."))
+            }
+            Self::Unload(error) => models::describe_unload(error),
+            Self::Delete(error) => models::describe_delete(error),
             Self::UnknownRoute { method, path } => Description::new(
                 StatusCode::NOT_FOUND,
                 &format!("Unknown request URL: {method} {}.", short(path)),
@@ -123,9 +135,9 @@ pub(super) fn not_found(name: &str, present: &[String]) -> Description {
     Description::new(
         StatusCode::NOT_FOUND,
         &format!(
-            "The model '{name}' does not exist on this server. To get it, put a folder of that \
-             name with a CTranslate2 Whisper model into MODELS_DIR, or the model into the \
-             Hugging Face cache.{present}"
+            "The model '{name}' is not on this server. To download it from the Hugging Face hub, \
+             send POST /v1/models/{name}; a CTranslate2 model of your own goes into a folder of \
+             that name in MODELS_DIR.{present}"
         ),
     )
     .code("model_not_found")
@@ -180,7 +192,7 @@ impl Description {
         }
     }
 
-    fn retry_after(self, wait: Duration) -> Self {
+    pub(super) fn retry_after(self, wait: Duration) -> Self {
         Self {
             retry_after: Some(wait),
             ..self
@@ -198,7 +210,7 @@ fn short(text: &str) -> String {
 }
 
 /// A size as people write it.
-fn bytes(bytes: u64) -> String {
+pub(super) fn bytes(bytes: u64) -> String {
     const MIB: u64 = 1024 * 1024;
     if bytes >= MIB && bytes.is_multiple_of(MIB) {
         format!("{} MiB", bytes / MIB)

@@ -2,10 +2,11 @@
 
 use axum::http::StatusCode;
 
-use super::description::{Description, away, failed, full, not_found, too_late};
+use super::description::{Description, away, failed, full, too_late};
+use super::models;
 use crate::audio::AudioError;
 use crate::job::JobError;
-use crate::models::{ModelError, ModelId};
+use crate::models::ModelId;
 use crate::tokens::Language;
 use crate::transcribe::TranscribeError;
 
@@ -17,10 +18,7 @@ const FORMATS: &str = "Invalid file format. Supported formats: ['aac', 'aiff', '
 /// decided on here.
 pub(super) fn describe(error: &TranscribeError) -> Description {
     match error {
-        TranscribeError::Model(ModelError::NotFound(id)) => not_found(id.as_str(), &[]),
-        TranscribeError::Model(
-            ModelError::Vocabulary { id, .. } | ModelError::Engine { id, .. },
-        ) => away(&format!("The model '{id}' could not be loaded.")),
+        TranscribeError::Model(error) => models::describe(error),
         TranscribeError::UnknownLanguage { language, model } => {
             unknown_language("language", *language, model)
         }

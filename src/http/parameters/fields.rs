@@ -84,7 +84,7 @@ impl Field {
         one("vad_parameters[speech_pad_ms]", speech::pad),
         // How tokens are chosen.
         one("beam_size", |all, text| {
-            put(&mut all.wishes.options.beam_size, count(text, 32))
+            put(&mut all.beam_size, count(text, 32).map(Some))
         }),
         one("best_of", |all, text| {
             put(&mut all.wishes.options.best_of, count(text, 32))

@@ -8,10 +8,10 @@ use super::value::{Expected, is_none, milliseconds, real, seconds, switch};
 use crate::audio::VadOptions;
 
 /// What the fields have said so far about telling speech from silence.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Speech {
     /// Whether it is told apart where no strategy was sent.
-    pub filter: bool,
+    pub filter: Option<bool>,
     /// OpenAI's `chunking_strategy`, which switches it on.
     pub strategy: Option<Strategy>,
     /// Above this probability, 0 to 1, a sound is speech.
@@ -36,25 +36,12 @@ pub enum Strategy {
 }
 
 impl Speech {
-    /// Nothing said yet.
-    pub fn new(filter: bool) -> Self {
-        Self {
-            filter,
-            strategy: None,
-            threshold: None,
-            min_speech: None,
-            min_silence: None,
-            max_speech: None,
-            pad: None,
-        }
-    }
-
     /// How speech is to be told from silence; none where it is not.
-    pub fn options(&self) -> Option<VadOptions> {
+    pub fn options(&self, filter_by_default: bool) -> Option<VadOptions> {
         let defaults = match self.strategy {
             Some(Strategy::ServerVad) => server_vad(),
             Some(Strategy::Auto) => VadOptions::default(),
-            None if self.filter => VadOptions::default(),
+            None if self.filter.unwrap_or(filter_by_default) => VadOptions::default(),
             None => return None,
         };
         Some(VadOptions {
@@ -89,7 +76,7 @@ pub fn strategy(all: &mut Parameters, text: &str) -> Result<(), Expected> {
 
 /// Reads the switch.
 pub fn filter(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.speech.filter, switch(text))
+    put(&mut all.speech.filter, switch(text).map(Some))
 }
 
 /// Reads the probability.

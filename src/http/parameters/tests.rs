@@ -1,6 +1,6 @@
 //! What fields ask for, alone and together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -19,18 +19,25 @@ fn rules() -> Rules {
         upload_memory_bytes: 1,
         request_timeout: Duration::from_secs(1),
         reject_unknown_fields: true,
-        beam_size: NonZeroUsize::new(3).unwrap(),
-        vad_filter: true,
+        defaults: defaults(),
+        defaults_of: BTreeMap::new(),
         keep_alive: Duration::from_secs(1),
     }
 }
 
+fn defaults() -> Defaults {
+    Defaults {
+        beam_size: NonZeroUsize::new(3).unwrap(),
+        vad_filter: true,
+    }
+}
+
 fn read(task: Task, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
-    let mut parameters = Parameters::new(task, &rules());
+    let mut parameters = Parameters::new(task);
     for (name, value) in fields {
         parameters.set(name, (*value).to_owned(), &rules())?;
     }
-    parameters.finish()
+    parameters.finish(defaults())
 }
 
 #[track_caller]
@@ -58,7 +65,7 @@ fn without_fields_the_defaults_hold() {
     assert_eq!(asked.model, None);
     assert!(!asked.stream);
     assert_eq!(asked.wish.format, ResponseFormat::Json);
-    assert_eq!(asked.wishes.options.beam_size, rules().beam_size);
+    assert_eq!(asked.wishes.options.beam_size, defaults().beam_size);
     assert!(asked.wishes.vad.is_some());
     assert_eq!(asked.wishes.fallback, Wishes::default().fallback);
     assert!(!asked.wishes.words && !asked.wishes.logprobs);

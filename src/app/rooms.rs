@@ -1,0 +1,248 @@
+//! Builds the rooms behind every front door from the settings.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::AppError;
+use crate::audio::DecodeLimits;
+use crate::batch::Limits;
+use crate::config::{ComputeType, DeviceChoice, ModelTtl, Models, Settings, Whisper};
+use crate::engine::EngineFactory;
+use crate::engine::ct2::{self, Placement};
+use crate::models::{
+    Aliases, Budget, Catalog, Downloads, Hub, HubSettings, LoadedModels, MakeFactory, MakePlan,
+    ModelId, Plan, Setup, Store, StoredModel,
+};
+use crate::telemetry::Metrics;
+use crate::tokens::Vocabulary;
+use crate::transcribe::{FrontEnd, Transcriber};
+
+const MIB: u64 = 1024 * 1024;
+/// Most engines on a processor; each holds its own copy of the weights.
+const MAX_CPU_ENGINES: usize = 4;
+
+/// What the server and the command line have in common.
+pub struct Rooms {
+    /// Turns audio into transcripts.
+    pub transcriber: Transcriber,
+    /// The models in memory, with the way to those on disk and on the hub.
+    pub models: Arc<LoadedModels>,
+    /// Which model a name means.
+    pub aliases: Aliases,
+    /// The metrics of all of them.
+    pub metrics: Metrics,
+}
+
+/// The settings of a model with where its engines run.
+struct Placed {
+    whisper: Whisper,
+    placements: Vec<Placement>,
+}
+
+impl Rooms {
+    /// Builds them; reads what models are on disk.
+    ///
+    /// # Errors
+    /// [`AppError`] when the settings cannot be carried out.
+    pub async fn build(settings: &Settings) -> Result<Self, AppError> {
+        let metrics = Metrics::new();
+        let aliases = aliases(settings)?;
+        let catalog = open_catalog(&settings.models).await?;
+        let models = Arc::new(LoadedModels::new(Setup {
+            downloads: Arc::new(downloads(&settings.models, &catalog, &metrics)?),
+            catalog,
+            auto_download: settings.whisper.auto_download,
+            plan: plans(settings)?,
+            budget: Budget {
+                models: NonZeroUsize::new(settings.whisper.max_loaded_models),
+                memory_bytes: NonZeroU64::new(settings.whisper.max_loaded_mib * MIB),
+            },
+            metrics: metrics.clone(),
+        }));
+        Ok(Self {
+            transcriber: transcriber(settings, &models, &metrics),
+            models,
+            aliases,
+            metrics,
+        })
+    }
+}
+
+/// The models on disk, read once.
+///
+/// # Errors
+/// [`AppError::Catalog`] when reading them panicked.
+pub async fn open_catalog(models: &Models) -> Result<Arc<Catalog>, AppError> {
+    let store = Store::new(models.dir.clone(), models.hub_cache.clone());
+    let opening = tokio::task::spawn_blocking(move || Catalog::open(store));
+    Ok(Arc::new(opening.await.map_err(AppError::Catalog)?))
+}
+
+/// The way to the hub.
+///
+/// # Errors
+/// [`AppError::Hub`] when no client can be made of the settings.
+pub fn downloads(
+    models: &Models,
+    catalog: &Arc<Catalog>,
+    metrics: &Metrics,
+) -> Result<Downloads, AppError> {
+    let hub = Hub::new(HubSettings {
+        endpoint: models.hub_endpoint.clone(),
+        token: models
+            .hub_token
+            .as_ref()
+            .map(|token| token.expose().to_owned()),
+        cache: models.hub_cache.clone(),
+        offline: models.hub_offline,
+        timeout: Duration::from_secs(models.hub_timeout_s),
+    });
+    let hub = hub.map_err(AppError::Hub)?;
+    Ok(Downloads::new(hub, Arc::clone(catalog), metrics.clone()))
+}
+
+/// Which model a name means.
+///
+/// # Errors
+/// [`AppError::ModelName`] when a name in the settings is none.
+pub fn aliases(settings: &Settings) -> Result<Aliases, AppError> {
+    let more = settings.models.aliases.iter();
+    let more = more.map(|(alias, name)| Ok((alias.clone(), model_id(name)?)));
+    Ok(Aliases::new(
+        model_id(&settings.whisper.model)?,
+        more.collect::<Result<Vec<_>, AppError>>()?,
+    ))
+}
+
+/// The model of this name in the settings.
+///
+/// # Errors
+/// [`AppError::ModelName`] when it is none.
+pub fn model_id(name: &str) -> Result<ModelId, AppError> {
+    let error = |source| AppError::ModelName {
+        name: name.to_owned(),
+        source,
+    };
+    ModelId::parse(name).map_err(error)
+}
+
+/// Processors this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// How each model is to be run; what cannot be is found out here, before a request asks for it.
+fn plans(settings: &Settings) -> Result<Box<MakePlan>, AppError> {
+    let of_all = placed(settings.whisper.clone())?;
+    let mut of_one = BTreeMap::new();
+    for name in settings.per_model.keys() {
+        let whisper = settings.whisper_of(name).into_owned();
+        of_one.insert(model_id(name)?, placed(whisper)?);
+    }
+    Ok(Box::new(move |stored| {
+        of_one.get(&stored.id).unwrap_or(&of_all).plan(stored)
+    }))
+}
+
+fn placed(whisper: Whisper) -> Result<Placed, AppError> {
+    let placements = placements(&whisper)?;
+    Ok(Placed {
+        whisper,
+        placements,
+    })
+}
+
+impl Placed {
+    fn plan(&self, stored: &StoredModel) -> Plan {
+        let whisper = &self.whisper;
+        let engine = |&placement: &Placement| -> Box<MakeFactory> {
+            let (dir, compute_type) = (stored.dir.clone(), whisper.compute_type);
+            Box::new(move |vocabulary: &Arc<Vocabulary>| -> EngineFactory {
+                ct2::factory(&dir, Arc::clone(vocabulary), placement, compute_type)
+            })
+        };
+        let memory = |&placement: &Placement| memory(stored, placement, whisper.compute_type);
+        let queue_capacity = whisper.max_queue_size.get();
+        Plan {
+            engines: self.placements.iter().map(engine).collect(),
+            limits: limits(whisper),
+            queue_capacity,
+            // Enough of one request's windows to fill a batch while the next is being prepared,
+            // and never more than half of the queue.
+            windows_in_flight: (2 * whisper.batch_size.get()).min((queue_capacity / 2).max(1)),
+            idle_time: match whisper.model_ttl {
+                ModelTtl::Never => None,
+                ModelTtl::After(idle_time) => Some(idle_time),
+            },
+            memory_bytes: self.placements.iter().map(memory).sum(),
+        }
+    }
+}
+
+/// What one engine's weights will take.
+fn memory(stored: &StoredModel, placement: Placement, compute_type: ComputeType) -> u64 {
+    match ct2::bytes_per_value(placement, compute_type) {
+        Some((weights, rest)) => stored.shape.memory_bytes(weights, rest),
+        None => stored.size_bytes,
+    }
+}
+
+/// Without batched mode every batch holds one window.
+fn limits(whisper: &Whisper) -> Limits {
+    let batch_size = if whisper.use_batched_mode {
+        whisper.batch_size
+    } else {
+        NonZeroUsize::MIN
+    };
+    Limits {
+        batch_size,
+        window: Duration::from_millis(whisper.batch_window_ms),
+    }
+}
+
+/// One placement an engine.
+fn placements(whisper: &Whisper) -> Result<Vec<Placement>, AppError> {
+    let cards = ct2::cuda_devices();
+    let wants_cuda = match whisper.inference_device {
+        DeviceChoice::Cpu => false,
+        DeviceChoice::Auto => cards > 0,
+        DeviceChoice::Cuda if !cfg!(feature = "cuda") => {
+            return Err(AppError::NoCuda("this build has no CUDA in it"));
+        }
+        DeviceChoice::Cuda if cards == 0 => {
+            return Err(AppError::NoCuda("no CUDA device or driver was found"));
+        }
+        DeviceChoice::Cuda => true,
+    };
+    if wants_cuda {
+        return Ok(whisper
+            .device_index
+            .iter()
+            .map(|&index| Placement::Cuda { index })
+            .collect());
+    }
+    let cores = cores();
+    let workers = match whisper.num_workers {
+        0 => cores.min(MAX_CPU_ENGINES),
+        workers => workers,
+    };
+    let threads = match whisper.cpu_threads {
+        0 => (cores / workers).max(1),
+        threads => threads,
+    };
+    Ok(vec![Placement::Cpu { threads }; workers])
+}
+
+fn transcriber(settings: &Settings, models: &Arc<LoadedModels>, metrics: &Metrics) -> Transcriber {
+    let audio = &settings.audio;
+    let workers = NonZeroUsize::new(audio.workers).or(NonZeroUsize::new(cores()));
+    let limits = DecodeLimits {
+        max_duration: Duration::from_secs(audio.max_duration_s),
+        ffmpeg: audio.ffmpeg,
+        ffmpeg_timeout: Duration::from_secs(audio.ffmpeg_timeout_s),
+    };
+    let front_end = FrontEnd::new(workers.unwrap_or(NonZeroUsize::MIN));
+    Transcriber::new(Arc::clone(models), front_end, limits, metrics.clone())
+}

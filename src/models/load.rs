@@ -1,0 +1,153 @@
+//! The loading of one model: its engines started, its queue opened.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::{LoadError, StoredModel};
+use crate::batch::{Batcher, Limits};
+use crate::engine::{EngineError, EngineFactory, worker};
+use crate::features::LogMel;
+use crate::queue::{self, QueueHandle};
+use crate::telemetry::Metrics;
+use crate::tokens::Vocabulary;
+
+/// How a model is to be run.
+pub struct Plan {
+    /// The engines, all behind one queue.
+    pub engines: Vec<Box<MakeFactory>>,
+    /// The micro-batcher's knobs.
+    pub limits: Limits,
+    /// Bound of the queue, in windows.
+    pub queue_capacity: usize,
+    /// Windows that one request keeps in the queue and the engines, at most.
+    pub windows_in_flight: usize,
+    /// Idle time after which the model is unloaded; none: never.
+    pub idle_time: Option<Duration>,
+    /// What the weights of all its engines will take, in bytes; an estimate.
+    pub memory_bytes: u64,
+}
+
+/// Makes an engine's factory once the model's vocabulary is read.
+pub type MakeFactory = dyn FnOnce(&Arc<Vocabulary>) -> EngineFactory + Send;
+
+/// A model in memory: its engines run and its queue is open.
+pub struct LoadedModel {
+    /// The model on disk.
+    pub stored: Arc<StoredModel>,
+    /// Its tokens.
+    pub vocabulary: Arc<Vocabulary>,
+    /// Its features.
+    pub log_mel: Arc<LogMel>,
+    /// The way to its engines.
+    pub queue: QueueHandle,
+    /// Windows that one request keeps in the queue and the engines, at most.
+    pub windows_in_flight: usize,
+    batcher: tokio::task::JoinHandle<()>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl LoadedModel {
+    /// Starts the engines, and returns when every one of them has run its warm-up.
+    pub(super) async fn load(
+        stored: Arc<StoredModel>,
+        plan: Plan,
+        metrics: &Metrics,
+    ) -> Result<Self, LoadError> {
+        let started = Instant::now();
+        let vocabulary = read_vocabulary(&stored).await?;
+        let (slots, engines) = mpsc::channel(plan.engines.len().max(1));
+        let mut workers = Vec::new();
+        let mut loading = Vec::new();
+        for (number, make) in plan.engines.into_iter().enumerate() {
+            let name = format!("engine-{}-{number}", stored.id);
+            let spawned = worker::spawn(&name, make(&vocabulary), slots.clone(), metrics.clone());
+            let (worker, loaded) = spawned.map_err(|error| EngineError::Load(error.to_string()))?;
+            workers.push(worker);
+            loading.push(loaded);
+        }
+        // From here on only the engines hold the sending side: when the last one ends, the
+        // batcher hears of it.
+        drop(slots);
+        let mut n_mels = Ok(0);
+        for loaded in loading {
+            let gone = || EngineError::Load("engine thread ended while loading".to_owned());
+            let loaded = loaded.await.unwrap_or_else(|_| Err(gone()));
+            let loaded = loaded.map_err(|error| without_path(error, &stored));
+            n_mels = n_mels.and(loaded);
+        }
+        let n_mels = match n_mels {
+            Ok(n_mels) => n_mels,
+            Err(error) => {
+                // The engines that did load end when nobody will ever give them a batch.
+                drop(engines);
+                join(workers).await;
+                return Err(error.into());
+            }
+        };
+        let (queue, receiver) = queue::bounded(plan.queue_capacity);
+        let batcher = Batcher::new(receiver, engines, plan.limits, metrics.clone());
+        let loaded_in_ms = started.elapsed().as_millis() as u64;
+        tracing::info!(model.id = %stored.id, engines = workers.len(), loaded_in_ms, "model loaded");
+        Ok(Self {
+            stored,
+            vocabulary,
+            log_mel: Arc::new(LogMel::new(n_mels)),
+            queue,
+            windows_in_flight: plan.windows_in_flight,
+            batcher: tokio::spawn(batcher.run()),
+            workers,
+        })
+    }
+
+    /// Number of engines that were started.
+    #[must_use]
+    pub fn engines(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Closes the queue, lets the batcher finish what is in it, and joins the engines.
+    pub(super) async fn close(self) {
+        let Self {
+            queue,
+            batcher,
+            workers,
+            ..
+        } = self;
+        drop(queue);
+        let _ended = batcher.await;
+        join(workers).await;
+    }
+}
+
+/// What the library says may be shown to a caller; where the model lies may not.
+fn without_path(error: EngineError, stored: &StoredModel) -> EngineError {
+    match error {
+        EngineError::Load(text) => {
+            let dir = stored.dir.display().to_string();
+            EngineError::Load(text.replace(&dir, stored.id.as_str()))
+        }
+        other @ EngineError::Batch(_) => other,
+    }
+}
+
+async fn read_vocabulary(stored: &Arc<StoredModel>) -> Result<Arc<Vocabulary>, LoadError> {
+    let stored = Arc::clone(stored);
+    let reading = tokio::task::spawn_blocking(move || Vocabulary::load(&stored.dir));
+    match reading.await {
+        Ok(vocabulary) => Ok(Arc::new(vocabulary?)),
+        Err(_panic) => Err(LoadError::Panicked),
+    }
+}
+
+async fn join(workers: Vec<JoinHandle<()>>) {
+    let joining = tokio::task::spawn_blocking(move || {
+        for worker in workers {
+            let _ended = worker.join();
+        }
+    });
+    let _ended = joining.await;
+}
