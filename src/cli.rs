@@ -1,12 +1,18 @@
 //! The command line.
 
 pub mod health;
+pub mod models;
+pub mod transcribe;
+mod bar;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::{ConfigError, Flags, Loaded, Settings};
+use models::ModelsFlags;
+use transcribe::TranscribeFlags;
 
 /// What the caller wants done.
 #[derive(Clone, Debug)]
@@ -20,8 +26,17 @@ pub struct Cli {
 pub enum Command {
     /// Run the server (what no sub-command means, too)
     Serve(ServeFlags),
+    /// Write recordings down without a server: a text, subtitles or JSON beside each file
+    Transcribe(TranscribeFlags),
+    /// Show, download or remove the models on disk
+    Models(ModelsFlags),
     /// Ask a running server whether it is ready: exit code 0 if so, else 1
     Health(HealthFlags),
+    /// Print a script that completes this program's commands in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// What `serve` takes; each goes before the environment and the file.
@@ -47,6 +62,20 @@ pub struct ServeFlags {
     pub log_level: Option<String>,
 }
 
+/// What every command that needs no server takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CommonFlags {
+    /// Read settings from this TOML file; the environment counts as for the server
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Look for models in this folder [default: ~/.cache/halkspeech/models]
+    #[arg(long, value_name = "FOLDER")]
+    pub models_dir: Option<String>,
+    /// Log at this level: debug, info, warning, error or critical [default: error]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
 /// What `health` takes.
 #[derive(Clone, Debug, Default, Args)]
 pub struct HealthFlags {
@@ -63,7 +92,12 @@ pub struct HealthFlags {
     name = "halkspeech",
     version,
     about,
-    args_conflicts_with_subcommands = true
+    args_conflicts_with_subcommands = true,
+    after_help = "Start here:\n  \
+        halkspeech models pull large-v3-turbo    download a model\n  \
+        halkspeech transcribe talk.mp3           write talk.txt\n  \
+        halkspeech                               serve OpenAI's API at port 8000\n\n\
+        Settings come from a file (--config), the environment (WHISPER__…) and flags."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -76,6 +110,12 @@ struct Arguments {
 /// process where that is all there is to do.
 pub fn parse() -> Cli {
     Arguments::parse().into()
+}
+
+/// Prints the script that completes this program's commands in `shell`.
+pub fn print_completions(shell: Shell) {
+    let mut command = Arguments::command();
+    clap_complete::generate(shell, &mut command, "halkspeech", &mut std::io::stdout());
 }
 
 impl From<Arguments> for Cli {
@@ -99,6 +139,25 @@ impl ServeFlags {
     }
 }
 
+impl CommonFlags {
+    /// The settings, from these flags, `model` and everything below them. Only errors are logged
+    /// unless somebody asked for more: what a command has to say, it prints.
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::load`].
+    pub fn load(self, model: Option<String>) -> Result<Settings, ConfigError> {
+        let log_level = self.log_level.or_else(|| Some("error".to_owned()));
+        let flags = Flags {
+            model,
+            models_dir: self.models_dir,
+            log_level,
+            ..Flags::default()
+        };
+        Ok(Settings::from_process(self.config, flags)?.settings)
+    }
+}
+
 impl From<ServeFlags> for Flags {
     fn from(flags: ServeFlags) -> Self {
         Self {
@@ -113,8 +172,6 @@ impl From<ServeFlags> for Flags {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parsed(arguments: &[&str]) -> Command {
@@ -162,5 +219,17 @@ mod tests {
     fn refuses_flags_of_serve_before_another_sub_command() {
         let arguments = ["halkspeech", "--port", "1", "health"];
         assert!(Arguments::try_parse_from(arguments).is_err());
+    }
+
+    #[test]
+    fn completions_know_the_sub_commands() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "halkspeech", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            for word in ["transcribe", "models", "pull", "health"] {
+                assert!(script.contains(word), "{shell} lacks {word}");
+            }
+        }
     }
 }

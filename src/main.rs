@@ -15,7 +15,13 @@ use tokio::signal::unix::{SignalKind, signal};
 fn main() {
     let result = match cli::parse().command {
         Command::Serve(flags) => serve(flags),
+        Command::Transcribe(flags) => cli::transcribe::run(flags),
+        Command::Models(flags) => cli::models::run(flags),
         Command::Health(flags) => cli::health::check(flags),
+        Command::Completions { shell } => {
+            cli::print_completions(shell);
+            Ok(())
+        }
     };
     if let Err(error) = &result {
         eprintln!("halkspeech: {error:#}");

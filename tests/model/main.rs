@@ -6,14 +6,24 @@
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+#[path = "../hub/standin.rs"]
+#[expect(dead_code, reason = "the tests of the API use the rest")]
+mod standin;
+#[cfg(test)]
 mod speech;
 
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod downloads;
+#[cfg(test)]
 mod formats;
 #[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod silence;
 #[cfg(test)]

@@ -87,6 +87,15 @@ impl Server {
         assert!(kill.success());
     }
 
+    /// Memory that the process holds, as the kernel counts it.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kibibytes = line.unwrap().split_whitespace().nth(1).unwrap();
+        kibibytes.parse::<u64>().unwrap() * 1024
+    }
+
     /// Reads the log up to a line with this text.
     pub fn until_logged(&mut self, text: &str) {
         let mut line = String::new();

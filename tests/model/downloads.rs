@@ -1,0 +1,106 @@
+//! Downloads by the built program from a stand-in for the hub that has a real model.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use super::server::Server;
+use super::speech::{SENTENCE, models_dir, sample, words};
+use crate::standin::{Fault, Gate, Repo, Standin};
+
+const NAME: &str = "test/whisper-base";
+
+async fn hub() -> Standin {
+    let hub = Standin::start().await;
+    hub.serve(NAME, Repo::from_dir(&models_dir().join("base")));
+    hub
+}
+
+fn pull(hub: &Standin, folder: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_halkspeech"))
+        .args(["models", "pull", NAME])
+        .env_clear()
+        .env("HF_ENDPOINT", hub.endpoint())
+        .env("HF_HUB_CACHE", folder.join("hub"))
+        .env("MODELS_DIR", folder.join("models"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+async fn wait(child: Child) -> Output {
+    let waiting = tokio::task::spawn_blocking(move || child.wait_with_output());
+    waiting.await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_killed_pull_goes_on_where_it_stopped_and_its_model_is_served() {
+    let hub = hub().await;
+    let folder = tempfile::tempdir().unwrap();
+    let gate = Gate::new();
+    let half = 60_000_000;
+    hub.next("model.bin", Fault::HoldAfter(half, gate.clone()));
+
+    let mut killed = pull(&hub, folder.path());
+    gate.reached().await;
+    killed.kill().unwrap();
+    wait(killed).await;
+    gate.open();
+    let output = wait(pull(&hub, folder.path())).await;
+
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("test/whisper-base is here, "), "{said}");
+    let ranges = hub.ranges("model.bin");
+    let start = ranges[1].as_deref().unwrap()["bytes=".len()..]
+        .split('-')
+        .next()
+        .unwrap();
+    let start: u64 = start.parse().unwrap();
+    // The last megabytes before the kill may not have been written yet.
+    assert!(half - 8_000_000 < start && start <= half, "{ranges:?}");
+
+    let cache = folder.path().join("hub");
+    let server = Server::start(&[
+        ("MODELS_DIR", "/nonexistent"),
+        ("HF_HUB_CACHE", cache.to_str().unwrap()),
+        ("WHISPER__MODEL", NAME),
+    ]);
+    let text = server.text(&[("model", "whisper-1")], sample()).await;
+    assert_eq!(words(&text), words(SENTENCE));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_keeps_what_has_come() {
+    let hub = hub().await;
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("hub");
+    let endpoint = hub.endpoint();
+    let settings = [
+        ("MODELS_DIR", "/nonexistent"),
+        ("HF_HUB_CACHE", cache.to_str().unwrap()),
+        ("HF_ENDPOINT", &endpoint),
+    ];
+    let gate = Gate::new();
+    hub.next("model.bin", Fault::HoldAfter(60_000_000, gate.clone()));
+    let server = Server::start(&settings);
+    let url = server.url(&format!("/v1/models/{NAME}"));
+    let asking = tokio::spawn(server.client.post(&url).send());
+    gate.reached().await;
+
+    server.terminate();
+    let answer = asking.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 503);
+    let (status, log) = server.wait();
+    assert!(status.success(), "{log}");
+
+    let server = Server::start(&settings);
+    let url = server.url(&format!("/v1/models/{NAME}"));
+    let answer = server.client.post(&url).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    let ranges = hub.ranges("model.bin");
+    assert!(ranges[1].as_deref() > Some("bytes=0"), "{ranges:?}");
+    let text = server.text(&[("model", NAME)], sample()).await;
+    assert_eq!(words(&text), words(SENTENCE));
+}

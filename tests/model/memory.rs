@@ -1,0 +1,63 @@
+//! Several models in memory, and the memory given back.
+
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use super::server::Server;
+use super::speech::{SENTENCE, sample, words};
+
+#[tokio::test]
+async fn two_models_run_side_by_side() {
+    let settings = [("WHISPER__MODEL", "tiny.en"), ("PRELOAD_MODELS", "base")];
+    let server = Server::start(&settings);
+
+    let models = ["tiny.en", "base"].repeat(3);
+    let ask = async |model| server.text(&[("model", model)], sample()).await;
+    let texts = models.iter().map(|&model| ask(model));
+
+    for text in join_all(texts).await {
+        assert_eq!(words(&text), words(SENTENCE));
+    }
+    let loaded: Value = server.get("/api/ps").await.json().await.unwrap();
+    assert_eq!(loaded["models"], serde_json::json!(["base", "tiny.en"]));
+}
+
+#[tokio::test]
+async fn unloading_gives_the_weights_memory_back() {
+    let settings = [("WHISPER__MODEL", "base"), ("WHISPER__NUM_WORKERS", "1")];
+    let server = Server::start(&settings);
+    let text = server.text(&[("model", "base")], sample()).await;
+    assert_eq!(words(&text), words(SENTENCE));
+    let loaded: Value = server.get("/api/ps").await.json().await.unwrap();
+    let weights = loaded["details"][0]["memory_bytes"].as_u64().unwrap();
+    let before = server.resident_bytes();
+
+    let unload = server.client.delete(server.url("/api/ps/base"));
+    assert_eq!(unload.send().await.unwrap().status(), 204);
+
+    let after = server.resident_bytes();
+    assert!(
+        before - after >= weights * 8 / 10,
+        "{before} bytes before, {after} after; the weights are {weights}"
+    );
+    let text = server.text(&[("model", "base")], sample()).await;
+    assert_eq!(words(&text), words(SENTENCE), "it is loaded again");
+}
+
+#[tokio::test]
+async fn a_server_without_its_default_model_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let server = Server::start(&[("MODELS_DIR", folder), ("HF_HUB_CACHE", folder)]);
+
+    let answer = server
+        .transcription(&[("model", "whisper-1")], sample())
+        .send()
+        .await
+        .unwrap();
+
+    assert_eq!(answer.status(), 404);
+    let body: Value = answer.json().await.unwrap();
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("POST /v1/models/"), "{message}");
+}
