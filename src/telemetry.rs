@@ -4,3 +4,31 @@ pub mod logging;
 mod metrics;
 
 pub use metrics::{Metrics, Refusal, RefusalLabels, RequestLabels};
+
+/// An error and what caused it, in one line of a log.
+#[must_use]
+pub fn reasons(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    chain
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn the_log_gets_the_whole_chain() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("file cannot be written")]
+        struct Outer(#[source] io::Error);
+
+        let reason = reasons(&Outer(io::Error::other("disk is full")));
+
+        assert_eq!(reason, "file cannot be written: disk is full");
+    }
+}

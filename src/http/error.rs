@@ -5,7 +5,6 @@ mod description;
 mod transcription;
 mod models;
 
-use std::error::Error;
 use std::sync::Arc;
 
 use axum::Json;
@@ -18,6 +17,7 @@ use description::Description;
 use super::middleware::{RETRY_AFTER_MS, RequestId};
 use crate::format::sse;
 use crate::models::{DeleteError, HubError, InvalidModelId, ModelId, UnloadError};
+use crate::telemetry::reasons;
 use crate::transcribe::TranscribeError;
 
 /// Why a request has no other answer. The message is the log's; the caller's is in `description`.
@@ -212,7 +212,7 @@ fn report(error: &ApiError, request_id: &str) -> Fields {
         mut message,
         ..
     } = error.describe();
-    let reason = with_sources(error);
+    let reason = reasons(error);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         tracing::warn!(http.status = status.as_u16(), reason, "request refused");
     } else if status.is_server_error() {
@@ -261,15 +261,6 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The error and what caused it, in one line.
-fn with_sources(error: &dyn Error) -> String {
-    let chain = std::iter::successors(Some(error), |&error| error.source());
-    chain
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -291,15 +282,5 @@ mod tests {
             let text = String::from_utf8(body.to_vec()).unwrap();
             assert!(text.contains("id-1") && !text.contains("secret"), "{text}");
         }
-    }
-
-    #[test]
-    fn the_log_gets_the_whole_chain() {
-        let error = ApiError::Spool(io::Error::other("disk is full"));
-        let reason = with_sources(&error);
-        assert_eq!(
-            reason,
-            "upload cannot be written to a temporary file: disk is full"
-        );
     }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Catalog, Downloaded, Hub, HubError, ModelId, Progress};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, reasons};
 
 /// The log tells of a download's progress no more often than this.
 const LOG_EVERY: Duration = Duration::from_secs(5);
@@ -237,13 +237,6 @@ impl Log {
         }
         due
     }
-}
-
-/// The error and what caused it, in one line.
-fn reasons(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |&error| error.source());
-    let texts: Vec<_> = chain.map(ToString::to_string).collect();
-    texts.join(": ")
 }
 
 #[cfg(test)]

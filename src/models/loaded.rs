@@ -5,6 +5,7 @@
 //! made in one place, past the `room` lock, which hands out turns in order of arrival.
 
 mod budget;
+mod entry;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -12,16 +13,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{SetOnce, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use budget::Budget;
 use budget::Room;
+use entry::{Entry, Failure};
+pub use entry::{InMemory, Lease};
 
 use super::error::{DeleteError, LoadError, ModelError, UnloadError};
 use super::{Catalog, Downloads, LoadedModel, ModelId, Plan, StoredModel};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, reasons};
 
 /// A model whose loading failed is tried again by the first request after this time.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -67,42 +70,6 @@ struct State {
     loading: JoinSet<()>,
 }
 
-/// A model that is wanted.
-struct Entry {
-    memory_bytes: u64,
-    idle_time: Option<Duration>,
-    outcome: SetOnce<Result<LoadedModel, Failure>>,
-    idle_since: Mutex<Instant>,
-}
-
-#[derive(Clone)]
-struct Failure {
-    source: Arc<LoadError>,
-    retry_at: Instant,
-}
-
-/// Keeps a loaded model in memory.
-pub struct Lease {
-    /// Taken only when it is dropped.
-    entry: Option<Arc<Entry>>,
-    released: watch::Sender<()>,
-}
-
-/// A model in memory, as an operator sees it.
-#[derive(Clone, Debug)]
-pub struct InMemory {
-    /// The model on disk.
-    pub stored: Arc<StoredModel>,
-    /// Engines that run it.
-    pub engines: usize,
-    /// What its weights take, in bytes; an estimate.
-    pub memory_bytes: u64,
-    /// How long nobody has used it; none while somebody does.
-    pub idle: Option<Duration>,
-    /// When it will be unloaded if nobody uses it; none: never, or not while it is in use.
-    pub expires_in: Option<Duration>,
-}
-
 impl LoadedModels {
     /// No model is loaded yet.
     #[must_use]
@@ -144,7 +111,7 @@ impl LoadedModels {
     #[must_use]
     pub fn list(&self) -> Vec<InMemory> {
         let state = self.state();
-        let mut list: Vec<_> = state.entries.values().filter_map(describe).collect();
+        let mut list: Vec<_> = state.entries.values().filter_map(InMemory::of).collect();
         list.sort_by(|a, b| a.stored.id.cmp(&b.stored.id));
         list
     }
@@ -161,7 +128,7 @@ impl LoadedModels {
         }
         let id = &self.name(id);
         let entry = self.enter(id).await?;
-        let lease = self.hold(&entry);
+        let lease = Lease::new(&entry, &self.released);
         match entry.outcome.wait().await {
             Ok(_) => Ok(lease),
             Err(failure) => Err(failure.error(id)),
@@ -333,15 +300,10 @@ impl LoadedModels {
 
     /// Begins to load a model; the loading goes on when whoever wanted it has left.
     fn begin(&self, stored: Arc<StoredModel>, plan: Plan) -> Arc<Entry> {
-        let entry = Arc::new(Entry {
-            memory_bytes: plan.memory_bytes,
-            idle_time: plan.idle_time,
-            outcome: SetOnce::new(),
-            idle_since: Mutex::new(Instant::now()),
-        });
+        let entry = Arc::new(Entry::new(&plan));
         let id = stored.id.clone();
         let metrics = self.setup.metrics.clone();
-        let lease = self.hold(&entry);
+        let lease = Lease::new(&entry, &self.released);
         let load = {
             let id = id.clone();
             async move {
@@ -370,13 +332,6 @@ impl LoadedModels {
         state.loading.spawn(load);
         state.entries.insert(id, Arc::clone(&entry));
         entry
-    }
-
-    fn hold(&self, entry: &Arc<Entry>) -> Lease {
-        Lease {
-            entry: Some(Arc::clone(entry)),
-            released: self.released.clone(),
-        }
     }
 
     /// The model's entry; none where the last of its engines has died, or it failed some time ago.
@@ -455,85 +410,6 @@ impl Drop for Closing<'_> {
         drop(state);
         self.models.released.send_replace(());
     }
-}
-
-impl Entry {
-    fn failed(&self) -> bool {
-        matches!(self.outcome.get(), Some(Err(_)))
-    }
-
-    /// Since when nobody uses the model; none while somebody does, or it is still being loaded.
-    fn idle_since(self: &Arc<Self>) -> Option<Instant> {
-        let loaded = matches!(self.outcome.get(), Some(Ok(_)));
-        (loaded && Arc::strong_count(self) == 1).then(|| *lock(&self.idle_since))
-    }
-}
-
-impl Failure {
-    fn error(&self, id: &ModelId) -> ModelError {
-        ModelError::Load {
-            id: id.clone(),
-            retry_in: self.retry_at.saturating_duration_since(Instant::now()),
-            source: Arc::clone(&self.source),
-        }
-    }
-}
-
-fn describe(entry: &Arc<Entry>) -> Option<InMemory> {
-    let model = entry.outcome.get()?.as_ref().ok()?;
-    let idle_since = entry.idle_since();
-    let left = |since: Instant| {
-        let until = since + entry.idle_time?;
-        Some(until.saturating_duration_since(Instant::now()))
-    };
-    Some(InMemory {
-        stored: Arc::clone(&model.stored),
-        engines: model.engines(),
-        memory_bytes: entry.memory_bytes,
-        idle: idle_since.map(|since| since.elapsed()),
-        expires_in: idle_since.and_then(left),
-    })
-}
-
-impl Lease {
-    fn entry(&self) -> &Arc<Entry> {
-        self.entry
-            .as_ref()
-            .expect("taken only when the lease is dropped")
-    }
-}
-
-impl std::ops::Deref for Lease {
-    type Target = LoadedModel;
-
-    fn deref(&self) -> &LoadedModel {
-        let model = self
-            .entry()
-            .outcome
-            .get()
-            .and_then(|outcome| outcome.as_ref().ok());
-        model.expect("a lease is handed out after loading")
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            *lock(&entry.idle_since) = Instant::now();
-            // The entry goes first: whoever is woken must see one owner less.
-            drop(entry);
-            self.released.send_replace(());
-        }
-    }
-}
-
-/// The error and what caused it, in one line.
-fn reasons(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |&error| error.source());
-    chain
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 /// Locks; what these locks guard is whole between any two statements, so a panic elsewhere
