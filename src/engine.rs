@@ -67,6 +67,9 @@ pub struct Generation {
     pub language: Option<Detected>,
     /// How good it is.
     pub quality: Quality,
+    /// Whether it looks wrong, and the window was padded to less than 30 s: it is then worth
+    /// another try with all of them.
+    pub is_doubtful: bool,
     /// The temperature it was generated at.
     pub temperature: f32,
     /// The tokens' times and probabilities, where they were asked for.

@@ -8,6 +8,7 @@
 //! computed; all the others are the floor.
 
 mod filters;
+mod lengths;
 
 use std::f64::consts::PI;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use realfft::num_complex::Complex64;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use filters::MelFilter;
+pub use lengths::Lengths;
 
 /// Samples from one frame to the next; a frame is 10 ms.
 pub const HOP_SAMPLES: usize = 160;

@@ -42,7 +42,7 @@ const KNOWS: [(&str, &[&str]); 14] = [
     ("features", &[]),
     ("job", &["batch", "engine", "features", "tokens"]),
     ("queue", &["job"]),
-    ("batch", &["job", "queue", "telemetry"]),
+    ("batch", &["features", "job", "queue", "telemetry"]),
     (
         "engine",
         &["batch", "config", "features", "job", "telemetry", "tokens"],
@@ -78,10 +78,11 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
 ];
 
 /// No runtime, no clock, no environment in these.
-const PURE: [&str; 19] = [
+const PURE: [&str; 20] = [
     "audio.rs",
     "audio/",
     "features.rs",
+    "features/",
     "tokens.rs",
     "tokens/",
     "batch/key.rs",

@@ -90,6 +90,12 @@ struct Ticket {
     coming: UpstreamGuard,
 }
 
+/// A window with the length it is padded to, in frames.
+struct Padded {
+    window: Arc<Window>,
+    frames: usize,
+}
+
 /// The recordings of a request, each with its speaker where channels are kept apart.
 struct Recordings {
     cutters: VecDeque<(Option<Speaker>, Cutter)>,
@@ -312,12 +318,46 @@ impl Transcriber {
         Ok(heard)
     }
 
-    /// Sends one window through features, queue and engine.
+    /// Has one window generated, padded to what its model takes; once more, padded to all of 30 s,
+    /// where what came of it looks wrong.
     async fn generate(
         &self,
         plan: &Plan<'_>,
         prompt: PromptSpec,
         window: Arc<Window>,
+        ticket: Option<Ticket>,
+    ) -> Result<Answer, TranscribeError> {
+        let reached = frames_reached(window.pcm.len()).min(WINDOW_FRAMES);
+        let frames = plan.model.lengths.of(reached, plan.model.log_mel.n_mels());
+        self.metrics.observe_window(reached, frames);
+        let short = Padded {
+            window: Arc::clone(&window),
+            frames,
+        };
+        let answer = self
+            .generate_padded(plan, prompt.clone(), short, ticket)
+            .await?;
+        if !answer.generation.is_doubtful {
+            return Ok(answer);
+        }
+        self.metrics.windows_repeated.inc();
+        self.metrics.observe_window(reached, WINDOW_FRAMES);
+        let whole = Padded {
+            window,
+            frames: WINDOW_FRAMES,
+        };
+        let mut again = self.generate_padded(plan, prompt, whole, None).await?;
+        again.queue_time += answer.queue_time;
+        again.inference_time += answer.inference_time;
+        Ok(again)
+    }
+
+    /// Sends one window through features, queue and engine.
+    async fn generate_padded(
+        &self,
+        plan: &Plan<'_>,
+        prompt: PromptSpec,
+        Padded { window, frames }: Padded,
         ticket: Option<Ticket>,
     ) -> Result<Answer, TranscribeError> {
         let queue = &plan.model.queue;
@@ -329,7 +369,7 @@ impl Transcriber {
             },
         };
         let key = BatchKey {
-            frames: WINDOW_FRAMES,
+            frames,
             previous_tokens: prompt.previous.len(),
             options: GenerateOptions {
                 timestamps: prompt.timestamps,
@@ -338,10 +378,10 @@ impl Transcriber {
         };
         let log_mel = Arc::clone(&plan.model.log_mel);
         // The silence behind the window is added by the engine, so that it is not stored here.
-        let frames = frames_reached(window.pcm.len()).min(key.frames);
+        let reached = frames_reached(window.pcm.len()).min(frames);
         let features = self
             .front_end
-            .run(move || log_mel.compute(&window.pcm, frames))
+            .run(move || log_mel.compute(&window.pcm, reached))
             .await?;
 
         let (reply, answer) = oneshot::channel();

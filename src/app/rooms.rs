@@ -11,6 +11,7 @@ use crate::batch::Limits;
 use crate::config::{ComputeType, DeviceChoice, ModelTtl, Models, Settings, Whisper};
 use crate::engine::EngineFactory;
 use crate::engine::ct2::{self, Placement};
+use crate::features::Lengths;
 use crate::models::{
     Aliases, Budget, Catalog, Downloads, Hub, HubSettings, LoadedModels, MakeFactory, MakePlan,
     ModelId, Plan, Setup, Store, StoredModel,
@@ -172,6 +173,11 @@ impl Placed {
             // Enough of one request's windows to fill a batch while the next is being prepared,
             // and never more than half of the queue.
             windows_in_flight: (2 * whisper.batch_size.get()).min((queue_capacity / 2).max(1)),
+            lengths: if whisper.length_aware {
+                Lengths::new(whisper.length_margin_s, whisper.length_step_s)
+            } else {
+                Lengths::WHOLE
+            },
             idle_time: match whisper.model_ttl {
                 ModelTtl::Never => None,
                 ModelTtl::After(idle_time) => Some(idle_time),

@@ -9,6 +9,8 @@ use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use crate::features::WINDOW_FRAMES;
+
 /// Windows with equal keys may share a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BatchKey {
@@ -18,6 +20,14 @@ pub struct BatchKey {
     pub previous_tokens: usize,
     /// How tokens are chosen.
     pub options: GenerateOptions,
+}
+
+impl BatchKey {
+    /// Whether the windows are padded to all the 30 s that Whisper was trained on.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.frames == WINDOW_FRAMES
+    }
 }
 
 /// How the model chooses tokens; one set for a whole batch. The names and meanings are those of

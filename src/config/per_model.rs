@@ -44,6 +44,12 @@ pub struct ModelSettings {
     pub beam_size: Option<NonZeroUsize>,
     /// As [`Whisper::vad_filter`].
     pub vad_filter: Option<bool>,
+    /// As [`Whisper::length_aware`].
+    pub length_aware: Option<bool>,
+    /// As [`Whisper::length_margin_s`].
+    pub length_margin_s: Option<usize>,
+    /// As [`Whisper::length_step_s`].
+    pub length_step_s: Option<usize>,
 }
 
 impl Whisper {
@@ -64,6 +70,9 @@ impl Whisper {
             model_ttl,
             beam_size,
             vad_filter,
+            length_aware,
+            length_margin_s,
+            length_step_s,
         } = own.clone();
         Self {
             inference_device: inference_device.unwrap_or(self.inference_device),
@@ -78,6 +87,9 @@ impl Whisper {
             model_ttl: model_ttl.unwrap_or(self.model_ttl),
             beam_size: beam_size.unwrap_or(self.beam_size),
             vad_filter: vad_filter.unwrap_or(self.vad_filter),
+            length_aware: length_aware.unwrap_or(self.length_aware),
+            length_margin_s: length_margin_s.unwrap_or(self.length_margin_s),
+            length_step_s: length_step_s.unwrap_or(self.length_step_s),
             ..self.clone()
         }
     }

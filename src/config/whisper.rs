@@ -142,6 +142,26 @@ pub struct Whisper {
     /// music are then left out, for which a model writes text that nobody
     /// said.
     pub vad_filter: bool,
+
+    /// Whether the encoder is given a short window as it is, instead of 30 s
+    /// of it and silence.
+    ///
+    /// Default true; environment `WHISPER__LENGTH_AWARE`. A text that looks
+    /// wrong is generated again from 30 s.
+    pub length_aware: bool,
+
+    /// Silence behind a short window, at least, in seconds.
+    ///
+    /// Default 5, 0 to 30; environment `WHISPER__LENGTH_MARGIN_S`. With less a
+    /// model gets more words wrong, far less and it does not find the end of
+    /// its text; measure it for a model that is new to you.
+    pub length_margin_s: usize,
+
+    /// What the length of a short window is a multiple of, in seconds.
+    ///
+    /// Default 5, 1 to 30; environment `WHISPER__LENGTH_STEP_S`. Windows of
+    /// one length share batches; a smaller step pads less and shares less.
+    pub length_step_s: usize,
 }
 
 impl Default for Whisper {
@@ -165,6 +185,9 @@ impl Default for Whisper {
             max_loaded_mib: 0,
             beam_size: const { above_zero(5) },
             vad_filter: true,
+            length_aware: true,
+            length_margin_s: 5,
+            length_step_s: 5,
         }
     }
 }

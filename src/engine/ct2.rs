@@ -104,6 +104,7 @@ struct Encoded<'a> {
 struct Found {
     row: usize,
     kept: Try,
+    is_doubtful: bool,
     alignment: Option<Alignment>,
 }
 
@@ -230,6 +231,7 @@ impl Ct2Engine {
                 tokens: found.kept.tokens,
                 language: batch.languages[found.row],
                 quality: found.kept.quality,
+                is_doubtful: found.is_doubtful,
                 temperature: found.kept.temperature,
                 alignment: found.alignment,
             };
@@ -262,8 +264,7 @@ impl Engine for Ct2Engine {
             languages,
             inputs,
         };
-        let first = key.options.temperature;
-        let next = |window: &Window| window.next_temperature(first, inputs);
+        let next = |window: &Window| window.next_temperature(key, inputs);
         let mut open: Vec<Window> = (0..inputs.len()).map(Window::untried).collect();
         // The windows of a round have one temperature; callers may differ in what comes after.
         while let Some(temperature) = open.iter().filter_map(next).min_by(f32::total_cmp) {
@@ -280,10 +281,16 @@ impl Engine for Ct2Engine {
             }
             let (again, done): (Vec<_>, Vec<_>) =
                 due.into_iter().partition(|window| next(window).is_some());
-            let found = done.into_iter().map(|window| Found {
-                row: window.row,
-                kept: keep(&inputs[window.row].decoding.fallback, window.tries),
-                alignment: None,
+            let found = done.into_iter().map(|window| {
+                let fallback = &inputs[window.row].decoding.fallback;
+                let kept = keep(fallback, window.tries);
+                let looks_wrong = kept.is_cut || fallback.rejects(&kept.quality);
+                Found {
+                    row: window.row,
+                    is_doubtful: looks_wrong && !key.is_whole(),
+                    kept,
+                    alignment: None,
+                }
             });
             self.hand_out(&batch, found.collect(), answer)?;
             open = again;

@@ -35,6 +35,7 @@ impl FakeEngine {
                 compression_ratio: 1.0,
                 no_speech_prob: 0.0,
             },
+            is_doubtful: false,
             temperature: 0.0,
             alignment: None,
         }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{LoadError, StoredModel};
 use crate::batch::{Batcher, Limits};
 use crate::engine::{EngineError, EngineFactory, worker};
-use crate::features::LogMel;
+use crate::features::{Lengths, LogMel};
 use crate::queue::{self, QueueHandle};
 use crate::telemetry::Metrics;
 use crate::tokens::Vocabulary;
@@ -25,6 +25,8 @@ pub struct Plan {
     pub queue_capacity: usize,
     /// Windows that one request keeps in the queue and the engines, at most.
     pub windows_in_flight: usize,
+    /// What windows are padded to.
+    pub lengths: Lengths,
     /// Idle time after which the model is unloaded; none: never.
     pub idle_time: Option<Duration>,
     /// What the weights of all its engines will take, in bytes; an estimate.
@@ -46,6 +48,8 @@ pub struct LoadedModel {
     pub queue: QueueHandle,
     /// Windows that one request keeps in the queue and the engines, at most.
     pub windows_in_flight: usize,
+    /// What windows are padded to.
+    pub lengths: Lengths,
     batcher: tokio::task::JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -98,6 +102,7 @@ impl LoadedModel {
             log_mel: Arc::new(LogMel::new(n_mels)),
             queue,
             windows_in_flight: plan.windows_in_flight,
+            lengths: plan.lengths,
             batcher: tokio::spawn(batcher.run()),
             workers,
         })

@@ -31,6 +31,10 @@ pub struct Metrics {
     pub inference_seconds: Histogram,
     /// Windows in a batch.
     pub batch_windows: Histogram,
+    /// Frames of 10 ms that encoders were given.
+    pub encoder_frames: Family<FrameLabels, Counter>,
+    /// Windows generated again with all of 30 s.
+    pub windows_repeated: Counter,
     /// Windows dropped because nobody waited for them any more.
     pub jobs_cancelled: Counter,
     /// Windows dropped because their deadline passed.
@@ -64,6 +68,13 @@ pub struct RequestLabels {
 pub struct DropLabels {
     /// Why, as the answer says it.
     pub reason: &'static str,
+}
+
+/// Labels of what an encoder is given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FrameLabels {
+    /// `audio`, or the `padding` behind it.
+    pub kind: &'static str,
 }
 
 /// Labels of a refusal.
@@ -111,6 +122,8 @@ impl Metrics {
             queue_seconds: seconds(),
             inference_seconds: seconds(),
             batch_windows: Histogram::new([1., 2., 4., 8., 16., 32., 64., 128., 256., 512., 1024.]),
+            encoder_frames: Family::default(),
+            windows_repeated: Counter::default(),
             jobs_cancelled: Counter::default(),
             jobs_expired: Counter::default(),
             jobs_failed: Counter::default(),
@@ -185,6 +198,16 @@ impl Metrics {
             "Windows in a batch",
             metrics.batch_windows.clone(),
         );
+        r.register(
+            "encoder_frames",
+            "Frames of 10 ms given to encoders",
+            metrics.encoder_frames.clone(),
+        );
+        r.register(
+            "windows_repeated",
+            "Short windows generated again with all of 30 s",
+            metrics.windows_repeated.clone(),
+        );
         let cancelled = metrics.jobs_cancelled.clone();
         r.register(
             "jobs_cancelled",
@@ -217,6 +240,16 @@ impl Metrics {
         for wait in waits {
             self.queue_seconds.observe(wait.as_secs_f64());
         }
+    }
+
+    /// Counts a window whose audio reaches `reached` frames and is padded to `frames`.
+    pub fn observe_window(&self, reached: usize, frames: usize) {
+        let count = |kind, frames: usize| {
+            let counter = self.encoder_frames.get_or_create(&FrameLabels { kind });
+            counter.inc_by(frames as u64);
+        };
+        count("audio", reached);
+        count("padding", frames - reached);
     }
 
     /// Counts a model that has been loaded, or could not be.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use halkspeech::audio::{DecodeLimits, FfmpegMode};
 use halkspeech::batch::Limits;
 use halkspeech::engine::EngineFactory;
+use halkspeech::features::Lengths;
 use halkspeech::http::{self, Context, Defaults, Phase, Rules};
 use halkspeech::models::{
     self, Aliases, Budget, Catalog, Downloads, Hub, HubSettings, LoadedModels, MakeFactory,
@@ -44,6 +45,7 @@ pub struct Setup {
     pub rules: Rules,
     pub max_concurrent_requests: usize,
     pub queue_capacity: usize,
+    pub lengths: Lengths,
     pub limits: Limits,
     pub engine: EngineFactory,
     pub max_duration: Duration,
@@ -92,6 +94,7 @@ impl Default for Setup {
             },
             max_concurrent_requests: 100,
             queue_capacity: 100,
+            lengths: Lengths::WHOLE,
             limits: Limits {
                 batch_size: NonZeroUsize::new(64).unwrap(),
                 window: Duration::from_millis(5),
@@ -251,6 +254,7 @@ fn models(setup: &Setup, metrics: &Metrics) -> LoadedModels {
     });
     let downloads = Downloads::new(hub.unwrap(), Arc::clone(&catalog), metrics.clone());
     let (engine, limits) = (Arc::clone(&setup.engine), setup.limits);
+    let lengths = setup.lengths;
     let (queue_capacity, idle_time) = (setup.queue_capacity, setup.idle_time);
     LoadedModels::new(models::Setup {
         catalog,
@@ -264,6 +268,7 @@ fn models(setup: &Setup, metrics: &Metrics) -> LoadedModels {
                 limits,
                 queue_capacity,
                 windows_in_flight: 4,
+                lengths,
                 idle_time,
                 memory_bytes: MODEL_BYTES,
             }

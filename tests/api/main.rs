@@ -23,6 +23,8 @@ mod formats;
 #[cfg(test)]
 mod hub;
 #[cfg(test)]
+mod lengths;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod models;

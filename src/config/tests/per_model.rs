@@ -16,6 +16,9 @@ max_queue_size = 6
 model_ttl = 7
 beam_size = 8
 vad_filter = false
+length_aware = false
+length_margin_s = 2
+length_step_s = 1
 "#;
 
 #[test]
@@ -36,6 +39,9 @@ fn a_model_may_have_these_for_itself() {
         model_ttl: Some(ModelTtl::from(7)),
         beam_size: number(8),
         vad_filter: Some(false),
+        length_aware: Some(false),
+        length_margin_s: Some(2),
+        length_step_s: Some(1),
     };
     let expected = BTreeMap::from([("owner/name".to_owned(), own.clone())]);
     assert_eq!(loaded.settings.per_model, expected);

@@ -3,7 +3,7 @@
 use ct2rs::sys::{WhisperGenerationResult, WhisperOptions};
 
 use super::{Ct2Engine, Encoded, batch_error, encodings};
-use crate::batch::GenerateOptions;
+use crate::batch::{BatchKey, GenerateOptions};
 use crate::engine::{EngineError, Fallback, Input, Quality, compression_ratio};
 
 /// Whisper's text context; a generation is at most half of it (CTranslate2 and the reference).
@@ -12,6 +12,8 @@ const MAX_LENGTH: usize = 448;
 /// What the model wrote for one window at one temperature.
 pub(super) struct Try {
     pub(super) tokens: Vec<u32>,
+    /// Whether the model did not find the end of the text.
+    pub(super) is_cut: bool,
     pub(super) quality: Quality,
     pub(super) temperature: f32,
 }
@@ -76,6 +78,7 @@ impl Ct2Engine {
                 compression_ratio: compression_ratio(text.trim()),
                 no_speech_prob,
             },
+            is_cut: tokens.len() + 1 >= MAX_LENGTH / 2,
             tokens,
             temperature: options.temperature,
         }
@@ -91,11 +94,12 @@ impl Window {
     }
 
     /// The temperature of the next try; none where the last one is good, or there is none left.
-    pub(super) fn next_temperature(&self, first: f32, inputs: &[Input<'_>]) -> Option<f32> {
+    /// What was padded to less than 30 s has one try: the next is one with all of them.
+    pub(super) fn next_temperature(&self, key: &BatchKey, inputs: &[Input<'_>]) -> Option<f32> {
         let fallback = &inputs[self.row].decoding.fallback;
         match self.tries.as_slice() {
-            [] => Some(first),
-            [earlier @ .., last] if fallback.rejects(&last.quality) => {
+            [] => Some(key.options.temperature),
+            [earlier @ .., last] if key.is_whole() && fallback.rejects(&last.quality) => {
                 fallback.temperatures.get(earlier.len()).copied()
             }
             _ => None,
