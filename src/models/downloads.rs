@@ -101,21 +101,6 @@ impl Downloads {
             .any(|(other, download)| other.repository() == id.repository() && !download.is_over())
     }
 
-    /// What is being downloaded, by name, and how far it is.
-    #[must_use]
-    pub fn running(&self) -> Vec<(ModelId, Progress)> {
-        let state = self.state();
-        let running = state
-            .downloads
-            .iter()
-            .filter(|(_, download)| !download.is_over());
-        let mut running: Vec<_> = running
-            .map(|(id, download)| (id.clone(), download.progress.borrow().clone()))
-            .collect();
-        running.sort_by(|(a, _), (b, _)| a.cmp(b));
-        running
-    }
-
     /// Ends every download and waits for that; what has come stays for the next time. No further
     /// one begins.
     pub async fn stop(&self) {

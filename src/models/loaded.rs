@@ -6,6 +6,7 @@
 
 mod budget;
 mod entry;
+mod memory;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -21,6 +22,7 @@ pub use budget::Budget;
 use budget::Room;
 use entry::{Entry, Failure};
 pub use entry::{InMemory, Lease};
+use memory::give_memory_back;
 
 use super::error::{DeleteError, LoadError, ModelError, UnloadError};
 use super::{Catalog, Downloads, LoadedModel, ModelId, Plan, StoredModel};
@@ -28,10 +30,6 @@ use crate::telemetry::{Metrics, reasons};
 
 /// A model whose loading failed is tried again by the first request after this time.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
-
-/// How often, and after what pause, memory is given back that another thread was at.
-const GIVE_BACK_TRIES: usize = 10;
-const GIVE_BACK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Everything that models in memory need to know.
 pub struct Setup {
@@ -382,16 +380,6 @@ impl LoadedModels {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         lock(&self.state)
-    }
-}
-
-/// Gives the allocator's unused pages back; under load there always are some, so not for long.
-async fn give_memory_back() {
-    for _ in 0..GIVE_BACK_TRIES {
-        if crate::allocator::give_back() {
-            break;
-        }
-        tokio::time::sleep(GIVE_BACK_PAUSE).await;
     }
 }
 

@@ -4,18 +4,20 @@ use std::fs;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{EngineError, EngineFactory};
-use halkspeech::models::Budget;
+use halkspeech::http::Defaults;
+use halkspeech::models::{Budget, ModelId};
 use reqwest::Response;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::helpers::audio::tone;
-use crate::helpers::engine::{Gate, gated, listening};
+use crate::helpers::engine::{Gate, gated, listen, listening};
 use crate::helpers::{
     MODEL, MODEL_BYTES, Setup, TestApp, check_error, error, header, models_dir, until,
 };
@@ -373,4 +375,33 @@ async fn what_cannot_name_a_model_is_refused_everywhere() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_model_may_have_defaults_of_its_own() {
+    let root = two_models();
+    let beams = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&beams);
+    let mut setup = Setup {
+        engine: FakeEngine::factory(move |key, inputs| {
+            seen.lock().unwrap().push(key.options.beam_size.get());
+            Ok(listen(inputs))
+        }),
+        ..Setup::default()
+    };
+    let own = Defaults {
+        beam_size: NonZeroUsize::new(7).unwrap(),
+        vad_filter: false,
+    };
+    let two = ModelId::parse("owner/two").unwrap();
+    setup.rules.defaults_of.insert(two, own);
+    let app = start(root.path(), setup).await;
+
+    assert_eq!(status(&app, "one").await, 200);
+    assert_eq!(status(&app, "owner/two").await, 200);
+    let fields = [("model", "owner/two"), ("beam_size", "3")];
+    let answer = app.form(tone(500.0), &fields).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+
+    assert_eq!(*beams.lock().unwrap(), [2, 7, 3]);
 }

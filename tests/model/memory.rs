@@ -61,3 +61,26 @@ async fn a_server_without_its_default_model_starts() {
     let message = body["error"]["message"].as_str().unwrap();
     assert!(message.contains("POST /v1/models/"), "{message}");
 }
+
+#[tokio::test]
+async fn a_model_may_have_settings_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.toml");
+    std::fs::write(
+        &file,
+        "[models.\"tiny.en\"]\nmodel_ttl = 0\nnum_workers = 3\n",
+    )
+    .unwrap();
+    let settings = [("WHISPER__MODEL", "base"), ("WHISPER__NUM_WORKERS", "1")];
+    let arguments = ["serve", "--config", file.to_str().unwrap()];
+    let mut server = Server::start_with(&arguments, &settings);
+
+    let text = server.text(&[("model", "tiny.en")], sample()).await;
+
+    assert_eq!(words(&text), words(SENTENCE));
+    server.until_logged("model.id=tiny.en engines=3");
+    server.until_logged("model unloaded model.id=tiny.en");
+    let loaded: Value = server.get("/api/ps").await.json().await.unwrap();
+    assert_eq!(loaded["models"], serde_json::json!(["base"]));
+    assert_eq!(loaded["details"][0]["engines"], 1);
+}

@@ -18,7 +18,13 @@ pub struct Server {
 impl Server {
     /// Starts the program with these settings and waits until it says that it is ready.
     pub fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_with(&[], settings)
+    }
+
+    /// As [`start`](Self::start), with these arguments.
+    pub fn start_with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_halkspeech"))
+            .args(arguments)
             .env_clear()
             .envs([("UVICORN_HOST", "127.0.0.1"), ("UVICORN_PORT", "0")])
             .env("MODELS_DIR", models_dir())

@@ -16,14 +16,12 @@ async fn whoever_wants_the_same_model_shares_one_download() {
     let second = downloads.start(&id);
     gate.reached().await;
     assert!(downloads.is_running(&id));
-    assert_eq!(downloads.running()[0].0, id);
     gate.open();
     let (first, second) = tokio::join!(first.finished(), second.finished());
 
     assert!(Arc::ptr_eq(&first.unwrap(), &second.unwrap()));
     assert_eq!(scene.hub.ranges("model.bin").len(), 1);
     assert!(!downloads.is_running(&id));
-    assert!(downloads.running().is_empty());
 }
 
 #[tokio::test]

@@ -1,0 +1,108 @@
+//! The way of one window: padded, through features, queue and engine.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tracing::Span;
+
+use super::{Plan, Ticket, TranscribeError, Transcriber};
+use crate::audio::Window;
+use crate::batch::{BatchKey, GenerateOptions};
+use crate::features::{WINDOW_FRAMES, frames_reached};
+use crate::job::{Answer, Job, JobError};
+use crate::tokens::PromptSpec;
+
+/// A window with the length it is padded to, in frames.
+struct Padded {
+    window: Arc<Window>,
+    frames: usize,
+}
+
+impl Transcriber {
+    /// Has one window generated, padded to what its model takes; once more, padded to all of 30 s,
+    /// where what came of it looks wrong.
+    pub(super) async fn generate(
+        &self,
+        plan: &Plan<'_>,
+        prompt: PromptSpec,
+        window: Arc<Window>,
+        ticket: Option<Ticket>,
+    ) -> Result<Answer, TranscribeError> {
+        let reached = frames_reached(window.pcm.len()).min(WINDOW_FRAMES);
+        let frames = plan.model.lengths.of(reached, plan.model.log_mel.n_mels());
+        self.metrics.observe_window(reached, frames);
+        let short = Padded {
+            window: Arc::clone(&window),
+            frames,
+        };
+        let answer = self
+            .generate_padded(plan, prompt.clone(), short, ticket)
+            .await?;
+        if !answer.generation.is_doubtful {
+            return Ok(answer);
+        }
+        self.metrics.windows_repeated.inc();
+        self.metrics.observe_window(reached, WINDOW_FRAMES);
+        let whole = Padded {
+            window,
+            frames: WINDOW_FRAMES,
+        };
+        let mut again = self.generate_padded(plan, prompt, whole, None).await?;
+        again.queue_time += answer.queue_time;
+        again.inference_time += answer.inference_time;
+        Ok(again)
+    }
+
+    /// Sends one window through features, queue and engine.
+    async fn generate_padded(
+        &self,
+        plan: &Plan<'_>,
+        prompt: PromptSpec,
+        Padded { window, frames }: Padded,
+        ticket: Option<Ticket>,
+    ) -> Result<Answer, TranscribeError> {
+        let queue = &plan.model.queue;
+        let Ticket { slot, coming } = match ticket {
+            Some(ticket) => ticket,
+            None => Ticket {
+                slot: queue.reserve().await?,
+                coming: queue.expect_window(),
+            },
+        };
+        let key = BatchKey {
+            frames,
+            previous_tokens: prompt.previous.len(),
+            options: GenerateOptions {
+                timestamps: prompt.timestamps,
+                ..plan.wishes.options.clone()
+            },
+        };
+        let log_mel = Arc::clone(&plan.model.log_mel);
+        // The silence behind the window is added by the engine, so that it is not stored here.
+        let reached = frames_reached(window.pcm.len()).min(frames);
+        let features = self
+            .front_end
+            .run(move || log_mel.compute(&window.pcm, reached))
+            .await?;
+
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            request: plan.request,
+            features,
+            prompt,
+            decoding: Arc::clone(&plan.decoding),
+            key,
+            deadline: plan.deadline,
+            queued_at: tokio::time::Instant::now().into_std(),
+            reply,
+            span: Span::current(),
+        };
+        queue.send(slot, job)?;
+        // Only now: while the count was above zero the batcher may have waited for this window.
+        drop(coming);
+        answer
+            .await
+            .unwrap_or(Err(JobError::EngineGone))
+            .map_err(TranscribeError::from)
+    }
+}
