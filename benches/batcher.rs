@@ -73,11 +73,13 @@ fn send(
     let now = Instant::now();
     let job = Job {
         request: RequestId(number),
+        is_first: true,
         features: Features {
             n_mels: 80,
             frames: 0,
             values: Vec::new(),
         },
+        encoded_frames: 3000,
         prompt: PromptSpec {
             language: None,
             task: Task::Transcribe,

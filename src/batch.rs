@@ -7,5 +7,5 @@ mod policy;
 
 pub use batcher::{Batch, Batcher, EngineSlot};
 pub use key::{BatchKey, GenerateOptions};
-pub use pending::Pending;
+pub use pending::{Pending, Standing};
 pub use policy::{Decision, Limits, Situation, decide};

@@ -3,6 +3,7 @@
 pub mod ct2;
 pub mod fake;
 mod fallback;
+pub mod memory;
 mod split;
 pub mod worker;
 
@@ -13,11 +14,26 @@ use crate::features::Features;
 use crate::tokens::{Alignment, Language, PromptSpec};
 
 pub use fallback::{Fallback, Quality, compression_ratio};
+use memory::DeviceMemory;
 
 /// Runs batches, one at a time, on the thread that owns it.
 pub trait Engine {
     /// Mel bins the model wants its features in: 80, or 128 since large-v3.
     fn n_mels(&self) -> usize;
+
+    /// How it will run batches.
+    fn plan(&self) -> EnginePlan;
+
+    /// Windows with this key that it takes in one call of [`generate`](Self::generate), out of
+    /// `wanted`; at least one.
+    fn windows_at_once(&self, key: &BatchKey, wanted: usize) -> usize;
+
+    /// Hears that this many windows with this key were too much for its memory, so that it takes
+    /// fewer from now on.
+    fn take_fewer(&mut self, key: &BatchKey, windows: usize);
+
+    /// The memory of its card, as it is now; none on a processor.
+    fn device_memory(&self) -> Option<DeviceMemory>;
 
     /// Generates text for every input, and gives each to `answer` with its index as soon as it is
     /// there: a window that has to be tried again does not hold up its batch mates.
@@ -33,6 +49,53 @@ pub trait Engine {
     ) -> Result<(), EngineError>;
 }
 
+/// How an engine runs batches, as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnginePlan {
+    /// `cpu`, or a card such as `cuda:0`.
+    pub device: String,
+    /// Windows of 30 s that are generated together.
+    pub windows: usize,
+    /// Windows of 30 s in one call of the encoder.
+    pub encoder_windows: usize,
+    /// What they take of a card's memory.
+    pub memory: Option<PlannedMemory>,
+}
+
+impl std::fmt::Display for EnginePlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            device,
+            windows,
+            encoder_windows,
+            memory,
+        } = self;
+        let calls = windows.div_ceil((*encoder_windows).max(1));
+        write!(
+            f,
+            "{device}: {windows} windows a batch as {calls} encoder calls of {encoder_windows}"
+        )?;
+        match memory {
+            None => Ok(()),
+            Some(PlannedMemory { planned, total, .. }) => {
+                let gb = |bytes: &u64| *bytes as f64 / 1e9;
+                write!(f, ", {:.1} of {:.1} GB", gb(planned), gb(total))
+            }
+        }
+    }
+}
+
+/// What a full batch takes of a card's memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedMemory {
+    /// With the weights, by the formula in `memory.rs`.
+    pub planned: u64,
+    /// Nobody's, once the weights were there.
+    pub free: u64,
+    /// All of the card's.
+    pub total: u64,
+}
+
 /// Makes an engine, on the thread that will own it; called again when one has panicked.
 pub type EngineFactory = Arc<dyn Fn() -> Result<Box<dyn Engine>, EngineError> + Send + Sync>;
 
@@ -41,6 +104,9 @@ pub type EngineFactory = Arc<dyn Fn() -> Result<Box<dyn Engine>, EngineError> + 
 pub struct Input<'a> {
     /// Log-mel features of the window's own length.
     pub features: &'a Features,
+    /// Length they are padded to for the encoder, in frames; silence that is encoded already makes up
+    /// for the rest of the key's. On a card it is the key's.
+    pub encoded_frames: usize,
     /// What precedes the generated text; no language means: detect it.
     pub prompt: &'a PromptSpec,
     /// What is to be found out about the window.
@@ -94,4 +160,7 @@ pub enum EngineError {
     /// The library refused or failed a batch.
     #[error("{0}")]
     Batch(String),
+    /// The device has not enough memory for the batch.
+    #[error("{0}")]
+    OutOfMemory(String),
 }

@@ -20,8 +20,13 @@ pub struct RequestId(pub u64);
 pub struct Job {
     /// The request whose window this is.
     pub request: RequestId,
-    /// Log-mel features of the window's own length; the engine pads them to `key.frames`.
+    /// Whether it is the first window of its request; the further ones of a long recording let
+    /// those of others go first (`batch/policy.rs`).
+    pub is_first: bool,
+    /// Log-mel features of the window's own length.
     pub features: Features,
+    /// Length that the engine pads them to for the encoder, in frames.
+    pub encoded_frames: usize,
     /// What precedes the generated text.
     pub prompt: PromptSpec,
     /// What is to be found out about the window.

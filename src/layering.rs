@@ -78,7 +78,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
 ];
 
 /// No runtime, no clock, no environment in these.
-const PURE: [&str; 20] = [
+const PURE: [&str; 21] = [
     "audio.rs",
     "audio/",
     "features.rs",
@@ -89,6 +89,7 @@ const PURE: [&str; 20] = [
     "batch/pending.rs",
     "batch/policy.rs",
     "engine/fallback.rs",
+    "engine/memory.rs",
     "engine/split.rs",
     "models/aliases.rs",
     "models/id.rs",

@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::AppError;
 use crate::audio::DecodeLimits;
 use crate::batch::Limits;
-use crate::config::{ComputeType, DeviceChoice, ModelTtl, Models, Settings, Whisper};
+use crate::config::{DeviceChoice, ModelTtl, Models, Settings, Whisper};
 use crate::engine::EngineFactory;
-use crate::engine::ct2::{self, Placement};
-use crate::features::Lengths;
+use crate::engine::ct2::{self, EngineSpec, Placement};
+use crate::engine::memory::Dimensions;
+use crate::features::{Lengths, Silence};
 use crate::models::{
     Aliases, Budget, Catalog, Downloads, Hub, HubSettings, LoadedModels, MakeFactory, MakePlan,
     ModelId, Plan, Setup, Store, StoredModel,
@@ -21,6 +22,8 @@ use crate::tokens::Vocabulary;
 use crate::transcribe::{FrontEnd, Transcriber};
 
 const MIB: u64 = 1024 * 1024;
+/// What a card's memory is sold in.
+const GB: u64 = 1_000_000_000;
 /// Most engines on a processor; each holds its own copy of the weights.
 const MAX_CPU_ENGINES: usize = 4;
 
@@ -159,12 +162,12 @@ impl Placed {
     fn plan(&self, stored: &StoredModel) -> Plan {
         let whisper = &self.whisper;
         let engine = |&placement: &Placement| -> Box<MakeFactory> {
-            let (dir, compute_type) = (stored.dir.clone(), whisper.compute_type);
+            let spec = self.spec(stored, placement);
             Box::new(move |vocabulary: &Arc<Vocabulary>| -> EngineFactory {
-                ct2::factory(&dir, Arc::clone(vocabulary), placement, compute_type)
+                ct2::factory(spec, Arc::clone(vocabulary))
             })
         };
-        let memory = |&placement: &Placement| memory(stored, placement, whisper.compute_type);
+        let weights = |&placement: &Placement| self.weights_bytes(stored, placement);
         let queue_capacity = whisper.max_queue_size.get();
         Plan {
             engines: self.placements.iter().map(engine).collect(),
@@ -174,7 +177,11 @@ impl Placed {
             // and never more than half of the queue.
             windows_in_flight: (2 * whisper.batch_size.get()).min((queue_capacity / 2).max(1)),
             lengths: if whisper.length_aware {
-                Lengths::new(whisper.length_margin_s, whisper.length_step_s)
+                Lengths::new(
+                    whisper.length_margin_s,
+                    whisper.length_step_s,
+                    self.silence(),
+                )
             } else {
                 Lengths::WHOLE
             },
@@ -182,16 +189,48 @@ impl Placed {
                 ModelTtl::Never => None,
                 ModelTtl::After(idle_time) => Some(idle_time),
             },
-            memory_bytes: self.placements.iter().map(memory).sum(),
+            memory_bytes: self.placements.iter().map(weights).sum(),
         }
     }
-}
 
-/// What one engine's weights will take.
-fn memory(stored: &StoredModel, placement: Placement, compute_type: ComputeType) -> u64 {
-    match ct2::bytes_per_value(placement, compute_type) {
-        Some((weights, rest)) => stored.shape.memory_bytes(weights, rest),
-        None => stored.size_bytes,
+    /// A processor encodes windows one by one, each as long as it is; a card many of one length.
+    fn silence(&self) -> Silence {
+        let on_a_card = |placement: &Placement| matches!(placement, Placement::Cuda { .. });
+        if self.placements.iter().any(on_a_card) {
+            Silence::Encoded
+        } else {
+            Silence::Joined
+        }
+    }
+
+    fn spec(&self, stored: &StoredModel, placement: Placement) -> EngineSpec {
+        let (whisper, shape) = (&self.whisper, &stored.shape);
+        let bytes = placement.bytes_per_value(whisper.compute_type);
+        EngineSpec {
+            dir: stored.dir.clone(),
+            placement,
+            compute_type: whisper.compute_type,
+            dimensions: Dimensions {
+                width: shape.width as u64,
+                heads: shape.heads as u64,
+                decoder_layers: shape.decoder_layers as u64,
+                vocabulary_size: shape.vocabulary_size,
+                // A model that keeps its own types may be one of 32 bits.
+                value_bytes: bytes.map_or(4, |(_, value)| value),
+            },
+            weights_bytes: self.weights_bytes(stored, placement),
+            batch_size: limits(whisper).batch_size,
+            beam_size: whisper.beam_size,
+            memory_limit: (whisper.vram_limit_gb > 0).then(|| whisper.vram_limit_gb * GB),
+        }
+    }
+
+    /// What one engine's weights will take, in bytes.
+    fn weights_bytes(&self, stored: &StoredModel, placement: Placement) -> u64 {
+        match placement.bytes_per_value(self.whisper.compute_type) {
+            Some((in_matrix, elsewhere)) => stored.shape.memory_bytes(in_matrix, elsewhere),
+            None => stored.size_bytes,
+        }
     }
 }
 
@@ -208,18 +247,22 @@ fn limits(whisper: &Whisper) -> Limits {
     }
 }
 
+/// Why there is no card to run on.
+fn no_cuda() -> &'static str {
+    if cfg!(feature = "cuda") {
+        "no CUDA device or driver was found"
+    } else {
+        "this build has no CUDA in it"
+    }
+}
+
 /// One placement an engine.
 fn placements(whisper: &Whisper) -> Result<Vec<Placement>, AppError> {
     let cards = ct2::cuda_devices();
     let wants_cuda = match whisper.inference_device {
         DeviceChoice::Cpu => false,
         DeviceChoice::Auto => cards > 0,
-        DeviceChoice::Cuda if !cfg!(feature = "cuda") => {
-            return Err(AppError::NoCuda("this build has no CUDA in it"));
-        }
-        DeviceChoice::Cuda if cards == 0 => {
-            return Err(AppError::NoCuda("no CUDA device or driver was found"));
-        }
+        DeviceChoice::Cuda if cards == 0 => return Err(AppError::NoCuda(no_cuda())),
         DeviceChoice::Cuda => true,
     };
     if wants_cuda {
@@ -228,6 +271,9 @@ fn placements(whisper: &Whisper) -> Result<Vec<Placement>, AppError> {
             .iter()
             .map(|&index| Placement::Cuda { index })
             .collect());
+    }
+    if whisper.inference_device == DeviceChoice::Auto {
+        tracing::info!("models run on the processor: {}", no_cuda());
     }
     let cores = cores();
     let workers = match whisper.num_workers {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::key::BatchKey;
-use super::pending::Pending;
+use super::pending::{Pending, Standing};
 use super::policy::{self, Decision, Limits, Situation};
 use crate::job::{Dropped, Job, JobError};
 use crate::queue::{QueueReceiver, Queued};
@@ -35,6 +35,8 @@ pub struct Batcher {
     metrics: Metrics,
     pending: Pending<BatchKey, Queued>,
     idle: Vec<EngineSlot>,
+    /// Whether the last batch went before one that had waited longer.
+    overtook: bool,
 }
 
 impl Batcher {
@@ -53,6 +55,7 @@ impl Batcher {
             metrics,
             pending: Pending::default(),
             idle: Vec::new(),
+            overtook: false,
         }
     }
 
@@ -75,7 +78,12 @@ impl Batcher {
             let now = now();
             self.drop_unwanted(now);
             let wake_at = match self.decide(now) {
-                Decision::Take { key, limit } => {
+                Decision::Take {
+                    key,
+                    limit,
+                    overtakes,
+                } => {
+                    self.overtook = overtakes;
                     self.dispatch(key, limit, now);
                     continue;
                 }
@@ -102,9 +110,12 @@ impl Batcher {
     }
 
     fn accept(&mut self, queued: Queued) {
-        let (request, queued_at) = (queued.job.request, queued.job.queued_at);
-        let key = queued.job.key.clone();
-        self.pending.push(key, request, queued_at, queued);
+        let standing = Standing {
+            request: queued.job.request,
+            is_first: queued.job.is_first,
+            queued_at: queued.job.queued_at,
+        };
+        self.pending.push(queued.job.key.clone(), standing, queued);
     }
 
     fn decide(&self, now: Instant) -> Decision<BatchKey> {
@@ -114,6 +125,7 @@ impl Batcher {
             now,
             idle_engines: self.idle.len(),
             more_is_coming: self.queue.upstream.count() > 0,
+            overtook: self.overtook,
         };
         policy::decide(&self.pending, self.limits, situation)
     }
@@ -230,11 +242,13 @@ mod tests {
             let (reply, answers) = oneshot::channel();
             let job = Job {
                 request: RequestId(request),
+                is_first: true,
                 features: Features {
                     n_mels: 80,
                     frames: 0,
                     values: Vec::new(),
                 },
+                encoded_frames: 3000,
                 prompt: PromptSpec {
                     language: None,
                     task: Task::Transcribe,

@@ -14,7 +14,7 @@ use crate::features::WINDOW_FRAMES;
 /// Windows with equal keys may share a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BatchKey {
-    /// Length the features are padded to, in frames of 10 ms.
+    /// Length of what the decoder hears, in frames of 10 ms; no window of the batch is encoded longer.
     pub frames: usize,
     /// Number of tokens before `<|startoftranscript|>`.
     pub previous_tokens: usize,
@@ -73,6 +73,17 @@ impl Default for GenerateOptions {
 }
 
 impl GenerateOptions {
+    /// Texts of one window that are held at one time.
+    #[must_use]
+    pub fn hypotheses(&self) -> usize {
+        let held = if self.temperature > 0.0 {
+            self.best_of
+        } else {
+            self.beam_size
+        };
+        held.get()
+    }
+
     /// All of it in types that are equal when they look equal.
     fn bits(&self) -> (NonZeroUsize, NonZeroUsize, [u32; 4], usize, &[i32], bool) {
         let reals = [

@@ -16,8 +16,19 @@ pub struct Pending<K, J> {
     len: usize,
 }
 
-/// One key's waiting jobs, as the policy sees them.
+/// What a job's turn depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The request it belongs to.
+    pub request: RequestId,
+    /// Whether it is the first of its request.
+    pub is_first: bool,
+    /// When it arrived.
+    pub queued_at: Instant,
+}
+
+/// One key's waiting jobs, as the policy sees them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting<K> {
     /// The key.
     pub key: K,
@@ -25,6 +36,8 @@ pub struct Waiting<K> {
     pub len: usize,
     /// When the oldest of them arrived.
     pub oldest: Instant,
+    /// When the oldest arrived of those that are the first of their request.
+    pub oldest_first: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -36,7 +49,7 @@ struct Group<J> {
 #[derive(Debug)]
 struct Turn<J> {
     request: RequestId,
-    jobs: VecDeque<(Instant, J)>,
+    jobs: VecDeque<(Standing, J)>,
 }
 
 impl<K, J> Default for Pending<K, J> {
@@ -50,16 +63,17 @@ impl<K, J> Default for Pending<K, J> {
 
 impl<K: Clone + Eq + Hash, J> Pending<K, J> {
     /// Adds a job at the end of its request's line.
-    pub fn push(&mut self, key: K, request: RequestId, queued_at: Instant, job: J) {
+    pub fn push(&mut self, key: K, standing: Standing, job: J) {
         let group = self.groups.entry(key).or_insert_with(|| Group {
             turns: VecDeque::new(),
             len: 0,
         });
-        match group.turns.iter_mut().find(|turn| turn.request == request) {
-            Some(turn) => turn.jobs.push_back((queued_at, job)),
+        let mut turns = group.turns.iter_mut();
+        match turns.find(|turn| turn.request == standing.request) {
+            Some(turn) => turn.jobs.push_back((standing, job)),
             None => group.turns.push_back(Turn {
-                request,
-                jobs: VecDeque::from([(queued_at, job)]),
+                request: standing.request,
+                jobs: VecDeque::from([(standing, job)]),
             }),
         }
         group.len += 1;
@@ -96,11 +110,11 @@ impl<K: Clone + Eq + Hash, J> Pending<K, J> {
             for turn in &mut group.turns {
                 // A pass without a hit, the usual case, moves nothing.
                 if turn.jobs.iter().any(|(_, job)| condition(job)) {
-                    for (at, job) in std::mem::take(&mut turn.jobs) {
+                    for (standing, job) in std::mem::take(&mut turn.jobs) {
                         if condition(&job) {
                             removed.push(job);
                         } else {
-                            turn.jobs.push_back((at, job));
+                            turn.jobs.push_back((standing, job));
                         }
                     }
                 }
@@ -116,11 +130,16 @@ impl<K: Clone + Eq + Hash, J> Pending<K, J> {
     /// What waits, key by key.
     pub fn waiting(&self) -> impl Iterator<Item = Waiting<K>> + '_ {
         self.groups.iter().filter_map(|(key, group)| {
-            let oldest = group.turns.iter().filter_map(|turn| turn.jobs.front());
-            oldest.map(|(at, _)| *at).min().map(|oldest| Waiting {
+            let fronts = group.turns.iter().filter_map(|turn| turn.jobs.front());
+            let fronts = fronts.map(|(standing, _)| standing);
+            let firsts = fronts.clone().filter(|standing| standing.is_first);
+            let oldest_first = firsts.map(|standing| standing.queued_at).min();
+            let oldest = fronts.map(|standing| standing.queued_at).min();
+            oldest.map(|oldest| Waiting {
                 key: key.clone(),
                 len: group.len,
                 oldest,
+                oldest_first,
             })
         })
     }
@@ -150,11 +169,18 @@ mod tests {
 
     use super::*;
 
+    fn standing(request: u64) -> Standing {
+        Standing {
+            request: RequestId(request),
+            is_first: true,
+            queued_at: Instant::now(),
+        }
+    }
+
     fn order(pushed: &[(u8, u64, u32)], key: u8, limit: usize) -> Vec<u32> {
         let mut pending = Pending::default();
-        let now = Instant::now();
         for &(key, request, job) in pushed {
-            pending.push(key, RequestId(request), now, job);
+            pending.push(key, standing(request), job);
         }
         pending.take(&key, limit)
     }
@@ -181,9 +207,8 @@ mod tests {
             limit in 1_usize..5,
         ) {
             let mut pending = Pending::default();
-            let now = Instant::now();
             for (number, &(key, request, wanted)) in jobs.iter().enumerate() {
-                pending.push(key, RequestId(request), now, (key, request, number, wanted));
+                pending.push(key, standing(request), (key, request, number, wanted));
             }
 
             let mut seen = pending.remove_if(|&(.., wanted)| !wanted);

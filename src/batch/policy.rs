@@ -3,6 +3,10 @@
 //! A key's jobs leave together when there are enough for a full batch, when the oldest has
 //! waited for the batch window, or at once when nothing is being prepared that could join them.
 //! Nothing leaves before an engine is idle: while engines are busy, jobs simply gather.
+//!
+//! Of the keys that may leave, the one that waited longest goes first, but every second time one
+//! with the first window of a request may go before it. So the many windows of a long recording
+//! hold up somebody else's short one for one batch at most, and are never held up for ever.
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -28,6 +32,8 @@ pub struct Situation {
     pub idle_engines: usize,
     /// Whether windows are being prepared that may join.
     pub more_is_coming: bool,
+    /// Whether the last batch went before one that had waited longer.
+    pub overtook: bool,
 }
 
 /// What to do now.
@@ -39,6 +45,8 @@ pub enum Decision<K> {
         key: K,
         /// How many jobs, at most.
         limit: usize,
+        /// Whether a key that waited longer is left behind.
+        overtakes: bool,
     },
     /// Look again at this moment, or earlier when something arrives.
     WaitUntil(Instant),
@@ -46,7 +54,7 @@ pub enum Decision<K> {
     Wait,
 }
 
-/// Chooses the key that waited longest among those that are due.
+/// Chooses among the keys that are due.
 pub fn decide<K: Clone + Eq + Hash, J>(
     pending: &Pending<K, J>,
     limits: Limits,
@@ -60,16 +68,19 @@ pub fn decide<K: Clone + Eq + Hash, J>(
             || waiting.len >= limits.batch_size.get()
             || situation.now >= waiting.oldest + limits.window
     };
-    if let Some(first) = pending
+    let oldest = pending
         .waiting()
         .filter(due)
-        .min_by_key(|waiting| waiting.oldest)
-    {
+        .min_by_key(|waiting| waiting.oldest);
+    if let Some(oldest) = oldest {
+        let first = first_of_a_request(pending.waiting().filter(due), situation);
+        let chosen = first.unwrap_or_else(|| oldest.clone());
         // Idle engines share what waits, so that none sleeps beside a full one.
-        let share = first.len.div_ceil(idle_engines.get());
+        let share = chosen.len.div_ceil(idle_engines.get());
         return Decision::Take {
-            key: first.key,
             limit: share.min(limits.batch_size.get()),
+            overtakes: chosen.key != oldest.key,
+            key: chosen.key,
         };
     }
     match pending.waiting().map(|waiting| waiting.oldest).min() {
@@ -78,12 +89,27 @@ pub fn decide<K: Clone + Eq + Hash, J>(
     }
 }
 
+/// The key whose first window of a request waited longest, unless the last batch has gone ahead of
+/// its turn already.
+fn first_of_a_request<K>(
+    due: impl Iterator<Item = Waiting<K>>,
+    situation: Situation,
+) -> Option<Waiting<K>> {
+    let firsts = due.filter(|waiting| waiting.oldest_first.is_some() && !situation.overtook);
+    firsts.min_by_key(|waiting| waiting.oldest_first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Standing;
     use crate::job::RequestId;
 
     const WINDOW: Duration = Duration::from_millis(20);
+    const LIMITS: Limits = Limits {
+        batch_size: NonZeroUsize::new(4).unwrap(),
+        window: WINDOW,
+    };
 
     /// Decides over jobs given as (key, milliseconds since the start at which it arrived).
     #[track_caller]
@@ -95,32 +121,28 @@ mod tests {
         let start = Instant::now();
         let mut pending = Pending::default();
         for (number, &(key, at_ms)) in (0..).zip(jobs) {
-            pending.push(
-                key,
-                RequestId(number),
-                start + Duration::from_millis(at_ms),
-                (),
-            );
+            let standing = Standing {
+                request: RequestId(number),
+                is_first: true,
+                queued_at: start + Duration::from_millis(at_ms),
+            };
+            pending.push(key, standing, ());
         }
-        let limits = Limits {
-            batch_size: NonZeroUsize::new(4).unwrap(),
-            window: WINDOW,
+        let situation = Situation {
+            now: start + Duration::from_millis(now_ms),
+            idle_engines,
+            more_is_coming,
+            overtook: false,
         };
-        let now = start + Duration::from_millis(now_ms);
-        let decision = decide(
-            &pending,
-            limits,
-            Situation {
-                now,
-                idle_engines,
-                more_is_coming,
-            },
-        );
-        assert_eq!(decision, expected(start));
+        assert_eq!(decide(&pending, LIMITS, situation), expected(start));
     }
 
     fn take(key: u8, limit: usize) -> impl Fn(Instant) -> Decision<u8> {
-        move |_| Decision::Take { key, limit }
+        move |_| Decision::Take {
+            key,
+            limit,
+            overtakes: false,
+        }
     }
 
     #[test]
@@ -169,5 +191,53 @@ mod tests {
     #[test]
     fn idle_engines_share_what_waits() {
         check(&[(0, 0), (0, 0), (0, 0)], (0, 2, false), take(0, 2));
+    }
+
+    /// The keys that leave one after the other, once an engine is idle: key 0 is that of a long
+    /// recording whose first window has left already, each of `others` a request of one window.
+    fn order(others: &[u8]) -> Vec<(u8, usize)> {
+        let start = Instant::now();
+        let mut pending = Pending::default();
+        let mut push = |request: usize, is_first, key| {
+            let standing = Standing {
+                request: RequestId(request as u64),
+                is_first,
+                queued_at: start + Duration::from_millis(request as u64),
+            };
+            pending.push(key, standing, ());
+        };
+        (0..8).for_each(|_| push(0, false, 0));
+        for (number, &key) in (1..).zip(others) {
+            push(number, true, key);
+        }
+        let mut situation = Situation {
+            now: start + Duration::from_secs(1),
+            idle_engines: 1,
+            more_is_coming: false,
+            overtook: false,
+        };
+        let mut order = Vec::new();
+        while let Decision::Take {
+            key,
+            limit,
+            overtakes,
+        } = decide(&pending, LIMITS, situation)
+        {
+            situation.overtook = overtakes;
+            order.push((key, pending.take(&key, limit).len()));
+        }
+        order
+    }
+
+    #[test]
+    fn a_long_recording_holds_up_a_short_one_for_one_batch_at_most() {
+        assert_eq!(order(&[1]), [(1, 1), (0, 4), (0, 4)]);
+        assert_eq!(order(&[1, 1, 1]), [(1, 3), (0, 4), (0, 4)]);
+    }
+
+    #[test]
+    fn short_recordings_hold_up_a_long_one_every_second_time_at_most() {
+        let alternating = [(1, 1), (0, 4), (2, 1), (0, 4), (3, 1), (4, 1)];
+        assert_eq!(order(&[1, 2, 3, 4]), alternating);
     }
 }

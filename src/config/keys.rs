@@ -46,6 +46,7 @@ pub(super) const KEYS: &[Key] = &[
     key("whisper.use_batched_mode", Switch).per_model(),
     key("whisper.batch_size", Integer(1, 4096)).per_model(),
     key("whisper.batch_window_ms", Integer(0, 10_000)).per_model(),
+    key("whisper.vram_limit_gb", Integer(0, 10_000)).per_model(),
     key("whisper.preload_model", Switch),
     key("whisper.auto_download", Switch),
     key("whisper.max_queue_size", Integer(1, 1_000_000)).per_model(),

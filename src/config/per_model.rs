@@ -36,6 +36,8 @@ pub struct ModelSettings {
     pub batch_size: Option<NonZeroUsize>,
     /// As [`Whisper::batch_window_ms`].
     pub batch_window_ms: Option<u64>,
+    /// As [`Whisper::vram_limit_gb`].
+    pub vram_limit_gb: Option<u64>,
     /// As [`Whisper::max_queue_size`].
     pub max_queue_size: Option<NonZeroUsize>,
     /// As [`Whisper::model_ttl`].
@@ -66,6 +68,7 @@ impl Whisper {
             use_batched_mode,
             batch_size,
             batch_window_ms,
+            vram_limit_gb,
             max_queue_size,
             model_ttl,
             beam_size,
@@ -83,6 +86,7 @@ impl Whisper {
             use_batched_mode: use_batched_mode.unwrap_or(self.use_batched_mode),
             batch_size: batch_size.unwrap_or(self.batch_size),
             batch_window_ms: batch_window_ms.unwrap_or(self.batch_window_ms),
+            vram_limit_gb: vram_limit_gb.unwrap_or(self.vram_limit_gb),
             max_queue_size: max_queue_size.unwrap_or(self.max_queue_size),
             model_ttl: model_ttl.unwrap_or(self.model_ttl),
             beam_size: beam_size.unwrap_or(self.beam_size),

@@ -71,6 +71,14 @@ pub struct Whisper {
     /// many short requests, 0 never waits.
     pub batch_window_ms: u64,
 
+    /// The most that an engine may take of a card's memory, weights included,
+    /// in GB (10^9 bytes).
+    ///
+    /// Default 0 (what is free when the model is loaded), at most 10,000;
+    /// environment `WHISPER__VRAM_LIMIT_GB`. The batch is cut into as many
+    /// calls as fit. Set it where others use the card too.
+    pub vram_limit_gb: u64,
+
     /// Whether the default model is loaded before the server is ready.
     ///
     /// Default true; environment `WHISPER__PRELOAD_MODEL`. False starts
@@ -176,6 +184,7 @@ impl Default for Whisper {
             use_batched_mode: true,
             batch_size: const { above_zero(8) },
             batch_window_ms: 20,
+            vram_limit_gb: 0,
             preload_model: true,
             auto_download: false,
             max_queue_size: const { above_zero(2048) },

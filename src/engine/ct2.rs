@@ -1,95 +1,75 @@
 //! CTranslate2's Whisper behind the [`Engine`] trait; the only file that names ct2rs.
 
 mod alignment;
+mod card;
 mod encodings;
+mod placement;
+mod silences;
 mod tries;
 
-use std::path::{Path, PathBuf};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use ct2rs::sys::{
-    ComputeType as Ct2ComputeType, Config, DetectionResult, Device, StorageView, Whisper,
-    get_device_count,
-};
+use ct2rs::sys::{DetectionResult, Device, StorageView, Whisper};
 
-use super::{Detected, Engine, EngineError, EngineFactory, Generation, Input};
+use super::memory::{DeviceMemory, Dimensions, MemoryBudget};
+use super::{
+    Detected, Engine, EngineError, EngineFactory, EnginePlan, Generation, Input, PlannedMemory,
+};
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
-use crate::features::Features;
+use crate::features::{Features, WINDOW_FRAMES};
 use crate::tokens::{Alignment, Language, PromptSpec, Vocabulary};
+use card::Card;
+pub use placement::{Placement, cuda_devices};
+use silences::Silences;
 use tries::{Try, Window, keep};
 
 /// Frames of silence an engine runs before it counts as loaded: the CUDA libraries are opened
 /// by the first encoding, not by loading.
 const WARM_UP_FRAMES: usize = 100;
 
-/// Where a model runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placement {
-    /// On the processor, with this many threads.
-    Cpu {
-        /// Threads of one engine.
-        threads: usize,
-    },
-    /// On the card with this index.
-    Cuda {
-        /// The CUDA device index.
-        index: u32,
-    },
+/// What errors say for want of memory: the CUDA runtime's, Thrust's, and that of cuBLAS.
+const OUT_OF_MEMORY: [&str; 2] = ["out of memory", "CUBLAS_STATUS_ALLOC_FAILED"];
+
+/// What an engine is to run, and how.
+#[derive(Clone, Debug)]
+pub struct EngineSpec {
+    /// The model's folder.
+    pub dir: PathBuf,
+    /// Where it runs.
+    pub placement: Placement,
+    /// In which numbers.
+    pub compute_type: ComputeType,
+    /// What its memory depends on.
+    pub dimensions: Dimensions,
+    /// What its weights will take, in bytes; an estimate.
+    pub weights_bytes: u64,
+    /// Windows in a batch, at most.
+    pub batch_size: NonZeroUsize,
+    /// Beams of most requests.
+    pub beam_size: NonZeroUsize,
+    /// What it may take of a card's memory, weights included, in bytes.
+    pub memory_limit: Option<u64>,
 }
 
-/// Number of CUDA devices this build and this machine offer; 0 without a driver.
+/// Makes engines.
 #[must_use]
-pub fn cuda_devices() -> usize {
-    if cfg!(feature = "cuda") {
-        usize::try_from(get_device_count(Device::CUDA)).unwrap_or(0)
-    } else {
-        0
-    }
-}
-
-/// Makes engines for the model in `dir`.
-#[must_use]
-pub fn factory(
-    dir: &Path,
-    vocabulary: Arc<Vocabulary>,
-    placement: Placement,
-    compute_type: ComputeType,
-) -> EngineFactory {
-    let dir = dir.to_owned();
+pub fn factory(spec: EngineSpec, vocabulary: Arc<Vocabulary>) -> EngineFactory {
     Arc::new(move || {
-        let engine = Ct2Engine::load(&dir, Arc::clone(&vocabulary), placement, compute_type)?;
+        let engine = Ct2Engine::load(&spec, Arc::clone(&vocabulary))?;
         Ok(Box::new(engine))
     })
-}
-
-/// Bytes that a value takes in memory, of the matrices and of everything else; none where the
-/// model's own types are kept.
-#[must_use]
-pub fn bytes_per_value(placement: Placement, compute_type: ComputeType) -> Option<(u64, u64)> {
-    let float = match placement {
-        Placement::Cpu { .. } => 4,
-        Placement::Cuda { .. } => 2,
-    };
-    match compute_type {
-        ComputeType::Default => None,
-        ComputeType::Auto => match placement {
-            Placement::Cpu { .. } => Some((1, 4)),
-            Placement::Cuda { .. } => Some((2, 2)),
-        },
-        ComputeType::Int8 => Some((1, float)),
-        ComputeType::Int8Float16 | ComputeType::Int8Bfloat16 => Some((1, 2)),
-        ComputeType::Int8Float32 => Some((1, 4)),
-        ComputeType::Int16 => Some((2, float)),
-        ComputeType::Float16 | ComputeType::Bfloat16 => Some((2, 2)),
-        ComputeType::Float32 => Some((4, 4)),
-    }
 }
 
 struct Ct2Engine {
     whisper: Whisper,
     vocabulary: Arc<Vocabulary>,
-    placement: Placement,
+    plan: EnginePlan,
+    silences: Silences,
+    /// None on a processor.
+    card: Option<(Card, MemoryBudget)>,
 }
 
 /// A batch after the encoder.
@@ -109,67 +89,105 @@ struct Found {
 }
 
 impl Ct2Engine {
-    fn load(
-        dir: &PathBuf,
-        vocabulary: Arc<Vocabulary>,
-        placement: Placement,
-        compute_type: ComputeType,
-    ) -> Result<Self, EngineError> {
-        let config = match placement {
-            Placement::Cpu { threads } => Config {
-                device: Device::CPU,
-                compute_type: resolve(compute_type, Ct2ComputeType::INT8),
-                num_threads_per_replica: threads,
-                ..Config::default()
-            },
-            Placement::Cuda { index } => Config {
-                device: Device::CUDA,
-                compute_type: resolve(compute_type, Ct2ComputeType::FLOAT16),
-                device_indices: vec![i32::try_from(index).map_err(load_error)?],
-                ..Config::default()
-            },
-        };
-        let whisper = Whisper::new(dir, config).map_err(load_error)?;
+    fn load(spec: &EngineSpec, vocabulary: Arc<Vocabulary>) -> Result<Self, EngineError> {
+        let config = spec.placement.config(spec.compute_type)?;
+        let whisper = Whisper::new(&spec.dir, config).map_err(load_error)?;
         let mut engine = Self {
             whisper,
             vocabulary,
-            placement,
+            plan: EnginePlan {
+                device: spec.placement.to_string(),
+                windows: spec.batch_size.get(),
+                encoder_windows: 1,
+                memory: None,
+            },
+            silences: Silences::default(),
+            card: None,
         };
         engine.warm_up()?;
+        if let Placement::Cuda { index } = spec.placement {
+            engine.plan_for(Card::open(index), spec)?;
+        }
         Ok(engine)
     }
 
+    /// Plans batches by what is free beside the weights.
+    fn plan_for(&mut self, card: Option<Card>, spec: &EngineSpec) -> Result<(), EngineError> {
+        let unknown = || load_error("the card does not tell how much memory it has");
+        let card = card.ok_or_else(unknown)?;
+        let memory = card.memory().ok_or_else(unknown)?;
+        card.keep_freed_memory();
+        let weights = spec.weights_bytes;
+        let budget = MemoryBudget::new(spec.dimensions, memory, weights, spec.memory_limit);
+        let usual = BatchKey {
+            frames: WINDOW_FRAMES,
+            previous_tokens: 0,
+            options: GenerateOptions {
+                beam_size: spec.beam_size,
+                ..GenerateOptions::default()
+            },
+        };
+        let windows = budget.windows(&usual, spec.batch_size.get());
+        self.plan.windows = windows;
+        self.plan.encoder_windows = budget.encoder_windows(&usual, windows);
+        self.plan.memory = Some(PlannedMemory {
+            planned: weights + budget.peak_bytes(&usual, windows),
+            free: memory.free,
+            total: memory.total,
+        });
+        self.card = Some((card, budget));
+        Ok(())
+    }
+
     fn warm_up(&mut self) -> Result<(), EngineError> {
-        let n_mels = self.whisper.n_mels();
-        let mut silence = vec![0.0; n_mels * WARM_UP_FRAMES];
-        let view = StorageView::new(&[1, n_mels, WARM_UP_FRAMES], &mut silence, Device::CPU)
-            .map_err(load_error)?;
-        self.whisper
-            .encode(&view, false)
-            .map(drop)
-            .map_err(load_error)
+        let mut silence = vec![0.0; self.whisper.n_mels() * WARM_UP_FRAMES];
+        let encoded = self.encode_values(&mut silence, WARM_UP_FRAMES);
+        encoded.map(drop).map_err(load_error)
     }
 
     /// Encodes every window. On a processor one after the other, which keeps its tensors in the
-    /// cache (measured: docs/performance.md); on a card all at once.
+    /// cache (measured: docs/performance.md); on a card as many at once as its memory holds.
     fn encode(
         &self,
-        frames: usize,
+        key: &BatchKey,
         inputs: &[Input<'_>],
     ) -> Result<StorageView<'static>, EngineError> {
-        let at_once = match self.placement {
-            Placement::Cpu { .. } => 1,
-            Placement::Cuda { .. } => inputs.len().max(1),
+        let at_once = match &self.card {
+            None => 1,
+            Some((_, budget)) => budget.encoder_windows(key, inputs.len()),
         };
         let n_mels = self.whisper.n_mels();
         let parts = inputs.chunks(at_once).map(|inputs| {
-            let mut values = stack(inputs.iter().map(|input| input.features), n_mels, frames)?;
-            let shape = [inputs.len(), n_mels, frames];
-            let features =
-                StorageView::new(&shape, &mut values, Device::CPU).map_err(batch_error)?;
-            self.whisper.encode(&features, false).map_err(batch_error)
+            // Windows that go through the encoder together have one length.
+            let frames = inputs
+                .first()
+                .map_or(key.frames, |input| input.encoded_frames);
+            let features = inputs.iter().map(|input| input.features);
+            let mut values = stack(features, n_mels, frames)?;
+            let encoded = self.encode_values(&mut values, frames)?;
+            match inputs {
+                [input] if frames < key.frames => {
+                    let silence = self.silences.like(input.features, |values, frames| {
+                        self.encode_values(values, frames)
+                    })?;
+                    encodings::extend(&encoded, &silence, key.frames.div_ceil(2))
+                }
+                _ => Ok(encoded),
+            }
         });
         encodings::join(parts.collect::<Result<_, _>>()?)
+    }
+
+    /// Encodes row-major `[n, n_mels, frames]`.
+    fn encode_values(
+        &self,
+        values: &mut [f32],
+        frames: usize,
+    ) -> Result<StorageView<'static>, EngineError> {
+        let n_mels = self.whisper.n_mels();
+        let shape = [values.len() / (n_mels * frames).max(1), n_mels, frames];
+        let features = StorageView::new(&shape, values, Device::CPU).map_err(batch_error)?;
+        self.whisper.encode(&features, false).map_err(batch_error)
     }
 
     /// The language of every window: the one given, or the likeliest of its candidates.
@@ -246,13 +264,34 @@ impl Engine for Ct2Engine {
         self.whisper.n_mels()
     }
 
+    fn plan(&self) -> EnginePlan {
+        self.plan.clone()
+    }
+
+    fn windows_at_once(&self, key: &BatchKey, wanted: usize) -> usize {
+        match &self.card {
+            None => wanted,
+            Some((_, budget)) => budget.windows(key, wanted),
+        }
+    }
+
+    fn take_fewer(&mut self, key: &BatchKey, windows: usize) {
+        if let Some((_, budget)) = &mut self.card {
+            budget.shrink(key, windows);
+        }
+    }
+
+    fn device_memory(&self) -> Option<DeviceMemory> {
+        self.card.as_ref().and_then(|(card, _)| card.memory())
+    }
+
     fn generate(
         &mut self,
         key: &BatchKey,
         inputs: &[Input<'_>],
         answer: &mut dyn FnMut(usize, Generation),
     ) -> Result<(), EngineError> {
-        let encoded = self.encode(key.frames, inputs)?;
+        let encoded = self.encode(key, inputs)?;
         let languages = self.languages(&encoded, inputs)?;
         let prompt = |(input, detected): (&Input<'_>, &Option<Detected>)| PromptSpec {
             language: detected.map(|detected| detected.language),
@@ -318,25 +357,37 @@ fn stack<'a>(
     Ok(values)
 }
 
-fn resolve(wanted: ComputeType, auto: Ct2ComputeType) -> Ct2ComputeType {
-    match wanted {
-        ComputeType::Auto => auto,
-        ComputeType::Default => Ct2ComputeType::DEFAULT,
-        ComputeType::Int8 => Ct2ComputeType::INT8,
-        ComputeType::Int8Float16 => Ct2ComputeType::INT8_FLOAT16,
-        ComputeType::Int8Bfloat16 => Ct2ComputeType::INT8_BFLOAT16,
-        ComputeType::Int8Float32 => Ct2ComputeType::INT8_FLOAT32,
-        ComputeType::Int16 => Ct2ComputeType::INT16,
-        ComputeType::Float16 => Ct2ComputeType::FLOAT16,
-        ComputeType::Bfloat16 => Ct2ComputeType::BFLOAT16,
-        ComputeType::Float32 => Ct2ComputeType::FLOAT32,
-    }
-}
-
 fn load_error(error: impl std::fmt::Display) -> EngineError {
     EngineError::Load(error.to_string())
 }
 
 fn batch_error(error: impl std::fmt::Display) -> EngineError {
-    EngineError::Batch(error.to_string())
+    let text = error.to_string();
+    if OUT_OF_MEMORY.iter().any(|sign| text.contains(sign)) {
+        EngineError::OutOfMemory(text)
+    } else {
+        EngineError::Batch(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_memory_is_told_from_other_failures() {
+        let short = [
+            "CUDA failed with error out of memory",
+            "failed to generate: cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED",
+            "std::bad_alloc: cudaErrorMemoryAllocation: out of memory",
+        ];
+        for text in short {
+            assert!(
+                matches!(batch_error(text), EngineError::OutOfMemory(_)),
+                "{text}"
+            );
+        }
+        let other = "CUDA failed with error an illegal memory access was encountered";
+        assert!(matches!(batch_error(other), EngineError::Batch(_)));
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Engine, EngineError, EngineFactory, Generation, Input, Quality};
+use super::memory::DeviceMemory;
+use super::{Engine, EngineError, EngineFactory, EnginePlan, Generation, Input, Quality};
 use crate::batch::BatchKey;
 
 /// What a fake engine does with a batch.
@@ -10,7 +11,11 @@ pub type Behaviour =
     dyn Fn(&BatchKey, &[Input<'_>]) -> Result<Vec<Generation>, EngineError> + Send + Sync;
 
 /// Answers batches by calling a function; deterministic if the function is.
-pub struct FakeEngine(Arc<Behaviour>);
+pub struct FakeEngine {
+    behaviour: Arc<Behaviour>,
+    /// Windows it takes in one call; fewer once it has run out of memory.
+    at_once: usize,
+}
 
 impl FakeEngine {
     /// Makes engines that all behave alike.
@@ -21,7 +26,12 @@ impl FakeEngine {
         + 'static,
     ) -> EngineFactory {
         let behaviour: Arc<Behaviour> = Arc::new(behaviour);
-        Arc::new(move || Ok(Box::new(Self(Arc::clone(&behaviour)))))
+        Arc::new(move || {
+            Ok(Box::new(Self {
+                behaviour: Arc::clone(&behaviour),
+                at_once: usize::MAX,
+            }))
+        })
     }
 
     /// A generation of these tokens, with nothing else to say.
@@ -47,13 +57,34 @@ impl Engine for FakeEngine {
         80
     }
 
+    fn plan(&self) -> EnginePlan {
+        EnginePlan {
+            device: "none".to_owned(),
+            windows: self.at_once,
+            encoder_windows: 1,
+            memory: None,
+        }
+    }
+
+    fn windows_at_once(&self, _key: &BatchKey, wanted: usize) -> usize {
+        self.at_once.min(wanted)
+    }
+
+    fn take_fewer(&mut self, _key: &BatchKey, windows: usize) {
+        self.at_once = (windows / 2).max(1);
+    }
+
+    fn device_memory(&self) -> Option<DeviceMemory> {
+        None
+    }
+
     fn generate(
         &mut self,
         key: &BatchKey,
         inputs: &[Input<'_>],
         answer: &mut dyn FnMut(usize, Generation),
     ) -> Result<(), EngineError> {
-        for (index, generation) in (self.0)(key, inputs)?.into_iter().enumerate() {
+        for (index, generation) in (self.behaviour)(key, inputs)?.into_iter().enumerate() {
             answer(index, generation);
         }
         Ok(())

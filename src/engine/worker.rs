@@ -9,15 +9,24 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
 use super::split::generate_each;
-use super::{Decoding, Engine, EngineError, EngineFactory, Generation, Input};
+use super::{Decoding, Engine, EngineError, EngineFactory, EnginePlan, Generation, Input};
 use crate::batch::{Batch, EngineSlot};
 use crate::features::Features;
 use crate::job::{Answer, Job, JobError, Reply};
 use crate::telemetry::Metrics;
 use crate::tokens::PromptSpec;
 
-/// Tells how the loading of an engine ended: the mel bins it wants, or the failure.
-pub type Loaded = oneshot::Receiver<Result<usize, EngineError>>;
+/// Tells how the loading of an engine ended.
+pub type Loaded = oneshot::Receiver<Result<Ready, EngineError>>;
+
+/// What is known of an engine once it is loaded.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// The mel bins it wants.
+    pub n_mels: usize,
+    /// How it will run batches.
+    pub plan: EnginePlan,
+}
 
 /// Starts a named thread that makes an engine, then asks for batches until `slots` is closed.
 ///
@@ -40,9 +49,13 @@ pub fn spawn(
                     return;
                 }
             };
-            let _nobody_waits = loaded_tx.send(Ok(engine.n_mels()));
+            let (n_mels, plan) = (engine.n_mels(), engine.plan());
+            observe_memory(engine.as_ref(), &metrics);
+            let _nobody_waits = loaded_tx.send(Ok(Ready { n_mels, plan }));
             while let Some(batch) = next_batch(&slots) {
-                if run(engine.as_mut(), batch, &metrics).is_err() {
+                let outcome = run(engine.as_mut(), batch, &metrics);
+                observe_memory(engine.as_ref(), &metrics);
+                if outcome.is_err() {
                     // What a panic left behind in the engine is unknown: begin with a new one.
                     match make(&factory) {
                         Ok(fresh) => engine = fresh,
@@ -66,6 +79,12 @@ fn next_batch(slots: &mpsc::Sender<EngineSlot>) -> Option<Batch> {
     let (slot, batch) = oneshot::channel();
     slots.blocking_send(slot).ok()?;
     batch.blocking_recv().ok()
+}
+
+fn observe_memory(engine: &dyn Engine, metrics: &Metrics) {
+    if let Some(memory) = engine.device_memory() {
+        metrics.observe_device_memory(&engine.plan().device, memory.free, memory.total);
+    }
 }
 
 /// The engine panicked; its jobs are answered.
@@ -112,6 +131,7 @@ fn run(engine: &mut dyn Engine, batch: Batch, metrics: &Metrics) -> Result<(), P
 /// What the engine reads of a job.
 struct Asked {
     features: Features,
+    encoded_frames: usize,
     prompt: PromptSpec,
     decoding: Arc<Decoding>,
 }
@@ -127,6 +147,7 @@ impl Asked {
     fn part(job: Job) -> (Self, Option<Open>) {
         let asked = Self {
             features: job.features,
+            encoded_frames: job.encoded_frames,
             prompt: job.prompt,
             decoding: job.decoding,
         };
@@ -141,6 +162,7 @@ impl Asked {
     fn input(&self) -> Input<'_> {
         Input {
             features: &self.features,
+            encoded_frames: self.encoded_frames,
             prompt: &self.prompt,
             decoding: &self.decoding,
         }

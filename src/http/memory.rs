@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::error::ApiError;
 use super::models::{PathId, not_found, path_name, resolve};
 use super::{Context, door};
+use crate::engine::EnginePlan;
 use crate::models::{InMemory, ModelError, ModelId, UnloadError};
 use crate::transcribe::TranscribeError;
 
@@ -26,9 +27,21 @@ pub struct Details {
     id: String,
     engines: usize,
     memory_bytes: u64,
+    plan: Vec<Engine>,
     in_use: bool,
     idle_s: Option<f64>,
     expires_in_s: Option<f64>,
+}
+
+/// How one engine of a model runs batches of 30 s; bytes are those of a card's memory.
+#[derive(Serialize)]
+pub struct Engine {
+    device: String,
+    windows: usize,
+    encoder_windows: usize,
+    planned_bytes: Option<u64>,
+    free_bytes: Option<u64>,
+    total_bytes: Option<u64>,
 }
 
 /// `GET /api/ps`: the models in memory.
@@ -80,11 +93,26 @@ fn named(context: &Context, uri: &Uri, id: PathId) -> Result<(String, ModelId), 
     Ok((name, id))
 }
 
+impl From<EnginePlan> for Engine {
+    fn from(plan: EnginePlan) -> Self {
+        let memory = plan.memory;
+        Self {
+            device: plan.device,
+            windows: plan.windows,
+            encoder_windows: plan.encoder_windows,
+            planned_bytes: memory.map(|memory| memory.planned),
+            free_bytes: memory.map(|memory| memory.free),
+            total_bytes: memory.map(|memory| memory.total),
+        }
+    }
+}
+
 fn details(context: &Context) -> impl Iterator<Item = Details> {
     let describe = |model: InMemory| Details {
         id: model.stored.id.to_string(),
-        engines: model.engines,
+        engines: model.engine_plans.len(),
         memory_bytes: model.memory_bytes,
+        plan: model.engine_plans.into_iter().map(Engine::from).collect(),
         in_use: model.idle.is_none(),
         idle_s: model.idle.map(|time| time.as_secs_f64()),
         expires_in_s: model.expires_in.map(|time| time.as_secs_f64()),

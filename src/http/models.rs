@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::error::ApiError;
+use super::memory::Engine;
 use crate::models::{DeleteError, ModelId, StoredModel};
 
 /// Owner of a model whose name tells none.
@@ -38,6 +39,9 @@ pub struct Model {
     compute_type: &'static str,
     n_mels: usize,
     aliases: Vec<String>,
+    /// One an engine, while the model is in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Vec<Engine>>,
 }
 
 /// OpenAI's answer to a deletion.
@@ -129,6 +133,9 @@ pub fn not_found(context: &Context, name: &str) -> ApiError {
 pub fn describe(context: &Context, model: &StoredModel) -> Model {
     let models = context.transcriber.models();
     let on_disk = |id: &ModelId| models.catalog().find(id).is_some();
+    let in_memory = models.list().into_iter();
+    let in_memory = in_memory.filter(|other| other.stored.id == model.id);
+    let plan = in_memory.map(|model| model.engine_plans.into_iter().map(Engine::from).collect());
     Model {
         id: model.id.to_string(),
         object: "model",
@@ -143,5 +150,6 @@ pub fn describe(context: &Context, model: &StoredModel) -> Model {
         compute_type: model.shape.stored_type.as_str(),
         n_mels: model.shape.n_mels,
         aliases: context.aliases.of(&model.id, on_disk),
+        plan: plan.last(),
     }
 }

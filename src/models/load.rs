@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{LoadError, StoredModel};
 use crate::batch::{Batcher, Limits};
-use crate::engine::{EngineError, EngineFactory, worker};
+use crate::engine::{EngineError, EngineFactory, EnginePlan, worker};
 use crate::features::{Lengths, LogMel};
 use crate::queue::{self, QueueHandle};
 use crate::telemetry::Metrics;
@@ -50,6 +50,8 @@ pub struct LoadedModel {
     pub windows_in_flight: usize,
     /// What windows are padded to.
     pub lengths: Lengths,
+    /// How each engine runs batches.
+    pub engine_plans: Vec<EnginePlan>,
     batcher: tokio::task::JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -76,24 +78,26 @@ impl LoadedModel {
         // From here on only the engines hold the sending side: when the last one ends, the
         // batcher hears of it.
         drop(slots);
-        let mut n_mels = Ok(0);
+        let mut ready = Vec::new();
+        let mut failed = None;
         for loaded in loading {
             let gone = || EngineError::Load("engine thread ended while loading".to_owned());
-            let loaded = loaded.await.unwrap_or_else(|_| Err(gone()));
-            let loaded = loaded.map_err(|error| without_path(error, &stored));
-            n_mels = n_mels.and(loaded);
-        }
-        let n_mels = match n_mels {
-            Ok(n_mels) => n_mels,
-            Err(error) => {
-                // The engines that did load end when nobody will ever give them a batch.
-                drop(engines);
-                join(workers).await;
-                return Err(error.into());
+            match loaded.await.unwrap_or_else(|_| Err(gone())) {
+                Ok(engine) => ready.push(engine),
+                Err(error) => failed = failed.or(Some(without_path(error, &stored))),
             }
-        };
+        }
+        if let Some(error) = failed {
+            // The engines that did load end when nobody will ever give them a batch.
+            drop(engines);
+            join(workers).await;
+            return Err(error.into());
+        }
         let (queue, receiver) = queue::bounded(plan.queue_capacity);
         let batcher = Batcher::new(receiver, engines, plan.limits, metrics.clone());
+        let n_mels = ready.first().map_or(0, |ready| ready.n_mels);
+        let engine_plans: Vec<_> = ready.into_iter().map(|ready| ready.plan).collect();
+        announce(&stored, &engine_plans, plan.limits.batch_size.get());
         let loaded_in_ms = started.elapsed().as_millis() as u64;
         tracing::info!(model.id = %stored.id, engines = workers.len(), loaded_in_ms, "model loaded");
         Ok(Self {
@@ -103,15 +107,10 @@ impl LoadedModel {
             queue,
             windows_in_flight: plan.windows_in_flight,
             lengths: plan.lengths,
+            engine_plans,
             batcher: tokio::spawn(batcher.run()),
             workers,
         })
-    }
-
-    /// Number of engines that were started.
-    #[must_use]
-    pub fn engines(&self) -> usize {
-        self.workers.len()
     }
 
     /// Closes the queue, lets the batcher finish what is in it, and joins the engines.
@@ -128,6 +127,22 @@ impl LoadedModel {
     }
 }
 
+/// Tells the operator how batches will be run.
+fn announce(stored: &StoredModel, plans: &[EnginePlan], batch_size: usize) {
+    for plan in plans {
+        tracing::info!("{} on {plan}", stored.id);
+        if plan.windows < batch_size {
+            tracing::warn!(
+                batch.size = batch_size,
+                "{} windows of 30 s of {} are generated together, since {} holds no more",
+                plan.windows,
+                stored.id,
+                plan.device,
+            );
+        }
+    }
+}
+
 /// What the library says may be shown to a caller; where the model lies may not.
 fn without_path(error: EngineError, stored: &StoredModel) -> EngineError {
     match error {
@@ -135,7 +150,7 @@ fn without_path(error: EngineError, stored: &StoredModel) -> EngineError {
             let dir = stored.dir.display().to_string();
             EngineError::Load(text.replace(&dir, stored.id.as_str()))
         }
-        other @ EngineError::Batch(_) => other,
+        other @ (EngineError::Batch(_) | EngineError::OutOfMemory(_)) => other,
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Metrics {
     pub jobs_expired: Counter,
     /// Windows the engine failed on.
     pub jobs_failed: Counter,
+    /// Bytes of a card's memory.
+    pub device_memory: Family<DeviceLabels, Gauge>,
     /// Models in memory.
     pub models_loaded: Gauge,
     /// Seconds of loading a model.
@@ -73,7 +75,17 @@ pub struct DropLabels {
 /// Labels of what an encoder is given.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FrameLabels {
-    /// `audio`, or the `padding` behind it.
+    /// `audio`, the `margin` of silence that the model wants behind it, or the `padding` up to the
+    /// length that windows share.
+    pub kind: &'static str,
+}
+
+/// Labels of a card's memory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DeviceLabels {
+    /// The card, such as `cuda:0`.
+    pub device: String,
+    /// `used`, by whomever, or `total`.
     pub kind: &'static str,
 }
 
@@ -127,6 +139,7 @@ impl Metrics {
             jobs_cancelled: Counter::default(),
             jobs_expired: Counter::default(),
             jobs_failed: Counter::default(),
+            device_memory: Family::default(),
             models_loaded: Gauge::default(),
             model_load_seconds: seconds(),
             model_load_failures: Counter::default(),
@@ -177,6 +190,12 @@ impl Metrics {
         );
         let load = metrics.model_load_seconds.clone();
         r.register_with_unit("model_load", "Loading of a model", seconds, load);
+        r.register_with_unit(
+            "device_memory",
+            "Memory of a card",
+            Unit::Bytes,
+            metrics.device_memory.clone(),
+        );
         r.register(
             "models_loaded",
             "Models in memory",
@@ -242,14 +261,30 @@ impl Metrics {
         }
     }
 
-    /// Counts a window whose audio reaches `reached` frames and is padded to `frames`.
-    pub fn observe_window(&self, reached: usize, frames: usize) {
+    /// Counts a window whose audio reaches `reached` frames, to which a `margin` belongs, and which
+    /// is padded to `frames`.
+    pub fn observe_window(&self, reached: usize, margin: usize, frames: usize) {
         let count = |kind, frames: usize| {
             let counter = self.encoder_frames.get_or_create(&FrameLabels { kind });
             counter.inc_by(frames as u64);
         };
+        let silence = frames.saturating_sub(reached);
         count("audio", reached);
-        count("padding", frames - reached);
+        count("margin", margin.min(silence));
+        count("padding", silence.saturating_sub(margin));
+    }
+
+    /// Tells how much of a card's memory is free, in bytes.
+    pub fn observe_device_memory(&self, device: &str, free: u64, total: u64) {
+        let set = |kind, bytes: u64| {
+            let device = device.to_owned();
+            let gauge = self
+                .device_memory
+                .get_or_create(&DeviceLabels { device, kind });
+            gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        };
+        set("used", total.saturating_sub(free));
+        set("total", total);
     }
 
     /// Counts a model that has been loaded, or could not be.

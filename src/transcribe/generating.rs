@@ -8,14 +8,15 @@ use tracing::Span;
 use super::{Plan, Ticket, TranscribeError, Transcriber};
 use crate::audio::Window;
 use crate::batch::{BatchKey, GenerateOptions};
-use crate::features::{WINDOW_FRAMES, frames_reached};
+use crate::features::{Length, Lengths, WINDOW_FRAMES, frames_reached};
 use crate::job::{Answer, Job, JobError};
 use crate::tokens::PromptSpec;
 
-/// A window with the length it is padded to, in frames.
+/// A window with the length it is padded to.
 struct Padded {
     window: Arc<Window>,
-    frames: usize,
+    length: Length,
+    is_first: bool,
 }
 
 impl Transcriber {
@@ -29,11 +30,16 @@ impl Transcriber {
         ticket: Option<Ticket>,
     ) -> Result<Answer, TranscribeError> {
         let reached = frames_reached(window.pcm.len()).min(WINDOW_FRAMES);
-        let frames = plan.model.lengths.of(reached, plan.model.log_mel.n_mels());
-        self.metrics.observe_window(reached, frames);
+        let lengths = plan.model.lengths;
+        let length = lengths.of(reached, plan.model.log_mel.n_mels());
+        let margin = lengths.encoded_margin();
+        self.metrics.observe_window(reached, margin, length.encoded);
+        // Only the first window of a request comes with its place in the queue.
+        let is_first = ticket.is_some();
         let short = Padded {
             window: Arc::clone(&window),
-            frames,
+            length,
+            is_first,
         };
         let answer = self
             .generate_padded(plan, prompt.clone(), short, ticket)
@@ -42,10 +48,11 @@ impl Transcriber {
             return Ok(answer);
         }
         self.metrics.windows_repeated.inc();
-        self.metrics.observe_window(reached, WINDOW_FRAMES);
+        self.metrics.observe_window(reached, margin, WINDOW_FRAMES);
         let whole = Padded {
             window,
-            frames: WINDOW_FRAMES,
+            length: Lengths::WHOLE.of(reached, plan.model.log_mel.n_mels()),
+            is_first,
         };
         let mut again = self.generate_padded(plan, prompt, whole, None).await?;
         again.queue_time += answer.queue_time;
@@ -58,9 +65,14 @@ impl Transcriber {
         &self,
         plan: &Plan<'_>,
         prompt: PromptSpec,
-        Padded { window, frames }: Padded,
+        padded: Padded,
         ticket: Option<Ticket>,
     ) -> Result<Answer, TranscribeError> {
+        let Padded {
+            window,
+            length,
+            is_first,
+        } = padded;
         let queue = &plan.model.queue;
         let Ticket { slot, coming } = match ticket {
             Some(ticket) => ticket,
@@ -70,7 +82,7 @@ impl Transcriber {
             },
         };
         let key = BatchKey {
-            frames,
+            frames: length.shared,
             previous_tokens: prompt.previous.len(),
             options: GenerateOptions {
                 timestamps: prompt.timestamps,
@@ -79,7 +91,7 @@ impl Transcriber {
         };
         let log_mel = Arc::clone(&plan.model.log_mel);
         // The silence behind the window is added by the engine, so that it is not stored here.
-        let reached = frames_reached(window.pcm.len()).min(frames);
+        let reached = frames_reached(window.pcm.len()).min(length.encoded);
         let features = self
             .front_end
             .run(move || log_mel.compute(&window.pcm, reached))
@@ -88,7 +100,9 @@ impl Transcriber {
         let (reply, answer) = oneshot::channel();
         let job = Job {
             request: plan.request,
+            is_first,
             features,
+            encoded_frames: length.encoded,
             prompt,
             decoding: Arc::clone(&plan.decoding),
             key,

@@ -12,6 +12,7 @@ num_workers = 3
 use_batched_mode = "no"
 batch_size = 4
 batch_window_ms = 5
+vram_limit_gb = 9
 max_queue_size = 6
 model_ttl = 7
 beam_size = 8
@@ -35,6 +36,7 @@ fn a_model_may_have_these_for_itself() {
         use_batched_mode: Some(false),
         batch_size: number(4),
         batch_window_ms: Some(5),
+        vram_limit_gb: Some(9),
         max_queue_size: number(6),
         model_ttl: Some(ModelTtl::from(7)),
         beam_size: number(8),
@@ -46,7 +48,7 @@ fn a_model_may_have_these_for_itself() {
     let expected = BTreeMap::from([("owner/name".to_owned(), own.clone())]);
     assert_eq!(loaded.settings.per_model, expected);
 
-    // Of these twelve none is the default, and nothing else is changed.
+    // None of these is the default, and nothing else is changed.
     let whisper = loaded.settings.whisper_of("owner/name");
     let changed = Value::serialize(whisper.as_ref()).unwrap();
     let unchanged = Value::serialize(Whisper::default()).unwrap();

@@ -25,6 +25,7 @@ WHISPER__NUM_WORKERS=2 => whisper.num_workers 2
 WHISPER__USE_BATCHED_MODE=no => whisper.use_batched_mode false
 WHISPER__BATCH_SIZE= 512  => whisper.batch_size 512
 WHISPER__BATCH_WINDOW_MS=0 => whisper.batch_window_ms 0
+WHISPER__VRAM_LIMIT_GB=40 => whisper.vram_limit_gb 40
 WHISPER__PRELOAD_MODEL=Off => whisper.preload_model false
 WHISPER__AUTO_DOWNLOAD=1 => whisper.auto_download true
 WHISPER__MAX_QUEUE_SIZE=1000 => whisper.max_queue_size 1000
@@ -89,6 +90,7 @@ WHISPER__BATCH_SIZE=sixteen => a whole number from 1 to 4096
 WHISPER__BATCH_SIZE=1.5 => a whole number from 1 to 4096
 WHISPER__BATCH_SIZE=99999999999999999999 => a whole number from 1 to 4096
 WHISPER__BATCH_WINDOW_MS=10001 => a whole number from 0 to 10000
+WHISPER__VRAM_LIMIT_GB=10001 => a whole number from 0 to 10000
 WHISPER__PRELOAD_MODEL=maybe => true, false, 1, 0, yes, no, on or off
 WHISPER__AUTO_DOWNLOAD=always => true, false, 1, 0, yes, no, on or off
 WHISPER__MAX_QUEUE_SIZE=0 => a whole number from 1 to 1000000

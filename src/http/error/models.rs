@@ -163,7 +163,9 @@ fn reason(error: &LoadError) -> String {
         LoadError::Vocabulary(VocabularyError::MissingToken { token, .. }) => {
             format!("its tokenizer.json lacks Whisper's token {token}")
         }
-        LoadError::Engine(EngineError::Load(text) | EngineError::Batch(text)) => text.clone(),
+        LoadError::Engine(
+            EngineError::Load(text) | EngineError::Batch(text) | EngineError::OutOfMemory(text),
+        ) => text.clone(),
         LoadError::Panicked => "the server failed on it".to_owned(),
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 
 use super::lock;
+use crate::engine::EnginePlan;
 use crate::models::{LoadError, LoadedModel, ModelError, ModelId, Plan, StoredModel};
 
 /// A model that is wanted.
@@ -35,8 +36,8 @@ pub struct Lease {
 pub struct InMemory {
     /// The model on disk.
     pub stored: Arc<StoredModel>,
-    /// Engines that run it.
-    pub engines: usize,
+    /// How each of its engines runs batches.
+    pub engine_plans: Vec<EnginePlan>,
     /// What its weights take, in bytes; an estimate.
     pub memory_bytes: u64,
     /// How long nobody has used it; none while somebody does.
@@ -86,7 +87,7 @@ impl InMemory {
         };
         Some(Self {
             stored: Arc::clone(&model.stored),
-            engines: model.engines(),
+            engine_plans: model.engine_plans.clone(),
             memory_bytes: entry.memory_bytes,
             idle: idle_since.map(|since| since.elapsed()),
             expires_in: idle_since.and_then(left),

@@ -1,0 +1,257 @@
+//! What a batch takes of a card's memory, so how many windows go through it in one call. Pure.
+//!
+//! The encoder's attention scores bound a call of the encoder, the caches of the decoder bound a
+//! generation; the two follow one another, so the larger of them counts (docs/gpu.md).
+
+use crate::batch::BatchKey;
+
+/// Tokens that a window's text has at most; CTranslate2 ends it there.
+const MAX_TOKENS: u64 = 224;
+/// Tensors of an encoder layer beside its attention scores, in tensors of one window's size.
+const LAYER_TENSORS: u64 = 8;
+/// Outputs of the encoder that are there at one time: the parts, and what they are joined into.
+const OUTPUT_COPIES: u64 = 2;
+/// Bytes of a token's score: as the model gives it, and its logarithm in 32 bits, twice.
+const SCORE_BYTES: u64 = 12;
+/// Left free for the library's own buffers: matrix products, sampling, fragmentation.
+const RESERVE_BYTES: u64 = 2_000_000_000;
+/// The encoder may have this part of the memory also where the generation needs less.
+const ENCODER_SHARE: u64 = 4;
+
+/// The sizes of a model that its memory depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dimensions {
+    /// Width of its layers.
+    pub width: u64,
+    /// Attention heads of a layer.
+    pub heads: u64,
+    /// Layers of the decoder.
+    pub decoder_layers: u64,
+    /// Tokens it knows.
+    pub vocabulary_size: u64,
+    /// Bytes of a number that is computed with.
+    pub value_bytes: u64,
+}
+
+/// Memory of a card, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// What nobody uses.
+    pub free: u64,
+    /// All of it.
+    pub total: u64,
+}
+
+/// The memory that batches of a model may take on a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBudget {
+    dimensions: Dimensions,
+    available: u64,
+}
+
+impl MemoryBudget {
+    /// For a model that is loaded already: what `memory` has free, but not more than `limit` holds
+    /// beside its `weights`, less a reserve.
+    #[must_use]
+    pub fn new(
+        dimensions: Dimensions,
+        memory: DeviceMemory,
+        weights: u64,
+        limit: Option<u64>,
+    ) -> Self {
+        let allowed = limit.map_or(u64::MAX, |limit| limit.saturating_sub(weights));
+        Self {
+            dimensions,
+            available: memory.free.min(allowed).saturating_sub(RESERVE_BYTES),
+        }
+    }
+
+    /// Windows with this key that are generated together, out of `wanted`; at least one.
+    #[must_use]
+    pub fn windows(&self, key: &BatchKey, wanted: usize) -> usize {
+        fit(self.available, self.generation_bytes(key), wanted)
+    }
+
+    /// Windows in one call of the encoder where `windows` are generated together; at least one.
+    #[must_use]
+    pub fn encoder_windows(&self, key: &BatchKey, windows: usize) -> usize {
+        let count = windows as u64;
+        let room = (count * self.generation_bytes(key)).max(self.available / ENCODER_SHARE);
+        let room = room.min(self.available);
+        let scratch = room.saturating_sub(count * self.output_bytes(key));
+        let most = fit(scratch, self.encoder_bytes(key), windows);
+        // Calls of one size, rather than full ones and a small one behind them.
+        windows.div_ceil(windows.div_ceil(most).max(1)).max(1)
+    }
+
+    /// The most memory that `windows` with this key take, beside the weights, in bytes.
+    #[must_use]
+    pub fn peak_bytes(&self, key: &BatchKey, windows: usize) -> u64 {
+        let encoded = self.encoder_windows(key, windows) as u64 * self.encoder_bytes(key);
+        let count = windows as u64;
+        let encoding = count * self.output_bytes(key) + encoded;
+        encoding.max(count * self.generation_bytes(key))
+    }
+
+    /// Remembers that `windows` with this key were too much: from now on half of it is the bound.
+    pub fn shrink(&mut self, key: &BatchKey, windows: usize) {
+        self.available = self.available.min(self.peak_bytes(key, windows)) / 2;
+    }
+
+    /// Of one window, while it is generated.
+    fn generation_bytes(&self, key: &BatchKey) -> u64 {
+        let Dimensions {
+            width,
+            decoder_layers,
+            vocabulary_size,
+            value_bytes,
+            ..
+        } = self.dimensions;
+        let keys_and_values = 2 * decoder_layers * width * value_bytes;
+        let tokens = MAX_TOKENS + key.previous_tokens as u64;
+        // Beams share what they attend to in the audio, and each has its own text.
+        let a_beam = keys_and_values * tokens + vocabulary_size * SCORE_BYTES;
+        OUTPUT_COPIES * self.output_bytes(key)
+            + keys_and_values * context(key)
+            + key.options.hypotheses() as u64 * a_beam
+    }
+
+    /// Of one window, while it is in the encoder.
+    fn encoder_bytes(&self, key: &BatchKey) -> u64 {
+        let Dimensions {
+            heads, value_bytes, ..
+        } = self.dimensions;
+        let scores = heads * context(key) * context(key) * value_bytes;
+        2 * scores + LAYER_TENSORS * self.output_bytes(key)
+    }
+
+    /// What the encoder makes of one window.
+    fn output_bytes(&self, key: &BatchKey) -> u64 {
+        context(key) * self.dimensions.width * self.dimensions.value_bytes
+    }
+}
+
+/// Positions of the encoder's output: half as many as frames go in.
+fn context(key: &BatchKey) -> u64 {
+    key.frames.div_ceil(2) as u64
+}
+
+/// How many of `wanted` fit, each of `bytes`; at least one.
+fn fit(available: u64, bytes: u64, wanted: usize) -> usize {
+    let most = available / bytes.max(1);
+    usize::try_from(most)
+        .unwrap_or(usize::MAX)
+        .clamp(1, wanted.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::batch::GenerateOptions;
+
+    const GB: u64 = 1_000_000_000;
+    const TURBO: Dimensions = Dimensions {
+        width: 1280,
+        heads: 20,
+        decoder_layers: 4,
+        vocabulary_size: 51_866,
+        value_bytes: 2,
+    };
+    const LARGE_V3: Dimensions = Dimensions {
+        decoder_layers: 32,
+        ..TURBO
+    };
+
+    fn key(frames: usize, beam_size: usize) -> BatchKey {
+        BatchKey {
+            frames,
+            previous_tokens: 0,
+            options: GenerateOptions {
+                beam_size: NonZeroUsize::new(beam_size).unwrap(),
+                ..GenerateOptions::default()
+            },
+        }
+    }
+
+    /// A card of 80 GB that holds the weights, in hundreds of megabytes, and what the driver wants.
+    fn on_80_gb(dimensions: Dimensions, weights: u64) -> MemoryBudget {
+        let memory = DeviceMemory {
+            free: 80 * GB - weights * GB / 10 - GB / 2,
+            total: 80 * GB,
+        };
+        MemoryBudget::new(dimensions, memory, weights * GB / 10, None)
+    }
+
+    /// Windows of 30 s together, in one call of the encoder, and gigabytes beside the weights.
+    #[track_caller]
+    fn check(budget: MemoryBudget, beam_size: usize, wanted: usize, plan: (usize, usize, u64)) {
+        let key = key(3000, beam_size);
+        let windows = budget.windows(&key, wanted);
+        let found = (
+            windows,
+            budget.encoder_windows(&key, windows),
+            budget.peak_bytes(&key, windows) / GB,
+        );
+        assert_eq!(found, plan, "{wanted} windows at beam {beam_size}");
+        assert!(budget.peak_bytes(&key, windows) <= budget.available);
+    }
+
+    /// Each row of the old documentation's table, for a card of 80 GB.
+    #[test]
+    fn turbo_is_planned_for_every_row_of_the_old_table() {
+        let turbo = on_80_gb(TURBO, 16);
+        check(turbo, 5, 128, (128, 64, 13));
+        check(turbo, 5, 256, (256, 64, 16));
+        check(turbo, 5, 512, (512, 128, 32));
+        check(turbo, 5, 768, (768, 192, 49));
+        check(turbo, 5, 1024, (1024, 256, 65));
+        check(turbo, 1, 512, (512, 86, 22));
+        check(turbo, 1, 1024, (1024, 171, 44));
+    }
+
+    #[test]
+    fn large_v3_is_planned_for_every_row_of_the_old_table() {
+        let large = on_80_gb(LARGE_V3, 31);
+        for wanted in [192, 256, 384, 512, 768] {
+            check(large, 5, wanted, (169, 169, 74));
+        }
+        check(large, 1, 192, (192, 192, 55));
+        for wanted in [256, 384, 512, 768] {
+            check(large, 1, wanted, (255, 255, 74));
+        }
+    }
+
+    #[test]
+    fn a_limit_counts_the_weights() {
+        let memory = DeviceMemory {
+            free: 70 * GB,
+            total: 80 * GB,
+        };
+        let limited = MemoryBudget::new(TURBO, memory, 2 * GB, Some(10 * GB));
+        assert_eq!(limited.available, 6 * GB);
+        let small = MemoryBudget::new(TURBO, memory, 2 * GB, Some(GB));
+        assert_eq!(small.windows(&key(3000, 5), 512), 1);
+        assert_eq!(small.encoder_windows(&key(3000, 5), 1), 1);
+    }
+
+    #[test]
+    fn short_windows_leave_room_for_more() {
+        let large = on_80_gb(LARGE_V3, 31);
+        assert!(large.windows(&key(1000, 5), 768) > large.windows(&key(3000, 5), 768));
+    }
+
+    #[test]
+    fn what_was_too_much_is_not_tried_again() {
+        let mut budget = on_80_gb(TURBO, 16);
+        let key = key(3000, 5);
+        let mut windows = budget.windows(&key, 1024);
+        while windows > 1 {
+            budget.shrink(&key, windows);
+            let fewer = budget.windows(&key, 1024);
+            assert!(fewer <= windows.div_ceil(2), "{windows} to {fewer}");
+            windows = fewer;
+        }
+    }
+}
