@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Writes a Whisper model with random weights in the exact shape of a real one, in CTranslate2's form.
+
+usage: write_model.py SHAPE OUT_DIR [--dtype float16|float32|int8] [--tokens 100] [--seed 1]
+
+SHAPE is a name, such as large-v3-turbo, large-v3, base or tiny.en, or six numbers between commas: width, heads, encoder
+layers, decoder layers, mels (80 or 128) and tokens (51864, 51865 or 51866). It takes as much memory and as much time to
+run as the real model, and writes nonsense: `--tokens` words for every window, with the usual prompt of four tokens, in
+a greedy search as in any beam. weights.py says how. Needs Python 3.9 and nothing else.
+"""
+import argparse
+import os
+import time
+
+import ct2_file
+import shapes
+import token_files
+from weights import Weights
+
+# One more and the server takes the text for one without an end (448 tokens in all, half of them for the text).
+MOST_TOKENS = 222
+
+
+def write_model(shape, folder, dtype="float16", text_tokens=100, seed=1):
+    """Returns the bytes of the weights' file."""
+    os.makedirs(folder, exist_ok=True)
+    tokens = token_files.write(folder, shape)
+    variables, aliases = Weights(shape, tokens, dtype, seed).all(text_tokens)
+    path = os.path.join(folder, "model.bin")
+    ct2_file.write(path, variables, aliases)
+    return os.path.getsize(path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shape", type=shapes.parse, metavar="SHAPE")
+    parser.add_argument("folder", metavar="OUT_DIR")
+    parser.add_argument("--dtype", choices=["float16", "float32", "int8"], default="float16")
+    parser.add_argument("--tokens", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    if not 1 <= args.tokens <= MOST_TOKENS:
+        parser.error(f"--tokens is 1 to {MOST_TOKENS}")
+    start = time.monotonic()
+    size = write_model(args.shape, args.folder, args.dtype, args.tokens, args.seed)
+    print(f"{args.folder}: {size / 1e6:.0f} MB in {time.monotonic() - start:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
