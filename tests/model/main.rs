@@ -25,6 +25,8 @@ mod lifecycle;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod silence;
 #[cfg(test)]
 mod transcripts;

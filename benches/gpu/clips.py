@@ -1,0 +1,48 @@
+"""The audio that is sent: a made one of any length, and recordings from a folder."""
+import array
+import io
+import json
+import math
+import os
+import random
+import wave
+
+RATE_HZ = 16000
+KINDS = (".wav", ".ogg", ".mp3", ".flac", ".m4a", ".webm")
+
+
+def made(seconds, seed=1):
+    """A WAV file like a voice: harmonics of 120 Hz that swell four times a second, and some noise. What it says does
+    not matter to a model with random weights; a voice detector may refuse it."""
+    rng = random.Random(seed)
+    one_second = array.array("h", (
+        int(6000 * (0.55 - 0.45 * math.cos(8 * math.pi * index / RATE_HZ))
+            * (sum(math.sin(240 * math.pi * k * index / RATE_HZ) / k for k in range(1, 6)) + rng.gauss(0, 0.1)) / 2)
+        for index in range(RATE_HZ)))
+    samples = (one_second * (int(seconds) + 1))[:int(seconds * RATE_HZ)]
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(RATE_HZ)
+        writer.writeframes(samples.tobytes())
+    return file.getvalue()
+
+
+def recordings(folder, language, most):
+    """Name and content of the recordings in a folder, by name. Where it has a manifest.jsonl (file, language), those
+    of the language alone."""
+    manifest = os.path.join(folder, "manifest.jsonl")
+    if os.path.exists(manifest):
+        with open(manifest, encoding="utf-8") as lines:
+            clips = [json.loads(line) for line in lines if line.strip()]
+        names = [clip["file"] for clip in clips if clip.get("language") == language]
+    else:
+        names = [name for name in os.listdir(folder) if name.lower().endswith(KINDS)]
+    found = []
+    for name in sorted(names):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path) and len(found) < most:
+            with open(path, "rb") as file:
+                found.append((name, file.read()))
+    return found

@@ -1,0 +1,87 @@
+"""Measures one profile: a model with random weights, one caller alone, then twice as many callers as a batch holds."""
+import asyncio
+import os
+import statistics
+import time
+
+import card
+import clips
+import load
+import shapes
+from asking import target
+from metrics import Metrics
+from server import Server
+from write_model import write_model
+
+CALLERS_PER_PLACE = 2
+ALONE = 3
+# What switches off every way in which a text is not believed: random weights write improbable text, which would be
+# generated again at other temperatures.
+BELIEVED = {"temperature": "[0]", "compression_ratio_threshold": "none", "logprob_threshold": "none",
+            "no_speech_threshold": "none"}
+
+
+def measure(profile, args, folders, result):
+    """Fills in `result`, as it goes into results.json. `folders` has one for models and one for logs."""
+    model = f"random-{profile.shape.replace(',', '-')}"
+    result |= {"profile": profile.name, "shape": profile.shape, "batch_size": profile.batch_size,
+               "text_tokens": args.tokens, "cells": []}
+    place = os.path.join(folders.models, model)
+    if not os.path.exists(place):
+        started = time.monotonic()
+        size = write_model(shapes.parse(profile.shape), place, "float16", args.tokens)
+        print(f"  wrote {place}: {size / 1e6:.0f} MB in {time.monotonic() - started:.1f} s", flush=True)
+    settings = {"MODELS_DIR": folders.models, "WHISPER__MODEL": model,
+                **profile.settings(args.device, args.compute_type)}
+    log = os.path.join(folders.out, f"{profile.name}.log")
+    result["memory_before_mib"] = card.used_mib()
+    with Server(args.binary, settings, log, args.cublas) as server, card.MemoryWatch(server) as watch:
+        result["ready_after_s"] = server.ready_after_s
+        result["plan"] = server.get_json(f"/v1/models/{model}").get("plan")
+        print(f"  ready after {server.ready_after_s:.1f} s; plan: {result['plan']}", flush=True)
+        asyncio.run(measure_cells(profile, args, server, model, result["cells"]))
+    result["memory_peak_mib"] = watch.peak_mib
+    result["memory_gauge_peak_mib"] = watch.gauge_peak_mib
+
+
+async def measure_cells(profile, args, server, model, cells):
+    def check(answer):
+        if answer.status != 200:
+            return f"status {answer.status}: {answer.body[:200].decode(errors='replace')}"
+        words = len(answer.text().split())
+        return None if words == args.tokens else f"a text of {words} words, not {args.tokens}"
+
+    def path(beam):
+        return target({"model": model, "language": "en", "vad_filter": "false", "beam_size": beam, **BELIEVED})
+
+    audio = {seconds: clips.made(seconds) for seconds, _ in args.cells}
+    # First all the lone ones: behind a load the engine may still be busy with the last batch.
+    for seconds, beam in args.cells:
+        alone_s = await load.alone(server.address, path(beam), audio[seconds], ALONE, check)
+        cells.append({"clip_s": seconds, "beam": beam, "lone_s": statistics.median(alone_s)})
+    callers = min(CALLERS_PER_PLACE * profile.batch_size, profile.max_concurrent_requests)
+    at_once_s = args.seconds_per_profile / len(args.cells)
+    for cell in cells:
+        before = Metrics(await asyncio.to_thread(server.get, "/metrics"))
+        loaded = await load.closed_loop(server.address, path(cell["beam"]), audio[cell["clip_s"]], callers, at_once_s,
+                                        check)
+        after = Metrics(await asyncio.to_thread(server.get, "/metrics"))
+        rate, latencies = loaded.steady(profile.batch_size)
+        cell |= {
+            "callers": callers, "answers": len(loaded.answers), "failures": len(loaded.failures),
+            "first_failures": loaded.failures[:3], "windows_a_minute": rate,
+            "p50_s": load.percentile(latencies, 50), "p95_s": load.percentile(latencies, 95),
+            "client_cores": loaded.client_cores,
+            "mean_batch": after.mean_since(before, "halkspeech_batch_windows"),
+            "generated_again": after.since(before, "halkspeech_windows_repeated_total"),
+            "engine_failures": after.since(before, "halkspeech_jobs_failed_total"),
+            "mean_seconds": {name: after.mean_since(before, name) for name in after.histograms("_seconds")},
+        }
+        print(f"  {describe(cell)}", flush=True)
+
+
+def describe(cell):
+    rate = "too few answers for a rate" if cell["windows_a_minute"] is None else (
+        f"{cell['windows_a_minute']:.0f} windows a minute, p50 {cell['p50_s']:.2f} s, p95 {cell['p95_s']:.2f} s")
+    return (f"{cell['clip_s']} s, beam {cell['beam']}: alone {cell['lone_s']:.2f} s; {cell['callers']} callers: {rate}, "
+            f"{cell['answers']} answers, {cell['failures']} failed")

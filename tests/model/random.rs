@@ -1,0 +1,61 @@
+//! A model of random weights, as the GPU benchmarks write it.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::server::Server;
+use super::speech::sample;
+
+/// What keeps a server from generating an improbable text again.
+const BELIEVED: [(&str, &str); 6] = [
+    ("language", "en"),
+    ("temperature", "[0]"),
+    ("vad_filter", "false"),
+    ("compression_ratio_threshold", "none"),
+    ("logprob_threshold", "none"),
+    ("no_speech_threshold", "none"),
+];
+
+#[tokio::test]
+async fn random_weights_write_as_many_tokens_as_they_are_made_for() {
+    if !python(&["-c", "import sys; assert sys.version_info >= (3, 9)"]) {
+        println!("skipped: no Python 3.9 or later");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().to_str().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/gpu/write_model.py");
+    let script = script.to_str().unwrap();
+    let shape = "64,1,1,1,80,51865";
+    let made = python(&[script, shape, &format!("{models}/random"), "--tokens=12"]);
+    assert!(made, "the model is written");
+    let server = Server::start(&[("MODELS_DIR", models), ("WHISPER__MODEL", "random")]);
+
+    for beam in ["1", "5"] {
+        let query = [
+            ("model", "random"),
+            ("beam_size", beam),
+            ("response_format", "verbose_json"),
+            ("without_timestamps", "true"),
+        ];
+        let query = [&query[..], &BELIEVED].concat();
+        let answer = server.transcription(&query, sample()).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+
+        let segments = answer["segments"].as_array().unwrap();
+        assert_eq!(segments.len(), 1, "{answer}");
+        assert_eq!(
+            segments[0]["tokens"].as_array().unwrap().len(),
+            12,
+            "{answer}"
+        );
+    }
+}
+
+/// Whether Python takes these arguments without complaint. It leaves no files beside a script.
+fn python(arguments: &[&str]) -> bool {
+    let status = Command::new("python3").arg("-B").args(arguments).status();
+    status.is_ok_and(|status| status.success())
+}
