@@ -10,6 +10,8 @@ from asking import Connection
 AFTER_FAILURE_S = 0.2
 # Connections that are opened at one time: the kernel holds few that the server has not accepted.
 OPENING = 64
+# How often the end of a load is looked for.
+LOOK_S = 0.1
 
 
 @dataclass
@@ -33,8 +35,9 @@ class Load:
         return (len(rest) / minutes if minutes > 0 else None), [latency for _, latency in rest]
 
 
-async def closed_loop(address, path, body, callers, seconds, check):
-    """`check` says what is wrong with an answer, or nothing. Who still waits at the end hangs up."""
+async def closed_loop(address, path, body, callers, until, check):
+    """`check` says what is wrong with an answer, or nothing; `until` is asked with the load and the seconds so far
+    whether it is over. Who still waits then hangs up."""
     load, gate = Load(callers), asyncio.Semaphore(OPENING)
 
     async def call():
@@ -57,7 +60,8 @@ async def closed_loop(address, path, body, callers, seconds, check):
 
     worked, started = time.process_time(), time.monotonic()
     tasks = [asyncio.create_task(call()) for _ in range(callers)]
-    await asyncio.sleep(seconds)
+    while not until(load, time.monotonic() - started):
+        await asyncio.sleep(LOOK_S)
     for task in tasks:
         task.cancel()
     ends = await asyncio.gather(*tasks, return_exceptions=True)

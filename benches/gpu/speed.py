@@ -15,6 +15,8 @@ from write_model import write_model
 
 CALLERS_PER_PLACE = 2
 ALONE = 3
+# Batches that a cell wants answered, one of them before its rate begins; for their sake it may take twice its time.
+ENOUGH, LONGER = 3, 2
 # What switches off every way in which a text is not believed: random weights write improbable text, which would be
 # generated again at other temperatures.
 BELIEVED = {"temperature": "[0]", "compression_ratio_threshold": "none", "logprob_threshold": "none",
@@ -60,10 +62,15 @@ async def measure_cells(profile, args, server, model, cells):
         alone_s = await load.alone(server.address, path(beam), audio[seconds], ALONE, check)
         cells.append({"clip_s": seconds, "beam": beam, "lone_s": statistics.median(alone_s)})
     callers = min(CALLERS_PER_PLACE * profile.batch_size, profile.max_concurrent_requests)
-    at_once_s = args.seconds_per_profile / len(args.cells)
+    cell_s = args.seconds_per_profile / len(args.cells)
+
+    def until(loaded, seconds):
+        enough = len(loaded.answers) >= ENOUGH * profile.batch_size
+        return seconds >= (cell_s if enough else LONGER * cell_s)
+
     for cell in cells:
         before = Metrics(await asyncio.to_thread(server.get, "/metrics"))
-        loaded = await load.closed_loop(server.address, path(cell["beam"]), audio[cell["clip_s"]], callers, at_once_s,
+        loaded = await load.closed_loop(server.address, path(cell["beam"]), audio[cell["clip_s"]], callers, until,
                                         check)
         after = Metrics(await asyncio.to_thread(server.get, "/metrics"))
         rate, latencies = loaded.steady(profile.batch_size)
