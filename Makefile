@@ -8,7 +8,7 @@ MODELS_DIR       ?= $(CACHE)/models
 SAMPLES_DIR      ?= $(CACHE)/samples
 WHISPER__MODEL   ?= base
 UVICORN_PORT     ?= 8000
-# Cargo features of the server, for example FEATURES=cuda.
+# More cargo features of the server. For GPUs there is `make cuda`.
 FEATURES         ?=
 
 # Every cargo command uses the release profile. CTranslate2 is compiled inside a build script, for 18 minutes on two
@@ -21,12 +21,14 @@ export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR
 # Settings of the server are for `run` only: tests bring their own.
 run: export WHISPER__MODEL := $(WHISPER__MODEL)
 run: export UVICORN_PORT := $(UVICORN_PORT)
+# A folder of its own, whatever the environment says: neither build replaces the program of the other, or rebuilds it.
+cuda: export CARGO_TARGET_DIR := $(CACHE)/target-cuda
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 # make's own flags are not meant for the makes that build scripts start.
 unexport MAKEFLAGS MFLAGS
 .NOTPARALLEL:
-.PHONY: run test build models fetch setup setup-test lint help
+.PHONY: run test build cuda models fetch setup setup-test lint help
 
 run: build ## set up, build, fetch the starter model, serve on port 8000
 	@scripts/fetch_models.sh $(filter base tiny.en,$(WHISPER__MODEL)) samples
@@ -44,6 +46,9 @@ lint: setup-test
 
 build: setup ## set up, then compile the server
 	$(CARGO) build $(FLAGS)
+
+cuda: setup ## compile it for CPU and NVIDIA GPUs in one program; needs no GPU (docs/gpu.md)
+	@scripts/cuda_build.sh $(if $(FEATURES),--features $(FEATURES))
 
 models: setup fetch ## fetch the starter models (base, tiny.en) and the speech sample
 
