@@ -3,6 +3,7 @@
 mod values;
 mod per_model;
 mod documents;
+mod presets;
 
 use std::io::Write;
 
