@@ -13,16 +13,8 @@ import os
 import re
 import statistics
 import time
-import urllib.parse
-import urllib.request
 
-
-def ask(url, path, fields):
-    query = urllib.parse.urlencode(fields, doseq=True)
-    with open(path, "rb") as file:
-        request = urllib.request.Request(f"{url}/v1/audio/transcriptions?{query}", file.read(),
-                                         {"Content-Type": "application/octet-stream"})
-    return urllib.request.urlopen(request)
+from servers import ask
 
 
 def plain(word):

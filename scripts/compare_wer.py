@@ -10,48 +10,16 @@ Every system gets the same files with their language and the same beam:
 The manifest has a line a clip: file, language, text, duration_s, kind. Needs `pip install faster-whisper`.
 """
 import argparse
-import json
 import os
-import re
 import sys
 import time
-import unicodedata
-import urllib.parse
-import urllib.request
 from collections import defaultdict
 
-# Written without spaces: characters are counted, not words.
-UNSPACED = {"ja", "zh"}
+from clips import read_manifest
+from servers import ask_text
+from words import edits, units
+
 SYSTEMS = ["ours", "ours-novad", "seq", "seq-vad", "batch", "batch-vad"]
-
-
-def units(text, language):
-    """Words as compared: NFKC, lower case, punctuation to spaces, apostrophes dropped."""
-    text = unicodedata.normalize("NFKC", text)
-    if language == "tr":
-        text = text.replace("İ", "i").replace("I", "ı")
-    text = re.sub(r"[’']", "", text.lower())
-    text = re.sub(r"[^\w\s]|_", " ", text)
-    return list("".join(text.split())) if language in UNSPACED else text.split()
-
-
-def edits(reference, heard):
-    """Levenshtein distance between two lists."""
-    row = list(range(len(heard) + 1))
-    for i, expected in enumerate(reference, 1):
-        diagonal, row[0] = row[0], i
-        for j, actual in enumerate(heard, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (expected != actual))
-    return row[-1]
-
-
-def ask_server(url, path, fields):
-    query = urllib.parse.urlencode(fields)
-    with open(path, "rb") as file:
-        request = urllib.request.Request(f"{url}/v1/audio/transcriptions?{query}", file.read(),
-                                         {"Content-Type": "application/octet-stream"})
-    with urllib.request.urlopen(request) as response:
-        return json.load(response)["text"]
 
 
 def systems(args, name):
@@ -63,7 +31,7 @@ def systems(args, name):
     extra = dict(field.split("=", 1) for field in args.field)
 
     def ours(vad):
-        return lambda path, language, _: ask_server(args.url, path, {
+        return lambda path, language, _: ask_text(args.url, path, {
             "model": name, "language": language, "beam_size": args.beam, "vad_filter": str(vad).lower(), **extra})
 
     def sequential(vad):
@@ -105,32 +73,28 @@ def main():
 
     name = os.path.basename(os.path.normpath(args.model_dir))
     version, multilingual, run = systems(args, name)
-    folder = os.path.dirname(args.manifest)
-    with open(args.manifest, encoding="utf-8") as lines:
-        clips = [json.loads(line) for line in lines]
-    clips = [clip for clip in clips if clip["kind"] in args.kinds.split(",") and clip["text"]]
+    clips = [clip for clip in read_manifest(args.manifest) if clip.kind in args.kinds.split(",")]
     if not multilingual:
-        clips = [clip for clip in clips if clip["language"] == "en"]
+        clips = [clip for clip in clips if clip.language == "en"]
 
     rows = defaultdict(lambda: defaultdict(int))
     seconds = defaultdict(float)
     for clip in clips:
-        path, language = os.path.join(folder, clip["file"]), clip["language"]
-        reference = units(clip["text"], language)
+        reference = units(clip.text, clip.language)
         texts, wrong = {}, {}
         for system, transcribe in run.items():
             start = time.perf_counter()
-            texts[system] = transcribe(path, language, clip["duration_s"])
+            texts[system] = transcribe(clip.path, clip.language, clip.duration_s)
             seconds[system] += time.perf_counter() - start
-            wrong[system] = edits(reference, units(texts[system], language))
-        group = f"{language}, long" if clip["kind"] == "long" else language
+            wrong[system] = edits(reference, units(texts[system], clip.language))
+        group = f"{clip.language}, long" if clip.kind == "long" else clip.language
         for key in (group, "all"):
             rows[key]["clips"] += 1
             rows[key]["units"] += len(reference)
             for system in run:
                 rows[key][system] += wrong[system]
         if args.verbose and len(set(wrong.values())) > 1:
-            print(f"{clip['file']}: {wrong} of {len(reference)}\n  ref {clip['text'][:400]}", file=sys.stderr)
+            print(f"{clip.name}: {wrong} of {len(reference)}\n  ref {clip.text[:400]}", file=sys.stderr)
             for system in run:
                 print(f"  {system} {texts[system][:400]}", file=sys.stderr)
 

@@ -1,0 +1,124 @@
+"""Starts servers on free loopback ports, waits until they are ready, stops them whatever happens; asks them things."""
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+# What would change how a server or a library behaves, and is not meant to come from whoever runs a script.
+FOREIGN = ("OPENBLAS_", "OMP_", "KMP_", "GOMP_", "MKL_", "CT2_", "DNNL_", "WHISPER__", "SERVER__", "AUDIO__",
+           "MODELS__", "LOG__", "FWS_")
+
+
+def environment(**more):
+    """The environment without settings of servers and math libraries, with more in it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | {
+        name: str(value) for name, value in more.items()}
+
+
+@contextlib.contextmanager
+def halkspeech(binary, models, **settings):
+    """A HalkSpeech server with default settings but those given; its address."""
+    port = free_port()
+    settings = {"WHISPER__COMPUTE_TYPE": "int8", "WHISPER__MODEL": "base"} | settings
+    command = [os.path.abspath(binary), "serve", "--host", "127.0.0.1", "--port", str(port), "--models-dir", models]
+    with serving("halkspeech", command, environment(**settings), f"http://127.0.0.1:{port}", "/ready") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serving(name, command, env, url, ready):
+    """Runs a server while the block runs. Its log is kept, and its end is shown when something fails."""
+    log = os.path.join(log_folder(), f"{name}-{url.rsplit(':', 1)[1]}.log")
+    with open(log, "wb") as out:
+        # A session of its own: ctrl-c reaches this script alone, which then stops the server and its workers.
+        process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                                   start_new_session=True)
+    try:
+        _wait(process, url + ready)
+        yield url
+    except Exception:
+        with open(log, encoding="utf-8", errors="replace") as lines:
+            print(f"the end of {log}:\n" + "".join(lines.readlines()[-30:]), file=sys.stderr)
+        raise
+    finally:
+        stop(process)
+
+
+def stop(process):
+    """Ends a process that has a session of its own, and what it started."""
+    for number, patience_s in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience_s)
+            return
+
+
+def end_on_sigterm():
+    """Lets SIGTERM unwind the script as ctrl-c does, so that servers are stopped."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
+def log_folder():
+    """One folder for the logs of one run of a script."""
+    if not hasattr(log_folder, "path"):
+        log_folder.path = tempfile.mkdtemp(prefix="halkspeech-logs-")
+    return log_folder.path
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def ask(url, path, fields):
+    """Sends a file as a bare body; the open answer."""
+    query = urllib.parse.urlencode(fields, doseq=True)
+    with open(path, "rb") as file:
+        request = urllib.request.Request(f"{url}/v1/audio/transcriptions?{query}", file.read(),
+                                         {"Content-Type": "application/octet-stream"})
+    return urllib.request.urlopen(request)
+
+
+def ask_text(url, path, fields):
+    with ask(url, path, fields) as response:
+        return json.load(response)["text"]
+
+
+def metrics(url):
+    """A HalkSpeech server's metrics by name, labels included: {'halkspeech_batch_windows_sum': 12.0, …}."""
+    with urllib.request.urlopen(url + "/metrics", timeout=30) as response:
+        lines = response.read().decode().splitlines()
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[:1] not in ("", "#"))}
+
+
+def growth(before, after):
+    """What was counted between two looks at the metrics."""
+    return {name: value - before.get(name, 0.0) for name, value in after.items()}
+
+
+def mean_batch(counted):
+    """Windows a batch among what was counted; 0 when no batch ran."""
+    return counted["halkspeech_batch_windows_sum"] / max(1.0, counted["halkspeech_batch_windows_count"])
+
+
+def _wait(process, url, patience_s=120):
+    until = time.monotonic() + patience_s
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with {process.returncode}")
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            with urllib.request.urlopen(url, timeout=5) as response:
+                if response.status == 200:
+                    return
+        time.sleep(0.1)
+    raise RuntimeError(f"{url} did not answer within {patience_s} s")
