@@ -7,7 +7,7 @@ LEFT, RIGHT, TOP, BOTTOM = 70, 650, 60, 330
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #333 }
   .title { font-size: 15px; font-weight: 600 }
-  .grid { stroke: #8884; stroke-width: 1 }
+  .grid { stroke: #888; stroke-opacity: 0.3 }
   .bar { fill: #4c8fd6 }
   .line { fill: none; stroke: #d9822b; stroke-width: 2.5 }
   .dot { fill: #d9822b }

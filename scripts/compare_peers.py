@@ -74,13 +74,15 @@ class Systems:
                 return {"model": "base", "language": clip.language, "beam_size": self._beam}
             return {"model_name": "base", "language": clip.language}
 
+        before = servers.metrics(url) if way == OURS else {}
         async with session() as client:
             answers, wall_s = await closed_loop(
                 lambda clip: send(client, url, clip, fields(clip)), clips, callers, turns)
         for answer in answers:
             if answer.status != 200:
                 print(f"{way}: {answer.clip.name}: {answer.status} {answer.text[:200]}", file=sys.stderr)
-        return summary(answers, wall_s)
+        inside = servers.inside(servers.growth(before, servers.metrics(url))) if way == OURS else {}
+        return summary(answers, wall_s) | inside
 
 
 @contextlib.contextmanager
@@ -133,6 +135,8 @@ def measure(systems, sets, chosen, args):
                 runs.setdefault((clip_set.name, system), []).append(run)
                 print(f"round {number + 1}, {clip_set.name}, {system}: {run['answers']} answers in "
                       f"{run['wall_s']:.1f} s, {run['requests_per_s']:.3f}/s", flush=True)
+                if system == OURS:
+                    print("    " + ", ".join(f"{name} {run[name]:.2f}" for name in servers.INSIDE), flush=True)
     return runs
 
 

@@ -111,6 +111,17 @@ def mean_batch(counted):
     return counted["halkspeech_batch_windows_sum"] / max(1.0, counted["halkspeech_batch_windows_count"])
 
 
+INSIDE = ("mean_batch", "engine_s", "decode_s", "windows_repeated", "audio_frames", "padding_frames")
+
+
+def inside(counted):
+    """What the server did in a time: batches, seconds of its engines together, what its encoders were given."""
+    frames = 'halkspeech_encoder_frames_total{kind="%s"}'
+    names = ("halkspeech_inference_seconds_sum", "halkspeech_decode_seconds_sum", "halkspeech_windows_repeated_total",
+             frames % "audio", frames % "padding")
+    return dict(zip(INSIDE, (mean_batch(counted), *(counted.get(name, 0.0) for name in names))))
+
+
 def _wait(process, url, patience_s=120):
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
