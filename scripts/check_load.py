@@ -19,7 +19,7 @@ from collections import Counter
 
 import servers
 from clips import read_manifest, short_clips
-from load import Turns, closed_loop, quantile, send, session
+from load import Turns, closed_loop, quantile, send, session, steady
 
 BATCH_SIZE = 8  # the server's default
 LANGUAGES = ("tr", "en", "de", "fr")
@@ -100,14 +100,19 @@ async def check_mixed_load(bench, report):
     clips = [clip for clip in bench.short if clip.language in LANGUAGES]
     random.Random(1).shuffle(clips)
     routes = itertools.cycle(TASKS)
-    before = await bench.metrics()
-    answers, wall_s = await closed_loop(lambda clip: bench.send(clip, next(routes)), clips, 64,
-                                        Turns(len(clips), bench.args.seconds))
-    mean = servers.mean_batch(servers.growth(before, await bench.metrics()))
-    # Were languages and tasks apart, 64 callers would be spread over 24 kinds (three lengths each).
-    report.check("64 callers, four languages, two tasks: at least 6 windows a batch", answered(answers) and mean >= 6,
-                 f"{mean:.2f} by the metrics, {len(answers)} answers in {wall_s:.0f} s, x-batch-size "
-                 f"{dict(sorted(Counter(answer.batch_size for answer in answers).items()))}")
+    answers, seconds, before, after = await steady(
+        lambda clip: bench.send(clip, next(routes)), clips, 64, lambda: servers.metrics(bench.url),
+        bench.args.seconds, 4 * bench.args.seconds)
+    counted = servers.growth(before, after)
+    sizes = [answer.batch_size for answer in answers]
+    mean, over_all = sum(sizes) / max(1, len(sizes)), servers.mean_batch(counted)
+    # Were languages and tasks apart, 64 callers would be spread over 24 kinds (three lengths each): 2.7 a batch.
+    # Doubtful windows are generated again in small batches of their own, which the mean over all batches includes.
+    report.check("64 callers, four languages, two tasks: x-batch-size 6 or more on average, batches of 4 or more",
+                 answered(answers) and mean >= 6 and over_all >= 4,
+                 f"x-batch-size {mean:.2f}, {dict(sorted(Counter(sizes).items()))}; {over_all:.2f} windows a batch, "
+                 f"{counted['halkspeech_windows_repeated_total']:.0f} windows repeated; {len(answers)} answers in "
+                 f"{seconds:.0f} s")
 
 
 async def check_text(bench, report):

@@ -85,6 +85,38 @@ async def closed_loop(ask, clips, callers, turns):
     return answers, time.perf_counter() - start
 
 
+async def steady(ask, clips, callers, look, least_s, most_s):
+    """Runs `ask(clip)` until each caller has had an answer, and on: what was answered while all kept on asking.
+
+    That time is the given seconds, or that of three answers to each caller where it is longer; at most `most_s`.
+    `look` is called at its begin and end. Returns the answers within it, its seconds, and what both looks saw.
+    """
+    answers, warm, asked = [], set(), 0
+
+    async def caller(number):
+        nonlocal asked
+        while True:
+            clip, asked = clips[asked % len(clips)], asked + 1
+            answer = await ask(clip)
+            answers.append((time.perf_counter(), answer))
+            warm.add(number)
+            if answer.status != 200:
+                await asyncio.sleep(0.1)
+
+    tasks = [asyncio.create_task(caller(number)) for number in range(callers)]
+    begun = time.perf_counter()
+    while len(warm) < callers and time.perf_counter() - begun < most_s:
+        await asyncio.sleep(0.05)
+    seconds = min(most_s, max(least_s, 3 * (time.perf_counter() - begun)))
+    before, start = await asyncio.to_thread(look), time.perf_counter()
+    await asyncio.sleep(seconds)
+    end, after = time.perf_counter(), await asyncio.to_thread(look)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return [answer for moment, answer in answers if start <= moment <= end], end - start, before, after
+
+
 def quantile(values, share):
     """The value below which that share of the values lies; 0 without any."""
     values = sorted(values)

@@ -12,58 +12,27 @@ Needs `pip install aiohttp`.
 """
 import argparse
 import asyncio
-import time
 
 import servers
 from chart import draw
 from clips import read_manifest, short_clips
-from load import quantile, send, session
+from load import quantile, send, session, steady, summary
 
 FALL = 0.95
 SPREAD = 1.3
 
 
-async def measure(url, clips, callers, least_s, most_s, beam):
-    """A row of the table: what was answered between two moments while so many callers kept on asking."""
-    answers, asked, failures = [], 0, []
-    warm = set()
-
+async def measure(url, clips, callers, args):
+    """A row of the table."""
     async with session() as client:
-        async def caller(number):
-            nonlocal asked
-            while True:
-                clip, asked = clips[asked % len(clips)], asked + 1
-                answer = await send(client, url, clip, {"model": "base", "language": clip.language, "beam_size": beam})
-                if answer.status != 200:
-                    failures.append(answer)
-                    await asyncio.sleep(0.1)
-                warm.add(number)
-                answers.append((time.perf_counter(), answer))
+        def ask(clip):
+            return send(client, url, clip, {"model": "base", "language": clip.language, "beam_size": args.beam})
 
-        tasks = [asyncio.create_task(caller(number)) for number in range(callers)]
-        begun = time.perf_counter()
-        while len(warm) < callers and time.perf_counter() - begun < most_s:
-            await asyncio.sleep(0.05)
-        # Callers have had an answer in the time of one round; three more such rounds are to be seen.
-        seconds = min(most_s, max(least_s, 3 * (time.perf_counter() - begun)))
-        before, start = await asyncio.to_thread(servers.metrics, url), time.perf_counter()
-        await asyncio.sleep(seconds)
-        end, after = time.perf_counter(), await asyncio.to_thread(servers.metrics, url)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    counted = servers.growth(before, after)
-    good = [answer for moment, answer in answers if start <= moment <= end and answer.status == 200]
-    latencies = [answer.seconds for answer in good]
-    return {
-        "callers": callers, "answers": len(good), "failures": len(failures), "seconds": end - start,
-        "requests_per_s": len(good) / (end - start),
-        "audio_s_per_s": sum(answer.clip.duration_s for answer in good) / (end - start),
-        "p50_s": quantile(latencies, 0.5), "p95_s": quantile(latencies, 0.95),
-        "queue_p95_s": quantile([answer.queue_ms for answer in good], 0.95) / 1000,
-        "mean_batch": servers.mean_batch(counted),
-    }
+        answers, seconds, before, after = await steady(
+            ask, clips, callers, lambda: servers.metrics(url), args.seconds, args.most_seconds)
+    waits = [answer.queue_ms / 1000 for answer in answers if answer.status == 200]
+    return {"callers": callers, "queue_p95_s": quantile(waits, 0.95),
+            "mean_batch": servers.mean_batch(servers.growth(before, after))} | summary(answers, seconds)
 
 
 def table(rows):
@@ -86,8 +55,8 @@ def verdicts(rows):
         yield (f"{callers} callers: at least {FALL:g} of the best throughput so far", speed >= FALL * best,
                f"{speed:.2f} of {best:.2f} a second")
         bound = SPREAD * callers / speed + own if speed else 0.0
-        yield (f"{callers} callers: p95 at most {SPREAD} times callers / throughput, plus {own:.2f} s", 0 < row["p95_s"] <= bound,
-               f"{row['p95_s']:.2f} s, bound {bound:.2f} s")
+        yield (f"{callers} callers: p95 at most {SPREAD} times callers / throughput, plus {own:.2f} s",
+               0 < row["p95_s"] <= bound, f"{row['p95_s']:.2f} s, bound {bound:.2f} s")
         yield f"{callers} callers: every request is answered", row["failures"] == 0, f"{row['failures']} failed"
 
 
@@ -112,7 +81,7 @@ def main():
     with servers.halkspeech(args.binary, args.models,
                             WHISPER__MAX_CONCURRENT_REQUESTS=2 * max(args.callers)) as url:
         for callers in args.callers:
-            rows.append(asyncio.run(measure(url, clips, callers, args.seconds, args.most_seconds, args.beam)))
+            rows.append(asyncio.run(measure(url, clips, callers, args)))
             print(f"{callers} callers: {rows[-1]['requests_per_s']:.2f}/s", flush=True)
     print(f"\nbase, int8, beam {args.beam}, language given, {len(clips)} clips up to 12 s\n\n{table(rows)}\n")
     with open(args.svg, "w", encoding="utf-8") as file:
