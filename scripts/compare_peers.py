@@ -57,8 +57,8 @@ class Systems:
 
     def run(self, way, clips, callers, **until):
         """A run that counts, after one that does not: longer the first time, when models are loaded."""
-        warm_up = [self._five] * (2 if way in self._warm else 2 * callers)
-        self._run(way, warm_up, callers, seconds=0, whole_passes=True)
+        warm_up = [self._five] * (2 if way in self._warm else 8)
+        self._run(way, warm_up, min(callers, len(warm_up)), seconds=0, whole_passes=True)
         self._warm.add(way)
         return self._run(way, clips, callers, **until)
 
