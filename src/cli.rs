@@ -1,9 +1,11 @@
 //! The command line.
 
+pub mod bench;
 pub mod health;
 pub mod models;
 pub mod transcribe;
 mod bar;
+mod inputs;
 
 use std::path::PathBuf;
 
@@ -11,6 +13,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::{ConfigError, Flags, Loaded, Settings};
+use bench::BenchFlags;
 use models::ModelsFlags;
 use transcribe::TranscribeFlags;
 
@@ -30,6 +33,8 @@ pub enum Command {
     Transcribe(TranscribeFlags),
     /// Show, download or remove the models on disk
     Models(ModelsFlags),
+    /// Load a running server and measure it: requests a second, latencies, word error rate
+    Bench(Box<BenchFlags>),
     /// Ask a running server whether it is ready: exit code 0 if so, else 1
     Health(HealthFlags),
     /// Print a script that completes this program's commands in a shell
@@ -227,7 +232,14 @@ mod tests {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "halkspeech", &mut script);
             let script = String::from_utf8(script).unwrap();
-            for word in ["transcribe", "models", "pull", "health"] {
+            for word in [
+                "transcribe",
+                "models",
+                "pull",
+                "bench",
+                "concurrency",
+                "health",
+            ] {
                 assert!(script.contains(word), "{shell} lacks {word}");
             }
         }

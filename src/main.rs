@@ -17,6 +17,7 @@ fn main() {
         Command::Serve(flags) => serve(flags),
         Command::Transcribe(flags) => cli::transcribe::run(flags),
         Command::Models(flags) => cli::models::run(flags),
+        Command::Bench(flags) => cli::bench::run(*flags),
         Command::Health(flags) => cli::health::check(flags),
         Command::Completions { shell } => {
             cli::print_completions(shell);

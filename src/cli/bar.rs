@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Steps of a bar that counts recordings: parts of a recording show, too.
+/// Steps of a bar whose parts are not whole things: recordings, and the share of a run.
 pub const STEPS: u64 = 1000;
 
 /// A bar of bytes; nothing is drawn where standard error is no terminal.
@@ -15,6 +15,12 @@ pub fn of_bytes(total: u64) -> ProgressBar {
 /// A bar of recordings, each [`STEPS`] long; nothing is drawn where standard error is no terminal.
 pub fn of_recordings(count: usize) -> ProgressBar {
     bar(count as u64 * STEPS, "{wide_bar} {percent}% {msg} {eta}")
+}
+
+/// A bar of one run of requests, [`STEPS`] long; nothing is drawn where standard error is no
+/// terminal.
+pub fn of_run() -> ProgressBar {
+    bar(STEPS, "{wide_bar} {percent}% {msg} {eta}")
 }
 
 fn bar(total: u64, template: &str) -> ProgressBar {

@@ -1,7 +1,5 @@
 //! Recordings written down at the command line, by the same transcriber as the server's.
 
-mod inputs;
-
 use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -16,7 +14,7 @@ use futures_util::stream;
 use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 
-use self::inputs::Input;
+use super::inputs::{self, Input};
 use super::{CommonFlags, bar};
 use crate::app::rooms::Rooms;
 use crate::audio::{Source, VadOptions};

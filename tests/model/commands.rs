@@ -134,6 +134,13 @@ fn what_cannot_work_is_said_before_anything_is_done() {
         ),
         (&["transcribe", "-l", "klingon", "talk.wav"], 2, "klingon"),
         (&["transcribe"], 2, "FILE"),
+        (&["bench"], 2, "--manifest"),
+        (
+            &["bench", "--url", "http://192.0.2.1", "talk.wav"],
+            2,
+            "--allow-remote",
+        ),
+        (&["bench", "none.wav"], 1, "none.wav"),
         (&["models", "show", "owner/none"], 1, "models list"),
         (&["models", "rm", "owner/none"], 1, "models list"),
         (&["models", "pull", "owner/none"], 1, "may not be asked"),
@@ -179,7 +186,14 @@ fn help_and_completions_tell_of_every_command() {
     for arguments in [&["--help"][..], &["completions", "bash"]] {
         let output = run(folder.path(), arguments);
         assert!(output.status.success());
-        for command in ["serve", "transcribe", "models", "health", "completions"] {
+        for command in [
+            "serve",
+            "transcribe",
+            "models",
+            "bench",
+            "health",
+            "completions",
+        ] {
             assert!(
                 stdout(&output).contains(command),
                 "{arguments:?} lacks {command}"

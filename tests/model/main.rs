@@ -15,6 +15,8 @@ mod speech;
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod downloads;

@@ -1,0 +1,288 @@
+//! What `bench` takes at the command line.
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::error::{Error, ErrorKind};
+use reqwest::Url;
+
+use super::arrivals::Arrivals;
+use super::clips::Selection;
+use super::load::{Pace, Until};
+use super::target;
+
+/// Requests of a run where nothing is said: each caller sends so many, and all together at least
+/// [`DEFAULT_REQUESTS`].
+const DEFAULT_REQUESTS_EACH: u64 = 4;
+const DEFAULT_REQUESTS: u64 = 100;
+
+/// Most requests before a run that are not counted, where nothing is said.
+const DEFAULT_WARMUP: u64 = 16;
+
+/// What `bench` takes.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Without --rate it is a closed loop: each caller sends its next request when its \
+                  last one is answered.\n\
+                  With --rate it is an open loop: requests are sent when they are due, answered or \
+                  not, and their latency counts from then.\n\
+                  Recordings are sent in turn. Answers with status 429 are counted, not tried again; \
+                  their caller waits as long as the server says.\n\n\
+                  Exit codes: 0 every request was answered with status 200, 1 one or more were not, \
+                  or nothing could be sent, 2 the command is not understood."
+)]
+pub struct BenchFlags {
+    /// Recordings to send, and folders whose recordings are meant
+    #[arg(value_name = "FILE")]
+    pub paths: Vec<PathBuf>,
+    /// Send what this file lists instead: JSON lines with `file`, `language`, `text`,
+    /// `duration_s` and `kind`
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    pub manifest: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// A server, or the whole address of its transcriptions
+    #[arg(long, default_value = "http://127.0.0.1:8000", value_parser = target::parse)]
+    pub url: Url,
+    /// Ask a server that is not on this machine, whose owner must know of it
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// Ask for this model
+    #[arg(long, default_value = "whisper-1")]
+    pub model: String,
+    /// Callers at one time; a list makes one run for each
+    #[arg(
+        short,
+        long,
+        value_delimiter = ',',
+        default_value = "16",
+        value_name = "N"
+    )]
+    pub concurrency: Vec<NonZeroU16>,
+    /// Send so many requests a second instead; a list makes one run for each
+    #[arg(short, long, value_delimiter = ',', value_name = "R", value_parser = rate, conflicts_with = "concurrency")]
+    pub rate: Vec<f64>,
+    /// How the requests of --rate are spread over time
+    #[arg(long, value_enum, default_value = "even", requires = "rate")]
+    pub arrivals: Arrivals,
+    /// Most requests of --rate on their way at one time; the next one waits
+    #[arg(long, default_value = "512", value_name = "N", requires = "rate")]
+    pub in_flight: NonZeroU16,
+    /// Requests of each run [default: 4 for each caller, at least 100]
+    #[arg(short = 'n', long, value_name = "N", conflicts_with = "duration")]
+    pub requests: Option<NonZeroU32>,
+    /// Send for so many seconds instead, and wait for what is on its way then
+    #[arg(short, long, value_name = "S", value_parser = seconds)]
+    pub duration: Option<Duration>,
+    /// Requests before each run that are not counted [default: one for each caller, at most 16]
+    #[arg(long, value_name = "N")]
+    pub warmup: Option<u32>,
+    /// Send each clip's language as the manifest has it
+    #[arg(long, conflicts_with = "paths")]
+    pub send_language: bool,
+    /// Send this form field, too; may be repeated
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = field)]
+    pub form: Vec<(String, String)>,
+    /// Send the key in this file [default: `API_KEY` of the settings, to this machine only]
+    #[arg(long, value_name = "FILE")]
+    pub api_key_file: Option<PathBuf>,
+    /// Read the settings, for the key, from this TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Write the results as JSON into this file; - prints it instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Give a request up so many seconds after it was due
+    #[arg(long, default_value = "300", value_name = "S", value_parser = seconds)]
+    pub timeout_s: Duration,
+}
+
+impl BenchFlags {
+    /// Refuses what cannot work, and load by accident on a machine that may not be the caller's own.
+    ///
+    /// # Errors
+    ///
+    /// There is nothing to send, or the address is not on this machine and nobody said that this
+    /// is meant.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.paths.is_empty() && self.manifest.is_none() {
+            let message = "there is nothing to send: name recordings or folders of them, or a list \
+                           with --manifest FILE\n";
+            return Err(Error::raw(ErrorKind::MissingRequiredArgument, message));
+        }
+        if self.allow_remote || target::is_loopback(&self.url) {
+            return Ok(());
+        }
+        let host = self.url.host_str().unwrap_or_default();
+        let message = format!(
+            "{host} is not this machine: --allow-remote sends load to it all the same, if its \
+             owner agrees\n"
+        );
+        Err(Error::raw(ErrorKind::ValueValidation, message))
+    }
+
+    /// The load of each run.
+    pub fn paces(&self) -> Vec<Pace> {
+        let closed = |callers: &NonZeroU16| Pace::Closed {
+            callers: callers.get().into(),
+        };
+        let open = |&rate: &f64| Pace::Open {
+            rate,
+            arrivals: self.arrivals,
+            in_flight: self.in_flight.get().into(),
+        };
+        if self.rate.is_empty() {
+            self.concurrency.iter().map(closed).collect()
+        } else {
+            self.rate.iter().map(open).collect()
+        }
+    }
+
+    /// How long a run with this load goes on.
+    pub fn until(&self, pace: Pace) -> Until {
+        if let Some(duration) = self.duration {
+            return Until::Elapsed(duration);
+        }
+        let default = || match pace {
+            Pace::Closed { callers } => {
+                (DEFAULT_REQUESTS_EACH * callers as u64).max(DEFAULT_REQUESTS)
+            }
+            Pace::Open { .. } => DEFAULT_REQUESTS,
+        };
+        let requests = self.requests.map(|requests| requests.get().into());
+        Until::Requests(requests.unwrap_or_else(default))
+    }
+
+    /// What goes before a run with this load: its callers, and their requests together.
+    pub fn warmup(&self, pace: Pace) -> (Pace, u64) {
+        let callers = match pace {
+            Pace::Closed { callers } => callers,
+            Pace::Open { .. } => 1,
+        };
+        let default = (callers as u64).min(DEFAULT_WARMUP);
+        let requests = self.warmup.map_or(default, u64::from);
+        (Pace::Closed { callers }, requests)
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.001..=100_000.0).contains(&rate) => Ok(rate),
+        _ => Err("write requests a second, from 0.001 to 100000".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) if (0.001..=1e6).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("write seconds, from 0.001 to 1000000".to_owned()),
+    }
+}
+
+fn field(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE, for example response_format=verbose_json".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, FromArgMatches};
+
+    use super::*;
+
+    fn parsed(line: &str) -> Result<BenchFlags, Error> {
+        let command = BenchFlags::augment_args(Command::new("bench"));
+        let arguments = std::iter::once("bench").chain(line.split_whitespace());
+        BenchFlags::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    }
+
+    #[test]
+    fn says_what_to_pass_where_there_is_nothing_to_send() {
+        let error = parsed("--concurrency 4").unwrap().check().unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("--manifest FILE"), "{error}");
+        parsed("--manifest m.jsonl").unwrap().check().unwrap();
+    }
+
+    #[test]
+    fn refuses_what_does_not_go_together() {
+        for line in [
+            "a.wav --manifest m.jsonl",
+            "a.wav --rate 1 --concurrency 4",
+            "a.wav --requests 1 --duration 1",
+            "a.wav --kind short",
+            "a.wav --min-s 1",
+            "a.wav --send-language",
+            "a.wav --arrivals poisson",
+            "a.wav --in-flight 4",
+            "a.wav --concurrency 0",
+            "a.wav --concurrency 1,,2",
+            "a.wav --rate 0",
+            "a.wav --rate nan",
+            "a.wav --requests 0",
+            "a.wav --duration -1",
+            "a.wav --form =x",
+            "a.wav --url box",
+        ] {
+            assert_eq!(
+                parsed(line).map_err(|error| error.exit_code()).err(),
+                Some(2),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn loads_no_other_machine_unless_that_is_said() {
+        let check = |line: &str| parsed(line).unwrap().check();
+        check("a.wav").unwrap();
+        check("a.wav --url http://[::1]:9/v1").unwrap();
+        check("a.wav --url https://example.com --allow-remote").unwrap();
+        let error = check("a.wav --url https://example.com").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let error = error.to_string();
+        for piece in ["example.com is not this machine", "--allow-remote"] {
+            assert!(error.contains(piece), "no {piece:?} in {error}");
+        }
+    }
+
+    #[test]
+    fn a_list_makes_one_run_for_each() {
+        let closed = |callers| Pace::Closed { callers };
+        let open = |rate| Pace::Open {
+            rate,
+            arrivals: Arrivals::Poisson,
+            in_flight: 512,
+        };
+        for (line, expected) in [
+            ("a.wav", vec![closed(16)]),
+            ("a.wav -c 1,4,64", vec![closed(1), closed(4), closed(64)]),
+            (
+                "a.wav -r 0.5,8 --arrivals poisson",
+                vec![open(0.5), open(8.0)],
+            ),
+        ] {
+            assert_eq!(parsed(line).unwrap().paces(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_run_is_long_enough_for_its_callers() {
+        let (few, many) = (Pace::Closed { callers: 2 }, Pace::Closed { callers: 64 });
+        let second = Until::Elapsed(Duration::from_secs(1));
+        for (line, pace, until, warmup) in [
+            ("a.wav", few, Until::Requests(100), 2),
+            ("a.wav", many, Until::Requests(256), 16),
+            ("a.wav -n 7 --warmup 0", many, Until::Requests(7), 0),
+            ("a.wav -d 1 --warmup 40", many, second, 40),
+        ] {
+            let flags = parsed(line).unwrap();
+            assert_eq!(flags.until(pace), until, "{line}");
+            assert_eq!(flags.warmup(pace), (pace, warmup), "{line}");
+        }
+    }
+}
