@@ -75,11 +75,7 @@ fn a_table_and_exit_code_one_where_the_server_refuses() {
     assert!(rows[3].starts_with("callers  requests  failed"), "{table}");
     assert!(rows[4].starts_with("2         3       3"), "{table}");
     let errors = String::from_utf8(output.stderr).unwrap();
-    for piece in [
-        "3 of 3 requests were not answered",
-        "3 × 400: ",
-        "klingon",
-    ] {
+    for piece in ["3 of 3 requests were not answered", "3 × 400: ", "klingon"] {
         assert!(errors.contains(piece), "no {piece:?} in {errors}");
     }
 }
