@@ -10,7 +10,7 @@ use super::WINDOW_FRAMES;
 /// Frames of a second.
 const FRAMES_A_SECOND: usize = 100;
 /// Silence that is encoded with a window, at least, where more is joined to its encoding.
-const ENCODED_MARGIN: usize = 100;
+const ENCODED_MARGIN: usize = 300;
 /// What lengths are multiples of that need not be shared.
 const FINE_STEP: usize = 20;
 
@@ -139,10 +139,10 @@ mod tests {
             let Length { encoded, shared } = joined.of(frames, 80);
             (encoded, shared)
         };
-        assert_eq!(length(505), (620, 1000));
-        assert_eq!(length(2100), (2200, 2500));
+        assert_eq!(length(505), (820, 1000));
+        assert_eq!(length(2100), (2400, 2500));
         assert_eq!(length(2201), (3000, 3000));
-        assert_eq!(length(60), (180, 500));
+        assert_eq!(length(60), (360, 500));
     }
 
     proptest! {

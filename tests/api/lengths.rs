@@ -51,13 +51,13 @@ async fn a_doubtful_text_is_generated_again_from_all_of_30_s() {
 
     assert_eq!(answer.status(), 200);
     assert!(text(answer).await.contains("band"));
-    assert_eq!(*seen.lock().unwrap(), [(1000, 320), (3000, 3000)]);
+    assert_eq!(*seen.lock().unwrap(), [(1000, 520), (3000, 3000)]);
     let metrics = app.metrics.encode();
     for line in [
         "halkspeech_windows_repeated_total 1",
         "halkspeech_encoder_frames_total{kind=\"audio\"} 404",
-        "halkspeech_encoder_frames_total{kind=\"margin\"} 200",
-        "halkspeech_encoder_frames_total{kind=\"padding\"} 2716",
+        "halkspeech_encoder_frames_total{kind=\"margin\"} 600",
+        "halkspeech_encoder_frames_total{kind=\"padding\"} 2516",
     ] {
         assert!(metrics.contains(line), "no {line} in {metrics}");
     }

@@ -258,6 +258,8 @@ async fn shows_loads_and_unloads_models() {
     let model: Value = answer.json().await.unwrap();
     assert_eq!(model["id"], "owner/two");
     assert_eq!(model["engines"], 1);
+    assert_eq!(model["plan"][0]["device"], "none");
+    assert_eq!(model["plan"][0]["planned_bytes"], Value::Null);
     assert_eq!(model["memory_bytes"], MODEL_BYTES);
 
     let list = in_memory(&app).await;
