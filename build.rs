@@ -1,21 +1,48 @@
-//! Compiles the one C++ file of the engine against the CTranslate2 headers that ct2rs brings.
+//! Compiles the C++ files of the engine against the CTranslate2 headers that ct2rs brings, and has the linker
+//! put the functions of `gemm.cc` in the place of CTranslate2's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const SOURCE: &str = "src/engine/ct2/encodings.cc";
+const ENCODINGS: &str = "src/engine/ct2/encodings.cc";
+const GEMM: &str = "src/engine/ct2/gemm.cc";
+
+/// CTranslate2's functions that those of [`GEMM`] replace, as C++ compilers write their names.
+const REPLACED: [&str; 5] = [
+    "_ZN11ctranslate23cpu17pack_gemm_weightsENS_11ComputeTypeE",
+    "_ZN11ctranslate210primitivesILNS_6DeviceE0EE11gemm_pack_bIaEElPKT_bllfPS4_",
+    "_ZN11ctranslate210primitivesILNS_6DeviceE0EE11gemm_pack_bIfEElPKT_bllfPS4_",
+    "_ZN11ctranslate210primitivesILNS_6DeviceE0EE4gemmIaiEEvbbbblllfPKT_lS6_lfPT0_lPKS7_",
+    "_ZN11ctranslate210primitivesILNS_6DeviceE0EE18gemm_batch_stridedIffEEvbblllfPKT_llS6_llfPT0_lll",
+];
 
 fn main() {
-    println!("cargo:rerun-if-changed={SOURCE}");
+    println!("cargo:rerun-if-changed={ENCODINGS}");
+    println!("cargo:rerun-if-changed={GEMM}");
     println!("cargo:rerun-if-changed=Cargo.lock");
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    build
         .cpp(true)
         .std("c++17")
         .include(ct2rs_folder().join("CTranslate2/include"))
         // Its headers are not ours to keep clean.
         .flag_if_supported("-Wno-unused-parameter")
-        .file(SOURCE)
-        .compile("halkspeech_encodings");
+        .file(ENCODINGS);
+    if variable("CARGO_CFG_TARGET_ARCH") == "x86_64" {
+        build.file(GEMM).flag("-fopenmp").opt_level(3);
+        for name in REPLACED {
+            println!("cargo:rustc-link-arg=-Wl,--wrap={name}");
+        }
+    }
+    build.compile("halkspeech_ct2");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script everything by the environment"
+)]
+fn variable(name: &str) -> String {
+    std::env::var(name).expect("cargo sets it for build scripts")
 }
 
 /// Where cargo keeps the sources of ct2rs; it has no `links` key that would say so.
@@ -37,12 +64,7 @@ fn ct2rs_folder() -> PathBuf {
 
 /// # Errors
 /// What cargo printed.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "cargo tells a build script everything by the environment"
-)]
 fn metadata(flags: &[&str]) -> Result<serde_json::Value, String> {
-    let variable = |name: &str| std::env::var(name).expect("cargo sets it for build scripts");
     let output = Command::new(variable("CARGO"))
         .args(["metadata", "--format-version=1", "--locked"])
         .args(["--filter-platform", &variable("TARGET")])

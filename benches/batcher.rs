@@ -79,7 +79,6 @@ fn send(
             frames: 0,
             values: Vec::new(),
         },
-        encoded_frames: 3000,
         prompt: PromptSpec {
             language: None,
             task: Task::Transcribe,

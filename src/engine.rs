@@ -104,9 +104,6 @@ pub type EngineFactory = Arc<dyn Fn() -> Result<Box<dyn Engine>, EngineError> + 
 pub struct Input<'a> {
     /// Log-mel features of the window's own length.
     pub features: &'a Features,
-    /// Length they are padded to for the encoder, in frames; silence that is encoded already makes up
-    /// for the rest of the key's. On a card it is the key's.
-    pub encoded_frames: usize,
     /// What precedes the generated text; no language means: detect it.
     pub prompt: &'a PromptSpec,
     /// What is to be found out about the window.

@@ -17,7 +17,7 @@ use realfft::num_complex::Complex64;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use filters::MelFilter;
-pub use lengths::{Length, Lengths, Silence};
+pub use lengths::Lengths;
 
 /// Samples from one frame to the next; a frame is 10 ms.
 pub const HOP_SAMPLES: usize = 160;
@@ -70,18 +70,16 @@ pub fn frames_reached(samples: usize) -> usize {
 }
 
 impl Features {
-    /// The value of every band in the silence behind the audio.
-    #[must_use]
-    pub fn silence(&self) -> f32 {
-        let values = self.values.iter().copied();
-        let loudest = values.fold(f32::NEG_INFINITY, f32::max);
-        scaled_log(MIN_POWER).max(loudest + scaled_log(DYNAMIC_RANGE) - scaled_log(1.0))
-    }
-
     /// Appends the features to `batch` as if they had been computed for a window of `frames`
     /// frames, no fewer than these have.
     pub fn append_padded(&self, frames: usize, batch: &mut Vec<f32>) {
-        let silence = self.silence();
+        let loudest = self
+            .values
+            .iter()
+            .copied()
+            .fold(f32::NEG_INFINITY, f32::max);
+        let silence =
+            scaled_log(MIN_POWER).max(loudest + scaled_log(DYNAMIC_RANGE) - scaled_log(1.0));
         batch.reserve(self.n_mels * frames);
         for mel in 0..self.n_mels {
             let end = batch.len() + frames;

@@ -25,8 +25,6 @@ pub struct Job {
     pub is_first: bool,
     /// Log-mel features of the window's own length.
     pub features: Features,
-    /// Length that the engine pads them to for the encoder, in frames.
-    pub encoded_frames: usize,
     /// What precedes the generated text.
     pub prompt: PromptSpec,
     /// What is to be found out about the window.

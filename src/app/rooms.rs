@@ -12,7 +12,7 @@ use crate::config::{DeviceChoice, ModelTtl, Models, Settings, Whisper};
 use crate::engine::EngineFactory;
 use crate::engine::ct2::{self, EngineSpec, Placement};
 use crate::engine::memory::Dimensions;
-use crate::features::{Lengths, Silence};
+use crate::features::Lengths;
 use crate::models::{
     Aliases, Budget, Catalog, Downloads, Hub, HubSettings, LoadedModels, MakeFactory, MakePlan,
     ModelId, Plan, Setup, Store, StoredModel,
@@ -177,11 +177,7 @@ impl Placed {
             // and never more than half of the queue.
             windows_in_flight: (2 * whisper.batch_size.get()).min((queue_capacity / 2).max(1)),
             lengths: if whisper.length_aware {
-                Lengths::new(
-                    whisper.length_margin_s,
-                    whisper.length_step_s,
-                    self.silence(),
-                )
+                Lengths::new(whisper.length_margin_s, whisper.length_step_s)
             } else {
                 Lengths::WHOLE
             },
@@ -190,16 +186,6 @@ impl Placed {
                 ModelTtl::After(idle_time) => Some(idle_time),
             },
             memory_bytes: self.placements.iter().map(weights).sum(),
-        }
-    }
-
-    /// A processor encodes windows one by one, each as long as it is; a card many of one length.
-    fn silence(&self) -> Silence {
-        let on_a_card = |placement: &Placement| matches!(placement, Placement::Cuda { .. });
-        if self.placements.iter().any(on_a_card) {
-            Silence::Encoded
-        } else {
-            Silence::Joined
         }
     }
 

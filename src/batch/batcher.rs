@@ -248,7 +248,6 @@ mod tests {
                     frames: 0,
                     values: Vec::new(),
                 },
-                encoded_frames: 3000,
                 prompt: PromptSpec {
                     language: None,
                     task: Task::Transcribe,

@@ -160,14 +160,14 @@ pub struct Whisper {
 
     /// Silence behind a short window, at least, in seconds.
     ///
-    /// Default 5, 0 to 30; environment `WHISPER__LENGTH_MARGIN_S`. With less a
+    /// Default 3, 0 to 30; environment `WHISPER__LENGTH_MARGIN_S`. With less a
     /// model gets more words wrong, far less and it does not find the end of
     /// its text; measure it for a model that is new to you.
     pub length_margin_s: usize,
 
     /// What the length of a short window is a multiple of, in seconds.
     ///
-    /// Default 5, 1 to 30; environment `WHISPER__LENGTH_STEP_S`. Windows of
+    /// Default 2, 1 to 30; environment `WHISPER__LENGTH_STEP_S`. Windows of
     /// one length share batches; a smaller step pads less and shares less.
     pub length_step_s: usize,
 }
@@ -195,8 +195,8 @@ impl Default for Whisper {
             beam_size: const { above_zero(5) },
             vad_filter: true,
             length_aware: true,
-            length_margin_s: 5,
-            length_step_s: 5,
+            length_margin_s: 3,
+            length_step_s: 2,
         }
     }
 }

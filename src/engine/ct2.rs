@@ -3,8 +3,8 @@
 mod alignment;
 mod card;
 mod encodings;
+mod gemm;
 mod placement;
-mod silences;
 mod tries;
 
 use std::num::NonZeroUsize;
@@ -23,7 +23,6 @@ use crate::features::{Features, WINDOW_FRAMES};
 use crate::tokens::{Alignment, Language, PromptSpec, Vocabulary};
 use card::Card;
 pub use placement::{Placement, cuda_devices};
-use silences::Silences;
 use tries::{Try, Window, keep};
 
 /// Frames of silence an engine runs before it counts as loaded: the CUDA libraries are opened
@@ -67,7 +66,6 @@ struct Ct2Engine {
     whisper: Whisper,
     vocabulary: Arc<Vocabulary>,
     plan: EnginePlan,
-    silences: Silences,
     /// None on a processor.
     card: Option<(Card, MemoryBudget)>,
 }
@@ -91,6 +89,9 @@ struct Found {
 impl Ct2Engine {
     fn load(spec: &EngineSpec, vocabulary: Arc<Vocabulary>) -> Result<Self, EngineError> {
         let config = spec.placement.config(spec.compute_type)?;
+        if let Placement::Cpu { threads } = spec.placement {
+            gemm::pack_for(threads);
+        }
         let whisper = Whisper::new(&spec.dir, config).map_err(load_error)?;
         let mut engine = Self {
             whisper,
@@ -101,7 +102,6 @@ impl Ct2Engine {
                 encoder_windows: 1,
                 memory: None,
             },
-            silences: Silences::default(),
             card: None,
         };
         engine.warm_up()?;
@@ -158,22 +158,9 @@ impl Ct2Engine {
         };
         let n_mels = self.whisper.n_mels();
         let parts = inputs.chunks(at_once).map(|inputs| {
-            // Windows that go through the encoder together have one length.
-            let frames = inputs
-                .first()
-                .map_or(key.frames, |input| input.encoded_frames);
             let features = inputs.iter().map(|input| input.features);
-            let mut values = stack(features, n_mels, frames)?;
-            let encoded = self.encode_values(&mut values, frames)?;
-            match inputs {
-                [input] if frames < key.frames => {
-                    let silence = self.silences.like(input.features, |values, frames| {
-                        self.encode_values(values, frames)
-                    })?;
-                    encodings::extend(&encoded, &silence, key.frames.div_ceil(2))
-                }
-                _ => Ok(encoded),
-            }
+            let mut values = stack(features, n_mels, key.frames)?;
+            self.encode_values(&mut values, key.frames)
         });
         encodings::join(parts.collect::<Result<_, _>>()?)
     }

@@ -163,7 +163,6 @@ mod tests {
             .iter()
             .map(|features| Input {
                 features,
-                encoded_frames: 3000,
                 prompt: &prompt,
                 decoding: &decoding,
             })

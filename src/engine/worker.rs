@@ -131,7 +131,6 @@ fn run(engine: &mut dyn Engine, batch: Batch, metrics: &Metrics) -> Result<(), P
 /// What the engine reads of a job.
 struct Asked {
     features: Features,
-    encoded_frames: usize,
     prompt: PromptSpec,
     decoding: Arc<Decoding>,
 }
@@ -147,7 +146,6 @@ impl Asked {
     fn part(job: Job) -> (Self, Option<Open>) {
         let asked = Self {
             features: job.features,
-            encoded_frames: job.encoded_frames,
             prompt: job.prompt,
             decoding: job.decoding,
         };
@@ -162,7 +160,6 @@ impl Asked {
     fn input(&self) -> Input<'_> {
         Input {
             features: &self.features,
-            encoded_frames: self.encoded_frames,
             prompt: &self.prompt,
             decoding: &self.decoding,
         }

@@ -8,14 +8,14 @@ use tracing::Span;
 use super::{Plan, Ticket, TranscribeError, Transcriber};
 use crate::audio::Window;
 use crate::batch::{BatchKey, GenerateOptions};
-use crate::features::{Length, Lengths, WINDOW_FRAMES, frames_reached};
+use crate::features::{WINDOW_FRAMES, frames_reached};
 use crate::job::{Answer, Job, JobError};
 use crate::tokens::PromptSpec;
 
 /// A window with the length it is padded to.
 struct Padded {
     window: Arc<Window>,
-    length: Length,
+    length: usize,
     is_first: bool,
 }
 
@@ -32,8 +32,8 @@ impl Transcriber {
         let reached = frames_reached(window.pcm.len()).min(WINDOW_FRAMES);
         let lengths = plan.model.lengths;
         let length = lengths.of(reached, plan.model.log_mel.n_mels());
-        let margin = lengths.encoded_margin();
-        self.metrics.observe_window(reached, margin, length.encoded);
+        let margin = lengths.margin();
+        self.metrics.observe_window(reached, margin, length);
         // Only the first window of a request comes with its place in the queue.
         let is_first = ticket.is_some();
         let short = Padded {
@@ -51,7 +51,7 @@ impl Transcriber {
         self.metrics.observe_window(reached, margin, WINDOW_FRAMES);
         let whole = Padded {
             window,
-            length: Lengths::WHOLE.of(reached, plan.model.log_mel.n_mels()),
+            length: WINDOW_FRAMES,
             is_first,
         };
         let mut again = self.generate_padded(plan, prompt, whole, None).await?;
@@ -82,7 +82,7 @@ impl Transcriber {
             },
         };
         let key = BatchKey {
-            frames: length.shared,
+            frames: length,
             previous_tokens: prompt.previous.len(),
             options: GenerateOptions {
                 timestamps: prompt.timestamps,
@@ -91,7 +91,7 @@ impl Transcriber {
         };
         let log_mel = Arc::clone(&plan.model.log_mel);
         // The silence behind the window is added by the engine, so that it is not stored here.
-        let reached = frames_reached(window.pcm.len()).min(length.encoded);
+        let reached = frames_reached(window.pcm.len()).min(length);
         let features = self
             .front_end
             .run(move || log_mel.compute(&window.pcm, reached))
@@ -102,7 +102,6 @@ impl Transcriber {
             request: plan.request,
             is_first,
             features,
-            encoded_frames: length.encoded,
             prompt,
             decoding: Arc::clone(&plan.decoding),
             key,

@@ -1,17 +1,14 @@
-// Joins encoder outputs into one batch, takes rows out of a batch, and continues one encoder output with
-// another: what ct2rs has no call for.
+// Joins encoder outputs into one batch, and takes rows out of a batch: what ct2rs has no call for.
 // Each function leaves its result in `out`, or a message in `message` and returns false.
 
 #include <cstdint>
 #include <cstring>
 #include <exception>
-#include <stdexcept>
 #include <vector>
 
 #include <ctranslate2/devices.h>
 #include <ctranslate2/ops/concat.h>
 #include <ctranslate2/ops/gather.h>
-#include <ctranslate2/ops/slide.h>
 #include <ctranslate2/storage_view.h>
 
 using ctranslate2::StorageView;
@@ -60,24 +57,5 @@ extern "C" bool halkspeech_select(
         ctranslate2::ops::Gather(0)(*batch, ids, selected);
         ctranslate2::synchronize_stream(selected.device());
         *out = std::move(selected);
-    });
-}
-
-extern "C" bool halkspeech_extend(
-    StorageView* out, const StorageView* head, const StorageView* tail, size_t context, char* message, size_t size
-) {
-    return guarded(message, size, [&] {
-        const ctranslate2::ScopedDeviceSetter on(head->device(), head->device_index());
-        const auto from = head->dim(1);
-        const auto wanted = static_cast<ctranslate2::dim_t>(context);
-        if (tail->rank() != 3 || wanted <= from || wanted > tail->dim(1))
-            throw std::invalid_argument("nothing to continue an encoding with");
-        // The positions that follow those of the head: an encoding tells where it stands.
-        StorageView rest(tail->dtype(), tail->device());
-        ctranslate2::ops::Slide(1, from, wanted - from)(*tail, rest);
-        StorageView extended(head->dtype(), head->device());
-        ctranslate2::ops::Concat(1)({head, &rest}, extended);
-        ctranslate2::synchronize_stream(extended.device());
-        *out = std::move(extended);
     });
 }

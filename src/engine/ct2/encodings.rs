@@ -1,8 +1,7 @@
-//! Encoder outputs of a batch: joined from single windows, taken out of a batch by rows, or continued
-//! with those of silence.
+//! Encoder outputs of a batch: joined from single windows, or taken out of a batch by rows.
 //!
 //! ct2rs has no call for any of it. Its `StorageView` dereferences to the C++ object itself, whose
-//! address the three functions of `encodings.cc` are given.
+//! address the two functions of `encodings.cc` are given.
 #![expect(unsafe_code, reason = "the functions of encodings.cc are foreign")]
 
 use std::ffi::{CStr, c_char, c_void};
@@ -28,15 +27,6 @@ unsafe extern "C" {
         batch: *const c_void,
         rows: *const i32,
         count: usize,
-        message: *mut c_char,
-        size: usize,
-    ) -> bool;
-
-    fn halkspeech_extend(
-        out: *mut c_void,
-        head: *const c_void,
-        tail: *const c_void,
-        context: usize,
         message: *mut c_char,
         size: usize,
     ) -> bool;
@@ -90,31 +80,6 @@ pub fn select(
                 address(batch),
                 rows.as_ptr(),
                 rows.len(),
-                message,
-                MESSAGE_BYTES,
-            )
-        }
-    })
-}
-
-/// The encoding `head` of one window, continued up to `context` positions with what stands behind the
-/// same position in `tail`, another of one window.
-///
-/// # Errors
-/// [`EngineError::Batch`] when `tail` does not reach so far, or the device is out of memory.
-pub fn extend(
-    head: &StorageView<'static>,
-    tail: &StorageView<'static>,
-    context: usize,
-) -> Result<StorageView<'static>, EngineError> {
-    fill(|out, message| {
-        // SAFETY: as above, for `head` and `tail`.
-        unsafe {
-            halkspeech_extend(
-                out,
-                address(head),
-                address(tail),
-                context,
                 message,
                 MESSAGE_BYTES,
             )

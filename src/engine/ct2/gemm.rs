@@ -1,0 +1,183 @@
+//! Matrix products on a processor, faster than CTranslate2's own: 8-bit weights that are laid out once,
+//! when a model is loaded, and attention that reads its matrices in place.
+//!
+//! The functions of `gemm.cc` stand in the place of CTranslate2's wherever it is linked (`build.rs`).
+//! Elsewhere than on x86-64, and on processors without AVX2, CTranslate2's own are used.
+#![expect(unsafe_code, reason = "the functions of gemm.cc are foreign")]
+
+/// Has the model that this thread loads next pack its weights for so many threads.
+pub fn pack_for(threads: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let threads = i32::try_from(threads).unwrap_or(i32::MAX);
+        // SAFETY: it keeps a number, and has no other effect.
+        unsafe { foreign::halkspeech_threads_of_next_model(threads) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = threads;
+}
+
+#[cfg(target_arch = "x86_64")]
+mod foreign {
+    use std::ffi::c_int;
+
+    unsafe extern "C" {
+        pub fn halkspeech_threads_of_next_model(threads: c_int);
+
+        #[cfg(test)]
+        pub fn halkspeech_multiply_packed(
+            threads: c_int,
+            m: i64,
+            n: i64,
+            k: i64,
+            a: *const u8,
+            b: *const i8,
+            compensation: *const i32,
+            c: *mut i32,
+        ) -> bool;
+
+        #[cfg(test)]
+        pub fn halkspeech_multiply_batch(
+            transpose_b: bool,
+            batch: i64,
+            m: i64,
+            n: i64,
+            k: i64,
+            alpha: f32,
+            a: *const f32,
+            b: *const f32,
+            c: *mut f32,
+        );
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::foreign;
+
+    /// Numbers that look like none in particular, the same every time.
+    fn numbers() -> impl FnMut() -> u32 {
+        let mut state = 1_u32;
+        move || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state >> 16
+        }
+    }
+
+    /// Small enough that no kernel saturates, whatever its instructions are.
+    fn small(number: u32) -> i8 {
+        i8::try_from(number % 31).expect("small") - 15
+    }
+
+    #[track_caller]
+    fn packed_product_is_exact(threads: i32, m: usize, n: usize, k: usize) {
+        let mut next = numbers();
+        let activations: Vec<i8> = (0..m * k).map(|_| small(next())).collect();
+        let weights: Vec<i8> = (0..n * k).map(|_| small(next())).collect();
+        let shifted: Vec<u8> = activations
+            .iter()
+            .map(|value| value.cast_unsigned() ^ 0x80)
+            .collect();
+        let compensation: Vec<i32> = weights
+            .chunks(k)
+            .map(|row| -128 * row.iter().map(|&weight| i32::from(weight)).sum::<i32>())
+            .collect();
+        let mut product = vec![i32::MIN; m * n];
+        let size = |length: usize| i64::try_from(length).expect("small");
+        // SAFETY: the matrices have the sizes that are given.
+        let is_packed = unsafe {
+            foreign::halkspeech_multiply_packed(
+                threads,
+                size(m),
+                size(n),
+                size(k),
+                shifted.as_ptr(),
+                weights.as_ptr(),
+                compensation.as_ptr(),
+                product.as_mut_ptr(),
+            )
+        };
+        assert!(is_packed, "CTranslate2's own function was called");
+        for row in 0..m {
+            for column in 0..n {
+                let pairs = (0..k).map(|at| (activations[row * k + at], weights[column * k + at]));
+                let right: i32 = pairs.map(|(a, b)| i32::from(a) * i32::from(b)).sum();
+                assert_eq!(product[row * n + column], right, "[{row}, {column}]");
+            }
+        }
+    }
+
+    #[test]
+    fn weights_packed_once_give_the_exact_product() {
+        packed_product_is_exact(1, 1, 64, 64);
+        packed_product_is_exact(1, 40, 512, 128);
+        packed_product_is_exact(1, 7, 1000, 33);
+        packed_product_is_exact(1, 130, 65, 2048);
+    }
+
+    #[test]
+    fn weights_are_divided_among_threads() {
+        packed_product_is_exact(2, 40, 512, 128);
+        packed_product_is_exact(3, 5, 1000, 64);
+        packed_product_is_exact(4, 1, 100, 33);
+        packed_product_is_exact(100, 3, 6500, 16);
+    }
+
+    #[track_caller]
+    fn batch_is_right(transpose_b: bool, m: usize, n: usize, k: usize) {
+        const BATCH: usize = 3;
+        const ALPHA: f32 = 0.5;
+        let mut next = numbers();
+        // Whole numbers: their sums are exact in any order.
+        let mut values =
+            |length: usize| -> Vec<f32> { (0..length).map(|_| f32::from(small(next()))).collect() };
+        let a = values(BATCH * m * k);
+        let b = values(BATCH * n * k);
+        let mut product = vec![f32::NAN; BATCH * m * n];
+        let size = |length: usize| i64::try_from(length).expect("small");
+        // SAFETY: the matrices have the sizes that are given.
+        unsafe {
+            foreign::halkspeech_multiply_batch(
+                transpose_b,
+                size(BATCH),
+                size(m),
+                size(n),
+                size(k),
+                ALPHA,
+                a.as_ptr(),
+                b.as_ptr(),
+                product.as_mut_ptr(),
+            );
+        }
+        for (at, &result) in product.iter().enumerate() {
+            let (batch, row, column) = (at / (m * n), at / n % m, at % n);
+            let pairs = (0..k).map(|p| {
+                let of_b = if transpose_b {
+                    column * k + p
+                } else {
+                    p * n + column
+                };
+                a[(batch * m + row) * k + p] * b[batch * n * k + of_b]
+            });
+            let right = ALPHA * pairs.sum::<f32>();
+            assert!(
+                (result - right).abs() < f32::EPSILON,
+                "[{batch}, {row}, {column}]: {result} is not {right}"
+            );
+        }
+    }
+
+    #[test]
+    fn attention_of_few_rows_is_right() {
+        for m in [1, 2, 5, 6, 7, 13, 16, 17] {
+            // Scores, [rows, context]; then values, [rows, width of a head].
+            batch_is_right(true, m, 750, 64);
+            batch_is_right(true, m, 9, 64);
+            batch_is_right(false, m, 64, 750);
+            batch_is_right(false, m, 64, 1);
+            // Sizes that are left to CTranslate2.
+            batch_is_right(true, m, 9, 20);
+            batch_is_right(false, m, 10, 20);
+        }
+    }
+}
