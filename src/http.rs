@@ -1,10 +1,11 @@
 //! The HTTP surface: the only room that knows axum and status codes.
 //!
-//! `router` says which path leads where and `middleware` what every request goes through;
+//! `listen` accepts connections, `router` says which path leads where and `middleware` what every request goes through;
 //! `transcriptions` is the road of an upload, past the `door`, through `upload` and
 //! `parameters`, to the transcriber and back as an answer or an `error`. `models` tells of those
 //! on disk, `downloads` fetches more, and `memory` loads and unloads them.
 
+mod listen;
 mod router;
 mod middleware;
 mod linger;
@@ -27,7 +28,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -72,8 +72,12 @@ pub enum Phase {
 /// Bounds and switches of the HTTP surface.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Key that callers must show; none: the server is open.
-    pub api_key: Option<Secret>,
+    /// Keys, of which callers must show one; none: the server is open.
+    pub api_keys: Vec<Secret>,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// The longest time for the head of a request, and without a byte of its body.
+    pub read_timeout: Duration,
     /// Origins that browsers may call from.
     pub allow_origins: Vec<String>,
     /// Whether `/` shows a page to try the server.
@@ -119,15 +123,11 @@ impl Rules {
 pub async fn serve(
     listener: TcpListener,
     context: Context,
-    stop: impl Future<Output = ()> + Send + 'static,
+    stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    // An answer is one small write; waiting to fill a packet would only delay it.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
-        }
-    });
-    axum::serve(listener, router(Arc::new(context)))
-        .with_graceful_shutdown(stop)
-        .await
+    let bounds = listen::Bounds {
+        connections: context.rules.max_connections,
+        head: context.rules.read_timeout,
+    };
+    listen::serve(listener, router(Arc::new(context)), bounds, stop).await
 }

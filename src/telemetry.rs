@@ -2,6 +2,7 @@
 
 pub mod logging;
 mod metrics;
+mod process;
 
 pub use metrics::{Metrics, Refusal, RefusalLabels, RequestLabels};
 

@@ -230,6 +230,10 @@ impl Transcriber {
             say(progress.as_ref(), || Progress::Part(part)).await;
         }
         self.metrics.audio_seconds.inc_by(duration.as_secs_f64());
+        if !duration.is_zero() {
+            let factor = started.elapsed().div_duration_f64(duration);
+            self.metrics.real_time_factor.observe(factor);
+        }
         let transcript = joiner.finish(plan.prompt.language);
         for dropped in &transcript.dropped {
             self.metrics.count_dropped(dropped.reason.as_str());
@@ -272,7 +276,13 @@ impl Transcriber {
                 }
                 None
             };
-            async { Ok(self.front_end.run(cut).await?) }
+            async {
+                let started = Instant::now();
+                let window = self.front_end.run(cut).await?;
+                let time = started.elapsed();
+                self.metrics.vad_seconds.observe(time.as_secs_f64());
+                Ok(window)
+            }
         })
     }
 

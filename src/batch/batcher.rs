@@ -115,6 +115,7 @@ impl Batcher {
             is_first: queued.job.is_first,
             queued_at: queued.job.queued_at,
         };
+        self.metrics.enter_queue(queued.job.features.frames);
         self.pending.push(queued.job.key.clone(), standing, queued);
     }
 
@@ -137,6 +138,7 @@ impl Batcher {
             .remove_if(|queued| queued.job.dropped(now).is_some())
         {
             let job = queued.into_job();
+            self.metrics.leave_queue(job.features.frames);
             match job.dropped(now) {
                 Some(Dropped::Cancelled) | None => self.metrics.jobs_cancelled.inc(),
                 Some(Dropped::Expired) => self.metrics.jobs_expired.inc(),
@@ -159,8 +161,12 @@ impl Batcher {
             .into_iter()
             .map(Queued::into_job)
             .collect();
-        self.metrics
-            .observe_batch(jobs.len(), jobs.iter().map(|job| now - job.queued_at));
+        for job in &jobs {
+            self.metrics.leave_queue(job.features.frames);
+        }
+        let waits = jobs.iter().map(|job| now - job.queued_at);
+        let full = self.limits.batch_size.get();
+        self.metrics.observe_batch(jobs.len(), full, waits);
         if let Err(Batch { jobs, .. }) = slot.send(Batch { key, jobs }) {
             // The engine died between asking and receiving; its jobs have lost their places.
             for job in jobs {
@@ -175,7 +181,9 @@ impl Batcher {
             queued.into_job().answer(Err(JobError::EngineGone));
         }
         for queued in self.pending.remove_if(|_| true) {
-            queued.into_job().answer(Err(JobError::EngineGone));
+            let job = queued.into_job();
+            self.metrics.leave_queue(job.features.frames);
+            job.answer(Err(JobError::EngineGone));
         }
     }
 }

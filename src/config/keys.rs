@@ -1,8 +1,8 @@
 //! The table of all settings: path, names, flag, allowed values.
 
 use super::kind::Kind::{
-    self, Choice, DeviceNumbers, Folder, Hidden, Integer, Switch, Text, TextList, TextMap, Url,
-    WebOrigins, Word,
+    self, Choice, DeviceNumbers, File, Folder, Hidden, Integer, Switch, Text, TextList, TextMap,
+    Url, WebOrigins, Word,
 };
 
 /// One setting, as every source may name it.
@@ -68,11 +68,14 @@ pub(super) const KEYS: &[Key] = &[
         .names(&["UVICORN_PORT"])
         .flag("--port"),
     key("server.api_key", Hidden).names(&["API_KEY"]),
+    key("server.api_keys_file", File).names(&["API_KEYS_FILE"]),
     key("server.allow_origins", WebOrigins).names(&["ALLOW_ORIGINS"]),
     key("server.enable_ui", Switch).names(&["ENABLE_UI"]),
     key("server.max_upload_mib", Integer(1, 65_536)),
     key("server.upload_memory_mib", Integer(0, 65_536)),
     key("server.request_timeout_s", Integer(1, 86_400)),
+    key("server.read_timeout_s", Integer(1, 3600)),
+    key("server.max_connections", Integer(1, 1_000_000)),
     key("server.shutdown_timeout_s", Integer(0, 3600)),
     key("server.reject_unknown_fields", Switch),
     key("audio.ffmpeg", Choice(&["auto", "off"])),

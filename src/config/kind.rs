@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Hidden,
     /// The path of a folder.
     Folder,
+    /// The path of a file; empty means none.
+    File,
     /// `http://…` or `https://…`, kept without a closing slash.
     Url,
     /// On or off.
@@ -44,7 +46,7 @@ impl Kind {
             Self::Word => non_empty(value.as_str()?)
                 .filter(|text| !text.contains(char::is_whitespace))
                 .map(Value::from),
-            Self::Hidden => match value {
+            Self::Hidden | Self::File => match value {
                 Value::Empty(..) => Some(value.clone()),
                 _ => Some(non_empty(value.as_str()?).map_or(none(), Value::from)),
             },
@@ -90,6 +92,7 @@ impl Kind {
             Self::Word => "a text without spaces".to_owned(),
             Self::Hidden => "a text".to_owned(),
             Self::Folder => "the path of a folder".to_owned(),
+            Self::File => "the path of a file".to_owned(),
             Self::Url => "an address that starts with http:// or https://".to_owned(),
             Self::Switch => "true, false, 1, 0, yes, no, on or off".to_owned(),
             Self::Integer(min, max) => format!("a whole number from {min} to {max}"),

@@ -1,5 +1,7 @@
 //! The `[server]` settings: where it listens, whom it lets in, what it refuses.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
@@ -26,6 +28,13 @@ pub struct Server {
     /// Default none (everyone is let in); environment `SERVER__API_KEY` or
     /// `API_KEY`. Set it wherever the port can be reached by others.
     pub api_key: Option<Secret>,
+
+    /// A file of keys, one a line, each of which lets a caller in.
+    ///
+    /// Default none; environment `SERVER__API_KEYS_FILE` or `API_KEYS_FILE`.
+    /// Lines that begin with `#` are comments; `api_key` is let in too. It is
+    /// read at the start.
+    pub api_keys_file: Option<PathBuf>,
 
     /// The web origins whose pages may call the server (CORS).
     ///
@@ -59,6 +68,19 @@ pub struct Server {
     /// Take what the longest file needs under full load.
     pub request_timeout_s: u64,
 
+    /// The longest time for the head of a request, and between two pieces of an
+    /// upload, in seconds; then the connection is closed, or the answer is 408.
+    ///
+    /// Default 60, 1 to 3,600; environment `SERVER__READ_TIMEOUT_S`. A
+    /// connection that is kept open between requests closes after it too.
+    pub read_timeout_s: u64,
+
+    /// The most connections at a time; further ones wait to be accepted.
+    ///
+    /// Default 4096, 1 to 1,000,000; environment `SERVER__MAX_CONNECTIONS`.
+    /// Keep it below the limit of open files (`ulimit -n`).
+    pub max_connections: usize,
+
     /// How long a shutdown waits for running requests, in seconds.
     ///
     /// Default 30, 0 to 3,600; environment `SERVER__SHUTDOWN_TIMEOUT_S`. Keep
@@ -80,11 +102,14 @@ impl Default for Server {
             host: "0.0.0.0".to_owned(),
             port: 8000,
             api_key: None,
+            api_keys_file: None,
             allow_origins: Vec::new(),
             enable_ui: true,
             max_upload_mib: 100,
             upload_memory_mib: 8,
             request_timeout_s: 600,
+            read_timeout_s: 60,
+            max_connections: 4096,
             shutdown_timeout_s: 30,
             reject_unknown_fields: false,
         }

@@ -9,19 +9,28 @@ use axum::response::{IntoResponse, Response};
 
 use super::Context;
 use super::error::ApiError;
+use crate::config::Secret;
 
-/// Refuses a request without `Authorization: Bearer <key>`, where a key is set.
+/// Refuses a request without `Authorization: Bearer <key>`, where keys are set.
 pub async fn require_key(
     State(context): State<Arc<Context>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let key = context.rules.api_key.as_ref();
-    if key.is_none_or(|key| bearer(request.headers()).is_some_and(|shown| key.verify(shown))) {
+    if is_let_in(&context.rules.api_keys, request.headers()) {
         next.run(request).await
     } else {
         ApiError::InvalidApiKey.into_response()
     }
+}
+
+fn is_let_in(keys: &[Secret], headers: &HeaderMap) -> bool {
+    let Some(shown) = bearer(headers) else {
+        return keys.is_empty();
+    };
+    // Every key is looked at, so that the time does not tell which one was shown.
+    let found = keys.iter().filter(|key| key.verify(shown)).count();
+    keys.is_empty() || found > 0
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -41,6 +50,20 @@ mod tests {
         let headers =
             HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
         assert_eq!(bearer(&headers), key, "{value:?}");
+    }
+
+    #[test]
+    fn any_of_the_keys_opens() {
+        let keys = [Secret::new("one"), Secret::new("two")];
+        let showing = |value: &'static str| {
+            HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))])
+        };
+        assert!(is_let_in(&keys, &showing("Bearer one")));
+        assert!(is_let_in(&keys, &showing("Bearer two")));
+        assert!(!is_let_in(&keys, &showing("Bearer three")));
+        assert!(!is_let_in(&keys, &HeaderMap::new()));
+        assert!(is_let_in(&[], &HeaderMap::new()));
+        assert!(is_let_in(&[], &showing("Bearer any")));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::Context;
 use super::error::{self, ApiError};
+use crate::models::ModelId;
 use crate::telemetry::RequestLabels;
 
 /// Names a request in the answer and in the log.
@@ -38,6 +39,11 @@ pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms")
 /// The request's id, for handlers whose answer goes on after they have returned.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
+
+/// The model that a request is for and that is there to be run, for the metrics: an extension of the
+/// answer.
+#[derive(Clone, Debug)]
+pub struct RunModel(pub ModelId);
 
 /// Longest request id taken over from a caller.
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -63,13 +69,15 @@ pub async fn observe(
     let answer = async {
         let mut response = error::write_out(next.run(request).await, &id);
         let (status, duration) = (response.status().as_u16(), arrival.elapsed());
+        let model = response.extensions_mut().remove::<RunModel>();
         let duration_ms = duration.as_millis() as u64;
         tracing::debug!(http.status = status, duration_ms, "request answered");
-        context
-            .metrics
-            .requests
-            .get_or_create(&RequestLabels { route, status })
-            .inc();
+        let labels = RequestLabels {
+            route,
+            status,
+            model: model.map_or_else(String::new, |RunModel(id)| id.to_string()),
+        };
+        context.metrics.observe_request(&labels, duration);
         let headers = response.headers_mut();
         headers.insert(PROCESSING_MS, HeaderValue::from(duration_ms));
         if let Ok(id) = HeaderValue::from_str(&id) {

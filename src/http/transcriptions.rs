@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::body::{self, BodyError};
 use super::error::ApiError;
 use super::middleware::{
-    BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS, RequestId,
+    BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS, RequestId, RunModel,
 };
 use super::parameters::{Asked, Parameters};
 use super::upload::Upload;
@@ -53,8 +53,12 @@ async fn create(
     task: Task,
     request: Request,
 ) -> Response {
-    let answer = admit(&context, request_id, task, request).await;
+    let mut model = None;
+    let answer = admit(&context, request_id, task, request, &mut model).await;
     let mut response = answer.into_response();
+    if let Some(id) = model {
+        response.extensions_mut().insert(RunModel(id));
+    }
     let headers = response.headers_mut();
     headers.insert(
         LIMIT_REQUESTS,
@@ -72,8 +76,10 @@ async fn admit(
     request_id: RequestId,
     task: Task,
     request: Request,
+    run: &mut Option<ModelId>,
 ) -> Result<Response, ApiError> {
-    let deadline = Instant::now() + context.rules.request_timeout;
+    let arrival = Instant::now();
+    let deadline = arrival + context.rules.request_timeout;
     // Before the body is looked at: a refusal must cost next to nothing.
     let admission = door::enter(context)?;
     // Nothing here is spawned: when the client leaves, dropping this future ends all of it.
@@ -82,9 +88,13 @@ async fn admit(
         () = door::cut_off(context) => return Err(ApiError::CutOff),
     };
     let (asked, audio) = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
+    let upload_seconds = &context.metrics.upload_seconds;
+    upload_seconds.observe(arrival.elapsed().as_secs_f64());
+    let model = model(context, &asked)?;
+    *run = Some(model.clone());
     let request = transcribe::Request {
         audio,
-        model: model(context, &asked)?,
+        model,
         task,
         wishes: asked.wishes,
         deadline: deadline.into_std(),
@@ -140,7 +150,12 @@ async fn receive(
     let parameters = Parameters::from_query(request.uri(), task, rules)?;
     let (head, body) = request.into_parts();
     let expected = body::content_length(&head.headers);
-    let stream = body::limited(body, &head.headers, rules.max_upload_bytes)?;
+    let stream = body::limited(
+        body,
+        &head.headers,
+        rules.max_upload_bytes,
+        rules.read_timeout,
+    )?;
     if is_multipart(&head.headers) {
         let request = Request::from_parts(head, Body::from_stream(stream));
         let form = Multipart::from_request(request, &()).await;
@@ -228,10 +243,7 @@ async fn receive_text(name: &str, mut field: Field<'_>) -> Result<String, ApiErr
 
 impl From<MultipartError> for ApiError {
     fn from(error: MultipartError) -> Self {
-        match BodyError::limit_in(&error) {
-            Some(limit) => Self::UploadTooLarge { limit },
-            None => Self::MalformedForm(error.body_text()),
-        }
+        BodyError::answer_in(&error).unwrap_or_else(|| Self::MalformedForm(error.body_text()))
     }
 }
 

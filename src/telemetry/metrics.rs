@@ -10,27 +10,46 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use super::process::Process;
 
 /// The server's metrics; a clone counts into the same ones.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     /// Answered HTTP requests.
     pub requests: Family<RequestLabels, Counter>,
+    /// Seconds from a request's arrival to the head of its answer.
+    pub request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     /// Requests refused before their audio was decoded.
     pub refused: Family<RefusalLabels, Counter>,
     /// Transcription requests being worked on.
     pub requests_in_flight: Gauge,
     /// Seconds of audio transcribed.
     pub audio_seconds: Counter<f64, AtomicU64>,
+    /// Seconds of receiving an upload.
+    pub upload_seconds: Histogram,
     /// Seconds of decoding and resampling, a request.
     pub decode_seconds: Histogram,
+    /// Seconds of finding speech for a window and cutting it out.
+    pub vad_seconds: Histogram,
+    /// Seconds of computing a window's features.
+    pub features_seconds: Histogram,
     /// Seconds a window waited for its batch.
     pub queue_seconds: Histogram,
+    /// Windows that wait for a batch.
+    pub queued_windows: Gauge,
+    /// Seconds of audio that wait for a batch.
+    pub queued_audio_seconds: Gauge<f64, AtomicU64>,
+    /// Time of a transcription as a share of its audio's.
+    pub real_time_factor: Histogram,
     /// Seconds a batch spent in the engine.
     pub inference_seconds: Histogram,
     /// Windows in a batch.
     pub batch_windows: Histogram,
+    /// Windows in a batch as a share of `BATCH_SIZE`.
+    pub batch_fill: Histogram,
     /// Frames of 10 ms that encoders were given.
     pub encoder_frames: Family<FrameLabels, Counter>,
     /// Windows generated again with all of 30 s.
@@ -54,6 +73,8 @@ pub struct Metrics {
     /// Pieces of audio for which nothing was written.
     pub dropped_pieces: Family<DropLabels, Counter>,
     registry: Arc<Registry>,
+    /// What goes by names without the prefix.
+    process: Arc<Registry>,
 }
 
 /// Labels of an answered request.
@@ -63,6 +84,15 @@ pub struct RequestLabels {
     pub route: String,
     /// The HTTP status code.
     pub status: u16,
+    /// The model that was run; empty where none was.
+    pub model: String,
+}
+
+/// Label of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RouteLabels {
+    /// The route's pattern.
+    pub route: String,
 }
 
 /// Labels of a piece for which nothing was written.
@@ -127,13 +157,23 @@ impl Metrics {
         let mut registry = Registry::with_prefix("halkspeech");
         let mut metrics = Self {
             requests: Family::default(),
+            request_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             refused: Family::default(),
             requests_in_flight: Gauge::default(),
             audio_seconds: Counter::default(),
+            upload_seconds: seconds(),
             decode_seconds: seconds(),
+            vad_seconds: seconds(),
+            features_seconds: seconds(),
             queue_seconds: seconds(),
+            queued_windows: Gauge::default(),
+            queued_audio_seconds: Gauge::default(),
+            real_time_factor: Histogram::new([
+                0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+            ]),
             inference_seconds: seconds(),
             batch_windows: Histogram::new([1., 2., 4., 8., 16., 32., 64., 128., 256., 512., 1024.]),
+            batch_fill: Histogram::new([0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0]),
             encoder_frames: Family::default(),
             windows_repeated: Counter::default(),
             jobs_cancelled: Counter::default(),
@@ -146,8 +186,11 @@ impl Metrics {
             downloaded_bytes: Counter::default(),
             dropped_pieces: Family::default(),
             registry: Arc::default(),
+            process: Arc::default(),
         };
         let r = &mut registry;
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        r.register("build", "What is running", Info::new(version));
         r.register(
             "requests",
             "Answered HTTP requests",
@@ -165,14 +208,37 @@ impl Metrics {
             in_flight,
         );
         let seconds = Unit::Seconds;
+        let request = metrics.request_seconds.clone();
+        r.register_with_unit(
+            "request",
+            "Time from a request's arrival to the head of its answer",
+            seconds.clone(),
+            request,
+        );
         let audio = metrics.audio_seconds.clone();
         r.register_with_unit("audio", "Audio transcribed", seconds.clone(), audio);
+        let upload = metrics.upload_seconds.clone();
+        r.register_with_unit("upload", "Receiving of an upload", seconds.clone(), upload);
         let decode = metrics.decode_seconds.clone();
         r.register_with_unit(
             "decode",
             "Decoding and resampling of a request",
             seconds.clone(),
             decode,
+        );
+        let vad = metrics.vad_seconds.clone();
+        r.register_with_unit(
+            "vad",
+            "Finding of speech for a window, and cutting",
+            seconds.clone(),
+            vad,
+        );
+        let features = metrics.features_seconds.clone();
+        r.register_with_unit(
+            "features",
+            "Computing of a window's features",
+            seconds.clone(),
+            features,
         );
         let queue = metrics.queue_seconds.clone();
         r.register_with_unit(
@@ -187,6 +253,23 @@ impl Metrics {
             "Time of a batch in the engine",
             seconds.clone(),
             inference,
+        );
+        let queued = metrics.queued_audio_seconds.clone();
+        r.register_with_unit(
+            "queued_audio",
+            "Audio that waits for a batch",
+            seconds.clone(),
+            queued,
+        );
+        r.register(
+            "queued_windows",
+            "Windows that wait for a batch",
+            metrics.queued_windows.clone(),
+        );
+        r.register(
+            "real_time_factor",
+            "Time of a transcription as a share of its audio's",
+            metrics.real_time_factor.clone(),
         );
         let load = metrics.model_load_seconds.clone();
         r.register_with_unit("model_load", "Loading of a model", seconds, load);
@@ -216,6 +299,12 @@ impl Metrics {
             "batch_windows",
             "Windows in a batch",
             metrics.batch_windows.clone(),
+        );
+        r.register_with_unit(
+            "batch_fill",
+            "Windows in a batch as a share of BATCH_SIZE",
+            Unit::Ratios,
+            metrics.batch_fill.clone(),
         );
         r.register(
             "encoder_frames",
@@ -250,12 +339,42 @@ impl Metrics {
             metrics.dropped_pieces.clone(),
         );
         metrics.registry = Arc::new(registry);
+        let mut process = Registry::default();
+        process.register_collector(Box::new(Process::new()));
+        metrics.process = Arc::new(process);
         metrics
     }
 
-    /// Counts a batch that leaves for an engine, with its windows' waiting times.
-    pub fn observe_batch(&self, windows: usize, waits: impl Iterator<Item = Duration>) {
+    /// Counts an answered request.
+    pub fn observe_request(&self, labels: &RequestLabels, time: Duration) {
+        let route = labels.route.clone();
+        let seconds = self.request_seconds.get_or_create(&RouteLabels { route });
+        seconds.observe(time.as_secs_f64());
+        self.requests.get_or_create(labels).inc();
+    }
+
+    /// Counts a window of so many frames that begins to wait for its batch.
+    pub fn enter_queue(&self, frames: usize) {
+        self.queued_windows.inc();
+        self.queued_audio_seconds.inc_by(frames_s(frames));
+    }
+
+    /// Counts a window of so many frames that waits no more.
+    pub fn leave_queue(&self, frames: usize) {
+        self.queued_windows.dec();
+        self.queued_audio_seconds.dec_by(frames_s(frames));
+    }
+
+    /// Counts a batch that leaves for an engine, which is full with `full` windows, with its windows'
+    /// waiting times.
+    pub fn observe_batch(
+        &self,
+        windows: usize,
+        full: usize,
+        waits: impl Iterator<Item = Duration>,
+    ) {
         self.batch_windows.observe(windows as f64);
+        self.batch_fill.observe(windows as f64 / full.max(1) as f64);
         for wait in waits {
             self.queue_seconds.observe(wait.as_secs_f64());
         }
@@ -309,9 +428,15 @@ impl Metrics {
     pub fn encode(&self) -> String {
         let mut buffer = String::new();
         // Writing to a String cannot fail, and a metric that fails to encode must not stop the rest.
-        let _always_ok = text::encode(&mut buffer, &self.registry);
+        let _always_ok = text::encode_registry(&mut buffer, &self.registry);
+        let _always_ok = text::encode(&mut buffer, &self.process);
         buffer
     }
+}
+
+/// Seconds of so many frames of features.
+fn frames_s(frames: usize) -> f64 {
+    frames as f64 / 100.0
 }
 
 /// Buckets from a millisecond to five minutes.

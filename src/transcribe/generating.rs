@@ -1,6 +1,7 @@
 //! The way of one window: padded, through features, queue and engine.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 use tracing::Span;
@@ -92,10 +93,13 @@ impl Transcriber {
         let log_mel = Arc::clone(&plan.model.log_mel);
         // The silence behind the window is added by the engine, so that it is not stored here.
         let reached = frames_reached(window.pcm.len()).min(length);
+        let started = Instant::now();
         let features = self
             .front_end
             .run(move || log_mel.compute(&window.pcm, reached))
             .await?;
+        let time = started.elapsed();
+        self.metrics.features_seconds.observe(time.as_secs_f64());
 
         let (reply, answer) = oneshot::channel();
         let job = Job {

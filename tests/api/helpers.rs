@@ -77,7 +77,9 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             rules: Rules {
-                api_key: None,
+                api_keys: Vec::new(),
+                max_connections: 1000,
+                read_timeout: PATIENCE,
                 allow_origins: Vec::new(),
                 enable_ui: false,
                 max_upload_bytes: 16 << 20,
@@ -218,11 +220,12 @@ impl TestApp {
         until(|| self.metrics.encode().contains(&line)).await;
     }
 
-    /// Answers to transcription requests, by status.
+    /// Answers to transcription requests for the model, by status.
     pub fn answered(&self, status: u16) -> u64 {
         let labels = RequestLabels {
             route: TRANSCRIPTIONS.to_owned(),
             status,
+            model: MODEL.to_owned(),
         };
         self.metrics.requests.get_or_create(&labels).get()
     }
@@ -288,7 +291,7 @@ pub async fn until(condition: impl Fn() -> bool) {
     within_patience(reached).await;
 }
 
-async fn within_patience(reached: impl Future<Output = ()>) {
+pub async fn within_patience(reached: impl Future<Output = ()>) {
     tokio::time::timeout(PATIENCE, reached)
         .await
         .expect("the server never came to this");

@@ -17,6 +17,8 @@ mod answers;
 #[cfg(test)]
 mod batching;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod downloads;
 #[cfg(test)]
 mod formats;

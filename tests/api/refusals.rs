@@ -250,7 +250,7 @@ async fn what_a_caller_sent_is_shown_cut() {
 #[tokio::test]
 async fn everything_under_v1_wants_the_key() {
     let mut setup = Setup::default();
-    setup.rules.api_key = Some(Secret::new("open sesame"));
+    setup.rules.api_keys = vec![Secret::new("open sesame")];
     let app = TestApp::start_with(setup).await;
     for path in [
         "/v1/models",
@@ -303,7 +303,7 @@ async fn unknown_paths_and_methods_have_the_same_shape() {
 #[tokio::test]
 async fn a_client_that_waits_to_send_is_refused_at_once() {
     let mut setup = Setup::default();
-    setup.rules.api_key = Some(Secret::new("open sesame"));
+    setup.rules.api_keys = vec![Secret::new("open sesame")];
     let app = TestApp::start_with(setup).await;
 
     let headers = ["Content-Length: 1000000", "Expect: 100-continue"];

@@ -54,10 +54,20 @@ async fn metrics_are_open_metrics() {
     assert_eq!(header(&answer, "content-type"), content_type);
     let text = answer.text().await.unwrap();
     for line in [
-        "halkspeech_requests_total{route=\"/v1/audio/transcriptions\",status=\"200\"} 1",
-        "halkspeech_requests_total{route=\"unknown\",status=\"404\"} 1",
+        "halkspeech_build_info{version=\"0.1.0\"} 1",
+        "halkspeech_requests_total{route=\"/v1/audio/transcriptions\",status=\"200\",model=\"tiny.en\"} 1",
+        "halkspeech_requests_total{route=\"unknown\",status=\"404\",model=\"\"} 1",
+        "halkspeech_request_seconds_count{route=\"/v1/audio/transcriptions\"} 1",
         "halkspeech_requests_in_flight 0",
+        "halkspeech_upload_seconds_count 1",
+        "halkspeech_decode_seconds_count 1",
+        "halkspeech_features_seconds_count 1",
+        "halkspeech_queue_seconds_count 1",
+        "halkspeech_queued_windows 0",
+        "halkspeech_queued_audio_seconds 0.0",
+        "halkspeech_real_time_factor_count 1",
         "halkspeech_batch_windows_count 1",
+        "halkspeech_batch_fill_ratios_count 1",
         "halkspeech_jobs_cancelled_total 0",
         "# EOF",
     ] {
@@ -66,13 +76,18 @@ async fn metrics_are_open_metrics() {
             "no {line} in {text}"
         );
     }
+    let resident = text
+        .lines()
+        .find_map(|line| line.strip_prefix("process_resident_memory_bytes "))
+        .map(|bytes| bytes.parse::<f64>().unwrap());
+    assert!(resident.unwrap() > 1e6, "{text}");
 }
 
 #[tokio::test]
 async fn browsers_may_call_from_the_origins_of_the_settings() {
     let mut setup = Setup::default();
     setup.rules.allow_origins = vec!["https://app.example".to_owned()];
-    setup.rules.api_key = Some(Secret::new("open sesame"));
+    setup.rules.api_keys = vec![Secret::new("open sesame")];
     let app = TestApp::start_with(setup).await;
     let preflight = |origin: &'static str| {
         app.client

@@ -42,6 +42,9 @@ UVICORN_HOST=:: => server.host ::
 UVICORN_PORT=0 => server.port 0
 SERVER__PORT=65535 => server.port 65535
 API_KEY=hunter2 => server.api_key ***
+API_KEYS_FILE=/run/secrets/keys => server.api_keys_file /run/secrets/keys
+SERVER__READ_TIMEOUT_S=1 => server.read_timeout_s 1
+SERVER__MAX_CONNECTIONS=1000000 => server.max_connections 1000000
 ALLOW_ORIGINS=["*"] => server.allow_origins ["*"]
 ALLOW_ORIGINS=http://a, null => server.allow_origins ["http://a","null"]
 ALLOW_ORIGINS=[] => server.allow_origins []
@@ -106,6 +109,8 @@ WHISPER__BEAM_SIZE=33 => a whole number from 1 to 32
 WHISPER__LENGTH_AWARE=maybe => true, false, 1, 0, yes, no, on or off
 WHISPER__LENGTH_MARGIN_S=31 => a whole number from 0 to 30
 WHISPER__LENGTH_STEP_S=0 => a whole number from 1 to 30
+SERVER__READ_TIMEOUT_S=0 => a whole number from 1 to 3600
+SERVER__MAX_CONNECTIONS=0 => a whole number from 1 to 1000000
 UVICORN_HOST=a b => a text without spaces
 UVICORN_PORT=65536 => a whole number from 0 to 65535
 ENABLE_UI=enabled => true, false, 1, 0, yes, no, on or off
@@ -167,7 +172,10 @@ fn the_tables_leave_no_setting_out() {
             let (name, _) = written.split_once('=').unwrap();
             key.environment_names().any(|known| known == name)
         };
-        let takes_any = matches!(key.kind, Kind::Text | Kind::Folder | Kind::Hidden);
+        let takes_any = matches!(
+            key.kind,
+            Kind::Text | Kind::Folder | Kind::File | Kind::Hidden
+        );
         assert!(lines(TAKEN).any(is_named), "{}", key.path);
         let refused = lines(REFUSED).any(is_named) || takes_any;
         let in_own_test =

@@ -147,8 +147,8 @@ void multiply_packed(
 
 // Rows of A up to which B is read in place: beams, or the tokens of a prompt.
 constexpr dim_t few_rows = 16;
-// Rows of B [k, n] that stay in the nearest cache while all their columns are used.
-constexpr dim_t rows_at_once = 64;
+// Rows of B [k, n] that stay in the nearest cache while all their columns are used, and the next are fetched.
+constexpr dim_t rows_at_once = 32;
 
 AVX2 inline __m256 sums_of_eight(const __m256* s) {
     const __m256 a = _mm256_hadd_ps(_mm256_hadd_ps(s[0], s[1]), _mm256_hadd_ps(s[2], s[3]));
@@ -192,6 +192,8 @@ AVX2 void tile(
     __m256 sums[Rows][2];
     UNROLL for (int i = 0; i < Rows; ++i) sums[i][0] = sums[i][1] = _mm256_setzero_ps();
     for (dim_t p = 0; p < depth; ++p) {
+        // Past the end it does no harm.
+        _mm_prefetch(reinterpret_cast<const char*>(b + (p + rows_at_once) * ld), _MM_HINT_T0);
         const __m256 left = _mm256_loadu_ps(b + p * ld);
         const __m256 right = _mm256_loadu_ps(b + p * ld + 8);
         UNROLL for (int i = 0; i < Rows; ++i) {

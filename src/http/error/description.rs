@@ -103,7 +103,7 @@ impl ApiError {
             .code("method_not_allowed"),
             Self::UploadTooSlow => Description::new(
                 StatusCode::REQUEST_TIMEOUT,
-                "The upload was not complete within the time a request may take.",
+                "The upload was not complete within the time a request may take, or stood still for too long.",
             )
             .code("timeout"),
             Self::UploadTooLarge { limit } => Description::new(

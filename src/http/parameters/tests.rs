@@ -12,7 +12,9 @@ use crate::tokens::Language;
 
 fn rules() -> Rules {
     Rules {
-        api_key: None,
+        api_keys: Vec::new(),
+        max_connections: 1000,
+        read_timeout: Duration::from_secs(1),
         allow_origins: Vec::new(),
         enable_ui: false,
         max_upload_bytes: 1,

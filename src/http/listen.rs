@@ -1,0 +1,111 @@
+//! Accepts connections, so many at a time, and closes those whose client keeps it waiting.
+//!
+//! HTTP/1.1 only, as behind every proxy: with it, whoever has not sent the head of a request in
+//! time is known from the first byte on.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+/// Time to wait when the system has no more sockets: until some close, accepting is pointless.
+const NO_SOCKETS: Duration = Duration::from_millis(100);
+
+/// What connections are held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections at a time; further ones wait in the system's backlog.
+    pub connections: usize,
+    /// The longest time for the head of a request, counted from the last answer.
+    pub head: Duration,
+}
+
+/// Serves until `stop` completes and every request then running is answered.
+///
+/// # Errors
+/// The operating system's, when the listener breaks.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    bounds: Bounds,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(bounds.head);
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    let open = GracefulShutdown::new();
+    let service = TowerToHyperService::new(router);
+    tokio::pin!(stop);
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            accepted = accepted => accepted,
+            () = &mut stop => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) if is_of_the_client(&error) => continue,
+            Err(error) if is_for_want_of_sockets(&error) => {
+                tracing::error!(%error, "no connection can be accepted: raise the limit of open files");
+                tokio::time::sleep(NO_SOCKETS).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        set_up(&stream);
+        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let connection = open.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    open.shutdown().await;
+    Ok(())
+}
+
+fn set_up(stream: &TcpStream) {
+    // An answer is one small write; waiting to fill a packet would only delay it.
+    let no_delay = stream.set_nodelay(true);
+    // A client whose machine is gone sends nothing any more: the system finds out.
+    let keep_alive = sockopt::set_socket_keepalive(stream, true);
+    if let Err(error) = no_delay.and(keep_alive.map_err(io::Error::from)) {
+        tracing::debug!(%error, "connection could not be set up");
+    }
+}
+
+/// Whether the client left before it was accepted.
+fn is_of_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// `EMFILE`, `ENFILE`, `ENOBUFS` or `ENOMEM`.
+fn is_for_want_of_sockets(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
