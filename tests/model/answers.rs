@@ -58,7 +58,12 @@ async fn the_sample_has_its_words_and_cues_in_time() {
         now_s = end_s;
     }
     assert!(now_s <= SAMPLE_S, "{now_s}");
-    assert_eq!(written(&timed).join(" "), text);
+    // Punctuation may differ from that of a text without time stamps.
+    assert_eq!(
+        written(&timed).join(" "),
+        timed["text"].as_str().unwrap().trim()
+    );
+    assert_eq!(words(timed["text"].as_str().unwrap()), words(SENTENCE));
     assert_eq!(words(text), words(SENTENCE));
 
     let srt = [&query[..], &[("response_format", "srt")]].concat();
@@ -75,7 +80,7 @@ async fn the_sample_has_its_words_and_cues_in_time() {
         lines.extend(parts);
     }
     assert!(now_s <= SAMPLE_S, "{now_s}");
-    assert_eq!(lines.join(" "), text);
+    assert_eq!(words(&lines.join(" ")), words(SENTENCE));
 }
 
 #[tokio::test]
