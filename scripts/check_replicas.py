@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whether callers notice that a server behind the proxy dies: compose with two replicas, one killed under load.
 
-usage: check_replicas.py --audio FILE [--model base] [--requests 500] [--callers 8] [--url http://127.0.0.1:8000]
+usage: check_replicas.py --audio FILE [--model base] [--requests 500] [--callers 8]
 
 Needs `docker compose --profile replicas up -d` with the model in place, and aiohttp. A fifth of the way the first
 replica is killed; at two fifths it is started again; at three fifths the second one is restarted, which drains it.
@@ -45,8 +45,8 @@ async def main(flags):
             answered += 1
             if due and answered >= due[0][0] * flags.requests:
                 _, words = due.pop(0)
-                print(f"{time.perf_counter() - begun:6.1f} s, {answered} answers: docker compose {' '.join(words)}")
-                command = ["docker", "compose", "--profile", "replicas", *words]
+                print(f"{time.perf_counter() - begun:6.1f} s, {answered} answers: {flags.compose} {' '.join(words)}")
+                command = [*flags.compose.split(), "--profile", "replicas", *words]
                 running.append(asyncio.create_task(asyncio.to_thread(subprocess.run, command, check=True,
                                                                      capture_output=True)))
             return answer
@@ -74,5 +74,6 @@ if __name__ == "__main__":
     parser.add_argument("--language", default="en")
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--callers", type=int, default=8)
+    parser.add_argument("--compose", default="docker compose", help="the command, or docker-compose")
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     sys.exit(asyncio.run(main(parser.parse_args())))
