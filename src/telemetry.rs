@@ -4,7 +4,7 @@ pub mod logging;
 mod metrics;
 mod process;
 
-pub use metrics::{Metrics, Refusal, RefusalLabels, RequestLabels};
+pub use metrics::{Metrics, Refusal, RefusalLabels, RequestLabels, in_text_format};
 
 /// An error and what caused it, in one line of a log.
 #[must_use]

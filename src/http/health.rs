@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::json;
 
 use super::{Context, Phase};
+use crate::telemetry::in_text_format;
 
 /// The format of [`Metrics::encode`](crate::telemetry::Metrics::encode).
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The format of [`in_text_format`].
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// `GET /health`: the process is alive.
 pub async fn show_health() -> impl IntoResponse {
@@ -30,9 +33,19 @@ pub async fn show_readiness(State(context): State<Arc<Context>>) -> impl IntoRes
 }
 
 /// `GET /metrics`: everything that is counted.
-pub async fn show_metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, OPEN_METRICS)],
-        context.metrics.encode(),
-    )
+pub async fn show_metrics(
+    State(context): State<Arc<Context>>,
+    headers: HeaderMap,
+) -> impl IntoResponse {
+    let open_metrics = context.metrics.encode();
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let wants_open_metrics = accepted
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains("application/openmetrics-text"));
+    if wants_open_metrics {
+        ([(header::CONTENT_TYPE, OPEN_METRICS)], open_metrics)
+    } else {
+        let text = in_text_format(&open_metrics);
+        ([(header::CONTENT_TYPE, TEXT_FORMAT)], text)
+    }
 }

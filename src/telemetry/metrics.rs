@@ -1,8 +1,9 @@
 //! Every metric, declared once.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
@@ -10,7 +11,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::process::Process;
@@ -40,8 +40,9 @@ pub struct Metrics {
     pub queue_seconds: Histogram,
     /// Windows that wait for a batch.
     pub queued_windows: Gauge,
-    /// Seconds of audio that wait for a batch.
-    pub queued_audio_seconds: Gauge<f64, AtomicU64>,
+    /// Frames of 10 ms that wait for a batch; shown as seconds, which do not add up exactly.
+    queued_frames: Arc<AtomicI64>,
+    queued_audio_seconds: Gauge<f64, AtomicU64>,
     /// Time of a transcription as a share of its audio's.
     pub real_time_factor: Histogram,
     /// Seconds a batch spent in the engine.
@@ -86,6 +87,12 @@ pub struct RequestLabels {
     pub status: u16,
     /// The model that was run; empty where none was.
     pub model: String,
+}
+
+/// What is running.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
 }
 
 /// Label of a route.
@@ -167,6 +174,7 @@ impl Metrics {
             features_seconds: seconds(),
             queue_seconds: seconds(),
             queued_windows: Gauge::default(),
+            queued_frames: Arc::default(),
             queued_audio_seconds: Gauge::default(),
             real_time_factor: Histogram::new([
                 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -188,9 +196,15 @@ impl Metrics {
             registry: Arc::default(),
             process: Arc::default(),
         };
+        // Seen before the first of them, so that a rate can be taken of it.
+        for reason in [Refusal::Concurrency, Refusal::Queue] {
+            let _zero = metrics.refused.get_or_create(&RefusalLabels { reason });
+        }
         let r = &mut registry;
-        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
-        r.register("build", "What is running", Info::new(version));
+        let build = Family::<BuildLabels, Gauge>::default();
+        let version = env!("CARGO_PKG_VERSION");
+        build.get_or_create(&BuildLabels { version }).set(1);
+        r.register("build_info", "What is running", build);
         r.register(
             "requests",
             "Answered HTTP requests",
@@ -356,13 +370,15 @@ impl Metrics {
     /// Counts a window of so many frames that begins to wait for its batch.
     pub fn enter_queue(&self, frames: usize) {
         self.queued_windows.inc();
-        self.queued_audio_seconds.inc_by(frames_s(frames));
+        let frames = i64::try_from(frames).unwrap_or(0);
+        self.queued_frames.fetch_add(frames, Ordering::Relaxed);
     }
 
     /// Counts a window of so many frames that waits no more.
     pub fn leave_queue(&self, frames: usize) {
         self.queued_windows.dec();
-        self.queued_audio_seconds.dec_by(frames_s(frames));
+        let frames = i64::try_from(frames).unwrap_or(0);
+        self.queued_frames.fetch_sub(frames, Ordering::Relaxed);
     }
 
     /// Counts a batch that leaves for an engine, which is full with `full` windows, with its windows'
@@ -426,6 +442,8 @@ impl Metrics {
     /// All metrics in the `OpenMetrics` text format.
     #[must_use]
     pub fn encode(&self) -> String {
+        let queued = self.queued_frames.load(Ordering::Relaxed);
+        self.queued_audio_seconds.set(queued as f64 / 100.0);
         let mut buffer = String::new();
         // Writing to a String cannot fail, and a metric that fails to encode must not stop the rest.
         let _always_ok = text::encode_registry(&mut buffer, &self.registry);
@@ -434,9 +452,32 @@ impl Metrics {
     }
 }
 
-/// Seconds of so many frames of features.
-fn frames_s(frames: usize) -> f64 {
-    frames as f64 / 100.0
+/// `OpenMetrics` in the older text format of Prometheus, 0.0.4, for those who do not ask for the newer:
+/// there the name of a counter has its `_total` everywhere, and there are neither units nor an end.
+#[must_use]
+pub fn in_text_format(open_metrics: &str) -> String {
+    let type_of = |line: &str| {
+        let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
+        Some((name.to_owned(), kind.to_owned()))
+    };
+    let counters: HashSet<String> = open_metrics
+        .lines()
+        .filter_map(type_of)
+        .filter_map(|(name, kind)| (kind == "counter").then_some(name))
+        .collect();
+    let mut text = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines() {
+        if line.starts_with("# UNIT ") || line == "# EOF" {
+            continue;
+        }
+        let comment = ["# HELP ", "# TYPE "].iter().find_map(|&start| {
+            let (name, rest) = line.strip_prefix(start)?.split_once(' ')?;
+            (counters.contains(name)).then(|| format!("{start}{name}_total {rest}"))
+        });
+        text.push_str(comment.as_deref().unwrap_or(line));
+        text.push('\n');
+    }
+    text
 }
 
 /// Buckets from a millisecond to five minutes.
@@ -445,4 +486,18 @@ fn seconds() -> Histogram {
         0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
         300.0,
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_format_has_whole_names_of_counters() {
+        let open = "# HELP a Things.\n# TYPE a counter\n# UNIT a seconds\na_total 1\n\
+                    # HELP b Others.\n# TYPE b gauge\nb{x=\"# EOF\"} 2\n# EOF\n";
+        let text = "# HELP a_total Things.\n# TYPE a_total counter\na_total 1\n\
+                    # HELP b Others.\n# TYPE b gauge\nb{x=\"# EOF\"} 2\n";
+        assert_eq!(in_text_format(open), text);
+    }
 }

@@ -48,7 +48,16 @@ async fn metrics_are_open_metrics() {
     app.text_of(tone(500.0)).await;
     app.get("/nothing").send().await.unwrap();
 
-    let answer = app.get("/metrics").send().await.unwrap();
+    let plain = app.get("/metrics").send().await.unwrap();
+    assert_eq!(
+        header(&plain, "content-type"),
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+    let plain = plain.text().await.unwrap();
+    assert!(plain.contains("# TYPE halkspeech_requests_total counter\n"));
+    let accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+    let answer = app.get("/metrics").header("accept", accept);
+    let answer = answer.send().await.unwrap();
 
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!(header(&answer, "content-type"), content_type);
