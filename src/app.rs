@@ -2,16 +2,14 @@
 
 pub mod rooms;
 
-use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use crate::config::{Secret, Server, Settings, Whisper};
+use crate::config::{KeysError, Settings, Whisper};
 use crate::http::{self, Context, Defaults, Phase, Rules};
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use rooms::{Rooms, model_id};
@@ -48,14 +46,8 @@ pub enum AppError {
     #[error("model could not be loaded at the start")]
     Preload(#[source] ModelError),
     /// The file of keys cannot be used.
-    #[error("keys of callers cannot be read from {path}", path = path.display())]
-    Keys {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: io::Error,
-    },
+    #[error("keys of callers cannot be read")]
+    Keys(#[source] KeysError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -237,28 +229,6 @@ fn preload(
     Ok(all)
 }
 
-/// The key of the settings and those of the file of keys.
-fn api_keys(server: &Server) -> Result<Vec<Secret>, AppError> {
-    let mut keys: Vec<Secret> = server.api_key.iter().cloned().collect();
-    let Some(path) = &server.api_keys_file else {
-        return Ok(keys);
-    };
-    let failed = |source| AppError::Keys {
-        path: path.clone(),
-        source,
-    };
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    let lines = text.lines().map(str::trim);
-    let in_file = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    keys.extend(in_file.map(Secret::new));
-    if keys.is_empty() {
-        // Who names a file of keys wants no open server.
-        let nothing = io::Error::new(io::ErrorKind::InvalidData, "it holds no key");
-        return Err(failed(nothing));
-    }
-    Ok(keys)
-}
-
 fn rules(settings: &Settings) -> Result<Rules, AppError> {
     let server = &settings.server;
     let defaults = |whisper: &Whisper| Defaults {
@@ -268,7 +238,7 @@ fn rules(settings: &Settings) -> Result<Rules, AppError> {
     let of_one = settings.per_model.keys();
     let of_one = of_one.map(|name| Ok((model_id(name)?, defaults(&settings.whisper_of(name)))));
     Ok(Rules {
-        api_keys: api_keys(server)?,
+        api_keys: server.api_keys().map_err(AppError::Keys)?,
         max_connections: server.max_connections,
         read_timeout: Duration::from_secs(server.read_timeout_s),
         allow_origins: server.allow_origins.clone(),

@@ -42,7 +42,7 @@ pub use models::Models;
 pub use per_model::ModelSettings;
 pub use report::{Report, Row};
 pub use secret::Secret;
-pub use server::Server;
+pub use server::{KeysError, Server};
 pub use whisper::{ComputeType, DeviceChoice, ModelTtl, Whisper};
 
 use entry::Entry;

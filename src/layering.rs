@@ -150,6 +150,7 @@ fn sources() -> Vec<Source> {
     // Files that exist for tests alone are not held to the rules of the rooms.
     let for_tests = [
         "layering.rs",
+        "batch/batcher/tests.rs",
         "cli/bench/load/tests.rs",
         "config/tests.rs",
         "http/parameters/tests.rs",

@@ -1,10 +1,14 @@
 //! What operators see: logs and metrics.
 
 pub mod logging;
+mod labels;
 mod metrics;
 mod process;
+mod text_format;
 
-pub use metrics::{Metrics, Refusal, RefusalLabels, RequestLabels, in_text_format};
+pub use labels::{Refusal, RefusalLabels, RequestLabels};
+pub use metrics::Metrics;
+pub use text_format::in_text_format;
 
 /// An error and what caused it, in one line of a log.
 #[must_use]

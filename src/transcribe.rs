@@ -279,8 +279,10 @@ impl Transcriber {
             async {
                 let started = Instant::now();
                 let window = self.front_end.run(cut).await?;
-                let time = started.elapsed();
-                self.metrics.vad_seconds.observe(time.as_secs_f64());
+                if window.is_some() {
+                    let time = started.elapsed();
+                    self.metrics.vad_seconds.observe(time.as_secs_f64());
+                }
                 Ok(window)
             }
         })

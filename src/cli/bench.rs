@@ -140,7 +140,7 @@ fn wish(flags: &BenchFlags) -> anyhow::Result<Wish> {
         // This machine's own key is nothing to another one.
         None if target::is_loopback(&flags.url) => {
             let loaded = Settings::from_process(flags.config.clone(), Flags::default())?;
-            loaded.settings.server.api_key
+            loaded.settings.server.api_keys()?.into_iter().next()
         }
         None => None,
     };

@@ -1,5 +1,6 @@
 //! The `[server]` settings: where it listens, whom it lets in, what it refuses.
 
+use std::fs;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -113,5 +114,95 @@ impl Default for Server {
             shutdown_timeout_s: 30,
             reject_unknown_fields: false,
         }
+    }
+}
+
+/// The file of keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// It cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Nothing in it is a key: who names a file wants no open server.
+    #[error("{} holds no key", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Server {
+    /// Every key that lets a caller in; none: everyone is let in.
+    ///
+    /// # Errors
+    /// [`KeysError`] when there is a file of keys and none can be read from it.
+    pub fn api_keys(&self) -> Result<Vec<Secret>, KeysError> {
+        let mut keys: Vec<Secret> = self.api_key.iter().cloned().collect();
+        if let Some(path) = &self.api_keys_file {
+            let path = path.clone();
+            let text = match fs::read_to_string(&path) {
+                Ok(text) => text,
+                Err(source) => return Err(KeysError::Read { path, source }),
+            };
+            let lines = text.lines().map(str::trim);
+            let in_file: Vec<Secret> = lines
+                .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                .map(Secret::new)
+                .collect();
+            if in_file.is_empty() {
+                return Err(KeysError::Empty { path });
+            }
+            keys.extend(in_file);
+        }
+        Ok(keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(api_key: Option<&str>, file: Option<&str>) -> Result<Vec<String>, KeysError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        if let Some(text) = file {
+            fs::write(&path, text).unwrap();
+        }
+        let server = Server {
+            api_key: api_key.map(Secret::new),
+            api_keys_file: file.map(|_| path),
+            ..Server::default()
+        };
+        let keys = server.api_keys()?;
+        Ok(keys.iter().map(|key| key.expose().to_owned()).collect())
+    }
+
+    #[test]
+    fn a_file_holds_a_key_a_line_beside_the_key_of_the_settings() {
+        assert!(keys(None, None).unwrap().is_empty());
+        assert_eq!(keys(Some("a"), None).unwrap(), ["a"]);
+        let file = "# of the office\n b \n\nc\r\n";
+        assert_eq!(keys(None, Some(file)).unwrap(), ["b", "c"]);
+        assert_eq!(keys(Some("a"), Some(file)).unwrap(), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_file_without_a_key_does_not_open_the_server() {
+        for api_key in [None, Some("a")] {
+            let error = keys(api_key, Some("# later\n\n")).unwrap_err();
+            assert!(matches!(error, KeysError::Empty { .. }), "{error}");
+        }
+        let server = Server {
+            api_keys_file: Some("/does/not/exist".into()),
+            ..Server::default()
+        };
+        let error = server.api_keys().unwrap_err();
+        assert_eq!(error.to_string(), "cannot read /does/not/exist");
     }
 }

@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use rustix::io::Errno;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -56,13 +57,17 @@ pub async fn serve(
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
-            Err(error) if is_of_the_client(&error) => continue,
+            Err(error) if is_of_the_listener(&error) => return Err(error),
             Err(error) if is_for_want_of_sockets(&error) => {
                 tracing::error!(%error, "no connection can be accepted: raise the limit of open files");
                 tokio::time::sleep(NO_SOCKETS).await;
                 continue;
             }
-            Err(error) => return Err(error),
+            // The system reports what happened to a connection before it was accepted.
+            Err(error) => {
+                tracing::debug!(%error, "connection lost before it was accepted");
+                continue;
+            }
         };
         set_up(&stream);
         let connection = http.serve_connection(TokioIo::new(stream), service.clone());
@@ -89,23 +94,42 @@ fn set_up(stream: &TcpStream) {
     }
 }
 
-/// Whether the client left before it was accepted.
-fn is_of_the_client(error: &io::Error) -> bool {
+/// Whether nothing will ever be accepted again; see `man 2 accept`.
+fn is_of_the_listener(error: &io::Error) -> bool {
     matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
+        errno(error),
+        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::FAULT)
     )
 }
 
-/// `EMFILE`, `ENFILE`, `ENOBUFS` or `ENOMEM`.
 fn is_for_want_of_sockets(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(
-        errno,
+        errno(error),
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
     )
+}
+
+fn errno(error: &io::Error) -> Option<Errno> {
+    error.raw_os_error().map(Errno::from_raw_os_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happens_to_one_connection_does_not_end_the_server() {
+        let of = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        for errno in [
+            Errno::CONNABORTED,
+            Errno::PROTO,
+            Errno::NETDOWN,
+            Errno::PERM,
+        ] {
+            assert!(!is_of_the_listener(&of(errno)), "{errno}");
+            assert!(!is_for_want_of_sockets(&of(errno)), "{errno}");
+        }
+        assert!(is_for_want_of_sockets(&of(Errno::MFILE)));
+        assert!(is_of_the_listener(&of(Errno::BADF)));
+    }
 }

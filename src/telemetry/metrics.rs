@@ -1,18 +1,20 @@
 //! Every metric, declared once.
 
-use std::collections::HashSet;
-use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::labels::{
+    BuildLabels, DeviceLabels, DropLabels, FrameLabels, Refusal, RefusalLabels, RequestLabels,
+    RouteLabels,
+};
 use super::process::Process;
 
 /// The server's metrics; a clone counts into the same ones.
@@ -76,79 +78,6 @@ pub struct Metrics {
     registry: Arc<Registry>,
     /// What goes by names without the prefix.
     process: Arc<Registry>,
-}
-
-/// Labels of an answered request.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RequestLabels {
-    /// The route's pattern, not the path that was asked for.
-    pub route: String,
-    /// The HTTP status code.
-    pub status: u16,
-    /// The model that was run; empty where none was.
-    pub model: String,
-}
-
-/// What is running.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BuildLabels {
-    version: &'static str,
-}
-
-/// Label of a route.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RouteLabels {
-    /// The route's pattern.
-    pub route: String,
-}
-
-/// Labels of a piece for which nothing was written.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct DropLabels {
-    /// Why, as the answer says it.
-    pub reason: &'static str,
-}
-
-/// Labels of what an encoder is given.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct FrameLabels {
-    /// `audio`, the `margin` of silence that the model wants behind it, or the `padding` up to the
-    /// length that windows share.
-    pub kind: &'static str,
-}
-
-/// Labels of a card's memory.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct DeviceLabels {
-    /// The card, such as `cuda:0`.
-    pub device: String,
-    /// `used`, by whomever, or `total`.
-    pub kind: &'static str,
-}
-
-/// Labels of a refusal.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RefusalLabels {
-    /// Which bound was met.
-    pub reason: Refusal,
-}
-
-/// The bound a refused request met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
-    /// `MAX_CONCURRENT_REQUESTS`.
-    Concurrency,
-    /// `MAX_QUEUE_SIZE`.
-    Queue,
-}
-
-impl EncodeLabelValue for Refusal {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        encoder.write_str(match self {
-            Self::Concurrency => "concurrency",
-            Self::Queue => "queue",
-        })
-    }
 }
 
 impl Default for Metrics {
@@ -229,45 +158,44 @@ impl Metrics {
             seconds.clone(),
             request,
         );
+        let times = [
+            ("upload", "Receiving of an upload", &metrics.upload_seconds),
+            (
+                "decode",
+                "Decoding and resampling of a request",
+                &metrics.decode_seconds,
+            ),
+            (
+                "vad",
+                "Finding of speech for a window, and cutting",
+                &metrics.vad_seconds,
+            ),
+            (
+                "features",
+                "Computing of a window's features",
+                &metrics.features_seconds,
+            ),
+            (
+                "queue",
+                "Wait of a window for its batch",
+                &metrics.queue_seconds,
+            ),
+            (
+                "inference",
+                "Time of a batch in the engine",
+                &metrics.inference_seconds,
+            ),
+            (
+                "model_load",
+                "Loading of a model",
+                &metrics.model_load_seconds,
+            ),
+        ];
+        for (name, help, seconds) in times {
+            r.register_with_unit(name, help, Unit::Seconds, seconds.clone());
+        }
         let audio = metrics.audio_seconds.clone();
         r.register_with_unit("audio", "Audio transcribed", seconds.clone(), audio);
-        let upload = metrics.upload_seconds.clone();
-        r.register_with_unit("upload", "Receiving of an upload", seconds.clone(), upload);
-        let decode = metrics.decode_seconds.clone();
-        r.register_with_unit(
-            "decode",
-            "Decoding and resampling of a request",
-            seconds.clone(),
-            decode,
-        );
-        let vad = metrics.vad_seconds.clone();
-        r.register_with_unit(
-            "vad",
-            "Finding of speech for a window, and cutting",
-            seconds.clone(),
-            vad,
-        );
-        let features = metrics.features_seconds.clone();
-        r.register_with_unit(
-            "features",
-            "Computing of a window's features",
-            seconds.clone(),
-            features,
-        );
-        let queue = metrics.queue_seconds.clone();
-        r.register_with_unit(
-            "queue",
-            "Wait of a window for its batch",
-            seconds.clone(),
-            queue,
-        );
-        let inference = metrics.inference_seconds.clone();
-        r.register_with_unit(
-            "inference",
-            "Time of a batch in the engine",
-            seconds.clone(),
-            inference,
-        );
         let queued = metrics.queued_audio_seconds.clone();
         r.register_with_unit(
             "queued_audio",
@@ -285,8 +213,6 @@ impl Metrics {
             "Time of a transcription as a share of its audio's",
             metrics.real_time_factor.clone(),
         );
-        let load = metrics.model_load_seconds.clone();
-        r.register_with_unit("model_load", "Loading of a model", seconds, load);
         r.register_with_unit(
             "device_memory",
             "Memory of a card",
@@ -452,52 +378,10 @@ impl Metrics {
     }
 }
 
-/// `OpenMetrics` in the older text format of Prometheus, 0.0.4, for those who do not ask for the newer:
-/// there the name of a counter has its `_total` everywhere, and there are neither units nor an end.
-#[must_use]
-pub fn in_text_format(open_metrics: &str) -> String {
-    let type_of = |line: &str| {
-        let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
-        Some((name.to_owned(), kind.to_owned()))
-    };
-    let counters: HashSet<String> = open_metrics
-        .lines()
-        .filter_map(type_of)
-        .filter_map(|(name, kind)| (kind == "counter").then_some(name))
-        .collect();
-    let mut text = String::with_capacity(open_metrics.len());
-    for line in open_metrics.lines() {
-        if line.starts_with("# UNIT ") || line == "# EOF" {
-            continue;
-        }
-        let comment = ["# HELP ", "# TYPE "].iter().find_map(|&start| {
-            let (name, rest) = line.strip_prefix(start)?.split_once(' ')?;
-            (counters.contains(name)).then(|| format!("{start}{name}_total {rest}"))
-        });
-        text.push_str(comment.as_deref().unwrap_or(line));
-        text.push('\n');
-    }
-    text
-}
-
 /// Buckets from a millisecond to five minutes.
 fn seconds() -> Histogram {
     Histogram::new([
         0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
         300.0,
     ])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_older_format_has_whole_names_of_counters() {
-        let open = "# HELP a Things.\n# TYPE a counter\n# UNIT a seconds\na_total 1\n\
-                    # HELP b Others.\n# TYPE b gauge\nb{x=\"# EOF\"} 2\n# EOF\n";
-        let text = "# HELP a_total Things.\n# TYPE a_total counter\na_total 1\n\
-                    # HELP b Others.\n# TYPE b gauge\nb{x=\"# EOF\"} 2\n";
-        assert_eq!(in_text_format(open), text);
-    }
 }

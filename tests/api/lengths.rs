@@ -9,7 +9,7 @@ use halkspeech::features::Lengths;
 
 use crate::helpers::audio::tones;
 use crate::helpers::engine::{Gate, gated_after_the_first, listen};
-use crate::helpers::{MODEL, Setup, TestApp, text};
+use crate::helpers::{MODEL, Setup, TestApp, text, until};
 
 /// The lengths of the batches that were run, in frames.
 type Seen = Arc<Mutex<Vec<usize>>>;
@@ -84,6 +84,16 @@ async fn windows_of_one_length_share_batches_and_others_do_not() {
     // While the engine works, three lengths gather: twice 10 s, once 15 s.
     let waiting = [3, 4, 7].map(|seconds| app.submit(clip(seconds)));
     app.until_queued(3).await;
+    // Of 3 s, 4 s and 7 s, with a frame at the end of each.
+    let lines = [
+        "halkspeech_queued_windows 3\n",
+        "halkspeech_queued_audio_seconds 14.06\n",
+    ];
+    until(|| {
+        let metrics = app.metrics.encode();
+        lines.iter().all(|line| metrics.contains(line))
+    })
+    .await;
     gate.open();
 
     assert_eq!(running.await.unwrap().status(), 200);

@@ -70,6 +70,7 @@ async fn metrics_are_open_metrics() {
         "halkspeech_requests_in_flight 0",
         "halkspeech_upload_seconds_count 1",
         "halkspeech_decode_seconds_count 1",
+        "halkspeech_vad_seconds_count 1",
         "halkspeech_features_seconds_count 1",
         "halkspeech_queue_seconds_count 1",
         "halkspeech_queued_windows 0",

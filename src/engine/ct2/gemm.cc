@@ -42,6 +42,11 @@ int gemm_s8u8s32_compute(
     const uint8_t* b, Size ldb, const float* beta, int32_t* c, Size ldc, const int32_t* co
 );
 }  // namespace dnnl::impl::cpu::x64
+// Declared in CTranslate2's own sources only.
+namespace ctranslate2::cpu {
+bool pack_gemm_weights(ComputeType type);
+}
+
 namespace onednn = dnnl::impl::cpu::x64;
 
 namespace {
@@ -306,7 +311,10 @@ void __wrap__ZN11ctranslate210primitivesILNS_6DeviceE0EE18gemm_batch_stridedIffE
         products(m, n, k, alpha, a + i * stridea, b + i * strideb, c + i * stridec);
 }
 
-// ---- For tests: the way that CTranslate2 comes here -------------------------------------------------------------
+// ---- For tests: the ways that CTranslate2 comes here -------------------------------------------------------------
+
+// Whether CTranslate2 packs the weights of an 8-bit model when it is loaded.
+bool halkspeech_packs_weights() { return ctranslate2::cpu::pack_gemm_weights(ComputeType::INT8_FLOAT32); }
 
 // C [m, n] = A [m, k] * B [n, k]^T of 8-bit integers, with weights packed for so many threads; false where they are
 // not packed.

@@ -25,6 +25,9 @@ mod foreign {
         pub fn halkspeech_threads_of_next_model(threads: c_int);
 
         #[cfg(test)]
+        pub fn halkspeech_packs_weights() -> bool;
+
+        #[cfg(test)]
         pub fn halkspeech_multiply_packed(
             threads: c_int,
             m: i64,
@@ -105,6 +108,13 @@ mod tests {
                 assert_eq!(product[row * n + column], right, "[{row}, {column}]");
             }
         }
+    }
+
+    #[test]
+    fn weights_are_packed_when_a_model_is_loaded() {
+        let can_pack = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        // SAFETY: it reads what the processor can.
+        assert_eq!(unsafe { foreign::halkspeech_packs_weights() }, can_pack);
     }
 
     #[test]

@@ -1,0 +1,244 @@
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::batch::GenerateOptions;
+use crate::engine::Generation;
+use crate::engine::fake::FakeEngine;
+use crate::features::Features;
+use crate::job::{Answer, RequestId};
+use crate::queue::{self, QueueHandle};
+use crate::tokens::{PromptSpec, Task};
+
+const WINDOW: Duration = Duration::from_millis(20);
+const BATCH_SIZE: usize = 4;
+
+type Answers = oneshot::Receiver<Result<Answer, JobError>>;
+
+/// A batcher that runs, with the test in place of its callers and engines.
+struct Bench {
+    queue: QueueHandle,
+    engines: mpsc::Sender<EngineSlot>,
+    metrics: Metrics,
+}
+
+impl Bench {
+    fn start() -> Self {
+        let (queue, receiver) = queue::bounded(512);
+        let (engines, slots) = mpsc::channel(8);
+        let metrics = Metrics::new();
+        let limits = Limits {
+            batch_size: NonZeroUsize::new(BATCH_SIZE).unwrap(),
+            window: WINDOW,
+        };
+        tokio::spawn(Batcher::new(receiver, slots, limits, metrics.clone()).run());
+        Self {
+            queue,
+            engines,
+            metrics,
+        }
+    }
+
+    fn send(&self, request: u64, key: BatchKey, lasts: Duration) -> Answers {
+        let (reply, answers) = oneshot::channel();
+        let job = Job {
+            request: RequestId(request),
+            is_first: true,
+            features: Features {
+                n_mels: 80,
+                frames: 0,
+                values: Vec::new(),
+            },
+            prompt: PromptSpec {
+                language: None,
+                task: Task::Transcribe,
+                timestamps: false,
+                previous: Vec::new(),
+            },
+            decoding: Arc::default(),
+            key,
+            deadline: now() + lasts,
+            queued_at: now(),
+            reply,
+            span: tracing::Span::none(),
+        };
+        self.queue
+            .send(self.queue.try_reserve().unwrap(), job)
+            .unwrap();
+        answers
+    }
+
+    async fn next_batch(&self) -> Batch {
+        let (slot, batch) = oneshot::channel();
+        self.engines.send(slot).await.unwrap();
+        batch.await.unwrap()
+    }
+}
+
+fn key(frames: usize) -> BatchKey {
+    BatchKey {
+        frames,
+        previous_tokens: 0,
+        options: GenerateOptions::default(),
+    }
+}
+
+fn answer() -> Answer {
+    let generation: Generation = FakeEngine::generation(vec![1]);
+    Answer {
+        generation,
+        queue_time: Duration::ZERO,
+        inference_time: Duration::ZERO,
+        batch_size: 1,
+    }
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_job_does_not_wait_for_the_window() {
+    let bench = Bench::start();
+    let start = now();
+    let _answers = bench.send(1, key(3000), LONG);
+
+    let batch = bench.next_batch().await;
+
+    assert_eq!(batch.jobs.len(), 1);
+    assert_eq!(now(), start);
+}
+
+#[tokio::test(start_paused = true)]
+async fn company_that_is_being_prepared_is_awaited_and_joins() {
+    let bench = Bench::start();
+    let coming = bench.queue.expect_window();
+    let _first = bench.send(1, key(3000), LONG);
+    let batch = bench.next_batch();
+    tokio::pin!(batch);
+    assert!(futures_util::poll!(&mut batch).is_pending());
+
+    let _second = bench.send(2, key(3000), LONG);
+    drop(coming);
+
+    assert_eq!(batch.await.jobs.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn company_that_does_not_come_costs_one_window() {
+    let bench = Bench::start();
+    let _coming = bench.queue.expect_window();
+    let start = now();
+    let _answers = bench.send(1, key(3000), LONG);
+
+    let batch = bench.next_batch().await;
+
+    assert_eq!(batch.jobs.len(), 1);
+    assert_eq!(now() - start, WINDOW);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_and_expired_jobs_never_reach_an_engine() {
+    let bench = Bench::start();
+    drop(bench.send(1, key(3000), LONG));
+    let late = bench.send(2, key(3000), Duration::from_secs(1));
+    let kept = bench.send(3, key(3000), LONG);
+
+    assert_eq!(late.await.unwrap().unwrap_err(), JobError::Expired);
+    let batch = bench.next_batch().await;
+
+    assert_eq!(
+        batch
+            .jobs
+            .iter()
+            .map(|job| job.request.0)
+            .collect::<Vec<_>>(),
+        [3]
+    );
+    assert_eq!(bench.metrics.jobs_cancelled.get(), 1);
+    assert_eq!(bench.metrics.jobs_expired.get(), 1);
+    assert_eq!(bench.queue.depth(), 0);
+    drop((batch, kept));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_job_is_answered_when_the_last_engine_dies() {
+    let bench = Bench::start();
+    let waiting = bench.send(1, key(3000), LONG);
+    let Bench { queue, engines, .. } = bench;
+
+    drop(engines);
+
+    assert_eq!(waiting.await.unwrap().unwrap_err(), JobError::EngineGone);
+    assert!(
+        queue.reserve().await.is_ok(),
+        "the answered job's place is free"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_queue_is_emptied_before_the_batcher_ends() {
+    let bench = Bench::start();
+    let answers = bench.send(1, key(3000), LONG);
+    let Bench { queue, engines, .. } = bench;
+    drop(queue);
+
+    let (slot, batch) = oneshot::channel();
+    engines.send(slot).await.unwrap();
+    for job in batch.await.unwrap().jobs {
+        job.answer(Ok(answer()));
+    }
+
+    assert!(answers.await.unwrap().is_ok());
+    engines.closed().await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Random arrivals, keys, hang-ups and engine speeds: every job that is not cancelled is
+    /// in exactly one batch, of its own key, no larger than the limit.
+    #[test]
+    fn every_job_reaches_one_batch_of_its_key(
+        jobs in prop::collection::vec((0_u64..5, 0_usize..3, 0_u64..40, any::<bool>()), 1..60),
+        engine_ms in 0_u64..30,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let bench = Bench::start();
+            let (kept, batches) = (std::cell::RefCell::new(Vec::new()), async {
+                let mut sizes = Vec::new();
+                loop {
+                    let batch = bench.next_batch().await;
+                    assert!((1..=BATCH_SIZE).contains(&batch.jobs.len()));
+                    assert!(batch.jobs.iter().all(|job| job.key == batch.key));
+                    sizes.push(batch.jobs.len());
+                    tokio::time::sleep(Duration::from_millis(engine_ms)).await;
+                    for job in batch.jobs {
+                        job.answer(Ok(answer()));
+                    }
+                }
+            });
+            let arrivals = async {
+                for &(request, frames, pause_ms, hangs_up) in &jobs {
+                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                    let answers = bench.send(request, key(frames), LONG);
+                    if !hangs_up {
+                        kept.borrow_mut().push(answers);
+                    }
+                }
+                for answers in kept.take() {
+                    assert!(answers.await.unwrap().is_ok());
+                }
+            };
+            let sizes: Vec<usize> =
+                tokio::select! { sizes = batches => sizes, () = arrivals => Vec::new() };
+            assert!(sizes.is_empty(), "the engine side never ends by itself");
+        });
+    }
+}
