@@ -95,6 +95,7 @@ fn send(
         queued_at: now,
         reply,
         span: tracing::Span::none(),
+        waiting: tracing::Span::none(),
     };
     queue
         .send(queue.try_reserve().expect("a place"), job)

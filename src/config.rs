@@ -13,6 +13,7 @@ mod audio;
 mod models;
 mod per_model;
 mod log;
+mod traces;
 mod secret;
 
 mod keys;
@@ -43,6 +44,7 @@ pub use per_model::ModelSettings;
 pub use report::{Report, Row};
 pub use secret::Secret;
 pub use server::{KeysError, Server};
+pub use traces::{Exporter, Traces};
 pub use whisper::{ComputeType, DeviceChoice, ModelTtl, Whisper};
 
 use entry::Entry;
@@ -66,6 +68,8 @@ pub struct Settings {
     pub models: Models,
     /// What is logged.
     pub log: Log,
+    /// Where spans go.
+    pub traces: Traces,
     /// What single models have for themselves, by their names; in a file only,
     /// as the tables `[models."owner/name"]`.
     #[serde(skip)]
@@ -156,7 +160,7 @@ impl Settings {
             Some(path) => file::read(path)?,
             None => Contents::default(),
         };
-        let entries = (environment.cache_folders().into_iter())
+        let entries = (environment.better_defaults().into_iter())
             .chain(file_entries)
             .chain(environment.entries())
             .chain(sources.flags.entries());

@@ -39,6 +39,8 @@ pub struct Job {
     pub reply: Reply,
     /// The request's trace span.
     pub span: Span,
+    /// The span of the wait for a batch; it ends when it is dropped.
+    pub waiting: Span,
 }
 
 /// The sending half of a job's one answer.

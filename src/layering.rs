@@ -66,7 +66,7 @@ const KNOWS: [(&str, &[&str]); 14] = [
 ];
 
 /// A word, and the files (or folders) that alone may name it.
-const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 6] = [
     ("axum", &["http.rs", "http/"]),
     (
         "hf_hub",
@@ -74,6 +74,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
     ),
     ("StatusCode", &["http.rs", "http/"]),
     ("ct2rs", &["engine/ct2.rs", "engine/ct2/"]),
+    ("opentelemetry", &["telemetry/traces.rs"]),
     ("env::var", &["config.rs", "config/"]),
 ];
 

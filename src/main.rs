@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context;
 use halkspeech::app::App;
 use halkspeech::cli::{self, Command, ServeFlags};
-use halkspeech::telemetry;
+use halkspeech::telemetry::{self, traces::Tracing};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,7 +34,8 @@ fn main() {
 
 fn serve(flags: ServeFlags) -> anyhow::Result<()> {
     let loaded = flags.load()?;
-    telemetry::logging::init(&loaded.settings.log)?;
+    let tracing = Tracing::new(&loaded.settings.traces)?;
+    telemetry::logging::init(&loaded.settings.log, &tracing)?;
     tracing::info!("settings\n{}", loaded.table()?);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -51,6 +52,7 @@ fn serve(flags: ServeFlags) -> anyhow::Result<()> {
     });
     // A decoding whose time was up is not waited for.
     runtime.shutdown_background();
+    tracing.end();
     result
 }
 

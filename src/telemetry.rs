@@ -1,6 +1,7 @@
-//! What operators see: logs and metrics.
+//! What operators see: logs, metrics and traces.
 
 pub mod logging;
+pub mod traces;
 mod labels;
 mod metrics;
 mod process;

@@ -258,7 +258,7 @@ impl Transcriber {
                 duration: Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE_HZ)),
             })
         };
-        self.front_end.run(decode).await?
+        self.front_end.run("decode", decode).await?
     }
 
     /// The windows of a request, cut when they are wanted: nothing is looked at before its turn.
@@ -278,7 +278,7 @@ impl Transcriber {
             };
             async {
                 let started = Instant::now();
-                let window = self.front_end.run(cut).await?;
+                let window = self.front_end.run("vad", cut).await?;
                 if window.is_some() {
                     let time = started.elapsed();
                     self.metrics.vad_seconds.observe(time.as_secs_f64());

@@ -11,7 +11,7 @@ use super::{CommonFlags, bar};
 use crate::app::rooms;
 use crate::config::Settings;
 use crate::models::{Aliases, Catalog, Download, ModelId, StoredModel};
-use crate::telemetry::{Metrics, logging};
+use crate::telemetry::{Metrics, logging, traces::Tracing};
 
 /// What `models` takes.
 #[derive(Clone, Debug, Args)]
@@ -59,7 +59,7 @@ struct Here {
 /// There is no such model, or it cannot be downloaded or removed.
 pub fn run(flags: ModelsFlags) -> anyhow::Result<()> {
     let settings = flags.common.load(None)?;
-    logging::init(&settings.log)?;
+    logging::init(&settings.log, &Tracing::none())?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     runtime.block_on(async {
         let here = Here {

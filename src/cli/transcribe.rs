@@ -21,7 +21,7 @@ use crate::audio::{Source, VadOptions};
 use crate::config::{Settings, Whisper};
 use crate::format::{self, Granularities, ResponseFormat, SubtitleShape, Wish};
 use crate::models::ModelId;
-use crate::telemetry::logging;
+use crate::telemetry::{logging, traces::Tracing};
 use crate::tokens::{Language, Task};
 use crate::transcribe::{Progress, Request, Transcriber, Wishes};
 use crate::transcript::Transcript;
@@ -114,7 +114,7 @@ struct Order {
 /// The model cannot be loaded, or one or more recordings were not written down.
 pub fn run(flags: TranscribeFlags) -> anyhow::Result<()> {
     let settings = flags.common.clone().load(flags.model.clone())?;
-    logging::init(&settings.log)?;
+    logging::init(&settings.log, &Tracing::none())?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let result = runtime.block_on(transcribe(flags, &settings));
     runtime.shutdown_background();

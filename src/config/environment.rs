@@ -24,6 +24,15 @@ const CACHE_FOLDERS: [(&str, &str, &str); 2] = [
     ("XDG_CACHE_HOME", "models.hub_cache", "huggingface/hub"),
 ];
 
+/// The standard variables that name a collector of traces.
+const COLLECTORS: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+];
+
+/// The standard variable that switches traces off, whatever the others say.
+const NO_TRACES: &str = "OTEL_SDK_DISABLED";
+
 impl Environment {
     /// Keeps what is set to something.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
@@ -39,14 +48,16 @@ impl Environment {
     }
 
     /// Better defaults than the built-in ones; a file goes before them.
-    pub fn cache_folders(&self) -> Vec<Entry> {
-        let entries = CACHE_FOLDERS.iter().filter_map(|(name, path, inside)| {
+    pub fn better_defaults(&self) -> Vec<Entry> {
+        let folders = CACHE_FOLDERS.iter().filter_map(|(name, path, inside)| {
             // The XDG specification wants a relative path ignored.
             let cache = Path::new(self.0.get(*name)?);
             let folder = cache.is_absolute().then(|| cache.join(inside))?;
             folder_entry(path, &folder, name)
         });
-        entries.collect()
+        let collector = COLLECTORS.iter().find(|name| self.0.contains_key(**name));
+        let traces = collector.and_then(|name| entry("traces.exporter", "otlp", name));
+        folders.chain(traces).collect()
     }
 
     /// The settings among the variables.
@@ -62,8 +73,11 @@ impl Environment {
         let hub_home = self.0.get("HF_HOME").and_then(|home| {
             folder_entry("models.hub_cache", &Path::new(home).join("hub"), "HF_HOME")
         });
+        let is_off = |value: &String| value.eq_ignore_ascii_case("true");
+        let no_traces = (self.0.get(NO_TRACES).filter(|value| is_off(value)))
+            .and_then(|_| entry("traces.exporter", "none", NO_TRACES));
         // The hub's home goes first, so that the cache's own names win.
-        hub_home.into_iter().chain(named).collect()
+        hub_home.into_iter().chain(named).chain(no_traces).collect()
     }
 
     /// What looks like a setting and has no effect.
@@ -99,9 +113,13 @@ impl Environment {
 }
 
 fn folder_entry(path: &str, folder: &Path, variable: &str) -> Option<Entry> {
+    entry(path, &folder.to_string_lossy(), variable)
+}
+
+fn entry(path: &str, value: &str, variable: &str) -> Option<Entry> {
     Some(Entry {
         key: Key::at(path)?,
-        value: Value::from(folder.to_string_lossy().into_owned()),
+        value: Value::from(value),
         origin: Origin::Environment(variable.to_owned()),
     })
 }

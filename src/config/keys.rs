@@ -99,6 +99,7 @@ pub(super) const KEYS: &[Key] = &[
     .names(&["LOG_LEVEL"])
     .flag("--log-level"),
     key("log.format", Choice(&["text", "json"])).names(&["LOG_FORMAT"]),
+    key("traces.exporter", Choice(&["none", "otlp"])).names(&["OTEL_TRACES_EXPORTER"]),
 ];
 
 impl Key {
@@ -152,7 +153,7 @@ const fn key(path: &'static str, kind: Kind) -> Key {
 
 /// The sections of the tree, as a file names them.
 pub(super) fn sections() -> impl Iterator<Item = &'static str> {
-    ["whisper", "server", "audio", "models", "log"].into_iter()
+    ["whisper", "server", "audio", "models", "log", "traces"].into_iter()
 }
 
 /// The one of `known` that looks most like `unknown`, if any looks like it.

@@ -235,6 +235,24 @@ fn an_empty_variable_means_unset() {
 }
 
 #[test]
+fn traces_are_sent_where_a_collector_is_named() {
+    let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+    let traces = |more: &[(&str, &str)]| {
+        let loaded = from_env(&[&[collector], more].concat()).unwrap();
+        shown(&loaded, "traces.exporter")
+    };
+    assert_eq!(traces(&[]), "otlp");
+    assert_eq!(traces(&[("OTEL_TRACES_EXPORTER", "none")]), "none");
+    assert_eq!(traces(&[("OTEL_SDK_DISABLED", "TRUE")]), "none");
+    assert_eq!(traces(&[("OTEL_SDK_DISABLED", "false")]), "otlp");
+    let sent = [
+        ("OTEL_TRACES_EXPORTER", "otlp"),
+        ("OTEL_SDK_DISABLED", "true"),
+    ];
+    assert_eq!(traces(&sent), "none");
+}
+
+#[test]
 fn folders_follow_the_environment() {
     for (pairs, dir, hub_cache) in [
         (

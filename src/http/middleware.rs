@@ -10,13 +10,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response as HttpRes
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
-use tracing::Instrument;
+use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use super::Context;
 use super::error::{self, ApiError};
 use crate::models::ModelId;
-use crate::telemetry::RequestLabels;
+use crate::telemetry::{RequestLabels, traces};
 
 /// Names a request in the answer and in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -64,7 +64,16 @@ pub async fn observe(
         http.method = %request.method(),
         http.route = route,
         request.id = id,
+        trace.id = field::Empty,
+        otel.name = field::Empty,
+        otel.kind = field::Empty,
     );
+    let headers = request.headers();
+    let header = |name: &str| headers.get(name)?.to_str().ok();
+    if let Some(trace) = traces::continue_trace(&span, header) {
+        span.record("trace.id", trace);
+    }
+    let method = request.method().to_string();
 
     let answer = async {
         let mut response = error::write_out(next.run(request).await, &id);
@@ -72,6 +81,7 @@ pub async fn observe(
         let model = response.extensions_mut().remove::<RunModel>();
         let duration_ms = duration.as_millis() as u64;
         tracing::debug!(http.status = status, duration_ms, "request answered");
+        traces::answered(&Span::current(), &method, &route, status);
         let labels = RequestLabels {
             route,
             status,

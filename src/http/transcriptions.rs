@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::body::{self, BodyError};
 use super::error::ApiError;
@@ -21,7 +22,7 @@ use super::{Context, Rules, door, models, stream};
 use crate::audio::Source;
 use crate::format::{self, Wish};
 use crate::models::ModelId;
-use crate::telemetry::Refusal;
+use crate::telemetry::{Refusal, traces};
 use crate::tokens::Task;
 use crate::transcribe::{self, TranscribeError};
 use crate::transcript::Transcript;
@@ -83,8 +84,9 @@ async fn admit(
     // Before the body is looked at: a refusal must cost next to nothing.
     let admission = door::enter(context)?;
     // Nothing here is spawned: when the client leaves, dropping this future ends all of it.
+    let receiving = receive(context, task, request).instrument(traces::room("upload"));
     let received = tokio::select! {
-        received = tokio::time::timeout_at(deadline, receive(context, task, request)) => received,
+        received = tokio::time::timeout_at(deadline, receiving) => received,
         () = door::cut_off(context) => return Err(ApiError::CutOff),
     };
     let (asked, audio) = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
@@ -105,7 +107,9 @@ async fn admit(
     }
     tokio::select! {
         result = context.transcriber.transcribe(request) => match result {
-            Ok(transcript) => Ok(write(&transcript, &asked.wish)),
+            Ok(transcript) => {
+                Ok(traces::room("format").in_scope(|| write(&transcript, &asked.wish)))
+            },
             Err(error) => Err(refused(context, error)),
         },
         () = door::cut_off(context) => Err(ApiError::CutOff),

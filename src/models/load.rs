@@ -166,6 +166,8 @@ async fn read_vocabulary(stored: &Arc<StoredModel>) -> Result<Arc<Vocabulary>, L
 async fn join(workers: Vec<JoinHandle<()>>) {
     let joining = tokio::task::spawn_blocking(move || {
         for worker in workers {
+            // It may be pausing before it makes an engine anew.
+            worker.thread().unpark();
             let _ended = worker.join();
         }
     });

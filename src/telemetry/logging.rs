@@ -2,29 +2,32 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing::Subscriber;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
 
+use super::traces::{ROOMS, Tracing};
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// The first part of the targets of our own messages.
-const OWN_TARGET: &str = "halkspeech";
+pub(super) const OWN_TARGET: &str = "halkspeech";
 
-/// Sends the messages of this process to standard error from now on.
+/// Sends the messages of this process to standard error from now on, and its spans to a collector.
 ///
 /// # Errors
 ///
 /// The process has a log already.
-pub fn init(log: &Log) -> Result<(), TryInitError> {
+pub fn init(log: &Log, tracing: &Tracing) -> Result<(), TryInitError> {
     let colours = io::stderr().is_terminal();
-    subscriber(log, colours, io::stderr).try_init()
+    let lines = lines(log, colours, io::stderr);
+    let subscriber = tracing_subscriber::registry().with(lines);
+    subscriber.with(tracing.layer()).try_init()
 }
 
-fn subscriber<W>(log: &Log, colours: bool, writer: W) -> impl Subscriber + Send + Sync + use<W>
+/// What writes the log down.
+fn lines<W>(log: &Log, colours: bool, writer: W) -> impl Layer<Registry> + Send + Sync + use<W>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -37,7 +40,7 @@ where
             .with_span_list(false)
             .boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(targets(log.level)))
+    lines.with_filter(targets(log.level))
 }
 
 /// Reads callers' files, and logs what is wrong with them; the callers are told by our errors.
@@ -59,6 +62,7 @@ fn targets(level: LogLevel) -> Targets {
         .with_default(level.min(LevelFilter::WARN))
         .with_target(DECODER_TARGET, LevelFilter::OFF)
         .with_target(HUB_TARGET, LevelFilter::OFF)
+        .with_target(ROOMS, LevelFilter::OFF)
         .with_target(OWN_TARGET, level)
 }
 
@@ -87,9 +91,11 @@ mod tests {
         let captured = Captured::default();
         let writer = captured.clone();
         let log = Log { level, format };
-        let subscriber = subscriber(&log, false, move || writer.clone());
+        let lines = lines(&log, false, move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(lines);
         tracing::subscriber::with_default(subscriber, || {
             let _span = tracing::info_span!(target: "halkspeech::http", "request").entered();
+            let _room = crate::telemetry::traces::room("decode").entered();
             tracing::debug!(target: "halkspeech::batch", "our debug");
             tracing::info!(target: "halkspeech", { batch.size = 3 }, "our info");
             tracing::warn!(target: "halkspeech::engine", "our warn");

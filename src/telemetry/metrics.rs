@@ -63,6 +63,8 @@ pub struct Metrics {
     pub jobs_expired: Counter,
     /// Windows the engine failed on.
     pub jobs_failed: Counter,
+    /// Engines replaced because they panicked, or failed on everything.
+    pub engines_restarted: Counter,
     /// Bytes of a card's memory.
     pub device_memory: Family<DeviceLabels, Gauge>,
     /// Models in memory.
@@ -116,6 +118,7 @@ impl Metrics {
             jobs_cancelled: Counter::default(),
             jobs_expired: Counter::default(),
             jobs_failed: Counter::default(),
+            engines_restarted: Counter::default(),
             device_memory: Family::default(),
             models_loaded: Gauge::default(),
             model_load_seconds: seconds(),
@@ -272,6 +275,11 @@ impl Metrics {
             "jobs_failed",
             "Windows the engine failed on",
             metrics.jobs_failed.clone(),
+        );
+        r.register(
+            "engines_restarted",
+            "Engines replaced because they panicked, or failed on everything",
+            metrics.engines_restarted.clone(),
         );
         r.register(
             "dropped_pieces",

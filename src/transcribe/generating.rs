@@ -11,6 +11,7 @@ use crate::audio::Window;
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::features::{WINDOW_FRAMES, frames_reached};
 use crate::job::{Answer, Job, JobError};
+use crate::telemetry::traces;
 use crate::tokens::PromptSpec;
 
 /// A window with the length it is padded to.
@@ -96,7 +97,7 @@ impl Transcriber {
         let started = Instant::now();
         let features = self
             .front_end
-            .run(move || log_mel.compute(&window.pcm, reached))
+            .run("features", move || log_mel.compute(&window.pcm, reached))
             .await?;
         let time = started.elapsed();
         self.metrics.features_seconds.observe(time.as_secs_f64());
@@ -113,6 +114,7 @@ impl Transcriber {
             queued_at: tokio::time::Instant::now().into_std(),
             reply,
             span: Span::current(),
+            waiting: traces::room("queue"),
         };
         queue.send(slot, job)?;
         // Only now: while the count was above zero the batcher may have waited for this window.

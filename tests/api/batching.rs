@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use halkspeech::batch::Limits;
-use halkspeech::engine::EngineError;
 use halkspeech::engine::fake::FakeEngine;
+use halkspeech::engine::{Engine, EngineError};
 use reqwest::Response;
 use tokio::task::JoinHandle;
 
 use crate::helpers::audio::tone;
-use crate::helpers::engine::{BAD_PITCH_HZ, Fault, Gate, gated, gated_with_fault, listening};
+use crate::helpers::engine::{
+    BAD_PITCH_HZ, Fault, Gate, gated, gated_with_fault, listen, listening,
+};
 use crate::helpers::{MODEL, Setup, TestApp, check_error, error, header, text};
 
 /// So long a window that no test would end if a batch waited for it.
@@ -189,7 +191,7 @@ async fn an_error_on_one_window_fails_that_request_alone() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_engine_ends_one_batch_alone() {
+async fn a_window_on_which_engines_panic_fails_its_request_alone() {
     let gate = Gate::new();
     let engine = gated_with_fault(&gate, Fault::Panic);
     let app = TestApp::start_with(Setup {
@@ -199,20 +201,88 @@ async fn a_panic_of_the_engine_ends_one_batch_alone() {
     })
     .await;
 
-    let answers = gather(&app, &gate, &[300.0, BAD_PITCH_HZ]).await;
+    let answers = gather(
+        &app,
+        &gate,
+        &[300.0, BAD_PITCH_HZ, 500.0, BAD_PITCH_HZ, 700.0],
+    )
+    .await;
 
-    for answer in answers {
-        assert_eq!(answer.status(), 500);
+    for (number, answer) in answers.into_iter().enumerate() {
+        if number % 2 == 0 {
+            assert_eq!(answer.status(), 200, "{number}");
+            continue;
+        }
+        assert_eq!(answer.status(), 500, "{number}");
         let error = error(answer).await;
         check_error(&error, "server_error", None, None, "Request id");
         assert!(!error.to_string().contains("secret"), "{error}");
     }
-    let next = app
-        .form(tone(500.0), &[("model", MODEL)])
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(next.status(), 200);
+    // One after the batch, one after each bad window.
+    assert_eq!(app.metrics.engines_restarted.get(), 3);
+    assert_eq!(app.submit(tone(500.0)).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn what_an_engine_leaves_when_it_dies_is_tried_once_more_on_a_new_one() {
+    let gate = Gate::new();
+    let (gate_of_first, made) = (Arc::clone(&gate), AtomicUsize::new(0));
+    let works = listening();
+    let app = TestApp::start_with(Setup {
+        limits: patient(),
+        engine: Arc::new(move || match made.fetch_add(1, Ordering::SeqCst) {
+            0 => dies_in_its_second_batch(&gate_of_first),
+            _ => works(),
+        }),
+        ..Setup::default()
+    })
+    .await;
+
+    let answers = gather(&app, &gate, &[300.0, 500.0, 700.0]).await;
+
+    for answer in answers {
+        assert_eq!(answer.status(), 200);
+        assert_eq!(header(&answer, "x-batch-size"), "1");
+    }
+    assert_eq!(app.metrics.engines_restarted.get(), 1);
+    assert_eq!(app.metrics.jobs_failed.get(), 0);
+}
+
+fn dies_in_its_second_batch(gate: &Arc<Gate>) -> Result<Box<dyn Engine>, EngineError> {
+    let (gate, batches) = (Arc::clone(gate), AtomicUsize::new(0));
+    FakeEngine::factory(move |_, inputs| {
+        gate.pass();
+        assert_eq!(
+            batches.fetch_add(1, Ordering::SeqCst),
+            0,
+            "the device is gone"
+        );
+        Ok(listen(inputs))
+    })()
+}
+
+#[tokio::test]
+async fn an_engine_that_fails_on_everything_is_replaced() {
+    let made = AtomicUsize::new(0);
+    let broken =
+        FakeEngine::factory(|_, _| Err(EngineError::Batch("the device is lost".to_owned())));
+    let works = listening();
+    let app = TestApp::start_with(Setup {
+        engine: Arc::new(move || match made.fetch_add(1, Ordering::SeqCst) {
+            0 => broken(),
+            _ => works(),
+        }),
+        ..Setup::default()
+    })
+    .await;
+
+    let mut answers = Vec::new();
+    for _ in 0..5 {
+        answers.push(app.submit(tone(440.0)).await.unwrap().status().as_u16());
+    }
+
+    assert_eq!(answers, [500, 500, 500, 200, 200]);
+    assert_eq!(app.metrics.engines_restarted.get(), 1);
 }
 
 #[tokio::test]

@@ -31,4 +31,6 @@ mod random;
 #[cfg(test)]
 mod silence;
 #[cfg(test)]
+mod traces;
+#[cfg(test)]
 mod transcripts;

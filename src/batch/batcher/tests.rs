@@ -64,6 +64,7 @@ impl Bench {
             queued_at: now(),
             reply,
             span: tracing::Span::none(),
+            waiting: tracing::Span::none(),
         };
         self.queue
             .send(self.queue.try_reserve().unwrap(), job)

@@ -77,6 +77,10 @@ WHISPER__LENGTH_MARGIN_S=0 => whisper.length_margin_s 0
 WHISPER__LENGTH_STEP_S=30 => whisper.length_step_s 30
 LOG_LEVEL=WARNING => log.level warning
 LOG_FORMAT=json => log.format json
+OTEL_TRACES_EXPORTER=OTLP => traces.exporter otlp
+TRACES__EXPORTER=none => traces.exporter none
+OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 => traces.exporter otlp
+OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://collector/v1/traces => traces.exporter otlp
 whisper__model=any case => whisper.model any case
 "#;
 
@@ -131,6 +135,7 @@ HF_HUB_DOWNLOAD_TIMEOUT=0 => a whole number from 1 to 3600
 MODELS__HUB_TIMEOUT_S=3601 => a whole number from 1 to 3600
 LOG_LEVEL=trace => debug, info, warning, error or critical
 LOG_FORMAT=xml => text or json
+OTEL_TRACES_EXPORTER=zipkin => none or otlp
 "#;
 
 const REFUSED_IN_A_FILE: &str = r#"

@@ -1,0 +1,154 @@
+//! Traces: a span a request and one for each room it walks through, sent to a collector by OTLP
+//! over HTTP.
+//!
+//! Where the collector is, how much is sampled and what the service is called stands in the
+//! standard `OTEL_…` variables, which the exporter reads itself:
+//! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>. A caller's
+//! `traceparent` is continued: <https://www.w3.org/TR/trace-context/>.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{Status, TraceContextExt, TracerProvider};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::level_filters::LevelFilter;
+use tracing::{Span, Subscriber};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::logging::OWN_TARGET;
+use crate::config::{Exporter, Traces};
+
+/// Target of the rooms' spans, which the log leaves out.
+pub(super) const ROOMS: &str = "rooms";
+
+/// What the service is called where `OTEL_SERVICE_NAME` does not say it.
+const SERVICE: &str = "halkspeech";
+
+/// How long the end waits for the last spans to be sent.
+const LAST_EXPORT: Duration = Duration::from_secs(2);
+
+/// The way to the collector, if there is one.
+#[derive(Debug)]
+pub struct Tracing(Option<SdkTracerProvider>);
+
+impl Tracing {
+    /// Gets ready to send spans; the collector itself may come later.
+    ///
+    /// # Errors
+    /// A variable says what no exporter can be made of.
+    pub fn new(settings: &Traces) -> Result<Self, ExporterBuildError> {
+        if settings.exporter == Exporter::None {
+            return Ok(Self(None));
+        }
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
+            .build()?;
+        let named = Resource::builder().build();
+        let name = opentelemetry::Key::from_static_str("service.name");
+        let is_named = named
+            .get(&name)
+            .is_some_and(|name| !name.as_str().starts_with("unknown_service"));
+        let mut resource = Resource::builder()
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+        if !is_named {
+            resource = resource.with_service_name(SERVICE);
+        }
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_resource(resource.build())
+            .build();
+        Ok(Self(Some(provider)))
+    }
+
+    /// No traces.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// What hands the spans over.
+    pub(super) fn layer<S>(&self) -> Option<impl Layer<S> + Send + Sync + use<S>>
+    where
+        S: Subscriber + for<'s> LookupSpan<'s> + Send + Sync,
+    {
+        let tracer = self.0.as_ref()?.tracer(SERVICE);
+        let layer = tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false);
+        let targets = Targets::new()
+            .with_target(OWN_TARGET, LevelFilter::INFO)
+            .with_target(ROOMS, LevelFilter::INFO);
+        Some(layer.with_filter(targets))
+    }
+
+    /// Sends what has not been sent yet.
+    pub fn end(&self) {
+        let ended = self
+            .0
+            .as_ref()
+            .map(|provider| provider.shutdown_with_timeout(LAST_EXPORT));
+        if let Some(Err(error)) = ended {
+            tracing::warn!(%error, "the last traces were not sent");
+        }
+    }
+}
+
+/// A room's span, inside the current one.
+#[must_use]
+pub fn room(name: &'static str) -> Span {
+    tracing::info_span!(target: ROOMS, "room", otel.name = name)
+}
+
+/// The span of a window in its batch, inside that of its request.
+#[must_use]
+pub fn inference(request: &Span, batch_size: usize) -> Span {
+    tracing::info_span!(
+        target: ROOMS,
+        parent: request,
+        "room",
+        otel.name = "inference",
+        batch.size = batch_size,
+    )
+}
+
+/// Makes a request's span part of the caller's trace, where these headers of the request's name one;
+/// gives its trace id.
+pub fn continue_trace<'h>(
+    span: &Span,
+    header: impl Fn(&'static str) -> Option<&'h str>,
+) -> Option<String> {
+    let headers = ["traceparent", "tracestate"].into_iter();
+    let headers = headers.filter_map(|name| Some((name.to_owned(), header(name)?.to_owned())));
+    let headers: HashMap<String, String> = headers.collect();
+    let caller = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
+    let context = if span.set_parent(caller.clone()).is_ok() {
+        span.record("otel.kind", "server");
+        span.context()
+    } else {
+        caller
+    };
+    let traced = context.span().span_context().clone();
+    traced.is_valid().then(|| traced.trace_id().to_string())
+}
+
+/// Says of a request's span how it was answered, by the conventions for HTTP servers:
+/// <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>.
+pub fn answered(span: &Span, method: &str, route: &str, status: u16) {
+    span.record("otel.name", format!("{method} {route}"));
+    span.set_attribute("http.request.method", method.to_owned());
+    span.set_attribute("http.response.status_code", i64::from(status));
+    if status >= 500 {
+        span.set_status(Status::error(""));
+    }
+}
