@@ -3,6 +3,7 @@
 pub mod rooms;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::{KeysError, Settings, Whisper};
-use crate::http::{self, Context, Defaults, Phase, Rules};
+use crate::http::{self, Context, Defaults, Phase, RateLimit, Rules};
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use rooms::{Rooms, model_id};
 
@@ -100,6 +101,7 @@ impl App {
                 settings.whisper.max_concurrent_requests.get(),
             )),
             max_concurrent_requests: settings.whisper.max_concurrent_requests.get(),
+            rate_limit: NonZeroU32::new(settings.server.rate_limit_per_minute).map(RateLimit::new),
             phase: watched,
             metrics,
             rules: rules(&settings)?,

@@ -12,6 +12,7 @@ mod linger;
 mod auth;
 mod door;
 mod transcriptions;
+mod rate;
 mod stream;
 mod parameters;
 mod upload;
@@ -39,6 +40,7 @@ use crate::transcribe::Transcriber;
 pub use router::router;
 
 /// What the handlers share.
+pub use rate::RateLimit;
 pub struct Context {
     /// Turns audio into transcripts.
     pub transcriber: Transcriber,
@@ -51,6 +53,8 @@ pub struct Context {
     /// Where the server is in its life.
     pub phase: watch::Receiver<Phase>,
     /// The server's metrics.
+    /// How many requests a caller may make in a minute; none: as many as get in.
+    pub rate_limit: Option<RateLimit>,
     pub metrics: Metrics,
     /// Bounds and switches.
     pub rules: Rules,

@@ -76,6 +76,7 @@ pub(super) const KEYS: &[Key] = &[
     key("server.request_timeout_s", Integer(1, 86_400)),
     key("server.read_timeout_s", Integer(1, 3600)),
     key("server.max_connections", Integer(1, 1_000_000)),
+    key("server.rate_limit_per_minute", Integer(0, 1_000_000)),
     key("server.shutdown_timeout_s", Integer(0, 3600)),
     key("server.reject_unknown_fields", Switch),
     key("audio.ffmpeg", Choice(&["auto", "off"])),

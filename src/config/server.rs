@@ -83,6 +83,15 @@ pub struct Server {
     pub max_connections: usize,
 
     /// How long a shutdown waits for running requests, in seconds.
+    /// The most transcriptions and translations a minute for each key, or for
+    /// each address where there are no keys; beyond it the answer is 429.
+    ///
+    /// Default 0 (no limit), 0 to 1,000,000; environment
+    /// `SERVER__RATE_LIMIT_PER_MINUTE`. A caller who was quiet may send a
+    /// minute's worth at once. Behind a proxy all callers without a key have its
+    /// address, so that the limit is for all of them together.
+    pub rate_limit_per_minute: u32,
+
     ///
     /// Default 30, 0 to 3,600; environment `SERVER__SHUTDOWN_TIMEOUT_S`. Keep
     /// it below the patience of what stops the server (Docker 10 s,
@@ -112,6 +121,7 @@ impl Default for Server {
             read_timeout_s: 60,
             max_connections: 4096,
             shutdown_timeout_s: 30,
+            rate_limit_per_minute: 0,
             reject_unknown_fields: false,
         }
     }

@@ -9,28 +9,35 @@ use axum::response::{IntoResponse, Response};
 
 use super::Context;
 use super::error::ApiError;
+use super::rate::Caller;
 use crate::config::Secret;
 
 /// Refuses a request without `Authorization: Bearer <key>`, where keys are set.
 pub async fn require_key(
     State(context): State<Arc<Context>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    if is_let_in(&context.rules.api_keys, request.headers()) {
-        next.run(request).await
+    let keys = &context.rules.api_keys;
+    let caller = if keys.is_empty() {
+        Caller::without_key(request.extensions())
     } else {
-        ApiError::InvalidApiKey.into_response()
-    }
+        match shown_key(keys, request.headers()) {
+            Some(place) => Caller::Key(place),
+            None => return ApiError::InvalidApiKey.into_response(),
+        }
+    };
+    request.extensions_mut().insert(caller);
+    next.run(request).await
 }
 
-fn is_let_in(keys: &[Secret], headers: &HeaderMap) -> bool {
-    let Some(shown) = bearer(headers) else {
-        return keys.is_empty();
-    };
+/// The place of the key that is shown, if it is one of these.
+fn shown_key(keys: &[Secret], headers: &HeaderMap) -> Option<usize> {
+    let shown = bearer(headers)?;
     // Every key is looked at, so that the time does not tell which one was shown.
-    let found = keys.iter().filter(|key| key.verify(shown)).count();
-    keys.is_empty() || found > 0
+    let verified = keys.iter().map(|key| key.verify(shown));
+    let places = verified.enumerate().filter(|(_, is_shown)| *is_shown);
+    places.map(|(place, _)| place).last()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -58,12 +65,10 @@ mod tests {
         let showing = |value: &'static str| {
             HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))])
         };
-        assert!(is_let_in(&keys, &showing("Bearer one")));
-        assert!(is_let_in(&keys, &showing("Bearer two")));
-        assert!(!is_let_in(&keys, &showing("Bearer three")));
-        assert!(!is_let_in(&keys, &HeaderMap::new()));
-        assert!(is_let_in(&[], &HeaderMap::new()));
-        assert!(is_let_in(&[], &showing("Bearer any")));
+        assert_eq!(shown_key(&keys, &showing("Bearer one")), Some(0));
+        assert_eq!(shown_key(&keys, &showing("Bearer two")), Some(1));
+        assert_eq!(shown_key(&keys, &showing("Bearer three")), None);
+        assert_eq!(shown_key(&keys, &HeaderMap::new()), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::ApiError;
+use super::rate::Caller;
 use super::{Context, Phase};
 use crate::telemetry::{Metrics, Refusal, RefusalLabels};
 
@@ -16,8 +17,8 @@ pub struct Admission {
 ///
 /// # Errors
 /// [`ApiError::Draining`] when the server is about to stop, [`ApiError::TooManyRequests`] when
-/// all permits are taken.
-pub fn enter(context: &Context) -> Result<Admission, ApiError> {
+/// all permits are taken, [`ApiError::TooOften`] when the caller has sent too many within a minute.
+pub fn enter(context: &Context, caller: Caller) -> Result<Admission, ApiError> {
     // While models load a request is let in: it waits for the loading like any other.
     match *context.phase.borrow() {
         Phase::Starting | Phase::Ready => {}
@@ -29,6 +30,13 @@ pub fn enter(context: &Context) -> Result<Admission, ApiError> {
             limit: context.max_concurrent_requests,
         });
     };
+    // After the permit, so that a request which is refused for others' sake is not counted.
+    if let Some(limit) = &context.rate_limit
+        && let Err(exceeded) = limit.count(caller)
+    {
+        count_refusal(&context.metrics, Refusal::RateLimit);
+        return Err(ApiError::TooOften(exceeded));
+    }
     context.metrics.requests_in_flight.inc();
     Ok(Admission {
         metrics: context.metrics.clone(),

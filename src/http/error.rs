@@ -16,6 +16,7 @@ use description::Description;
 
 use super::middleware::{RETRY_AFTER_MS, RequestId};
 use crate::format::sse;
+use super::rate::Exceeded;
 use crate::models::{DeleteError, HubError, InvalidModelId, ModelId, UnloadError};
 use crate::telemetry::reasons;
 use crate::transcribe::TranscribeError;
@@ -147,6 +148,9 @@ pub enum ApiError {
         limit: usize,
     },
     /// The server is about to stop.
+    /// The caller has made too many requests within a minute.
+    #[error("caller's limit of {} requests a minute is reached", .0.per_minute)]
+    TooOften(Exceeded),
     #[error("server is draining")]
     Draining,
     /// The server could not wait for this request any longer.
@@ -247,11 +251,11 @@ impl IntoResponse for ApiError {
         let mut response = status.into_response();
         let headers = response.headers_mut();
         if let Some(wait) = retry_after {
-            headers.insert(
-                header::RETRY_AFTER,
-                HeaderValue::from(wait.as_secs().max(1)),
-            );
-            headers.insert(RETRY_AFTER_MS, HeaderValue::from(wait.as_millis() as u64));
+            // Rounded up: who comes a moment too early is refused again.
+            let wait_ms = wait.as_micros().div_ceil(1000) as u64;
+            let wait_s = wait_ms.div_ceil(1000).max(1);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
+            headers.insert(RETRY_AFTER_MS, HeaderValue::from(wait_ms));
         }
         if let Self::InvalidApiKey = self {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -16,6 +18,9 @@ use rustix::io::Errno;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+use super::rate::Peer;
 
 /// Time to wait when the system has no more sockets: until some close, accepting is pointless.
 const NO_SOCKETS: Duration = Duration::from_millis(100);
@@ -44,7 +49,6 @@ pub async fn serve(
         .header_read_timeout(bounds.head);
     let places = Arc::new(Semaphore::new(bounds.connections));
     let open = GracefulShutdown::new();
-    let service = TowerToHyperService::new(router);
     tokio::pin!(stop);
     loop {
         let accepted = async {
@@ -55,8 +59,8 @@ pub async fn serve(
             accepted = accepted => accepted,
             () = &mut stop => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, address)) => (stream, Peer(address.ip())),
             Err(error) if is_of_the_listener(&error) => return Err(error),
             Err(error) if is_for_want_of_sockets(&error) => {
                 tracing::error!(%error, "no connection can be accepted: raise the limit of open files");
@@ -70,7 +74,14 @@ pub async fn serve(
             }
         };
         set_up(&stream);
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let service = router
+            .clone()
+            .map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(peer);
+                request
+            });
+        let service = TowerToHyperService::new(service);
+        let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = open.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {

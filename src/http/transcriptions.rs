@@ -21,6 +21,7 @@ use super::upload::Upload;
 use super::{Context, Rules, door, models, stream};
 use crate::audio::Source;
 use crate::format::{self, Wish};
+use super::rate::Caller;
 use crate::models::ModelId;
 use crate::telemetry::{Refusal, traces};
 use crate::tokens::Task;
@@ -82,7 +83,7 @@ async fn admit(
     let arrival = Instant::now();
     let deadline = arrival + context.rules.request_timeout;
     // Before the body is looked at: a refusal must cost next to nothing.
-    let admission = door::enter(context)?;
+    let admission = door::enter(context, Caller::of(request.extensions()))?;
     // Nothing here is spawned: when the client leaves, dropping this future ends all of it.
     let receiving = receive(context, task, request).instrument(traces::room("upload"));
     let received = tokio::select! {

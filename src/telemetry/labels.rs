@@ -67,6 +67,8 @@ pub enum Refusal {
     Concurrency,
     /// `MAX_QUEUE_SIZE`.
     Queue,
+    /// `RATE_LIMIT_PER_MINUTE`.
+    RateLimit,
 }
 
 impl EncodeLabelValue for Refusal {
@@ -74,6 +76,7 @@ impl EncodeLabelValue for Refusal {
         encoder.write_str(match self {
             Self::Concurrency => "concurrency",
             Self::Queue => "queue",
+            Self::RateLimit => "rate_limit",
         })
     }
 }

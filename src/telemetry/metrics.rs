@@ -129,7 +129,7 @@ impl Metrics {
             process: Arc::default(),
         };
         // Seen before the first of them, so that a rate can be taken of it.
-        for reason in [Refusal::Concurrency, Refusal::Queue] {
+        for reason in [Refusal::Concurrency, Refusal::Queue, Refusal::RateLimit] {
             let _zero = metrics.refused.get_or_create(&RefusalLabels { reason });
         }
         let r = &mut registry;

@@ -5,7 +5,7 @@ pub mod engine;
 pub mod raw;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use halkspeech::audio::{DecodeLimits, FfmpegMode};
 use halkspeech::batch::Limits;
 use halkspeech::engine::EngineFactory;
 use halkspeech::features::Lengths;
-use halkspeech::http::{self, Context, Defaults, Phase, Rules};
+use halkspeech::http::{self, Context, Defaults, Phase, RateLimit, Rules};
 use halkspeech::models::{
     self, Aliases, Budget, Catalog, Downloads, Hub, HubSettings, LoadedModels, MakeFactory,
     ModelId, Plan, Store,
@@ -44,6 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Setup {
     pub rules: Rules,
     pub max_concurrent_requests: usize,
+    pub rate_limit_per_minute: Option<NonZeroU32>,
     pub queue_capacity: usize,
     pub lengths: Lengths,
     pub limits: Limits,
@@ -95,6 +96,7 @@ impl Default for Setup {
                 keep_alive: Duration::from_millis(5),
             },
             max_concurrent_requests: 100,
+            rate_limit_per_minute: None,
             queue_capacity: 100,
             lengths: Lengths::WHOLE,
             limits: Limits {
@@ -141,6 +143,7 @@ impl TestApp {
             aliases: Aliases::new(default, []),
             door: Arc::new(Semaphore::new(setup.max_concurrent_requests)),
             max_concurrent_requests: setup.max_concurrent_requests,
+            rate_limit: setup.rate_limit_per_minute.map(RateLimit::new),
             phase: phase_receiver,
             metrics: metrics.clone(),
             rules: setup.rules,

@@ -37,6 +37,8 @@ mod parameters;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod streaming;
 #[cfg(test)]
 mod surface;

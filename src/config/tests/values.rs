@@ -45,6 +45,7 @@ API_KEY=hunter2 => server.api_key ***
 API_KEYS_FILE=/run/secrets/keys => server.api_keys_file /run/secrets/keys
 SERVER__READ_TIMEOUT_S=1 => server.read_timeout_s 1
 SERVER__MAX_CONNECTIONS=1000000 => server.max_connections 1000000
+SERVER__RATE_LIMIT_PER_MINUTE=60 => server.rate_limit_per_minute 60
 ALLOW_ORIGINS=["*"] => server.allow_origins ["*"]
 ALLOW_ORIGINS=http://a, null => server.allow_origins ["http://a","null"]
 ALLOW_ORIGINS=[] => server.allow_origins []
@@ -115,6 +116,7 @@ WHISPER__LENGTH_MARGIN_S=31 => a whole number from 0 to 30
 WHISPER__LENGTH_STEP_S=0 => a whole number from 1 to 30
 SERVER__READ_TIMEOUT_S=0 => a whole number from 1 to 3600
 SERVER__MAX_CONNECTIONS=0 => a whole number from 1 to 1000000
+SERVER__RATE_LIMIT_PER_MINUTE=-1 => a whole number from 0 to 1000000
 UVICORN_HOST=a b => a text without spaces
 UVICORN_PORT=65536 => a whole number from 0 to 65535
 ENABLE_UI=enabled => true, false, 1, 0, yes, no, on or off

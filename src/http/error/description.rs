@@ -117,6 +117,11 @@ impl ApiError {
             Self::TooManyRequests { limit } => full(&format!(
                 "The server's limit on concurrent requests ({limit}) is reached."
             )),
+            Self::TooOften(exceeded) => full(&format!(
+                "Your limit of {} requests a minute is reached.",
+                exceeded.per_minute
+            ))
+            .retry_after(exceeded.wait),
             Self::Draining => away("The server is shutting down."),
             Self::CutOff => away("The server shut down before the transcription was done."),
             Self::Spool(_) => failed("The upload could not be stored."),
