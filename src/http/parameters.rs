@@ -1,8 +1,9 @@
 //! The text fields of a request: which there are, and what all of them together ask for.
 //!
-//! `fields` is the table of them; `readers` and `speech` put what they hold where it belongs, read
-//! by `value`; `combinations` refuses what does not go together.
+//! `fields` is the table of them, `field` what its rows say; `readers` and `speech` put what they
+//! hold where it belongs, read by `value`; `combinations` refuses what does not go together.
 
+mod field;
 mod fields;
 mod readers;
 mod speech;
@@ -20,7 +21,7 @@ use crate::audio::Channels;
 use crate::format::{Granularities, ResponseFormat, SubtitleShape, Wish};
 use crate::tokens::Task;
 use crate::transcribe::Wishes;
-use fields::{Field, Shape};
+pub use field::{Does, Field, Shape, Takes, Unsent};
 use speech::Speech;
 
 /// What the fields have said so far; those not sent stand at their defaults.

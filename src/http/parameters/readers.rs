@@ -1,8 +1,8 @@
-//! Readers of the fields that need more than one value put in one place.
+//! Readers of the fields, but for those of `speech`.
 
 use super::Parameters;
-use super::fields::put;
-use super::value::{self, Expected, bound, list, real, switch};
+use super::fields::{LONGEST_S, put};
+use super::value::{self, Expected, bound, count, list, real, seconds, switch, whole};
 use crate::audio::Channels;
 use crate::format::ResponseFormat;
 use crate::tokens::Task;
@@ -12,13 +12,18 @@ pub const NO_DIARIZATION: &str = "speaker diarization of mono audio is not suppo
     channels=split labels each channel of a stereo call";
 
 /// The highest id that all of OpenAI's vocabularies have; the smallest has 51,864 tokens.
-const HIGHEST_TOKEN: i32 = 51_863;
+pub const HIGHEST_TOKEN: i32 = 51_863;
 /// Bound on what a list may grow to.
 const MAX_ITEMS: usize = 1_000;
 /// Bound on a keyword, in characters.
 const MAX_KEYWORD_CHARS: usize = 200;
 /// As many as the reference's own list has.
 const MAX_TEMPERATURES: usize = 6;
+
+/// The model's name.
+pub fn model(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut all.model, Ok(Some(text.trim().to_owned())))
+}
 
 /// `auto` is what other servers call detection.
 pub fn language(all: &mut Parameters, text: &str) -> Result<(), Expected> {
@@ -125,9 +130,49 @@ pub fn timestamp_granularities(all: &mut Parameters, text: &str) -> Result<(), E
     Ok(())
 }
 
+/// Whether the text is sent piece by piece.
+pub fn stream(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut all.stream, switch(text))
+}
+
 /// Refuses what would tell speakers apart by their voices.
 pub fn no_diarization(_: &mut Parameters, _: &str) -> Result<(), Expected> {
     Err(Expected(format!("no value: {NO_DIARIZATION}")))
+}
+
+/// Beams of the search.
+pub fn beam_size(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut all.beam_size, count(text, 32).map(Some))
+}
+
+/// Texts sampled.
+pub fn best_of(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut all.wishes.options.best_of, count(text, 32))
+}
+
+/// How many finished texts end the search.
+pub fn patience(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut all.wishes.options.patience, real(text, 0.01..=10.0))
+}
+
+/// Exponent of a text's length.
+pub fn length_penalty(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(
+        &mut all.wishes.options.length_penalty,
+        real(text, 0.0..=10.0),
+    )
+}
+
+/// Penalty of tokens that were written.
+pub fn repetition_penalty(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let penalty = real(text, 0.1..=10.0);
+    put(&mut all.wishes.options.repetition_penalty, penalty)
+}
+
+/// Length of what does not come twice.
+pub fn no_repeat_ngram_size(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let size = whole(text, 0..=224);
+    put(&mut all.wishes.options.no_repeat_ngram_size, size)
 }
 
 /// Tokens never to write; an empty JSON list lets all be written.
@@ -154,6 +199,25 @@ pub fn without_timestamps(all: &mut Parameters, text: &str) -> Result<(), Expect
     put(&mut all.without_timestamps, switch(text))
 }
 
+/// Whether a window continues the text of the one before.
+pub fn condition_on_previous_text(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut all.wishes.condition_on_previous_text, switch(text))
+}
+
+/// Words to expect, as one text.
+pub fn hotwords(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut all.wishes.hotwords, Ok(Some(text.trim().to_owned())))
+}
+
+/// Bound on how well a text compresses.
+pub fn compression_ratio_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let threshold = bound(text, 0.0..=100.0);
+    put(
+        &mut all.wishes.fallback.compression_ratio_threshold,
+        threshold,
+    )
+}
+
 /// Bound on the mean log probability of a token.
 pub fn logprob_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     let threshold = bound(text, -100.0..=0.0);
@@ -166,6 +230,26 @@ pub fn no_speech_threshold(all: &mut Parameters, text: &str) -> Result<(), Expec
     put(&mut all.wishes.fallback.no_speech_threshold, threshold)
 }
 
+/// Silence around improbable text that is left out.
+pub fn hallucination_silence_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let threshold = bound(text, 0.0..=3_600.0)?.map(f64::from);
+    put(
+        &mut all.wishes.hallucination_silence_threshold_s,
+        Ok(threshold),
+    )
+}
+
+/// Where to begin.
+pub fn offset(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut all.wishes.clip.offset, seconds(text, 0.0..=LONGEST_S))
+}
+
+/// How much to transcribe.
+pub fn duration(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let duration = seconds(text, 0.1..=LONGEST_S).map(Some);
+    put(&mut all.wishes.clip.duration, duration)
+}
+
 /// Whether channels are mixed or kept apart.
 pub fn channels(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     let channels = match text.trim() {
@@ -174,4 +258,25 @@ pub fn channels(all: &mut Parameters, text: &str) -> Result<(), Expected> {
         _ => Err(Expected::new("mix or split")),
     };
     put(&mut all.wishes.channels, channels)
+}
+
+/// Whether words have times.
+pub fn word_timestamps(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut all.word_timestamps, switch(text))
+}
+
+/// The longest line.
+pub fn max_line_width(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(
+        &mut all.subtitles.max_line_width,
+        count(text, 1_000).map(Some),
+    )
+}
+
+/// The most lines.
+pub fn max_line_count(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(
+        &mut all.subtitles.max_line_count,
+        count(text, 100).map(Some),
+    )
 }

@@ -1,9 +1,9 @@
 //! What fields ask for, alone and together.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+mod documents;
+
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::time::Duration;
 
 use super::*;
@@ -348,24 +348,4 @@ fn members_nobody_knows_are_unknown_fields() {
     let fields = [("vad_parameters", r#"{"neg_threshold": 0.3}"#)];
     let message = "field vad_parameters[neg_threshold] is unknown";
     check_refused(Task::Transcribe, &fields, message);
-}
-
-#[test]
-fn the_documentation_has_every_field_and_no_other() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
-    let text = fs::read_to_string(path).unwrap();
-    // The tables of parameters, and no others, begin with this word.
-    let tables = text.split("| parameter |").skip(1);
-    let tables = tables.map(|rest| rest.split("\n\n").next().unwrap_or_default());
-    let columns = tables.flat_map(|table| table.lines().filter_map(|line| line.split('|').nth(1)));
-    let documented: BTreeSet<_> = columns
-        .flat_map(|column| column.split('`').skip(1).step_by(2))
-        .map(|name| name.strip_suffix("[]").unwrap_or(name))
-        .collect();
-
-    let names = Field::ALL.iter().map(|field| field.name).chain(["file"]);
-    let known: BTreeSet<_> = names
-        .map(|name| name.strip_suffix("[]").unwrap_or(name))
-        .collect();
-    assert_eq!(documented, known);
 }

@@ -28,12 +28,12 @@ pub fn switch(text: &str) -> Result<bool, Expected> {
     }
 }
 
-/// A number within a range.
-pub fn real(text: &str, range: RangeInclusive<f32>) -> Result<f32, Expected> {
+/// A number within a range, which is looked at before it is rounded.
+pub fn real(text: &str, range: RangeInclusive<f64>) -> Result<f32, Expected> {
     let number = text.trim().parse().ok();
     match number.filter(|number| range.contains(number)) {
         // Adding 0 turns -0 into 0; the two would not share a batch.
-        Some(number) => Ok(number + 0.0),
+        Some(number) => Ok(number as f32 + 0.0),
         None => {
             let (least, most) = (range.start(), range.end());
             Err(Expected(format!("a number from {least} to {most}")))
@@ -42,7 +42,7 @@ pub fn real(text: &str, range: RangeInclusive<f32>) -> Result<f32, Expected> {
 }
 
 /// A bound within a range; `none` or `null` is no bound.
-pub fn bound(text: &str, range: RangeInclusive<f32>) -> Result<Option<f32>, Expected> {
+pub fn bound(text: &str, range: RangeInclusive<f64>) -> Result<Option<f32>, Expected> {
     if is_none(text) {
         return Ok(None);
     }
@@ -160,7 +160,17 @@ mod tests {
             assert_eq!(seconds(text, 0.0..=1.0), Ok(duration), "{text}");
         }
         assert!(real("-0", 0.0..=1.0).unwrap().is_sign_positive());
-        for text in ["1.01", "-0.1", "NaN", "inf", "-inf", "1e99", "0,5", "x"] {
+        for text in [
+            "1.01",
+            "1.00000000001",
+            "-0.1",
+            "NaN",
+            "inf",
+            "-inf",
+            "1e99",
+            "0,5",
+            "x",
+        ] {
             let expected = Expected::new("a number from 0 to 1");
             assert_eq!(real(text, 0.0..=1.0), Err(expected), "{text}");
             let expected = Expected::new("a number from 0 to 1, or none");
