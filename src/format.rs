@@ -15,6 +15,10 @@ mod numbers;
 use std::num::NonZeroUsize;
 
 use crate::transcript::Transcript;
+pub use diarized::TranscriptionDiarized;
+pub use json::Transcription;
+pub use sse::{TranscriptionTextDelta, TranscriptionTextDone};
+pub use verbose::TranscriptionVerbose;
 
 /// A response format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

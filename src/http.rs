@@ -3,7 +3,8 @@
 //! `listen` accepts connections, `router` says which path leads where and `middleware` what every request goes through;
 //! `transcriptions` is the road of an upload, past the `door`, through `upload` and
 //! `parameters`, to the transcriber and back as an answer or an `error`. `models` tells of those
-//! on disk, `downloads` fetches more, and `memory` loads and unloads them.
+//! on disk, `downloads` fetches more, and `memory` loads and unloads them. `openapi`
+//! documents all of it out of what the handlers state; `docs` shows that.
 
 mod listen;
 mod router;
@@ -11,8 +12,8 @@ mod middleware;
 mod linger;
 mod auth;
 mod door;
-mod transcriptions;
 mod rate;
+mod transcriptions;
 mod stream;
 mod parameters;
 mod upload;
@@ -21,6 +22,8 @@ mod models;
 mod downloads;
 mod memory;
 mod health;
+mod openapi;
+mod docs;
 mod page;
 mod error;
 
@@ -37,10 +40,10 @@ use crate::models::{Aliases, ModelId};
 use crate::telemetry::Metrics;
 use crate::transcribe::Transcriber;
 
+pub use rate::RateLimit;
 pub use router::router;
 
 /// What the handlers share.
-pub use rate::RateLimit;
 pub struct Context {
     /// Turns audio into transcripts.
     pub transcriber: Transcriber,
@@ -50,11 +53,11 @@ pub struct Context {
     pub door: Arc<Semaphore>,
     /// Number of permits at the door.
     pub max_concurrent_requests: usize,
+    /// How many requests a caller may make in a minute; none: as many as get in.
+    pub rate_limit: Option<RateLimit>,
     /// Where the server is in its life.
     pub phase: watch::Receiver<Phase>,
     /// The server's metrics.
-    /// How many requests a caller may make in a minute; none: as many as get in.
-    pub rate_limit: Option<RateLimit>,
     pub metrics: Metrics,
     /// Bounds and switches.
     pub rules: Rules,
@@ -84,7 +87,7 @@ pub struct Rules {
     pub read_timeout: Duration,
     /// Origins that browsers may call from.
     pub allow_origins: Vec<String>,
-    /// Whether `/` shows a page to try the server.
+    /// Whether `/` shows a page to try the server, and `/docs` the `OpenAPI` document.
     pub enable_ui: bool,
     /// Largest upload, in bytes.
     pub max_upload_bytes: u64,

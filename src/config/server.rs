@@ -44,7 +44,8 @@ pub struct Server {
     /// lets every page call.
     pub allow_origins: Vec<String>,
 
-    /// Whether the page for trying the server out is served at `/`.
+    /// Whether the page for trying the server out is served at `/`, and Swagger
+    /// UI at `/docs`.
     ///
     /// Default true; environment `SERVER__ENABLE_UI` or `ENABLE_UI`.
     pub enable_ui: bool,
@@ -82,7 +83,6 @@ pub struct Server {
     /// Keep it below the limit of open files (`ulimit -n`).
     pub max_connections: usize,
 
-    /// How long a shutdown waits for running requests, in seconds.
     /// The most transcriptions and translations a minute for each key, or for
     /// each address where there are no keys; beyond it the answer is 429.
     ///
@@ -92,6 +92,7 @@ pub struct Server {
     /// address, so that the limit is for all of them together.
     pub rate_limit_per_minute: u32,
 
+    /// How long a shutdown waits for running requests, in seconds.
     ///
     /// Default 30, 0 to 3,600; environment `SERVER__SHUTDOWN_TIMEOUT_S`. Keep
     /// it below the patience of what stops the server (Docker 10 s,
@@ -120,8 +121,8 @@ impl Default for Server {
             request_timeout_s: 600,
             read_timeout_s: 60,
             max_connections: 4096,
-            shutdown_timeout_s: 30,
             rate_limit_per_minute: 0,
+            shutdown_timeout_s: 30,
             reject_unknown_fields: false,
         }
     }

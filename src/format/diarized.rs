@@ -1,29 +1,42 @@
 //! OpenAI's `diarized_json` format.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::json;
 use super::numbers::seconds;
 use super::usage::Usage;
 use crate::transcript::{self, Speaker, Transcript};
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// The text with who said what.
+#[derive(Serialize, ToSchema)]
+pub struct TranscriptionDiarized<'a> {
+    /// `transcribe`.
     task: &'static str,
+    /// Seconds of the recording.
     duration: f64,
+    /// The text.
     text: &'a str,
+    /// What was said, in order.
     segments: Vec<Segment<'a>>,
     usage: Usage,
 }
 
 /// What one speaker said.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = TranscriptionDiarizedSegment)]
 struct Segment<'a> {
+    /// `transcript.text.segment`.
     r#type: &'static str,
+    /// Its name, from `seg_001`.
     id: String,
+    /// Where it begins, in seconds.
     start: f64,
+    /// Where it ends, in seconds.
     end: f64,
+    /// Its text.
     text: &'a str,
+    /// `A` for the first channel, `B` for the second, and so on.
     speaker: String,
 }
 
@@ -44,7 +57,7 @@ impl<'a> Segment<'a> {
 /// Who said what.
 pub(super) fn render(transcript: &Transcript) -> String {
     let numbered = (1..).zip(&transcript.segments);
-    json::write(&Body {
+    json::write(&TranscriptionDiarized {
         task: transcript.task.as_str(),
         duration: seconds(transcript.duration.as_secs_f64()),
         text: &transcript.text,

@@ -1,24 +1,33 @@
 //! OpenAI's `json` format.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::numbers;
 use super::usage::Usage;
 use crate::transcript::{TokenLogprob, Transcript};
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// The text alone.
+#[derive(Serialize, ToSchema)]
+pub struct Transcription<'a> {
+    /// The text.
     text: &'a str,
+    /// Its tokens; only with `include[]=logprobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Vec<Logprob<'a>>>,
     usage: Usage,
 }
 
 /// A token of the text with its probability.
-#[derive(Serialize)]
-pub(super) struct Logprob<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = TranscriptionLogprob)]
+pub struct Logprob<'a> {
+    /// The token as text.
     token: &'a str,
+    /// The natural logarithm of its probability.
     logprob: f32,
+    /// Its bytes, which may be a part of a character.
+    #[schema(value_type = Vec<u32>)]
     bytes: &'a [u8],
 }
 
@@ -35,7 +44,7 @@ impl<'a> Logprob<'a> {
 
 /// `{"text", "logprobs"?, "usage"}`.
 pub(super) fn render(transcript: &Transcript, logprobs: bool) -> String {
-    write(&Body {
+    write(&Transcription {
         text: &transcript.text,
         logprobs: logprobs.then(|| Logprob::list(&transcript.logprobs)),
         usage: Usage::of(transcript.duration),

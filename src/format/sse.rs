@@ -1,23 +1,32 @@
 //! The events of a streamed answer, each whole: `data: {json}` and an empty line.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::json::{self, Logprob};
 use super::usage::Usage;
 use crate::transcript::{TokenLogprob, Transcript};
 
-#[derive(Serialize)]
-struct Delta<'a> {
+/// More text.
+#[derive(Serialize, ToSchema)]
+pub struct TranscriptionTextDelta<'a> {
+    /// `transcript.text.delta`.
     r#type: &'static str,
+    /// What comes next; the pieces put together are the text.
     delta: &'a str,
+    /// Its tokens; only with `include[]=logprobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Vec<Logprob<'a>>>,
 }
 
-#[derive(Serialize)]
-struct Done<'a> {
+/// The whole text, as the last event.
+#[derive(Serialize, ToSchema)]
+pub struct TranscriptionTextDone<'a> {
+    /// `transcript.text.done`.
     r#type: &'static str,
+    /// The text.
     text: &'a str,
+    /// Its tokens; only with `include[]=logprobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Vec<Logprob<'a>>>,
     usage: Usage,
@@ -41,7 +50,7 @@ struct ErrorObject<'a> {
 /// keeps the space between two of them.
 #[must_use]
 pub fn delta(text: &str, logprobs: Option<&[TokenLogprob]>) -> String {
-    event(&Delta {
+    event(&TranscriptionTextDelta {
         r#type: "transcript.text.delta",
         delta: text,
         logprobs: logprobs.map(Logprob::list),
@@ -51,7 +60,7 @@ pub fn delta(text: &str, logprobs: Option<&[TokenLogprob]>) -> String {
 /// The whole text: the last event of a stream that went well.
 #[must_use]
 pub fn done(transcript: &Transcript, logprobs: bool) -> String {
-    event(&Done {
+    event(&TranscriptionTextDone {
         r#type: "transcript.text.done",
         text: &transcript.text,
         logprobs: logprobs.then(|| Logprob::list(&transcript.logprobs)),

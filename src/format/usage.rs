@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// OpenAI's usage object for models billed by duration.
-#[derive(Serialize)]
-pub(super) struct Usage {
+#[derive(Serialize, ToSchema)]
+#[schema(as = TranscriptionUsage)]
+pub struct Usage {
     r#type: &'static str,
     /// Rounded up.
     seconds: u64,

@@ -1,6 +1,7 @@
 //! OpenAI's `verbose_json` format.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::json;
 use super::numbers::{finite, seconds};
@@ -13,56 +14,88 @@ use crate::transcript::{self, Transcript};
 /// called so.
 const UNKNOWN_LANGUAGE: &str = "unknown";
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// The text with all that is known of its segments, and of its words if asked for.
+#[derive(Serialize, ToSchema)]
+pub struct TranscriptionVerbose<'a> {
+    /// `transcribe` or `translate`.
     task: &'static str,
+    /// The English name of the text's language in lower case; `unknown` for a silence.
     language: &'static str,
+    /// Seconds of the recording.
     duration: f64,
+    /// The text.
     text: &'a str,
+    /// Its segments, unless `timestamp_granularities[]` is `word` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     segments: Option<Vec<Segment<'a>>>,
+    /// Its words; only with `timestamp_granularities[]=word`.
     #[serde(skip_serializing_if = "Option::is_none")]
     words: Option<Vec<Word<'a>>>,
+    /// What nothing was written for; only with `include[]=dropped`.
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<Vec<Dropped<'a>>>,
     usage: Usage,
 }
 
-#[derive(Serialize)]
+/// A piece of the text with its times.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TranscriptionSegment)]
 struct Segment<'a> {
+    /// Its number, from 0.
     id: usize,
+    /// Where its window begins, in frames of 10 ms.
     seek: usize,
+    /// Where it begins, in seconds.
     start: f64,
+    /// Where it ends, in seconds.
     end: f64,
+    /// Its text.
     text: &'a str,
+    /// The ids of its tokens.
     tokens: &'a [u32],
+    /// The temperature at which it was written.
     temperature: f32,
+    /// The mean log probability of its tokens.
     avg_logprob: f32,
+    /// Above 2.4 it repeats itself.
     compression_ratio: f32,
+    /// The probability that nobody speaks.
     no_speech_prob: f32,
+    /// Who speaks; only with `channels=split`.
     #[serde(skip_serializing_if = "Option::is_none")]
     speaker: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A word with its times.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TranscriptionWord)]
 struct Word<'a> {
+    /// The word, with its punctuation.
     word: &'a str,
+    /// Where it begins, in seconds.
     start: f64,
+    /// Where it ends, in seconds.
     end: f64,
 }
 
-#[derive(Serialize)]
+/// A piece of the recording for which nothing was written.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TranscriptionDropped)]
 struct Dropped<'a> {
+    /// Where it begins, in seconds.
     start: f64,
+    /// Where it ends, in seconds.
     end: f64,
+    /// `no_voice`, `no_speech` or `hallucination`.
     reason: &'static str,
+    /// What the model had written.
     text: &'a str,
 }
 
 /// All that is known: segments and words as the granularities say, what was left out if asked.
 pub(super) fn render(transcript: &Transcript, wish: &Wish) -> String {
     let Granularities { segments, words } = wish.granularities;
-    json::write(&Body {
+    json::write(&TranscriptionVerbose {
         task: transcript.task.as_str(),
         language: language(transcript),
         duration: seconds(transcript.duration.as_secs_f64()),

@@ -9,31 +9,57 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
 use serde::Serialize;
 use tokio::time::MissedTickBehavior;
+use utoipa::ToSchema;
 
 use super::error::{ApiError, event};
 use super::middleware::RequestId;
 use super::models::{Model, PathId, describe, path_name, resolve};
+use super::openapi::{Downloaded, ModelName, OfDownload};
 use super::{Context, door, stream as streaming};
 use crate::format::sse;
 use crate::models::{Download, ModelId, Progress};
 
 /// What a client is told while a model is fetched.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(tag = "type")]
-enum Event {
+#[schema(as = DownloadProgress)]
+pub enum Event {
+    /// So much has come.
     #[serde(rename = "model.download.progress")]
     Progress {
+        /// The model.
         id: String,
+        /// The file that comes now.
         file: String,
+        /// Bytes of all files that have come.
         bytes: u64,
+        /// Bytes of all files.
         total: u64,
     },
+    /// All is here.
     #[serde(rename = "model.download.done")]
-    Done { model: Box<Model> },
+    Done {
+        /// The model.
+        model: Box<Model>,
+    },
 }
 
-/// `POST /v1/models/{id}`: fetches a model from the hub, unless it is here. Whoever asks for one
-/// that is being fetched waits for that; when all have left, the fetching goes on.
+/// Downloads a model from the Hugging Face hub, unless it is here.
+///
+/// Whoever asks for one that is being fetched waits for that; when all have left, the fetching goes
+/// on. With `Accept: text/event-stream` the answer is events, of which the last may be an error.
+#[utoipa::path(
+    post,
+    path = "/v1/models/{*id}",
+    operation_id = "downloadModel",
+    tag = "models",
+    params(ModelName),
+    responses(
+        Downloaded,
+        (status = 201, description = "It is here now.", body = Model),
+        OfDownload,
+    ),
+)]
 pub async fn download_model(
     State(context): State<Arc<Context>>,
     Extension(request_id): Extension<RequestId>,

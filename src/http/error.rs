@@ -11,12 +11,13 @@ use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use description::Description;
 
 use super::middleware::{RETRY_AFTER_MS, RequestId};
-use crate::format::sse;
 use super::rate::Exceeded;
+use crate::format::sse;
 use crate::models::{DeleteError, HubError, InvalidModelId, ModelId, UnloadError};
 use crate::telemetry::reasons;
 use crate::transcribe::TranscribeError;
@@ -147,10 +148,10 @@ pub enum ApiError {
         /// How many there are.
         limit: usize,
     },
-    /// The server is about to stop.
     /// The caller has made too many requests within a minute.
     #[error("caller's limit of {} requests a minute is reached", .0.per_minute)]
     TooOften(Exceeded),
+    /// The server is about to stop.
     #[error("server is draining")]
     Draining,
     /// The server could not wait for this request any longer.
@@ -162,22 +163,32 @@ pub enum ApiError {
     /// A handler panicked.
     #[error("handler panicked: {0}")]
     Panicked(String),
+    /// A file of Swagger UI could not be written.
+    #[error("documentation cannot be shown: {0}")]
+    Docs(String),
     /// The transcriber gave up.
     #[error(transparent)]
     Transcribe(#[from] TranscribeError),
 }
 
-/// OpenAI's error object; every key is always there.
-#[derive(Serialize)]
-struct Body {
-    error: Fields,
+/// An error as OpenAI writes it.
+#[derive(Serialize, ToSchema)]
+pub struct ErrorResponse {
+    error: ErrorObject,
 }
 
-#[derive(Serialize)]
-struct Fields {
+/// What went wrong; every key is always there.
+#[derive(Serialize, ToSchema)]
+struct ErrorObject {
+    /// For people.
     message: String,
+    /// `invalid_request_error`, `rate_limit_exceeded` or `server_error`.
     r#type: &'static str,
+    /// The field that is wrong, a list without its brackets.
+    #[schema(required)]
     param: Option<String>,
+    /// For programs, such as `invalid_value` or `model_not_found`.
+    #[schema(required)]
     code: Option<&'static str>,
 }
 
@@ -187,7 +198,7 @@ pub fn write_out(mut response: Response, request_id: &str) -> Response {
     let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() else {
         return response;
     };
-    let body = Body {
+    let body = ErrorResponse {
         error: report(&error, request_id),
     };
     let (mut head, body) = (response.into_parts().0, Json(body).into_response());
@@ -208,7 +219,7 @@ pub fn event(error: &ApiError, request_id: &RequestId) -> String {
 }
 
 /// What the caller is told; the log is told at the same time, which happens nowhere else.
-fn report(error: &ApiError, request_id: &str) -> Fields {
+fn report(error: &ApiError, request_id: &str) -> ErrorObject {
     let Description {
         status,
         code,
@@ -232,7 +243,7 @@ fn report(error: &ApiError, request_id: &str) -> Fields {
         _ if status.is_server_error() => "server_error",
         _ => "invalid_request_error",
     };
-    Fields {
+    ErrorObject {
         message,
         r#type: kind,
         param,

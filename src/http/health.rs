@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Context, Phase};
 use crate::telemetry::in_text_format;
@@ -16,23 +17,72 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The format of [`in_text_format`].
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// `GET /health`: the process is alive.
-pub async fn show_health() -> impl IntoResponse {
-    Json(json!({ "status": "ok" }))
+/// How the server is.
+#[derive(Serialize, ToSchema)]
+pub struct Health {
+    /// `ok`, `ready` or `not ready`.
+    status: &'static str,
+    /// Why it is not ready: `loading` or `draining`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
-/// `GET /ready`: whether requests are best sent here, and why not.
-pub async fn show_readiness(State(context): State<Arc<Context>>) -> impl IntoResponse {
+impl Health {
+    const fn new(status: &'static str, reason: Option<&'static str>) -> Self {
+        Self { status, reason }
+    }
+}
+
+/// Says that the process is alive.
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "showHealth",
+    tag = "operation",
+    security(()),
+    responses((status = 200, description = "It is alive.", body = Health)),
+)]
+pub async fn show_health() -> Json<Health> {
+    Json(Health::new("ok", None))
+}
+
+/// Says whether requests are best sent here, and why not.
+#[utoipa::path(
+    get,
+    path = "/ready",
+    operation_id = "showReadiness",
+    tag = "operation",
+    security(()),
+    responses(
+        (status = 200, description = "They are.", body = Health),
+        (status = 503, description = "Not now.", body = Health),
+    ),
+)]
+pub async fn show_readiness(State(context): State<Arc<Context>>) -> (StatusCode, Json<Health>) {
     let reason = match *context.phase.borrow() {
-        Phase::Ready => return (StatusCode::OK, Json(json!({ "status": "ready" }))),
+        Phase::Ready => return (StatusCode::OK, Json(Health::new("ready", None))),
         Phase::Starting => "loading",
         Phase::Draining | Phase::CutOff => "draining",
     };
-    let body = json!({ "status": "not ready", "reason": reason });
-    (StatusCode::SERVICE_UNAVAILABLE, Json(body))
+    let health = Health::new("not ready", Some(reason));
+    (StatusCode::SERVICE_UNAVAILABLE, Json(health))
 }
 
-/// `GET /metrics`: everything that is counted.
+/// Shows everything that is counted, for Prometheus.
+///
+/// `Accept` chooses between OpenMetrics and the text format 0.0.4.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "showMetrics",
+    tag = "operation",
+    security(()),
+    responses((
+        status = 200,
+        description = "The metrics.",
+        content((String = "text/plain"), (String = "application/openmetrics-text")),
+    )),
+)]
 pub async fn show_metrics(
     State(context): State<Arc<Context>>,
     headers: HeaderMap,

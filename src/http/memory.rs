@@ -6,45 +6,77 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::models::{PathId, not_found, path_name, resolve};
+use super::openapi::{ModelName, OfListing, OfLoading, OfUnloading};
 use super::{Context, door};
 use crate::engine::EnginePlan;
 use crate::models::{InMemory, ModelError, ModelId, UnloadError};
 use crate::transcribe::TranscribeError;
 
 /// The models in memory: their names, and what there is to say about each.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LoadedModels)]
 pub struct Loaded {
+    /// Their names.
     models: Vec<String>,
+    /// More of each.
     details: Vec<Details>,
 }
 
 /// A model in memory.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LoadedModel)]
 pub struct Details {
+    /// Its name.
     id: String,
+    /// How many engines run it.
     engines: usize,
+    /// What its weights take.
     memory_bytes: u64,
+    /// One an engine.
     plan: Vec<Engine>,
+    /// Whether a request uses it now.
     in_use: bool,
+    /// For how long nobody has; null while in use.
+    #[schema(required)]
     idle_s: Option<f64>,
+    /// When it is unloaded unless it is used; null if never.
+    #[schema(required)]
     expires_in_s: Option<f64>,
 }
 
 /// How one engine of a model runs batches of 30 s; bytes are those of a card's memory.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EnginePlan)]
 pub struct Engine {
+    /// `cpu`, or a card such as `cuda:0`.
     device: String,
+    /// Windows in a generation.
     windows: usize,
+    /// Windows in a call of the encoder.
     encoder_windows: usize,
+    /// What a batch is reckoned to take.
+    #[schema(required)]
     planned_bytes: Option<u64>,
+    /// What was free when it was planned.
+    #[schema(required)]
     free_bytes: Option<u64>,
+    /// What the card has.
+    #[schema(required)]
     total_bytes: Option<u64>,
 }
 
-/// `GET /api/ps`: the models in memory.
+/// Lists the models in memory.
+#[utoipa::path(
+    get,
+    path = "/api/ps",
+    operation_id = "listLoadedModels",
+    tag = "memory",
+    responses((status = 200, description = "What is in memory.", body = Loaded), OfListing),
+)]
 pub async fn list_loaded(State(context): State<Arc<Context>>) -> Json<Loaded> {
     let details: Vec<_> = details(&context).collect();
     Json(Loaded {
@@ -53,7 +85,15 @@ pub async fn list_loaded(State(context): State<Arc<Context>>) -> Json<Loaded> {
     })
 }
 
-/// `POST /api/ps/{id}`: loads a model.
+/// Loads a model.
+#[utoipa::path(
+    post,
+    path = "/api/ps/{*id}",
+    operation_id = "loadModel",
+    tag = "memory",
+    params(ModelName),
+    responses((status = 201, description = "It is in memory.", body = Details), OfLoading),
+)]
 pub async fn load_model(
     State(context): State<Arc<Context>>,
     uri: Uri,
@@ -76,7 +116,17 @@ pub async fn load_model(
     Ok((StatusCode::CREATED, Json(model)))
 }
 
-/// `DELETE /api/ps/{id}`: unloads a model; its memory is free when this is answered.
+/// Unloads a model.
+///
+/// Its memory is free when this is answered.
+#[utoipa::path(
+    delete,
+    path = "/api/ps/{*id}",
+    operation_id = "unloadModel",
+    tag = "memory",
+    params(ModelName),
+    responses((status = 204, description = "It is out of memory."), OfUnloading),
+)]
 pub async fn unload_model(
     State(context): State<Arc<Context>>,
     uri: Uri,

@@ -7,37 +7,55 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Context;
 use super::error::ApiError;
 use super::memory::Engine;
+use super::openapi::{ModelName, OfDeletion, OfListing, OfNaming};
 use crate::models::{DeleteError, ModelId, StoredModel};
 
 /// Owner of a model whose name tells none.
 const NO_OWNER: &str = "halkspeech";
 
 /// OpenAI's list object.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelList)]
 pub struct List {
+    /// `list`.
     object: &'static str,
+    /// The models.
     data: Vec<Model>,
 }
 
 /// OpenAI's model object with fields of ours after its own.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Model {
+    /// Its name, which may have a slash.
     id: String,
+    /// `model`.
     object: &'static str,
+    /// When it came here, in seconds since 1970.
     created: u64,
+    /// The owner in its name.
     owned_by: String,
+    /// Whether it is in memory.
     loaded: bool,
+    /// The size of all its files.
     size_bytes: u64,
+    /// The codes of the languages it knows.
     language: Vec<String>,
+    /// `automatic-speech-recognition`.
     task: &'static str,
+    /// The Whisper it is, such as `large-v3`.
     family: String,
+    /// How many numbers it has learnt.
     parameters: u64,
+    /// The number format of its file.
     compute_type: &'static str,
+    /// Bands of its features.
     n_mels: usize,
+    /// Other names for it.
     aliases: Vec<String>,
     /// One an engine, while the model is in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,17 +63,28 @@ pub struct Model {
 }
 
 /// OpenAI's answer to a deletion.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeletedModel)]
 pub struct Deleted {
+    /// Its name.
     id: String,
+    /// `model`.
     object: &'static str,
+    /// `true`.
     deleted: bool,
 }
 
 /// The `{id}` of a path, which has slashes; `None` for one that is not UTF-8.
 pub type PathId = Result<Path<String>, PathRejection>;
 
-/// `GET /v1/models`: every whole model on disk.
+/// Lists the models on disk.
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    operation_id = "listModels",
+    tag = "models",
+    responses((status = 200, description = "Every whole model.", body = List), OfListing),
+)]
 pub async fn list_models(State(context): State<Arc<Context>>) -> Json<List> {
     let stored = context.transcriber.models().catalog().list();
     let data = stored.iter().map(|model| describe(&context, model));
@@ -65,7 +94,15 @@ pub async fn list_models(State(context): State<Arc<Context>>) -> Json<List> {
     })
 }
 
-/// `GET /v1/models/{id}`: one model, by its name or an alias.
+/// Shows a model on disk.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{*id}",
+    operation_id = "showModel",
+    tag = "models",
+    params(ModelName),
+    responses((status = 200, description = "The model.", body = Model), OfNaming),
+)]
 pub async fn show_model(
     State(context): State<Arc<Context>>,
     uri: Uri,
@@ -79,7 +116,15 @@ pub async fn show_model(
     }
 }
 
-/// `DELETE /v1/models/{id}`: removes a model's files.
+/// Removes a model's files.
+#[utoipa::path(
+    delete,
+    path = "/v1/models/{*id}",
+    operation_id = "deleteModel",
+    tag = "models",
+    params(ModelName),
+    responses((status = 200, description = "It is gone.", body = Deleted), OfDeletion),
+)]
 pub async fn delete_model(
     State(context): State<Arc<Context>>,
     uri: Uri,

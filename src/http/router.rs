@@ -6,49 +6,40 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{any, get, post};
+use axum::routing::{any, get};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::error::ApiError;
+use super::openapi::{self, Keys};
 use super::{
-    Context, auth, downloads, health, linger, memory, middleware, models, page, transcriptions,
+    Context, auth, docs, downloads, health, linger, memory, middleware, models, page,
+    transcriptions,
 };
 
 /// All routes with everything that every request goes through.
 pub fn router(context: Arc<Context>) -> Router {
-    let keyed = Router::new()
-        .route(
-            "/v1/audio/transcriptions",
-            post(transcriptions::create_transcription),
-        )
-        .route(
-            "/v1/audio/translations",
-            post(transcriptions::create_translation),
-        )
-        .route("/v1/models", get(models::list_models))
-        .route(
-            "/v1/models/{*id}",
-            get(models::show_model)
-                .post(downloads::download_model)
-                .delete(models::delete_model),
-        )
-        .route("/api/ps", get(memory::list_loaded))
-        .route(
-            "/api/ps/{*id}",
-            post(memory::load_model).delete(memory::unload_model),
-        )
+    let keys = if context.rules.api_keys.is_empty() {
+        Keys::Ignored
+    } else {
+        Keys::Wanted
+    };
+    let (keyed, keyed_document) = keyed().split_for_parts();
+    let (public, public_document) = public().split_for_parts();
+    let document = openapi::document(keyed_document.merge_from(public_document), keys);
+    let document = docs::Document::new(&document);
+
+    let keyed = keyed
         // A route of its own, so that without the key nothing under /v1 or /api tells what exists.
         .route("/v1/{*rest}", any(unknown_route))
         .route("/api/{*rest}", any(unknown_route))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&context), auth::require_key));
-    let public = Router::new()
-        .route("/health", get(health::show_health))
-        .route("/ready", get(health::show_readiness))
-        .route("/metrics", get(health::show_metrics));
+    let public = public.route("/openapi.json", get(move || document.clone().show()));
     let public = if context.rules.enable_ui {
-        public.route("/", get(page::show_page))
+        public.merge(pages())
     } else {
         public
     };
@@ -74,6 +65,38 @@ pub fn router(context: Arc<Context>) -> Router {
         .fallback(unknown_route)
         .layer(layers)
         .with_state(context)
+}
+
+/// What callers need a key for, where there are keys.
+fn keyed() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::default()
+        .routes(routes!(transcriptions::create_transcription))
+        .routes(routes!(transcriptions::create_translation))
+        .routes(routes!(models::list_models))
+        .routes(routes!(
+            models::show_model,
+            downloads::download_model,
+            models::delete_model
+        ))
+        .routes(routes!(memory::list_loaded))
+        .routes(routes!(memory::load_model, memory::unload_model))
+}
+
+/// What needs no key.
+fn public() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::default()
+        .routes(routes!(health::show_health))
+        .routes(routes!(health::show_readiness))
+        .routes(routes!(health::show_metrics))
+}
+
+/// Pages for people.
+fn pages() -> Router<Arc<Context>> {
+    Router::new()
+        .route("/", get(page::show_page))
+        .route("/docs", get(docs::redirect_to_docs))
+        .route("/docs/", get(docs::show_docs))
+        .route("/docs/{*file}", get(docs::show_docs_file))
 }
 
 async fn unknown_route(method: Method, uri: Uri) -> ApiError {

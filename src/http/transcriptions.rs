@@ -16,12 +16,16 @@ use super::error::ApiError;
 use super::middleware::{
     BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS, RequestId, RunModel,
 };
+use super::openapi::{
+    OfAudio, Recording, Transcribed, TranscriptionForm, TranscriptionParameters, Translated,
+    TranslationForm, TranslationParameters,
+};
 use super::parameters::{Asked, Parameters};
+use super::rate::Caller;
 use super::upload::Upload;
 use super::{Context, Rules, door, models, stream};
 use crate::audio::Source;
 use crate::format::{self, Wish};
-use super::rate::Caller;
 use crate::models::ModelId;
 use crate::telemetry::{Refusal, traces};
 use crate::tokens::Task;
@@ -31,7 +35,26 @@ use crate::transcript::Transcript;
 /// Longest text field, in bytes; Whisper keeps about 1,000 of a prompt.
 const MAX_FIELD_BYTES: usize = 64 * 1024;
 
-/// Writes an upload down; it is sent as a form, or as the bare body with its parameters in the query.
+/// Writes an upload down.
+///
+/// It is sent as a form, or as the bare body with its parameters in the query string. Of a parameter
+/// that is in both, the form's counts; lists are put together.
+#[utoipa::path(
+    post,
+    path = "/v1/audio/transcriptions",
+    operation_id = "createTranscription",
+    tag = "audio",
+    params(TranscriptionParameters),
+    request_body(
+        description = "A form; or the bare recording under any other content type, with its \
+            parameters in the query string.",
+        content(
+            (TranscriptionForm = "multipart/form-data"),
+            (Recording = "application/octet-stream"),
+        ),
+    ),
+    responses(Transcribed, OfAudio),
+)]
 pub async fn create_transcription(
     State(context): State<Arc<Context>>,
     Extension(request_id): Extension<RequestId>,
@@ -41,6 +64,24 @@ pub async fn create_transcription(
 }
 
 /// Writes an upload down in English.
+///
+/// As `createTranscription`.
+#[utoipa::path(
+    post,
+    path = "/v1/audio/translations",
+    operation_id = "createTranslation",
+    tag = "audio",
+    params(TranslationParameters),
+    request_body(
+        description = "A form; or the bare recording under any other content type, with its \
+            parameters in the query string.",
+        content(
+            (TranslationForm = "multipart/form-data"),
+            (Recording = "application/octet-stream"),
+        ),
+    ),
+    responses(Translated, OfAudio),
+)]
 pub async fn create_translation(
     State(context): State<Arc<Context>>,
     Extension(request_id): Extension<RequestId>,

@@ -2,9 +2,6 @@
 
 use std::fmt;
 
-/// Longest name taken, in bytes; the hub allows 96 for each of the two parts.
-const MAX_BYTES: usize = 200;
-
 /// A model's name: `name` or `owner/name`, of a certain revision where `@revision` follows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModelId(String);
@@ -13,11 +10,21 @@ pub struct ModelId(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a model is named `name` or `owner/name`, with `@revision` after it where one is meant, of \
-     letters, digits, `-`, `_` and `.`, at most {MAX_BYTES} characters, no part starting with a dot"
+     letters, digits, `-`, `_` and `.`, at most {} characters, no part starting with a dot",
+    ModelId::MAX_BYTES
 )]
 pub struct InvalidModelId;
 
 impl ModelId {
+    /// Longest name taken, in bytes; the hub allows 96 for each of the two parts.
+    pub const MAX_BYTES: usize = 200;
+
+    /// What [`parse`](Self::parse) takes up to that length, as a regular expression of ECMAScript.
+    pub const PATTERN: &str = concat!(
+        "^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)?",
+        "(@[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?$"
+    );
+
     /// Reads a name.
     ///
     /// # Errors
@@ -27,7 +34,7 @@ impl ModelId {
             Some((name, revision)) => (name, Some(revision)),
             None => (text, None),
         };
-        let fits = text.len() <= MAX_BYTES && name.split('/').count() <= 2;
+        let fits = text.len() <= Self::MAX_BYTES && name.split('/').count() <= 2;
         // Branches may have slashes in their names, to any depth.
         let parts = name
             .split('/')
@@ -137,7 +144,7 @@ mod tests {
         ) {
             if let Ok(id) = ModelId::parse(&text) {
                 prop_assert_eq!(id.as_str(), text.as_str());
-                prop_assert!(text.len() <= MAX_BYTES && text.is_ascii());
+                prop_assert!(text.len() <= ModelId::MAX_BYTES && text.is_ascii());
                 let mut depth = Path::new(id.as_str()).components();
                 prop_assert!(depth.all(|part| matches!(part, Component::Normal(_))));
                 prop_assert_eq!(ModelId::parse(&id.to_string()), Ok(id));

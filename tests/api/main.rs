@@ -19,6 +19,8 @@ mod batching;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod downloads;
 #[cfg(test)]
 mod formats;
@@ -35,9 +37,9 @@ mod overload;
 #[cfg(test)]
 mod parameters;
 #[cfg(test)]
-mod refusals;
-#[cfg(test)]
 mod rates;
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod streaming;
 #[cfg(test)]

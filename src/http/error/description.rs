@@ -125,7 +125,7 @@ impl ApiError {
             Self::Draining => away("The server is shutting down."),
             Self::CutOff => away("The server shut down before the transcription was done."),
             Self::Spool(_) => failed("The upload could not be stored."),
-            Self::Panicked(_) => failed("The server failed on this request."),
+            Self::Panicked(_) | Self::Docs(_) => failed("The server failed on this request."),
             Self::Transcribe(error) => transcription::describe(error),
         }
     }

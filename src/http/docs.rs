@@ -1,0 +1,74 @@
+//! Serves the `OpenAPI` document, and Swagger UI to read and try it, which needs nothing from elsewhere.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::Path;
+use axum::http::{HeaderValue, Method, Uri, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use utoipa::openapi::OpenApi;
+use utoipa_swagger_ui::Config;
+
+use super::error::ApiError;
+
+/// The page's way to the document, from `/docs/`.
+const DOCUMENT: &str = "../openapi.json";
+
+/// The document as it is sent.
+#[derive(Clone)]
+pub struct Document(Bytes);
+
+impl Document {
+    /// Writes it down once.
+    pub fn new(document: &OpenApi) -> Self {
+        let text = serde_json::to_vec(document);
+        Self(Bytes::from(
+            text.expect("a tree of maps with text keys always serialises"),
+        ))
+    }
+
+    /// `GET /openapi.json`.
+    pub async fn show(self) -> Response {
+        let json = HeaderValue::from_static("application/json");
+        ([(header::CONTENT_TYPE, json)], self.0).into_response()
+    }
+}
+
+/// `GET /docs`: its files lie below, and the page names them from there.
+pub async fn redirect_to_docs() -> Redirect {
+    Redirect::permanent("docs/")
+}
+
+/// `GET /docs/`: the page.
+pub async fn show_docs(method: Method, uri: Uri) -> Result<Response, ApiError> {
+    file("index.html", method, &uri)
+}
+
+/// `GET /docs/{file}`: what the page needs.
+pub async fn show_docs_file(
+    method: Method,
+    uri: Uri,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    file(&name, method, &uri)
+}
+
+fn file(name: &str, method: Method, uri: &Uri) -> Result<Response, ApiError> {
+    // No validator: it would send the document's address to a server on the internet.
+    let config = Config::from(DOCUMENT).validator_url("none");
+    let found = utoipa_swagger_ui::serve(name, Arc::new(config));
+    let found = found.map_err(|error| ApiError::Docs(error.to_string()))?;
+    let file = found.ok_or_else(|| ApiError::UnknownRoute {
+        method,
+        path: uri.path().to_owned(),
+    })?;
+    let content_type = [(header::CONTENT_TYPE, file.content_type)];
+    let mut response = (content_type, file.bytes.into_owned()).into_response();
+    if file.gzpipped {
+        let gzip = HeaderValue::from_static("gzip");
+        response
+            .headers_mut()
+            .insert(header::CONTENT_ENCODING, gzip);
+    }
+    Ok(response)
+}

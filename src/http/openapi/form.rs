@@ -1,0 +1,232 @@
+//! The parameters of an upload, as a form and in the query string, made out of their table.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{
+    AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type,
+};
+use utoipa::openapi::{RefOr, Required};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
+
+use super::super::parameters::{Does, Field, Shape, Takes, Unsent};
+use crate::format::ResponseFormat;
+use crate::tokens::Task;
+
+/// A schema made by a function, with its name.
+macro_rules! schemas {
+    ($($(#[$doc:meta])* $kind:ident, $name:literal: $schema:expr;)*) => {$(
+        $(#[$doc])*
+        pub struct $kind;
+
+        impl PartialSchema for $kind {
+            fn schema() -> RefOr<Schema> {
+                $schema.into()
+            }
+        }
+
+        impl ToSchema for $kind {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed($name)
+            }
+        }
+    )*};
+}
+
+schemas! {
+    /// The form of a transcription.
+    TranscriptionForm, "CreateTranscriptionRequest": form(Task::Transcribe);
+    /// The form of a translation.
+    TranslationForm, "CreateTranslationRequest": form(Task::Translate);
+    /// Audio or video as it is.
+    Recording, "Recording": binary();
+}
+
+/// The parameters of a transcription in the query string.
+pub struct TranscriptionParameters;
+
+/// The parameters of a translation in the query string.
+pub struct TranslationParameters;
+
+impl IntoParams for TranscriptionParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query(Task::Transcribe)
+    }
+}
+
+impl IntoParams for TranslationParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query(Task::Translate)
+    }
+}
+
+fn form(task: Task) -> ObjectBuilder {
+    let form = ObjectBuilder::new()
+        .property("file", binary())
+        .required("file")
+        .required("model");
+    let fields = offered().filter(|field| field.member().is_none());
+    fields.fold(form, |form, field| {
+        form.property(field.sent_name(), in_form(field, task))
+    })
+}
+
+/// What a client is offered: not what is always refused, and no list beside a single value of the same
+/// name, for which most languages would have one identifier.
+fn offered() -> impl Iterator<Item = &'static Field> {
+    let is_offered = |field: &&Field| {
+        let is_single = |other: &Field| other.name == field.name && other.shape == Shape::One;
+        let is_beside = field.shape == Shape::Many && Field::ALL.iter().any(is_single);
+        field.takes != Takes::Nothing && !is_beside
+    };
+    Field::ALL.iter().filter(is_offered)
+}
+
+fn binary() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+        .description(Some(
+            "The audio or video. Its content tells the format; its name does not matter.",
+        ))
+}
+
+fn in_form(field: &'static Field, task: Task) -> Schema {
+    let default = Some(field).filter(|field| !has_twin(field));
+    let default = default.and_then(default_value);
+    let description = description(field, default.as_ref());
+    match (field.shape, field.takes) {
+        (Shape::Object, takes) => object(field, takes, task, &description),
+        (Shape::Many, takes) => ArrayBuilder::new()
+            .items(RefOr::T(item(takes, task)))
+            .description(Some(description))
+            .default(default)
+            .into(),
+        (Shape::One, takes @ Takes::Bound(..)) => bound(takes)
+            .description(Some(description))
+            .default(default)
+            .into(),
+        (Shape::One, takes) => scalar(takes, task)
+            .description(Some(description))
+            .default(default)
+            .into(),
+    }
+}
+
+/// An object of the members that have rows of their own, or one of the words that may stand for it.
+fn object(field: &Field, takes: Takes, task: Task, description: &str) -> Schema {
+    let members = offered().filter_map(|member| Some((member.member()?, member)));
+    let members = members.filter(|((object, _), _)| *object == field.name);
+    let object = members.fold(
+        ObjectBuilder::new().schema_type(Type::Object),
+        |object, ((_, key), member)| object.property(key, in_form(member, task)),
+    );
+    if takes == Takes::OneOf(&[]) {
+        return object.description(Some(description)).into();
+    }
+    AnyOfBuilder::new()
+        .item(scalar(takes, task))
+        .item(object)
+        .description(Some(description))
+        .into()
+}
+
+/// The same in the query string, where a member of an object has its name in brackets and nothing has
+/// a default: a client that sends defaults would add them to what its form says.
+fn query(task: Task) -> Vec<Parameter> {
+    let fields = offered().filter(|field| field.takes != Takes::OneOf(&[]));
+    let parameter = |field: &'static Field| {
+        let schema: Schema = match (field.shape, field.takes) {
+            (Shape::Many, takes) => ArrayBuilder::new()
+                .items(RefOr::T(item(takes, task)))
+                .into(),
+            (_, takes @ Takes::Bound(..)) => bound(takes).into(),
+            (_, takes) => scalar(takes, task).into(),
+        };
+        ParameterBuilder::new()
+            .name(field.sent_name())
+            .parameter_in(ParameterIn::Query)
+            .required(Required::False)
+            .description(Some(description(field, None)))
+            .schema(Some(schema))
+            .build()
+    };
+    fields.map(parameter).collect()
+}
+
+fn item(takes: Takes, task: Task) -> Schema {
+    match takes {
+        Takes::Bound(..) => bound(takes).into(),
+        takes => scalar(takes, task).into(),
+    }
+}
+
+fn bound(takes: Takes) -> AnyOfBuilder {
+    let number = match takes {
+        Takes::Bound(least, most) => Takes::Real(least, most),
+        other => other,
+    };
+    AnyOfBuilder::new()
+        .item(scalar(number, Task::Transcribe))
+        .item(scalar(Takes::OneOf(&["none"]), Task::Transcribe))
+}
+
+fn scalar(takes: Takes, task: Task) -> ObjectBuilder {
+    let of = |holds: Type| ObjectBuilder::new().schema_type(holds);
+    match takes {
+        Takes::Text | Takes::Nothing => of(Type::String),
+        Takes::Switch => of(Type::Boolean),
+        Takes::Real(least, most) | Takes::Bound(least, most) => {
+            of(Type::Number).minimum(Some(least)).maximum(Some(most))
+        }
+        Takes::Whole(least, most) => of(Type::Integer).minimum(Some(least)).maximum(Some(most)),
+        Takes::OneOf(words) => {
+            let words = words.iter().filter(|word| is_offered(word, task));
+            of(Type::String).enum_values(Some(words.copied()))
+        }
+    }
+}
+
+/// Whether an endpoint knows this word; only one format is not for both.
+fn is_offered(word: &str, task: Task) -> bool {
+    let diarized = ResponseFormat::parse(word) == Some(ResponseFormat::DiarizedJson);
+    task == Task::Transcribe || !diarized
+}
+
+/// Whether there is another name for it: a client that sends defaults would undo with
+/// one row what its user said with the other.
+fn has_twin(field: &Field) -> bool {
+    let mut others = Field::ALL.iter();
+    others.any(|other| other.does == Does::SameAs(field.name))
+}
+
+/// The default as JSON, where it can be sent.
+fn default_value(field: &Field) -> Option<Value> {
+    let Unsent::Same(text) = field.unsent else {
+        return None;
+    };
+    let value = match field.takes {
+        Takes::Text | Takes::OneOf(_) | Takes::Nothing => json!(text),
+        Takes::Switch | Takes::Real(..) | Takes::Bound(..) | Takes::Whole(..) => {
+            serde_json::from_str(text).unwrap_or(json!(text))
+        }
+    };
+    Some(match field.shape {
+        Shape::Many => json!([value]),
+        Shape::One | Shape::Object => value,
+    })
+}
+
+/// What the field does, and what holds without it where the schema does not say that.
+fn description(field: &Field, default: Option<&Value>) -> String {
+    let effect = match field.does {
+        Does::This(effect) => effect.to_owned(),
+        Does::SameAs(other) => return format!("Another name of `{other}`."),
+    };
+    match field.unsent {
+        _ if default.is_some() => effect,
+        Unsent::Words("none" | "required") => effect,
+        Unsent::Same(words) | Unsent::Words(words) => format!("{effect} Default: {words}."),
+    }
+}

@@ -1,0 +1,79 @@
+//! The parameters of the document, against their table.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use utoipa::{IntoParams, PartialSchema};
+
+use super::*;
+use crate::http::parameters::{Field, Takes};
+
+fn form() -> Value {
+    serde_json::to_value(TranscriptionForm::schema()).unwrap()
+}
+
+/// The names of the rows; a list beside a single value of the same name is left out.
+fn names<'a>(fields: impl Iterator<Item = &'a Field>) -> BTreeSet<String> {
+    let offered = fields.filter(|field| field.takes != Takes::Nothing);
+    let names = offered.map(Field::sent_name);
+    names.filter(|name| name != "temperature[]").collect()
+}
+
+#[test]
+fn the_form_has_every_field_that_is_not_refused() {
+    let form = form();
+    let properties = form["properties"].as_object().unwrap();
+    let documented: BTreeSet<_> = properties.keys().cloned().collect();
+    let mut known = names(Field::ALL.iter().filter(|field| field.member().is_none()));
+    known.insert("file".to_owned());
+    assert_eq!(documented, known);
+
+    for (object, key) in Field::ALL.iter().filter_map(Field::member) {
+        let property = &properties[object];
+        let object = property["anyOf"].get(1).unwrap_or(property);
+        assert!(object["properties"][key].is_object(), "{key} of {property}");
+    }
+}
+
+#[test]
+fn the_query_has_every_field_too() {
+    let parameters = TranscriptionParameters::into_params(|| None);
+    let documented: BTreeSet<_> = parameters.iter().map(|one| one.name.clone()).collect();
+    let fields = Field::ALL.iter();
+    let known = names(fields.filter(|field| field.takes != Takes::OneOf(&[])));
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn a_field_has_its_range_its_words_and_its_default() {
+    let form = form();
+    let property = |name: &str| {
+        let mut property = form["properties"][name].clone();
+        property.as_object_mut().unwrap().remove("description");
+        property
+    };
+    assert_eq!(
+        property("best_of"),
+        json!({ "type": "integer", "minimum": 1, "maximum": 32, "default": 5 })
+    );
+    assert_eq!(
+        property("channels"),
+        json!({ "type": "string", "enum": ["mix", "split"], "default": "mix" })
+    );
+    assert_eq!(
+        property("timestamp_granularities[]"),
+        json!({
+            "type": "array",
+            "items": { "type": "string", "enum": ["word", "segment"] },
+            "default": ["segment"],
+        })
+    );
+    // A client that sends defaults would undo what its user said under the other name.
+    assert_eq!(property("no_speech_threshold")["default"], Value::Null);
+}
+
+#[test]
+fn a_star_in_a_path_is_the_routers_alone() {
+    assert_eq!(plain("/v1/models/{*id}"), "/v1/models/{id}");
+    assert_eq!(plain("/v1/models"), "/v1/models");
+}
