@@ -17,6 +17,10 @@ const REPLACED: [&str; 5] = [
 ];
 
 fn main() {
+    // What is fuzzed is built without the engine (src/lib.rs).
+    if is_fuzzing() {
+        return;
+    }
     println!("cargo:rerun-if-changed={ENCODINGS}");
     println!("cargo:rerun-if-changed={GEMM}");
     println!("cargo:rerun-if-changed=Cargo.lock");
@@ -35,6 +39,14 @@ fn main() {
         }
     }
     build.compile("halkspeech_ct2");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script everything by the environment"
+)]
+fn is_fuzzing() -> bool {
+    std::env::var_os("CARGO_CFG_FUZZING").is_some()
 }
 
 #[expect(
