@@ -11,10 +11,23 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from dataclasses import dataclass
 
 # What would change how a server or a library behaves, and is not meant to come from whoever runs a script.
 FOREIGN = ("OPENBLAS_", "OMP_", "KMP_", "GOMP_", "MKL_", "CT2_", "DNNL_", "WHISPER__", "SERVER__", "AUDIO__",
            "MODELS__", "LOG__", "FWS_")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs: its address, its process, the file with its log."""
+    url: str
+    process: subprocess.Popen
+    log: str
+
+    def said(self):
+        with open(self.log, encoding="utf-8", errors="replace") as lines:
+            return lines.read()
 
 
 def environment(**more):
@@ -35,18 +48,25 @@ def halkspeech(binary, models, **settings):
 
 @contextlib.contextmanager
 def serving(name, command, env, url, ready):
+    """Runs a server while the block runs; its address. See `running`."""
+    with running(name, command, env, url, ready) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def running(name, command, env, url, ready):
     """Runs a server while the block runs. Its log is kept, and its end is shown when something fails."""
     log = os.path.join(log_folder(), f"{name}-{url.rsplit(':', 1)[1]}.log")
     with open(log, "wb") as out:
         # A session of its own: ctrl-c reaches this script alone, which then stops the server and its workers.
         process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                                    start_new_session=True)
+    server = Server(url, process, log)
     try:
-        _wait(process, url + ready)
-        yield url
+        wait_for(process, url + ready)
+        yield server
     except Exception:
-        with open(log, encoding="utf-8", errors="replace") as lines:
-            print(f"the end of {log}:\n" + "".join(lines.readlines()[-30:]), file=sys.stderr)
+        print(f"the end of {log}:\n" + "\n".join(server.said().splitlines()[-30:]), file=sys.stderr)
         raise
     finally:
         stop(process)
@@ -122,7 +142,8 @@ def inside(counted):
     return dict(zip(INSIDE, (mean_batch(counted), *(counted.get(name, 0.0) for name in names))))
 
 
-def _wait(process, url, patience_s=120):
+def wait_for(process, url, patience_s=120):
+    """Waits until a server answers there with 200."""
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
         if process.poll() is not None:
