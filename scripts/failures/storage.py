@@ -88,7 +88,7 @@ def cache_read_only(bench):
 
 
 def no_temporary_files(bench):
-    long = long_recording(bench)
+    long = long_recording(bench, times=6)
     with tmpfs(bench.fresh("uploads"), 1) as folder:
         with bench.serve("uploads full", TMPDIR=folder, SERVER__UPLOAD_MEMORY_MIB=1) as server:
             saw, log = bench.transcribe(server.url, path=long), told(server.said())

@@ -19,9 +19,9 @@ async def find_material(target, args, folder):
     english = [clip for clip in short if clip.language == "en"]
     others = [clip for clip in short if clip.language in ("tr", "de", "fr")]
     row = random.Random(args.seed)
-    chosen = {model: row.sample(english, min(6, len(english))) for model in target.models}
-    chosen[target.models[0]] = (row.sample(english, min(4, len(english)))
-                                + row.sample(others, min(4, len(others))))
+    chosen = {model: row.sample(english, min(4, len(english))) for model in target.models}
+    chosen[target.models[0]] = (row.sample(english, min(3, len(english)))
+                                + row.sample(others, min(3, len(others))))
     async with load.session() as client:
         caller = traffic.Caller(target, None, client, Ledger(), row)
         clips = {model: [clip for clip in chosen[model] if await is_steady(caller, model, clip)] for model in chosen}

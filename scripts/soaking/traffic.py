@@ -113,6 +113,8 @@ class Caller:
         else:
             reply = await self.ask("POST", f"/v1/audio/{route}", form(fields, audio), {"Content-Type": FORM})
         good = self.ledger.note(kind, reply, set(expected) | FULL)
+        if reply.status in FULL and kind != "burst":
+            await asyncio.sleep(1)  # as retry-after says; without it most requests would meet a full server
         return reply if good and reply.status == 200 else None
 
     def wish(self, **fields):
