@@ -27,7 +27,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.error
+import urllib.parse
 import urllib.request
 
 import openapi_spec_validator
@@ -94,7 +94,7 @@ def check_document(url):
             text = gzip.decompress(page.read()).decode()
         for name in re.findall(r'(?:src|href)="([^"#]+)"', text):
             assert "//" not in name, name
-            urllib.request.urlopen(f"{url}/docs/{name}", timeout=30).close()
+            urllib.request.urlopen(urllib.parse.urljoin(f"{url}/docs/", name), timeout=30).close()
 
 
 def generated_client(url, folder):

@@ -35,9 +35,13 @@ pub async fn require_key(
 fn shown_key(keys: &[Secret], headers: &HeaderMap) -> Option<usize> {
     let shown = bearer(headers)?;
     // Every key is looked at, so that the time does not tell which one was shown.
-    let verified = keys.iter().map(|key| key.verify(shown));
-    let places = verified.enumerate().filter(|(_, is_shown)| *is_shown);
-    places.map(|(place, _)| place).last()
+    let verified = keys.iter().map(|key| key.verify(shown)).enumerate();
+    verified.fold(
+        None,
+        |found, (place, is_shown)| {
+            if is_shown { Some(place) } else { found }
+        },
+    )
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -28,9 +28,9 @@ impl Document {
     }
 
     /// `GET /openapi.json`.
-    pub async fn show(self) -> Response {
+    pub fn show(&self) -> Response {
         let json = HeaderValue::from_static("application/json");
-        ([(header::CONTENT_TYPE, json)], self.0).into_response()
+        ([(header::CONTENT_TYPE, json)], self.0.clone()).into_response()
     }
 }
 

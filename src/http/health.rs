@@ -70,7 +70,7 @@ pub async fn show_readiness(State(context): State<Arc<Context>>) -> (StatusCode,
 
 /// Shows everything that is counted, for Prometheus.
 ///
-/// `Accept` chooses between OpenMetrics and the text format 0.0.4.
+/// `Accept` chooses between `OpenMetrics` and the text format 0.0.4.
 #[utoipa::path(
     get,
     path = "/metrics",

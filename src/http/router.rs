@@ -1,5 +1,6 @@
 //! Which path leads to which handler.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use axum::Router;
@@ -37,7 +38,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/api/{*rest}", any(unknown_route))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&context), auth::require_key));
-    let public = public.route("/openapi.json", get(move || document.clone().show()));
+    let public = public.route("/openapi.json", get(move || ready(document.show())));
     let public = if context.rules.enable_ui {
         public.merge(pages())
     } else {

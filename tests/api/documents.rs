@@ -170,7 +170,8 @@ fn faults(schemas: &Value, schema: &Value, value: &Value, place: &str) -> Vec<St
         Value::Object(_) => "object",
     };
     let allowed = schema["type"].to_string();
-    if !allowed.contains(kind) && !(kind == "integer" && allowed.contains("number")) {
+    let is_number = kind == "integer" && allowed.contains("number");
+    if !is_number && !allowed.contains(kind) {
         return vec![format!("{place} is {kind}, not {allowed}")];
     }
     let mut found = Vec::new();
