@@ -11,7 +11,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ct2rs::sys::{DetectionResult, Device, StorageView, Whisper};
+use ct2rs::sys::{DetectionResult, Device, StorageView, Whisper, WhisperOptions};
 
 use super::memory::{DeviceMemory, Dimensions, MemoryBudget};
 use super::{
@@ -20,7 +20,7 @@ use super::{
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
 use crate::features::{Features, WINDOW_FRAMES};
-use crate::tokens::{Alignment, Language, PromptSpec, Vocabulary};
+use crate::tokens::{Alignment, Language, PromptSpec, Task, Vocabulary};
 use card::Card;
 pub use placement::{Placement, cuda_devices};
 use tries::{Try, Window, keep};
@@ -142,7 +142,22 @@ impl Ct2Engine {
     fn warm_up(&mut self) -> Result<(), EngineError> {
         let mut silence = vec![0.0; self.whisper.n_mels() * WARM_UP_FRAMES];
         let encoded = self.encode_values(&mut silence, WARM_UP_FRAMES);
-        encoded.map(drop).map_err(load_error)
+        let encoded = encoded.map_err(load_error)?;
+        // CTranslate2 names each token that it writes, so a vocabulary of another model fails here.
+        let prompt = self.vocabulary.prompt(&PromptSpec {
+            language: Some(Language::ENGLISH),
+            task: Task::Transcribe,
+            timestamps: true,
+            previous: Vec::new(),
+        });
+        let prompts = [self.vocabulary.token_strings(&prompt)];
+        let options = WhisperOptions {
+            // Twice what is generated.
+            max_length: 2,
+            ..WhisperOptions::default()
+        };
+        let generated = self.whisper.generate(&encoded, &prompts, &options);
+        generated.map(drop).map_err(load_error)
     }
 
     /// Encodes every window. On a processor one after the other, which keeps its tensors in the

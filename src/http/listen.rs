@@ -18,12 +18,15 @@ use rustix::io::Errno;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::rate::Peer;
 
 /// Time to wait when the system has no more sockets: until some close, accepting is pointless.
 const NO_SOCKETS: Duration = Duration::from_millis(100);
+/// How long to keep quiet about it once it was said.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 /// What connections are held to.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +53,7 @@ pub async fn serve(
     let places = Arc::new(Semaphore::new(bounds.connections));
     let open = GracefulShutdown::new();
     tokio::pin!(stop);
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -63,7 +67,10 @@ pub async fn serve(
             Ok((stream, address)) => (stream, Peer(address.ip())),
             Err(error) if is_of_the_listener(&error) => return Err(error),
             Err(error) if is_for_want_of_sockets(&error) => {
-                tracing::error!(%error, "no connection can be accepted: raise the limit of open files");
+                if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+                    tracing::error!(%error, "no connection can be accepted: raise the limit of open files");
+                    told = Some(Instant::now());
+                }
                 tokio::time::sleep(NO_SOCKETS).await;
                 continue;
             }

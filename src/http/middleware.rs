@@ -65,7 +65,6 @@ pub async fn observe(
         http.route = route,
         request.id = id,
         trace.id = field::Empty,
-        otel.name = field::Empty,
         otel.kind = field::Empty,
     );
     let headers = request.headers();

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{ModelId, Shape};
@@ -35,6 +35,8 @@ const MAIN: &str = "main";
 pub struct Store {
     models_dir: PathBuf,
     hub_cache: PathBuf,
+    /// What was said of each folder that is of no use, so that it is said once.
+    warned: Arc<Mutex<BTreeMap<PathBuf, String>>>,
 }
 
 /// A whole model on disk.
@@ -89,6 +91,7 @@ impl Store {
         Self {
             models_dir,
             hub_cache,
+            warned: Arc::default(),
         }
     }
 
@@ -96,13 +99,35 @@ impl Store {
     /// though not the files of those in `known` that have not changed.
     #[must_use]
     pub fn list(&self, known: &[Arc<StoredModel>]) -> Vec<Arc<StoredModel>> {
-        let read = |candidate: Candidate| candidate.read(known);
+        for folder in [&self.models_dir, &self.hub_cache] {
+            if let Err(error) = fs::read_dir(folder)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                self.warn(folder, &format!("cannot be read: {error}"));
+            }
+        }
+        let read = |candidate: Candidate| {
+            let model = candidate.read(known);
+            model.unwrap_or_else(|flaw| {
+                self.warn(&candidate.dir, &flaw);
+                None
+            })
+        };
         let mut models: Vec<_> = self.named_folders().into_iter().filter_map(read).collect();
         let taken = models.iter().map(|model| model.id.clone()).collect();
         models.extend(self.snapshots(&taken).into_iter().filter_map(read));
         models.sort_by(|a, b| a.id.cmp(&b.id));
         models.dedup_by(|later, first| later.id == first.id);
         models
+    }
+
+    /// Says why nothing in this folder can be served.
+    fn warn(&self, folder: &Path, flaw: &str) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.get(folder).is_none_or(|said| said != flaw) {
+            tracing::warn!(folder = %folder.display(), flaw, "no model can be served from here");
+            warned.insert(folder.to_owned(), flaw.to_owned());
+        }
     }
 
     /// `name` and `owner/name`.
@@ -167,43 +192,44 @@ impl Store {
 }
 
 impl Candidate {
-    /// The model, if it is whole.
-    fn read(self, known: &[Arc<StoredModel>]) -> Option<Arc<StoredModel>> {
+    /// The model, if there is one. The error is what is wrong with it.
+    fn read(&self, known: &[Arc<StoredModel>]) -> Result<Option<Arc<StoredModel>>, String> {
         let Self { id, dir, place } = self;
         let version = |name| Some((name, Version::of(&dir.join(name))?));
         let files: Files = files().filter_map(version).collect();
-        let weights = files.get(WEIGHTS)?;
+        let Some(weights) = files.get(WEIGHTS) else {
+            return Ok(None);
+        };
         let has = |name: &&str| files.contains_key(*name);
-        if !REQUIRED.iter().all(has) {
-            return None;
+        if let Some(missing) = REQUIRED.iter().find(|name| !has(name)) {
+            return Err(format!("there is no {missing}"));
         }
-        let vocabulary = VOCABULARIES.into_iter().find(has)?;
-        let unchanged =
-            |model: &&Arc<StoredModel>| model.id == id && model.dir == dir && model.files == files;
+        let Some(vocabulary) = VOCABULARIES.into_iter().find(has) else {
+            return Err(format!("there is no {}", VOCABULARIES.join(" or ")));
+        };
+        let unchanged = |model: &&Arc<StoredModel>| {
+            model.id == *id && model.dir == *dir && model.files == files
+        };
         if let Some(model) = known.iter().find(unchanged) {
-            return Some(Arc::clone(model));
+            return Ok(Some(Arc::clone(model)));
         }
         let shape = File::open(dir.join(WEIGHTS))
             .map_err(Into::into)
             .and_then(Shape::read);
-        let shape = shape.inspect_err(|error| {
-            tracing::debug!(model.id = %id, %error, "not a model");
-        });
-        let shape = shape.ok()?;
-        let languages = languages(&dir.join(vocabulary), &shape).inspect_err(|error| {
-            tracing::debug!(model.id = %id, %error, "no whole vocabulary");
-        });
+        let shape = shape.map_err(|error| format!("{WEIGHTS}: {error}"))?;
+        let languages = languages(&dir.join(vocabulary), &shape);
+        let languages = languages.map_err(|error| format!("{vocabulary}: {error}"))?;
         let created = weights.written.duration_since(UNIX_EPOCH);
-        Some(Arc::new(StoredModel {
+        Ok(Some(Arc::new(StoredModel {
             size_bytes: files.values().map(|file| file.bytes).sum(),
             created: created.unwrap_or_default().as_secs(),
-            languages: languages.ok()?,
-            id,
-            dir,
+            languages,
+            id: id.clone(),
+            dir: dir.clone(),
             shape,
-            place,
+            place: place.clone(),
             files,
-        }))
+        })))
     }
 }
 

@@ -84,6 +84,7 @@ impl Tracing {
         let layer = tracing_opentelemetry::layer()
             .with_tracer(tracer)
             .with_location(false)
+            .with_tracked_inactivity(false)
             .with_threads(false)
             .with_target(false);
         let targets = Targets::new()
@@ -145,7 +146,9 @@ pub fn continue_trace<'h>(
 /// Says of a request's span how it was answered, by the conventions for HTTP servers:
 /// <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>.
 pub fn answered(span: &Span, method: &str, route: &str, status: u16) {
-    span.record("otel.name", format!("{method} {route}"));
+    span.context()
+        .span()
+        .update_name(format!("{method} {route}"));
     span.set_attribute("http.request.method", method.to_owned());
     span.set_attribute("http.response.status_code", i64::from(status));
     if status >= 500 {

@@ -1,5 +1,6 @@
 //! What the caller is told about each error, and with which status.
 
+use std::io;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -124,11 +125,24 @@ impl ApiError {
             .retry_after(exceeded.wait),
             Self::Draining => away("The server is shutting down."),
             Self::CutOff => away("The server shut down before the transcription was done."),
+            Self::Spool(error) if is_full(error) => Description::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "The disk has no room for the upload.",
+            )
+            .code("insufficient_storage"),
             Self::Spool(_) => failed("The upload could not be stored."),
             Self::Panicked(_) | Self::Docs(_) => failed("The server failed on this request."),
             Self::Transcribe(error) => transcription::describe(error),
         }
     }
+}
+
+/// Whether the disk had no room, or the user no more of it.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 pub(super) fn not_found(name: &str, present: &[String]) -> Description {

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use super::description::{Description, away, bytes, failed, full, not_found};
+use super::description::{Description, away, bytes, failed, full, is_full, not_found};
 use crate::engine::EngineError;
 use crate::models::{DeleteError, HubError, LoadError, ModelError, ModelId, UnloadError};
 use crate::tokens::VocabularyError;
@@ -85,6 +85,13 @@ pub(super) fn describe_download(id: &ModelId, error: &HubError) -> Description {
         )
         .code("timeout"),
         HubError::Stopped => away("The server is shutting down; ask again to go on."),
+        HubError::Io { source, .. } if is_full(source) => Description::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            &format!(
+                "The disk has no more room for '{id}'. What has come is kept: ask again to go on."
+            ),
+        )
+        .code("insufficient_storage"),
         HubError::Io { .. } | HubError::Panicked | HubError::Client { .. } => {
             failed(&format!("The model '{id}' could not be stored."))
         }
