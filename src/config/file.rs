@@ -122,8 +122,17 @@ impl Contents {
 fn parse(text: &str) -> Result<Dict, String> {
     let profiles = Toml::string(text)
         .data()
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| without_quote(&error.to_string()))?;
     Ok(profiles.into_values().next().unwrap_or_default())
+}
+
+/// Line, column and reason, without the line itself, which may hold a key: it is quoted behind a margin
+/// that has a line number or nothing in it.
+fn without_quote(message: &str) -> String {
+    let is_margin = |c: char| c == ' ' || c.is_ascii_digit();
+    let is_quote = |line: &&str| line.trim_start_matches(is_margin).starts_with('|');
+    let lines = message.lines().filter(|line| !is_quote(line));
+    lines.collect::<Vec<_>>().join(", ")
 }
 
 /// A key at the top of the file may be a misspelt section, or a key whose

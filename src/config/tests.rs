@@ -170,6 +170,23 @@ fn refuses_a_file_that_is_absent_or_broken() {
 }
 
 #[test]
+fn a_broken_line_is_not_shown_for_it_may_hold_a_key() {
+    for toml in [
+        "[server]\napi_key = 'hunter2",
+        "[server]\napi_key = \"hunter2\\q\"",
+        "[whisper]\ndevice_index = [0,\n[server]\napi_key = 'hunter2'",
+        "[models]\nhub_token = hunter2",
+    ] {
+        let error = from_file(toml, &[]).unwrap_err();
+        assert!(error.contains("at line "), "{error}");
+        assert!(
+            !error.contains("hunter2") && !error.contains('\n'),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn warns_about_unknown_names() {
     for (name, suggestion) in [
         ("WHISPER__BATCHSIZE", Some("WHISPER__BATCH_SIZE")),
