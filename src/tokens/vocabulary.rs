@@ -1,5 +1,6 @@
 //! A model's tokens: which id stands for which text, and which ids have a meaning of their own.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,10 @@ use super::{Language, Task};
 
 /// Timestamp tokens of every Whisper model: 0.00 s to 30.00 s in steps of 0.02 s.
 const TIMESTAMPS: usize = 1501;
+
+/// The largest vocabulary of Whisper ends at 51,865. A list is made up to the highest id, so one that is far
+/// beyond would fill the memory.
+const MAX_ID: u32 = 1 << 20;
 
 /// The tokens of one model, read from its `tokenizer.json`.
 ///
@@ -56,6 +61,14 @@ pub enum VocabularyError {
         /// The first token found missing.
         token: &'static str,
     },
+    /// A number of a token is out of all proportion.
+    #[error("{} numbers a token {id}", path.display())]
+    IdTooHigh {
+        /// The file.
+        path: PathBuf,
+        /// The highest id in it.
+        id: u32,
+    },
 }
 
 /// Ids of the tokens that steer the model.
@@ -83,16 +96,24 @@ impl Vocabulary {
             Ok(tokenizer) => tokenizer,
             Err(source) => return Err(VocabularyError::Parse { path, source }),
         };
-        Self::new(tokenizer).map_err(|token| VocabularyError::MissingToken { path, token })
+        Self::new(tokenizer, path)
     }
 
-    /// The error is the token which the tokenizer lacks.
-    fn new(mut tokenizer: Tokenizer) -> Result<Self, &'static str> {
+    /// `path` is that of the file, for errors.
+    fn new(mut tokenizer: Tokenizer, path: PathBuf) -> Result<Self, VocabularyError> {
         // Some fine-tuned models carry a limit that would keep a prompt's beginning, not its end.
         // Only setting a limit can fail.
         let _ = tokenizer.with_truncation(None);
-        let special = SpecialTokens::find(&tokenizer)?;
-        let tokens = token_strings(&tokenizer, &special);
+        let special = match SpecialTokens::find(&tokenizer) {
+            Ok(special) => special,
+            Err(token) => return Err(VocabularyError::MissingToken { path, token }),
+        };
+        let vocabulary = tokenizer.get_vocab(true);
+        let last = vocabulary.values().copied().max().unwrap_or(0);
+        if last > MAX_ID {
+            return Err(VocabularyError::IdTooHigh { path, id: last });
+        }
+        let tokens = token_strings(vocabulary, last, &special);
         let text = TextBytes::new(&tokens[..special.eot as usize]);
         // CTranslate2's own criterion: only the multilingual vocabularies have the empty token.
         // English-only models do list language and task tokens but were never trained on them.
@@ -204,6 +225,7 @@ impl Vocabulary {
 }
 
 impl SpecialTokens {
+    /// The error is the token which the tokenizer lacks.
     fn find(tokenizer: &Tokenizer) -> Result<Self, &'static str> {
         let id = |token| tokenizer.token_to_id(token).ok_or(token);
         Ok(Self {
@@ -218,11 +240,14 @@ impl SpecialTokens {
 }
 
 /// The string of each id. English-only `tokenizer.json` files leave the timestamps out.
-fn token_strings(tokenizer: &Tokenizer, special: &SpecialTokens) -> Vec<String> {
-    let vocabulary = tokenizer.get_vocab(true);
+fn token_strings(
+    vocabulary: HashMap<String, u32>,
+    last: u32,
+    special: &SpecialTokens,
+) -> Vec<String> {
     let first_timestamp = special.no_timestamps as usize + 1;
-    let last = vocabulary.values().copied().max().unwrap_or(0) as usize;
-    let mut tokens = vec![String::new(); (last + 1).max(first_timestamp + TIMESTAMPS)];
+    let count = (last as usize + 1).max(first_timestamp + TIMESTAMPS);
+    let mut tokens = vec![String::new(); count];
     for (index, token) in tokens[first_timestamp..]
         .iter_mut()
         .take(TIMESTAMPS)
@@ -367,6 +392,23 @@ mod tests {
         let error = Vocabulary::load(Path::new("/nowhere")).err().unwrap();
 
         assert_eq!(error.to_string(), "cannot read /nowhere/tokenizer.json");
+    }
+
+    #[test]
+    fn an_absurd_id_is_an_error_before_it_fills_the_memory() {
+        let json = std::fs::read_to_string(model_dir("tiny.en").join("tokenizer.json")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for id in [u32::MAX, MAX_ID + 1] {
+            let absurd = json.replacen(r#""!": 0,"#, &format!(r#""!": {id},"#), 1);
+            std::fs::write(folder.path().join("tokenizer.json"), absurd).unwrap();
+
+            let error = Vocabulary::load(folder.path()).err().unwrap();
+
+            assert!(
+                matches!(error, VocabularyError::IdTooHigh { id: found, .. } if found == id),
+                "{error}"
+            );
+        }
     }
 
     proptest! {

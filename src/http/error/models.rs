@@ -170,6 +170,9 @@ fn reason(error: &LoadError) -> String {
         LoadError::Vocabulary(VocabularyError::MissingToken { token, .. }) => {
             format!("its tokenizer.json lacks Whisper's token {token}")
         }
+        LoadError::Vocabulary(VocabularyError::IdTooHigh { id, .. }) => {
+            format!("its tokenizer.json numbers a token {id}")
+        }
         LoadError::Engine(
             EngineError::Load(text) | EngineError::Batch(text) | EngineError::OutOfMemory(text),
         ) => text.clone(),
