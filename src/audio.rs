@@ -197,15 +197,16 @@ fn decode_natively(
     signature::refuse_foreign(&head)?;
     let file_bytes = media.byte_len().unwrap_or(u64::MAX);
     if let Some(header) = rewrap::header(&head, file_bytes) {
-        return decode::decode(Box::new(Rewrapped::new(header, media)), limits, channels);
+        let media = Box::new(Rewrapped::new(header, media));
+        return decode::decode(media, file_bytes, limits, channels);
     }
-    match decode::decode(media, limits, channels) {
+    match decode::decode(media, file_bytes, limits, channels) {
         // Some readers refuse a file that is shorter than its header says, unless they cannot know:
         // as a stream, a recording that was cut off gives what it has.
         Err(error @ AudioError::Undecodable { .. }) => {
             let media = open(source).map_err(AudioError::Read)?;
-            decode::decode(Box::new(ReadOnlySource::new(media)), limits, channels)
-                .map_err(|_| error)
+            let media = Box::new(ReadOnlySource::new(media));
+            decode::decode(media, file_bytes, limits, channels).map_err(|_| error)
         }
         result => result,
     }

@@ -29,6 +29,10 @@ const OPUS_RATE_HZ: u32 = 48_000;
 /// at most 65,536 (FLAC); a forged header could ask for more memory than there is.
 const MAX_PACKET_FRAMES: u64 = 1 << 20;
 
+/// Packets may take this many times the bytes of their file, for some containers leave out how packets begin.
+/// The tables of a forged file could point to a few bytes, or to none, billions of times.
+const MAX_READS: u64 = 2;
+
 static PROBE: LazyLock<Probe> = LazyLock::new(|| {
     let mut probe = Probe::new_with_options(&ProbeOptions {
         max_probe_depth: MAX_PROBE_BYTES,
@@ -45,19 +49,22 @@ static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     registry
 });
 
-/// Decodes the best audio track of a source, from the source's beginning, to streams of equal length.
+/// Decodes the best audio track of a source, from the source's beginning, to streams of equal length. The
+/// source is a file of `file_bytes`; one without an end has [`u64::MAX`].
 ///
 /// # Errors
 /// See [`AudioError`]; [`AudioError::NeedsFfmpeg`] where the container was read but its audio has no
 /// decoder here.
 pub fn decode(
     source: Box<dyn MediaSource>,
+    file_bytes: u64,
     limits: &DecodeLimits,
     channels: Channels,
 ) -> Result<Vec<Vec<f32>>, AudioError> {
     let mut reader = open(source)?;
     let mut selected = select_track(reader.as_ref())?;
     let mut streams = ChannelStreams::new(channels, limits);
+    let mut bytes_left = file_bytes.saturating_mul(MAX_READS);
     let mut last_error = None;
     loop {
         let packet = match reader.next_packet() {
@@ -80,6 +87,13 @@ pub fn decode(
                 break;
             }
         };
+        // An empty packet takes a byte to tell of.
+        let bytes = (packet.data.len() as u64).max(1);
+        let Some(left) = bytes_left.checked_sub(bytes) else {
+            last_error = Some(Error::LimitError("it says that it holds more than it does"));
+            break;
+        };
+        bytes_left = left;
         if packet.track_id != selected.track_id {
             continue;
         }

@@ -109,7 +109,7 @@ fn converse(
         let (tx, rx) = mpsc::sync_channel(1);
         let listen = move || {
             let output = Box::new(ReadOnlySource::new(stdout));
-            tx.send(native::decode(output, limits, channels))
+            tx.send(native::decode(output, u64::MAX, limits, channels))
         };
         let threads = thread::Builder::new()
             .name("ffmpeg-out".to_owned())

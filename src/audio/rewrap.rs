@@ -102,7 +102,7 @@ fn au_as_caf(head: &[u8], file_bytes: u64) -> Option<Header> {
 /// CAF, Apple's Core Audio Format, gives the length of a recording in progress as -1.
 fn caf_of_true_length(head: &[u8], file_bytes: u64) -> Option<Header> {
     let mut chunk = 8;
-    while head.get(chunk..chunk + 4)? != b"data" {
+    while !head.get(chunk..)?.starts_with(b"data") {
         let length = u64::from_be_bytes(array(head, chunk + 4)?);
         chunk = chunk
             .checked_add(12)?
@@ -237,6 +237,7 @@ mod tests {
             b".snd\0\0\0\x18",
             b"caff\0\x01\0\0data\0\0\0\0\0\0\x01\0",
             b"caff\0\x01\0\0free\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"caff\0\x01\0\0free\xff\xff\xff\xff\xff\xff\xff\xea",
         ] {
             assert_eq!(header(head, 1_000), None);
         }
