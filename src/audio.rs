@@ -23,6 +23,7 @@ mod ffmpeg;
 mod vad;
 mod window;
 
+use decode::Allowance;
 pub use resample::Resampler;
 use rewrap::Rewrapped;
 pub use vad::{FRAME_SAMPLES, Silero, VadOptions, spans};
@@ -161,7 +162,21 @@ pub fn decode(
     limits: &DecodeLimits,
     channels: Channels,
 ) -> Result<Vec<Vec<f32>>, AudioError> {
-    let decode = || match decode_natively(&source, limits, channels) {
+    decode_while(&|| true, source, limits, channels)
+}
+
+/// As [`decode`], but gives what it has as soon as `is_wanted` says no. It is asked before each packet: a
+/// file may be forged to take hours, and nothing else can stop a thread.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_while(
+    is_wanted: &(dyn Fn() -> bool + Sync),
+    source: Source,
+    limits: &DecodeLimits,
+    channels: Channels,
+) -> Result<Vec<Vec<f32>>, AudioError> {
+    let decode = || match decode_natively(is_wanted, &source, limits, channels) {
         Err(AudioError::NeedsFfmpeg { found }) if limits.ffmpeg == FfmpegMode::Auto => {
             ffmpeg::decode(source, &found, limits, channels)
         }
@@ -182,6 +197,7 @@ pub fn decode(
 }
 
 fn decode_natively(
+    is_wanted: &(dyn Fn() -> bool + Sync),
     source: &Source,
     limits: &DecodeLimits,
     channels: Channels,
@@ -196,17 +212,21 @@ fn decode_natively(
         .map_err(AudioError::Read)?;
     signature::refuse_foreign(&head)?;
     let file_bytes = media.byte_len().unwrap_or(u64::MAX);
+    let allowance = Allowance {
+        file_bytes,
+        is_wanted,
+    };
     if let Some(header) = rewrap::header(&head, file_bytes) {
         let media = Box::new(Rewrapped::new(header, media));
-        return decode::decode(media, file_bytes, limits, channels);
+        return decode::decode(media, allowance, limits, channels);
     }
-    match decode::decode(media, file_bytes, limits, channels) {
+    match decode::decode(media, allowance, limits, channels) {
         // Some readers refuse a file that is shorter than its header says, unless they cannot know:
         // as a stream, a recording that was cut off gives what it has.
         Err(error @ AudioError::Undecodable { .. }) => {
             let media = open(source).map_err(AudioError::Read)?;
             let media = Box::new(ReadOnlySource::new(media));
-            decode::decode(media, file_bytes, limits, channels).map_err(|_| error)
+            decode::decode(media, allowance, limits, channels).map_err(|_| error)
         }
         result => result,
     }
@@ -235,6 +255,8 @@ mod recordings;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     /// A WAV file of 16-bit samples, interleaved.
@@ -331,6 +353,23 @@ mod tests {
             check(17, 100),
             Err("the audio has 17 channels; at most 16 are transcribed one by one".to_owned())
         );
+    }
+
+    #[test]
+    fn reads_no_more_packets_than_there_are_bytes() {
+        // Its tables tell of four billion packets without a byte.
+        let file = include_bytes!("../tests/fixtures/empty_packets.mp4");
+        let error = decode_mixed(Source::Memory(file[..].into())).unwrap_err();
+        assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
+    }
+
+    #[test]
+    fn stops_when_nobody_wants_it() {
+        let asked = AtomicUsize::new(0);
+        let is_wanted = || asked.fetch_add(1, Ordering::Relaxed) < 2;
+        let source = wav(16_000, 1, &[0; 16_000]);
+        let streams = decode_while(&is_wanted, source, &LIMITS, Channels::Mix).unwrap();
+        assert!(streams[0].len() < 16_000);
     }
 
     #[test]

@@ -245,8 +245,12 @@ impl Transcriber {
     async fn decode(&self, audio: Source, wishes: &Wishes) -> Result<Recordings, TranscribeError> {
         let limits = self.limits.clone();
         let (channels, clip, vad) = (wishes.channels, wishes.clip, wishes.vad);
+        // Dropped with this future, which is how the decoding learns that nobody waits for it.
+        let caller = Arc::new(());
+        let waiting = Arc::downgrade(&caller);
         let decode = move || {
-            let channels = audio::decode(audio, &limits, channels)?;
+            let is_wanted = || waiting.strong_count() > 0;
+            let channels = audio::decode_while(&is_wanted, audio, &limits, channels)?;
             let samples = channels.first().map_or(0, Vec::len);
             let several = channels.len() > 1;
             let cutter = |(number, pcm)| {

@@ -49,24 +49,32 @@ static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     registry
 });
 
-/// Decodes the best audio track of a source, from the source's beginning, to streams of equal length. The
-/// source is a file of `file_bytes`; one without an end has [`u64::MAX`].
+/// What bounds the reading of a source, whatever its tables say.
+#[derive(Clone, Copy)]
+pub struct Allowance<'a> {
+    /// The length of the file; [`u64::MAX`] where it is not known.
+    pub file_bytes: u64,
+    /// Whether anybody still waits for the result.
+    pub is_wanted: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// Decodes the best audio track of a source, from the source's beginning, to streams of equal length.
 ///
 /// # Errors
 /// See [`AudioError`]; [`AudioError::NeedsFfmpeg`] where the container was read but its audio has no
 /// decoder here.
 pub fn decode(
     source: Box<dyn MediaSource>,
-    file_bytes: u64,
+    allowance: Allowance<'_>,
     limits: &DecodeLimits,
     channels: Channels,
 ) -> Result<Vec<Vec<f32>>, AudioError> {
     let mut reader = open(source)?;
     let mut selected = select_track(reader.as_ref())?;
     let mut streams = ChannelStreams::new(channels, limits);
-    let mut bytes_left = file_bytes.saturating_mul(MAX_READS);
+    let mut bytes_left = allowance.file_bytes.saturating_mul(MAX_READS);
     let mut last_error = None;
-    loop {
+    while (allowance.is_wanted)() {
         let packet = match reader.next_packet() {
             Ok(Some(packet)) => packet,
             Ok(None) => break,

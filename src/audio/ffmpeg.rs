@@ -109,7 +109,12 @@ fn converse(
         let (tx, rx) = mpsc::sync_channel(1);
         let listen = move || {
             let output = Box::new(ReadOnlySource::new(stdout));
-            tx.send(native::decode(output, u64::MAX, limits, channels))
+            // Killing the process ends it.
+            let allowance = native::Allowance {
+                file_bytes: u64::MAX,
+                is_wanted: &|| true,
+            };
+            tx.send(native::decode(output, allowance, limits, channels))
         };
         let threads = thread::Builder::new()
             .name("ffmpeg-out".to_owned())
