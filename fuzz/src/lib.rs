@@ -1,0 +1,8 @@
+//! What the targets have in common.
+
+pub mod panics;
+pub mod server;
+pub mod vocabulary;
+
+#[path = "../../tests/fixtures/model_files.rs"]
+pub mod model_files;

@@ -1,0 +1,72 @@
+//! Any configuration file with any environment: settings, or an error that says what is wrong in which
+//! place. Secrets are in neither, whatever else is broken.
+//!
+//! The input is a TOML file, a line `---`, and lines of `NAME=value`.
+#![no_main]
+
+use std::fs;
+use std::sync::LazyLock;
+
+use halkspeech::config::{ConfigError, Flags, Loaded, Settings, Sources};
+use libfuzzer_sys::fuzz_target;
+use tempfile::NamedTempFile;
+
+/// No input is likely to hold it.
+const SECRET: &str = "Kp7-not-to-be-shown";
+
+static FILE: LazyLock<NamedTempFile> =
+    LazyLock::new(|| NamedTempFile::new().expect("a temporary file can be made"));
+
+fuzz_target!(|text: &str| {
+    if text.contains(SECRET) {
+        return;
+    }
+    let (file, variables) = text.split_once("\n---\n").unwrap_or((text, ""));
+    fs::write(FILE.path(), with_secret(file)).expect("the file can be written");
+    let variables = variables.lines().filter_map(|line| line.split_once('='));
+    let variables = variables.chain([("HF_TOKEN", SECRET)]);
+    let loaded = Settings::load(Sources {
+        file: Some(FILE.path().to_owned()),
+        env: variables.map(|(name, value)| (name.to_owned(), value.to_owned())),
+        flags: Flags::default(),
+    });
+    let shown = match &loaded {
+        Ok(loaded) => check(loaded),
+        Err(error) => check_error(error),
+    };
+    assert!(!shown.contains(SECRET), "{shown}");
+});
+
+/// The key at the end of the file, where what is broken before may reach it.
+fn with_secret(file: &str) -> String {
+    if file.contains("server") {
+        file.to_owned()
+    } else {
+        format!("{file}\n[server]\napi_key = \"{SECRET}\"\n")
+    }
+}
+
+/// Everything that can be shown of the settings.
+fn check(loaded: &Loaded) -> String {
+    let table = loaded
+        .table()
+        .expect("the table is written from checked settings");
+    for model in loaded.settings.per_model.keys() {
+        assert!(!model.trim().is_empty());
+        let _applies = loaded.settings.whisper_of(model);
+    }
+    let warnings = loaded.warnings.iter().map(ToString::to_string);
+    format!("{table}{loaded:?}{}", warnings.collect::<String>())
+}
+
+/// Everything that can be shown of an error.
+fn check_error(error: &ConfigError) -> String {
+    match error {
+        ConfigError::ReadFile { .. } | ConfigError::Mismatch(_) => {
+            panic!("not the file's doing: {error:?}")
+        }
+        ConfigError::ParseFile { message, .. } => assert!(!message.is_empty()),
+        ConfigError::Problems(problems) => assert!(!problems.is_empty()),
+    }
+    format!("{error}{error:?}")
+}

@@ -1,0 +1,57 @@
+//! Any text as the name of a model. What is taken stays below the folder it is put into, reads back as
+//! itself and is made of its parts; what an alias leads to is such a name too.
+#![no_main]
+
+use std::path::{Component, Path};
+
+use halkspeech::models::{Aliases, ModelId};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let default = ModelId::parse("base").expect("a plain word is a name");
+    let alias = ("my/own name".to_owned(), default.clone());
+    let aliases = Aliases::new(default, [alias]);
+    for is_on_disk in [false, true] {
+        if let Ok(id) = aliases.resolve(text, |_| is_on_disk) {
+            check(&id);
+            for name in aliases.of(&id, |_| is_on_disk) {
+                assert_eq!(aliases.resolve(&name, |_| is_on_disk).as_ref(), Ok(&id));
+            }
+        }
+    }
+    if let Ok(id) = ModelId::parse(text) {
+        assert_eq!(id.as_str(), text);
+        check(&id);
+    }
+});
+
+fn check(id: &ModelId) {
+    assert_eq!(ModelId::parse(&id.to_string()).as_ref(), Ok(id));
+    let with_revision = match id.revision() {
+        Some(revision) => format!("{}@{revision}", id.repository()),
+        None => id.repository().to_owned(),
+    };
+    assert_eq!(with_revision, id.as_str());
+    assert!(
+        id.owner()
+            .is_none_or(|owner| id.repository().starts_with(owner))
+    );
+    for part in [
+        Some(id.as_str()),
+        Some(id.repository()),
+        id.revision(),
+        id.owner(),
+    ] {
+        assert!(part.is_none_or(stays_below), "{id}");
+    }
+}
+
+/// Whether a path leads to somewhere else than down from its folder.
+fn stays_below(path: &str) -> bool {
+    let is_visible = |part: Component<'_>| match part {
+        Component::Normal(name) => !name.as_encoded_bytes().starts_with(b"."),
+        _ => false,
+    };
+    let mut parts = Path::new(path).components();
+    !path.is_empty() && path.is_ascii() && !path.contains('\\') && parts.all(is_visible)
+}
