@@ -152,8 +152,8 @@ impl Ct2Engine {
         });
         let prompts = [self.vocabulary.token_strings(&prompt)];
         let options = WhisperOptions {
-            // Twice what is generated.
-            max_length: 2,
+            // Of which the prompt is a part; half of it at most is generated.
+            max_length: 2 * (prompt.len() + 1),
             ..WhisperOptions::default()
         };
         let generated = self.whisper.generate(&encoded, &prompts, &options);
