@@ -46,7 +46,6 @@ async fn a_request_is_a_span_of_its_callers_trace_with_a_span_a_room() {
     let (received, address) = collector().await;
     let server = Server::start(&[
         ("WHISPER__MODEL", "tiny.en"),
-        ("LOG_LEVEL", "error"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &address),
         (
             "OTEL_RESOURCE_ATTRIBUTES",
