@@ -36,7 +36,7 @@ schemathesis.openapi.media_type("application/octet-stream", RECORDINGS)
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """An upload needs a model that is there, in its form or beside a bare body; one that is meant to be sound needs fields
+    """An upload needs a model that is there, in its form or beside a bare body; one that is to be sound needs fields
     that go together, which no schema says (docs/api.md)."""
     if "/audio/" not in case.path:
         return
@@ -63,12 +63,13 @@ def reconcile(fields):
     for name, forms in allowed.items():
         if form not in forms:
             fields.pop(name, None)
-    # Small searches, or the run would take an hour.
+    # Small searches, and nothing that makes a text repeat itself to the end again and again: a run would take hours.
     for name in ("beam_size", "best_of"):
         if isinstance(fields.get(name), int):
             fields[name] = min(fields[name], 2)
-    # A search that never ends, a language that is none, a part beyond the end.
-    for name in ("patience", "language", "languages[]", "offset", "duration"):
+    # Beside those, a search that never ends, a language that is none, and a part beyond the end.
+    for name in ("repetition_penalty", "compression_ratio_threshold", "logprob_threshold", "log_prob_threshold",
+                 "logprob_thold", "suppress_tokens[]", "patience", "language", "languages[]", "offset", "duration"):
         fields.pop(name, None)
 
 
