@@ -267,7 +267,7 @@ struct Open {
     reply: Reply,
     span: Span,
     /// The span of the time in the engine; it ends with the answer.
-    _inference: Span,
+    inference: Span,
     queued_at: Instant,
 }
 
@@ -280,7 +280,7 @@ impl Asked {
         };
         let open = Open {
             reply: job.reply,
-            _inference: traces::inference(&job.span, batch_size),
+            inference: traces::inference(&job.span, batch_size),
             span: job.span,
             queued_at: job.queued_at,
         };
@@ -311,6 +311,8 @@ impl Open {
                 metrics.jobs_failed.inc();
             }
         }
+        // Before the caller goes on, and ends the request's span.
+        drop(self.inference);
         let _gone = self.reply.send(answer);
     }
 }
