@@ -18,7 +18,7 @@ const REPLACED: [&str; 5] = [
 
 fn main() {
     // What is fuzzed is built without the engine (src/lib.rs).
-    if is_fuzzing() {
+    if variable("CARGO_CFG_FUZZING").is_some() {
         return;
     }
     println!("cargo:rerun-if-changed={ENCODINGS}");
@@ -32,7 +32,7 @@ fn main() {
         // Its headers are not ours to keep clean.
         .flag_if_supported("-Wno-unused-parameter")
         .file(ENCODINGS);
-    if variable("CARGO_CFG_TARGET_ARCH") == "x86_64" {
+    if given("CARGO_CFG_TARGET_ARCH") == "x86_64" {
         build.file(GEMM).flag("-fopenmp").opt_level(3);
         for name in REPLACED {
             println!("cargo:rustc-link-arg=-Wl,--wrap={name}");
@@ -45,16 +45,13 @@ fn main() {
     clippy::disallowed_methods,
     reason = "cargo tells a build script everything by the environment"
 )]
-fn is_fuzzing() -> bool {
-    std::env::var_os("CARGO_CFG_FUZZING").is_some()
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "cargo tells a build script everything by the environment"
-)]
-fn variable(name: &str) -> String {
-    std::env::var(name).expect("cargo sets it for build scripts")
+/// One that cargo always sets.
+fn given(name: &str) -> String {
+    variable(name).expect("cargo sets it for build scripts")
 }
 
 /// Where cargo keeps the sources of ct2rs; it has no `links` key that would say so.
@@ -77,9 +74,9 @@ fn ct2rs_folder() -> PathBuf {
 /// # Errors
 /// What cargo printed.
 fn metadata(flags: &[&str]) -> Result<serde_json::Value, String> {
-    let output = Command::new(variable("CARGO"))
+    let output = Command::new(given("CARGO"))
         .args(["metadata", "--format-version=1", "--locked"])
-        .args(["--filter-platform", &variable("TARGET")])
+        .args(["--filter-platform", &given("TARGET")])
         .args(flags)
         .output()
         .map_err(|error| error.to_string())?;

@@ -284,6 +284,29 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_full_disk_is_told_apart_from_other_faults_of_it() {
+        let download = |kind: io::ErrorKind| ApiError::Download {
+            id: ModelId::parse("owner/name").unwrap(),
+            source: Arc::new(HubError::Io {
+                path: "/cache".into(),
+                source: kind.into(),
+            }),
+        };
+        let upload = |kind: io::ErrorKind| ApiError::Spool(kind.into());
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            for error in [download(kind), upload(kind)] {
+                let said = error.describe();
+                assert_eq!(said.status, StatusCode::INSUFFICIENT_STORAGE, "{error}");
+                assert_eq!(said.code, Some("insufficient_storage"), "{error}");
+            }
+        }
+        let denied = io::ErrorKind::PermissionDenied;
+        for error in [download(denied), upload(denied)] {
+            assert_eq!(error.describe().status, StatusCode::INTERNAL_SERVER_ERROR);
+        }
+    }
+
     #[tokio::test]
     async fn a_server_error_shows_its_id_and_not_its_cause() {
         for error in [

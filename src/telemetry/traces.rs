@@ -155,3 +155,24 @@ pub fn answered(span: &Span, method: &str, route: &str, status: u16) {
         span.set_status(Status::error(""));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_callers_trace_is_known_without_a_collector() {
+        let trace = |traceparent: Option<&str>| {
+            continue_trace(&Span::none(), |name| {
+                traceparent.filter(|_| name == "traceparent")
+            })
+        };
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let sent = format!("00-{id}-00f067aa0ba902b7-01");
+        assert_eq!(trace(Some(&sent)).as_deref(), Some(id));
+        for garbage in ["", "00-0-0-01", &sent[..30], &sent.replace('4', "g")] {
+            assert_eq!(trace(Some(garbage)), None, "{garbage:?}");
+        }
+        assert_eq!(trace(None), None);
+    }
+}

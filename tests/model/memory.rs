@@ -1,10 +1,13 @@
 //! Several models in memory, and the memory given back.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+
 use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::server::Server;
-use super::speech::{SENTENCE, sample, words};
+use super::speech::{SENTENCE, models_dir, sample, words};
 
 #[tokio::test]
 async fn two_models_run_side_by_side() {
@@ -42,6 +45,32 @@ async fn unloading_gives_the_weights_memory_back() {
     );
     let text = server.text(&[("model", "base")], sample()).await;
     assert_eq!(words(&text), words(SENTENCE), "it is loaded again");
+}
+
+#[tokio::test]
+async fn a_vocabulary_that_does_not_fit_is_found_when_the_model_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("tiny.en");
+    fs::create_dir(&model).unwrap();
+    for file in fs::read_dir(models_dir().join("tiny.en")).unwrap() {
+        let file = file.unwrap();
+        symlink(file.path(), model.join(file.file_name())).unwrap();
+    }
+    fs::remove_file(model.join("vocabulary.txt")).unwrap();
+    fs::write(model.join("vocabulary.txt"), "").unwrap();
+    let server = Server::start(&[
+        ("MODELS_DIR", folder.path().to_str().unwrap()),
+        ("WHISPER__MODEL", "tiny.en"),
+        ("WHISPER__PRELOAD_MODEL", "false"),
+    ]);
+
+    let query = [("model", "tiny.en")];
+    let answer = server.transcription(&query, sample()).send().await.unwrap();
+
+    assert_eq!(answer.status(), 503);
+    let body: Value = answer.json().await.unwrap();
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("could not be loaded"), "{message}");
 }
 
 #[tokio::test]

@@ -121,6 +121,40 @@ fn what_is_not_whole_is_no_model() {
 }
 
 #[test]
+fn a_damaged_model_is_told_of_once_for_each_flaw() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("models/half");
+    lay_out(&folder, &Fixture::default());
+    let store = store(root.path());
+    let log = root.path().join("log");
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(Arc::new(File::create(&log).unwrap()))
+        .with_ansi(false)
+        .finish();
+
+    tracing::subscriber::with_default(subscriber, || {
+        assert_eq!(store.list(&[]).len(), 1);
+        fs::remove_file(folder.join("config.json")).unwrap();
+        assert!(store.list(&[]).is_empty() && store.list(&[]).is_empty());
+        fs::write(folder.join("config.json"), "{}").unwrap();
+        fs::write(folder.join(WEIGHTS), "").unwrap();
+        assert!(store.list(&[]).is_empty() && store.list(&[]).is_empty());
+    });
+
+    let log = fs::read_to_string(log).unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    assert!(
+        lines[0].contains("WARN") && lines[0].contains("there is no config.json"),
+        "{log}"
+    );
+    assert!(
+        lines[1].contains("WARN") && lines[1].contains("model.bin: "),
+        "{log}"
+    );
+}
+
+#[test]
 fn revisions_have_names() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
