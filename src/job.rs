@@ -103,3 +103,43 @@ impl Job {
         let _gone = self.reply.send(answer);
     }
 }
+
+/// Jobs for tests of what hands them on.
+#[cfg(test)]
+pub mod test_jobs {
+    use super::*;
+    use crate::tokens::Task;
+
+    /// A window of no length, and where its answer will come.
+    pub fn job(
+        request: u64,
+        key: BatchKey,
+        now: Instant,
+        lasts: Duration,
+    ) -> (Job, oneshot::Receiver<Result<Answer, JobError>>) {
+        let (reply, answers) = oneshot::channel();
+        let job = Job {
+            request: RequestId(request),
+            is_first: true,
+            features: Features {
+                n_mels: 80,
+                frames: 0,
+                values: Vec::new(),
+            },
+            prompt: PromptSpec {
+                language: None,
+                task: Task::Transcribe,
+                timestamps: false,
+                previous: Vec::new(),
+            },
+            decoding: Arc::default(),
+            key,
+            deadline: now + lasts,
+            queued_at: now,
+            reply,
+            span: Span::none(),
+            waiting: Span::none(),
+        };
+        (job, answers)
+    }
+}

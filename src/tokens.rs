@@ -3,6 +3,7 @@
 pub mod language;
 pub mod prompt;
 pub mod segments;
+mod special;
 mod text_bytes;
 pub mod vocabulary;
 pub mod words;

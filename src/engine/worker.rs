@@ -166,14 +166,11 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Instant;
 
-    use tracing::Span;
-
     use super::*;
     use crate::batch::{BatchKey, GenerateOptions};
     use crate::engine::fake::FakeEngine;
-    use crate::features::Features;
-    use crate::job::{Answer, Job, JobError, RequestId};
-    use crate::tokens::{PromptSpec, Task};
+    use crate::job::test_jobs::job;
+    use crate::job::{Answer, JobError};
 
     type Answers = oneshot::Receiver<Result<Answer, JobError>>;
 
@@ -183,29 +180,7 @@ mod tests {
             previous_tokens: 0,
             options: GenerateOptions::default(),
         };
-        let (reply, answers) = oneshot::channel();
-        let job = Job {
-            request: RequestId(1),
-            is_first: true,
-            features: Features {
-                n_mels: 80,
-                frames: 0,
-                values: Vec::new(),
-            },
-            prompt: PromptSpec {
-                language: None,
-                task: Task::Transcribe,
-                timestamps: false,
-                previous: Vec::new(),
-            },
-            decoding: Arc::default(),
-            key: key.clone(),
-            deadline: Instant::now(),
-            queued_at: Instant::now(),
-            reply,
-            span: Span::none(),
-            waiting: Span::none(),
-        };
+        let (job, answers) = job(1, key.clone(), Instant::now(), Duration::ZERO);
         let jobs = vec![job];
         (Batch { key, jobs }, answers)
     }

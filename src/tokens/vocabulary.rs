@@ -1,16 +1,13 @@
 //! A model's tokens: which id stands for which text, and which ids have a meaning of their own.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use tokenizers::Tokenizer;
 
+use super::special::{SpecialTokens, token_strings};
 use super::text_bytes::TextBytes;
 use super::{Language, Task};
-
-/// Timestamp tokens of every Whisper model: 0.00 s to 30.00 s in steps of 0.02 s.
-const TIMESTAMPS: usize = 1501;
 
 /// The largest vocabulary of Whisper ends at 51,865. A list is made up to the highest id, so one that is far
 /// beyond would fill the memory.
@@ -69,16 +66,6 @@ pub enum VocabularyError {
         /// The highest id in it.
         id: u32,
     },
-}
-
-/// Ids of the tokens that steer the model.
-struct SpecialTokens {
-    eot: u32,
-    sot: u32,
-    sot_prev: u32,
-    no_timestamps: u32,
-    transcribe: u32,
-    translate: u32,
 }
 
 impl Vocabulary {
@@ -222,43 +209,6 @@ impl Vocabulary {
     pub(super) fn longest_text_token_bytes(&self) -> usize {
         self.text.longest()
     }
-}
-
-impl SpecialTokens {
-    /// The error is the token which the tokenizer lacks.
-    fn find(tokenizer: &Tokenizer) -> Result<Self, &'static str> {
-        let id = |token| tokenizer.token_to_id(token).ok_or(token);
-        Ok(Self {
-            eot: id("<|endoftext|>")?,
-            sot: id("<|startoftranscript|>")?,
-            sot_prev: id("<|startofprev|>")?,
-            no_timestamps: id("<|notimestamps|>")?,
-            transcribe: id("<|transcribe|>")?,
-            translate: id("<|translate|>")?,
-        })
-    }
-}
-
-/// The string of each id. English-only `tokenizer.json` files leave the timestamps out.
-fn token_strings(
-    vocabulary: HashMap<String, u32>,
-    last: u32,
-    special: &SpecialTokens,
-) -> Vec<String> {
-    let first_timestamp = special.no_timestamps as usize + 1;
-    let count = (last as usize + 1).max(first_timestamp + TIMESTAMPS);
-    let mut tokens = vec![String::new(); count];
-    for (index, token) in tokens[first_timestamp..]
-        .iter_mut()
-        .take(TIMESTAMPS)
-        .enumerate()
-    {
-        *token = format!("<|{}.{:02}|>", index / 50, index % 50 * 2);
-    }
-    for (token, id) in vocabulary {
-        tokens[id as usize] = token;
-    }
-    tokens
 }
 
 fn parse_language_token(token: &str) -> Option<Language> {

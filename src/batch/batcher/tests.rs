@@ -1,5 +1,4 @@
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -8,10 +7,9 @@ use super::*;
 use crate::batch::GenerateOptions;
 use crate::engine::Generation;
 use crate::engine::fake::FakeEngine;
-use crate::features::Features;
-use crate::job::{Answer, RequestId};
+use crate::job::Answer;
+use crate::job::test_jobs::job;
 use crate::queue::{self, QueueHandle};
-use crate::tokens::{PromptSpec, Task};
 
 const WINDOW: Duration = Duration::from_millis(20);
 const BATCH_SIZE: usize = 4;
@@ -43,29 +41,7 @@ impl Bench {
     }
 
     fn send(&self, request: u64, key: BatchKey, lasts: Duration) -> Answers {
-        let (reply, answers) = oneshot::channel();
-        let job = Job {
-            request: RequestId(request),
-            is_first: true,
-            features: Features {
-                n_mels: 80,
-                frames: 0,
-                values: Vec::new(),
-            },
-            prompt: PromptSpec {
-                language: None,
-                task: Task::Transcribe,
-                timestamps: false,
-                previous: Vec::new(),
-            },
-            decoding: Arc::default(),
-            key,
-            deadline: now() + lasts,
-            queued_at: now(),
-            reply,
-            span: tracing::Span::none(),
-            waiting: tracing::Span::none(),
-        };
+        let (job, answers) = job(request, key, now(), lasts);
         self.queue
             .send(self.queue.try_reserve().unwrap(), job)
             .unwrap();

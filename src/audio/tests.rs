@@ -1,0 +1,147 @@
+//! Decoding of files that the tests make themselves.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+/// A WAV file of 16-bit samples, interleaved.
+fn wav(rate_hz: u32, channels: u16, samples: &[i16]) -> Source {
+    let data_bytes = samples.len() as u32 * 2;
+    let mut file = b"RIFF".to_vec();
+    file.extend((36 + data_bytes).to_le_bytes());
+    file.extend(b"WAVEfmt \x10\0\0\0\x01\0");
+    file.extend(channels.to_le_bytes());
+    file.extend(rate_hz.to_le_bytes());
+    file.extend((rate_hz * u32::from(channels) * 2).to_le_bytes());
+    file.extend((channels * 2).to_le_bytes());
+    file.extend(b"\x10\0data");
+    file.extend(data_bytes.to_le_bytes());
+    file.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    Source::Memory(file.into())
+}
+
+const LIMITS: DecodeLimits = DecodeLimits {
+    max_duration: Duration::from_secs(1),
+    ffmpeg: FfmpegMode::Off,
+    ffmpeg_timeout: Duration::from_secs(1),
+};
+
+fn decode_mixed(source: Source) -> Result<Vec<f32>, AudioError> {
+    let mut streams = decode(source, &LIMITS, Channels::Mix)?;
+    assert_eq!(streams.len(), 1);
+    Ok(streams.remove(0))
+}
+
+#[test]
+fn averages_the_channels() {
+    let frames = [16_384, -8_192, 0, 8_192].repeat(1_600);
+    for (channels, expected) in [(1, [0.5, -0.25]), (2, [0.125, 0.125]), (4, [0.125, 0.125])] {
+        let pcm = decode_mixed(wav(16_000, channels, &frames)).unwrap();
+        assert_eq!(pcm.len(), frames.len() / usize::from(channels));
+        assert_eq!(pcm[..2], expected, "{channels} channels");
+    }
+}
+
+#[test]
+fn holds_to_the_limits() {
+    let check = |milliseconds: usize| {
+        let result = decode_mixed(wav(8_000, 1, &vec![0; milliseconds * 8]));
+        result
+            .map(|pcm| pcm.len())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(
+        check(99),
+        Err("the audio lasts 99 ms; at least 100 ms are needed".to_owned())
+    );
+    assert_eq!(check(100), Ok(1_600));
+    assert_eq!(check(1_000), Ok(16_000));
+    assert_eq!(
+        check(1_001),
+        Err("the audio is longer than the limit of 1 s".to_owned())
+    );
+}
+
+#[test]
+fn splits_the_channels() {
+    let frames = [16_384, -8_192, 0, 8_192].repeat(1_600);
+    for channels in [1, 2, 4] {
+        let streams = decode(wav(16_000, channels, &frames), &LIMITS, Channels::Split).unwrap();
+        let channels = usize::from(channels);
+        assert_eq!(streams.len(), channels);
+        for (channel, stream) in streams.iter().enumerate() {
+            assert_eq!(stream.len(), frames.len() / channels);
+            assert_eq!(stream[0], f32::from(frames[channel]) / 32_768.0);
+        }
+    }
+}
+
+#[test]
+fn holds_split_channels_to_the_limits() {
+    let check = |channels: u16, milliseconds: usize| {
+        let samples = vec![0; milliseconds * 16 * usize::from(channels)];
+        let result = decode(wav(16_000, channels, &samples), &LIMITS, Channels::Split);
+        result
+            .map(|streams| streams.len())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(check(2, 500), Ok(2));
+    assert_eq!(
+        check(2, 501),
+        Err("the audio is longer than the limit of 0.5 s".to_owned())
+    );
+    assert_eq!(
+        check(2, 99),
+        Err("the audio lasts 99 ms; at least 100 ms are needed".to_owned())
+    );
+    assert_eq!(
+        check(17, 100),
+        Err("the audio has 17 channels; at most 16 are transcribed one by one".to_owned())
+    );
+}
+
+#[test]
+fn reads_no_more_packets_than_there_are_bytes() {
+    // Its tables tell of four billion packets without a byte.
+    let file = include_bytes!("../../tests/fixtures/empty_packets.mp4");
+    let error = decode_mixed(Source::Memory(file[..].into())).unwrap_err();
+    assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
+}
+
+#[test]
+fn stops_when_nobody_wants_it() {
+    let asked = AtomicUsize::new(0);
+    let is_wanted = || asked.fetch_add(1, Ordering::Relaxed) < 2;
+    let source = wav(16_000, 1, &[0; 16_000]);
+    let streams = decode_while(&is_wanted, source, &LIMITS, Channels::Mix).unwrap();
+    assert!(streams[0].len() < 16_000);
+}
+
+#[test]
+fn refuses_an_absurd_rate() {
+    let error = decode_mixed(wav(500, 1, &[0; 4_000])).unwrap_err();
+    assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
+}
+
+#[test]
+fn replaces_broken_float_samples_by_silence() {
+    let mut au = b".snd\0\0\0\x18\xff\xff\xff\xff\0\0\0\x06\0\0\x3e\x80\0\0\0\x01".to_vec();
+    for sample in [f32::NAN, f32::INFINITY, -1e30, 0.5].repeat(1_000) {
+        au.extend(sample.to_be_bytes());
+    }
+    let pcm = decode_mixed(Source::Memory(au.into())).unwrap();
+    assert_eq!(pcm, [0.0, 0.0, 0.0, 0.5].repeat(1_000));
+}
+
+#[test]
+fn reads_a_file_from_its_beginning() {
+    use std::io::{SeekFrom, Write};
+
+    let Source::Memory(bytes) = wav(16_000, 1, &[1_000; 8_000]) else {
+        unreachable!("built in memory")
+    };
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&bytes).unwrap();
+    file.seek(SeekFrom::End(0)).unwrap();
+    assert_eq!(decode_mixed(Source::File(file)).unwrap().len(), 8_000);
+}
