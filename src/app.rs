@@ -1,5 +1,6 @@
 //! Wiring: builds every room from the settings, runs the server, drains it in order.
 
+mod open_files;
 pub mod rooms;
 
 use std::net::SocketAddr;
@@ -86,6 +87,7 @@ impl App {
     /// # Errors
     /// [`AppError`] when the settings cannot be carried out.
     pub async fn bind(settings: Settings) -> Result<Self, AppError> {
+        open_files::raise_limit(settings.server.max_connections);
         let Rooms {
             transcriber,
             models,

@@ -9,6 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
+use rustix::process::{Resource, getrlimit};
 
 /// Ticks of a second in `/proc`: fixed for programs, whatever the kernel counts in.
 const TICKS_A_SECOND: f64 = 100.0;
@@ -70,6 +71,10 @@ impl Collector for Process {
             if let Ok(files) = fs::read_dir("/proc/self/fd") {
                 let files = files.count() as f64;
                 gauge("process_open_fds", "Open file descriptors", None, files)?;
+            }
+            if let Some(limit) = getrlimit(Resource::Nofile).current {
+                let help = "Limit of open file descriptors";
+                gauge("process_max_fds", help, None, limit as f64)?;
             }
             let cpu = ConstCounter::new(usage.cpu_s);
             let metric = encoder.encode_descriptor(

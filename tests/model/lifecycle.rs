@@ -1,6 +1,7 @@
 //! Loading, unloading and the end.
 
 use futures_util::future::join_all;
+use rustix::process::{Resource, getrlimit};
 
 use super::server::Server;
 use super::speech::{SENTENCE, sample, sample_pcm, wav, words};
@@ -109,4 +110,20 @@ async fn a_second_signal_ends_the_program_while_an_engine_works() {
     assert!(answer.is_err(), "the connection ends with the program");
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(1), "{log}");
+}
+
+#[tokio::test]
+async fn the_limit_of_open_files_is_raised_as_far_as_the_system_allows() {
+    let settings = [("WHISPER__MODEL", "tiny.en")];
+    let server = Server::start_limited("-S -n 100", &settings);
+
+    let metrics = server.get("/metrics").await.text().await.unwrap();
+
+    let allowed = getrlimit(Resource::Nofile).maximum.unwrap() as f64;
+    let line = metrics
+        .lines()
+        .find(|line| line.starts_with("process_max_fds "));
+    let limit: f64 = line.unwrap().split_once(' ').unwrap().1.parse().unwrap();
+    assert!(limit > 100.0, "{limit}");
+    assert_eq!(limit, allowed);
 }

@@ -7,6 +7,8 @@ use reqwest::{Client, RequestBuilder, Response};
 
 use super::speech::models_dir;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_halkspeech");
+
 /// A running server; killed when the test is over.
 pub struct Server {
     pub client: Client,
@@ -23,8 +25,20 @@ impl Server {
 
     /// As [`start`](Self::start), with these arguments.
     pub fn start_with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_halkspeech"))
-            .args(arguments)
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments);
+        Self::run(command, settings)
+    }
+
+    /// Starts it from a shell that has set this limit; see `help ulimit`.
+    pub fn start_limited(limit: &str, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit {limit} && exec {PROGRAM}")]);
+        Self::run(command, settings)
+    }
+
+    fn run(mut command: Command, settings: &[(&str, &str)]) -> Self {
+        let mut child = command
             .env_clear()
             .envs([("UVICORN_HOST", "127.0.0.1"), ("UVICORN_PORT", "0")])
             .env("MODELS_DIR", models_dir())

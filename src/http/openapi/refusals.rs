@@ -81,7 +81,7 @@ fn meaning(status: u16) -> &'static str {
         502 => "The hub cannot be reached, or fails.",
         503 => "The server is stopping, or the model cannot be loaded.",
         504 => "It was not done in time.",
-        507 => "The disk has no room for the model.",
+        507 => "The disk has no room for the model, or for the upload.",
         _ => "",
     }
 }
