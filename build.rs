@@ -1,5 +1,5 @@
 //! Compiles the C++ files of the engine against the CTranslate2 headers that ct2rs brings, and has the linker
-//! put the functions of `gemm.cc` in the place of CTranslate2's.
+//! put the functions of `gemm.cc` in the place of CTranslate2's and oneDNN's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,8 +7,11 @@ use std::process::Command;
 const ENCODINGS: &str = "src/engine/ct2/encodings.cc";
 const GEMM: &str = "src/engine/ct2/gemm.cc";
 
-/// CTranslate2's functions that those of [`GEMM`] replace, as C++ compilers write their names.
-const REPLACED: [&str; 5] = [
+/// Functions that those of [`GEMM`] replace: CTranslate2's, as C++ compilers write their names, and oneDNN's.
+const REPLACED: [&str; 8] = [
+    "dnnl_sgemm",
+    "dnnl_gemm_u8s8s32",
+    "dnnl_gemm_s8s8s32",
     "_ZN11ctranslate23cpu17pack_gemm_weightsENS_11ComputeTypeE",
     "_ZN11ctranslate210primitivesILNS_6DeviceE0EE11gemm_pack_bIaEElPKT_bllfPS4_",
     "_ZN11ctranslate210primitivesILNS_6DeviceE0EE11gemm_pack_bIfEElPKT_bllfPS4_",

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::{KeysError, Settings, Whisper};
+use crate::engine::ct2::GivenUp;
 use crate::http::{self, Context, Defaults, Phase, RateLimit, Rules};
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use rooms::{Rooms, model_id};
@@ -38,6 +39,9 @@ pub enum AppError {
     /// CUDA was asked for, and there is none.
     #[error("WHISPER__INFERENCE_DEVICE=cuda, but {0}")]
     NoCuda(&'static str),
+    /// There is no memory for what every model on a processor needs.
+    #[error("kernels of the processor cannot be made")]
+    Kernels(#[source] GivenUp),
     /// The models on disk cannot be read.
     #[error("models on disk cannot be read")]
     Catalog(#[source] tokio::task::JoinError),

@@ -51,6 +51,7 @@ impl Rooms {
     /// # Errors
     /// [`AppError`] when the settings cannot be carried out.
     pub async fn build(settings: &Settings) -> Result<Self, AppError> {
+        ct2::make_kernels().map_err(AppError::Kernels)?;
         let metrics = Metrics::new();
         let aliases = aliases(settings)?;
         let catalog = open_catalog(&settings.models).await?;

@@ -3,6 +3,7 @@
 mod alignment;
 mod card;
 mod encodings;
+mod errors;
 mod gemm;
 mod placement;
 mod tries;
@@ -22,15 +23,15 @@ use crate::config::ComputeType;
 use crate::features::{Features, WINDOW_FRAMES};
 use crate::tokens::{Alignment, Language, PromptSpec, Task, Vocabulary};
 use card::Card;
+use errors::{batch_error, load_error};
+use gemm::Products;
+pub use gemm::{GivenUp, make_kernels};
 pub use placement::{Placement, cuda_devices};
 use tries::{Try, Window, keep};
 
 /// Frames of silence an engine runs before it counts as loaded: the CUDA libraries are opened
 /// by the first encoding, not by loading.
 const WARM_UP_FRAMES: usize = 100;
-
-/// What errors say for want of memory: the CUDA runtime's, Thrust's, and that of cuBLAS.
-const OUT_OF_MEMORY: [&str; 2] = ["out of memory", "CUBLAS_STATUS_ALLOC_FAILED"];
 
 /// What an engine is to run, and how.
 #[derive(Clone, Debug)]
@@ -73,6 +74,8 @@ struct Ct2Engine {
 /// A batch after the encoder.
 struct Encoded<'a> {
     encoded: StorageView<'static>,
+    /// All that its texts are made of.
+    products: Products,
     inputs: &'a [Input<'a>],
     languages: Vec<Option<Detected>>,
     prompts: Vec<PromptSpec>,
@@ -140,6 +143,7 @@ impl Ct2Engine {
     }
 
     fn warm_up(&mut self) -> Result<(), EngineError> {
+        let products = Products::watch();
         let mut silence = vec![0.0; self.whisper.n_mels() * WARM_UP_FRAMES];
         let encoded = self.encode_values(&mut silence, WARM_UP_FRAMES);
         let encoded = encoded.map_err(load_error)?;
@@ -157,7 +161,8 @@ impl Ct2Engine {
             ..WhisperOptions::default()
         };
         let generated = self.whisper.generate(&encoded, &prompts, &options);
-        generated.map(drop).map_err(load_error)
+        generated.map_err(load_error)?;
+        products.check().map_err(load_error)
     }
 
     /// Encodes every window. On a processor one after the other, which keeps its tensors in the
@@ -246,6 +251,7 @@ impl Ct2Engine {
         answer: &mut dyn FnMut(usize, Generation),
     ) -> Result<(), EngineError> {
         self.align(batch, &mut found)?;
+        batch.products.check().map_err(batch_error)?;
         for found in found {
             let generation = Generation {
                 tokens: found.kept.tokens,
@@ -293,6 +299,7 @@ impl Engine for Ct2Engine {
         inputs: &[Input<'_>],
         answer: &mut dyn FnMut(usize, Generation),
     ) -> Result<(), EngineError> {
+        let products = Products::watch();
         let encoded = self.encode(key, inputs)?;
         let languages = self.languages(&encoded, inputs)?;
         let prompt = |(input, detected): (&Input<'_>, &Option<Detected>)| PromptSpec {
@@ -301,6 +308,7 @@ impl Engine for Ct2Engine {
         };
         let batch = Encoded {
             encoded,
+            products,
             prompts: inputs.iter().zip(&languages).map(prompt).collect(),
             languages,
             inputs,
@@ -357,39 +365,4 @@ fn stack<'a>(
         features.append_padded(frames, &mut values);
     }
     Ok(values)
-}
-
-fn load_error(error: impl std::fmt::Display) -> EngineError {
-    EngineError::Load(error.to_string())
-}
-
-fn batch_error(error: impl std::fmt::Display) -> EngineError {
-    let text = error.to_string();
-    if OUT_OF_MEMORY.iter().any(|sign| text.contains(sign)) {
-        EngineError::OutOfMemory(text)
-    } else {
-        EngineError::Batch(text)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn want_of_memory_is_told_from_other_failures() {
-        let short = [
-            "CUDA failed with error out of memory",
-            "failed to generate: cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED",
-            "std::bad_alloc: cudaErrorMemoryAllocation: out of memory",
-        ];
-        for text in short {
-            assert!(
-                matches!(batch_error(text), EngineError::OutOfMemory(_)),
-                "{text}"
-            );
-        }
-        let other = "CUDA failed with error an illegal memory access was encountered";
-        assert!(matches!(batch_error(other), EngineError::Batch(_)));
-    }
 }

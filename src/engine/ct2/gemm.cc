@@ -5,6 +5,10 @@
 //    CTranslate2 does so with MKL only; its own switch for that, `pack_gemm_weights`, is turned on here.
 // 2. The attention of a decoder multiplies a few rows by long matrices that are read from memory once: oneDNN copies
 //    them first. `products` here reads them in place.
+// 3. oneDNN gives a product up for want of memory, and CTranslate2 does not look: it would go on with whatever lay
+//    there, and write down another text. Products that were given up are counted, for the engine to ask.
+// 4. oneDNN makes its kernels once in a process; one that it had no memory for then is never made. So they are made at
+//    the start.
 //
 // Sizes are in elements, matrices row-major: C [m, n] = alpha * A [m, k] * B, B [k, n] or, transposed, [n, k].
 
@@ -235,9 +239,82 @@ AVX2 void products_of_columns(
     }
 }
 
+// ---- Products that oneDNN gives up --------------------------------------------------------------------------------
+
+// Of the whole process: a product may run in any thread of OpenMP, which an exception must not leave.
+std::atomic<uint64_t> given_up{0};
+
+int looked_at(int status) {
+    if (status != 0) ++given_up;
+    return status;
+}
+
 }  // namespace
 
 extern "C" {
+
+// oneDNN's, as CTranslate2 calls them.
+int __real_dnnl_sgemm(
+    char, char, dim_t, dim_t, dim_t, float, const float*, dim_t, const float*, dim_t, float, float*, dim_t
+);
+int __wrap_dnnl_sgemm(
+    char transa, char transb, dim_t m, dim_t n, dim_t k, float alpha, const float* a, dim_t lda, const float* b,
+    dim_t ldb, float beta, float* c, dim_t ldc
+) {
+    return looked_at(__real_dnnl_sgemm(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));
+}
+
+int __real_dnnl_gemm_u8s8s32(
+    char, char, char, dim_t, dim_t, dim_t, float, const uint8_t*, dim_t, uint8_t, const int8_t*, dim_t, int8_t, float,
+    int32_t*, dim_t, const int32_t*
+);
+int __wrap_dnnl_gemm_u8s8s32(
+    char transa, char transb, char offsetc, dim_t m, dim_t n, dim_t k, float alpha, const uint8_t* a, dim_t lda,
+    uint8_t ao, const int8_t* b, dim_t ldb, int8_t bo, float beta, int32_t* c, dim_t ldc, const int32_t* co
+) {
+    return looked_at(__real_dnnl_gemm_u8s8s32(
+        transa, transb, offsetc, m, n, k, alpha, a, lda, ao, b, ldb, bo, beta, c, ldc, co
+    ));
+}
+
+int __real_dnnl_gemm_s8s8s32(
+    char, char, char, dim_t, dim_t, dim_t, float, const int8_t*, dim_t, int8_t, const int8_t*, dim_t, int8_t, float,
+    int32_t*, dim_t, const int32_t*
+);
+int __wrap_dnnl_gemm_s8s8s32(
+    char transa, char transb, char offsetc, dim_t m, dim_t n, dim_t k, float alpha, const int8_t* a, dim_t lda,
+    int8_t ao, const int8_t* b, dim_t ldb, int8_t bo, float beta, int32_t* c, dim_t ldc, const int32_t* co
+) {
+    return looked_at(__real_dnnl_gemm_s8s8s32(
+        transa, transb, offsetc, m, n, k, alpha, a, lda, ao, b, ldb, bo, beta, c, ldc, co
+    ));
+}
+
+// How many products oneDNN has given up since the process began.
+uint64_t halkspeech_products_given_up() { return given_up; }
+
+// Has oneDNN make the kernels of all products that CTranslate2 asks of it; false where it could not.
+bool halkspeech_make_kernels() {
+    const OneThread one;
+    // So small that oneDNN reads the floats in place, with kernels of their own; it makes the others for any product.
+    constexpr dim_t side = 32;
+    constexpr size_t size = side * side;
+    static const float floats[size] = {};
+    static const int8_t bytes[size] = {};
+    float products[size];
+    int32_t sums[size];
+    const int32_t compensation[side] = {};
+    const uint64_t before = given_up;
+    __wrap_dnnl_sgemm('N', 'N', side, side, side, 1.0f, floats, side, floats, side, 0.0f, products, side);
+    __wrap_dnnl_gemm_s8s8s32(
+        'N', 'N', 'F', side, side, side, 1.0f, bytes, side, 0, bytes, side, 0, 0.0f, sums, side, compensation
+    );
+    __wrap_dnnl_gemm_u8s8s32(
+        'N', 'N', 'R', side, side, side, 1.0f, reinterpret_cast<const uint8_t*>(bytes), side, 0, bytes, side, 0, 0.0f,
+        sums, side, compensation
+    );
+    return given_up == before;
+}
 
 // How many threads the model that this thread loads next will run on.
 void halkspeech_threads_of_next_model(int threads) { threads_of_next_model = threads; }
@@ -336,6 +413,13 @@ bool halkspeech_multiply_packed(
     omp_set_num_threads(before);
     delete[] packed;
     return true;
+}
+
+// A product of floats with rows of A that are shorter than k, which oneDNN does not take.
+void halkspeech_multiply_wrongly() {
+    const float a[4] = {}, b[4] = {};
+    float c[4] = {};
+    Cpu::gemm<float, float>(false, false, false, false, 2, 2, 2, 1.0f, a, 1, b, 2, 0.0f, c, 2, nullptr);
 }
 
 // `batch` products of floats, one behind the other.

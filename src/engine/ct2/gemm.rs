@@ -1,9 +1,23 @@
-//! Matrix products on a processor, faster than CTranslate2's own: 8-bit weights that are laid out once,
-//! when a model is loaded, and attention that reads its matrices in place.
+//! Matrix products on a processor, faster and safer than CTranslate2's own: 8-bit weights that are laid
+//! out once, when a model is loaded, attention that reads its matrices in place, and products that
+//! were given up for want of memory are known.
 //!
 //! The functions of `gemm.cc` stand in the place of CTranslate2's wherever it is linked (`build.rs`).
 //! Elsewhere than on x86-64, and on processors without AVX2, CTranslate2's own are used.
 #![expect(unsafe_code, reason = "the functions of gemm.cc are foreign")]
+
+/// Has oneDNN make its kernels, which it does once in a process and never again where that fails.
+///
+/// # Errors
+/// When there is no memory for them.
+pub fn make_kernels() -> Result<(), GivenUp> {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: it has numbers of its own, and any thread may call it.
+    let made = unsafe { foreign::halkspeech_make_kernels() };
+    #[cfg(not(target_arch = "x86_64"))]
+    let made = true;
+    made.then_some(()).ok_or(GivenUp)
+}
 
 /// Has the model that this thread loads next pack its weights for so many threads.
 pub fn pack_for(threads: usize) {
@@ -17,11 +31,56 @@ pub fn pack_for(threads: usize) {
     let _ = threads;
 }
 
+/// Products that are watched from a moment on.
+pub struct Products {
+    given_up_before: u64,
+}
+
+/// A result holds what lay in the memory by chance.
+#[derive(Debug, thiserror::Error)]
+#[error("oneDNN gave up a matrix product, most likely for want of memory")]
+pub struct GivenUp;
+
+impl Products {
+    /// Watches from now on.
+    pub fn watch() -> Self {
+        Self {
+            given_up_before: given_up(),
+        }
+    }
+
+    /// # Errors
+    /// When a product was given up since, by this engine or by another one: nobody can tell.
+    pub fn check(&self) -> Result<(), GivenUp> {
+        if given_up() == self.given_up_before {
+            Ok(())
+        } else {
+            Err(GivenUp)
+        }
+    }
+}
+
+/// How many products were given up since the process began.
+fn given_up() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: it reads a number.
+    return unsafe { foreign::halkspeech_products_given_up() };
+    #[cfg(not(target_arch = "x86_64"))]
+    0
+}
+
 #[cfg(target_arch = "x86_64")]
 mod foreign {
     use std::ffi::c_int;
 
     unsafe extern "C" {
+        pub fn halkspeech_make_kernels() -> bool;
+
+        pub fn halkspeech_products_given_up() -> u64;
+
+        #[cfg(test)]
+        pub fn halkspeech_multiply_wrongly();
+
         pub fn halkspeech_threads_of_next_model(threads: c_int);
 
         #[cfg(test)]
@@ -56,7 +115,7 @@ mod foreign {
 
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
-    use super::foreign;
+    use super::{Products, foreign};
 
     /// Numbers that look like none in particular, the same every time.
     fn numbers() -> impl FnMut() -> u32 {
@@ -175,6 +234,18 @@ mod tests {
                 "[{batch}, {row}, {column}]: {result} is not {right}"
             );
         }
+    }
+
+    #[test]
+    fn a_product_that_is_given_up_is_known() {
+        let products = Products::watch();
+        assert!(products.check().is_ok());
+
+        // SAFETY: it has numbers of its own, and oneDNN looks at the lengths first.
+        unsafe { foreign::halkspeech_multiply_wrongly() };
+
+        assert!(products.check().is_err());
+        assert!(Products::watch().check().is_ok());
     }
 
     #[test]
