@@ -20,6 +20,7 @@ mod decode;
 mod channels;
 mod resample;
 mod ffmpeg;
+mod fragments;
 mod vad;
 mod window;
 

@@ -58,7 +58,7 @@ fn check(answer: &Answer) {
     assert!(std::str::from_utf8(&answer.body).is_ok(), "{text}");
     match content_type {
         b"application/json" => assert!(parse(&text).is_object(), "{text}"),
-        b"text/event-stream" => check_events(&text),
+        b"text/event-stream; charset=utf-8" => check_events(&text),
         b"text/plain; charset=utf-8" => assert!(text.is_empty() || text.ends_with('\n'), "{text}"),
         b"text/vtt; charset=utf-8" => assert!(text.starts_with("WEBVTT\n\n"), "{text}"),
         _ => panic!("unknown content type {content_type:?}"),

@@ -129,7 +129,10 @@ def little_memory(bench):
     with bench.serve("memory free", WHISPER__PRELOAD_MODEL="false", ready="/health") as server:
         with open(f"/proc/{server.process.pid}/status", encoding="utf-8") as lines:
             taken = int(re.search(r"VmSize:\s+(\d+)", lines.read())[1]) * 1024
-    return [_with_memory(bench, taken, more) for more in (60, 200, 240, 400)]
+    # In small steps about the size at which the model just fits, where oneDNN is the first to have none.
+    rows = [_with_memory(bench, taken, more) for more in (60, *range(180, 261, 4), 400)]
+    first = {(row.caller, row.log): row for row in reversed(rows)}
+    return [row for row in rows if not row.holds or first[row.caller, row.log] is row]
 
 
 def _with_memory(bench, taken, more_mib):
@@ -140,7 +143,7 @@ def _with_memory(bench, taken, more_mib):
         saw = bench.transcribe(server.url)
         time.sleep(0.5)
         code, log = server.process.poll(), told(server.said())
-        holds = saw[0] in (200, 500, 503)
+        holds = saw[0] in (500, 503) or (saw[0] == 200 and "ask not" in saw[1])
         if code is not None:
             went_on, holds = f"the process ended with {code}: it has to be started again", "memory" in log.lower()
         elif saw[0] == 200:

@@ -16,6 +16,7 @@ use symphonia::core::meta::MetadataOptions;
 use symphonia_adapter_libopus::OpusDecoder;
 
 use super::channels::ChannelStreams;
+use super::fragments::Bounded;
 use super::{AudioError, Channels, DecodeLimits};
 
 /// How far into a file its format may begin. Metadata in front is stepped over and does not count;
@@ -69,7 +70,8 @@ pub fn decode(
     limits: &DecodeLimits,
     channels: Channels,
 ) -> Result<Vec<Vec<f32>>, AudioError> {
-    let mut reader = open(source)?;
+    let source = Bounded::new(source, allowance.file_bytes);
+    let mut reader = open(Box::new(source))?;
     let mut selected = select_track(reader.as_ref())?;
     let mut streams = ChannelStreams::new(channels, limits);
     let mut bytes_left = allowance.file_bytes.saturating_mul(MAX_READS);

@@ -109,6 +109,14 @@ fn reads_no_more_packets_than_there_are_bytes() {
 }
 
 #[test]
+fn counts_no_more_samples_than_there_are_bytes() {
+    // Its fragment tells of four billion samples, of which it says nothing.
+    let file = include_bytes!("../../tests/fixtures/forged_run.mp4");
+    let error = decode_mixed(Source::Memory(file[..].into())).unwrap_err();
+    assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
+}
+
+#[test]
 fn stops_when_nobody_wants_it() {
     let asked = AtomicUsize::new(0);
     let is_wanted = || asked.fetch_add(1, Ordering::Relaxed) < 2;
