@@ -146,7 +146,7 @@ def _with_memory(bench, taken, more_mib):
         holds = saw[0] in (500, 503) or (saw[0] == 200 and "ask not" in saw[1])
         if code is not None:
             went_on = f"the process ended with {code}: it has to be started again"
-            holds = "Out of memory" in log or "Thread creation failed" in log
+            holds = any(why in log for why in ("Out of memory", "Thread creation failed", "terminate called"))
         elif saw[0] == 200:
             went_on = "nothing was wrong"
         else:
