@@ -1,9 +1,9 @@
 //! Bounds what the fragments of an MP4 file may claim.
 //!
 //! A track fragment run (`trun`, ISO/IEC 14496-12, 8.8.8) tells how many samples it has. Where it says
-//! nothing about them one by one, symphonia counts up to that number without reading on: a forged
-//! file of a kilobyte can have it count for hours, and nothing can stop it. So the boxes are looked
-//! for in the bytes on their way to it, wherever it may find them.
+//! nothing about them one by one, symphonia counts up to that number without reading on, seconds for
+//! each forged run of 20 bytes, and nothing can stop it. So the boxes are looked for in the bytes on
+//! their way to it, wherever it may find them.
 
 use std::io::{self, Read, Seek, SeekFrom};
 

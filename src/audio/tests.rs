@@ -110,7 +110,7 @@ fn reads_no_more_packets_than_there_are_bytes() {
 
 #[test]
 fn counts_no_more_samples_than_there_are_bytes() {
-    // Its fragment tells of four billion samples, of which it says nothing.
+    // Its fragment tells of two billion samples, of which it says nothing.
     let file = include_bytes!("../../tests/fixtures/forged_run.mp4");
     let error = decode_mixed(Source::Memory(file[..].into())).unwrap_err();
     assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
