@@ -1,13 +1,13 @@
 //! Compiles the C++ files of the engine against the CTranslate2 headers that ct2rs brings, and has the linker
-//! put the functions of `gemm.cc` in the place of CTranslate2's and oneDNN's.
+//! put the functions of `gemm/gemm.cc` in the place of CTranslate2's and oneDNN's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const ENCODINGS: &str = "src/engine/ct2/encodings.cc";
-const GEMM: &str = "src/engine/ct2/gemm.cc";
+const GEMM: &str = "src/engine/ct2/gemm";
 
-/// Functions that those of [`GEMM`] replace: CTranslate2's, as C++ compilers write their names, and oneDNN's.
+/// Functions that those in [`GEMM`] replace: CTranslate2's, as C++ compilers write their names, and oneDNN's.
 const REPLACED: [&str; 8] = [
     "dnnl_sgemm",
     "dnnl_gemm_u8s8s32",
@@ -36,7 +36,10 @@ fn main() {
         .flag_if_supported("-Wno-unused-parameter")
         .file(ENCODINGS);
     if given("CARGO_CFG_TARGET_ARCH") == "x86_64" {
-        build.file(GEMM).flag("-fopenmp").opt_level(3);
+        for name in ["gemm", "int8_onednn", "int8_avx2", "attention"] {
+            build.file(format!("{GEMM}/{name}.cc"));
+        }
+        build.flag("-fopenmp").opt_level(3);
         for name in REPLACED {
             println!("cargo:rustc-link-arg=-Wl,--wrap={name}");
         }

@@ -15,4 +15,4 @@ pub use vocabulary::{Vocabulary, VocabularyError};
 pub use words::{Alignment, TimedWords, Word, times_from_path, words};
 
 #[cfg(test)]
-mod test_models;
+pub mod test_models;

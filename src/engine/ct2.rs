@@ -6,6 +6,8 @@ mod encodings;
 mod errors;
 mod gemm;
 mod placement;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests;
 mod tries;
 
 use std::num::NonZeroUsize;

@@ -1,4 +1,4 @@
-//! The real vocabularies for this room's tests.
+//! The real models for unit tests: their vocabularies, and where they are.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;

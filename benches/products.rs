@@ -1,0 +1,89 @@
+//! Products of whisper-base with 8-bit weights on one thread, with the kernels of oneDNN and with ours:
+//! `cargo bench --bench products`. An element is one multiplication.
+#![expect(unsafe_code, reason = "the kernels are C++")]
+
+#[cfg(target_arch = "x86_64")]
+mod kernels {
+    use std::ffi::{c_int, c_void};
+
+    use criterion::{BenchmarkId, Criterion, Throughput};
+    // The library that the functions below are linked from.
+    use halkspeech as _;
+
+    // Of src/engine/ct2/gemm/gemm.cc, which says what they want.
+    unsafe extern "C" {
+        fn halkspeech_pack_weights(
+            kernels: c_int,
+            threads: c_int,
+            n: i64,
+            k: i64,
+            b: *const i8,
+        ) -> *mut c_void;
+        fn halkspeech_drop_weights(weights: *mut c_void);
+        fn halkspeech_multiply_weights(
+            weights: *const c_void,
+            threads: c_int,
+            m: i64,
+            a: *const u8,
+            compensation: *const i32,
+            c: *mut i32,
+        );
+    }
+
+    const KERNELS: [(&str, c_int); 2] = [("oneDNN", 1), ("AVX2", 2)];
+    /// Rows of the activations, then the matrix of the weights: of the encoder with ten seconds, and of the decoder
+    /// with the beams of one window and of eight.
+    const SHAPES: [(&str, [usize; 3]); 8] = [
+        ("encoder, attention", [500, 512, 512]),
+        ("encoder, to the inner layer", [500, 2048, 512]),
+        ("encoder, from the inner layer", [500, 512, 2048]),
+        ("decoder, attention, 1 window", [5, 512, 512]),
+        ("decoder, attention, 8 windows", [40, 512, 512]),
+        ("decoder, to the inner layer, 8 windows", [40, 2048, 512]),
+        ("decoder, to the vocabulary, 1 window", [5, 51_865, 512]),
+        ("decoder, to the vocabulary, 8 windows", [40, 51_865, 512]),
+    ];
+
+    pub fn products(criterion: &mut Criterion) {
+        let mut group = criterion.benchmark_group("products");
+        for (name, [m, n, k]) in SHAPES {
+            let size = |length: usize| i64::try_from(length).expect("small");
+            let activations = vec![7_u8; m * k];
+            let weights = vec![-3_i8; n * k];
+            let compensation = vec![0; n];
+            let mut product = vec![0; m * n];
+            group.throughput(Throughput::Elements((m * n * k) as u64));
+            for (kernels, number) in KERNELS {
+                // SAFETY: the weights have the size that is given.
+                let packed = unsafe {
+                    halkspeech_pack_weights(number, 1, size(n), size(k), weights.as_ptr())
+                };
+                group.bench_function(BenchmarkId::new(name, kernels), |bencher| {
+                    bencher.iter(|| {
+                        // SAFETY: so have the other matrices.
+                        unsafe {
+                            halkspeech_multiply_weights(
+                                packed,
+                                1,
+                                size(m),
+                                activations.as_ptr(),
+                                compensation.as_ptr(),
+                                product.as_mut_ptr(),
+                            );
+                        }
+                    });
+                });
+                // SAFETY: they are used no more.
+                unsafe { halkspeech_drop_weights(packed) };
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+criterion::criterion_group!(benches, kernels::products);
+#[cfg(target_arch = "x86_64")]
+criterion::criterion_main!(benches);
+
+#[cfg(not(target_arch = "x86_64"))]
+fn main() {}

@@ -1,0 +1,263 @@
+// Matrix products of CTranslate2 on an x86-64 processor, done faster. The linker puts the functions that begin with
+// `__wrap_` in the place of CTranslate2's (build.rs), of which this version's headers are the declarations.
+//
+// 1. 8-bit weights are packed once, when a model is loaded, instead of at every product (int8.h). CTranslate2 does so
+//    with MKL only; its own switch for that, `pack_gemm_weights`, is turned on here.
+// 2. The attention of a decoder is multiplied in place (attention.h).
+// 3. oneDNN gives a product up for want of memory, and CTranslate2 does not look: it would go on with whatever lay
+//    there, and write down another text. Products that were given up are counted, for the engine to ask.
+// 4. oneDNN makes its kernels once in a process; one that it had no memory for then is never made. So they are made at
+//    the start.
+
+#include <omp.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include <ctranslate2/devices.h>
+#include <ctranslate2/primitives.h>
+#include <ctranslate2/types.h>
+
+#include "attention.h"
+#include "int8.h"
+#include "threads.h"
+
+using ctranslate2::ComputeType;
+using ctranslate2::Device;
+using ctranslate2::dim_t;
+using Cpu = ctranslate2::primitives<Device::CPU>;
+
+// Declared in CTranslate2's own sources only.
+namespace ctranslate2::cpu {
+bool pack_gemm_weights(ComputeType type);
+}
+
+using halkspeech::Int8Kernels;
+using halkspeech::Threads;
+
+namespace {
+
+bool has_avx2() {
+    static const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return has;
+}
+
+// oneDNN's where its kernels have instructions that ours do not use.
+const Int8Kernels& int8_kernels() {
+    static const bool has_more = __builtin_cpu_supports("avx512bw") || __builtin_cpu_supports("avxvnni");
+    return has_more ? halkspeech::int8_of_onednn : halkspeech::int8_for_avx2;
+}
+
+// ---- Products that oneDNN gives up --------------------------------------------------------------------------------
+
+// Of the whole process: a product may run in any thread of OpenMP, which an exception must not leave.
+std::atomic<uint64_t> given_up{0};
+
+int looked_at(int status) {
+    if (status != 0) ++given_up;
+    return status;
+}
+
+}  // namespace
+
+extern "C" {
+
+// oneDNN's, as CTranslate2 calls them.
+int __real_dnnl_sgemm(
+    char, char, dim_t, dim_t, dim_t, float, const float*, dim_t, const float*, dim_t, float, float*, dim_t
+);
+int __wrap_dnnl_sgemm(
+    char transa, char transb, dim_t m, dim_t n, dim_t k, float alpha, const float* a, dim_t lda, const float* b,
+    dim_t ldb, float beta, float* c, dim_t ldc
+) {
+    return looked_at(__real_dnnl_sgemm(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));
+}
+
+int __real_dnnl_gemm_u8s8s32(
+    char, char, char, dim_t, dim_t, dim_t, float, const uint8_t*, dim_t, uint8_t, const int8_t*, dim_t, int8_t, float,
+    int32_t*, dim_t, const int32_t*
+);
+int __wrap_dnnl_gemm_u8s8s32(
+    char transa, char transb, char offsetc, dim_t m, dim_t n, dim_t k, float alpha, const uint8_t* a, dim_t lda,
+    uint8_t ao, const int8_t* b, dim_t ldb, int8_t bo, float beta, int32_t* c, dim_t ldc, const int32_t* co
+) {
+    return looked_at(__real_dnnl_gemm_u8s8s32(
+        transa, transb, offsetc, m, n, k, alpha, a, lda, ao, b, ldb, bo, beta, c, ldc, co
+    ));
+}
+
+int __real_dnnl_gemm_s8s8s32(
+    char, char, char, dim_t, dim_t, dim_t, float, const int8_t*, dim_t, int8_t, const int8_t*, dim_t, int8_t, float,
+    int32_t*, dim_t, const int32_t*
+);
+int __wrap_dnnl_gemm_s8s8s32(
+    char transa, char transb, char offsetc, dim_t m, dim_t n, dim_t k, float alpha, const int8_t* a, dim_t lda,
+    int8_t ao, const int8_t* b, dim_t ldb, int8_t bo, float beta, int32_t* c, dim_t ldc, const int32_t* co
+) {
+    return looked_at(__real_dnnl_gemm_s8s8s32(
+        transa, transb, offsetc, m, n, k, alpha, a, lda, ao, b, ldb, bo, beta, c, ldc, co
+    ));
+}
+
+// How many products oneDNN has given up since the process began.
+uint64_t halkspeech_products_given_up() { return given_up; }
+
+// Has oneDNN make the kernels of all products that CTranslate2 asks of it; false where it could not.
+bool halkspeech_make_kernels() {
+    const Threads one(1);
+    // So small that oneDNN reads the floats in place, with kernels of their own; it makes the others for any product.
+    constexpr dim_t side = 32;
+    constexpr size_t size = side * side;
+    static const float floats[size] = {};
+    static const int8_t bytes[size] = {};
+    float products[size];
+    int32_t sums[size];
+    const int32_t compensation[side] = {};
+    const uint64_t before = given_up;
+    __wrap_dnnl_sgemm('N', 'N', side, side, side, 1.0f, floats, side, floats, side, 0.0f, products, side);
+    __wrap_dnnl_gemm_s8s8s32(
+        'N', 'N', 'F', side, side, side, 1.0f, bytes, side, 0, bytes, side, 0, 0.0f, sums, side, compensation
+    );
+    __wrap_dnnl_gemm_u8s8s32(
+        'N', 'N', 'R', side, side, side, 1.0f, reinterpret_cast<const uint8_t*>(bytes), side, 0, bytes, side, 0, 0.0f,
+        sums, side, compensation
+    );
+    return given_up == before;
+}
+
+// How many threads the model that this thread loads next will run on.
+void halkspeech_threads_of_next_model(int threads) { halkspeech::pack_for(threads); }
+
+// bool ctranslate2::cpu::pack_gemm_weights(ComputeType)
+bool __wrap__ZN11ctranslate23cpu17pack_gemm_weightsENS_11ComputeTypeE(ComputeType type) {
+    return type == ComputeType::INT8_FLOAT32 && has_avx2();
+}
+
+// dim_t primitives<Device::CPU>::gemm_pack_b<int8_t>
+dim_t __wrap__ZN11ctranslate210primitivesILNS_6DeviceE0EE11gemm_pack_bIaEElPKT_bllfPS4_(
+    const int8_t* b, bool transpose_b, dim_t k, dim_t n, float, int8_t* packed
+) {
+    return int8_kernels().pack(b, transpose_b, n, k, packed);
+}
+
+// dim_t primitives<Device::CPU>::gemm_pack_b<float>: what a model has in floats beside 8-bit weights stays as it is.
+dim_t __wrap__ZN11ctranslate210primitivesILNS_6DeviceE0EE11gemm_pack_bIfEElPKT_bllfPS4_(
+    const float* b, bool, dim_t k, dim_t n, float, float* packed
+) {
+    if (packed != nullptr) std::memcpy(packed, b, sizeof(float) * static_cast<size_t>(k * n));
+    return static_cast<dim_t>(sizeof(float)) * k * n;
+}
+
+using Multiply8 = void(
+    bool, bool, bool, bool, dim_t, dim_t, dim_t, float, const int8_t*, dim_t, const int8_t*, dim_t, float, int32_t*,
+    dim_t, const int32_t*
+);
+Multiply8 __real__ZN11ctranslate210primitivesILNS_6DeviceE0EE4gemmIaiEEvbbbblllfPKT_lS6_lfPT0_lPKS7_;
+
+// void primitives<Device::CPU>::gemm<int8_t, int32_t>
+void __wrap__ZN11ctranslate210primitivesILNS_6DeviceE0EE4gemmIaiEEvbbbblllfPKT_lS6_lfPT0_lPKS7_(
+    bool a_is_packed, bool b_is_packed, bool transpose_a, bool transpose_b, dim_t m, dim_t n, dim_t k, float alpha,
+    const int8_t* a, dim_t lda, const int8_t* b, dim_t ldb, float beta, int32_t* c, dim_t ldc,
+    const int32_t* compensation
+) {
+    if (!b_is_packed)
+        return __real__ZN11ctranslate210primitivesILNS_6DeviceE0EE4gemmIaiEEvbbbblllfPKT_lS6_lfPT0_lPKS7_(
+            a_is_packed, b_is_packed, transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc,
+            compensation
+        );
+    if (a_is_packed || transpose_a || alpha != 1 || beta != 0 || compensation == nullptr)
+        throw std::invalid_argument("packed weights are multiplied by shifted activations, as they are");
+    // Activations lie shifted by 128, as unsigned bytes; the compensation takes that back.
+    int8_kernels().multiply(m, n, k, reinterpret_cast<const uint8_t*>(a), lda, b, compensation, c, ldc);
+}
+
+using MultiplyBatch = void(
+    bool, bool, dim_t, dim_t, dim_t, float, const float*, dim_t, dim_t, const float*, dim_t, dim_t, float, float*,
+    dim_t, dim_t, dim_t
+);
+MultiplyBatch
+    __real__ZN11ctranslate210primitivesILNS_6DeviceE0EE18gemm_batch_stridedIffEEvbblllfPKT_llS6_llfPT0_lll;
+
+// void primitives<Device::CPU>::gemm_batch_strided<float, float>
+void __wrap__ZN11ctranslate210primitivesILNS_6DeviceE0EE18gemm_batch_stridedIffEEvbblllfPKT_llS6_llfPT0_lll(
+    bool transpose_a, bool transpose_b, dim_t m, dim_t n, dim_t k, float alpha, const float* a, dim_t lda,
+    dim_t stridea, const float* b, dim_t ldb, dim_t strideb, float beta, float* c, dim_t ldc, dim_t stridec,
+    dim_t batch_size
+) {
+    const bool lies_dense = lda == k && ldb == (transpose_b ? k : n) && ldc == n;
+    const auto products = halkspeech::products_in_place(transpose_b, m, n, k);
+    if (!has_avx2() || transpose_a || beta != 0 || !lies_dense || products == nullptr)
+        return __real__ZN11ctranslate210primitivesILNS_6DeviceE0EE18gemm_batch_stridedIffEEvbblllfPKT_llS6_llfPT0_lll(
+            transpose_a, transpose_b, m, n, k, alpha, a, lda, stridea, b, ldb, strideb, beta, c, ldc, stridec,
+            batch_size
+        );
+    #pragma omp parallel for schedule(static) if (batch_size > 1 && omp_get_max_threads() > 1)
+    for (dim_t i = 0; i < batch_size; ++i)
+        products(m, n, k, alpha, a + i * stridea, b + i * strideb, c + i * stridec);
+}
+
+// ---- For tests and benches ----------------------------------------------------------------------------------------
+
+// Whether CTranslate2 packs the weights of an 8-bit model when it is loaded.
+bool halkspeech_packs_weights() { return ctranslate2::cpu::pack_gemm_weights(ComputeType::INT8_FLOAT32); }
+
+struct Weights {
+    const Int8Kernels* kernels;  // null: by the ways that CTranslate2 comes here
+    dim_t n, k;
+    std::vector<int8_t> packed;
+};
+
+// Packs B [n, k] for so many threads, with the kernels that CTranslate2 gets here (0), oneDNN's (1), or those for
+// AVX2 (2). `halkspeech_drop_weights` frees them.
+Weights* halkspeech_pack_weights(int kernels, int threads, int64_t n, int64_t k, const int8_t* b) {
+    static const Int8Kernels* of[] = {nullptr, &halkspeech::int8_of_onednn, &halkspeech::int8_for_avx2};
+    halkspeech::pack_for(threads);
+    auto weights = std::make_unique<Weights>(Weights{of[kernels], n, k, {}});
+    const auto pack = [&](int8_t* packed) {
+        return weights->kernels == nullptr ? Cpu::gemm_pack_b(b, true, k, n, 1.0f, packed)
+                                           : weights->kernels->pack(b, true, n, k, packed);
+    };
+    weights->packed.resize(static_cast<size_t>(pack(nullptr)));
+    pack(weights->packed.data());
+    return weights.release();
+}
+
+void halkspeech_drop_weights(Weights* weights) { delete weights; }
+
+// C [m, n] = A [m, k] * B^T on so many threads.
+void halkspeech_multiply_weights(
+    const Weights* weights, int threads, int64_t m, const uint8_t* a, const int32_t* compensation, int32_t* c
+) {
+    const Threads given(threads);
+    const auto& [kernels, n, k, packed] = *weights;
+    if (kernels != nullptr)
+        kernels->multiply(m, n, k, a, k, packed.data(), compensation, c, n);
+    else
+        Cpu::gemm(
+            false, true, false, true, m, n, k, 1.0f, reinterpret_cast<const int8_t*>(a), k, packed.data(), k, 0.0f, c,
+            n, compensation
+        );
+}
+
+// A product of floats with rows of A that are shorter than k, which oneDNN does not take.
+void halkspeech_multiply_wrongly() {
+    const float a[4] = {}, b[4] = {};
+    float c[4] = {};
+    Cpu::gemm<float, float>(false, false, false, false, 2, 2, 2, 1.0f, a, 1, b, 2, 0.0f, c, 2, nullptr);
+}
+
+// `batch` products of floats, one behind the other.
+void halkspeech_multiply_batch(
+    bool transpose_b, int64_t batch, int64_t m, int64_t n, int64_t k, float alpha, const float* a, const float* b,
+    float* c
+) {
+    Cpu::gemm_batch_strided(
+        false, transpose_b, m, n, k, alpha, a, k, m * k, b, transpose_b ? k : n, n * k, 0.0f, c, n, m * n, batch
+    );
+}
+
+}  // extern "C"

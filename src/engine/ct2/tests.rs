@@ -1,0 +1,109 @@
+//! The engine with the weights of tiny.en.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use super::gemm::while_products_are_given_up;
+use super::{Ct2Engine, EngineSpec, Placement};
+use crate::batch::{BatchKey, GenerateOptions};
+use crate::config::ComputeType;
+use crate::engine::memory::Dimensions;
+use crate::engine::{Decoding, Engine, EngineError, Fallback, Input};
+use crate::features::{Features, WINDOW_FRAMES};
+use crate::tokens::{PromptSpec, Task, Vocabulary, test_models};
+
+const N_MELS: usize = 80;
+
+fn tiny_en() -> Ct2Engine {
+    let dir = test_models::model_dir("tiny.en");
+    let vocabulary = Arc::new(Vocabulary::load(&dir).expect("a vocabulary"));
+    let spec = EngineSpec {
+        dir,
+        placement: Placement::Cpu { threads: 1 },
+        compute_type: ComputeType::Int8,
+        // Of a card's memory.
+        dimensions: Dimensions {
+            width: 384,
+            heads: 6,
+            decoder_layers: 4,
+            vocabulary_size: 51_864,
+            value_bytes: 4,
+        },
+        weights_bytes: 0,
+        batch_size: NonZeroUsize::MIN,
+        beam_size: NonZeroUsize::MIN,
+        memory_limit: None,
+    };
+    Ct2Engine::load(&spec, vocabulary).expect("a model")
+}
+
+/// Whatever is written is good enough.
+fn contented() -> Decoding {
+    Decoding {
+        fallback: Fallback {
+            temperatures: Vec::new(),
+            ..Fallback::default()
+        },
+        ..Decoding::default()
+    }
+}
+
+/// Nothing is, so that there is a second try.
+fn discontented() -> Decoding {
+    Decoding {
+        fallback: Fallback {
+            temperatures: vec![0.2],
+            logprob_threshold: Some(f32::INFINITY),
+            no_speech_threshold: None,
+            ..Fallback::default()
+        },
+        ..Decoding::default()
+    }
+}
+
+#[test]
+fn a_batch_fails_from_the_product_on_that_is_given_up() {
+    let mut engine = tiny_en();
+    let silence = Features {
+        n_mels: N_MELS,
+        frames: WINDOW_FRAMES,
+        values: vec![0.0; N_MELS * WINDOW_FRAMES],
+    };
+    let key = BatchKey {
+        frames: WINDOW_FRAMES,
+        previous_tokens: 0,
+        options: GenerateOptions {
+            beam_size: NonZeroUsize::MIN,
+            ..GenerateOptions::default()
+        },
+    };
+    let prompt = PromptSpec {
+        language: None,
+        task: Task::Transcribe,
+        timestamps: true,
+        previous: Vec::new(),
+    };
+    let decodings = [discontented(), contented()];
+    let inputs: Vec<Input<'_>> = decodings
+        .iter()
+        .map(|decoding| Input {
+            features: &silence,
+            prompt: &prompt,
+            decoding,
+        })
+        .collect();
+
+    let mut answered = Vec::new();
+    let ended = while_products_are_given_up(|give_up| {
+        engine.generate(&key, &inputs, &mut |row, _| {
+            answered.push(row);
+            give_up();
+        })
+    });
+
+    assert_eq!(answered, [1], "the other window was tried again");
+    let Err(EngineError::Batch(why)) = ended else {
+        panic!("{ended:?}");
+    };
+    assert!(why.contains("gave up"), "{why}");
+}
