@@ -1,5 +1,5 @@
-//! Products of whisper-base with 8-bit weights on one thread, with the kernels of oneDNN and with ours:
-//! `cargo bench --bench products`. An element is one multiplication.
+//! Products of whisper-base with 8-bit weights on one thread, with the kernels of oneDNN and with
+//! ours, on a processor with AVX2: `cargo bench --bench products`. An element is a multiplication.
 #![expect(unsafe_code, reason = "the kernels are C++")]
 
 #[cfg(target_arch = "x86_64")]
@@ -31,8 +31,8 @@ mod kernels {
     }
 
     const KERNELS: [(&str, c_int); 2] = [("oneDNN", 1), ("AVX2", 2)];
-    /// Rows of the activations, then the matrix of the weights: of the encoder with ten seconds, and of the decoder
-    /// with the beams of one window and of eight.
+    /// Rows of the activations, then the matrix of the weights: of the encoder with ten seconds,
+    /// and of the decoder with the beams of one window and of eight.
     const SHAPES: [(&str, [usize; 3]); 8] = [
         ("encoder, attention", [500, 512, 512]),
         ("encoder, to the inner layer", [500, 2048, 512]),

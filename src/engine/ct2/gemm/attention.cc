@@ -1,4 +1,5 @@
 #include "attention.h"
+#include "avx2.h"
 
 #include <immintrin.h>
 
@@ -7,9 +8,6 @@
 namespace halkspeech {
 
 namespace {
-
-#define AVX2 __attribute__((target("avx2,fma")))
-#define UNROLL _Pragma("GCC unroll 8")
 
 // Rows of A up to which B is read in place: beams, or the tokens of a prompt.
 constexpr int64_t few_rows = 16;

@@ -23,6 +23,7 @@
 #include <ctranslate2/types.h>
 
 #include "attention.h"
+#include "avx2.h"
 #include "int8.h"
 #include "threads.h"
 
@@ -37,19 +38,15 @@ bool pack_gemm_weights(ComputeType type);
 }
 
 using halkspeech::Int8Kernels;
+using halkspeech::has_avx2;
 using halkspeech::Threads;
 
 namespace {
 
-bool has_avx2() {
-    static const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    return has;
-}
-
-// oneDNN's where its kernels have instructions that ours do not use.
+// Ours, but for processors that have instructions which oneDNN uses and ours do not.
 const Int8Kernels& int8_kernels() {
     static const bool has_more = __builtin_cpu_supports("avx512bw") || __builtin_cpu_supports("avxvnni");
-    return has_more ? halkspeech::int8_of_onednn : halkspeech::int8_for_avx2;
+    return has_avx2() && !has_more ? halkspeech::int8_for_avx2 : halkspeech::int8_of_onednn;
 }
 
 // ---- Products that oneDNN gives up --------------------------------------------------------------------------------
@@ -212,7 +209,7 @@ struct Weights {
 };
 
 // Packs B [n, k] for so many threads, with the kernels that CTranslate2 gets here (0), oneDNN's (1), or those for
-// AVX2 (2). `halkspeech_drop_weights` frees them.
+// AVX2 (2); null where they are not packed. `halkspeech_drop_weights` frees them.
 Weights* halkspeech_pack_weights(int kernels, int threads, int64_t n, int64_t k, const int8_t* b) {
     static const Int8Kernels* of[] = {nullptr, &halkspeech::int8_of_onednn, &halkspeech::int8_for_avx2};
     halkspeech::pack_for(threads);
@@ -221,7 +218,9 @@ Weights* halkspeech_pack_weights(int kernels, int threads, int64_t n, int64_t k,
         return weights->kernels == nullptr ? Cpu::gemm_pack_b(b, true, k, n, 1.0f, packed)
                                            : weights->kernels->pack(b, true, n, k, packed);
     };
-    weights->packed.resize(static_cast<size_t>(pack(nullptr)));
+    const dim_t bytes = pack(nullptr);
+    if (bytes == 0) return nullptr;
+    weights->packed.resize(static_cast<size_t>(bytes));
     pack(weights->packed.data());
     return weights.release();
 }

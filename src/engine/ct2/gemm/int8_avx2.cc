@@ -2,6 +2,7 @@
 // multiply them, then the four of the next column; so a panel is read from its beginning to its end.
 // Sums of two products saturate at 16 bits, as they do in oneDNN's kernels for AVX2.
 
+#include "avx2.h"
 #include "int8.h"
 
 #include <immintrin.h>
@@ -13,9 +14,6 @@
 namespace halkspeech {
 
 namespace {
-
-#define AVX2 __attribute__((target("avx2")))
-#define UNROLL _Pragma("GCC unroll 8")
 
 constexpr int64_t panel_columns = 16;
 // Elements of a column that one instruction multiplies.
