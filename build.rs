@@ -7,8 +7,18 @@ use std::process::Command;
 const ENCODINGS: &str = "src/engine/ct2/encodings.cc";
 const GEMM: &str = "src/engine/ct2/gemm";
 
+/// The files of [`GEMM`], without their endings.
+const KERNELS: [&str; 6] = [
+    "gemm",
+    "layers",
+    "attention",
+    "int8_activations",
+    "int8_avx2",
+    "int8_onednn",
+];
+
 /// Functions that those in [`GEMM`] replace: CTranslate2's, as C++ compilers write their names, and oneDNN's.
-const REPLACED: [&str; 8] = [
+const REPLACED: [&str; 10] = [
     "dnnl_sgemm",
     "dnnl_gemm_u8s8s32",
     "dnnl_gemm_s8s8s32",
@@ -17,6 +27,8 @@ const REPLACED: [&str; 8] = [
     "_ZN11ctranslate210primitivesILNS_6DeviceE0EE11gemm_pack_bIfEElPKT_bllfPS4_",
     "_ZN11ctranslate210primitivesILNS_6DeviceE0EE4gemmIaiEEvbbbblllfPKT_lS6_lfPT0_lPKS7_",
     "_ZN11ctranslate210primitivesILNS_6DeviceE0EE18gemm_batch_stridedIffEEvbblllfPKT_llS6_llfPT0_lll",
+    "_ZNK11ctranslate26layers5DenseclERKNS_11StorageViewERS2_PS3_",
+    "_ZNK11ctranslate26layers23TransformerEncoderLayerclERKNS_11StorageViewEPS3_RS2_PKNS_6PadderEPS2_",
 ];
 
 fn main() {
@@ -36,10 +48,12 @@ fn main() {
         .flag_if_supported("-Wno-unused-parameter")
         .file(ENCODINGS);
     if given("CARGO_CFG_TARGET_ARCH") == "x86_64" {
-        for name in ["gemm", "int8_onednn", "int8_avx2", "attention"] {
+        for name in KERNELS {
             build.file(format!("{GEMM}/{name}.cc"));
         }
         build.flag("-fopenmp").opt_level(3);
+        // The layers of CTranslate2 that are replaced keep their weights private.
+        build.flag("-fno-access-control");
         for name in REPLACED {
             println!("cargo:rustc-link-arg=-Wl,--wrap={name}");
         }

@@ -44,12 +44,36 @@ mod kernels {
         ("decoder, to the vocabulary, 8 windows", [40, 51_865, 512]),
     ];
 
+    /// Bytes, normally distributed around `mean`: sums of twelve numbers, the same every time.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to a byte"
+    )]
+    fn bell(length: usize, deviation: f32, mean: f32) -> Vec<u8> {
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from((state >> 16) as u16) / 65_536.0
+        };
+        (0..length)
+            .map(|_| {
+                let sum: f32 = (0..12).map(|_| next()).sum();
+                (sum - 6.0).mul_add(deviation, mean).clamp(1.0, 255.0) as u8
+            })
+            .collect()
+    }
+
     pub fn products(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("products");
         for (name, [m, n, k]) in SHAPES {
             let size = |length: usize| i64::try_from(length).expect("small");
-            let activations = vec![7_u8; m * k];
-            let weights = vec![-3_i8; n * k];
+            // As spread as those of the model.
+            let activations = bell(m * k, 15.0, 128.0);
+            let weights: Vec<i8> = bell(n * k, 35.0, 128.0)
+                .iter()
+                .map(|byte| (byte ^ 0x80).cast_signed())
+                .collect();
             let compensation = vec![0; n];
             let mut product = vec![0; m * n];
             group.throughput(Throughput::Elements((m * n * k) as u64));

@@ -1,9 +1,9 @@
 //! Matrix products on a processor, faster and safer than CTranslate2's own: 8-bit weights that are laid
-//! out once, when a model is loaded, attention that reads its matrices in place, and products that
-//! were given up for want of memory are known.
+//! out once, when a model is loaded, attention that reads its matrices in place, layers that make
+//! fewer passes over memory, and products that were given up for want of memory are known.
 //!
-//! The functions of `gemm/gemm.cc` stand in the place of CTranslate2's wherever it is linked
-//! (`build.rs`). Elsewhere than on x86-64, and on processors without AVX2, CTranslate2's own are used.
+//! The functions of `gemm/gemm.cc` and `gemm/layers.cc` stand in the place of CTranslate2's wherever
+//! it is linked (`build.rs`). Elsewhere than on x86-64, and on processors without AVX2, CTranslate2's own are used.
 #![expect(unsafe_code, reason = "the functions of gemm/gemm.cc are foreign")]
 
 /// Has oneDNN make its kernels, which it does once in a process and never again where that fails.
@@ -121,6 +121,31 @@ mod foreign {
         );
 
         #[cfg(test)]
+        pub fn halkspeech_multiply_and_finish(
+            weights: *const c_void,
+            threads: c_int,
+            m: i64,
+            x: *const f32,
+            b_scales: *const f32,
+            bias: *const f32,
+            gelu: bool,
+            residual: *const f32,
+            y: *mut f32,
+        );
+
+        #[cfg(test)]
+        pub fn halkspeech_self_attention(
+            threads: c_int,
+            batch: i64,
+            heads: i64,
+            n: i64,
+            width: i64,
+            scale: f32,
+            projected: *const f32,
+            output: *mut f32,
+        );
+
+        #[cfg(test)]
         pub fn halkspeech_multiply_batch(
             transpose_b: bool,
             batch: i64,
@@ -165,20 +190,61 @@ mod tests {
         ForAvx2 = 2,
     }
 
-    #[track_caller]
-    fn packed_product_is_exact(threads: i32, m: usize, n: usize, k: usize) {
-        product_is_exact(Kernels::ThatCTranslate2Gets, threads, m, n, k);
-        product_is_exact(Kernels::OfOneDnn, threads, m, n, k);
-        if can_pack() {
-            product_is_exact(Kernels::ForAvx2, threads, m, n, k);
+    fn size(length: usize) -> i64 {
+        i64::try_from(length).expect("small")
+    }
+
+    /// Weights `[n, k]`, packed.
+    struct Packed(*mut std::ffi::c_void);
+
+    impl Packed {
+        fn new(kernels: Kernels, threads: i32, n: usize, k: usize, weights: &[i8]) -> Self {
+            assert_eq!(weights.len(), n * k);
+            let [n, k] = [n, k].map(size);
+            // SAFETY: the weights have the size that is given.
+            let packed = unsafe {
+                foreign::halkspeech_pack_weights(kernels as i32, threads, n, k, weights.as_ptr())
+            };
+            assert!(!packed.is_null(), "CTranslate2's own function was called");
+            Self(packed)
+        }
+    }
+
+    impl Drop for Packed {
+        fn drop(&mut self) {
+            // SAFETY: they are used no more.
+            unsafe { foreign::halkspeech_drop_weights(self.0) };
         }
     }
 
     #[track_caller]
-    fn product_is_exact(kernels: Kernels, threads: i32, m: usize, n: usize, k: usize) {
+    fn packed_product_is_exact(threads: i32, m: usize, n: usize, k: usize) {
         let mut next = numbers();
         let activations: Vec<i8> = (0..m * k).map(|_| small(next())).collect();
         let weights: Vec<i8> = (0..n * k).map(|_| small(next())).collect();
+        product_is_exact(
+            Kernels::ThatCTranslate2Gets,
+            threads,
+            m,
+            &activations,
+            &weights,
+        );
+        product_is_exact(Kernels::OfOneDnn, threads, m, &activations, &weights);
+        if can_pack() {
+            product_is_exact(Kernels::ForAvx2, threads, m, &activations, &weights);
+        }
+    }
+
+    #[track_caller]
+    fn product_is_exact(
+        kernels: Kernels,
+        threads: i32,
+        m: usize,
+        activations: &[i8],
+        weights: &[i8],
+    ) {
+        let k = activations.len() / m;
+        let n = weights.len() / k;
         let shifted: Vec<u8> = activations
             .iter()
             .map(|value| value.cast_unsigned() ^ 0x80)
@@ -188,22 +254,11 @@ mod tests {
             .map(|row| -128 * row.iter().map(|&weight| i32::from(weight)).sum::<i32>())
             .collect();
         let mut product = vec![i32::MIN; m * n];
-        let size = |length: usize| i64::try_from(length).expect("small");
-        // SAFETY: the weights have the size that is given.
-        let packed = unsafe {
-            foreign::halkspeech_pack_weights(
-                kernels as i32,
-                threads,
-                size(n),
-                size(k),
-                weights.as_ptr(),
-            )
-        };
-        assert!(!packed.is_null(), "CTranslate2's own function was called");
-        // SAFETY: so have the other matrices.
+        let packed = Packed::new(kernels, threads, n, k, weights);
+        // SAFETY: the matrices have the sizes that are given.
         unsafe {
             foreign::halkspeech_multiply_weights(
-                packed,
+                packed.0,
                 threads,
                 size(m),
                 shifted.as_ptr(),
@@ -211,8 +266,6 @@ mod tests {
                 product.as_mut_ptr(),
             );
         }
-        // SAFETY: they are used no more.
-        unsafe { foreign::halkspeech_drop_weights(packed) };
         for row in 0..m {
             for column in 0..n {
                 let pairs = (0..k).map(|at| (activations[row * k + at], weights[column * k + at]));
@@ -249,6 +302,203 @@ mod tests {
         packed_product_is_exact(100, 3, 6500, 16);
     }
 
+    /// Bytes of any size, most of them small or all of them as large as can be.
+    fn bytes(length: usize, often_large: bool, mut next: impl FnMut() -> u32) -> Vec<i8> {
+        let any = |next: u32| (next & 0xff).to_le_bytes()[0].cast_signed();
+        (0..length)
+            .map(|_| match next() % 16 {
+                _ if often_large => [i8::MIN, -127, 127][next() as usize % 3],
+                0 => any(next()),
+                _ => small(next()),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn no_sum_of_ours_overflows() {
+        if !can_pack() {
+            return;
+        }
+        for [m, n, k] in [[1, 16, 32], [5, 33, 512], [11, 20, 1280], [3, 7, 50]] {
+            for [large_activations, large_weights] in
+                [[false, false], [true, false], [false, true], [true, true]]
+            {
+                let activations = bytes(m * k, large_activations, numbers());
+                let weights = bytes(n * k, large_weights, numbers());
+                for threads in [1, 3] {
+                    product_is_exact(Kernels::ForAvx2, threads, m, &activations, &weights);
+                }
+            }
+            // All of one sign, which is the worst for sums.
+            for [a, w] in [[127, 127], [-128, -128], [127, -128], [-128, 127]] {
+                let (activations, weights) = (vec![a; m * k], vec![w; n * k]);
+                product_is_exact(Kernels::ForAvx2, 1, m, &activations, &weights);
+            }
+        }
+    }
+
+    fn gelu(x: f64) -> f64 {
+        // erf by its series, which is exact enough up to 5.
+        let z = x / std::f64::consts::SQRT_2;
+        let (mut term, mut sum) = (z, z);
+        for n in 1..150 {
+            let n = f64::from(n);
+            term *= -z * z / n;
+            sum += term / 2.0_f64.mul_add(n, 1.0);
+        }
+        let erf = if z.abs() < 5.0 {
+            sum * std::f64::consts::FRAC_2_SQRT_PI
+        } else {
+            z.signum()
+        };
+        0.5 * x * (1.0 + erf)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "the numbers are small"
+    )]
+    #[track_caller]
+    fn finished_product_is_right(threads: i32, [m, n, k]: [usize; 3], [gelus, adds]: [bool; 2]) {
+        let mut next = numbers();
+        let mut floats = |length: usize, most: f32| -> Vec<f32> {
+            let float = |number: u32| (number as f32 / 32_768.0 - 1.0) * most;
+            (0..length).map(|_| float(next())).collect()
+        };
+        let x = floats(m * k, 3.0);
+        let bias = floats(n, 2.0);
+        let residual = floats(m * n, 2.0);
+        let scales: Vec<f32> = floats(n, 300.0).iter().map(|scale| 500.0 + scale).collect();
+        let weights = bytes(n * k, false, numbers());
+        let packed = Packed::new(Kernels::ForAvx2, threads, n, k, &weights);
+        let mut y = vec![f32::NAN; m * n];
+        // SAFETY: the matrices have the sizes that are given.
+        unsafe {
+            foreign::halkspeech_multiply_and_finish(
+                packed.0,
+                threads,
+                size(m),
+                x.as_ptr(),
+                scales.as_ptr(),
+                if adds {
+                    bias.as_ptr()
+                } else {
+                    std::ptr::null()
+                },
+                gelus,
+                if adds {
+                    residual.as_ptr()
+                } else {
+                    std::ptr::null()
+                },
+                y.as_mut_ptr(),
+            );
+        }
+        for row in 0..m {
+            let of_x = &x[row * k..][..k];
+            let scale = 127.0 / of_x.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+            for column in 0..n {
+                let pairs = of_x.iter().zip(&weights[column * k..][..k]);
+                let sum: i32 = pairs
+                    .map(|(x, &w)| (x * scale).round_ties_even() as i32 * i32::from(w))
+                    .sum();
+                let mut right = f64::from(sum) / f64::from(scale) / f64::from(scales[column]);
+                right += if adds { f64::from(bias[column]) } else { 0.0 };
+                right = if gelus { gelu(right) } else { right };
+                right += if adds {
+                    f64::from(residual[row * n + column])
+                } else {
+                    0.0
+                };
+                let result = f64::from(y[row * n + column]);
+                assert!(
+                    (result - right).abs() < 1e-5,
+                    "[{row}, {column}]: {result} is not {right}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn products_become_floats_with_bias_gelu_and_residual() {
+        if !can_pack() {
+            return;
+        }
+        for shape in [[1, 16, 32], [12, 100, 384], [5, 9, 50]] {
+            for threads in [1, 2] {
+                finished_product_is_right(threads, shape, [false, false]);
+                finished_product_is_right(threads, shape, [true, false]);
+                finished_product_is_right(threads, shape, [true, true]);
+                finished_product_is_right(threads, shape, [false, true]);
+            }
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "the numbers are small")]
+    #[track_caller]
+    fn self_attention_is_right(threads: i32, batch: usize, heads: usize, n: usize) {
+        const WIDTH: usize = 64;
+        const SCALE: f32 = 0.125;
+        let mut next = numbers();
+        let ld = 3 * heads * WIDTH;
+        let projected: Vec<f32> = (0..batch * n * ld)
+            .map(|_| next() as f32 / 8_192.0 - 4.0)
+            .collect();
+        let mut output = vec![f32::NAN; batch * n * heads * WIDTH];
+        // SAFETY: the matrices have the sizes that are given.
+        unsafe {
+            foreign::halkspeech_self_attention(
+                threads,
+                size(batch),
+                size(heads),
+                size(n),
+                size(WIDTH),
+                SCALE,
+                projected.as_ptr(),
+                output.as_mut_ptr(),
+            );
+        }
+        for (at, result) in output.chunks(WIDTH).enumerate() {
+            let (head, row) = (at % heads, at / heads);
+            let of = |row: usize, part: usize| {
+                let first = row * ld + (part * heads + head) * WIDTH;
+                &projected[first..first + WIDTH]
+            };
+            let rows = row / n * n..(row / n + 1) * n;
+            let weights: Vec<f64> = rows
+                .clone()
+                .map(|other| {
+                    let pairs = of(row, 0).iter().zip(of(other, 1));
+                    let product: f64 = pairs.map(|(q, k)| f64::from(*q) * f64::from(*k)).sum();
+                    (f64::from(SCALE) * product).exp()
+                })
+                .collect();
+            for (column, &result) in result.iter().enumerate() {
+                let pairs = weights.iter().zip(rows.clone());
+                let sum: f64 = pairs
+                    .map(|(w, other)| w * f64::from(of(other, 2)[column]))
+                    .sum();
+                let right = sum / weights.iter().sum::<f64>();
+                assert!(
+                    (f64::from(result) - right).abs() < 5e-5,
+                    "[{row}, {head}, {column}]: {result} is not {right}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn attention_of_an_encoder_is_right() {
+        if !can_pack() {
+            return;
+        }
+        self_attention_is_right(1, 1, 1, 1);
+        self_attention_is_right(1, 1, 2, 40);
+        self_attention_is_right(1, 1, 1, 250);
+        self_attention_is_right(3, 2, 3, 25);
+    }
+
     #[track_caller]
     fn batch_is_right(transpose_b: bool, m: usize, n: usize, k: usize) {
         const BATCH: usize = 3;
@@ -260,7 +510,6 @@ mod tests {
         let a = values(BATCH * m * k);
         let b = values(BATCH * n * k);
         let mut product = vec![f32::NAN; BATCH * m * n];
-        let size = |length: usize| i64::try_from(length).expect("small");
         // SAFETY: the matrices have the sizes that are given.
         unsafe {
             foreign::halkspeech_multiply_batch(

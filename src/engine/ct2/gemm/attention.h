@@ -13,4 +13,21 @@ using Products = void(int64_t m, int64_t n, int64_t k, float alpha, const float*
 // For B [k, n] or, transposed, [n, k]; null for sizes that are better left to oneDNN.
 Products* products_in_place(bool transpose_b, int64_t m, int64_t n, int64_t k);
 
+// The self-attention of an encoder, whose scores are too many to be written to memory and read again.
+struct SelfAttention {
+    int64_t n;          // rows: queries, keys and values
+    int64_t width;      // of a head, a multiple of 16
+    int64_t ld;         // between rows of the projected: queries of all heads, then keys, then values
+    int64_t ld_output;  // between rows of the output: all heads
+    float scale;
+
+    // Floats that a thread needs.
+    int64_t memory() const;
+};
+
+// For every head softmax(scale * Q * K^T) * V; needs AVX2 and FMA. `memory` is that of all threads.
+void self_attention(
+    int64_t batch, int64_t heads, const SelfAttention& shape, const float* projected, float* output, float* memory
+);
+
 }  // namespace halkspeech

@@ -1,11 +1,21 @@
 #pragma once
 
+#include <immintrin.h>
+
 // For functions that are called only where `has_avx2`.
 #define AVX2 __attribute__((target("avx2,fma")))
 #define UNROLL _Pragma("GCC unroll 8")
 
 namespace halkspeech {
 
+AVX2 inline __m256 of(float value) { return _mm256_set1_ps(value); }
+
 inline bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+
+// Not so where there are instructions that oneDNN uses and ours do not.
+inline bool only_has_avx2() {
+    static const bool has_more = __builtin_cpu_supports("avx512bw") || __builtin_cpu_supports("avxvnni");
+    return has_avx2() && !has_more;
+}
 
 }  // namespace halkspeech

@@ -2,7 +2,8 @@
 // `__wrap_` in the place of CTranslate2's (build.rs), of which this version's headers are the declarations.
 //
 // 1. 8-bit weights are packed once, when a model is loaded, instead of at every product (int8.h). CTranslate2 does so
-//    with MKL only; its own switch for that, `pack_gemm_weights`, is turned on here.
+//    with MKL only; its own switch for that, `pack_gemm_weights`, is turned on here. What is made of the products is
+//    in layers.cc.
 // 2. The attention of a decoder is multiplied in place (attention.h).
 // 3. oneDNN gives a product up for want of memory, and CTranslate2 does not look: it would go on with whatever lay
 //    there, and write down another text. Products that were given up are counted, for the engine to ask.
@@ -20,6 +21,7 @@
 
 #include <ctranslate2/devices.h>
 #include <ctranslate2/primitives.h>
+#include <ctranslate2/storage_view.h>
 #include <ctranslate2/types.h>
 
 #include "attention.h"
@@ -28,6 +30,7 @@
 #include "threads.h"
 
 using ctranslate2::ComputeType;
+using ctranslate2::DataType;
 using ctranslate2::Device;
 using ctranslate2::dim_t;
 using Cpu = ctranslate2::primitives<Device::CPU>;
@@ -43,10 +46,8 @@ using halkspeech::Threads;
 
 namespace {
 
-// Ours, but for processors that have instructions which oneDNN uses and ours do not.
 const Int8Kernels& int8_kernels() {
-    static const bool has_more = __builtin_cpu_supports("avx512bw") || __builtin_cpu_supports("avxvnni");
-    return has_avx2() && !has_more ? halkspeech::int8_for_avx2 : halkspeech::int8_of_onednn;
+    return halkspeech::only_has_avx2() ? halkspeech::int8_for_avx2 : halkspeech::int8_of_onednn;
 }
 
 // ---- Products that oneDNN gives up --------------------------------------------------------------------------------
@@ -205,7 +206,7 @@ bool halkspeech_packs_weights() { return ctranslate2::cpu::pack_gemm_weights(Com
 struct Weights {
     const Int8Kernels* kernels;  // null: by the ways that CTranslate2 comes here
     dim_t n, k;
-    std::vector<int8_t> packed;
+    ctranslate2::StorageView packed;
 };
 
 // Packs B [n, k] for so many threads, with the kernels that CTranslate2 gets here (0), oneDNN's (1), or those for
@@ -213,15 +214,15 @@ struct Weights {
 Weights* halkspeech_pack_weights(int kernels, int threads, int64_t n, int64_t k, const int8_t* b) {
     static const Int8Kernels* of[] = {nullptr, &halkspeech::int8_of_onednn, &halkspeech::int8_for_avx2};
     halkspeech::pack_for(threads);
-    auto weights = std::make_unique<Weights>(Weights{of[kernels], n, k, {}});
+    auto weights = std::make_unique<Weights>(Weights{of[kernels], n, k, ctranslate2::StorageView(DataType::INT8)});
     const auto pack = [&](int8_t* packed) {
         return weights->kernels == nullptr ? Cpu::gemm_pack_b(b, true, k, n, 1.0f, packed)
                                            : weights->kernels->pack(b, true, n, k, packed);
     };
     const dim_t bytes = pack(nullptr);
     if (bytes == 0) return nullptr;
-    weights->packed.resize(static_cast<size_t>(bytes));
-    pack(weights->packed.data());
+    weights->packed.resize({bytes});
+    pack(weights->packed.data<int8_t>());
     return weights.release();
 }
 
@@ -234,12 +235,36 @@ void halkspeech_multiply_weights(
     const Threads given(threads);
     const auto& [kernels, n, k, packed] = *weights;
     if (kernels != nullptr)
-        kernels->multiply(m, n, k, a, k, packed.data(), compensation, c, n);
+        kernels->multiply(m, n, k, a, k, packed.data<int8_t>(), compensation, c, n);
     else
         Cpu::gemm(
-            false, true, false, true, m, n, k, 1.0f, reinterpret_cast<const int8_t*>(a), k, packed.data(), k, 0.0f, c,
-            n, compensation
+            false, true, false, true, m, n, k, 1.0f, reinterpret_cast<const int8_t*>(a), k,
+            packed.data<int8_t>(), k, 0.0f, c, n, compensation
         );
+}
+
+// Y [m, n] of X [m, k] by weights that were packed for AVX2, by their scales, with bias, GELU and residual.
+void halkspeech_multiply_and_finish(
+    const Weights* weights, int threads, int64_t m, const float* x, const float* b_scales, const float* bias, bool gelu,
+    const float* residual, float* y
+) {
+    const Threads given(threads);
+    std::vector<float> scales(static_cast<size_t>(m));
+    halkspeech::multiply_and_finish(
+        m, weights->n, weights->k, x, scales.data(), weights->packed.data<int8_t>(),
+        {b_scales, bias, gelu, residual, y, weights->n}
+    );
+}
+
+// The attention of an encoder, by `self_attention`: `projected` [batch, n, 3 * heads * width].
+void halkspeech_self_attention(
+    int threads, int64_t batch, int64_t heads, int64_t n, int64_t width, float scale, const float* projected,
+    float* output
+) {
+    const Threads given(threads);
+    const halkspeech::SelfAttention shape = {n, width, 3 * heads * width, heads * width, scale};
+    std::vector<float> memory(static_cast<size_t>(threads * shape.memory()));
+    halkspeech::self_attention(batch, heads, shape, projected, output, memory.data());
 }
 
 // A product of floats with rows of A that are shorter than k, which oneDNN does not take.

@@ -22,6 +22,22 @@ extern const Int8Kernels int8_of_onednn;
 // Ours, faster on processors that have nothing more than AVX2 (docs/performance.md).
 extern const Int8Kernels int8_for_avx2;
 
+// What becomes of a product of activations and weights, of which each row and each column has its scale.
+struct Finish {
+    const float* b_scales;  // of each column
+    const float* bias;      // of each column, or null
+    bool gelu;
+    const float* residual;  // that is added at last, laid out as `y`; may be it, or null
+    float* y;
+    int64_t ldy;
+};
+
+// X [m, k] by weights that `int8_for_avx2` packed. X becomes 8-bit integers by `scales`, one for each row, that are
+// found here.
+void multiply_and_finish(
+    int64_t m, int64_t n, int64_t k, const float* x, float* scales, const int8_t* packed, const Finish& finish
+);
+
 // How many threads the model that this thread loads next will run on.
 void pack_for(int threads);
 

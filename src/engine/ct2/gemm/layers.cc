@@ -1,0 +1,128 @@
+// Layers of CTranslate2, done in fewer passes over memory where `only_has_avx2`. The linker puts these in the place of
+// CTranslate2's (build.rs), which do what ours do not take. Compiled with access to private members.
+//
+// 1. `Dense` on packed 8-bit weights: the integers of a product become floats in its registers, bias, GELU and
+//    residual included.
+// 2. `TransformerEncoderLayer` on floats: heads are read where the projection wrote them, and a few rows of scores at
+//    a time stay in the cache (attention.h).
+
+#include <omp.h>
+
+#include <ctranslate2/layers/attention.h>
+#include <ctranslate2/layers/common.h>
+#include <ctranslate2/layers/transformer.h>
+
+#include "attention.h"
+#include "avx2.h"
+#include "int8.h"
+
+using ctranslate2::DataType;
+using ctranslate2::Device;
+using ctranslate2::dim_t;
+using ctranslate2::Padder;
+using ctranslate2::StorageView;
+using ctranslate2::layers::Dense;
+using ctranslate2::layers::MultiHeadAttention;
+using ctranslate2::layers::TransformerEncoderLayer;
+using ctranslate2::ops::ActivationType;
+using halkspeech::only_has_avx2;
+
+namespace {
+
+constexpr int64_t tile_columns = 16;
+
+bool is_floats_of_cpu(const StorageView& x) { return x.device() == Device::CPU && x.dtype() == DataType::FLOAT32; }
+
+bool is_for_us(const Dense& dense, const StorageView& input) {
+    return only_has_avx2() && is_floats_of_cpu(input) && dense._packed_weight
+        && dense._u8_shift_compensation != nullptr && dense._partial_weight.empty()
+        && dense._qscale->size() == dense._weight.dim(0) && dense._quantize_op._round_before_cast
+        && (dense._activation_type == nullptr || *dense._activation_type == ActivationType::GELU);
+}
+
+void dense_forward(const Dense& dense, const StorageView& input, StorageView& output, const StorageView* residual) {
+    const dim_t n = dense._weight.dim(0);
+    const dim_t k = dense._weight.dim(1);
+    const dim_t m = input.size() / k;
+    StorageView scales({m}, DataType::FLOAT32);
+    ctranslate2::Shape shape = input.shape();
+    shape.back() = n;
+    output.resize(std::move(shape));
+    halkspeech::multiply_and_finish(
+        m, n, k, input.data<float>(), scales.data<float>(), dense._weight.data<int8_t>(),
+        {
+            dense._qscale->data<float>(), dense._bias == nullptr ? nullptr : dense._bias->data<float>(),
+            dense._activation_type != nullptr, residual == nullptr ? nullptr : residual->data<float>(),
+            output.data<float>(), n,
+        }
+    );
+}
+
+// The attention of a layer of Whisper's encoder, or null.
+const MultiHeadAttention* attention_for_us(const TransformerEncoderLayer& layer, const StorageView& input) {
+    const auto* attention = dynamic_cast<const MultiHeadAttention*>(layer._self_attention.get());
+    if (attention == nullptr || !only_has_avx2() || !is_floats_of_cpu(input)) return nullptr;
+    const bool is_plain = !attention->has_positional_embeddings() && !attention->_q_norm && !attention->_k_norm
+        && !attention->_v_norm && attention->_relative_asymmetric_position_keys == nullptr
+        && attention->_relative_position_values == nullptr && attention->_layer_norm && attention->_pre_norm
+        && attention->_num_heads_kv == attention->_num_heads && !attention->_tensor_parallel
+        && attention->_sliding_window == 0 && attention->_d_head % tile_columns == 0;
+    return is_plain && !layer._input_layer_norm ? attention : nullptr;
+}
+
+void encoder_layer_forward(
+    const TransformerEncoderLayer& layer, const MultiHeadAttention& attention, const StorageView& input,
+    StorageView& output
+) {
+    StorageView normed, projected, context;
+    (*attention._layer_norm)(input, normed);
+    attention._linear.front()(normed, projected);
+
+    const dim_t batch = input.dim(0), time = input.dim(1), width = input.dim(2);
+    const halkspeech::SelfAttention shape = {
+        time, attention._d_head, projected.dim(2), width, attention._queries_scale,
+    };
+    StorageView memory({omp_get_max_threads() * shape.memory()}, DataType::FLOAT32);
+    context.resize({batch, time, width});
+    halkspeech::self_attention(
+        batch, attention._num_heads, shape, projected.data<float>(), context.data<float>(), memory.data<float>()
+    );
+
+    StorageView& hidden = normed;
+    attention._linear.back()(context, hidden, &input);
+    layer._ff(hidden, output);
+}
+
+}  // namespace
+
+extern "C" {
+
+void __real__ZNK11ctranslate26layers5DenseclERKNS_11StorageViewERS2_PS3_(
+    const Dense*, const StorageView&, StorageView&, const StorageView*
+);
+// void Dense::operator()(const StorageView&, StorageView&, const StorageView*) const
+void __wrap__ZNK11ctranslate26layers5DenseclERKNS_11StorageViewERS2_PS3_(
+    const Dense* dense, const StorageView& input, StorageView& output, const StorageView* residual
+) {
+    if (is_for_us(*dense, input)) return dense_forward(*dense, input, output, residual);
+    __real__ZNK11ctranslate26layers5DenseclERKNS_11StorageViewERS2_PS3_(dense, input, output, residual);
+}
+
+void __real__ZNK11ctranslate26layers23TransformerEncoderLayerclERKNS_11StorageViewEPS3_RS2_PKNS_6PadderEPS2_(
+    const TransformerEncoderLayer*, const StorageView&, const StorageView*, StorageView&, const Padder*, StorageView*
+);
+// void TransformerEncoderLayer::operator()(
+//     const StorageView&, const StorageView*, StorageView&, const Padder*, StorageView*) const
+void __wrap__ZNK11ctranslate26layers23TransformerEncoderLayerclERKNS_11StorageViewEPS3_RS2_PKNS_6PadderEPS2_(
+    const TransformerEncoderLayer* layer, const StorageView& input, const StorageView* lengths, StorageView& output,
+    const Padder* padder, StorageView* position_bias
+) {
+    const MultiHeadAttention* attention = attention_for_us(*layer, input);
+    if (attention != nullptr && lengths == nullptr && padder == nullptr)
+        return encoder_layer_forward(*layer, *attention, input, output);
+    __real__ZNK11ctranslate26layers23TransformerEncoderLayerclERKNS_11StorageViewEPS3_RS2_PKNS_6PadderEPS2_(
+        layer, input, lengths, output, padder, position_bias
+    );
+}
+
+}  // extern "C"
