@@ -32,7 +32,7 @@ constexpr int64_t panel_columns = 16;
 constexpr int64_t most_of_sum = 32767;
 // Rows of A that are multiplied at once: as many as sums fit into registers, and the beams of most requests.
 constexpr int64_t rows_at_once = 5;
-// Panels that all rows are multiplied by before the next ones: they stay in the second cache.
+// Panels, at most, that all rows are multiplied by before the next ones: they stay in the second cache.
 constexpr int64_t panels_at_once = 4;
 
 constexpr int64_t panels_of(int64_t n) { return divided_up(n, panel_columns); }
@@ -249,12 +249,13 @@ void multiply_tiles(
     if (failed) throw std::bad_alloc();
 
     const int64_t panels = panels_of(n);
+    const int64_t at_once = std::clamp<int64_t>(panels / omp_get_max_threads(), 1, panels_at_once);
     #pragma omp parallel for schedule(static) if (omp_get_max_threads() > 1)
-    for (int64_t first = 0; first < panels; first += panels_at_once) {
+    for (int64_t first = 0; first < panels; first += at_once) {
         for (int64_t t = 0; t < count; ++t) {
             const TileOfA& a = tiles_of_a[static_cast<size_t>(t)];
             const auto& tile = tiles<Output>[a.rows - 1];
-            for (int64_t at = first; at < std::min(first + panels_at_once, panels); ++at) {
+            for (int64_t at = first; at < std::min(first + at_once, panels); ++at) {
                 const int64_t j = at * panel_columns;
                 const int64_t columns = std::min(panel_columns, n - j);
                 const uint8_t* panel = weights + at * panel_bytes(k);
