@@ -19,7 +19,8 @@ struct Int8Kernels {
 
 // For any processor.
 extern const Int8Kernels int8_of_onednn;
-// Ours, faster on processors that have nothing more than AVX2 (docs/performance.md).
+// Ours, exact, and faster on processors that have nothing more than AVX2 (docs/performance.md). It takes the shift of A
+// back itself, and does not read the offsets.
 extern const Int8Kernels int8_for_avx2;
 
 // What becomes of a product of activations and weights, of which each row and each column has its scale.
