@@ -85,13 +85,12 @@ AVX2 void tile(
 }
 
 constexpr int64_t tile_rows = 6;
-constexpr int64_t tile_columns = 16;
 using Tile = decltype(&tile<1>);
 constexpr Tile tiles[tile_rows] = {tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>};
 
 Tile tile_of(int64_t rows) { return tiles[std::min(tile_rows, rows) - 1]; }
 
-// B is [k, n], n a multiple of 16.
+// B is [k, n], n a multiple of `tile_columns`.
 AVX2 void products_of_columns(
     int64_t m, int64_t n, int64_t k, float alpha, const float* a, const float* b, float* c
 ) {
@@ -213,7 +212,7 @@ void attend(const SelfAttention& shape, const float* queries, float* output, flo
 Products* products_in_place(bool transpose_b, int64_t m, int64_t n, int64_t k) {
     if (m > few_rows) return nullptr;
     if (transpose_b) return k % 8 == 0 ? products_of_rows : nullptr;
-    return n % 16 == 0 ? products_of_columns : nullptr;
+    return n % tile_columns == 0 ? products_of_columns : nullptr;
 }
 
 int64_t SelfAttention::memory() const {

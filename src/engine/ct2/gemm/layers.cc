@@ -29,8 +29,6 @@ using halkspeech::only_has_avx2;
 
 namespace {
 
-constexpr int64_t tile_columns = 16;
-
 bool is_floats_of_cpu(const StorageView& x) { return x.device() == Device::CPU && x.dtype() == DataType::FLOAT32; }
 
 bool is_for_us(const Dense& dense, const StorageView& input) {
@@ -66,7 +64,7 @@ const MultiHeadAttention* attention_for_us(const TransformerEncoderLayer& layer,
         && !attention->_v_norm && attention->_relative_asymmetric_position_keys == nullptr
         && attention->_relative_position_values == nullptr && attention->_layer_norm && attention->_pre_norm
         && attention->_num_heads_kv == attention->_num_heads && !attention->_tensor_parallel
-        && attention->_sliding_window == 0 && attention->_d_head % tile_columns == 0;
+        && attention->_sliding_window == 0 && attention->_d_head % halkspeech::tile_columns == 0;
     return is_plain && !layer._input_layer_norm ? attention : nullptr;
 }
 
