@@ -1,10 +1,11 @@
 //! Compiles the C++ files of the engine against the CTranslate2 headers that ct2rs brings, and has the linker
-//! put the functions of `gemm/gemm.cc` in the place of CTranslate2's and oneDNN's.
+//! put some of their functions in the place of CTranslate2's and oneDNN's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const ENCODINGS: &str = "src/engine/ct2/encodings.cc";
+const ENCODER: &str = "src/engine/ct2/encoder.cc";
 const GEMM: &str = "src/engine/ct2/gemm";
 
 /// The files of [`GEMM`], without their endings.
@@ -16,6 +17,9 @@ const KERNELS: [&str; 6] = [
     "int8_avx2",
     "int8_onednn",
 ];
+
+/// The function that [`ENCODER`] replaces, as C++ compilers write its name.
+const REPLACED_ENCODER: &str = "_ZN11ctranslate26layers14WhisperEncoderclERKNS_11StorageViewERS2_";
 
 /// Functions that those in [`GEMM`] replace: CTranslate2's, as C++ compilers write their names, and oneDNN's.
 const REPLACED: [&str; 10] = [
@@ -37,6 +41,7 @@ fn main() {
         return;
     }
     println!("cargo:rerun-if-changed={ENCODINGS}");
+    println!("cargo:rerun-if-changed={ENCODER}");
     println!("cargo:rerun-if-changed={GEMM}");
     println!("cargo:rerun-if-changed=Cargo.lock");
     let mut build = cc::Build::new();
@@ -46,19 +51,24 @@ fn main() {
         .include(ct2rs_folder().join("CTranslate2/include"))
         // Its headers are not ours to keep clean.
         .flag_if_supported("-Wno-unused-parameter")
-        .file(ENCODINGS);
+        // The layers of CTranslate2 that are replaced keep their weights private.
+        .flag("-fno-access-control")
+        .file(ENCODINGS)
+        .file(ENCODER);
+    replace(REPLACED_ENCODER);
     if given("CARGO_CFG_TARGET_ARCH") == "x86_64" {
         for name in KERNELS {
             build.file(format!("{GEMM}/{name}.cc"));
         }
         build.flag("-fopenmp").opt_level(3);
-        // The layers of CTranslate2 that are replaced keep their weights private.
-        build.flag("-fno-access-control");
-        for name in REPLACED {
-            println!("cargo:rustc-link-arg=-Wl,--wrap={name}");
-        }
+        REPLACED.into_iter().for_each(replace);
     }
     build.compile("halkspeech_ct2");
+}
+
+/// Has the linker call ours for the function of this name.
+fn replace(name: &str) {
+    println!("cargo:rustc-link-arg=-Wl,--wrap={name}");
 }
 
 #[expect(

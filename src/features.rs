@@ -17,7 +17,7 @@ use realfft::num_complex::Complex64;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use filters::MelFilter;
-pub use lengths::Lengths;
+pub use lengths::{Lengths, positions};
 
 /// Samples from one frame to the next; a frame is 10 ms.
 pub const HOP_SAMPLES: usize = 160;

@@ -59,7 +59,7 @@ pub(super) const KEYS: &[Key] = &[
     key("whisper.beam_size", Integer(1, 32)).per_model(),
     key("whisper.vad_filter", Switch).per_model(),
     key("whisper.length_aware", Switch).per_model(),
-    key("whisper.length_margin_s", Integer(0, 30)).per_model(),
+    key("whisper.length_margin_s", Integer(1, 30)).per_model(),
     key("whisper.length_step_s", Integer(1, 30)).per_model(),
     key("server.host", Word)
         .names(&["UVICORN_HOST"])

@@ -4,6 +4,7 @@
 //! generation; the two follow one another, so the larger of them counts (docs/gpu.md).
 
 use crate::batch::BatchKey;
+use crate::features::positions;
 
 /// Tokens that a window's text has at most; CTranslate2 ends it there.
 const MAX_TOKENS: u64 = 224;
@@ -131,9 +132,9 @@ impl MemoryBudget {
     }
 }
 
-/// Positions of the encoder's output: half as many as frames go in.
+/// Positions of the encoder's output.
 fn context(key: &BatchKey) -> u64 {
-    key.frames.div_ceil(2) as u64
+    positions(key.frames) as u64
 }
 
 /// How many of `wanted` fit, each of `bytes`; at least one.

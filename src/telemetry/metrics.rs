@@ -330,17 +330,16 @@ impl Metrics {
         }
     }
 
-    /// Counts a window whose audio reaches `reached` frames, to which a `margin` belongs, and which
-    /// is padded to `frames`.
-    pub fn observe_window(&self, reached: usize, margin: usize, frames: usize) {
+    /// Counts the frames of a window that is given to an encoder: its audio, the silence that belongs
+    /// to it, and what it is padded by.
+    pub fn observe_window(&self, audio: usize, margin: usize, padding: usize) {
         let count = |kind, frames: usize| {
             let counter = self.encoder_frames.get_or_create(&FrameLabels { kind });
             counter.inc_by(frames as u64);
         };
-        let silence = frames.saturating_sub(reached);
-        count("audio", reached);
-        count("margin", margin.min(silence));
-        count("padding", silence.saturating_sub(margin));
+        count("audio", audio);
+        count("margin", margin);
+        count("padding", padding);
     }
 
     /// Tells how much of a card's memory is free, in bytes.

@@ -9,7 +9,7 @@ use tracing::Span;
 use super::{Plan, Ticket, TranscribeError, Transcriber};
 use crate::audio::Window;
 use crate::batch::{BatchKey, GenerateOptions};
-use crate::features::{WINDOW_FRAMES, frames_reached};
+use crate::features::{Lengths, WINDOW_FRAMES, frames_reached, positions};
 use crate::job::{Answer, Job, JobError};
 use crate::telemetry::traces;
 use crate::tokens::PromptSpec;
@@ -33,9 +33,8 @@ impl Transcriber {
     ) -> Result<Answer, TranscribeError> {
         let reached = frames_reached(window.pcm.len()).min(WINDOW_FRAMES);
         let lengths = plan.model.lengths;
-        let length = lengths.of(reached, plan.model.log_mel.n_mels());
-        let margin = lengths.margin();
-        self.metrics.observe_window(reached, margin, length);
+        let length = lengths.of(reached);
+        self.observe(reached, lengths, length);
         // Only the first window of a request comes with its place in the queue.
         let is_first = ticket.is_some();
         let short = Padded {
@@ -50,7 +49,7 @@ impl Transcriber {
             return Ok(answer);
         }
         self.metrics.windows_repeated.inc();
-        self.metrics.observe_window(reached, margin, WINDOW_FRAMES);
+        self.observe(reached, lengths, WINDOW_FRAMES);
         let whole = Padded {
             window,
             length: WINDOW_FRAMES,
@@ -60,6 +59,15 @@ impl Transcriber {
         again.queue_time += answer.queue_time;
         again.inference_time += answer.inference_time;
         Ok(again)
+    }
+
+    /// Counts a window whose audio reaches `reached` frames, and which is padded to `length`.
+    fn observe(&self, reached: usize, lengths: Lengths, length: usize) {
+        // The encoder halves frames; the silence that it is given in part belongs to the margin.
+        let in_part = (2 * positions(length)).saturating_sub(length);
+        let padding = (length - reached).saturating_sub(lengths.margin());
+        let margin = length - reached - padding + in_part;
+        self.metrics.observe_window(reached, margin, padding);
     }
 
     /// Sends one window through features, queue and engine.

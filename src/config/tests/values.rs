@@ -74,7 +74,7 @@ MODELS__HUB_TIMEOUT_S=1 => models.hub_timeout_s 1
 HF_HUB_DOWNLOAD_TIMEOUT=3600 => models.hub_timeout_s 3600
 WHISPER__VAD_FILTER=off => whisper.vad_filter false
 WHISPER__LENGTH_AWARE=off => whisper.length_aware false
-WHISPER__LENGTH_MARGIN_S=0 => whisper.length_margin_s 0
+WHISPER__LENGTH_MARGIN_S=30 => whisper.length_margin_s 30
 WHISPER__LENGTH_STEP_S=30 => whisper.length_step_s 30
 LOG_LEVEL=WARNING => log.level warning
 LOG_FORMAT=json => log.format json
@@ -112,7 +112,7 @@ WHISPER__MAX_LOADED_MIB=4GiB => a whole number from 0 to 10000000
 WHISPER__VAD_FILTER=sometimes => true, false, 1, 0, yes, no, on or off
 WHISPER__BEAM_SIZE=33 => a whole number from 1 to 32
 WHISPER__LENGTH_AWARE=maybe => true, false, 1, 0, yes, no, on or off
-WHISPER__LENGTH_MARGIN_S=31 => a whole number from 0 to 30
+WHISPER__LENGTH_MARGIN_S=0 => a whole number from 1 to 30
 WHISPER__LENGTH_STEP_S=0 => a whole number from 1 to 30
 SERVER__READ_TIMEOUT_S=0 => a whole number from 1 to 3600
 SERVER__MAX_CONNECTIONS=0 => a whole number from 1 to 1000000

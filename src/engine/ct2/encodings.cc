@@ -1,5 +1,5 @@
 // Joins encoder outputs into one batch, and takes rows out of a batch: what ct2rs has no call for.
-// Each function leaves its result in `out`, or a message in `message` and returns false.
+// Each of the two leaves its result in `out`, or a message in `message` and returns false.
 
 #include <cstdint>
 #include <cstring>
@@ -59,3 +59,6 @@ extern "C" bool halkspeech_select(
         *out = std::move(selected);
     });
 }
+
+// For tests: the numbers of an encoding on a processor.
+extern "C" const float* halkspeech_values(const StorageView* encoding) { return encoding->data<float>(); }

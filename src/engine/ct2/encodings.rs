@@ -30,6 +30,9 @@ unsafe extern "C" {
         message: *mut c_char,
         size: usize,
     ) -> bool;
+
+    #[cfg(all(test, target_arch = "x86_64"))]
+    fn halkspeech_values(encoding: *const c_void) -> *const f32;
 }
 
 /// Stacks encoder outputs `[n, context, width]` along their first dimension, in order.
@@ -85,6 +88,16 @@ pub fn select(
             )
         }
     })
+}
+
+/// The numbers of an encoding on a processor, in its order.
+#[cfg(all(test, target_arch = "x86_64"))]
+pub fn values<'a>(encoding: &'a StorageView<'static>) -> &'a [f32] {
+    let size = usize::try_from(encoding.size()).expect("a size");
+    // SAFETY: the address is that of a C++ object that `encoding` keeps alive.
+    let first = unsafe { halkspeech_values(address(encoding)) };
+    // SAFETY: an encoding on a processor holds so many floats, and as long as it lives.
+    unsafe { std::slice::from_raw_parts(first, size) }
 }
 
 fn address(view: &StorageView<'_>) -> *const c_void {

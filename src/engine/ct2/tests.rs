@@ -4,15 +4,16 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::gemm::while_products_are_given_up;
-use super::{Ct2Engine, EngineSpec, Placement};
+use super::{Ct2Engine, EngineSpec, Placement, encodings};
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
 use crate::engine::memory::Dimensions;
 use crate::engine::{Decoding, Engine, EngineError, Fallback, Input};
-use crate::features::{Features, WINDOW_FRAMES};
+use crate::features::{Features, WINDOW_FRAMES, positions};
 use crate::tokens::{PromptSpec, Task, Vocabulary, test_models};
 
 const N_MELS: usize = 80;
+const WIDTH: usize = 384;
 
 fn tiny_en() -> Ct2Engine {
     let dir = test_models::model_dir("tiny.en");
@@ -23,7 +24,7 @@ fn tiny_en() -> Ct2Engine {
         compute_type: ComputeType::Int8,
         // Of a card's memory.
         dimensions: Dimensions {
-            width: 384,
+            width: WIDTH as u64,
             heads: 6,
             decoder_layers: 4,
             vocabulary_size: 51_864,
@@ -106,4 +107,39 @@ fn a_batch_fails_from_the_product_on_that_is_given_up() {
         panic!("{ended:?}");
     };
     assert!(why.contains("gave up"), "{why}");
+}
+
+/// What the encoder makes of so much silence, a row for each position.
+fn encoded_silence(engine: &Ct2Engine, frames: usize) -> Vec<Vec<f32>> {
+    let mut silence = vec![-1.5; N_MELS * frames];
+    let encoded = engine.encode_values(&mut silence, frames).expect("silence");
+    let rows = encodings::values(&encoded).chunks_exact(WIDTH);
+    rows.map(<[f32]>::to_vec).collect()
+}
+
+fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
+}
+
+/// Every position comes out most like that of 30 s of silence, or a near one.
+#[test]
+fn silence_behind_a_short_window_stands_at_positions_up_to_30_s() {
+    let engine = tiny_en();
+    let whole = encoded_silence(&engine, WINDOW_FRAMES);
+    let nearest = |row: &[f32]| {
+        let distances = whole.iter().map(|other| squared_distance(row, other));
+        let nearest = distances
+            .enumerate()
+            .min_by(|(_, a), (_, b)| a.total_cmp(b));
+        nearest.map(|(position, _)| position).expect("a position")
+    };
+
+    let short = encoded_silence(&engine, 1000);
+
+    assert_eq!(short.len(), positions(1000));
+    let expected = (0..500).chain((519..1500).step_by(20));
+    for (row, position) in short.iter().zip(expected) {
+        let nearest = nearest(row);
+        assert!(nearest.abs_diff(position) <= 5, "{position}: {nearest}");
+    }
 }
