@@ -143,3 +143,29 @@ fn silence_behind_a_short_window_stands_at_positions_up_to_30_s() {
         assert!(nearest.abs_diff(position) <= 5, "{position}: {nearest}");
     }
 }
+
+/// As on a card, where windows are encoded together.
+#[test]
+fn windows_that_are_encoded_together_come_out_as_alone() {
+    const FRAMES: usize = 600;
+    let engine = tiny_en();
+    let tone = |bin: usize| {
+        let mut values = vec![-1.5; N_MELS * FRAMES];
+        values[bin * FRAMES..][..400].fill(1.0);
+        values
+    };
+    let encoded = |mut values: Vec<f32>| {
+        let encoded = engine.encode_values(&mut values, FRAMES).expect("a tone");
+        encodings::values(&encoded).to_vec()
+    };
+    let alone = [encoded(tone(20)), encoded(tone(50))];
+    assert_eq!(alone[0].len(), positions(FRAMES) * WIDTH);
+    let apart = squared_distance(&alone[0], &alone[1]);
+    assert!(apart > 1e4, "they are as different as {apart}");
+
+    let together = encoded([tone(20), tone(50)].concat());
+
+    assert_eq!(together.len(), 2 * alone[0].len());
+    let difference = squared_distance(&together, &alone.concat());
+    assert!(difference < 1e-3, "{difference}");
+}
