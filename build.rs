@@ -9,8 +9,9 @@ const ENCODER: &str = "src/engine/ct2/encoder.cc";
 const GEMM: &str = "src/engine/ct2/gemm";
 
 /// The files of [`GEMM`], without their endings.
-const KERNELS: [&str; 6] = [
+const KERNELS: [&str; 7] = [
     "gemm",
+    "decoder",
     "layers",
     "attention",
     "int8_activations",
@@ -22,7 +23,7 @@ const KERNELS: [&str; 6] = [
 const REPLACED_ENCODER: &str = "_ZN11ctranslate26layers14WhisperEncoderclERKNS_11StorageViewERS2_";
 
 /// Functions that those in [`GEMM`] replace: CTranslate2's, as C++ compilers write their names, and oneDNN's.
-const REPLACED: [&str; 10] = [
+const REPLACED: [&str; 11] = [
     "dnnl_sgemm",
     "dnnl_gemm_u8s8s32",
     "dnnl_gemm_s8s8s32",
@@ -30,9 +31,10 @@ const REPLACED: [&str; 10] = [
     "_ZN11ctranslate210primitivesILNS_6DeviceE0EE11gemm_pack_bIaEElPKT_bllfPS4_",
     "_ZN11ctranslate210primitivesILNS_6DeviceE0EE11gemm_pack_bIfEElPKT_bllfPS4_",
     "_ZN11ctranslate210primitivesILNS_6DeviceE0EE4gemmIaiEEvbbbblllfPKT_lS6_lfPT0_lPKS7_",
-    "_ZN11ctranslate210primitivesILNS_6DeviceE0EE18gemm_batch_stridedIffEEvbblllfPKT_llS6_llfPT0_lll",
     "_ZNK11ctranslate26layers5DenseclERKNS_11StorageViewERS2_PS3_",
     "_ZNK11ctranslate26layers23TransformerEncoderLayerclERKNS_11StorageViewEPS3_RS2_PKNS_6PadderEPS2_",
+    "_ZN11ctranslate26layers18TransformerDecoder6decodeERKNS_11StorageViewEPS3_lRSt13unordered_mapINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEES2_St4hashISC_ESt8equal_toISC_ESaISt4pairIKSC_S2_EEEPS2_SN_b",
+    "_ZN11ctranslate26layers18TransformerDecoderclElRKNS_11StorageViewERSt13unordered_mapINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEES2_St4hashISB_ESt8equal_toISB_ESaISt4pairIKSB_S2_EEEPS2_SM_",
 ];
 
 fn main() {

@@ -79,6 +79,7 @@ fn send(
             frames: 0,
             values: Vec::new(),
         },
+        length: 0,
         prompt: PromptSpec {
             language: None,
             task: Task::Transcribe,

@@ -11,7 +11,7 @@ pub mod worker;
 use std::sync::Arc;
 
 use crate::batch::BatchKey;
-use crate::features::Features;
+use crate::features::{Features, WINDOW_FRAMES};
 use crate::tokens::{Alignment, Language, PromptSpec};
 
 pub use fallback::{Fallback, Quality, compression_ratio};
@@ -105,10 +105,20 @@ pub type EngineFactory = Arc<dyn Fn() -> Result<Box<dyn Engine>, EngineError> + 
 pub struct Input<'a> {
     /// Log-mel features of the window's own length.
     pub features: &'a Features,
+    /// What it is padded to, in frames, no more than its batch's key says.
+    pub length: usize,
     /// What precedes the generated text; no language means: detect it.
     pub prompt: &'a PromptSpec,
     /// What is to be found out about the window.
     pub decoding: &'a Decoding,
+}
+
+impl Input<'_> {
+    /// Whether the window is padded to all the 30 s that Whisper was trained on.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.length == WINDOW_FRAMES
+    }
 }
 
 /// What a caller wants found out about a window; batch mates may differ in it.

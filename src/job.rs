@@ -25,6 +25,8 @@ pub struct Job {
     pub is_first: bool,
     /// Log-mel features of the window's own length.
     pub features: Features,
+    /// What the window is padded to, in frames.
+    pub length: usize,
     /// What precedes the generated text.
     pub prompt: PromptSpec,
     /// What is to be found out about the window.
@@ -126,6 +128,7 @@ pub mod test_jobs {
                 frames: 0,
                 values: Vec::new(),
             },
+            length: 0,
             prompt: PromptSpec {
                 language: None,
                 task: Task::Transcribe,

@@ -177,16 +177,27 @@ impl Placed {
             // Enough of one request's windows to fill a batch while the next is being prepared,
             // and never more than half of the queue.
             windows_in_flight: (2 * whisper.batch_size.get()).min((queue_capacity / 2).max(1)),
-            lengths: if whisper.length_aware {
-                Lengths::new(whisper.length_margin_s, whisper.length_step_s)
-            } else {
-                Lengths::WHOLE
-            },
+            lengths: self.lengths(),
             idle_time: match whisper.model_ttl {
                 ModelTtl::Never => None,
                 ModelTtl::After(idle_time) => Some(idle_time),
             },
             memory_bytes: self.placements.iter().map(weights).sum(),
+        }
+    }
+
+    fn lengths(&self) -> Lengths {
+        let whisper = &self.whisper;
+        if !whisper.length_aware {
+            Lengths::WHOLE
+        } else if self
+            .placements
+            .iter()
+            .all(|&placement| placement.mixes_lengths())
+        {
+            Lengths::mixed(whisper.length_margin_s)
+        } else {
+            Lengths::new(whisper.length_margin_s, whisper.length_step_s)
         }
     }
 

@@ -9,25 +9,15 @@ use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use crate::features::WINDOW_FRAMES;
-
 /// Windows with equal keys may share a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BatchKey {
-    /// Length of what the decoder hears, in frames of 10 ms; no window of the batch is encoded longer.
+    /// Length up to which windows share the batch, in frames of 10 ms; none is encoded longer.
     pub frames: usize,
     /// Number of tokens before `<|startoftranscript|>`.
     pub previous_tokens: usize,
     /// How tokens are chosen.
     pub options: GenerateOptions,
-}
-
-impl BatchKey {
-    /// Whether the windows are padded to all the 30 s that Whisper was trained on.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.frames == WINDOW_FRAMES
-    }
 }
 
 /// How the model chooses tokens; one set for a whole batch. The names and meanings are those of

@@ -181,8 +181,11 @@ impl Ct2Engine {
         let n_mels = self.whisper.n_mels();
         let parts = inputs.chunks(at_once).map(|inputs| {
             let features = inputs.iter().map(|input| input.features);
-            let mut values = stack(features, n_mels, key.frames)?;
-            self.encode_values(&mut values, key.frames)
+            // Those of a call have one length; on a card, those of a batch.
+            let length = inputs.iter().map(|input| input.length).max();
+            let length = length.unwrap_or(key.frames);
+            let mut values = stack(features, n_mels, length)?;
+            self.encode_values(&mut values, length)
         });
         encodings::join(parts.collect::<Result<_, _>>()?)
     }
@@ -218,7 +221,7 @@ impl Ct2Engine {
         if !self.vocabulary.is_multilingual() || unknown.is_empty() {
             return Ok(languages);
         }
-        let selected = encodings::select(encoded, &unknown)?;
+        let selected = encodings::select(encoded, &unknown, None)?;
         let detections = self
             .whisper
             .detect_language(&selected)
@@ -338,7 +341,7 @@ impl Engine for Ct2Engine {
                 let looks_wrong = kept.is_cut || fallback.rejects(&kept.quality);
                 Found {
                     row: window.row,
-                    is_doubtful: looks_wrong && !key.is_whole(),
+                    is_doubtful: looks_wrong && !inputs[window.row].is_whole(),
                     kept,
                     alignment: None,
                 }

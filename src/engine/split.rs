@@ -163,6 +163,7 @@ mod tests {
             .iter()
             .map(|features| Input {
                 features,
+                length: 3000,
                 prompt: &prompt,
                 decoding: &decoding,
             })

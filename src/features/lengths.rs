@@ -10,6 +10,14 @@ use super::WINDOW_FRAMES;
 /// Frames of a second.
 const FRAMES_A_SECOND: usize = 100;
 
+/// Where windows of different lengths share batches, a length is a multiple of so many frames: so
+/// that none has as many positions as features have bins (`ct2/encoder.cc`).
+const FINE_STEP: usize = 20;
+
+/// Where windows of different lengths share batches: those up to half of the longest, and the longer ones. A batch's
+/// texts are answered together, and a short one should not wait for one of 30 s.
+const HALVES: usize = WINDOW_FRAMES / 2;
+
 /// Of the silence behind a padded window the encoder is given one position in so many (`engine/ct2/encoder.cc`).
 const SILENCE_STRIDE: usize = 20;
 
@@ -26,8 +34,10 @@ pub fn positions(frames: usize) -> usize {
 pub struct Lengths {
     /// Silence behind the audio, at least, in frames.
     margin: usize,
-    /// What every length is a multiple of, in frames; windows of one length share batches.
+    /// What every length is a multiple of, in frames.
     step: usize,
+    /// Windows share batches whose lengths lie between the same multiples of this, in frames.
+    shared: usize,
 }
 
 impl Lengths {
@@ -35,14 +45,29 @@ impl Lengths {
     pub const WHOLE: Self = Self {
         margin: 0,
         step: WINDOW_FRAMES,
+        shared: WINDOW_FRAMES,
     };
 
-    /// Windows are padded by `margin_s` of silence, up to the next multiple of `step_s`, in seconds.
+    /// Windows are padded by `margin_s` of silence, up to the next multiple of `step_s`, in seconds;
+    /// those of one length share batches.
     #[must_use]
     pub fn new(margin_s: usize, step_s: usize) -> Self {
+        let step = (step_s * FRAMES_A_SECOND).max(1);
         Self {
             margin: margin_s * FRAMES_A_SECOND,
-            step: (step_s * FRAMES_A_SECOND).max(1),
+            step,
+            shared: step,
+        }
+    }
+
+    /// Windows are padded by `margin_s` of silence, in seconds, and not much more; those of different lengths share
+    /// batches.
+    #[must_use]
+    pub fn mixed(margin_s: usize) -> Self {
+        Self {
+            margin: margin_s * FRAMES_A_SECOND,
+            step: FINE_STEP,
+            shared: HALVES,
         }
     }
 
@@ -57,6 +82,12 @@ impl Lengths {
     pub fn of(self, frames: usize) -> usize {
         let length = (frames + self.margin).next_multiple_of(self.step);
         length.min(WINDOW_FRAMES)
+    }
+
+    /// The longest window that one of this length shares batches with.
+    #[must_use]
+    pub fn shared(self, length: usize) -> usize {
+        length.next_multiple_of(self.shared).min(WINDOW_FRAMES)
     }
 }
 
@@ -86,6 +117,20 @@ mod tests {
     }
 
     #[test]
+    fn windows_of_one_length_share_batches_or_those_of_one_half() {
+        let by_length = Lengths::new(1, 2);
+        assert_eq!(by_length.shared(by_length.of(700)), by_length.of(700));
+        let mixed = Lengths::mixed(1);
+        check(mixed, 1, 120);
+        check(mixed, 700, 800);
+        check(mixed, 2900, 3000);
+        for (length, shared) in [(120, 1500), (1500, 1500), (1520, 3000), (3000, 3000)] {
+            assert_eq!(mixed.shared(length), shared, "{length}");
+        }
+        assert_eq!(Lengths::WHOLE.shared(3000), 3000);
+    }
+
+    #[test]
     fn silence_up_to_30_s_is_given_in_part() {
         assert_eq!(positions(1), 1 + 74);
         assert_eq!(positions(1000), 500 + 50);
@@ -96,9 +141,11 @@ mod tests {
     /// CTranslate2 tells what the encoder made from features by their sizes.
     #[test]
     fn no_encoding_has_as_many_positions_as_features_have_bins() {
-        for seconds in 1..=30 {
-            let positions = positions(Lengths::new(seconds, 1).of(0));
-            assert!(![80, 128].contains(&positions), "{seconds} s");
+        for frames in 0..=WINDOW_FRAMES {
+            for lengths in [Lengths::new(1, 1), Lengths::mixed(1)] {
+                let positions = positions(lengths.of(frames));
+                assert!(![80, 128].contains(&positions), "{frames} frames");
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! The real models for unit tests: their vocabularies, and where they are.
+//! The real models for unit tests: their vocabularies, where they are, and what to have them hear.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -18,24 +18,39 @@ pub fn load(model: &str) -> &'static Vocabulary {
 }
 
 /// The folder of a model that `make models` brings.
+pub fn model_dir(model: &str) -> PathBuf {
+    cached("MODELS_DIR", "models", model)
+}
+
+/// A sentence of 11 s at 16 kHz, of which the tests of `tests/model` say what it is.
+pub fn sample_pcm() -> Vec<f32> {
+    let wav = std::fs::read(cached("SAMPLES_DIR", "samples", "jfk.wav")).unwrap();
+    let data = wav.windows(4).position(|name| name == b"data").unwrap();
+    let samples = wav[data + 8..].chunks_exact(2);
+    samples
+        .map(|sample| f32::from(i16::from_le_bytes([sample[0], sample[1]])) / 32_768.0)
+        .collect()
+}
+
 #[expect(
     clippy::disallowed_methods,
-    reason = "the Makefile tells the tests where the models are"
+    reason = "the Makefile tells the tests where models and samples are"
 )]
-pub fn model_dir(model: &str) -> PathBuf {
-    let models = match std::env::var_os("MODELS_DIR") {
-        Some(models) => PathBuf::from(models),
+fn cached(variable: &str, folder: &str, name: &str) -> PathBuf {
+    let dir = match std::env::var_os(variable) {
+        Some(dir) => PathBuf::from(dir),
         None => std::env::home_dir()
             .expect("a home directory")
-            .join(".cache/halkspeech/models"),
+            .join(".cache/halkspeech")
+            .join(folder),
     };
-    let dir = models.join(model);
+    let path = dir.join(name);
     assert!(
-        dir.exists(),
+        path.exists(),
         "{} is missing: run `make models`",
-        dir.display()
+        path.display()
     );
-    dir
+    path
 }
 
 fn read(model: &str) -> Vocabulary {

@@ -92,7 +92,7 @@ impl Transcriber {
             },
         };
         let key = BatchKey {
-            frames: length,
+            frames: plan.model.lengths.shared(length),
             previous_tokens: prompt.previous.len(),
             options: GenerateOptions {
                 timestamps: prompt.timestamps,
@@ -115,6 +115,7 @@ impl Transcriber {
             request: plan.request,
             is_first,
             features,
+            length,
             prompt,
             decoding: Arc::clone(&plan.decoding),
             key,

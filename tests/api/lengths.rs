@@ -21,8 +21,8 @@ fn doubting() -> (EngineFactory, Seen) {
     let engine = FakeEngine::factory(move |key, inputs| {
         runs.lock().unwrap().push(key.frames);
         let mut generations = listen(inputs);
-        for generation in &mut generations {
-            generation.is_doubtful = !key.is_whole();
+        for (generation, input) in generations.iter_mut().zip(inputs) {
+            generation.is_doubtful = !input.is_whole();
         }
         Ok(generations)
     });

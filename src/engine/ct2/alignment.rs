@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{Ct2Engine, Encoded, Found, batch_error, encodings};
 use crate::engine::EngineError;
+use crate::features::positions;
 use crate::tokens::{Alignment, PromptSpec, times_from_path};
 
 /// Frames over which the attention is smoothed before words are aligned (the reference's).
@@ -16,20 +17,21 @@ impl Ct2Engine {
         batch: &Encoded<'_>,
         found: &mut [Found],
     ) -> Result<(), EngineError> {
-        let mut groups: HashMap<Vec<u32>, Vec<&mut Found>> = HashMap::new();
+        let mut groups: HashMap<(usize, Vec<u32>), Vec<&mut Found>> = HashMap::new();
         for found in found {
             if batch.inputs[found.row].decoding.align {
-                // CTranslate2 takes one start sequence a call, without previous text.
+                // CTranslate2 takes one length and one start sequence a call, without previous text.
                 let start = self.vocabulary.prompt(&PromptSpec {
                     previous: Vec::new(),
                     timestamps: true,
                     ..batch.prompts[found.row].clone()
                 });
-                groups.entry(start).or_default().push(found);
+                let length = batch.inputs[found.row].length;
+                groups.entry((length, start)).or_default().push(found);
             }
         }
         let eot = self.vocabulary.eot();
-        for (start, mut group) in groups {
+        for ((length, start), mut group) in groups {
             let rows: Vec<usize> = group.iter().map(|found| found.row).collect();
             let text = |found: &&mut Found| -> Vec<u32> {
                 let tokens = found.kept.tokens.iter().copied();
@@ -42,7 +44,7 @@ impl Ct2Engine {
                 .iter()
                 .map(|&row| batch.inputs[row].features.frames)
                 .collect();
-            let selected = encodings::select(&batch.encoded, &rows)?;
+            let selected = encodings::select(&batch.encoded, &rows, Some(positions(length)))?;
             let start: Vec<usize> = sizes(&start);
             let aligned = self
                 .whisper

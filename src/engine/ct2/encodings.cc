@@ -1,16 +1,20 @@
 // Joins encoder outputs into one batch, and takes rows out of a batch: what ct2rs has no call for.
 // Each of the two leaves its result in `out`, or a message in `message` and returns false.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <stdexcept>
 #include <vector>
 
 #include <ctranslate2/devices.h>
 #include <ctranslate2/ops/concat.h>
 #include <ctranslate2/ops/gather.h>
+#include <ctranslate2/ops/slide.h>
 #include <ctranslate2/storage_view.h>
 
+using ctranslate2::dim_t;
 using ctranslate2::StorageView;
 
 namespace {
@@ -29,6 +33,32 @@ bool guarded(char* message, size_t size, Work work) {
     return false;
 }
 
+bool have_one_length(const StorageView* const* parts, size_t count) {
+    return std::all_of(parts, parts + count, [&](const StorageView* part) { return part->dim(1) == parts[0]->dim(1); });
+}
+
+// Encodings of floats on a processor, each behind the other, with zeros behind the shorter ones.
+void fill_up(StorageView& joined, const StorageView* const* parts, size_t count) {
+    const dim_t width = parts[0]->dim(2);
+    dim_t rows = 0, longest = 0;
+    for (const StorageView* part : std::vector<const StorageView*>(parts, parts + count)) {
+        const bool fits = part->device() == ctranslate2::Device::CPU && part->dtype() == ctranslate2::DataType::FLOAT32
+            && part->dim(2) == width;
+        if (!fits) throw std::invalid_argument("encodings of different lengths are joined on a processor only");
+        rows += part->dim(0);
+        longest = std::max(longest, part->dim(1));
+    }
+    joined.resize({rows, longest, width});
+    float* to = joined.data<float>();
+    for (size_t i = 0; i < count; ++i) {
+        const dim_t size = parts[i]->dim(1) * width;
+        for (dim_t row = 0; row < parts[i]->dim(0); ++row, to += longest * width) {
+            std::copy_n(parts[i]->data<float>() + row * size, size, to);
+            std::fill(to + size, to + longest * width, 0.0f);
+        }
+    }
+}
+
 }  // namespace
 
 extern "C" bool halkspeech_join(
@@ -38,7 +68,10 @@ extern "C" bool halkspeech_join(
         const StorageView& first = *parts[0];
         const ctranslate2::ScopedDeviceSetter on(first.device(), first.device_index());
         StorageView joined(first.dtype(), first.device());
-        ctranslate2::ops::Concat(0)(std::vector<const StorageView*>(parts, parts + count), joined);
+        if (have_one_length(parts, count))
+            ctranslate2::ops::Concat(0)(std::vector<const StorageView*>(parts, parts + count), joined);
+        else
+            fill_up(joined, parts, count);
         // The next call runs on another thread, and so on another stream of the device.
         ctranslate2::synchronize_stream(joined.device());
         *out = std::move(joined);
@@ -46,15 +79,20 @@ extern "C" bool halkspeech_join(
 }
 
 extern "C" bool halkspeech_select(
-    StorageView* out, const StorageView* batch, const int32_t* rows, size_t count, char* message, size_t size
+    StorageView* out, const StorageView* batch, const int32_t* rows, size_t count, size_t positions, char* message,
+    size_t size
 ) {
     return guarded(message, size, [&] {
         const ctranslate2::ScopedDeviceSetter on(batch->device(), batch->device_index());
         const StorageView ids(
-            {static_cast<ctranslate2::dim_t>(count)}, std::vector<int32_t>(rows, rows + count), batch->device()
+            {static_cast<dim_t>(count)}, std::vector<int32_t>(rows, rows + count), batch->device()
         );
         StorageView selected(batch->dtype(), batch->device());
         ctranslate2::ops::Gather(0)(*batch, ids, selected);
+        if (positions < static_cast<size_t>(selected.dim(1))) {
+            const StorageView all = std::move(selected);
+            ctranslate2::ops::Slide(1, 0, static_cast<dim_t>(positions))(all, selected);
+        }
         ctranslate2::synchronize_stream(selected.device());
         *out = std::move(selected);
     });

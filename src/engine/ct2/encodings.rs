@@ -27,6 +27,7 @@ unsafe extern "C" {
         batch: *const c_void,
         rows: *const i32,
         count: usize,
+        positions: usize,
         message: *mut c_char,
         size: usize,
     ) -> bool;
@@ -35,10 +36,11 @@ unsafe extern "C" {
     fn halkspeech_values(encoding: *const c_void) -> *const f32;
 }
 
-/// Stacks encoder outputs `[n, context, width]` along their first dimension, in order.
+/// Stacks encoder outputs `[n, context, width]` along their first dimension, in order. On a processor their contexts may
+/// differ; the shorter ones are filled up with zeros, by which the decoder knows them (`gemm/decoder.cc`).
 ///
 /// # Errors
-/// [`EngineError::Batch`] when there are none, their shapes differ, or the device is out of memory.
+/// [`EngineError::Batch`] when there are none, their shapes do not fit, or the device is out of memory.
 pub fn join(mut parts: Vec<StorageView<'static>>) -> Result<StorageView<'static>, EngineError> {
     if parts.len() < 2 {
         let nothing = || EngineError::Batch("nothing to join".to_owned());
@@ -60,13 +62,14 @@ pub fn join(mut parts: Vec<StorageView<'static>>) -> Result<StorageView<'static>
     })
 }
 
-/// The rows of a batch with these indices, in this order.
+/// The rows of a batch with these indices, in this order; of each its first positions, if so many are given.
 ///
 /// # Errors
 /// [`EngineError::Batch`] when an index is outside the batch, or the device is out of memory.
 pub fn select(
     batch: &StorageView<'static>,
     rows: &[usize],
+    positions: Option<usize>,
 ) -> Result<StorageView<'static>, EngineError> {
     let size = usize::try_from(batch.size()).unwrap_or(0);
     let outside = || EngineError::Batch("row outside the batch".to_owned());
@@ -83,6 +86,7 @@ pub fn select(
                 address(batch),
                 rows.as_ptr(),
                 rows.len(),
+                positions.unwrap_or(usize::MAX),
                 message,
                 MESSAGE_BYTES,
             )

@@ -1,9 +1,10 @@
-//! Matrix products on a processor, faster and safer than CTranslate2's own: 8-bit weights that are laid
-//! out once, when a model is loaded, attention that reads its matrices in place, layers that make
-//! fewer passes over memory, and products that were given up for want of memory are known.
+//! Matrix products and layers on a processor, faster and safer than CTranslate2's own: 8-bit weights that
+//! are laid out once, when a model is loaded, layers that make fewer passes over memory, a decoder that
+//! copies nothing and takes windows of different lengths, and products that were given up for want of
+//! memory are known.
 //!
-//! The functions of `gemm/gemm.cc` and `gemm/layers.cc` stand in the place of CTranslate2's wherever
-//! it is linked (`build.rs`). Elsewhere than on x86-64, and on processors without AVX2, CTranslate2's own are used.
+//! The functions of `gemm/gemm.cc`, `gemm/layers.cc` and `gemm/decoder.cc` stand in the place of
+//! CTranslate2's wherever it is linked (`build.rs`). Elsewhere than on x86-64, and on processors without AVX2, CTranslate2's own are used.
 #![expect(unsafe_code, reason = "the functions of gemm/gemm.cc are foreign")]
 
 /// Has oneDNN make its kernels, which it does once in a process and never again where that fails.
@@ -17,6 +18,15 @@ pub fn make_kernels() -> Result<(), GivenUp> {
     #[cfg(not(target_arch = "x86_64"))]
     let made = true;
     made.then_some(()).ok_or(GivenUp)
+}
+
+/// Whether the decoder is ours, to which the encodings of a batch may have different lengths.
+pub fn mixes_lengths() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: it asks the processor.
+    return unsafe { foreign::halkspeech_mixes_lengths() };
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Has the model that this thread loads next pack its weights for so many threads.
@@ -88,6 +98,8 @@ mod foreign {
     unsafe extern "C" {
         pub fn halkspeech_make_kernels() -> bool;
 
+        pub fn halkspeech_mixes_lengths() -> bool;
+
         pub fn halkspeech_products_given_up() -> u64;
 
         #[cfg(test)]
@@ -146,16 +158,26 @@ mod foreign {
         );
 
         #[cfg(test)]
-        pub fn halkspeech_multiply_batch(
-            transpose_b: bool,
-            batch: i64,
+        pub fn halkspeech_cross_attention(
+            heads: i64,
             m: i64,
             n: i64,
-            k: i64,
-            alpha: f32,
-            a: *const f32,
-            b: *const f32,
-            c: *mut f32,
+            width: i64,
+            scale: f32,
+            queries: *const f32,
+            projected: *const f32,
+            output: *mut f32,
+        );
+
+        #[cfg(test)]
+        pub fn halkspeech_attend_to_rows(
+            heads: i64,
+            n: i64,
+            width: i64,
+            scale: f32,
+            query: *const f32,
+            projected: *const f32,
+            output: *mut f32,
         );
     }
 }

@@ -2,6 +2,7 @@
 
 use ct2rs::sys::{ComputeType as Ct2ComputeType, Config, Device, get_device_count};
 
+use super::gemm::mixes_lengths;
 use super::load_error;
 use crate::config::ComputeType;
 use crate::engine::EngineError;
@@ -57,6 +58,15 @@ impl Placement {
                 ..Config::default()
             },
         })
+    }
+
+    /// Whether windows of different lengths may share a batch, at no cost.
+    #[must_use]
+    pub fn mixes_lengths(self) -> bool {
+        match self {
+            Self::Cpu { .. } => mixes_lengths(),
+            Self::Cuda { .. } => false,
+        }
     }
 
     /// Bytes that a value takes in memory, of the matrices and of everything else; none where the

@@ -9,7 +9,7 @@ use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
 use crate::engine::memory::Dimensions;
 use crate::engine::{Decoding, Engine, EngineError, Fallback, Input};
-use crate::features::{Features, WINDOW_FRAMES, positions};
+use crate::features::{Features, HOP_SAMPLES, Lengths, LogMel, WINDOW_FRAMES, positions};
 use crate::tokens::{PromptSpec, Task, Vocabulary, test_models};
 
 const N_MELS: usize = 80;
@@ -89,6 +89,7 @@ fn a_batch_fails_from_the_product_on_that_is_given_up() {
         .iter()
         .map(|decoding| Input {
             features: &silence,
+            length: WINDOW_FRAMES,
             prompt: &prompt,
             decoding,
         })
@@ -168,4 +169,62 @@ fn windows_that_are_encoded_together_come_out_as_alone() {
     assert_eq!(together.len(), 2 * alone[0].len());
     let difference = squared_distance(&together, &alone.concat());
     assert!(difference < 1e-3, "{difference}");
+}
+
+/// With the times of its words.
+fn aligned() -> Decoding {
+    Decoding {
+        align: true,
+        ..contented()
+    }
+}
+
+#[test]
+fn windows_of_different_lengths_are_generated_together_as_alone() {
+    let mut engine = tiny_en();
+    let key = BatchKey {
+        frames: WINDOW_FRAMES / 2,
+        previous_tokens: 0,
+        options: GenerateOptions::default(),
+    };
+    let prompt = PromptSpec {
+        language: None,
+        task: Task::Transcribe,
+        timestamps: false,
+        previous: Vec::new(),
+    };
+    let decoding = aligned();
+    let speech = test_models::sample_pcm();
+    let windows = [3, 11, 7].map(|seconds| {
+        let frames = 100 * seconds;
+        LogMel::new(N_MELS).compute(&speech[..HOP_SAMPLES * frames], frames)
+    });
+    let inputs: Vec<Input<'_>> = windows
+        .iter()
+        .map(|features| Input {
+            features,
+            length: Lengths::mixed(1).of(features.frames),
+            prompt: &prompt,
+            decoding: &decoding,
+        })
+        .collect();
+    let mut generate = |inputs: &[Input<'_>]| {
+        let mut generations = vec![None; inputs.len()];
+        let answer = &mut |row: usize, generation| generations[row] = Some(generation);
+        engine.generate(&key, inputs, answer).expect("texts");
+        generations
+    };
+    let alone: Vec<_> = inputs
+        .chunks(1)
+        .map(|input| generate(input).remove(0))
+        .collect();
+    let tokens: Vec<usize> = alone
+        .iter()
+        .flatten()
+        .map(|text| text.tokens.len())
+        .collect();
+    assert!(tokens[0] < tokens[2] && tokens[2] < tokens[1], "{tokens:?}");
+    assert!(alone.iter().flatten().all(|text| text.alignment.is_some()));
+
+    assert_eq!(generate(&inputs), alone);
 }

@@ -44,7 +44,7 @@ impl Ct2Engine {
             self.whisper
                 .generate(&batch.encoded, &prompts, &whisper_options)
         } else {
-            let selected = encodings::select(&batch.encoded, rows)?;
+            let selected = encodings::select(&batch.encoded, rows, None)?;
             self.whisper.generate(&selected, &prompts, &whisper_options)
         };
         let results = results.map_err(batch_error)?;
@@ -96,10 +96,11 @@ impl Window {
     /// The temperature of the next try; none where the last one is good, or there is none left.
     /// What was padded to less than 30 s has one try: the next is one with all of them.
     pub(super) fn next_temperature(&self, key: &BatchKey, inputs: &[Input<'_>]) -> Option<f32> {
-        let fallback = &inputs[self.row].decoding.fallback;
+        let input = &inputs[self.row];
+        let fallback = &input.decoding.fallback;
         match self.tries.as_slice() {
             [] => Some(key.options.temperature),
-            [earlier @ .., last] if key.is_whole() && fallback.rejects(&last.quality) => {
+            [earlier @ .., last] if input.is_whole() && fallback.rejects(&last.quality) => {
                 fallback.temperatures.get(earlier.len()).copied()
             }
             _ => None,

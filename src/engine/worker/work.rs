@@ -118,6 +118,7 @@ impl Drop for Work<'_> {
 /// What the engine reads of a job.
 struct Asked {
     features: Features,
+    length: usize,
     prompt: PromptSpec,
     decoding: Arc<Decoding>,
 }
@@ -135,6 +136,7 @@ impl Asked {
     fn part(job: Job, batch_size: usize) -> (Self, Option<Open>) {
         let asked = Self {
             features: job.features,
+            length: job.length,
             prompt: job.prompt,
             decoding: job.decoding,
         };
@@ -150,6 +152,7 @@ impl Asked {
     fn input(&self) -> Input<'_> {
         Input {
             features: &self.features,
+            length: self.length,
             prompt: &self.prompt,
             decoding: &self.decoding,
         }

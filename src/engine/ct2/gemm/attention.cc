@@ -12,98 +12,42 @@ namespace halkspeech {
 
 namespace {
 
-// Rows of A up to which B is read in place: beams, or the tokens of a prompt.
-constexpr int64_t few_rows = 16;
-// Rows of B [k, n] that stay in the nearest cache while all their columns are used, and the next are fetched.
-constexpr int64_t rows_at_once = 16;
+// Rows of B that are fetched ahead.
+constexpr int64_t prefetched_rows = 16;
 
-AVX2 inline __m256 sums_of_eight(const __m256* s) {
-    const __m256 a = _mm256_hadd_ps(_mm256_hadd_ps(s[0], s[1]), _mm256_hadd_ps(s[2], s[3]));
-    const __m256 b = _mm256_hadd_ps(_mm256_hadd_ps(s[4], s[5]), _mm256_hadd_ps(s[6], s[7]));
-    return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
-}
+AVX2 inline __m256 load(const float* x) { return _mm256_loadu_ps(x); }
+AVX2 inline __m256 load(const Half* x) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x))); }
 
-// B is transposed, [n, k], k a multiple of 8: every result is a product of two rows.
-AVX2 void products_of_rows(
-    int64_t m, int64_t n, int64_t k, float alpha, const float* a, const float* b, float* c
-) {
-    const __m256 factor = _mm256_set1_ps(alpha);
-    int64_t j = 0;
-    for (; j + 8 <= n; j += 8) {
-        // The next eight; past the end it does no harm.
-        for (int64_t p = 8 * k; p < 16 * k; p += 16)
-            _mm_prefetch(reinterpret_cast<const char*>(b + j * k + p), _MM_HINT_T0);
-        for (int64_t i = 0; i < m; ++i) {
-            __m256 sums[8];
-            UNROLL for (int e = 0; e < 8; ++e) sums[e] = _mm256_setzero_ps();
-            for (int64_t p = 0; p < k; p += 8) {
-                const __m256 x = _mm256_loadu_ps(a + i * k + p);
-                UNROLL for (int e = 0; e < 8; ++e)
-                    sums[e] = _mm256_fmadd_ps(x, _mm256_loadu_ps(b + (j + e) * k + p), sums[e]);
-            }
-            _mm256_storeu_ps(c + i * n + j, _mm256_mul_ps(sums_of_eight(sums), factor));
-        }
-    }
-    for (; j < n; ++j) {
-        for (int64_t i = 0; i < m; ++i) {
-            __m256 sums[8] = {};
-            for (int64_t p = 0; p < k; p += 8)
-                sums[0] = _mm256_fmadd_ps(_mm256_loadu_ps(a + i * k + p), _mm256_loadu_ps(b + j * k + p), sums[0]);
-            c[i * n + j] = alpha * _mm256_cvtss_f32(sums_of_eight(sums));
-        }
-    }
-}
-
-// C [Rows, 16] (+)= alpha * A [Rows, depth] * B [depth, 16]; rows of A, B and C are lda, ldb and ldc apart.
-template <int Rows>
-AVX2 void tile(
-    int64_t depth, float alpha, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc,
-    bool adds
-) {
+// C [Rows, 16] = A [Rows, depth] * B [depth, 16]; rows of A and C are lda and ldc apart, B is a panel.
+template <typename Number, int Rows>
+AVX2 void tile(int64_t depth, const float* a, int64_t lda, const Number* b, float* c, int64_t ldc) {
     __m256 sums[Rows][2];
     UNROLL for (int i = 0; i < Rows; ++i) sums[i][0] = sums[i][1] = _mm256_setzero_ps();
-    for (int64_t p = 0; p < depth; ++p) {
+    for (int64_t p = 0; p < depth; ++p, b += tile_columns) {
         // Past the end it does no harm.
-        _mm_prefetch(reinterpret_cast<const char*>(b + (p + rows_at_once) * ldb), _MM_HINT_T0);
-        const __m256 left = _mm256_loadu_ps(b + p * ldb);
-        const __m256 right = _mm256_loadu_ps(b + p * ldb + 8);
+        _mm_prefetch(reinterpret_cast<const char*>(b + prefetched_rows * tile_columns), _MM_HINT_T0);
+        const __m256 left = load(b);
+        const __m256 right = load(b + 8);
         UNROLL for (int i = 0; i < Rows; ++i) {
             const __m256 x = _mm256_broadcast_ss(a + i * lda + p);
             sums[i][0] = _mm256_fmadd_ps(x, left, sums[i][0]);
             sums[i][1] = _mm256_fmadd_ps(x, right, sums[i][1]);
         }
     }
-    const __m256 factor = _mm256_set1_ps(alpha);
     UNROLL for (int i = 0; i < Rows; ++i) {
-        float* out = c + i * ldc;
-        const __m256 zero = _mm256_setzero_ps();
-        const __m256 left = adds ? _mm256_loadu_ps(out) : zero;
-        const __m256 right = adds ? _mm256_loadu_ps(out + 8) : zero;
-        _mm256_storeu_ps(out, _mm256_fmadd_ps(sums[i][0], factor, left));
-        _mm256_storeu_ps(out + 8, _mm256_fmadd_ps(sums[i][1], factor, right));
+        _mm256_storeu_ps(c + i * ldc, sums[i][0]);
+        _mm256_storeu_ps(c + i * ldc + 8, sums[i][1]);
     }
 }
 
 constexpr int64_t tile_rows = 6;
-using Tile = decltype(&tile<1>);
-constexpr Tile tiles[tile_rows] = {tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>};
+template <typename Number>
+constexpr decltype(&tile<Number, 1>) tiles[tile_rows] = {
+    tile<Number, 1>, tile<Number, 2>, tile<Number, 3>, tile<Number, 4>, tile<Number, 5>, tile<Number, 6>,
+};
 
-Tile tile_of(int64_t rows) { return tiles[std::min(tile_rows, rows) - 1]; }
-
-// B is [k, n], n a multiple of `tile_columns`.
-AVX2 void products_of_columns(
-    int64_t m, int64_t n, int64_t k, float alpha, const float* a, const float* b, float* c
-) {
-    for (int64_t p = 0; p < k; p += rows_at_once) {
-        const int64_t depth = std::min(rows_at_once, k - p);
-        for (int64_t j = 0; j < n; j += tile_columns) {
-            for (int64_t i = 0; i < m; i += tile_rows)
-                tile_of(m - i)(depth, alpha, a + i * k + p, k, b + p * n + j, n, c + i * n + j, n, p > 0);
-        }
-    }
-}
-
-// ---- The encoder's -------------------------------------------------------------------------------------------------
+template <typename Number>
+auto tile_of(int64_t rows) { return tiles<Number>[std::min(tile_rows, rows) - 1]; }
 
 // Queries whose scores stay in the cache from the first product to the second.
 constexpr int64_t queries_at_once = 24;
@@ -157,40 +101,57 @@ AVX2 void scale_row(int64_t n, float factor, float* x) {
         _mm256_storeu_ps(x + j, _mm256_mul_ps(_mm256_loadu_ps(x + j), _mm256_set1_ps(factor)));
 }
 
+AVX2 void pack_row(int64_t n, const float* x, float* packed) { std::copy_n(x, n, packed); }
+AVX2 void pack_row(int64_t n, const float* x, Half* packed) {
+    for (int64_t i = 0; i < n; i += 8) {
+        const __m128i eight = _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(packed + i), eight);
+    }
+}
+
 // Rows of K become columns, in panels.
-void pack_keys(int64_t n, int64_t width, const float* keys, int64_t ld, float* panels) {
+template <typename Number>
+void pack_keys(int64_t n, int64_t width, const float* keys, int64_t ld, Number* panels) {
     for (int64_t first = 0; first < n; first += tile_columns) {
-        for (int64_t p = 0; p < width; ++p) {
-            for (int64_t j = first; j < first + tile_columns; ++j) *panels++ = j < n ? keys[j * ld + p] : 0;
+        for (int64_t p = 0; p < width; ++p, panels += tile_columns) {
+            float column[tile_columns];
+            for (int64_t j = 0; j < tile_columns; ++j) column[j] = first + j < n ? keys[(first + j) * ld + p] : 0;
+            pack_row(tile_columns, column, panels);
         }
     }
 }
 
-void pack_values(int64_t n, int64_t width, const float* values, int64_t ld, float* panels) {
+template <typename Number>
+void pack_values(int64_t n, int64_t width, const float* values, int64_t ld, Number* panels) {
     for (int64_t j = 0; j < width; j += tile_columns) {
-        for (int64_t i = 0; i < n; ++i, panels += tile_columns)
-            std::copy_n(values + i * ld + j, tile_columns, panels);
+        for (int64_t i = 0; i < n; ++i, panels += tile_columns) pack_row(tile_columns, values + i * ld + j, panels);
     }
 }
 
-// One head. `memory` has room for what `SelfAttention::memory` says.
-void attend(const SelfAttention& shape, const float* queries, float* output, float* memory) {
-    const auto& [n, width, ld, ld_output, scale] = shape;
-    const float* keys = queries + ld / 3;
-    const float* values = keys + ld / 3;
+// Numbers of the packed keys and values of one head.
+constexpr int64_t packed_size(int64_t n, int64_t width) { return (in_whole_panels(n) + n) * width; }
+
+template <typename Number>
+void pack(int64_t n, int64_t width, const float* keys, const float* values, int64_t ld, Number* packed) {
+    pack_keys(n, width, keys, ld, packed);
+    pack_values(n, width, values, ld, packed + in_whole_panels(n) * width);
+}
+
+// softmax(scale * Q * K^T) * V of one head and m queries; rows of Q and of the output are ld and ld_output apart.
+// `scores` has room for `queries_at_once` rows of whole panels.
+template <typename Number>
+void attend(
+    int64_t m, int64_t n, int64_t width, float scale, const float* queries, int64_t ld, const Number* packed,
+    float* output, int64_t ld_output, float* scores
+) {
     const int64_t columns = in_whole_panels(n);
-    float* packed_keys = memory;
-    float* packed_values = packed_keys + columns * width;
-    float* scores = packed_values + n * width;
-    pack_keys(n, width, keys, ld, packed_keys);
-    pack_values(n, width, values, ld, packed_values);
-    for (int64_t first = 0; first < n; first += queries_at_once) {
-        const int64_t rows = std::min(queries_at_once, n - first);
+    const Number* values = packed + columns * width;
+    for (int64_t first = 0; first < m; first += queries_at_once) {
+        const int64_t rows = std::min(queries_at_once, m - first);
         for (int64_t j = 0; j < columns; j += tile_columns) {
             for (int64_t i = 0; i < rows; i += tile_rows)
-                tile_of(rows - i)(
-                    width, 1, queries + (first + i) * ld, ld, packed_keys + j * width, tile_columns,
-                    scores + i * columns + j, columns, false
+                tile_of<Number>(rows - i)(
+                    width, queries + (first + i) * ld, ld, packed + j * width, scores + i * columns + j, columns
                 );
         }
         float sums[queries_at_once];
@@ -198,38 +159,89 @@ void attend(const SelfAttention& shape, const float* queries, float* output, flo
         float* out = output + first * ld_output;
         for (int64_t j = 0; j < width; j += tile_columns) {
             for (int64_t i = 0; i < rows; i += tile_rows)
-                tile_of(rows - i)(
-                    n, 1, scores + i * columns, columns, packed_values + j * n, tile_columns,
-                    out + i * ld_output + j, ld_output, false
+                tile_of<Number>(rows - i)(
+                    n, scores + i * columns, columns, values + j * n, out + i * ld_output + j, ld_output
                 );
         }
         for (int64_t i = 0; i < rows; ++i) scale_row(width, 1 / sums[i], out + i * ld_output);
     }
 }
 
+AVX2 inline __m256 sums_of_eight(const __m256* s) {
+    const __m256 a = _mm256_hadd_ps(_mm256_hadd_ps(s[0], s[1]), _mm256_hadd_ps(s[2], s[3]));
+    const __m256 b = _mm256_hadd_ps(_mm256_hadd_ps(s[4], s[5]), _mm256_hadd_ps(s[6], s[7]));
+    return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+}
+
 }  // namespace
 
-Products* products_in_place(bool transpose_b, int64_t m, int64_t n, int64_t k) {
-    if (m > few_rows) return nullptr;
-    if (transpose_b) return k % 8 == 0 ? products_of_rows : nullptr;
-    return n % tile_columns == 0 ? products_of_columns : nullptr;
-}
-
-int64_t SelfAttention::memory() const {
-    return in_whole_panels(n) * (width + queries_at_once) + n * width;
-}
+int64_t SelfAttention::memory() const { return packed_size(n, width) + in_whole_panels(n) * queries_at_once; }
 
 void self_attention(
     int64_t batch, int64_t heads, const SelfAttention& shape, const float* projected, float* output, float* memory
 ) {
+    const auto& [n, width, ld, ld_output, scale] = shape;
     #pragma omp parallel for schedule(static) if (omp_get_max_threads() > 1)
     for (int64_t one = 0; one < batch * heads; ++one) {
-        const int64_t row = one / heads * shape.n;
-        const int64_t column = one % heads * shape.width;
+        const int64_t row = one / heads * n;
+        const int64_t column = one % heads * width;
+        const float* queries = projected + row * ld + column;
+        float* packed = memory + omp_get_thread_num() * shape.memory();
+        pack(n, width, queries + ld / 3, queries + ld / 3 * 2, ld, packed);
         attend(
-            shape, projected + row * shape.ld + column, output + row * shape.ld_output + column,
-            memory + omp_get_thread_num() * shape.memory()
+            n, n, width, scale, queries, ld, packed, output + row * ld_output + column, ld_output,
+            packed + packed_size(n, width)
         );
+    }
+}
+
+int64_t CrossAttention::packed_size(int64_t n) const { return heads * halkspeech::packed_size(n, width); }
+
+int64_t CrossAttention::memory(int64_t n) const { return in_whole_panels(n) * queries_at_once; }
+
+void CrossAttention::pack(int64_t n, const float* projected, Half* packed) const {
+    const int64_t ld = 2 * heads * width;
+    for (int64_t head = 0; head < heads; ++head) {
+        const float* keys = projected + head * width;
+        halkspeech::pack(n, width, keys, keys + ld / 2, ld, packed + head * halkspeech::packed_size(n, width));
+    }
+}
+
+void CrossAttention::attend(
+    int64_t head, int64_t m, int64_t n, const float* queries, const Half* packed, float* output, float* memory
+) const {
+    const int64_t ld = heads * width, column = head * width;
+    halkspeech::attend(
+        m, n, width, scale, queries + column, ld, packed + head * halkspeech::packed_size(n, width), output + column,
+        ld, memory
+    );
+}
+
+AVX2 void attend_to_rows(
+    int64_t n, int64_t heads, int64_t width, float scale, const float* query, const float* const* keys,
+    int64_t values, float* output, float* memory
+) {
+    for (int64_t column = 0; column < heads * width; column += width) {
+        for (int64_t j = 0; j < n; j += 8) {
+            __m256 sums[8];
+            UNROLL for (int e = 0; e < 8; ++e) sums[e] = _mm256_setzero_ps();
+            for (int64_t p = column; p < column + width; p += 8) {
+                const __m256 x = _mm256_loadu_ps(query + p);
+                UNROLL for (int e = 0; e < 8; ++e)
+                    sums[e] = _mm256_fmadd_ps(x, _mm256_loadu_ps(keys[std::min(j + e, n - 1)] + p), sums[e]);
+            }
+            _mm256_storeu_ps(memory + j, sums_of_eight(sums));
+        }
+        const __m256 whole = of(1 / exponentials(n, scale, memory));
+        for (int64_t p = column; p < column + width; p += 2 * 8) {
+            __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+            for (int64_t j = 0; j < n; ++j) {
+                const __m256 share = of(memory[j]);
+                UNROLL for (int e = 0; e < 2; ++e)
+                    sums[e] = _mm256_fmadd_ps(share, _mm256_loadu_ps(keys[j] + values + p + 8 * e), sums[e]);
+            }
+            UNROLL for (int e = 0; e < 2; ++e) _mm256_storeu_ps(output + p + 8 * e, _mm256_mul_ps(sums[e], whole));
+        }
     }
 }
 

@@ -3,11 +3,10 @@
 //
 // 1. 8-bit weights are packed once, when a model is loaded, instead of at every product (int8.h). CTranslate2 does so
 //    with MKL only; its own switch for that, `pack_gemm_weights`, is turned on here. What is made of the products is
-//    in layers.cc.
-// 2. The attention of a decoder is multiplied in place (attention.h).
-// 3. oneDNN gives a product up for want of memory, and CTranslate2 does not look: it would go on with whatever lay
+//    in layers.cc and decoder.cc.
+// 2. oneDNN gives a product up for want of memory, and CTranslate2 does not look: it would go on with whatever lay
 //    there, and write down another text. Products that were given up are counted, for the engine to ask.
-// 4. oneDNN makes its kernels once in a process; one that it had no memory for then is never made. So they are made at
+// 3. oneDNN makes its kernels once in a process; one that it had no memory for then is never made. So they are made at
 //    the start.
 
 #include <omp.h>
@@ -173,31 +172,6 @@ void __wrap__ZN11ctranslate210primitivesILNS_6DeviceE0EE4gemmIaiEEvbbbblllfPKT_l
     int8_kernels().multiply(m, n, k, reinterpret_cast<const uint8_t*>(a), lda, b, compensation, c, ldc);
 }
 
-using MultiplyBatch = void(
-    bool, bool, dim_t, dim_t, dim_t, float, const float*, dim_t, dim_t, const float*, dim_t, dim_t, float, float*,
-    dim_t, dim_t, dim_t
-);
-MultiplyBatch
-    __real__ZN11ctranslate210primitivesILNS_6DeviceE0EE18gemm_batch_stridedIffEEvbblllfPKT_llS6_llfPT0_lll;
-
-// void primitives<Device::CPU>::gemm_batch_strided<float, float>
-void __wrap__ZN11ctranslate210primitivesILNS_6DeviceE0EE18gemm_batch_stridedIffEEvbblllfPKT_llS6_llfPT0_lll(
-    bool transpose_a, bool transpose_b, dim_t m, dim_t n, dim_t k, float alpha, const float* a, dim_t lda,
-    dim_t stridea, const float* b, dim_t ldb, dim_t strideb, float beta, float* c, dim_t ldc, dim_t stridec,
-    dim_t batch_size
-) {
-    const bool lies_dense = lda == k && ldb == (transpose_b ? k : n) && ldc == n;
-    const auto products = halkspeech::products_in_place(transpose_b, m, n, k);
-    if (!has_avx2() || transpose_a || beta != 0 || !lies_dense || products == nullptr)
-        return __real__ZN11ctranslate210primitivesILNS_6DeviceE0EE18gemm_batch_stridedIffEEvbblllfPKT_llS6_llfPT0_lll(
-            transpose_a, transpose_b, m, n, k, alpha, a, lda, stridea, b, ldb, strideb, beta, c, ldc, stridec,
-            batch_size
-        );
-    #pragma omp parallel for schedule(static) if (batch_size > 1 && omp_get_max_threads() > 1)
-    for (dim_t i = 0; i < batch_size; ++i)
-        products(m, n, k, alpha, a + i * stridea, b + i * strideb, c + i * stridec);
-}
-
 // ---- For tests and benches ----------------------------------------------------------------------------------------
 
 // Whether CTranslate2 packs the weights of an 8-bit model when it is loaded.
@@ -274,14 +248,27 @@ void halkspeech_multiply_wrongly() {
     Cpu::gemm<float, float>(false, false, false, false, 2, 2, 2, 1.0f, a, 1, b, 2, 0.0f, c, 2, nullptr);
 }
 
-// `batch` products of floats, one behind the other.
-void halkspeech_multiply_batch(
-    bool transpose_b, int64_t batch, int64_t m, int64_t n, int64_t k, float alpha, const float* a, const float* b,
-    float* c
+// The attention of a decoder to an encoding, by `CrossAttention`: m queries, and `projected` [n, 2 * heads * width].
+void halkspeech_cross_attention(
+    int64_t heads, int64_t m, int64_t n, int64_t width, float scale, const float* queries, const float* projected,
+    float* output
 ) {
-    Cpu::gemm_batch_strided(
-        false, transpose_b, m, n, k, alpha, a, k, m * k, b, transpose_b ? k : n, n * k, 0.0f, c, n, m * n, batch
-    );
+    const halkspeech::CrossAttention shape = {heads, width, scale};
+    std::vector<halkspeech::Half> packed(static_cast<size_t>(shape.packed_size(n)));
+    std::vector<float> memory(static_cast<size_t>(shape.memory(n)));
+    shape.pack(n, projected, packed.data());
+    for (int64_t head = 0; head < heads; ++head)
+        shape.attend(head, m, n, queries, packed.data(), output, memory.data());
+}
+
+// The attention of one row to n rows of `projected` [n, 2 * heads * width], by `attend_to_rows`.
+void halkspeech_attend_to_rows(
+    int64_t heads, int64_t n, int64_t width, float scale, const float* query, const float* projected, float* output
+) {
+    std::vector<const float*> keys;
+    for (int64_t i = 0; i < n; ++i) keys.push_back(projected + i * 2 * heads * width);
+    std::vector<float> memory(static_cast<size_t>(n + halkspeech::tile_columns));
+    halkspeech::attend_to_rows(n, heads, width, scale, query, keys.data(), heads * width, output, memory.data());
 }
 
 }  // extern "C"

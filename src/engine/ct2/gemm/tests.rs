@@ -275,17 +275,53 @@ fn products_become_floats_with_bias_gelu_and_residual() {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "the numbers are small")]
+/// Width of a head.
+const WIDTH: usize = 64;
+/// What products of queries and keys are multiplied by.
+const SCALE: f32 = 0.125;
+
+/// Floats within ±4, which 16 bits hold exactly.
+fn eighths(length: usize) -> Vec<f32> {
+    let mut next = numbers();
+    let eighth = |number: u32| f32::from(small(number)) / 8.0;
+    (0..length).map(|_| eighth(next())).collect()
+}
+
+/// Checks what one row of all heads makes of keys and values of all heads.
+#[track_caller]
+fn attention_is_right<'a>(
+    query: &[f32],
+    rows: &(impl Iterator<Item = (&'a [f32], &'a [f32])> + Clone),
+    output: &[f32],
+) {
+    for head in 0..query.len() / WIDTH {
+        let part = head * WIDTH..(head + 1) * WIDTH;
+        let weight = |(keys, _): (&[f32], &[f32])| {
+            let pairs = query[part.clone()].iter().zip(&keys[part.clone()]);
+            let product: f64 = pairs.map(|(q, k)| f64::from(*q) * f64::from(*k)).sum();
+            (f64::from(SCALE) * product).exp()
+        };
+        let weights: Vec<f64> = rows.clone().map(weight).collect();
+        for column in part.clone() {
+            let pairs = weights.iter().zip(rows.clone());
+            let sum: f64 = pairs
+                .map(|(weight, (_, values))| weight * f64::from(values[column]))
+                .sum();
+            let right = sum / weights.iter().sum::<f64>();
+            let result = output[column];
+            assert!(
+                (f64::from(result) - right).abs() < 5e-5,
+                "[{head}, {column}]: {result} is not {right}"
+            );
+        }
+    }
+}
+
 #[track_caller]
 fn self_attention_is_right(threads: i32, batch: usize, heads: usize, n: usize) {
-    const WIDTH: usize = 64;
-    const SCALE: f32 = 0.125;
-    let mut next = numbers();
-    let ld = 3 * heads * WIDTH;
-    let projected: Vec<f32> = (0..batch * n * ld)
-        .map(|_| next() as f32 / 8_192.0 - 4.0)
-        .collect();
-    let mut output = vec![f32::NAN; batch * n * heads * WIDTH];
+    let width = heads * WIDTH;
+    let projected = eighths(batch * n * 3 * width);
+    let mut output = vec![f32::NAN; batch * n * width];
     // SAFETY: the matrices have the sizes that are given.
     unsafe {
         foreign::halkspeech_self_attention(
@@ -299,33 +335,65 @@ fn self_attention_is_right(threads: i32, batch: usize, heads: usize, n: usize) {
             output.as_mut_ptr(),
         );
     }
-    for (at, result) in output.chunks(WIDTH).enumerate() {
-        let (head, row) = (at % heads, at / heads);
-        let of = |row: usize, part: usize| {
-            let first = row * ld + (part * heads + head) * WIDTH;
-            &projected[first..first + WIDTH]
-        };
-        let rows = row / n * n..(row / n + 1) * n;
-        let weights: Vec<f64> = rows
-            .clone()
-            .map(|other| {
-                let pairs = of(row, 0).iter().zip(of(other, 1));
-                let product: f64 = pairs.map(|(q, k)| f64::from(*q) * f64::from(*k)).sum();
-                (f64::from(SCALE) * product).exp()
-            })
-            .collect();
-        for (column, &result) in result.iter().enumerate() {
-            let pairs = weights.iter().zip(rows.clone());
-            let sum: f64 = pairs
-                .map(|(w, other)| w * f64::from(of(other, 2)[column]))
-                .sum();
-            let right = sum / weights.iter().sum::<f64>();
-            assert!(
-                (f64::from(result) - right).abs() < 5e-5,
-                "[{row}, {head}, {column}]: {result} is not {right}"
-            );
+    let windows = projected
+        .chunks(n * 3 * width)
+        .zip(output.chunks(n * width));
+    for (projected, output) in windows {
+        let parted = projected.chunks(3 * width).map(|row| {
+            let (query, keys_and_values) = row.split_at(width);
+            (query, keys_and_values.split_at(width))
+        });
+        for ((query, _), output) in parted.clone().zip(output.chunks(width)) {
+            attention_is_right(query, &parted.clone().map(|(_, row)| row), output);
         }
     }
+}
+
+#[track_caller]
+fn attention_to_a_window_is_right(heads: usize, m: usize, n: usize) {
+    let width = heads * WIDTH;
+    let numbers = eighths((m + 2 * n) * width);
+    let (queries, projected) = numbers.split_at(m * width);
+    let mut output = vec![f32::NAN; m * width];
+    // SAFETY: the matrices have the sizes that are given.
+    unsafe {
+        foreign::halkspeech_cross_attention(
+            size(heads),
+            size(m),
+            size(n),
+            size(WIDTH),
+            SCALE,
+            queries.as_ptr(),
+            projected.as_ptr(),
+            output.as_mut_ptr(),
+        );
+    }
+    let rows = projected.chunks(2 * width).map(|row| row.split_at(width));
+    for (query, output) in queries.chunks(width).zip(output.chunks(width)) {
+        attention_is_right(query, &rows, output);
+    }
+}
+
+#[track_caller]
+fn attention_to_rows_is_right(heads: usize, n: usize) {
+    let width = heads * WIDTH;
+    let numbers = eighths((1 + 2 * n) * width);
+    let (query, projected) = numbers.split_at(width);
+    let mut output = vec![f32::NAN; width];
+    // SAFETY: the matrices have the sizes that are given.
+    unsafe {
+        foreign::halkspeech_attend_to_rows(
+            size(heads),
+            size(n),
+            size(WIDTH),
+            SCALE,
+            query.as_ptr(),
+            projected.as_ptr(),
+            output.as_mut_ptr(),
+        );
+    }
+    let rows = projected.chunks(2 * width).map(|row| row.split_at(width));
+    attention_is_right(query, &rows, &output);
 }
 
 #[test]
@@ -339,46 +407,16 @@ fn attention_of_an_encoder_is_right() {
     self_attention_is_right(3, 2, 3, 25);
 }
 
-#[track_caller]
-fn batch_is_right(transpose_b: bool, m: usize, n: usize, k: usize) {
-    const BATCH: usize = 3;
-    const ALPHA: f32 = 0.5;
-    let mut next = numbers();
-    // Whole numbers: their sums are exact in any order.
-    let mut values =
-        |length: usize| -> Vec<f32> { (0..length).map(|_| f32::from(small(next()))).collect() };
-    let a = values(BATCH * m * k);
-    let b = values(BATCH * n * k);
-    let mut product = vec![f32::NAN; BATCH * m * n];
-    // SAFETY: the matrices have the sizes that are given.
-    unsafe {
-        foreign::halkspeech_multiply_batch(
-            transpose_b,
-            size(BATCH),
-            size(m),
-            size(n),
-            size(k),
-            ALPHA,
-            a.as_ptr(),
-            b.as_ptr(),
-            product.as_mut_ptr(),
-        );
+#[test]
+fn attention_of_a_decoder_is_right() {
+    if !can_pack() {
+        return;
     }
-    for (at, &result) in product.iter().enumerate() {
-        let (batch, row, column) = (at / (m * n), at / n % m, at % n);
-        let pairs = (0..k).map(|p| {
-            let of_b = if transpose_b {
-                column * k + p
-            } else {
-                p * n + column
-            };
-            a[(batch * m + row) * k + p] * b[batch * n * k + of_b]
-        });
-        let right = ALPHA * pairs.sum::<f32>();
-        assert!(
-            (result - right).abs() < f32::EPSILON,
-            "[{batch}, {row}, {column}]: {result} is not {right}"
-        );
+    for (heads, m, n) in [(1, 1, 1), (2, 5, 250), (1, 6, 32), (3, 40, 17)] {
+        attention_to_a_window_is_right(heads, m, n);
+    }
+    for (heads, n) in [(1, 1), (2, 7), (1, 8), (3, 50)] {
+        attention_to_rows_is_right(heads, n);
     }
 }
 
@@ -393,18 +431,4 @@ fn a_product_that_is_given_up_is_known() {
         assert!(products.check().is_err());
         assert!(Products::watch().check().is_ok());
     });
-}
-
-#[test]
-fn attention_of_few_rows_is_right() {
-    for m in [1, 2, 5, 6, 7, 13, 16, 17] {
-        // Scores, [rows, context]; then values, [rows, width of a head].
-        batch_is_right(true, m, 750, 64);
-        batch_is_right(true, m, 9, 64);
-        batch_is_right(false, m, 64, 750);
-        batch_is_right(false, m, 64, 1);
-        // Sizes that are left to CTranslate2.
-        batch_is_right(true, m, 9, 20);
-        batch_is_right(false, m, 10, 20);
-    }
 }
