@@ -9,11 +9,12 @@ const ENCODER: &str = "src/engine/ct2/encoder.cc";
 const GEMM: &str = "src/engine/ct2/gemm";
 
 /// The files of [`GEMM`], without their endings.
-const KERNELS: [&str; 7] = [
+const KERNELS: [&str; 8] = [
     "gemm",
     "decoder",
     "layers",
     "attention",
+    "topk",
     "int8_activations",
     "int8_avx2",
     "int8_onednn",
@@ -23,7 +24,7 @@ const KERNELS: [&str; 7] = [
 const REPLACED_ENCODER: &str = "_ZN11ctranslate26layers14WhisperEncoderclERKNS_11StorageViewERS2_";
 
 /// Functions that those in [`GEMM`] replace: CTranslate2's, as C++ compilers write their names, and oneDNN's.
-const REPLACED: [&str; 11] = [
+const REPLACED: [&str; 12] = [
     "dnnl_sgemm",
     "dnnl_gemm_u8s8s32",
     "dnnl_gemm_s8s8s32",
@@ -35,6 +36,7 @@ const REPLACED: [&str; 11] = [
     "_ZNK11ctranslate26layers23TransformerEncoderLayerclERKNS_11StorageViewEPS3_RS2_PKNS_6PadderEPS2_",
     "_ZN11ctranslate26layers18TransformerDecoder6decodeERKNS_11StorageViewEPS3_lRSt13unordered_mapINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEES2_St4hashISC_ESt8equal_toISC_ESaISt4pairIKSC_S2_EEEPS2_SN_b",
     "_ZN11ctranslate26layers18TransformerDecoderclElRKNS_11StorageViewERSt13unordered_mapINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEES2_St4hashISB_ESt8equal_toISB_ESaISt4pairIKSB_S2_EEEPS2_SM_",
+    "_ZNK11ctranslate23ops4TopKclERKNS_11StorageViewERS2_S5_",
 ];
 
 fn main() {

@@ -170,6 +170,9 @@ mod foreign {
         );
 
         #[cfg(test)]
+        pub fn halkspeech_top_k(k: i64, n: i64, x: *const f32, ids: *mut i32);
+
+        #[cfg(test)]
         pub fn halkspeech_attend_to_rows(
             heads: i64,
             n: i64,

@@ -432,3 +432,44 @@ fn a_product_that_is_given_up_is_known() {
         assert!(Products::watch().check().is_ok());
     });
 }
+
+/// Scores as a model gives them, with some that are equal and some that may not be taken.
+fn scores(length: usize) -> Vec<f32> {
+    let mut next = numbers();
+    let mut score = |_| match next() {
+        number if number % 10 == 0 => f32::NEG_INFINITY,
+        number => -f32::from(u16::try_from(number % 5000).expect("small")),
+    };
+    (0..length).map(&mut score).collect()
+}
+
+#[track_caller]
+fn finds_the_largest(k: usize, scores: &[f32]) {
+    let mut found = vec![-1; k];
+    // SAFETY: there are so many scores, and room for so many numbers.
+    unsafe {
+        foreign::halkspeech_top_k(
+            size(k),
+            size(scores.len()),
+            scores.as_ptr(),
+            found.as_mut_ptr(),
+        );
+    }
+    let mut ordered: Vec<i32> = (0..).take(scores.len()).collect();
+    let score = |id: &i32| scores[usize::try_from(*id).expect("an index")];
+    ordered.sort_by(|a, b| score(b).total_cmp(&score(a)));
+    assert_eq!(found, ordered[..k]);
+}
+
+#[test]
+fn the_likeliest_tokens_are_found_in_order() {
+    if !can_pack() {
+        return;
+    }
+    for length in [10, 31, 32, 50, 1000, 259_325] {
+        for k in [1, 2, 10] {
+            finds_the_largest(k, &scores(length));
+        }
+    }
+    finds_the_largest(10, &[f32::NEG_INFINITY; 100]);
+}
