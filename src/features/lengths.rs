@@ -10,12 +10,16 @@ use super::WINDOW_FRAMES;
 /// Frames of a second.
 const FRAMES_A_SECOND: usize = 100;
 
-/// Where windows of different lengths share batches, a length is a multiple of so many frames: so
-/// that none has as many positions as features have bins (`ct2/encoder.cc`).
-const FINE_STEP: usize = 20;
+/// Of a position of the encoder.
+const FRAMES_A_POSITION: usize = 2;
 
-/// Where windows of different lengths share batches: those up to half of the longest, and the longer ones. A batch's
-/// texts are answered together, and a short one should not wait for one of 30 s.
+/// No window is padded to less, in frames: so that none has as many positions as features have
+/// bins, by which CTranslate2 tells what was encoded from what is to be.
+const SHORTEST: usize = 2 * FRAMES_A_SECOND;
+
+/// Where windows of different lengths share batches: those up to half of the longest, and the
+/// longer ones. A batch's texts are answered together, and a short one should not wait for one of
+/// 30 s.
 const HALVES: usize = WINDOW_FRAMES / 2;
 
 /// Of the silence behind a padded window the encoder is given one position in so many (`engine/ct2/encoder.cc`).
@@ -25,8 +29,8 @@ const SILENCE_STRIDE: usize = 20;
 /// those of the frames, and those of the silence behind them.
 #[must_use]
 pub fn positions(frames: usize) -> usize {
-    let own = frames.div_ceil(2);
-    own + (WINDOW_FRAMES / 2).saturating_sub(own) / SILENCE_STRIDE
+    let own = frames.div_ceil(FRAMES_A_POSITION);
+    own + (WINDOW_FRAMES / FRAMES_A_POSITION).saturating_sub(own) / SILENCE_STRIDE
 }
 
 /// The lengths that windows are padded to.
@@ -60,13 +64,13 @@ impl Lengths {
         }
     }
 
-    /// Windows are padded by `margin_s` of silence, in seconds, and not much more; those of different lengths share
-    /// batches.
+    /// Windows are padded by `margin_s` of silence, in seconds, and no more; those of different
+    /// lengths share batches.
     #[must_use]
     pub fn mixed(margin_s: usize) -> Self {
         Self {
             margin: margin_s * FRAMES_A_SECOND,
-            step: FINE_STEP,
+            step: FRAMES_A_POSITION,
             shared: HALVES,
         }
     }
@@ -81,7 +85,7 @@ impl Lengths {
     #[must_use]
     pub fn of(self, frames: usize) -> usize {
         let length = (frames + self.margin).next_multiple_of(self.step);
-        length.min(WINDOW_FRAMES)
+        length.clamp(SHORTEST, WINDOW_FRAMES)
     }
 
     /// The longest window that one of this length shares batches with.
@@ -121,10 +125,10 @@ mod tests {
         let by_length = Lengths::new(1, 2);
         assert_eq!(by_length.shared(by_length.of(700)), by_length.of(700));
         let mixed = Lengths::mixed(1);
-        check(mixed, 1, 120);
-        check(mixed, 700, 800);
+        check(mixed, 1, 200);
+        check(mixed, 701, 802);
         check(mixed, 2900, 3000);
-        for (length, shared) in [(120, 1500), (1500, 1500), (1520, 3000), (3000, 3000)] {
+        for (length, shared) in [(200, 1500), (1500, 1500), (1502, 3000), (3000, 3000)] {
             assert_eq!(mixed.shared(length), shared, "{length}");
         }
         assert_eq!(Lengths::WHOLE.shared(3000), 3000);

@@ -1,6 +1,6 @@
 // Whisper's encoder on less than 30 s. Behind the positions of the features stand those of the silence that would
-// follow up to 30 s, one in `silence_stride`: the model knows by them that nothing follows, as it does where all of the
-// silence is encoded, for a fraction of the work (docs/accuracy.md).
+// follow up to 30 s, one in `silence_stride`, the very last among them: the model knows by them that nothing follows, as
+// it does where all of the silence is encoded, for a fraction of the work (docs/accuracy.md).
 // The linker puts this in the place of CTranslate2's (build.rs). Compiled with access to private members.
 
 #include <algorithm>
@@ -31,8 +31,8 @@ struct Rows {
         const dim_t silence = std::max<dim_t>(time - 2, 0);
         for (dim_t i = 0; i < batch; ++i) {
             for (dim_t position = 0; position < time; ++position) add(std::min(position, silence), position);
-            for (dim_t position = time - 1 + silence_stride; position < most; position += silence_stride)
-                add(silence, position);
+            const dim_t first = time - 1 + silence_stride + (most - time) % silence_stride;
+            for (dim_t position = first; position < most; position += silence_stride) add(silence, position);
         }
     }
 

@@ -5,7 +5,8 @@
 //
 // What a text looks back to stays where it was first written, in `Generation`. The state that CTranslate2 parts and
 // orders as hypotheses come and go holds only where that is: for each window its number, and for each hypothesis the
-// row of each of its tokens.
+// row of each of its tokens. So nobody tells when a batch has ended: what there was of it is dropped when the next one
+// begins, or with the thread.
 
 #include <omp.h>
 
@@ -184,14 +185,16 @@ void Generation::attend_to_texts(
         }
     }
     const float* queries = projected[layer].back().data<float>();
+    const int64_t memory = all + halkspeech::tile_columns;
+    std::vector<float> memories(static_cast<size_t>(omp_get_max_threads() * memory));
     #pragma omp parallel for schedule(static) if (omp_get_max_threads() > 1)
     for (int64_t i = 0; i < hypotheses * tokens; ++i) {
         // Of a prompt's tokens each sees those before it, and itself.
         const int64_t seen = all - tokens + i % tokens + 1;
-        std::vector<float> memory(static_cast<size_t>(seen + halkspeech::tile_columns));
         halkspeech::attend_to_rows(
             seen, attention._num_heads, attention._d_head, attention._queries_scale, queries + i * 3 * width,
-            keys.data() + i / tokens * all, width, context.data<float>() + i * width, memory.data()
+            keys.data() + i / tokens * all, width, context.data<float>() + i * width,
+            memories.data() + omp_get_thread_num() * memory
         );
     }
 }
