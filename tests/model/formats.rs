@@ -30,7 +30,12 @@ fn has_ffmpeg() -> bool {
 #[tokio::test]
 async fn every_format_gives_the_sentence() {
     let Some(folder) = recordings() else { return };
-    let server = Server::with_model("base");
+    // As the model was trained: at 8 kHz it hangs by a hair whether base hears "ask" or "asked".
+    let settings = [
+        ("WHISPER__MODEL", "base"),
+        ("WHISPER__LENGTH_AWARE", "false"),
+    ];
+    let server = Server::start(&settings);
     let ffmpeg = has_ffmpeg();
 
     let mut heard = 0;
