@@ -134,6 +134,37 @@ async fn a_clip_has_one_text_whoever_shares_its_batch() {
     );
 }
 
+#[cfg(target_arch = "x86_64")]
+#[tokio::test]
+async fn on_a_processor_clips_of_different_lengths_share_a_batch() {
+    if !is_x86_feature_detected!("avx2") {
+        println!("skipped: windows of a batch have one length without AVX2");
+        return;
+    }
+    let server = Server::start(&[
+        ("WHISPER__MODEL", "tiny.en"),
+        ("WHISPER__INFERENCE_DEVICE", "cpu"),
+        ("WHISPER__NUM_WORKERS", "1"),
+        ("WHISPER__BATCH_WINDOW_MS", "1000"),
+    ]);
+    let pcm = sample_pcm();
+    // Further apart than `LENGTH_STEP_S`, so that none is padded to the length of another.
+    let clips = [2, 5, 8, 11].map(|seconds| wav(&pcm[..32_000 * seconds]));
+    let query = [("model", "tiny.en")];
+
+    let answers = clips.map(|clip| server.transcription(&query, clip).send());
+
+    let mut batches = Vec::new();
+    for answer in join_all(answers).await {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status(), 200);
+        batches.push(answer.headers()["x-batch-size"].clone());
+    }
+    // The first may have left before the others came.
+    let shared = batches.iter().filter(|size| *size != "1").count();
+    assert!(shared >= 2, "{batches:?}");
+}
+
 #[tokio::test]
 async fn a_clip_has_one_text_among_other_languages_and_parameters() {
     let server = Server::start(&[("WHISPER__MODEL", "base"), ("WHISPER__BATCH_SIZE", "8")]);
