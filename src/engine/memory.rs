@@ -18,6 +18,16 @@ const SCORE_BYTES: u64 = 12;
 const RESERVE_BYTES: u64 = 2_000_000_000;
 /// The encoder may have this part of the memory also where the generation needs less.
 const ENCODER_SHARE: u64 = 4;
+/// Windows in a call of the encoder: more make a card no busier, and what the next call needs is brought there while
+/// one runs.
+const MOST_AT_ONCE: usize = 128;
+/// Numbers of one tensor: CTranslate2 counts them in 32 bits on a card (`index_t` of its `cuda/helpers.h`), and beyond
+/// that computes with the wrong ones, without an error.
+const MAX_NUMBERS: u64 = u32::MAX as u64;
+/// The same for what its convolutions unfold: it counts that with a sign (`ops/conv1d_gpu.cu`).
+const MAX_UNFOLDED: u64 = i32::MAX as u64;
+/// Inputs of a convolution for each output.
+const KERNEL: u64 = 3;
 
 /// The sizes of a model that its memory depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +80,8 @@ impl MemoryBudget {
     /// Windows with this key that are generated together, out of `wanted`; at least one.
     #[must_use]
     pub fn windows(&self, key: &BatchKey, wanted: usize) -> usize {
-        fit(self.available, self.generation_bytes(key), wanted)
+        let counted = fit(MAX_NUMBERS, self.memory_numbers(key), wanted);
+        fit(self.available, self.generation_bytes(key), counted)
     }
 
     /// Windows in one call of the encoder where `windows` are generated together; at least one.
@@ -80,7 +91,10 @@ impl MemoryBudget {
         let room = (count * self.generation_bytes(key)).max(self.available / ENCODER_SHARE);
         let room = room.min(self.available);
         let scratch = room.saturating_sub(count * self.output_bytes(key));
-        let most = fit(scratch, self.encoder_bytes(key), windows);
+        let counted = windows.min(MOST_AT_ONCE);
+        let counted = fit(MAX_NUMBERS, self.encoder_numbers(key), counted);
+        let counted = fit(MAX_UNFOLDED, self.unfolded_numbers(key), counted);
+        let most = fit(scratch, self.encoder_bytes(key), counted);
         // Calls of one size, rather than full ones and a small one behind them.
         windows.div_ceil(windows.div_ceil(most).max(1)).max(1)
     }
@@ -124,6 +138,23 @@ impl MemoryBudget {
         } = self.dimensions;
         let scores = heads * context(key) * context(key) * value_bytes;
         2 * scores + LAYER_TENSORS * self.output_bytes(key)
+    }
+
+    /// Of one window, in the largest tensor of the encoder's layers: its attention scores, or what the
+    /// feed-forward network is inside.
+    fn encoder_numbers(&self, key: &BatchKey) -> u64 {
+        let Dimensions { width, heads, .. } = self.dimensions;
+        context(key) * (heads * context(key)).max(4 * width)
+    }
+
+    /// Of one window, in the input of the second convolution, unfolded.
+    fn unfolded_numbers(&self, key: &BatchKey) -> u64 {
+        context(key) * KERNEL * self.dimensions.width
+    }
+
+    /// Of one window, in the largest tensor of the decoder: keys and values of the audio, side by side.
+    fn memory_numbers(&self, key: &BatchKey) -> u64 {
+        context(key) * 2 * self.dimensions.width
     }
 
     /// What the encoder makes of one window.
@@ -205,23 +236,44 @@ mod tests {
         let turbo = on_80_gb(TURBO, 16);
         check(turbo, 5, 128, (128, 64, 13));
         check(turbo, 5, 256, (256, 64, 16));
-        check(turbo, 5, 512, (512, 128, 32));
-        check(turbo, 5, 768, (768, 192, 49));
-        check(turbo, 5, 1024, (1024, 256, 65));
+        check(turbo, 5, 512, (512, 86, 32));
+        check(turbo, 5, 768, (768, 86, 49));
+        check(turbo, 5, 1024, (1024, 94, 65));
         check(turbo, 1, 512, (512, 86, 22));
-        check(turbo, 1, 1024, (1024, 171, 44));
+        check(turbo, 1, 1024, (1024, 94, 44));
     }
 
     #[test]
     fn large_v3_is_planned_for_every_row_of_the_old_table() {
         let large = on_80_gb(LARGE_V3, 31);
         for wanted in [192, 256, 384, 512, 768] {
-            check(large, 5, wanted, (169, 169, 74));
+            check(large, 5, wanted, (169, 85, 74));
         }
-        check(large, 1, 192, (192, 192, 55));
+        check(large, 1, 192, (192, 64, 55));
         for wanted in [256, 384, 512, 768] {
-            check(large, 1, wanted, (255, 255, 74));
+            check(large, 1, wanted, (255, 85, 74));
         }
+    }
+
+    #[test]
+    fn no_tensor_has_more_numbers_than_are_counted_on_a_card() {
+        let memory = DeviceMemory {
+            free: 1000 * GB,
+            total: 1000 * GB,
+        };
+        let plenty = MemoryBudget::new(TURBO, memory, 2 * GB, None);
+        for frames in (200..=3000).step_by(100) {
+            let key = key(frames, 5);
+            let windows = plenty.windows(&key, 10_000);
+            let at_once = plenty.encoder_windows(&key, windows) as u64;
+            let positions = positions(frames) as u64;
+            assert!(windows as u64 * positions * 2 * 1280 < 1 << 32, "{frames}");
+            assert!(at_once * 20 * positions * positions < 1 << 32, "{frames}");
+            assert!(at_once * positions * 4 * 1280 < 1 << 32, "{frames}");
+            assert!(at_once * positions * 3 * 1280 < 1 << 31, "{frames}");
+        }
+        assert_eq!(plenty.encoder_windows(&key(3000, 5), 95), 95);
+        assert_eq!(plenty.encoder_windows(&key(3000, 5), 96), 48);
     }
 
     #[test]
