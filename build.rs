@@ -1,4 +1,4 @@
-//! Compiles the C++ files of the engine against the CTranslate2 headers that ct2rs brings, and has the linker
+//! Compiles the C++ and CUDA files of the engine against the CTranslate2 headers that ct2rs brings, and has the linker
 //! put some of their functions in the place of CTranslate2's and oneDNN's.
 
 use std::path::{Path, PathBuf};
@@ -6,7 +6,9 @@ use std::process::Command;
 
 const ENCODINGS: &str = "src/engine/ct2/encodings.cc";
 const ENCODER: &str = "src/engine/ct2/encoder.cc";
+const LOGITS: &str = "src/engine/ct2/logits.cc";
 const GEMM: &str = "src/engine/ct2/gemm";
+const CUDA: &str = "src/engine/ct2/cuda";
 
 /// The files of [`GEMM`], without their endings.
 const KERNELS: [&str; 8] = [
@@ -19,6 +21,10 @@ const KERNELS: [&str; 8] = [
     "int8_avx2",
     "int8_onednn",
 ];
+
+/// What is for cards in [`CUDA`], without the endings: kernels, and who calls them.
+const CUDA_KERNELS: [&str; 3] = ["attention", "flash", "logits"];
+const CUDA_DECODER: &str = "src/engine/ct2/cuda/decoder.cc";
 
 /// The function that [`ENCODER`] replaces, as C++ compilers write its name.
 const REPLACED_ENCODER: &str = "_ZN11ctranslate26layers14WhisperEncoderclERKNS_11StorageViewERS2_";
@@ -39,6 +45,9 @@ const REPLACED: [&str; 12] = [
     "_ZNK11ctranslate23ops4TopKclERKNS_11StorageViewERS2_S5_",
 ];
 
+/// The function that [`LOGITS`] replaces. What else it does takes the place of a weak symbol.
+const REPLACED_LOGITS: &str = "_ZN11ctranslate214SuppressTokensC1ESt6vectorImSaImEE";
+
 fn main() {
     // What is fuzzed is built without the engine (src/lib.rs).
     if variable("CARGO_CFG_FUZZING").is_some() {
@@ -46,20 +55,25 @@ fn main() {
     }
     println!("cargo:rerun-if-changed={ENCODINGS}");
     println!("cargo:rerun-if-changed={ENCODER}");
+    println!("cargo:rerun-if-changed={LOGITS}");
     println!("cargo:rerun-if-changed={GEMM}");
+    println!("cargo:rerun-if-changed={CUDA}");
     println!("cargo:rerun-if-changed=Cargo.lock");
+    let ctranslate2 = ct2rs_folder().join("CTranslate2");
     let mut build = cc::Build::new();
     build
         .cpp(true)
         .std("c++17")
-        .include(ct2rs_folder().join("CTranslate2/include"))
+        .include(ctranslate2.join("include"))
         // Its headers are not ours to keep clean.
         .flag_if_supported("-Wno-unused-parameter")
         // The layers of CTranslate2 that are replaced keep their weights private.
         .flag("-fno-access-control")
         .file(ENCODINGS)
-        .file(ENCODER);
+        .file(ENCODER)
+        .file(LOGITS);
     replace(REPLACED_ENCODER);
+    replace(REPLACED_LOGITS);
     if given("CARGO_CFG_TARGET_ARCH") == "x86_64" {
         for name in KERNELS {
             build.file(format!("{GEMM}/{name}.cc"));
@@ -67,7 +81,48 @@ fn main() {
         build.flag("-fopenmp").opt_level(3);
         REPLACED.into_iter().for_each(replace);
     }
+    if variable("CARGO_FEATURE_CUDA").is_some() {
+        build.define("HALKSPEECH_CUDA", None).file(CUDA_DECODER);
+        for name in CUDA_KERNELS {
+            build.object(compile_for_cards(name, &ctranslate2));
+        }
+    }
     build.compile("halkspeech_ct2");
+}
+
+/// Compiles a file of [`CUDA`] with the toolkit and for the cards that ct2rs is told of.
+fn compile_for_cards(name: &str, ctranslate2: &Path) -> PathBuf {
+    const TOOLKITS: [&str; 3] = ["CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR"];
+    for name in TOOLKITS.into_iter().chain(["CUDA_ARCH_LIST"]) {
+        println!("cargo:rerun-if-env-changed={name}");
+    }
+    let toolkit = TOOLKITS.into_iter().find_map(variable);
+    let toolkit = toolkit.unwrap_or_else(|| "/usr/local/cuda".to_owned());
+    let cards = variable("CUDA_ARCH_LIST").unwrap_or_else(|| "8.0;8.6;8.9;9.0".to_owned());
+    let object = Path::new(&given("OUT_DIR")).join(format!("{name}.o"));
+
+    let mut nvcc = Command::new(Path::new(&toolkit).join("bin/nvcc"));
+    nvcc.args(["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-w"])
+        .args(["-Xcompiler=-fPIC", "-DHALKSPEECH_CUDA"])
+        .args(["-c", &format!("{CUDA}/{name}.cu"), "-o"])
+        .arg(&object);
+    for card in cards.split([';', ',', ' ']).filter(|card| !card.is_empty()) {
+        let number = card.trim_end_matches("+PTX").replace('.', "");
+        nvcc.arg(format!("-gencode=arch=compute_{number},code=sm_{number}"));
+    }
+    for folder in [
+        "include",
+        "src",
+        "third_party/cutlass/include",
+        "third_party/thrust/cub",
+        "third_party/thrust/thrust",
+        "third_party/thrust/libcudacxx/include",
+    ] {
+        nvcc.arg("-I").arg(ctranslate2.join(folder));
+    }
+    let status = nvcc.status().expect("the CUDA toolkit has nvcc");
+    assert!(status.success(), "nvcc could not compile {name}.cu");
+    object
 }
 
 /// Has the linker call ours for the function of this name.

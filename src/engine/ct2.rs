@@ -5,6 +5,8 @@ mod card;
 mod encodings;
 mod errors;
 mod gemm;
+#[cfg(test)]
+mod logits;
 mod placement;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
@@ -13,6 +15,8 @@ mod tries;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
 
 use ct2rs::sys::{DetectionResult, Device, StorageView, Whisper, WhisperOptions};
 
@@ -22,7 +26,7 @@ use super::{
 };
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
-use crate::features::{Features, WINDOW_FRAMES};
+use crate::features::WINDOW_FRAMES;
 use crate::tokens::{Alignment, Language, PromptSpec, Task, Vocabulary};
 use card::Card;
 use errors::{batch_error, load_error};
@@ -146,8 +150,8 @@ impl Ct2Engine {
 
     fn warm_up(&mut self) -> Result<(), EngineError> {
         let products = Products::watch();
-        let mut silence = vec![0.0; self.whisper.n_mels() * WARM_UP_FRAMES];
-        let encoded = self.encode_values(&mut silence, WARM_UP_FRAMES);
+        let mut silence = Stack::silence(self.whisper.n_mels(), WARM_UP_FRAMES);
+        let encoded = self.encode_features(&silence.view()?);
         let encoded = encoded.map_err(load_error)?;
         // CTranslate2 names each token that it writes, so a vocabulary of another model fails here.
         let prompt = self.vocabulary.prompt(&PromptSpec {
@@ -174,32 +178,50 @@ impl Ct2Engine {
         key: &BatchKey,
         inputs: &[Input<'_>],
     ) -> Result<StorageView<'static>, EngineError> {
-        let at_once = match &self.card {
-            None => 1,
-            Some((_, budget)) => budget.encoder_windows(key, inputs.len()),
-        };
         let n_mels = self.whisper.n_mels();
-        let parts = inputs.chunks(at_once).map(|inputs| {
-            let features = inputs.iter().map(|input| input.features);
-            // Those of a call have one length; on a card, those of a batch.
-            let length = inputs.iter().map(|input| input.length).max();
-            let length = length.unwrap_or(key.frames);
-            let mut values = stack(features, n_mels, length)?;
-            self.encode_values(&mut values, length)
-        });
-        encodings::join(parts.collect::<Result<_, _>>()?)
+        let parts = match &self.card {
+            None => inputs
+                .chunks(1)
+                .map(|inputs| self.encode_features(&Stack::of(inputs, n_mels)?.view()?))
+                .collect::<Result<_, _>>()?,
+            Some((card, budget)) => {
+                let at_once = budget.encoder_windows(key, inputs.len());
+                self.encode_on(card, inputs.chunks(at_once))?
+            }
+        };
+        encodings::join(parts)
     }
 
-    /// Encodes row-major `[n, n_mels, frames]`.
-    fn encode_values(
+    /// Has the features of each call brought to the card while the call before it runs.
+    fn encode_on<'a>(
         &self,
-        values: &mut [f32],
-        frames: usize,
+        card: &Card,
+        mut calls: impl Iterator<Item = &'a [Input<'a>]>,
+    ) -> Result<Vec<StorageView<'static>>, EngineError> {
+        let (card, n_mels) = (card.index(), self.whisper.n_mels());
+        let bring = |inputs| encodings::upload(&Stack::of(inputs, n_mels)?.view()?, card);
+        thread::scope(|scope| {
+            let mut next = calls
+                .next()
+                .map(|inputs| scope.spawn(move || bring(inputs)));
+            let mut parts = Vec::new();
+            while let Some(brought) = next {
+                let features = brought.join();
+                let features = features.map_err(|_| batch_error("features were not brought"))??;
+                next = calls
+                    .next()
+                    .map(|inputs| scope.spawn(move || bring(inputs)));
+                parts.push(self.encode_features(&features)?);
+            }
+            Ok(parts)
+        })
+    }
+
+    fn encode_features(
+        &self,
+        features: &StorageView<'_>,
     ) -> Result<StorageView<'static>, EngineError> {
-        let n_mels = self.whisper.n_mels();
-        let shape = [values.len() / (n_mels * frames).max(1), n_mels, frames];
-        let features = StorageView::new(&shape, values, Device::CPU).map_err(batch_error)?;
-        self.whisper.encode(&features, false).map_err(batch_error)
+        self.whisper.encode(features, false).map_err(batch_error)
     }
 
     /// The language of every window: the one given, or the likeliest of its candidates.
@@ -305,7 +327,9 @@ impl Engine for Ct2Engine {
         answer: &mut dyn FnMut(usize, Generation),
     ) -> Result<(), EngineError> {
         let products = Products::watch();
+        let start = Instant::now();
         let encoded = self.encode(key, inputs)?;
+        tracing::debug!(windows = inputs.len(), frames = key.frames, elapsed = ?start.elapsed(), "encoded");
         let languages = self.languages(&encoded, inputs)?;
         let prompt = |(input, detected): (&Input<'_>, &Option<Detected>)| PromptSpec {
             language: detected.map(|detected| detected.language),
@@ -330,7 +354,11 @@ impl Engine for Ct2Engine {
                 ..key.options.clone()
             };
             let rows: Vec<usize> = due.iter().map(|window| window.row).collect();
-            for (window, found) in due.iter_mut().zip(self.tries(&batch, &rows, &options)?) {
+            let start = Instant::now();
+            let tries = self.tries(&batch, &rows, &options)?;
+            let longest = tries.iter().map(|found| found.tokens.len()).max();
+            tracing::debug!(texts = rows.len(), longest, elapsed = ?start.elapsed(), "written");
+            for (window, found) in due.iter_mut().zip(tries) {
                 window.tries.push(found);
             }
             let (again, done): (Vec<_>, Vec<_>) =
@@ -354,20 +382,41 @@ impl Engine for Ct2Engine {
     }
 }
 
-/// Row-major `[inputs, n_mels, frames]`, each input padded with its own silence.
-fn stack<'a>(
-    inputs: impl Iterator<Item = &'a Features>,
-    n_mels: usize,
-    frames: usize,
-) -> Result<Vec<f32>, EngineError> {
-    let mut values = Vec::new();
-    for features in inputs {
-        if features.n_mels != n_mels || features.frames > frames {
-            let (bins, length) = (features.n_mels, features.frames);
-            let message = format!("features of {bins} x {length} do not fit {n_mels} x {frames}");
-            return Err(EngineError::Batch(message));
+/// Features for a call of the encoder, row-major `[windows, n_mels, frames]`.
+struct Stack {
+    values: Vec<f32>,
+    shape: [usize; 3],
+}
+
+impl Stack {
+    /// Of silence.
+    fn silence(n_mels: usize, frames: usize) -> Self {
+        Self {
+            values: vec![0.0; n_mels * frames],
+            shape: [1, n_mels, frames],
         }
-        features.append_padded(frames, &mut values);
     }
-    Ok(values)
+
+    /// Each input padded with its own silence. They have one length: on a card that of the batch.
+    fn of(inputs: &[Input<'_>], n_mels: usize) -> Result<Self, EngineError> {
+        let frames = inputs.iter().map(|input| input.length).max().unwrap_or(0);
+        let mut values = Vec::with_capacity(inputs.len() * n_mels * frames);
+        for features in inputs.iter().map(|input| input.features) {
+            if features.n_mels != n_mels || features.frames > frames {
+                let (bins, length) = (features.n_mels, features.frames);
+                let message =
+                    format!("features of {bins} x {length} do not fit {n_mels} x {frames}");
+                return Err(EngineError::Batch(message));
+            }
+            features.append_padded(frames, &mut values);
+        }
+        Ok(Self {
+            values,
+            shape: [inputs.len(), n_mels, frames],
+        })
+    }
+
+    fn view(&mut self) -> Result<StorageView<'_>, EngineError> {
+        StorageView::new(&self.shape, &mut self.values, Device::CPU).map_err(batch_error)
+    }
 }

@@ -38,6 +38,11 @@ impl Card {
         (failed == 0).then_some(Self { index })
     }
 
+    /// Its number.
+    pub fn index(&self) -> i32 {
+        self.index
+    }
+
     /// What is free at this moment.
     pub fn memory(&self) -> Option<DeviceMemory> {
         let (mut free, mut total) = (0, 0);
@@ -76,6 +81,11 @@ impl Card {
     /// This build knows no cards.
     pub fn open(_index: u32) -> Option<Self> {
         None
+    }
+
+    /// There is none.
+    pub fn index(&self) -> i32 {
+        0
     }
 
     /// There is none.

@@ -1,5 +1,5 @@
-// Joins encoder outputs into one batch, and takes rows out of a batch: what ct2rs has no call for.
-// Each of the two leaves its result in `out`, or a message in `message` and returns false.
+// Brings features to a card, joins encoder outputs into one batch, and takes rows out of a batch: what ct2rs has no call
+// for. Each of them leaves its result in `out`, or a message in `message` and returns false.
 
 #include <algorithm>
 #include <cstdint>
@@ -60,6 +60,19 @@ void fill_up(StorageView& joined, const StorageView* const* parts, size_t count)
 }
 
 }  // namespace
+
+// The encoder makes 16-bit floats of them there. Left to itself, CTranslate2 makes those on the processor, one by one,
+// while the card waits.
+extern "C" bool halkspeech_upload(
+    StorageView* out, const StorageView* features, int32_t card, char* message, size_t size
+) {
+    return guarded(message, size, [&] {
+        const ctranslate2::ScopedDeviceSetter on(ctranslate2::Device::CUDA, card);
+        StorageView uploaded = features->to(ctranslate2::Device::CUDA);
+        ctranslate2::synchronize_stream(ctranslate2::Device::CUDA);
+        *out = std::move(uploaded);
+    });
+}
 
 extern "C" bool halkspeech_join(
     StorageView* out, const StorageView* const* parts, size_t count, char* message, size_t size

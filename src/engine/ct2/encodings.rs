@@ -1,19 +1,29 @@
-//! Encoder outputs of a batch: joined from single windows, or taken out of a batch by rows.
+//! Features on their way to a card, and encoder outputs of a batch: joined from single windows, or taken out of a
+//! batch by rows.
 //!
 //! ct2rs has no call for any of it. Its `StorageView` dereferences to the C++ object itself, whose
-//! address the two functions of `encodings.cc` are given.
+//! address the functions of `encodings.cc` are given.
 #![expect(unsafe_code, reason = "the functions of encodings.cc are foreign")]
 
 use std::ffi::{CStr, c_char, c_void};
 
 use ct2rs::sys::{Device, StorageView};
 
+use super::errors::batch_error;
 use crate::engine::EngineError;
 
 /// Room for what an exception says.
 const MESSAGE_BYTES: usize = 512;
 
 unsafe extern "C" {
+    fn halkspeech_upload(
+        out: *mut c_void,
+        features: *const c_void,
+        card: i32,
+        message: *mut c_char,
+        size: usize,
+    ) -> bool;
+
     fn halkspeech_join(
         out: *mut c_void,
         parts: *const *const c_void,
@@ -36,11 +46,22 @@ unsafe extern "C" {
     fn halkspeech_values(encoding: *const c_void) -> *const f32;
 }
 
+/// Features as they are, in the memory of a card.
+///
+/// # Errors
+/// [`EngineError::OutOfMemory`] of the card, or [`EngineError::Batch`] when there is no such card.
+pub fn upload(features: &StorageView<'_>, card: i32) -> Result<StorageView<'static>, EngineError> {
+    // SAFETY: as below, for `features`.
+    fill(|out, message| unsafe {
+        halkspeech_upload(out, address(features), card, message, MESSAGE_BYTES)
+    })
+}
+
 /// Stacks encoder outputs `[n, context, width]` along their first dimension, in order. On a processor their contexts may
 /// differ; the shorter ones are filled up with zeros, by which the decoder knows them (`gemm/decoder.cc`).
 ///
 /// # Errors
-/// [`EngineError::Batch`] when there are none, their shapes do not fit, or the device is out of memory.
+/// [`EngineError::Batch`] when there are none or their shapes do not fit, or [`EngineError::OutOfMemory`].
 pub fn join(mut parts: Vec<StorageView<'static>>) -> Result<StorageView<'static>, EngineError> {
     if parts.len() < 2 {
         let nothing = || EngineError::Batch("nothing to join".to_owned());
@@ -65,7 +86,7 @@ pub fn join(mut parts: Vec<StorageView<'static>>) -> Result<StorageView<'static>
 /// The rows of a batch with these indices, in this order; of each its first positions, if so many are given.
 ///
 /// # Errors
-/// [`EngineError::Batch`] when an index is outside the batch, or the device is out of memory.
+/// [`EngineError::Batch`] when an index is outside the batch, or [`EngineError::OutOfMemory`].
 pub fn select(
     batch: &StorageView<'static>,
     rows: &[usize],
@@ -112,13 +133,12 @@ fn address(view: &StorageView<'_>) -> *const c_void {
 fn fill(
     foreign: impl FnOnce(*mut c_void, *mut c_char) -> bool,
 ) -> Result<StorageView<'static>, EngineError> {
-    let failed = |error: &dyn std::fmt::Display| EngineError::Batch(error.to_string());
-    let out = StorageView::new(&[0], &mut [], Device::CPU).map_err(|error| failed(&error))?;
+    let out = StorageView::new(&[0], &mut [], Device::CPU).map_err(batch_error)?;
     let mut message: [c_char; MESSAGE_BYTES] = [0; MESSAGE_BYTES];
     if foreign(address(&out).cast_mut(), message.as_mut_ptr()) {
         return Ok(out);
     }
     let bytes = message.map(c_char::cast_unsigned);
     let text = CStr::from_bytes_until_nul(&bytes).unwrap_or_default();
-    Err(failed(&text.to_string_lossy()))
+    Err(batch_error(text.to_string_lossy()))
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::gemm::while_products_are_given_up;
-use super::{Ct2Engine, EngineSpec, Placement, encodings};
+use super::{Ct2Engine, EngineSpec, Placement, Stack, StorageView, encodings};
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
 use crate::engine::memory::Dimensions;
@@ -110,10 +110,17 @@ fn a_batch_fails_from_the_product_on_that_is_given_up() {
     assert!(why.contains("gave up"), "{why}");
 }
 
+/// Encodes row-major `[n, N_MELS, frames]`.
+fn encode(engine: &Ct2Engine, values: Vec<f32>, frames: usize) -> StorageView<'static> {
+    let shape = [values.len() / (N_MELS * frames), N_MELS, frames];
+    let mut stack = Stack { values, shape };
+    let features = stack.view().expect("features");
+    engine.encode_features(&features).expect("an encoding")
+}
+
 /// What the encoder makes of so much silence, a row for each position.
 fn encoded_silence(engine: &Ct2Engine, frames: usize) -> Vec<Vec<f32>> {
-    let mut silence = vec![-1.5; N_MELS * frames];
-    let encoded = engine.encode_values(&mut silence, frames).expect("silence");
+    let encoded = encode(engine, vec![-1.5; N_MELS * frames], frames);
     let rows = encodings::values(&encoded).chunks_exact(WIDTH);
     rows.map(<[f32]>::to_vec).collect()
 }
@@ -157,10 +164,7 @@ fn windows_that_are_encoded_together_come_out_as_alone() {
         values[bin * FRAMES..][..400].fill(1.0);
         values
     };
-    let encoded = |mut values: Vec<f32>| {
-        let encoded = engine.encode_values(&mut values, FRAMES).expect("a tone");
-        encodings::values(&encoded).to_vec()
-    };
+    let encoded = |values| encodings::values(&encode(&engine, values, FRAMES)).to_vec();
     let alone = [encoded(tone(20)), encoded(tone(50))];
     assert_eq!(alone[0].len(), positions(FRAMES) * WIDTH);
     let apart = squared_distance(&alone[0], &alone[1]);

@@ -20,8 +20,10 @@
 #include <ctranslate2/layers/decoder.h>
 #include <ctranslate2/layers/transformer.h>
 
+#include "../cuda/decoder.h"
 #include "attention.h"
 #include "avx2.h"
+#include "plain.h"
 
 using ctranslate2::DataType;
 using ctranslate2::Device;
@@ -33,39 +35,13 @@ using ctranslate2::layers::TransformerDecoder;
 using ctranslate2::layers::TransformerDecoderLayer;
 using halkspeech::CrossAttention;
 using halkspeech::Half;
+using halkspeech::is_floats_of_cpu;
+using halkspeech::is_plain;
+using halkspeech::plain;
+using halkspeech::rows_key;
+using halkspeech::windows_key;
 
 namespace {
-
-// In the state, for CTranslate2 takes what begins with "memory" for the same of all hypotheses of a window.
-const std::string windows_key = "memory_windows";  // [windows, 2], the number of the window and of the generation
-const std::string rows_key = "rows";               // [hypotheses, tokens], the row of each token in its step
-
-const MultiHeadAttention& attention_of(const std::unique_ptr<const ctranslate2::layers::AttentionLayer>& layer) {
-    return static_cast<const MultiHeadAttention&>(*layer);
-}
-
-bool is_plain(const ctranslate2::layers::AttentionLayer* layer) {
-    const auto* attention = dynamic_cast<const MultiHeadAttention*>(layer);
-    return attention != nullptr && !attention->has_positional_embeddings() && !attention->_q_norm
-        && !attention->_k_norm && !attention->_v_norm && attention->_relative_asymmetric_position_keys == nullptr
-        && attention->_relative_position_values == nullptr && attention->_layer_norm && attention->_pre_norm
-        && attention->_num_heads_kv == attention->_num_heads && !attention->_tensor_parallel
-        && attention->_sliding_window == 0 && attention->_d_head % halkspeech::tile_columns == 0;
-}
-
-bool is_plain(const TransformerDecoder& decoder) {
-    const bool is_plain_outside = !decoder._start_from_zero_embedding && !decoder._embeddings_scale
-        && !decoder._outputs_scale && !decoder._layernorm_embedding && decoder._output_norm && !decoder._project_in
-        && !decoder._project_out && !decoder._alibi && decoder._position_encoder && decoder._with_encoder_attention
-        && decoder._sliding_window == 0 && !decoder._tensor_parallel && decoder._final_logit_softcapping == 0;
-    const auto is_plain_layer = [](const std::unique_ptr<const TransformerDecoderLayer>& layer) {
-        return !layer->_shared_layer_norm && !layer->_input_layer_norm && !layer->_post_attention_layer_norm
-            && !layer->_pre_feedforward_layer_norm && !layer->_post_feedforward_layer_norm
-            && !layer->_has_merged_encoder_attention && is_plain(layer->_self_attention.get())
-            && is_plain(layer->_encoder_attention.get());
-    };
-    return is_plain_outside && std::all_of(decoder._layers.begin(), decoder._layers.end(), is_plain_layer);
-}
 
 // Positions of a window's encoding; behind them stand rows of zeros, which no encoding has.
 int64_t length_of(const float* encoding, int64_t most, int64_t width) {
@@ -94,11 +70,9 @@ public:
         projected.clear();
         projected.resize(decoder._layers.size());
         const int64_t most = memory.dim(1), width = memory.dim(2);
-        longest = 0;
         for (dim_t i = 0; i < memory.dim(0); ++i) {
             const float* encoding = memory.data<float>() + i * most * width;
             windows.push_back(packed(decoder, length_of(encoding, most, width), encoding, width));
-            longest = std::max(longest, windows.back().length);
         }
         StorageView numbers({memory.dim(0), 2}, DataType::INT32);
         for (dim_t i = 0; i < memory.dim(0); ++i) {
@@ -126,7 +100,7 @@ private:
     };
 
     static CrossAttention shape_of(const TransformerDecoder& decoder, size_t layer) {
-        const auto& attention = attention_of(decoder._layers[layer]->_encoder_attention);
+        const auto& attention = plain(*decoder._layers[layer]->_encoder_attention);
         return {attention._num_heads, attention._d_head, attention._queries_scale};
     }
 
@@ -136,7 +110,7 @@ private:
         StorageView keys_and_values;
         for (size_t i = 0; i < decoder._layers.size(); ++i) {
             const CrossAttention shape = shape_of(decoder, i);
-            attention_of(decoder._layers[i]->_encoder_attention)._linear[1](input, keys_and_values);
+            plain(*decoder._layers[i]->_encoder_attention)._linear[1](input, keys_and_values);
             window.layers.emplace_back(new Half[static_cast<size_t>(shape.packed_size(length))]);
             shape.pack(length, keys_and_values.data<float>(), window.layers.back().get());
         }
@@ -154,7 +128,6 @@ private:
 
     int32_t number = 0;
     std::vector<Window> windows;
-    int64_t longest = 0;
     std::vector<Time> times;
     std::vector<std::vector<StorageView>> projected;  // of each layer and step, [hypotheses, tokens, q, k and v]
 };
@@ -205,7 +178,8 @@ void Generation::attend_to_windows(
 ) const {
     const int64_t count = numbers.dim(0), width = shape.heads * shape.width;
     const int64_t m = queries.size() / width / count;
-    const int64_t memory = shape.memory(longest);
+    const auto shorter = [](const Window& a, const Window& b) { return a.length < b.length; };
+    const int64_t memory = shape.memory(std::max_element(windows.begin(), windows.end(), shorter)->length);
     std::vector<float> memories(static_cast<size_t>(omp_get_max_threads() * memory));
     #pragma omp parallel for schedule(dynamic) if (omp_get_max_threads() > 1)
     for (int64_t one = 0; one < count * shape.heads; ++one) {
@@ -232,14 +206,14 @@ void Generation::forward(const TransformerDecoder& decoder, DecoderState& state,
     StorageView normed, queries, hidden, context(x.shape(), DataType::FLOAT32);
     for (size_t i = 0; i < decoder._layers.size(); ++i) {
         const TransformerDecoderLayer& layer = *decoder._layers[i];
-        const auto& to_texts = static_cast<const MultiHeadAttention&>(*layer._self_attention);
+        const MultiHeadAttention& to_texts = plain(*layer._self_attention);
         (*to_texts._layer_norm)(x, normed);
         projected[i].emplace_back();
         to_texts._linear.front()(normed, projected[i].back());
         attend_to_texts(to_texts, i, rows, tokens, context);
         to_texts._linear.back()(context, hidden, &x);
 
-        const auto& to_windows = attention_of(layer._encoder_attention);
+        const MultiHeadAttention& to_windows = plain(*layer._encoder_attention);
         (*to_windows._layer_norm)(hidden, normed);
         to_windows._linear.front()(normed, queries);
         attend_to_windows(shape_of(decoder, i), i, numbers, queries, context);
@@ -256,11 +230,10 @@ bool decode(
 ) {
     // CTranslate2 writes the texts of a batch from the first token to the last on one thread.
     static thread_local Generation generation;
+    if (ids.device() == Device::CUDA) return halkspeech::decode_on_card(decoder, ids, step, state, outputs, as_logits);
     const auto memory = state.find("memory");
     if (memory != state.end()) {
-        const bool is_floats_of_cpu
-            = memory->second.device() == Device::CPU && memory->second.dtype() == DataType::FLOAT32;
-        if (!is_floats_of_cpu) return false;
+        if (!is_floats_of_cpu(memory->second)) return false;
         if (!halkspeech::has_avx2() || step != 0 || !is_plain(decoder)) {
             if (differ_in_length(memory->second))
                 throw std::invalid_argument("this decoder takes encodings of one length only");
@@ -286,6 +259,11 @@ bool decode(
     return true;
 }
 
+// What CTranslate2 does by itself on a card needs the memory of the texts that are written.
+void make_room_for(const StorageView& ids) {
+    if (ids.device() == Device::CUDA) halkspeech::forget_texts_on_card();
+}
+
 }  // namespace
 
 extern "C" {
@@ -303,6 +281,7 @@ void __wrap__ZN11ctranslate26layers18TransformerDecoder6decodeERKNS_11StorageVie
     StorageView* outputs, StorageView* attention, bool as_logits
 ) {
     if (lengths == nullptr && attention == nullptr && decode(*decoder, ids, step, state, outputs, as_logits)) return;
+    make_room_for(ids);
     __real__ZN11ctranslate26layers18TransformerDecoder6decodeERKNS_11StorageViewEPS3_lRSt13unordered_mapINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEES2_St4hashISC_ESt8equal_toISC_ESaISt4pairIKSC_S2_EEEPS2_SN_b(
         decoder, ids, lengths, step, state, outputs, attention, as_logits
     );
@@ -317,6 +296,7 @@ void __wrap__ZN11ctranslate26layers18TransformerDecoderclElRKNS_11StorageViewERS
     StorageView* attention
 ) {
     if (attention == nullptr && decode(*decoder, ids, step, state, logits, true)) return;
+    make_room_for(ids);
     __real__ZN11ctranslate26layers18TransformerDecoderclElRKNS_11StorageViewERSt13unordered_mapINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEES2_St4hashISB_ESt8equal_toISB_ESaISt4pairIKSB_S2_EEEPS2_SM_(
         decoder, step, ids, state, logits, attention
     );

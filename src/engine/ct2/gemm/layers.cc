@@ -1,10 +1,10 @@
-// Layers of CTranslate2, done in fewer passes over memory where `only_has_avx2`. The linker puts these in the place of
-// CTranslate2's (build.rs), which do what ours do not take. Compiled with access to private members.
+// Layers of CTranslate2, done in fewer passes over memory. The linker puts these in the place of CTranslate2's
+// (build.rs), which do what ours do not take. Compiled with access to private members.
 //
-// 1. `Dense` on packed 8-bit weights: the integers of a product become floats in its registers, bias, GELU and
-//    residual included.
-// 2. `TransformerEncoderLayer` on floats: heads are read where the projection wrote them, and a few rows of scores at
-//    a time stay in the cache (attention.h).
+// 1. `Dense` on packed 8-bit weights, where `only_has_avx2`: the integers of a product become floats in its registers,
+//    bias, GELU and residual included.
+// 2. `TransformerEncoderLayer` on floats of a processor, there too, and on 16-bit floats of a card: heads are read
+//    where the projection wrote them, and scores are never written to memory (attention.h, ../cuda/flash.h).
 
 #include <omp.h>
 
@@ -12,9 +12,11 @@
 #include <ctranslate2/layers/common.h>
 #include <ctranslate2/layers/transformer.h>
 
+#include "../cuda/flash.h"
 #include "attention.h"
 #include "avx2.h"
 #include "int8.h"
+#include "plain.h"
 
 using ctranslate2::DataType;
 using ctranslate2::Device;
@@ -25,11 +27,10 @@ using ctranslate2::layers::Dense;
 using ctranslate2::layers::MultiHeadAttention;
 using ctranslate2::layers::TransformerEncoderLayer;
 using ctranslate2::ops::ActivationType;
+using halkspeech::is_floats_of_cpu;
 using halkspeech::only_has_avx2;
 
 namespace {
-
-bool is_floats_of_cpu(const StorageView& x) { return x.device() == Device::CPU && x.dtype() == DataType::FLOAT32; }
 
 bool is_for_us(const Dense& dense, const StorageView& input) {
     return only_has_avx2() && is_floats_of_cpu(input) && dense._packed_weight
@@ -56,35 +57,44 @@ void dense_forward(const Dense& dense, const StorageView& input, StorageView& ou
     );
 }
 
+bool are_halves_of_card(const StorageView& x) { return x.device() == Device::CUDA && x.dtype() == DataType::FLOAT16; }
+
 // The attention of a layer of Whisper's encoder, or null.
 const MultiHeadAttention* attention_for_us(const TransformerEncoderLayer& layer, const StorageView& input) {
-    const auto* attention = dynamic_cast<const MultiHeadAttention*>(layer._self_attention.get());
-    if (attention == nullptr || !only_has_avx2() || !is_floats_of_cpu(input)) return nullptr;
-    const bool is_plain = !attention->has_positional_embeddings() && !attention->_q_norm && !attention->_k_norm
-        && !attention->_v_norm && attention->_relative_asymmetric_position_keys == nullptr
-        && attention->_relative_position_values == nullptr && attention->_layer_norm && attention->_pre_norm
-        && attention->_num_heads_kv == attention->_num_heads && !attention->_tensor_parallel
-        && attention->_sliding_window == 0 && attention->_d_head % halkspeech::tile_columns == 0;
-    return is_plain && !layer._input_layer_norm ? attention : nullptr;
+    const auto* attention = halkspeech::plain_attention(layer._self_attention.get());
+    if (attention == nullptr || layer._input_layer_norm) return nullptr;
+    const bool is_for_us = (only_has_avx2() && is_floats_of_cpu(input))
+        || (are_halves_of_card(input) && halkspeech::has_flash_attention(attention->_d_head));
+    return is_for_us ? attention : nullptr;
+}
+
+// `projected` is [batch, time, queries, keys and values of all heads], `context` [batch, time, heads].
+void attend(const MultiHeadAttention& attention, const StorageView& projected, StorageView& context) {
+    const dim_t batch = context.dim(0), time = context.dim(1), width = context.dim(2), heads = attention._num_heads;
+    if (context.device() == Device::CUDA) {
+        StorageView memory({batch, heads, time}, DataType::FLOAT32, Device::CUDA);
+        const halkspeech::FlashShape shape = {batch, time, heads, attention._queries_scale};
+        return halkspeech::flash_attention(shape, projected.buffer(), context.buffer(), memory.data<float>());
+    }
+    const halkspeech::SelfAttention shape = {
+        time, attention._d_head, projected.dim(2), width, attention._queries_scale,
+    };
+    StorageView memory({omp_get_max_threads() * shape.memory()}, DataType::FLOAT32);
+    halkspeech::self_attention(
+        batch, heads, shape, projected.data<float>(), context.data<float>(), memory.data<float>()
+    );
 }
 
 void encoder_layer_forward(
     const TransformerEncoderLayer& layer, const MultiHeadAttention& attention, const StorageView& input,
     StorageView& output
 ) {
-    StorageView normed, projected, context;
+    const DataType type = input.dtype();
+    const Device device = input.device();
+    StorageView normed(type, device), projected(type, device), context(input.shape(), type, device);
     (*attention._layer_norm)(input, normed);
     attention._linear.front()(normed, projected);
-
-    const dim_t batch = input.dim(0), time = input.dim(1), width = input.dim(2);
-    const halkspeech::SelfAttention shape = {
-        time, attention._d_head, projected.dim(2), width, attention._queries_scale,
-    };
-    StorageView memory({omp_get_max_threads() * shape.memory()}, DataType::FLOAT32);
-    context.resize({batch, time, width});
-    halkspeech::self_attention(
-        batch, attention._num_heads, shape, projected.data<float>(), context.data<float>(), memory.data<float>()
-    );
+    attend(attention, projected, context);
 
     StorageView& hidden = normed;
     attention._linear.back()(context, hidden, &input);

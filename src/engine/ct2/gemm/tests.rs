@@ -281,10 +281,10 @@ const WIDTH: usize = 64;
 const SCALE: f32 = 0.125;
 
 /// Floats within ±4, which 16 bits hold exactly.
-fn eighths(length: usize) -> Vec<f32> {
+fn halves(length: usize) -> Vec<f32> {
     let mut next = numbers();
-    let eighth = |number: u32| f32::from(small(number)) / 8.0;
-    (0..length).map(|_| eighth(next())).collect()
+    let half = |number: u32| f32::from(u16::try_from(number / 32).expect("small")) / 256.0 - 4.0;
+    (0..length).map(|_| half(next())).collect()
 }
 
 /// Checks what one row of all heads makes of keys and values of all heads.
@@ -320,7 +320,7 @@ fn attention_is_right<'a>(
 #[track_caller]
 fn self_attention_is_right(threads: i32, batch: usize, heads: usize, n: usize) {
     let width = heads * WIDTH;
-    let projected = eighths(batch * n * 3 * width);
+    let projected = halves(batch * n * 3 * width);
     let mut output = vec![f32::NAN; batch * n * width];
     // SAFETY: the matrices have the sizes that are given.
     unsafe {
@@ -352,7 +352,7 @@ fn self_attention_is_right(threads: i32, batch: usize, heads: usize, n: usize) {
 #[track_caller]
 fn attention_to_a_window_is_right(heads: usize, m: usize, n: usize) {
     let width = heads * WIDTH;
-    let numbers = eighths((m + 2 * n) * width);
+    let numbers = halves((m + 2 * n) * width);
     let (queries, projected) = numbers.split_at(m * width);
     let mut output = vec![f32::NAN; m * width];
     // SAFETY: the matrices have the sizes that are given.
@@ -377,7 +377,7 @@ fn attention_to_a_window_is_right(heads: usize, m: usize, n: usize) {
 #[track_caller]
 fn attention_to_rows_is_right(heads: usize, n: usize) {
     let width = heads * WIDTH;
-    let numbers = eighths((1 + 2 * n) * width);
+    let numbers = halves((1 + 2 * n) * width);
     let (query, projected) = numbers.split_at(width);
     let mut output = vec![f32::NAN; width];
     // SAFETY: the matrices have the sizes that are given.

@@ -11,9 +11,9 @@
 #include <ctranslate2/ops/topk.h>
 
 #include "avx2.h"
+#include "plain.h"
 
 using ctranslate2::DataType;
-using ctranslate2::Device;
 using ctranslate2::dim_t;
 using ctranslate2::StorageView;
 using ctranslate2::ops::TopK;
@@ -68,8 +68,7 @@ void __wrap__ZNK11ctranslate23ops4TopKclERKNS_11StorageViewERS2_S5_(
     const TopK* op, const StorageView& x, StorageView& values, StorageView& ids
 ) {
     const dim_t k = op->_k, n = x.dim(-1);
-    const bool is_floats_of_cpu = x.device() == Device::CPU && x.dtype() == DataType::FLOAT32;
-    if (!is_floats_of_cpu || !halkspeech::has_avx2() || k > std::min(most, n))
+    if (!halkspeech::is_floats_of_cpu(x) || !halkspeech::has_avx2() || k > std::min(most, n))
         return __real__ZNK11ctranslate23ops4TopKclERKNS_11StorageViewERS2_S5_(
             op, x, values, ids
         );

@@ -1,0 +1,68 @@
+// Attention on a card that keeps no scores: FlashAttention 2 (https://arxiv.org/abs/2307.08691), by the kernel that
+// CTranslate2 brings the source of, and that ct2rs cannot switch on.
+
+#include "flash.h"
+
+#include <cstring>
+
+#include <ctranslate2/ops/flash-attention/flash.h>
+#include <ctranslate2/ops/flash-attention/flash_fwd_kernel.h>
+#include <cuda/utils.h>
+
+namespace halkspeech {
+
+constexpr int width = 64;  // of a head, in every Whisper
+// Queries and keys of a block, and its warps, as FlashAttention has them for heads of this width.
+using Traits = Flash_fwd_kernel_traits<width, 128, 128, 4, false, false, cutlass::half_t>;
+
+// In no namespace without a name: nvcc takes that for the one that CUTLASS has.
+__global__ void attend(__grid_constant__ const Flash_fwd_params params) {
+#if __CUDA_ARCH__ >= 800
+    // Neither causal nor local nor biased; of any length; heads as wide as the block; no scores asked for.
+    flash::compute_attn<Traits, false, false, false, false, true, false>(params);
+#endif
+}
+
+bool has_flash_attention(int64_t head_width) {
+    return head_width == width && ctranslate2::cuda::get_device_properties().major >= 8;
+}
+
+void flash_attention(const FlashShape& shape, const void* projected, void* output, float* memory) {
+    const int64_t all = shape.heads * width;
+    const auto* first = static_cast<const cutlass::half_t*>(projected);
+    Flash_fwd_params params;
+    std::memset(&params, 0, sizeof params);
+    params.q_ptr = const_cast<cutlass::half_t*>(first);
+    params.k_ptr = const_cast<cutlass::half_t*>(first + all);
+    params.v_ptr = const_cast<cutlass::half_t*>(first + 2 * all);
+    params.q_head_stride = params.k_head_stride = params.v_head_stride = width;
+    params.q_row_stride = params.k_row_stride = params.v_row_stride = 3 * all;
+    params.q_batch_stride = params.k_batch_stride = params.v_batch_stride = 3 * all * shape.time;
+    params.o_ptr = output;
+    params.o_head_stride = width;
+    params.o_row_stride = all;
+    params.o_batch_stride = all * shape.time;
+    params.softmax_lse_ptr = memory;
+    params.b = static_cast<int>(shape.batch);
+    params.h = params.h_k = static_cast<int>(shape.heads);
+    params.h_h_k_ratio = 1;
+    params.seqlen_q = params.seqlen_k = static_cast<int>(shape.time);
+    const auto rounded = [](int64_t length, int64_t step) { return static_cast<int>((length + step - 1) / step * step); };
+    params.seqlen_q_rounded = params.seqlen_k_rounded = rounded(shape.time, 128);
+    params.d = params.d_rounded = width;
+    params.scale_softmax = shape.scale;
+    params.scale_softmax_log2 = shape.scale * static_cast<float>(M_LOG2E);
+    params.p_dropout = params.rp_dropout = 1;
+    params.p_dropout_in_uint8_t = 255;
+    params.scale_softmax_rp_dropout = shape.scale;
+    params.window_size_left = params.window_size_right = -1;
+    params.is_seqlens_k_cumulative = true;
+
+    constexpr int shared = Traits::kSmemSize;
+    CUDA_CHECK(cudaFuncSetAttribute(attend, cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
+    const dim3 grid(params.seqlen_q_rounded / Traits::kBlockM, params.b, params.h);
+    attend<<<grid, Traits::kNThreads, shared, ctranslate2::cuda::get_cuda_stream()>>>(params);
+    CUDA_CHECK(cudaGetLastError());
+}
+
+}  // namespace halkspeech
