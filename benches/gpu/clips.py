@@ -30,19 +30,20 @@ def made(seconds, seed=1):
 
 
 def recordings(folder, language, most):
-    """Name and content of the recordings in a folder, by name. Where it has a manifest.jsonl (file, language), those
-    of the language alone."""
+    """Name, language and content of the recordings in a folder, by name. Where it has a manifest.jsonl (file, language),
+    those of the language alone, or for "all" those of any language that it names."""
     manifest = os.path.join(folder, "manifest.jsonl")
     if os.path.exists(manifest):
         with open(manifest, encoding="utf-8") as lines:
             clips = [json.loads(line) for line in lines if line.strip()]
-        names = [clip["file"] for clip in clips if clip.get("language") == language]
+        spoken = {clip["file"]: clip.get("language") for clip in clips}
     else:
-        names = [name for name in os.listdir(folder) if name.lower().endswith(KINDS)]
+        spoken = {name: language for name in os.listdir(folder) if name.lower().endswith(KINDS)}
+    wanted = {name: its for name, its in spoken.items() if its and language in (its, "all")}
     found = []
-    for name in sorted(names):
+    for name in sorted(wanted):
         path = os.path.join(folder, name)
         if os.path.isfile(path) and len(found) < most:
             with open(path, "rb") as file:
-                found.append((name, file.read()))
+                found.append((name, wanted[name], file.read()))
     return found

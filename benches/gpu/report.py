@@ -36,7 +36,8 @@ def table(results):
     texts = results.get("texts")
     if texts:
         lines += ["", f"{texts['model']} on {texts['clips']} recordings: {texts['words_that_differ']} of "
-                      f"{texts['words']} words differ between the card and the processor."]
+                      f"{texts['words']} words differ between the card and the processor. With all of them sent at "
+                      f"once, {texts['texts_that_company_changes']} of {texts['texts_at_once']} texts are others."]
     if results["problems"]:
         lines += ["", "Problems: " + "; ".join(results["problems"])]
     return "\n".join(lines) + "\n"

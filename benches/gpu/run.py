@@ -53,7 +53,7 @@ def arguments():
     parser.add_argument("--real-model", default=None, help="the folder of a model with weights, such as tiny.en")
     parser.add_argument("--clips", default=None, help="a folder of recordings of speech")
     parser.add_argument("--most-clips", type=int, default=80)
-    parser.add_argument("--language", default="en", help="what is spoken in them")
+    parser.add_argument("--language", default="en", help="what is spoken in them; all: what their manifest says")
     parser.add_argument("--profiles", default=",".join(profile.name for profile in PROFILES))
     parser.add_argument("--cells", default="30:5,12:5,5:5,30:1", type=cells)
     parser.add_argument("--seconds-per-profile", type=float, default=None, help="of load; 90, in a dry run 16")

@@ -14,6 +14,8 @@ TIMESTAMPS = 1501
 BYTES = 256
 # Bytes that OpenAI's list of symbols keeps a model from writing.
 SYMBOLS = '"#()*+/:;<=>@[\\]^_`{|}~'
+# Symbols of several bytes that OpenAI's list has besides; here words stand for them.
+LONGER_SYMBOLS = 59
 # What a text may not begin with, beside its end.
 BLANK = 220
 
@@ -66,7 +68,8 @@ def write(folder, shape):
         "config.json": {
             "alignment_heads": sorted(heads),
             "lang_ids": list(tokens.languages),
-            "suppress_ids": sorted(tokens.texts.index(symbol) for symbol in SYMBOLS) + controls,
+            "suppress_ids": sorted(tokens.texts.index(symbol) for symbol in SYMBOLS)
+                            + list(tokens.words[:LONGER_SYMBOLS]) + controls,
             "suppress_ids_begin": [BLANK, tokens.end_of_text],
         },
         "preprocessor_config.json": {
