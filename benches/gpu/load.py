@@ -12,6 +12,8 @@ AFTER_FAILURE_S = 0.2
 OPENING = 64
 # How often the end of a load is looked for.
 LOOK_S = 0.1
+# Answers of a batch come within so many seconds of each other.
+BURST_S = 0.2
 
 
 @dataclass
@@ -25,14 +27,17 @@ class Load:
 
     def steady(self, batch_size):
         """Requests a minute once the first batch is answered, counted up to the last answer; and the latencies of
-        those requests. Answers come a batch at a time, so a count between fixed times would be off by up to a batch.
+        those requests. Answers come a batch at a time, so both ends are the last answer of a batch: a count between
+        fixed times would be off by up to a batch.
         """
         answers = sorted(self.answers)
-        first, rest = answers[:batch_size], answers[batch_size:]
-        if len(rest) < batch_size // 2 or not first:
+        times = [at for at, _ in answers]
+        ends = [at for at, later in zip(times, [*times[1:], math.inf]) if later - at > BURST_S]
+        start = next((at for at in ends if len(times) >= batch_size and at >= times[batch_size - 1]), math.inf)
+        rest = [answer for answer in answers if answer[0] > start]
+        if len(rest) < batch_size // 2:
             return None, [latency for _, latency in answers]
-        minutes = (rest[-1][0] - first[-1][0]) / 60
-        return (len(rest) / minutes if minutes > 0 else None), [latency for _, latency in rest]
+        return 60 * len(rest) / (rest[-1][0] - start), [latency for _, latency in rest]
 
 
 async def closed_loop(address, path, body, callers, until, check):
