@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include <ctranslate2/devices.h>
+
 #include "../gemm/plain.h"
 #include "attention.h"
 
@@ -39,6 +41,9 @@ StorageView empty() { return StorageView(DataType::FLOAT16, Device::CUDA); }
 // What the texts of a batch look back to.
 class Generation {
 public:
+    // The thread's stream, on which memory is given back, has to be made before this and so ends after it.
+    Generation() { ctranslate2::synchronize_stream(Device::CUDA); }
+
     // Takes the encodings. The state becomes ours.
     void begin(const TransformerDecoder& decoder, DecoderState& state, dim_t hypotheses) {
         const StorageView memory = std::move(state.at("memory"));
