@@ -52,7 +52,7 @@ class Bench:
     def __init__(self, url, client, clips, args):
         self.url, self.client, self.args = url, client, args
         self.short = short_clips(clips)
-        # Padded by 3 s up to a multiple of 2 s, they all become 10 s: of one length, so that they could share a batch.
+        # Of about one length, so that they could share a batch on any device.
         self.alike = [clip for clip in self.short if 5.1 < clip.duration_s < 6.9]
         self.english = next(clip for clip in self.alike if clip.language == "en")
         self.long = max((clip for clip in clips if clip.kind == "long"), key=lambda clip: clip.duration_s)

@@ -8,6 +8,7 @@ mod gemm;
 #[cfg(test)]
 mod logits;
 mod placement;
+mod stack;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
 mod tries;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use ct2rs::sys::{DetectionResult, Device, StorageView, Whisper, WhisperOptions};
+use ct2rs::sys::{DetectionResult, StorageView, Whisper, WhisperOptions};
 
 use super::memory::{DeviceMemory, Dimensions, MemoryBudget};
 use super::{
@@ -33,6 +34,7 @@ use errors::{batch_error, load_error};
 use gemm::Products;
 pub use gemm::{GivenUp, make_kernels};
 pub use placement::{Placement, cuda_devices};
+use stack::Stack;
 use tries::{Try, Window, keep};
 
 /// Frames of silence an engine runs before it counts as loaded: the CUDA libraries are opened
@@ -379,44 +381,5 @@ impl Engine for Ct2Engine {
             open.extend(later);
         }
         Ok(())
-    }
-}
-
-/// Features for a call of the encoder, row-major `[windows, n_mels, frames]`.
-struct Stack {
-    values: Vec<f32>,
-    shape: [usize; 3],
-}
-
-impl Stack {
-    /// Of silence.
-    fn silence(n_mels: usize, frames: usize) -> Self {
-        Self {
-            values: vec![0.0; n_mels * frames],
-            shape: [1, n_mels, frames],
-        }
-    }
-
-    /// Each input padded with its own silence. They have one length: on a card that of the batch.
-    fn of(inputs: &[Input<'_>], n_mels: usize) -> Result<Self, EngineError> {
-        let frames = inputs.iter().map(|input| input.length).max().unwrap_or(0);
-        let mut values = Vec::with_capacity(inputs.len() * n_mels * frames);
-        for features in inputs.iter().map(|input| input.features) {
-            if features.n_mels != n_mels || features.frames > frames {
-                let (bins, length) = (features.n_mels, features.frames);
-                let message =
-                    format!("features of {bins} x {length} do not fit {n_mels} x {frames}");
-                return Err(EngineError::Batch(message));
-            }
-            features.append_padded(frames, &mut values);
-        }
-        Ok(Self {
-            values,
-            shape: [inputs.len(), n_mels, frames],
-        })
-    }
-
-    fn view(&mut self) -> Result<StorageView<'_>, EngineError> {
-        StorageView::new(&self.shape, &mut self.values, Device::CPU).map_err(batch_error)
     }
 }

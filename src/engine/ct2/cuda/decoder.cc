@@ -29,8 +29,6 @@ constexpr dim_t head_width = 64;
 // Whisper's text context.
 constexpr dim_t most_tokens = 448;
 
-bool are_halves_of_card(const StorageView& x) { return x.device() == Device::CUDA && x.dtype() == DataType::FLOAT16; }
-
 bool is_for_us(const TransformerDecoder& decoder, const StorageView& memory, dim_t step) {
     return are_halves_of_card(memory) && step == 0 && is_plain(decoder)
         && plain(*decoder._layers.front()->_self_attention)._d_head == head_width;

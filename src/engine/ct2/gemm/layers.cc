@@ -27,6 +27,7 @@ using ctranslate2::layers::Dense;
 using ctranslate2::layers::MultiHeadAttention;
 using ctranslate2::layers::TransformerEncoderLayer;
 using ctranslate2::ops::ActivationType;
+using halkspeech::are_halves_of_card;
 using halkspeech::is_floats_of_cpu;
 using halkspeech::only_has_avx2;
 
@@ -56,8 +57,6 @@ void dense_forward(const Dense& dense, const StorageView& input, StorageView& ou
         }
     );
 }
-
-bool are_halves_of_card(const StorageView& x) { return x.device() == Device::CUDA && x.dtype() == DataType::FLOAT16; }
 
 // The attention of a layer of Whisper's encoder, or null.
 const MultiHeadAttention* attention_for_us(const TransformerEncoderLayer& layer, const StorageView& input) {

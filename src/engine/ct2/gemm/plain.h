@@ -18,6 +18,10 @@ inline bool is_floats_of_cpu(const ctranslate2::StorageView& x) {
     return x.device() == ctranslate2::Device::CPU && x.dtype() == ctranslate2::DataType::FLOAT32;
 }
 
+inline bool are_halves_of_card(const ctranslate2::StorageView& x) {
+    return x.device() == ctranslate2::Device::CUDA && x.dtype() == ctranslate2::DataType::FLOAT16;
+}
+
 // Attention as Whisper has it: heads that each have their own keys and values, after a layer norm. Else null.
 inline const ctranslate2::layers::MultiHeadAttention* plain_attention(const ctranslate2::layers::AttentionLayer* layer) {
     const auto* attention = dynamic_cast<const ctranslate2::layers::MultiHeadAttention*>(layer);

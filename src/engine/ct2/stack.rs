@@ -1,0 +1,52 @@
+//! Features of several windows, one behind the other, for a call of the encoder.
+
+use ct2rs::sys::{Device, StorageView};
+
+use super::errors::batch_error;
+use crate::engine::{EngineError, Input};
+
+/// Features for a call of the encoder, row-major `[windows, n_mels, frames]`.
+pub struct Stack {
+    pub(super) values: Vec<f32>,
+    pub(super) shape: [usize; 3],
+}
+
+impl Stack {
+    /// Of silence.
+    pub fn silence(n_mels: usize, frames: usize) -> Self {
+        Self {
+            values: vec![0.0; n_mels * frames],
+            shape: [1, n_mels, frames],
+        }
+    }
+
+    /// Each input padded with its own silence. They have one length: on a card that of the batch.
+    ///
+    /// # Errors
+    /// [`EngineError::Batch`] where features do not fit.
+    pub fn of(inputs: &[Input<'_>], n_mels: usize) -> Result<Self, EngineError> {
+        let frames = inputs.iter().map(|input| input.length).max().unwrap_or(0);
+        let mut values = Vec::with_capacity(inputs.len() * n_mels * frames);
+        for features in inputs.iter().map(|input| input.features) {
+            if features.n_mels != n_mels || features.frames > frames {
+                let (bins, length) = (features.n_mels, features.frames);
+                let message =
+                    format!("features of {bins} x {length} do not fit {n_mels} x {frames}");
+                return Err(EngineError::Batch(message));
+            }
+            features.append_padded(frames, &mut values);
+        }
+        Ok(Self {
+            values,
+            shape: [inputs.len(), n_mels, frames],
+        })
+    }
+
+    /// As CTranslate2 takes them.
+    ///
+    /// # Errors
+    /// [`EngineError::Batch`] where their number is not that of the shape.
+    pub fn view(&mut self) -> Result<StorageView<'_>, EngineError> {
+        StorageView::new(&self.shape, &mut self.values, Device::CPU).map_err(batch_error)
+    }
+}
