@@ -6,9 +6,27 @@ import math
 import os
 import random
 import wave
+from dataclasses import dataclass
 
 RATE_HZ = 16000
 KINDS = (".wav", ".ogg", ".mp3", ".flac", ".m4a", ".webm")
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Of clips, in seconds: one, or each from the least to the most, equally often and in no order."""
+    least: int
+    most: int = 0
+
+    def __str__(self):
+        return f"{self.least}-{self.most}" if self.most else str(self.least)
+
+    def clips(self):
+        """The clips, one of a middle length first."""
+        seconds = list(range(self.least, max(self.least, self.most) + 1))
+        middle = seconds.pop(len(seconds) // 2)
+        random.Random(1).shuffle(seconds)
+        return [made(each) for each in [middle, *seconds]]
 
 
 def made(seconds, seed=1):

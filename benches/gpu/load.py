@@ -1,5 +1,6 @@
 """Callers in a closed loop: each sends its next request as soon as its last one is answered."""
 import asyncio
+import itertools
 import math
 import time
 from dataclasses import dataclass, field
@@ -40,10 +41,10 @@ class Load:
         return 60 * len(rest) / (rest[-1][0] - start), [latency for _, latency in rest]
 
 
-async def closed_loop(address, path, body, callers, until, check):
-    """`check` says what is wrong with an answer, or nothing; `until` is asked with the load and the seconds so far
+async def closed_loop(address, path, bodies, callers, until, check):
+    """Callers take the bodies in turn. `check` says what is wrong with an answer, or nothing; `until` is asked with the load and the seconds so far
     whether it is over. Who still waits then hangs up."""
-    load, gate = Load(callers), asyncio.Semaphore(OPENING)
+    load, gate, bodies = Load(callers), asyncio.Semaphore(OPENING), itertools.cycle(bodies)
 
     async def call():
         connection = Connection(address, gate)
@@ -51,7 +52,7 @@ async def closed_loop(address, path, body, callers, until, check):
             while True:
                 start = time.monotonic()
                 try:
-                    problem = check(await connection.post(path, body))
+                    problem = check(await connection.post(path, next(bodies)))
                 except (OSError, asyncio.IncompleteReadError) as error:
                     problem = repr(error)
                 end = time.monotonic()

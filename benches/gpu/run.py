@@ -2,12 +2,12 @@
 """Measures the server on a card, in ten minutes and with one command.
 
 usage: run.py --binary PATH [--out FOLDER] [--cublas DIR] [--real-model DIR --clips DIR]
-              [--profiles ultra-fast,beast,quality,extreme] [--cells 30:5,12:5,5:5,30:1] [--seconds-per-profile 90]
+              [--profiles ultra-fast,beast,quality,extreme] [--cells 30:5,2-30:5,5:5,30:1] [--seconds-per-profile 90]
        run.py --binary PATH --dry-run cpu
 
 It holds the texts of a real model on the card against those on the processor, then measures each profile with random
-weights in the shape of its model: windows a minute, latency, memory. A cell is seconds of a clip and beams. FOLDER gets
-results.json, table.md and the servers' logs. The dry run goes the same way on a processor, with a tiny shape. Exit
+weights in the shape of its model: windows a minute, latency, memory. A cell is seconds of a clip, or the least and the most of
+them, and beams. FOLDER gets results.json, table.md and the servers' logs. The dry run goes the same way on a processor, with a tiny shape. Exit
 status 1: a request failed, or a step did. README.md says what to bring to the machine. Needs Python 3.9.
 """
 import argparse
@@ -24,6 +24,7 @@ import time
 from dataclasses import dataclass
 
 import card
+import clips
 import report
 import speed
 import texts
@@ -55,7 +56,8 @@ def arguments():
     parser.add_argument("--most-clips", type=int, default=80)
     parser.add_argument("--language", default="en", help="what is spoken in them; all: what their manifest says")
     parser.add_argument("--profiles", default=",".join(profile.name for profile in PROFILES))
-    parser.add_argument("--cells", default="30:5,12:5,5:5,30:1", type=cells)
+    parser.add_argument("--cells", default="30:5,2-30:5,5:5,30:1", type=cells)
+    parser.add_argument("--callers", type=int, default=None, help="that never pause; twice as many as a batch holds")
     parser.add_argument("--seconds-per-profile", type=float, default=None, help="of load; 90, in a dry run 16")
     parser.add_argument("--total-seconds", type=int, default=585, help="after which everything is stopped")
     parser.add_argument("--tokens", type=int, default=100, help="in the text of each window")
@@ -74,7 +76,8 @@ def arguments():
 
 
 def cells(text):
-    return [tuple(int(number) for number in cell.split(":", 1)) for cell in text.split(",")]
+    found = [cell.split(":", 1) for cell in text.split(",")]
+    return [(clips.Lengths(*(int(number) for number in seconds.split("-", 1))), int(beam)) for seconds, beam in found]
 
 
 def machine(args):

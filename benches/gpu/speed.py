@@ -56,22 +56,21 @@ async def measure_cells(profile, args, server, model, cells):
     def path(beam):
         return target({"model": model, "language": "en", "vad_filter": "false", "beam_size": beam, **BELIEVED})
 
-    audio = {seconds: clips.made(seconds) for seconds, _ in args.cells}
+    audio = {lengths: lengths.clips() for lengths, _ in args.cells}
     # First all the lone ones: behind a load the engine may still be busy with the last batch.
-    for seconds, beam in args.cells:
-        alone_s = await load.alone(server.address, path(beam), audio[seconds], ALONE, check)
-        cells.append({"clip_s": seconds, "beam": beam, "lone_s": statistics.median(alone_s)})
-    callers = min(CALLERS_PER_PLACE * profile.batch_size, profile.max_concurrent_requests)
+    for lengths, beam in args.cells:
+        alone_s = await load.alone(server.address, path(beam), audio[lengths][0], ALONE, check)
+        cells.append({"clip_s": str(lengths), "beam": beam, "lone_s": statistics.median(alone_s)})
+    callers = min(args.callers or CALLERS_PER_PLACE * profile.batch_size, profile.max_concurrent_requests)
     cell_s = args.seconds_per_profile / len(args.cells)
 
     def until(loaded, seconds):
         enough = len(loaded.answers) >= ENOUGH * profile.batch_size
         return seconds >= (cell_s if enough else LONGER * cell_s)
 
-    for cell in cells:
+    for (lengths, _), cell in zip(args.cells, cells):
         before = Metrics(await asyncio.to_thread(server.get, "/metrics"))
-        loaded = await load.closed_loop(server.address, path(cell["beam"]), audio[cell["clip_s"]], callers, until,
-                                        check)
+        loaded = await load.closed_loop(server.address, path(cell["beam"]), audio[lengths], callers, until, check)
         after = Metrics(await asyncio.to_thread(server.get, "/metrics"))
         rate, latencies = loaded.steady(profile.batch_size)
         cell |= {
