@@ -25,13 +25,13 @@ pub trait Engine {
     /// How it will run batches.
     fn plan(&self) -> EnginePlan;
 
-    /// Windows with this key that it takes in one call of [`generate`](Self::generate), out of
-    /// `wanted`; at least one.
-    fn windows_at_once(&self, key: &BatchKey, wanted: usize) -> usize;
+    /// How many windows that are padded to so many frames it takes in one call of
+    /// [`generate`](Self::generate), the first of them; at least one.
+    fn windows_at_once(&self, key: &BatchKey, lengths: &[usize]) -> usize;
 
-    /// Hears that this many windows with this key were too much for its memory, so that it takes
-    /// fewer from now on.
-    fn take_fewer(&mut self, key: &BatchKey, windows: usize);
+    /// Hears that windows of these lengths were too much for its memory, so that it takes fewer from
+    /// now on.
+    fn take_fewer(&mut self, key: &BatchKey, lengths: &[usize]);
 
     /// The memory of its card, as it is now; none on a processor.
     fn device_memory(&self) -> Option<DeviceMemory>;

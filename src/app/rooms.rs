@@ -177,7 +177,7 @@ impl Placed {
             // Enough of one request's windows to fill a batch while the next is being prepared,
             // and never more than half of the queue.
             windows_in_flight: (2 * whisper.batch_size.get()).min((queue_capacity / 2).max(1)),
-            lengths: self.lengths(),
+            lengths: self.lengths(stored),
             idle_time: match whisper.model_ttl {
                 ModelTtl::Never => None,
                 ModelTtl::After(idle_time) => Some(idle_time),
@@ -186,19 +186,24 @@ impl Placed {
         }
     }
 
-    fn lengths(&self) -> Lengths {
-        let whisper = &self.whisper;
+    fn lengths(&self, stored: &StoredModel) -> Lengths {
+        let (whisper, shape) = (&self.whisper, &stored.shape);
         if !whisper.length_aware {
-            Lengths::WHOLE
-        } else if self
-            .placements
-            .iter()
-            .all(|&placement| placement.mixes_lengths())
-        {
-            Lengths::mixed(whisper.length_margin_s)
-        } else {
-            Lengths::new(whisper.length_margin_s, whisper.length_step_s)
+            return Lengths::WHOLE;
         }
+        let lengths = Lengths::new(whisper.length_margin_s, whisper.length_step_s);
+        let head_width = shape.width / shape.heads.max(1);
+        let mixes =
+            |placement: &Placement| placement.mixes_lengths(whisper.compute_type, head_width);
+        if !self.placements.iter().all(mixes) {
+            return lengths;
+        }
+        let is_cpu = |placement: &Placement| matches!(placement, Placement::Cpu { .. });
+        if self.placements.iter().all(is_cpu) {
+            // Where windows are encoded one by one, no two need one length.
+            return lengths.mixed().fine();
+        }
+        lengths.mixed()
     }
 
     fn spec(&self, stored: &StoredModel, placement: Placement) -> EngineSpec {
@@ -220,7 +225,14 @@ impl Placed {
             batch_size: limits(whisper).batch_size,
             beam_size: whisper.beam_size,
             memory_limit: (whisper.vram_limit_gb > 0).then(|| whisper.vram_limit_gb * GB),
+            engines_on_card: self.engines_on(placement),
         }
+    }
+
+    /// How many engines a model has there.
+    fn engines_on(&self, placement: Placement) -> NonZeroUsize {
+        let same = self.placements.iter().filter(|&&other| other == placement);
+        NonZeroUsize::new(same.count()).unwrap_or(NonZeroUsize::MIN)
     }
 
     /// What one engine's weights will take, in bytes.

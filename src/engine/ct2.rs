@@ -60,6 +60,8 @@ pub struct EngineSpec {
     pub beam_size: NonZeroUsize,
     /// What it may take of a card's memory, weights included, in bytes.
     pub memory_limit: Option<u64>,
+    /// Engines of the model on its card, itself among them.
+    pub engines_on_card: NonZeroUsize,
 }
 
 /// Makes engines.
@@ -129,7 +131,8 @@ impl Ct2Engine {
         let memory = card.memory().ok_or_else(unknown)?;
         card.keep_freed_memory();
         let weights = spec.weights_bytes;
-        let budget = MemoryBudget::new(spec.dimensions, memory, weights, spec.memory_limit);
+        let share = memory.shared_by(spec.engines_on_card, weights);
+        let budget = MemoryBudget::new(spec.dimensions, share, weights, spec.memory_limit);
         let usual = BatchKey {
             frames: WINDOW_FRAMES,
             previous_tokens: 0,
@@ -138,11 +141,11 @@ impl Ct2Engine {
                 ..GenerateOptions::default()
             },
         };
-        let windows = budget.windows(&usual, spec.batch_size.get());
+        let windows = budget.windows(&usual, &vec![WINDOW_FRAMES; spec.batch_size.get()]);
         self.plan.windows = windows;
-        self.plan.encoder_windows = budget.encoder_windows(&usual, windows);
+        self.plan.encoder_windows = budget.encoder_windows(&usual, WINDOW_FRAMES, windows);
         self.plan.memory = Some(PlannedMemory {
-            planned: weights + budget.peak_bytes(&usual, windows),
+            planned: weights + budget.peak_bytes(&usual, &vec![WINDOW_FRAMES; windows]),
             free: memory.free,
             total: memory.total,
         });
@@ -174,7 +177,8 @@ impl Ct2Engine {
     }
 
     /// Encodes every window. On a processor one after the other, which keeps its tensors in the
-    /// cache (measured: docs/performance.md); on a card as many at once as its memory holds.
+    /// cache (measured: docs/performance.md); on a card those of one length, side by side, as many at
+    /// once as its memory holds.
     fn encode(
         &self,
         key: &BatchKey,
@@ -187,8 +191,11 @@ impl Ct2Engine {
                 .map(|inputs| self.encode_features(&Stack::of(inputs, n_mels)?.view()?))
                 .collect::<Result<_, _>>()?,
             Some((card, budget)) => {
-                let at_once = budget.encoder_windows(key, inputs.len());
-                self.encode_on(card, inputs.chunks(at_once))?
+                let calls = inputs.chunk_by(|a, b| a.length == b.length);
+                let calls = calls.flat_map(|same| {
+                    same.chunks(budget.encoder_windows(key, same[0].length, same.len()))
+                });
+                self.encode_on(card, calls)?
             }
         };
         encodings::join(parts)
@@ -305,16 +312,16 @@ impl Engine for Ct2Engine {
         self.plan.clone()
     }
 
-    fn windows_at_once(&self, key: &BatchKey, wanted: usize) -> usize {
+    fn windows_at_once(&self, key: &BatchKey, lengths: &[usize]) -> usize {
         match &self.card {
-            None => wanted,
-            Some((_, budget)) => budget.windows(key, wanted),
+            None => lengths.len(),
+            Some((_, budget)) => budget.windows(key, lengths),
         }
     }
 
-    fn take_fewer(&mut self, key: &BatchKey, windows: usize) {
+    fn take_fewer(&mut self, key: &BatchKey, lengths: &[usize]) {
         if let Some((_, budget)) = &mut self.card {
-            budget.shrink(key, windows);
+            budget.shrink(key, lengths);
         }
     }
 

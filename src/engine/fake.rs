@@ -66,12 +66,12 @@ impl Engine for FakeEngine {
         }
     }
 
-    fn windows_at_once(&self, _key: &BatchKey, wanted: usize) -> usize {
-        self.at_once.min(wanted)
+    fn windows_at_once(&self, _key: &BatchKey, lengths: &[usize]) -> usize {
+        self.at_once.min(lengths.len())
     }
 
-    fn take_fewer(&mut self, _key: &BatchKey, windows: usize) {
-        self.at_once = (windows / 2).max(1);
+    fn take_fewer(&mut self, _key: &BatchKey, lengths: &[usize]) {
+        self.at_once = (lengths.len() / 2).max(1);
     }
 
     fn device_memory(&self) -> Option<DeviceMemory> {

@@ -3,6 +3,8 @@
 //! The encoder's attention scores bound a call of the encoder, the caches of the decoder bound a
 //! generation; the two follow one another, so the larger of them counts (docs/gpu.md).
 
+use std::num::NonZeroUsize;
+
 use crate::batch::BatchKey;
 use crate::features::positions;
 
@@ -53,6 +55,21 @@ pub struct DeviceMemory {
     pub total: u64,
 }
 
+impl DeviceMemory {
+    /// What one of several engines may count on that are loaded onto the card at one time, each with weights of so
+    /// many bytes.
+    #[must_use]
+    pub fn shared_by(self, engines: NonZeroUsize, weights: u64) -> Self {
+        let engines = engines.get() as u64;
+        // The others may not have theirs yet.
+        let left = self.free.saturating_sub((engines - 1) * weights);
+        Self {
+            free: left / engines,
+            ..self
+        }
+    }
+}
+
 /// The memory that batches of a model may take on a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBudget {
@@ -77,44 +94,59 @@ impl MemoryBudget {
         }
     }
 
-    /// Windows with this key that are generated together, out of `wanted`; at least one.
+    /// How many windows that are padded to so many frames are generated together, the first of them; at least one.
     #[must_use]
-    pub fn windows(&self, key: &BatchKey, wanted: usize) -> usize {
-        let counted = fit(MAX_NUMBERS, self.memory_numbers(key), wanted);
-        fit(self.available, self.generation_bytes(key), counted)
+    pub fn windows(&self, key: &BatchKey, lengths: &[usize]) -> usize {
+        let fits = |&count: &usize| {
+            let first = &lengths[..count];
+            let numbers: u64 = first
+                .iter()
+                .map(|&frames| self.memory_numbers(frames))
+                .sum();
+            numbers <= MAX_NUMBERS && self.generation_bytes(key, first) <= self.available
+        };
+        // More windows never take less.
+        let counts: Vec<usize> = (1..=lengths.len()).collect();
+        counts.partition_point(fits).max(1)
     }
 
-    /// Windows in one call of the encoder where `windows` are generated together; at least one.
+    /// Windows in one call of the encoder where `windows` are padded to so many frames; at least one.
     #[must_use]
-    pub fn encoder_windows(&self, key: &BatchKey, windows: usize) -> usize {
+    pub fn encoder_windows(&self, key: &BatchKey, frames: usize, windows: usize) -> usize {
         let count = windows as u64;
-        let room = (count * self.generation_bytes(key)).max(self.available / ENCODER_SHARE);
+        let generation = self.generation_bytes(key, &vec![frames; windows]);
+        let room = generation.max(self.available / ENCODER_SHARE);
         let room = room.min(self.available);
-        let scratch = room.saturating_sub(count * self.output_bytes(key));
+        let scratch = room.saturating_sub(count * self.output_bytes(frames));
         let counted = windows.min(MOST_AT_ONCE);
-        let counted = fit(MAX_NUMBERS, self.encoder_numbers(key), counted);
-        let counted = fit(MAX_UNFOLDED, self.unfolded_numbers(key), counted);
-        let most = fit(scratch, self.encoder_bytes(key), counted);
+        let counted = fit(MAX_NUMBERS, self.encoder_numbers(frames), counted);
+        let counted = fit(MAX_UNFOLDED, self.unfolded_numbers(frames), counted);
+        let most = fit(scratch, self.encoder_bytes(frames), counted);
         // Calls of one size, rather than full ones and a small one behind them.
         windows.div_ceil(windows.div_ceil(most).max(1)).max(1)
     }
 
-    /// The most memory that `windows` with this key take, beside the weights, in bytes.
+    /// The most memory that windows padded to so many frames take, beside the weights, in bytes.
     #[must_use]
-    pub fn peak_bytes(&self, key: &BatchKey, windows: usize) -> u64 {
-        let encoded = self.encoder_windows(key, windows) as u64 * self.encoder_bytes(key);
-        let count = windows as u64;
-        let encoding = count * self.output_bytes(key) + encoded;
-        encoding.max(count * self.generation_bytes(key))
+    pub fn peak_bytes(&self, key: &BatchKey, lengths: &[usize]) -> u64 {
+        let outputs: u64 = lengths
+            .iter()
+            .map(|&frames| self.output_bytes(frames))
+            .sum();
+        let calls = lengths.chunk_by(|a, b| a == b).map(|same| {
+            self.encoder_windows(key, same[0], same.len()) as u64 * self.encoder_bytes(same[0])
+        });
+        let encoding = outputs + calls.max().unwrap_or(0);
+        encoding.max(self.generation_bytes(key, lengths))
     }
 
-    /// Remembers that `windows` with this key were too much: from now on half of it is the bound.
-    pub fn shrink(&mut self, key: &BatchKey, windows: usize) {
-        self.available = self.available.min(self.peak_bytes(key, windows)) / 2;
+    /// Remembers that windows padded to so many frames were too much: from now on half of it is the bound.
+    pub fn shrink(&mut self, key: &BatchKey, lengths: &[usize]) {
+        self.available = self.available.min(self.peak_bytes(key, lengths)) / 2;
     }
 
-    /// Of one window, while it is generated.
-    fn generation_bytes(&self, key: &BatchKey) -> u64 {
+    /// While windows padded to so many frames are generated.
+    fn generation_bytes(&self, key: &BatchKey, lengths: &[usize]) -> u64 {
         let Dimensions {
             width,
             decoder_layers,
@@ -126,46 +158,49 @@ impl MemoryBudget {
         let tokens = MAX_TOKENS + key.previous_tokens as u64;
         // Beams share what they attend to in the audio, and each has its own text.
         let a_beam = keys_and_values * tokens + vocabulary_size * SCORE_BYTES;
-        OUTPUT_COPIES * self.output_bytes(key)
-            + keys_and_values * context(key)
-            + key.options.hypotheses() as u64 * a_beam
+        let texts = key.options.hypotheses() as u64 * a_beam;
+        // Encodings that are joined are as long as the longest; what is made of them has their own length.
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let a_window = OUTPUT_COPIES * self.output_bytes(longest) + texts;
+        let positions: u64 = lengths.iter().map(|&frames| context(frames)).sum();
+        lengths.len() as u64 * a_window + keys_and_values * positions
     }
 
     /// Of one window, while it is in the encoder.
-    fn encoder_bytes(&self, key: &BatchKey) -> u64 {
+    fn encoder_bytes(&self, frames: usize) -> u64 {
         let Dimensions {
             heads, value_bytes, ..
         } = self.dimensions;
-        let scores = heads * context(key) * context(key) * value_bytes;
-        2 * scores + LAYER_TENSORS * self.output_bytes(key)
+        let scores = heads * context(frames) * context(frames) * value_bytes;
+        2 * scores + LAYER_TENSORS * self.output_bytes(frames)
     }
 
     /// Of one window, in the largest tensor of the encoder's layers: its attention scores, or what the
     /// feed-forward network is inside.
-    fn encoder_numbers(&self, key: &BatchKey) -> u64 {
+    fn encoder_numbers(&self, frames: usize) -> u64 {
         let Dimensions { width, heads, .. } = self.dimensions;
-        context(key) * (heads * context(key)).max(4 * width)
+        context(frames) * (heads * context(frames)).max(4 * width)
     }
 
     /// Of one window, in the input of the second convolution, unfolded.
-    fn unfolded_numbers(&self, key: &BatchKey) -> u64 {
-        context(key) * KERNEL * self.dimensions.width
+    fn unfolded_numbers(&self, frames: usize) -> u64 {
+        context(frames) * KERNEL * self.dimensions.width
     }
 
     /// Of one window, in the largest tensor of the decoder: keys and values of the audio, side by side.
-    fn memory_numbers(&self, key: &BatchKey) -> u64 {
-        context(key) * 2 * self.dimensions.width
+    fn memory_numbers(&self, frames: usize) -> u64 {
+        context(frames) * 2 * self.dimensions.width
     }
 
     /// What the encoder makes of one window.
-    fn output_bytes(&self, key: &BatchKey) -> u64 {
-        context(key) * self.dimensions.width * self.dimensions.value_bytes
+    fn output_bytes(&self, frames: usize) -> u64 {
+        context(frames) * self.dimensions.width * self.dimensions.value_bytes
     }
 }
 
 /// Positions of the encoder's output.
-fn context(key: &BatchKey) -> u64 {
-    positions(key.frames) as u64
+fn context(frames: usize) -> u64 {
+    positions(frames) as u64
 }
 
 /// How many of `wanted` fit, each of `bytes`; at least one.
@@ -178,8 +213,6 @@ fn fit(available: u64, bytes: u64, wanted: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
-
     use super::*;
     use crate::batch::GenerateOptions;
 
@@ -196,9 +229,9 @@ mod tests {
         ..TURBO
     };
 
-    fn key(frames: usize, beam_size: usize) -> BatchKey {
+    fn key(beam_size: usize) -> BatchKey {
         BatchKey {
-            frames,
+            frames: 3000,
             previous_tokens: 0,
             options: GenerateOptions {
                 beam_size: NonZeroUsize::new(beam_size).unwrap(),
@@ -219,15 +252,13 @@ mod tests {
     /// Windows of 30 s together, in one call of the encoder, and gigabytes beside the weights.
     #[track_caller]
     fn check(budget: MemoryBudget, beam_size: usize, wanted: usize, plan: (usize, usize, u64)) {
-        let key = key(3000, beam_size);
-        let windows = budget.windows(&key, wanted);
-        let found = (
-            windows,
-            budget.encoder_windows(&key, windows),
-            budget.peak_bytes(&key, windows) / GB,
-        );
+        let key = key(beam_size);
+        let windows = budget.windows(&key, &vec![3000; wanted]);
+        let peak = budget.peak_bytes(&key, &vec![3000; windows]);
+        let at_once = budget.encoder_windows(&key, 3000, windows);
+        let found = (windows, at_once, peak / GB);
         assert_eq!(found, plan, "{wanted} windows at beam {beam_size}");
-        assert!(budget.peak_bytes(&key, windows) <= budget.available);
+        assert!(peak <= budget.available);
     }
 
     /// Each row of the old documentation's table, for a card of 80 GB.
@@ -263,17 +294,16 @@ mod tests {
         };
         let plenty = MemoryBudget::new(TURBO, memory, 2 * GB, None);
         for frames in (200..=3000).step_by(100) {
-            let key = key(frames, 5);
-            let windows = plenty.windows(&key, 10_000);
-            let at_once = plenty.encoder_windows(&key, windows) as u64;
+            let windows = plenty.windows(&key(5), &[frames; 10_000]);
+            let at_once = plenty.encoder_windows(&key(5), frames, windows) as u64;
             let positions = positions(frames) as u64;
             assert!(windows as u64 * positions * 2 * 1280 < 1 << 32, "{frames}");
             assert!(at_once * 20 * positions * positions < 1 << 32, "{frames}");
             assert!(at_once * positions * 4 * 1280 < 1 << 32, "{frames}");
             assert!(at_once * positions * 3 * 1280 < 1 << 31, "{frames}");
         }
-        assert_eq!(plenty.encoder_windows(&key(3000, 5), 95), 95);
-        assert_eq!(plenty.encoder_windows(&key(3000, 5), 96), 48);
+        assert_eq!(plenty.encoder_windows(&key(5), 3000, 95), 95);
+        assert_eq!(plenty.encoder_windows(&key(5), 3000, 96), 48);
     }
 
     #[test]
@@ -285,24 +315,44 @@ mod tests {
         let limited = MemoryBudget::new(TURBO, memory, 2 * GB, Some(10 * GB));
         assert_eq!(limited.available, 6 * GB);
         let small = MemoryBudget::new(TURBO, memory, 2 * GB, Some(GB));
-        assert_eq!(small.windows(&key(3000, 5), 512), 1);
-        assert_eq!(small.encoder_windows(&key(3000, 5), 1), 1);
+        assert_eq!(small.windows(&key(5), &[3000; 512]), 1);
+        assert_eq!(small.encoder_windows(&key(5), 3000, 1), 1);
+    }
+
+    #[test]
+    fn engines_of_one_card_share_its_memory() {
+        let memory = DeviceMemory {
+            free: 78 * GB,
+            total: 80 * GB,
+        };
+        let two = NonZeroUsize::new(2).unwrap();
+        let share = memory.shared_by(two, 3 * GB);
+        assert_eq!((share.free, share.total), (75 * GB / 2, 80 * GB));
+        assert_eq!(memory.shared_by(NonZeroUsize::MIN, 3 * GB), memory);
+        let tiny = DeviceMemory { free: GB, ..memory };
+        assert_eq!(tiny.shared_by(two, 3 * GB).free, 0);
     }
 
     #[test]
     fn short_windows_leave_room_for_more() {
         let large = on_80_gb(LARGE_V3, 31);
-        assert!(large.windows(&key(1000, 5), 768) > large.windows(&key(3000, 5), 768));
+        let long = large.windows(&key(5), &[3000; 768]);
+        assert!(large.windows(&key(5), &[1000; 768]) > long);
+        let mixed: Vec<usize> = [1000; 100].into_iter().chain([3000; 668]).collect();
+        let some_short = large.windows(&key(5), &mixed);
+        assert!(some_short > long && some_short < long + 100);
+        assert!(large.peak_bytes(&key(5), &mixed[..some_short]) <= large.available);
+        assert!(large.peak_bytes(&key(5), &mixed[..=some_short]) > large.available);
     }
 
     #[test]
     fn what_was_too_much_is_not_tried_again() {
         let mut budget = on_80_gb(TURBO, 16);
-        let key = key(3000, 5);
-        let mut windows = budget.windows(&key, 1024);
+        let key = key(5);
+        let mut windows = budget.windows(&key, &[3000; 1024]);
         while windows > 1 {
-            budget.shrink(&key, windows);
-            let fewer = budget.windows(&key, 1024);
+            budget.shrink(&key, &vec![3000; windows]);
+            let fewer = budget.windows(&key, &[3000; 1024]);
             assert!(fewer <= windows.div_ceil(2), "{windows} to {fewer}");
             windows = fewer;
         }

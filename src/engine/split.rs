@@ -9,7 +9,7 @@ use crate::batch::BatchKey;
 const TRIES_ALONE: usize = 3;
 
 /// Runs a batch so that one bad job never fails its neighbours; one answer an input. What is too much
-/// for the device's memory is run in smaller parts, and the engine remembers it.
+/// for the device's memory is run in smaller parts, shorter windows first, and the engine remembers it.
 pub fn generate_each(
     engine: &mut dyn Engine,
     key: &BatchKey,
@@ -17,11 +17,15 @@ pub fn generate_each(
     answer: &mut dyn FnMut(usize, Result<Generation, EngineError>),
 ) {
     let mut rest: Vec<usize> = (0..inputs.len()).collect();
+    // Those of one length go through the encoder together.
+    rest.sort_by_key(|&index| inputs[index].length);
     let mut tries_alone = 0;
     while !rest.is_empty() {
-        let windows = engine.windows_at_once(key, rest.len());
+        let mut lengths: Vec<usize> = rest.iter().map(|&index| inputs[index].length).collect();
+        let windows = engine.windows_at_once(key, &lengths);
         let windows = windows.clamp(1, rest.len());
         let later = rest.split_off(windows);
+        lengths.truncate(windows);
         let mut left = Vec::new();
         if let Err(TooMuch {
             inputs: open,
@@ -31,7 +35,7 @@ pub fn generate_each(
             tracing::warn!(batch.size = windows, %error, "device is out of memory, taking fewer windows");
             tries_alone += 1;
             if windows > 1 {
-                engine.take_fewer(key, windows);
+                engine.take_fewer(key, &lengths);
                 tries_alone = 0;
             }
             if tries_alone < TRIES_ALONE {
@@ -109,8 +113,8 @@ fn both(left: Result<(), TooMuch>, right: Result<(), TooMuch>) -> Result<(), Too
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
 
     use super::*;
     use crate::batch::GenerateOptions;
@@ -143,8 +147,13 @@ mod tests {
         (factory().unwrap(), batches)
     }
 
-    /// Runs inputs whose `frames` is their number; tells who was answered.
+    /// Runs inputs of 30 s; tells who was answered.
     fn answered(engine: &mut dyn Engine, inputs: usize) -> Vec<bool> {
+        answered_of(engine, &vec![3000; inputs])
+    }
+
+    /// Runs inputs of these lengths whose `frames` is their number; tells who was answered.
+    fn answered_of(engine: &mut dyn Engine, lengths: &[usize]) -> Vec<bool> {
         let prompt = PromptSpec {
             language: None,
             task: Task::Transcribe,
@@ -152,7 +161,7 @@ mod tests {
             previous: Vec::new(),
         };
         let decoding = Decoding::default();
-        let features: Vec<_> = (0..inputs)
+        let features: Vec<_> = (0..lengths.len())
             .map(|frames| Features {
                 n_mels: 80,
                 frames,
@@ -163,7 +172,7 @@ mod tests {
             .iter()
             .map(|features| Input {
                 features,
-                length: 3000,
+                length: lengths[features.frames],
                 prompt: &prompt,
                 decoding: &decoding,
             })
@@ -212,6 +221,25 @@ mod tests {
         assert_eq!(batches.swap(0, Ordering::SeqCst), 3 + 8);
         assert_eq!(answered(engine.as_mut(), 16), [true; 16]);
         assert_eq!(batches.load(Ordering::SeqCst), 8);
+    }
+
+    #[test]
+    fn windows_of_one_length_are_side_by_side_shorter_ones_first() {
+        let seen = Arc::new(Mutex::new(Vec::<Vec<usize>>::new()));
+        let seen_too = Arc::clone(&seen);
+        let factory = FakeEngine::factory(move |_, inputs| {
+            let numbers = inputs.iter().map(|input| input.features.frames);
+            seen_too.lock().unwrap().push(numbers.clone().collect());
+            let tokens = numbers.map(|number| vec![u32::try_from(number).unwrap()]);
+            Ok(tokens.map(FakeEngine::generation).collect())
+        });
+
+        let lengths = [3000, 2000, 3000, 2000, 3000];
+        assert_eq!(
+            answered_of(factory().unwrap().as_mut(), &lengths),
+            [true; 5]
+        );
+        assert_eq!(*seen.lock().unwrap(), [vec![1, 3, 0, 2, 4]]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ const FRAMES_A_SECOND: usize = 100;
 /// Of a position of the encoder.
 const FRAMES_A_POSITION: usize = 2;
 
-/// What a length is a multiple of where windows of different lengths share batches, in frames. It
+/// What a length is a multiple of where windows are encoded one by one, in frames. It
 /// could be a single position: which of the near ties in a recording fall right hangs on it more
 /// than words altogether do (docs/accuracy.md).
 const FINE_STEP: usize = FRAMES_A_SECOND / 10;
@@ -69,14 +69,21 @@ impl Lengths {
         }
     }
 
-    /// Windows are padded by `margin_s` of silence, in seconds, and hardly more; those of
-    /// different lengths share batches.
+    /// The same, but those of different lengths share batches.
     #[must_use]
-    pub fn mixed(margin_s: usize) -> Self {
+    pub fn mixed(self) -> Self {
         Self {
-            margin: margin_s * FRAMES_A_SECOND,
-            step: FINE_STEP,
             shared: HALVES,
+            ..self
+        }
+    }
+
+    /// Windows are padded by the same silence, and hardly more.
+    #[must_use]
+    pub fn fine(self) -> Self {
+        Self {
+            step: FINE_STEP,
+            ..self
         }
     }
 
@@ -129,7 +136,7 @@ mod tests {
     fn windows_of_one_length_share_batches_or_those_of_one_half() {
         let by_length = Lengths::new(1, 2);
         assert_eq!(by_length.shared(by_length.of(700)), by_length.of(700));
-        let mixed = Lengths::mixed(1);
+        let mixed = Lengths::new(1, 2).mixed().fine();
         check(mixed, 1, 200);
         check(mixed, 701, 810);
         check(mixed, 2900, 3000);
@@ -151,7 +158,7 @@ mod tests {
     #[test]
     fn no_encoding_has_as_many_positions_as_features_have_bins() {
         for frames in 0..=WINDOW_FRAMES {
-            for lengths in [Lengths::new(1, 1), Lengths::mixed(1)] {
+            for lengths in [Lengths::new(1, 1), Lengths::new(1, 1).fine()] {
                 let positions = positions(lengths.of(frames));
                 assert!(![80, 128].contains(&positions), "{frames} frames");
             }

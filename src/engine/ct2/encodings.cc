@@ -12,9 +12,13 @@
 #include <ctranslate2/ops/concat.h>
 #include <ctranslate2/ops/gather.h>
 #include <ctranslate2/ops/slide.h>
+#include <ctranslate2/primitives.h>
 #include <ctranslate2/storage_view.h>
 
+using ctranslate2::DataType;
+using ctranslate2::Device;
 using ctranslate2::dim_t;
+using ctranslate2::primitives;
 using ctranslate2::StorageView;
 
 namespace {
@@ -33,30 +37,43 @@ bool guarded(char* message, size_t size, Work work) {
     return false;
 }
 
-bool have_one_length(const StorageView* const* parts, size_t count) {
-    return std::all_of(parts, parts + count, [&](const StorageView* part) { return part->dim(1) == parts[0]->dim(1); });
+bool have_one_length(const std::vector<const StorageView*>& parts) {
+    const dim_t length = parts.front()->dim(1);
+    return std::all_of(parts.begin(), parts.end(), [&](const StorageView* part) { return part->dim(1) == length; });
 }
 
-// Encodings of floats on a processor, each behind the other, with zeros behind the shorter ones.
-void fill_up(StorageView& joined, const StorageView* const* parts, size_t count) {
-    const dim_t width = parts[0]->dim(2);
+// Each encoding behind the other, with zeros behind the shorter ones.
+template <Device device, typename Number>
+void fill_up(StorageView& joined, const std::vector<const StorageView*>& parts, dim_t longest) {
+    const dim_t width = parts.front()->dim(2);
+    auto* to = joined.data<Number>();
+    for (const StorageView* part : parts) {
+        const dim_t size = part->dim(1) * width;
+        for (dim_t row = 0; row < part->dim(0); ++row, to += longest * width) {
+            primitives<device>::copy(part->data<Number>() + row * size, to, size);
+            primitives<device>::fill(to + size, Number(0), longest * width - size);
+        }
+    }
+}
+
+// Those that our decoder takes.
+void fill_up(StorageView& joined, const std::vector<const StorageView*>& parts) {
+    const dim_t width = parts.front()->dim(2);
     dim_t rows = 0, longest = 0;
-    for (const StorageView* part : std::vector<const StorageView*>(parts, parts + count)) {
-        const bool fits = part->device() == ctranslate2::Device::CPU && part->dtype() == ctranslate2::DataType::FLOAT32
-            && part->dim(2) == width;
-        if (!fits) throw std::invalid_argument("encodings of different lengths are joined on a processor only");
+    for (const StorageView* part : parts) {
+        const bool fits = part->device() == joined.device() && part->dtype() == joined.dtype() && part->dim(2) == width;
+        if (!fits) throw std::invalid_argument("encodings of a batch differ in more than their lengths");
         rows += part->dim(0);
         longest = std::max(longest, part->dim(1));
     }
     joined.resize({rows, longest, width});
-    float* to = joined.data<float>();
-    for (size_t i = 0; i < count; ++i) {
-        const dim_t size = parts[i]->dim(1) * width;
-        for (dim_t row = 0; row < parts[i]->dim(0); ++row, to += longest * width) {
-            std::copy_n(parts[i]->data<float>() + row * size, size, to);
-            std::fill(to + size, to + longest * width, 0.0f);
-        }
-    }
+    if (joined.device() == Device::CPU && joined.dtype() == DataType::FLOAT32)
+        return fill_up<Device::CPU, float>(joined, parts, longest);
+#ifdef HALKSPEECH_CUDA
+    if (joined.device() == Device::CUDA && joined.dtype() == DataType::FLOAT16)
+        return fill_up<Device::CUDA, ctranslate2::float16_t>(joined, parts, longest);
+#endif
+    throw std::invalid_argument("encodings of these numbers are joined where they have one length only");
 }
 
 }  // namespace
@@ -67,9 +84,9 @@ extern "C" bool halkspeech_upload(
     StorageView* out, const StorageView* features, int32_t card, char* message, size_t size
 ) {
     return guarded(message, size, [&] {
-        const ctranslate2::ScopedDeviceSetter on(ctranslate2::Device::CUDA, card);
-        StorageView uploaded = features->to(ctranslate2::Device::CUDA);
-        ctranslate2::synchronize_stream(ctranslate2::Device::CUDA);
+        const ctranslate2::ScopedDeviceSetter on(Device::CUDA, card);
+        StorageView uploaded = features->to(Device::CUDA);
+        ctranslate2::synchronize_stream(Device::CUDA);
         *out = std::move(uploaded);
     });
 }
@@ -81,10 +98,11 @@ extern "C" bool halkspeech_join(
         const StorageView& first = *parts[0];
         const ctranslate2::ScopedDeviceSetter on(first.device(), first.device_index());
         StorageView joined(first.dtype(), first.device());
-        if (have_one_length(parts, count))
-            ctranslate2::ops::Concat(0)(std::vector<const StorageView*>(parts, parts + count), joined);
+        const std::vector<const StorageView*> all(parts, parts + count);
+        if (have_one_length(all))
+            ctranslate2::ops::Concat(0)(all, joined);
         else
-            fill_up(joined, parts, count);
+            fill_up(joined, all);
         // The next call runs on another thread, and so on another stream of the device.
         ctranslate2::synchronize_stream(joined.device());
         *out = std::move(joined);

@@ -57,8 +57,9 @@ pub fn upload(features: &StorageView<'_>, card: i32) -> Result<StorageView<'stat
     })
 }
 
-/// Stacks encoder outputs `[n, context, width]` along their first dimension, in order. On a processor their contexts may
-/// differ; the shorter ones are filled up with zeros, by which the decoder knows them (`gemm/decoder.cc`).
+/// Stacks encoder outputs `[n, context, width]` along their first dimension, in order. Where the decoder is ours their
+/// contexts may differ; the shorter ones are filled up with zeros, by which it knows them (`gemm/decoder.cc`,
+/// `cuda/decoder.cc`).
 ///
 /// # Errors
 /// [`EngineError::Batch`] when there are none or their shapes do not fit, or [`EngineError::OutOfMemory`].

@@ -7,6 +7,9 @@ use super::load_error;
 use crate::config::ComputeType;
 use crate::engine::EngineError;
 
+/// Of the attention heads that our decoder on a card takes: that of every Whisper.
+const HEAD_WIDTH: usize = 64;
+
 /// Where a model runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
@@ -60,12 +63,15 @@ impl Placement {
         })
     }
 
-    /// Whether windows of different lengths may share a batch, at no cost.
+    /// Whether windows of different lengths may share a batch, at no cost: where the decoder is ours.
     #[must_use]
-    pub fn mixes_lengths(self) -> bool {
+    pub fn mixes_lengths(self, compute_type: ComputeType, head_width: usize) -> bool {
         match self {
             Self::Cpu { .. } => mixes_lengths(),
-            Self::Cuda { .. } => false,
+            Self::Cuda { .. } => {
+                use ComputeType::{Auto, Float16, Int8Float16};
+                head_width == HEAD_WIDTH && matches!(compute_type, Auto | Float16 | Int8Float16)
+            }
         }
     }
 
@@ -105,5 +111,29 @@ fn resolve(wanted: ComputeType, auto: Ct2ComputeType) -> Ct2ComputeType {
         ComputeType::Float16 => Ct2ComputeType::FLOAT16,
         ComputeType::Bfloat16 => Ct2ComputeType::BFLOAT16,
         ComputeType::Float32 => Ct2ComputeType::FLOAT32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_mixes_lengths_in_16_bit_floats_and_heads_of_a_whisper() {
+        use ComputeType::{Auto, Bfloat16, Default, Float16, Float32, Int8, Int8Float16};
+        let card = Placement::Cuda { index: 1 };
+        for (compute_type, mixes) in [
+            (Auto, true),
+            (Float16, true),
+            (Int8Float16, true),
+            (Bfloat16, false),
+            (Float32, false),
+            // Their floats are those of the model's file.
+            (Int8, false),
+            (Default, false),
+        ] {
+            assert_eq!(card.mixes_lengths(compute_type, 64), mixes);
+            assert!(!card.mixes_lengths(compute_type, 32));
+        }
     }
 }

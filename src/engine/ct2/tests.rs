@@ -34,6 +34,7 @@ fn tiny_en() -> Ct2Engine {
         batch_size: NonZeroUsize::MIN,
         beam_size: NonZeroUsize::MIN,
         memory_limit: None,
+        engines_on_card: NonZeroUsize::MIN,
     };
     Ct2Engine::load(&spec, vocabulary).expect("a model")
 }
@@ -209,7 +210,7 @@ fn windows_of_different_lengths_are_generated_together_as_alone() {
         .iter()
         .map(|features| Input {
             features,
-            length: Lengths::mixed(1).of(features.frames),
+            length: Lengths::new(1, 2).fine().of(features.frames),
             prompt: &prompt,
             decoding: &decoding,
         })

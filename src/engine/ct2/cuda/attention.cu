@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <cfloat>
 
-#include <cuda_fp16.h>
 #include <cuda/utils.h>
+
+#include "eight.h"
 
 using ctranslate2::dim_t;
 using ctranslate2::float16_t;
@@ -12,29 +13,14 @@ using ctranslate2::StorageView;
 
 namespace halkspeech {
 
-constexpr int head_width = 64;
+constexpr int head_width = 64;  // each thread of eight takes eight numbers of it
 constexpr int lanes = 32;
-constexpr int eight = 8;  // numbers that a thread takes of a head at a time, and threads that share a head
 constexpr unsigned all_lanes = 0xffffffff;
 
-struct Numbers {
-    float of[eight];
-};
-
-__device__ Numbers load(const __half* from) {
-    const uint4 packed = *reinterpret_cast<const uint4*>(from);
-    const auto* pairs = reinterpret_cast<const __half2*>(&packed);
-    Numbers numbers;
-    for (int i = 0; i < eight / 2; ++i) {
-        const float2 pair = __half22float2(pairs[i]);
-        numbers.of[2 * i] = pair.x;
-        numbers.of[2 * i + 1] = pair.y;
-    }
-    return numbers;
-}
+__device__ Eight load(const __half* from) { return unpack(*reinterpret_cast<const uint4*>(from)); }
 
 // Over the threads that share a head, to each of them.
-__device__ float dot(const Numbers& a, const Numbers& b) {
+__device__ float dot(const Eight& a, const Eight& b) {
     float sum = 0;
     for (int i = 0; i < eight; ++i) sum += a.of[i] * b.of[i];
     for (int step = eight / 2; step > 0; step /= 2) sum += __shfl_xor_sync(all_lanes, sum, step);
@@ -57,7 +43,7 @@ __device__ float soften(float* scores, int64_t count) {
 }
 
 // Adds up what the groups of a warp have, to each of them.
-__device__ void add_groups(Numbers& numbers) {
+__device__ void add_groups(Eight& numbers) {
     for (int i = 0; i < eight; ++i) {
         numbers.of[i] += __shfl_xor_sync(all_lanes, numbers.of[i], eight);
         numbers.of[i] += __shfl_xor_sync(all_lanes, numbers.of[i], 2 * eight);
@@ -97,7 +83,7 @@ __global__ void to_texts(
     const auto place = [&](int64_t t) { return static_cast<const __half*>(times[t].first) + path[t] * times[t].ld + offset; };
     float* scores = shared + warp * all;
 
-    const Numbers query = load(queries + token * 3 * width + offset);
+    const Eight query = load(queries + token * 3 * width + offset);
     constexpr int groups = lanes / eight;
     #pragma unroll 4
     for (int64_t first = 0; first < seen; first += groups) {
@@ -109,10 +95,10 @@ __global__ void to_texts(
     __syncwarp();
     const float sum = soften(scores, seen);
     __syncwarp();
-    Numbers mean = {};
+    Eight mean = {};
     #pragma unroll 4
     for (int64_t t = group; t < seen; t += groups) {
-        const Numbers value = load(place(t) + width);
+        const Eight value = load(place(t) + width);
         for (int i = 0; i < eight; ++i) mean.of[i] += scores[t] * value.of[i];
     }
     __syncwarp();
@@ -124,11 +110,27 @@ __global__ void to_texts(
 constexpr int window_warps = 8;
 constexpr int most_queries = 8;
 
+// A block for each window.
+__global__ void measure(const uint4* __restrict__ encodings, int64_t positions, int64_t width, int32_t* lengths) {
+    const uint4* rows = encodings + blockIdx.x * positions * width;
+    constexpr unsigned without_signs = 0x7fff7fff;
+    int64_t length = positions;
+    for (; length > 0; --length) {
+        unsigned any = 0;
+        for (int64_t i = threadIdx.x; i < width; i += blockDim.x) {
+            const uint4 numbers = rows[(length - 1) * width + i];
+            any |= (numbers.x | numbers.y | numbers.z | numbers.w) & without_signs;
+        }
+        if (__syncthreads_or(static_cast<int>(any)) != 0) break;
+    }
+    if (threadIdx.x == 0) lengths[blockIdx.x] = static_cast<int32_t>(length);
+}
+
 // A block for each window and head, and `count` of the window's `m` queries, from `first` on.
 template <int count>
 __global__ void to_windows(
-    const __half* __restrict__ queries, const int32_t* __restrict__ numbers, const __half* __restrict__ memory,
-    int64_t length, int64_t heads, int64_t m, int64_t first, float scale, __half* __restrict__ context
+    const __half* __restrict__ queries, const int2* __restrict__ places, const __half* __restrict__ memory,
+    int64_t heads, int64_t m, int64_t first, float scale, __half* __restrict__ context
 ) {
     extern __shared__ float shared[];  // scores [count, length], and later sums of warps [warps, count, head width]
     __shared__ float sums[most_queries];
@@ -137,15 +139,16 @@ __global__ void to_windows(
     constexpr int groups = window_warps * lanes / eight;
     const int64_t window = blockIdx.x / heads, head = blockIdx.x % heads, width = heads * head_width;
     const int64_t offset = head * head_width + part * eight;
-    const __half* keys = memory + numbers[2 * window] * length * 2 * width + offset;
+    const int64_t length = places[window].y;
+    const __half* keys = memory + places[window].x * 2 * width + offset;
     const int64_t first_row = window * m + first;
 
-    Numbers query[count];
+    Eight query[count];
     for (int i = 0; i < count; ++i) query[i] = load(queries + (first_row + i) * width + offset);
     #pragma unroll 2
     for (int64_t from = 0; from < length; from += groups) {
         const int64_t t = min(from + group, length - 1);
-        const Numbers key = load(keys + t * 2 * width);
+        const Eight key = load(keys + t * 2 * width);
         float mine = 0;
         for (int i = 0; i < count; ++i) {
             const float score = dot(query[i], key);
@@ -159,10 +162,10 @@ __global__ void to_windows(
         if (lane == 0) sums[warp] = sum;
     }
     __syncthreads();
-    Numbers mean[count] = {};
+    Eight mean[count] = {};
     #pragma unroll 2
     for (int64_t t = group; t < length; t += groups) {
-        const Numbers value = load(keys + t * 2 * width + width);
+        const Eight value = load(keys + t * 2 * width + width);
         for (int i = 0; i < count; ++i) {
             const float weight = shared[i * length + t];
             for (int j = 0; j < eight; ++j) mean[i].of[j] += weight * value.of[j];
@@ -218,22 +221,31 @@ void attend_to_texts(
     CUDA_CHECK(cudaGetLastError());
 }
 
+void measure_windows(const StorageView& encodings, StorageView& lengths) {
+    const int64_t windows = encodings.dim(0), positions = encodings.dim(1), width = encodings.dim(2) / eight;
+    lengths.resize({windows});
+    measure<<<static_cast<unsigned>(windows), 128, 0, ctranslate2::cuda::get_cuda_stream()>>>(
+        reinterpret_cast<const uint4*>(halves(encodings)), positions, width, lengths.data<int32_t>()
+    );
+    CUDA_CHECK(cudaGetLastError());
+}
+
 void attend_to_windows(
-    const StorageView& queries, const StorageView& numbers, const StorageView& memory, int64_t heads, float scale,
-    StorageView& context
+    const StorageView& queries, const StorageView& places, const StorageView& memory, int64_t longest, int64_t heads,
+    float scale, StorageView& context
 ) {
-    const int64_t windows = numbers.dim(0), length = memory.dim(1), m = queries.size() / (heads * head_width) / windows;
+    const int64_t windows = places.dim(0), m = queries.size() / (heads * head_width) / windows;
     const auto blocks = static_cast<unsigned>(windows * heads);
     for (int64_t first = 0; first < m; first += most_queries) {
         const int64_t count = std::min<int64_t>(most_queries, m - first);
         const auto run = [&](auto kernel) {
-            const int64_t floats = count * std::max<int64_t>(length, window_warps * head_width);
+            const int64_t floats = count * std::max<int64_t>(longest, window_warps * head_width);
             kernel<<<
                 blocks, window_warps * lanes, static_cast<size_t>(floats) * sizeof(float),
                 ctranslate2::cuda::get_cuda_stream()
             >>>(
-                halves(queries), numbers.data<int32_t>(), halves(memory), length, heads, m, first, scale,
-                halves(context)
+                halves(queries), reinterpret_cast<const int2*>(places.data<int32_t>()), halves(memory), heads, m,
+                first, scale, halves(context)
             );
         };
         switch (count) {

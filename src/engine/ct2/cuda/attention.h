@@ -29,11 +29,17 @@ void attend_to_texts(
     float scale, ctranslate2::StorageView& context
 );
 
-// Tokens of the hypotheses of each window attend to it: `numbers` [windows, 2] begin with the window's in `memory`
-// [all windows, length, 2 * width]. `queries` and `context` are [hypotheses, tokens, width].
+// Positions of each window of `encodings` [windows, positions, width] into `lengths`; behind them stand rows of zeros,
+// which no encoding has.
+void measure_windows(const ctranslate2::StorageView& encodings, ctranslate2::StorageView& lengths);
+
+// Tokens of the hypotheses of each window attend to it: `places` [windows, 2] have its first row in `memory` [positions
+// of all windows, 2 * width], and how many it has, `longest` at most. `queries` and `context` are [hypotheses, tokens,
+// width].
 void attend_to_windows(
-    const ctranslate2::StorageView& queries, const ctranslate2::StorageView& numbers,
-    const ctranslate2::StorageView& memory, int64_t heads, float scale, ctranslate2::StorageView& context
+    const ctranslate2::StorageView& queries, const ctranslate2::StorageView& places,
+    const ctranslate2::StorageView& memory, int64_t longest, int64_t heads, float scale,
+    ctranslate2::StorageView& context
 );
 
 }  // namespace halkspeech

@@ -1,13 +1,16 @@
-// As gemm/decoder.cc, for a card: nothing that was computed is copied from step to step. CTranslate2 copies the keys and
+// As gemm/decoder.cc, for a card: windows of a batch may have encodings of different lengths, and nothing that was
+// computed is copied from step to step. CTranslate2 copies the keys and
 // values of all texts twice a token, and those of all windows whenever one of them ends. Compiled with access to private
 // members.
 
 #include "decoder.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <vector>
 
 #include <ctranslate2/devices.h>
+#include <ctranslate2/ops/gather.h>
 
 #include "../gemm/plain.h"
 #include "attention.h"
@@ -20,6 +23,7 @@ using ctranslate2::layers::DecoderState;
 using ctranslate2::layers::MultiHeadAttention;
 using ctranslate2::layers::TransformerDecoder;
 using ctranslate2::layers::TransformerDecoderLayer;
+using ctranslate2::ops::Gather;
 
 namespace halkspeech {
 
@@ -29,10 +33,30 @@ constexpr dim_t head_width = 64;
 // Whisper's text context.
 constexpr dim_t most_tokens = 448;
 
-bool is_for_us(const TransformerDecoder& decoder, const StorageView& memory, dim_t step) {
-    return are_halves_of_card(memory) && step == 0 && is_plain(decoder)
-        && plain(*decoder._layers.front()->_self_attention)._d_head == head_width;
+bool is_for_us(const TransformerDecoder& decoder, dim_t step) {
+    return step == 0 && is_plain(decoder) && plain(*decoder._layers.front()->_self_attention)._d_head == head_width;
 }
+
+// Where the encoding of each window is, in rows of all of them without what they are filled up with.
+struct Windows {
+    std::vector<int32_t> places;  // of each, the first row and how many there are
+    std::vector<int32_t> rows;    // which of the filled up ones these are
+    dim_t longest = 0;
+
+    explicit Windows(const StorageView& memory) {
+        StorageView found(DataType::INT32, Device::CUDA);
+        measure_windows(memory, found);
+        const StorageView lengths = found.to(Device::CPU);
+        for (dim_t i = 0; i < memory.dim(0); ++i) {
+            const int32_t length = lengths.at<int32_t>(i);
+            places.insert(places.end(), {static_cast<int32_t>(rows.size()), length});
+            for (int32_t t = 0; t < length; ++t) rows.push_back(static_cast<int32_t>(i * memory.dim(1)) + t);
+            longest = std::max<dim_t>(longest, length);
+        }
+    }
+
+    dim_t count() const { return static_cast<dim_t>(rows.size()); }
+};
 
 StorageView empty() { return StorageView(DataType::FLOAT16, Device::CUDA); }
 
@@ -44,8 +68,17 @@ public:
 
     // Takes the encodings. The state becomes ours.
     void begin(const TransformerDecoder& decoder, DecoderState& state, dim_t hypotheses) {
-        const StorageView memory = std::move(state.at("memory"));
+        StorageView memory = std::move(state.at("memory"));
         forget();
+        const dim_t count = memory.dim(0);
+        const Windows found(memory);
+        longest = found.longest;
+        memory.reshape({count * memory.dim(1), memory.dim(2)});
+        if (found.count() < memory.dim(0)) {
+            StorageView without_filling = empty();
+            Gather(0)(memory, StorageView({found.count()}, found.rows, Device::CUDA), without_filling);
+            memory = std::move(without_filling);
+        }
         for (const auto& layer : decoder._layers) {
             windows.push_back(empty());
             plain(*layer->_encoder_attention)._linear[1](memory, windows.back());
@@ -53,10 +86,8 @@ public:
         texts.resize(decoder._layers.size());
         constexpr dim_t words = sizeof(Time) / sizeof(int32_t);
         times = StorageView({static_cast<dim_t>(texts.size()), most_tokens * words}, DataType::INT32, Device::CUDA);
-        std::vector<int32_t> numbers;
-        for (dim_t i = 0; i < memory.dim(0); ++i) numbers.insert(numbers.end(), {static_cast<int32_t>(i), 0});
         state.clear();
-        state.emplace(windows_key, StorageView({memory.dim(0), 2}, numbers, Device::CUDA));
+        state.emplace(windows_key, StorageView({count, 2}, found.places, Device::CUDA));
         state.emplace(rows_key, StorageView({hypotheses, 0}, DataType::INT32, Device::CUDA));
     }
 
@@ -69,17 +100,18 @@ public:
     }
 
 private:
-    std::vector<StorageView> windows;             // of each layer, [windows, positions, k and v]
+    std::vector<StorageView> windows;             // of each layer, [positions of all windows, k and v]
+    dim_t longest = 0;                            // positions of a window, at most
     std::vector<std::vector<StorageView>> texts;  // of each layer and step, [hypotheses, tokens, k and v]
     StorageView times{DataType::INT32, Device::CUDA};  // of each layer, a `Time` for each token
 };
 
 void Generation::forward(const TransformerDecoder& decoder, DecoderState& state, StorageView& x) {
-    const StorageView& numbers = state.at(windows_key);
+    const StorageView& places = state.at(windows_key);
     StorageView& rows = state.at(rows_key);
     const dim_t tokens = x.dim(1), seen = rows.dim(1);
     const bool is_this = rows.dim(0) == x.dim(0) && texts.size() == decoder._layers.size()
-        && x.dim(0) % numbers.dim(0) == 0 && seen + tokens <= most_tokens;
+        && x.dim(0) % places.dim(0) == 0 && seen + tokens <= most_tokens;
     if (!is_this) throw std::logic_error("the state is not that of the texts that are being written");
     StorageView more(DataType::INT32, Device::CUDA);
     append_rows(rows, tokens, more);
@@ -101,7 +133,9 @@ void Generation::forward(const TransformerDecoder& decoder, DecoderState& state,
         const MultiHeadAttention& to_windows = plain(*layer._encoder_attention);
         (*to_windows._layer_norm)(hidden, normed);
         to_windows._linear.front()(normed, queries);
-        attend_to_windows(queries, numbers, windows[i], to_windows._num_heads, to_windows._queries_scale, context);
+        attend_to_windows(
+            queries, places, windows[i], longest, to_windows._num_heads, to_windows._queries_scale, context
+        );
         to_windows._linear.back()(context, normed, &hidden);
 
         layer._ff(normed, x);
@@ -122,7 +156,13 @@ bool decode_on_card(
 ) {
     const auto memory = state.find("memory");
     if (memory != state.end()) {
-        if (!is_for_us(decoder, memory->second, step)) return false;
+        if (!are_halves_of_card(memory->second)) return false;
+        if (!is_for_us(decoder, step)) {
+            const StorageView& encodings = memory->second;
+            if (Windows(encodings).count() < encodings.dim(0) * encodings.dim(1))
+                throw std::invalid_argument("this decoder takes encodings of one length only");
+            return false;
+        }
         generation().begin(decoder, state, ids.dim(0));
     } else if (state.count(rows_key) == 0) {
         return false;

@@ -35,7 +35,7 @@ inline const ctranslate2::layers::MultiHeadAttention* plain_attention(const ctra
 }
 
 // In the state, for CTranslate2 takes what begins with "memory" for the same of all hypotheses of a window.
-inline const std::string windows_key = "memory_windows";  // [windows, 2], the number of the window and of the generation
+inline const std::string windows_key = "memory_windows";  // [windows, 2], by which the decoder knows each of them
 inline const std::string rows_key = "rows";               // [hypotheses, tokens], the row of each token in its step
 
 // Of a decoder that `is_plain`.
