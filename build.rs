@@ -23,8 +23,14 @@ const KERNELS: [&str; 8] = [
 ];
 
 /// What is for cards in [`CUDA`], without the endings: kernels, and who calls them.
-const CUDA_KERNELS: [&str; 3] = ["attention", "flash", "logits"];
-const CUDA_DECODER: &str = "src/engine/ct2/cuda/decoder.cc";
+const CUDA_KERNELS: [&str; 6] = ["attention", "dense", "flash", "hopper", "logits", "rows"];
+const CUDA_CALLERS: [&str; 2] = ["decoder", "rows"];
+
+/// Functions that those replace.
+const REPLACED_CUDA: [&str; 2] = [
+    "_ZNK11ctranslate23ops9LayerNorm7computeILNS_6DeviceE1EN10half_float4halfEEEvPKNS_11StorageViewES8_RS7_llllRS6_",
+    "_ZNK11ctranslate23ops7BiasAdd7computeILNS_6DeviceE1EN10half_float4halfEEEvRKNS_11StorageViewES8_RS6_PS7_",
+];
 
 /// The function that [`ENCODER`] replaces, as C++ compilers write its name.
 const REPLACED_ENCODER: &str = "_ZN11ctranslate26layers14WhisperEncoderclERKNS_11StorageViewERS2_";
@@ -82,9 +88,17 @@ fn main() {
         REPLACED.into_iter().for_each(replace);
     }
     if variable("CARGO_FEATURE_CUDA").is_some() {
-        build.define("HALKSPEECH_CUDA", None).file(CUDA_DECODER);
+        build.define("HALKSPEECH_CUDA", None);
+        for name in CUDA_CALLERS {
+            build.file(format!("{CUDA}/{name}.cc"));
+        }
         for name in CUDA_KERNELS {
             build.object(compile_for_cards(name, &ctranslate2));
+        }
+        for name in REPLACED_CUDA {
+            replace(name);
+            // Theirs are weak symbols, for which a linker looks into no archive.
+            println!("cargo:rustc-link-arg=-Wl,--undefined=__wrap_{name}");
         }
     }
     build.compile("halkspeech_ct2");
@@ -104,10 +118,16 @@ fn compile_for_cards(name: &str, ctranslate2: &Path) -> PathBuf {
     let mut nvcc = Command::new(Path::new(&toolkit).join("bin/nvcc"));
     nvcc.args(["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-w"])
         .args(["-Xcompiler=-fPIC", "-DHALKSPEECH_CUDA"])
+        // One for each kind of card.
+        .arg("--threads=0")
         .args(["-c", &format!("{CUDA}/{name}.cu"), "-o"])
         .arg(&object);
     for card in cards.split([';', ',', ' ']).filter(|card| !card.is_empty()) {
-        let number = card.trim_end_matches("+PTX").replace('.', "");
+        let mut number = card.trim_end_matches("+PTX").replace('.', "");
+        if number == "90" {
+            // With the instructions that no other card has.
+            number.push('a');
+        }
         nvcc.arg(format!("-gencode=arch=compute_{number},code=sm_{number}"));
     }
     for folder in [

@@ -1,9 +1,11 @@
 // Attention on a card that keeps no scores: FlashAttention 2 (https://arxiv.org/abs/2307.08691), by the kernel that
-// CTranslate2 brings the source of, and that ct2rs cannot switch on.
+// CTranslate2 brings the source of, and that ct2rs cannot switch on. Hopper has its own (hopper.h).
 
 #include "flash.h"
 
 #include <cstring>
+
+#include "hopper.h"
 
 #include <ctranslate2/ops/flash-attention/flash.h>
 #include <ctranslate2/ops/flash-attention/flash_fwd_kernel.h>
@@ -28,6 +30,7 @@ bool has_flash_attention(int64_t head_width) {
 }
 
 void flash_attention(const FlashShape& shape, const void* projected, void* output, float* memory) {
+    if (ctranslate2::cuda::get_device_properties().major == 9) return hopper_attention(shape, projected, output);
     const int64_t all = shape.heads * width;
     const auto* first = static_cast<const cutlass::half_t*>(projected);
     Flash_fwd_params params;

@@ -2,7 +2,7 @@
 // (build.rs), which do what ours do not take. Compiled with access to private members.
 //
 // 1. `Dense` on packed 8-bit weights, where `only_has_avx2`: the integers of a product become floats in its registers,
-//    bias, GELU and residual included.
+//    bias, GELU and residual included. On 16-bit floats of a card bias and residual are, for many rows (../cuda/dense.h).
 // 2. `TransformerEncoderLayer` on floats of a processor, there too, and on 16-bit floats of a card: heads are read
 //    where the projection wrote them, and scores are never written to memory (attention.h, ../cuda/flash.h).
 
@@ -12,6 +12,7 @@
 #include <ctranslate2/layers/common.h>
 #include <ctranslate2/layers/transformer.h>
 
+#include "../cuda/dense.h"
 #include "../cuda/flash.h"
 #include "attention.h"
 #include "avx2.h"
@@ -55,6 +56,30 @@ void dense_forward(const Dense& dense, const StorageView& input, StorageView& ou
             dense._activation_type != nullptr, residual == nullptr ? nullptr : residual->data<float>(),
             output.data<float>(), n,
         }
+    );
+}
+
+// It is the encoder that multiplies so many rows at once. The decoder's number differs from token to token, and each
+// would be looked up anew.
+constexpr dim_t least_rows_on_card = 4096;
+
+bool dense_forward_on_card(
+    const Dense& dense, const StorageView& input, StorageView& output, const StorageView* residual
+) {
+    const bool is_for_us = are_halves_of_card(input) && dense._weight.dtype() == DataType::FLOAT16
+        && dense._partial_weight.empty() && dense._activation_type == nullptr
+        && (dense._bias != nullptr || residual != nullptr);
+    if (!is_for_us) return false;
+    const dim_t n = dense._weight.dim(0);
+    const dim_t k = dense._weight.dim(1);
+    const dim_t m = input.size() / k;
+    if (m < least_rows_on_card) return false;
+    ctranslate2::Shape shape = input.shape();
+    shape.back() = n;
+    output.resize(std::move(shape));
+    return halkspeech::dense_on_card(
+        {m, n, k}, input.buffer(), dense._weight.buffer(), dense._bias == nullptr ? nullptr : dense._bias->buffer(),
+        residual == nullptr ? nullptr : residual->buffer(), output.buffer()
     );
 }
 
@@ -112,6 +137,7 @@ void __wrap__ZNK11ctranslate26layers5DenseclERKNS_11StorageViewERS2_PS3_(
     const Dense* dense, const StorageView& input, StorageView& output, const StorageView* residual
 ) {
     if (is_for_us(*dense, input)) return dense_forward(*dense, input, output, residual);
+    if (dense_forward_on_card(*dense, input, output, residual)) return;
     __real__ZNK11ctranslate26layers5DenseclERKNS_11StorageViewERS2_PS3_(dense, input, output, residual);
 }
 
