@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Proves what GPU code a program holds, without a GPU, a driver or a CUDA toolkit; exits with 1 when it is not right.
 
-    scripts/check_cuda_binary.py PROGRAM [--arch '8.0;8.6;8.9;9.0'] [--cublas libcublas.so.13]
+    scripts/check_cuda_binary.py PROGRAM [--arch '8.0;8.6;8.9;9.0'] [--cublas 13]
 
 It reads the ELF file itself: the compute capabilities of the machine code in .nv_fatbin, each of which every
 compiled CUDA source must have; the shared libraries that the program needs to start, none of which may be NVIDIA's,
-or it would not start on a machine without them; and the name of the cuBLAS library that it opens at run time.
+or it would not start on a machine without them; the names of the cuBLAS libraries that it opens at run time; and,
+where it is not stripped, that each function that is put in the place of CTranslate2's has been linked.
 """
 
 import argparse
@@ -48,6 +49,14 @@ class Program:
         entries = struct.iter_unpack("<QQ", self.section(".dynamic"))
         return [strings[at : strings.index(b"\0", at)].decode() for tag, at in entries if tag == DT_NEEDED]
 
+    def replacing(self):
+        """Functions in the place of others (the linker's --wrap), each with whether it is there."""
+        strings = self.section(".strtab")
+        for name, _, _, section, _, _ in struct.iter_unpack("<IBBHQQ", self.section(".symtab")):
+            name = strings[name : strings.index(b"\0", name)]
+            if name.startswith(b"__wrap_"):
+                yield name.decode(), section != 0
+
     def gpu_code(self):
         """For each compiled CUDA source a list of (kind, compute capability), such as (2, "9.0")."""
         section, at = self.section(".nv_fatbin"), 0
@@ -69,7 +78,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("program")
     parser.add_argument("--arch", default=default_arch, help="compute capabilities that must be in it")
-    parser.add_argument("--cublas", default="libcublas.so.13", help="the library that it must open at run time")
+    parser.add_argument("--cublas", default="13", help="the version of cuBLAS that it must open at run time")
     arguments = parser.parse_args()
 
     faults = []
@@ -94,11 +103,16 @@ def main():
     if any(map(NVIDIA.match, needed)):
         faults.append("it needs NVIDIA's libraries at start, and so a machine that has them")
 
-    opened = sorted(set(re.findall(rb"libcublas\.so\.[0-9]+", program.data)))
+    opened = sorted(set(re.findall(rb"libcublas(?:Lt)?\.so\.[0-9]+", program.data)))
     opened = [name.decode() for name in opened]
     print("opens at the first use of a GPU:", " ".join(opened) or "nothing")
-    if opened != [arguments.cublas]:
-        faults.append(f"the name {arguments.cublas} should be in it, and no other cuBLAS")
+    wanted = [f"{name}.so.{arguments.cublas}" for name in ("libcublas", "libcublasLt")]
+    if opened != wanted:
+        faults.append(f"the names {' and '.join(wanted)} should be in it, and no other cuBLAS")
+
+    replacing = dict(program.replacing())
+    print(f"in the place of CTranslate2's and oneDNN's: {len(replacing)} functions")
+    faults += [f"{name} has not been linked" for name, is_there in replacing.items() if not is_there]
 
     for fault in faults:
         print(f"wrong: {fault}", file=sys.stderr)

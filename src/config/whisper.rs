@@ -167,8 +167,9 @@ pub struct Whisper {
     /// What the length of a short window is a multiple of, in seconds.
     ///
     /// Default 2, 1 to 30; environment `WHISPER__LENGTH_STEP_S`. For where
-    /// windows of a batch must have one length, on a GPU and on processors
-    /// without AVX2: a smaller step pads less and shares less.
+    /// windows go through the encoder together, on a GPU; on processors without
+    /// AVX2, and on a GPU in other floats than `float16`, a batch has one such
+    /// length. A smaller step pads less and shares less.
     pub length_step_s: usize,
 }
 

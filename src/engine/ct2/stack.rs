@@ -20,7 +20,7 @@ impl Stack {
         }
     }
 
-    /// Each input padded with its own silence. They have one length: on a card that of the batch.
+    /// Each input padded with its own silence. They have one length.
     ///
     /// # Errors
     /// [`EngineError::Batch`] where features do not fit.
