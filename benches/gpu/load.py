@@ -42,8 +42,8 @@ class Load:
 
 
 async def closed_loop(address, path, bodies, callers, until, check):
-    """Callers take the bodies in turn. `check` says what is wrong with an answer, or nothing; `until` is asked with the load and the seconds so far
-    whether it is over. Who still waits then hangs up."""
+    """Callers take the bodies in turn. `check` says what is wrong with an answer, or nothing; `until` is asked with the
+    load and the seconds so far whether it is over. Who still waits then hangs up."""
     load, gate, bodies = Load(callers), asyncio.Semaphore(OPENING), itertools.cycle(bodies)
 
     async def call():

@@ -2,13 +2,14 @@
 """Measures the server on a card, in ten minutes and with one command.
 
 usage: run.py --binary PATH [--out FOLDER] [--cublas DIR] [--real-model DIR --clips DIR]
-              [--profiles ultra-fast,beast,quality,extreme] [--cells 30:5,2-30:5,5:5,30:1] [--seconds-per-profile 90]
+              [--profiles ultra-fast,beast,quality,extreme] [--cells 30:5,2-30:5,5:5,30:1] [--callers N]
+              [--seconds-per-profile 90]
        run.py --binary PATH --dry-run cpu
 
 It holds the texts of a real model on the card against those on the processor, then measures each profile with random
-weights in the shape of its model: windows a minute, latency, memory. A cell is seconds of a clip, or the least and the most of
-them, and beams. FOLDER gets results.json, table.md and the servers' logs. The dry run goes the same way on a processor, with a tiny shape. Exit
-status 1: a request failed, or a step did. README.md says what to bring to the machine. Needs Python 3.9.
+weights in the shape of its model: windows a minute, latency, memory. A cell is seconds of a clip, or the least and the
+most of them, and beams. FOLDER gets results.json, table.md and the servers' logs. The dry run goes the same way on a
+processor, with a tiny shape. Exit status 1: a request failed, or a step did. README.md says what to bring to the machine. Needs Python 3.9.
 """
 import argparse
 import datetime
