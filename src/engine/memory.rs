@@ -99,10 +99,9 @@ impl MemoryBudget {
     pub fn windows(&self, key: &BatchKey, lengths: &[usize]) -> usize {
         let fits = |&count: &usize| {
             let first = &lengths[..count];
-            let numbers: u64 = first
-                .iter()
-                .map(|&frames| self.memory_numbers(frames))
-                .sum();
+            // Encodings are joined as long as the longest.
+            let longest = first.iter().copied().max().unwrap_or(0);
+            let numbers = count as u64 * self.memory_numbers(longest);
             numbers <= MAX_NUMBERS && self.generation_bytes(key, first) <= self.available
         };
         // More windows never take less.
@@ -302,6 +301,10 @@ mod tests {
             assert!(at_once * positions * 4 * 1280 < 1 << 32, "{frames}");
             assert!(at_once * positions * 3 * 1280 < 1 << 31, "{frames}");
         }
+        let mixed: Vec<usize> = [200; 9000].into_iter().chain([1500; 9000]).collect();
+        let windows = plenty.windows(&key(5), &mixed);
+        let longest = positions(mixed[windows - 1]) as u64;
+        assert!(windows as u64 * longest * 2 * 1280 < 1 << 32, "{windows}");
         assert_eq!(plenty.encoder_windows(&key(5), 3000, 95), 95);
         assert_eq!(plenty.encoder_windows(&key(5), 3000, 96), 48);
     }
