@@ -66,7 +66,7 @@ fn decode(criterion: &mut Criterion) {
             let source = Source::Memory(bytes.clone());
             audio::decode(source, &LIMITS, Channels::Mix).expect(name)
         };
-        let samples: usize = decode().iter().map(Vec::len).sum();
+        let samples: usize = decode().streams.iter().map(Vec::len).sum();
         group.throughput(Throughput::Elements(samples as u64));
         group.bench_function(name, |bencher| bencher.iter(|| black_box(decode())));
     }
@@ -110,8 +110,8 @@ fn window(criterion: &mut Criterion) {
         });
     }
     if let Some(bytes) = recording("long_en_lj003_13min.mp3") {
-        let streams = audio::decode(Source::Memory(bytes), &LIMITS, Channels::Mix);
-        let speech = streams.expect("it is a sound recording").concat();
+        let decoded = audio::decode(Source::Memory(bytes), &LIMITS, Channels::Mix);
+        let speech = decoded.expect("it is a sound recording").streams.concat();
         let cutter = || Cutter::new(speech.clone(), Clip::default(), Some(VadOptions::default()));
         group.bench_function("13 min of speech, with detection", |bencher| {
             bencher.iter_batched(cutter, Iterator::count, BatchSize::PerIteration);

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 mod signature;
 mod rewrap;
+mod demux;
 mod decode;
 mod channels;
 mod resample;
@@ -25,6 +26,7 @@ mod vad;
 mod window;
 
 use decode::Allowance;
+pub use decode::Decoded;
 pub use resample::Resampler;
 use rewrap::Rewrapped;
 pub use vad::{FRAME_SAMPLES, Silero, VadOptions, spans};
@@ -150,11 +152,12 @@ pub enum AudioError {
 }
 
 /// Decodes an upload to PCM at [`SAMPLE_RATE_HZ`], samples nominally within -1 to 1: one stream, or
-/// one a channel, all of the same length.
+/// one per channel, all of the same length.
 ///
 /// The format is told by the content alone, never by a name. Video is skipped, and of several audio
-/// tracks the default one is taken. A file that breaks off gives what was decoded until then, and a
-/// corrupt packet is left out.
+/// tracks the default one is taken. Where a player would be silent (audio that begins late, a hole in
+/// the container's clock) there is silence. A file that breaks off gives what was decoded until then;
+/// a corrupt packet becomes silence and is listed, and too many of them are an error.
 ///
 /// # Errors
 /// See [`AudioError`].
@@ -162,7 +165,7 @@ pub fn decode(
     source: Source,
     limits: &DecodeLimits,
     channels: Channels,
-) -> Result<Vec<Vec<f32>>, AudioError> {
+) -> Result<Decoded, AudioError> {
     decode_while(&|| true, source, limits, channels)
 }
 
@@ -176,25 +179,25 @@ pub fn decode_while(
     source: Source,
     limits: &DecodeLimits,
     channels: Channels,
-) -> Result<Vec<Vec<f32>>, AudioError> {
+) -> Result<Decoded, AudioError> {
     let decode = || match decode_natively(is_wanted, &source, limits, channels) {
         Err(AudioError::NeedsFfmpeg { found }) if limits.ffmpeg == FfmpegMode::Auto => {
             ffmpeg::decode(source, &found, limits, channels)
         }
         result => result,
     };
-    let streams = catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_panic| {
+    let decoded = catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_panic| {
         Err(AudioError::Undecodable {
             found: "the file".to_owned(),
             reason: "its content broke the decoder".to_owned(),
         })
     })?;
-    let samples = streams.first().map_or(0, Vec::len);
+    let samples = decoded.streams.first().map_or(0, Vec::len);
     let duration = Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE_HZ));
     if duration < MIN_DURATION {
         return Err(AudioError::TooShort { duration });
     }
-    Ok(streams)
+    Ok(decoded)
 }
 
 fn decode_natively(
@@ -202,7 +205,7 @@ fn decode_natively(
     source: &Source,
     limits: &DecodeLimits,
     channels: Channels,
-) -> Result<Vec<Vec<f32>>, AudioError> {
+) -> Result<Decoded, AudioError> {
     let mut media = open(source).map_err(AudioError::Read)?;
     let mut head = Vec::with_capacity(signature::HEAD_BYTES);
     media

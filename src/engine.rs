@@ -3,6 +3,11 @@
 #[cfg(not(fuzzing))]
 pub mod ct2;
 pub mod fake;
+#[cfg_attr(
+    fuzzing,
+    expect(dead_code, reason = "the engine that judges texts is not built")
+)]
+mod doubt;
 mod fallback;
 pub mod memory;
 mod split;
@@ -16,6 +21,9 @@ use crate::tokens::{Alignment, Language, PromptSpec};
 
 pub use fallback::{Fallback, Quality, compression_ratio};
 use memory::DeviceMemory;
+
+/// Frames of features in a second.
+const FRAMES_PER_SECOND: f64 = 100.0;
 
 /// Runs batches, one at a time, on the thread that owns it.
 pub trait Engine {
@@ -118,6 +126,12 @@ impl Input<'_> {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.length == WINDOW_FRAMES
+    }
+
+    /// The length of its audio, in seconds.
+    #[must_use]
+    pub fn audio_s(&self) -> f64 {
+        self.features.frames as f64 / FRAMES_PER_SECOND
     }
 }
 

@@ -14,6 +14,7 @@ mod prompting;
 mod wishes;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ use crate::models::{LoadedModel, LoadedModels, ModelId};
 use crate::queue::{Slot, UpstreamGuard};
 use crate::telemetry::Metrics;
 use crate::tokens::{PromptSpec, Task};
-use crate::transcript::{Speaker, Transcript};
+use crate::transcript::{DropReason, Dropped, Speaker, Transcript};
 
 pub use error::TranscribeError;
 pub use front_end::{FrontEnd, FrontEndPanicked};
@@ -92,6 +93,8 @@ struct Ticket {
 struct Recordings {
     cutters: VecDeque<(Option<Speaker>, Cutter)>,
     duration: Duration,
+    /// Where the file could not be decoded.
+    damaged: Vec<Dropped>,
 }
 
 impl Transcriber {
@@ -193,7 +196,8 @@ impl Transcriber {
             wishes: &wishes,
         };
         let duration = recordings.duration;
-        let mut joiner = Joiner::new(&plan, duration, decode_time);
+        self.report_damage(&recordings);
+        let mut joiner = Joiner::new(&plan, &recordings, decode_time);
         let mut windows = Box::pin(self.windows(recordings));
         let mut first = Some(first);
         let detects = plan.prompt.language.is_none();
@@ -250,7 +254,8 @@ impl Transcriber {
         let waiting = Arc::downgrade(&caller);
         let decode = move || {
             let is_wanted = || waiting.strong_count() > 0;
-            let channels = audio::decode_while(&is_wanted, audio, &limits, channels)?;
+            let decoded = audio::decode_while(&is_wanted, audio, &limits, channels)?;
+            let channels = decoded.streams;
             let samples = channels.first().map_or(0, Vec::len);
             let several = channels.len() > 1;
             let cutter = |(number, pcm)| {
@@ -259,10 +264,27 @@ impl Transcriber {
             };
             Ok(Recordings {
                 cutters: channels.into_iter().enumerate().map(cutter).collect(),
-                duration: Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE_HZ)),
+                duration: Duration::from_secs_f64(seconds(samples)),
+                damaged: decoded.lost.into_iter().map(damaged).collect(),
             })
         };
         self.front_end.run("decode", decode).await?
+    }
+
+    /// Counts and logs what was lost in decoding.
+    fn report_damage(&self, recordings: &Recordings) {
+        let pieces = &recordings.damaged;
+        if pieces.is_empty() {
+            return;
+        }
+        let lost_s: f64 = pieces.iter().map(|piece| piece.end_s - piece.start_s).sum();
+        self.metrics.damaged_seconds.inc_by(lost_s);
+        tracing::warn!(
+            audio.damaged_pieces = pieces.len(),
+            audio.damaged_ms = (lost_s * 1000.0).round(),
+            audio.duration_ms = recordings.duration.as_millis(),
+            "parts of the audio could not be decoded"
+        );
     }
 
     /// The windows of a request, cut when they are wanted: nothing is looked at before its turn.
@@ -324,6 +346,19 @@ impl Transcriber {
             unheard = rest;
         }
         Ok(heard)
+    }
+}
+
+fn seconds(samples: usize) -> f64 {
+    samples as f64 / f64::from(SAMPLE_RATE_HZ)
+}
+
+fn damaged(samples: Range<usize>) -> Dropped {
+    Dropped {
+        start_s: seconds(samples.start),
+        end_s: seconds(samples.end),
+        reason: DropReason::Damaged,
+        text: String::new(),
     }
 }
 

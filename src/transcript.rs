@@ -109,11 +109,18 @@ pub enum DropReason {
     NoSpeech,
     /// An improbable text between long silences.
     Hallucination,
+    /// The file is damaged there and could not be decoded.
+    Damaged,
 }
 
 impl DropReason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 3] = [Self::NoVoice, Self::NoSpeech, Self::Hallucination];
+    pub const ALL: [Self; 4] = [
+        Self::NoVoice,
+        Self::NoSpeech,
+        Self::Hallucination,
+        Self::Damaged,
+    ];
 
     /// As answers and metrics write it.
     #[must_use]
@@ -122,6 +129,7 @@ impl DropReason {
             Self::NoVoice => "no_voice",
             Self::NoSpeech => "no_speech",
             Self::Hallucination => "hallucination",
+            Self::Damaged => "damaged",
         }
     }
 }

@@ -26,7 +26,7 @@ fuzz_target!(init: panics::let_dependencies_panic(), |data: &[u8]| {
         _ => Channels::Split,
     };
     match decode(Source::Memory(Bytes::copy_from_slice(data)), &LIMITS, channels) {
-        Ok(streams) => check(streams, channels),
+        Ok(decoded) => check(decoded.streams, channels),
         Err(
             error @ (AudioError::Read(_) | AudioError::Ffmpeg(_) | AudioError::FfmpegTimedOut { .. }),
         ) => panic!("not the caller's doing: {error}"),

@@ -1,15 +1,22 @@
-//! Gathers decoded packets into 16 kHz streams: one of all channels, or one a channel.
+//! Gathers decoded packets into 16 kHz streams: one of all channels, or one per channel.
 //!
 //! Mixed, every channel counts the same: the result is their average. That is exact for the usual
 //! cases (dual mono, a call's two sides, interview microphones), never clips, and loses no speaker;
-//! a film's weighting of centre against surround is not attempted.
+//! a film's weighting of centre against surround is not attempted. Channels in opposite phase, whose
+//! average is silence, give way to the louder one.
 
 use symphonia::core::audio::GenericAudioBufferRef;
 
 use super::resample::Resampler;
-use super::{AudioError, Channels, DecodeLimits, MAX_SPLIT_CHANNELS};
+use super::{AudioError, Channels, DecodeLimits, MAX_SPLIT_CHANNELS, SAMPLE_RATE_HZ};
 
-/// Samples beyond this, infinities and NaN included, are damage. It leaves room for float files
+mod mix;
+mod scale;
+
+use mix::Mixer;
+use scale::Scale;
+
+/// Samples beyond this, infinities and NaN included, are damage. It leaves space for float files
 /// that were written on the scale of 16-bit integers.
 const MAX_SAMPLE: f32 = 1e6;
 
@@ -25,6 +32,23 @@ pub struct ChannelStreams<'a> {
     rate_hz: Option<u32>,
     streams: Vec<Stream>,
     planes: Vec<Vec<f32>>,
+    mixer: Mixer,
+    scale: Scale,
+    /// Samples of the result that stand for what came before the present rate.
+    samples_before: usize,
+    /// Frames at the present rate.
+    frames: u64,
+    /// Silence that goes in front of the first packet, in seconds: its rate is not known before.
+    leading_s: f64,
+}
+
+/// What is cut off a decoded packet, in frames of its own rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trim {
+    /// From its start.
+    pub start_frames: usize,
+    /// From its end.
+    pub end_frames: usize,
 }
 
 /// All streams are equally long at any time.
@@ -44,6 +68,11 @@ impl<'a> ChannelStreams<'a> {
             rate_hz: None,
             streams: Vec::new(),
             planes: Vec::new(),
+            mixer: Mixer::default(),
+            scale: Scale::default(),
+            samples_before: 0,
+            frames: 0,
+            leading_s: 0.0,
         }
     }
 
@@ -53,8 +82,14 @@ impl<'a> ChannelStreams<'a> {
     /// # Errors
     /// [`AudioError::TooLong`] and [`AudioError::TooManyChannels`], or [`AudioError::Undecodable`]
     /// for an absurd sample rate or one that keeps changing.
-    pub fn push(&mut self, packet: &GenericAudioBufferRef<'_>) -> Result<(), AudioError> {
-        if packet.num_planes() == 0 || packet.is_empty() {
+    pub fn push(
+        &mut self,
+        packet: &GenericAudioBufferRef<'_>,
+        trim: Trim,
+    ) -> Result<(), AudioError> {
+        let cut = trim.start_frames.saturating_add(trim.end_frames);
+        let frames = packet.frames().saturating_sub(cut);
+        if packet.num_planes() == 0 || frames == 0 {
             return Ok(());
         }
         let wanted = match self.channels {
@@ -72,29 +107,64 @@ impl<'a> ChannelStreams<'a> {
             self.restart(rate_hz, wanted)?;
         }
         packet.copy_to_vecs_planar(&mut self.planes);
-        if self.channels == Channels::Mix {
-            average_into_first(&mut self.planes);
-        }
-        let frames = packet.frames();
-        if self.planes.len() < self.streams.len() {
-            self.planes.resize_with(self.streams.len(), Vec::new);
-        }
-        for (stream, plane) in self.streams.iter_mut().zip(&mut self.planes) {
-            plane.resize(frames, 0.0);
+        for plane in &mut self.planes {
+            plane.truncate(trim.start_frames + frames);
+            plane.drain(..trim.start_frames);
             plane.iter_mut().for_each(silence_damage);
-            if let Some(resampler) = &mut stream.resampler {
-                resampler.push(plane, &mut stream.pcm);
-            }
         }
-        self.check_length()
+        self.scale.observe(packet, &self.planes);
+        if self.channels == Channels::Mix {
+            self.mixer.mix_into_first(&mut self.planes);
+        }
+        self.resample(frames)
     }
 
-    /// Whether nothing has been heard yet.
+    /// Adds silence to every stream, in front of the first packet too.
+    ///
+    /// # Errors
+    /// [`AudioError::TooLong`].
+    pub fn push_silence(&mut self, seconds: f64) -> Result<(), AudioError> {
+        let max_s = self.limits.max_duration.as_secs_f64();
+        let Some(rate_hz) = self.rate_hz else {
+            self.leading_s += seconds;
+            if self.leading_s > max_s {
+                return self.too_long();
+            }
+            return Ok(());
+        };
+        if seconds > max_s {
+            return self.too_long();
+        }
+        let mut left = (seconds * f64::from(rate_hz)).round() as usize;
+        while left > 0 {
+            let frames = left.min(rate_hz as usize);
+            self.planes.iter_mut().for_each(Vec::clear);
+            self.resample(frames)?;
+            left -= frames;
+        }
+        Ok(())
+    }
+
+    /// Whether there was no packet yet.
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }
 
-    /// The whole streams; where nothing was heard, an empty one.
+    /// The length of the result so far, in samples at 16 kHz, with what the resamplers still hold.
+    pub fn position(&self) -> usize {
+        (self.position_s() * f64::from(SAMPLE_RATE_HZ)).round() as usize
+    }
+
+    /// The length of the result so far, in seconds.
+    pub fn position_s(&self) -> f64 {
+        let before_s = self.samples_before as f64 / f64::from(SAMPLE_RATE_HZ);
+        let since_s = self
+            .rate_hz
+            .map_or(0.0, |rate_hz| self.frames as f64 / f64::from(rate_hz));
+        self.leading_s + before_s + since_s
+    }
+
+    /// The whole streams; an empty one where there was no packet.
     ///
     /// # Errors
     /// [`AudioError::TooLong`].
@@ -103,10 +173,28 @@ impl<'a> ChannelStreams<'a> {
         self.check_length()?;
         self.streams
             .resize_with(self.streams.len().max(1), Stream::default);
-        Ok(self.streams.into_iter().map(|stream| stream.pcm).collect())
+        let streams = self.streams.into_iter().map(|stream| stream.pcm);
+        let mut streams: Vec<Vec<f32>> = streams.collect();
+        self.scale.apply(&mut streams);
+        Ok(streams)
     }
 
-    /// Begins anew behind what was heard, at another rate or with more channels. One that joins has
+    /// Hands the planes to the resamplers; a stream without a plane is silent.
+    fn resample(&mut self, frames: usize) -> Result<(), AudioError> {
+        if self.planes.len() < self.streams.len() {
+            self.planes.resize_with(self.streams.len(), Vec::new);
+        }
+        for (stream, plane) in self.streams.iter_mut().zip(&mut self.planes) {
+            plane.resize(frames, 0.0);
+            if let Some(resampler) = &mut stream.resampler {
+                resampler.push(plane, &mut stream.pcm);
+            }
+        }
+        self.frames += frames as u64;
+        self.check_length()
+    }
+
+    /// Begins anew behind what there is, at another rate or with more channels. One that joins has
     /// been silent until now.
     fn restart(&mut self, rate_hz: u32, wanted: usize) -> Result<(), AudioError> {
         self.flush();
@@ -116,16 +204,19 @@ impl<'a> ChannelStreams<'a> {
         if self.rate_changes > MAX_RATE_CHANGES {
             return Err(undecodable(rate_hz, "the sample rate keeps changing"));
         }
-        let heard = self.streams.first().map_or(0, |stream| stream.pcm.len());
+        let samples_before = self.streams.first().map_or(0, |stream| stream.pcm.len());
         let channels = self.streams.len().max(wanted);
         self.streams.resize_with(channels, Stream::default);
         for stream in &mut self.streams {
             let resampler = Resampler::new(rate_hz)
                 .ok_or_else(|| undecodable(rate_hz, "sample rates from 4 to 384 kHz are taken"))?;
             stream.resampler = Some(resampler);
-            stream.pcm.resize(heard, 0.0);
+            stream.pcm.resize(samples_before, 0.0);
         }
-        Ok(())
+        self.samples_before = samples_before;
+        self.frames = 0;
+        let leading_s = std::mem::take(&mut self.leading_s);
+        self.push_silence(leading_s)
     }
 
     fn flush(&mut self) {
@@ -139,26 +230,15 @@ impl<'a> ChannelStreams<'a> {
     fn check_length(&self) -> Result<(), AudioError> {
         let samples: usize = self.streams.iter().map(|stream| stream.pcm.len()).sum();
         if samples > self.limits.max_samples() {
-            // Each of the streams had this much for itself.
-            let limit = self.limits.max_duration / self.streams.len() as u32;
-            return Err(AudioError::TooLong { limit });
+            return self.too_long();
         }
         Ok(())
     }
-}
 
-fn average_into_first(planes: &mut [Vec<f32>]) {
-    let Some((first, others)) = planes.split_first_mut() else {
-        return;
-    };
-    for other in &*others {
-        for (sum, sample) in first.iter_mut().zip(other) {
-            *sum += sample;
-        }
-    }
-    let scale = 1.0 / (others.len() + 1) as f32;
-    for sample in first {
-        *sample *= scale;
+    /// Each of the streams has an equal share of the longest duration.
+    fn too_long(&self) -> Result<(), AudioError> {
+        let limit = self.limits.max_duration / self.streams.len().max(1) as u32;
+        Err(AudioError::TooLong { limit })
     }
 }
 
@@ -200,7 +280,8 @@ mod tests {
             for (index, sample) in packet.iter().enumerate() {
                 buffer.plane_mut(index).unwrap().fill(*sample);
             }
-            streams.push(&GenericAudioBufferRef::F32(&buffer)).unwrap();
+            let packet = GenericAudioBufferRef::F32(&buffer);
+            streams.push(&packet, Trim::default()).unwrap();
         }
         streams.finish().unwrap()
     }

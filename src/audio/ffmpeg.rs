@@ -13,7 +13,7 @@ use std::thread;
 use symphonia::core::io::ReadOnlySource;
 
 use super::decode as native;
-use super::{AudioError, Channels, DecodeLimits, SAMPLE_RATE_HZ, Source};
+use super::{AudioError, Channels, DecodeLimits, Decoded, SAMPLE_RATE_HZ, Source};
 
 /// Bound on each of ffmpeg's allocations; a 4K picture, which it does not decode, would fit.
 const MAX_ALLOCATION_BYTES: &str = "67108864";
@@ -27,7 +27,7 @@ pub fn decode(
     found: &str,
     limits: &DecodeLimits,
     channels: Channels,
-) -> Result<Vec<Vec<f32>>, AudioError> {
+) -> Result<Decoded, AudioError> {
     run(command(limits), source, found, limits, channels)
 }
 
@@ -37,7 +37,7 @@ fn run(
     found: &str,
     limits: &DecodeLimits,
     channels: Channels,
-) -> Result<Vec<Vec<f32>>, AudioError> {
+) -> Result<Decoded, AudioError> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -57,7 +57,7 @@ fn run(
         reason: "ffmpeg found no audio in it".to_owned(),
     };
     match answer {
-        Some(Ok(streams)) if streams.iter().all(Vec::is_empty) => Err(nothing()),
+        Some(Ok(decoded)) if decoded.streams.iter().all(Vec::is_empty) => Err(nothing()),
         Some(Err(AudioError::Undecodable { .. } | AudioError::NoAudioTrack { .. })) => {
             Err(nothing())
         }
@@ -99,7 +99,7 @@ fn converse(
     source: Source,
     limits: &DecodeLimits,
     channels: Channels,
-) -> Option<Result<Vec<Vec<f32>>, AudioError>> {
+) -> Option<Result<Decoded, AudioError>> {
     let broken = || Some(Err(AudioError::Ffmpeg(io::ErrorKind::BrokenPipe.into())));
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return broken();
@@ -181,7 +181,7 @@ mod tests {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]);
         let source = Source::Memory(Bytes::from(wav));
-        run(shell, source, "noise", limits, Channels::Split)
+        run(shell, source, "noise", limits, Channels::Split).map(|decoded| decoded.streams)
     }
 
     fn limits(max_duration: Duration, ffmpeg_timeout: Duration) -> DecodeLimits {

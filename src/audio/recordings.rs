@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AudioError, Channels, Clip, Cutter, DecodeLimits, FRAME_SAMPLES, FfmpegMode, Silero, Source,
-    VadOptions, decode, spans,
+    AudioError, Channels, Clip, Cutter, DecodeLimits, Decoded, FRAME_SAMPLES, FfmpegMode, Silero,
+    Source, VadOptions, decode, spans,
 };
 
 const LIMITS: DecodeLimits = DecodeLimits {
@@ -126,9 +126,9 @@ fn decode_file(path: PathBuf) -> Result<Vec<f32>, AudioError> {
 }
 
 /// The one stream that mixed channels are.
-fn only(mut streams: Vec<Vec<f32>>) -> Vec<f32> {
-    assert_eq!(streams.len(), 1);
-    streams.remove(0)
+fn only(mut decoded: Decoded) -> Vec<f32> {
+    assert_eq!(decoded.streams.len(), 1);
+    decoded.streams.remove(0)
 }
 
 /// How alike two sounds are, 1 at best, the second being late by `delay` samples give or take two.
@@ -194,7 +194,7 @@ fn splits_the_channels_of_a_call() {
     let split = |name: &str, ffmpeg: FfmpegMode| {
         let source = Source::File(File::open(folder.join(name)).unwrap());
         let limits = DecodeLimits { ffmpeg, ..LIMITS };
-        decode(source, &limits, Channels::Split)
+        decode(source, &limits, Channels::Split).map(|decoded| decoded.streams)
     };
     let streams = split("multi_stereo_two_speakers.wav", FfmpegMode::Off).unwrap();
     assert_eq!(

@@ -27,7 +27,7 @@ const LIMITS: DecodeLimits = DecodeLimits {
 };
 
 fn decode_mixed(source: Source) -> Result<Vec<f32>, AudioError> {
-    let mut streams = decode(source, &LIMITS, Channels::Mix)?;
+    let mut streams = decode(source, &LIMITS, Channels::Mix)?.streams;
     assert_eq!(streams.len(), 1);
     Ok(streams.remove(0))
 }
@@ -66,7 +66,8 @@ fn holds_to_the_limits() {
 fn splits_the_channels() {
     let frames = [16_384, -8_192, 0, 8_192].repeat(1_600);
     for channels in [1, 2, 4] {
-        let streams = decode(wav(16_000, channels, &frames), &LIMITS, Channels::Split).unwrap();
+        let source = wav(16_000, channels, &frames);
+        let streams = decode(source, &LIMITS, Channels::Split).unwrap().streams;
         let channels = usize::from(channels);
         assert_eq!(streams.len(), channels);
         for (channel, stream) in streams.iter().enumerate() {
@@ -82,7 +83,7 @@ fn holds_split_channels_to_the_limits() {
         let samples = vec![0; milliseconds * 16 * usize::from(channels)];
         let result = decode(wav(16_000, channels, &samples), &LIMITS, Channels::Split);
         result
-            .map(|streams| streams.len())
+            .map(|decoded| decoded.streams.len())
             .map_err(|error| error.to_string())
     };
     assert_eq!(check(2, 500), Ok(2));
@@ -121,8 +122,8 @@ fn stops_when_nobody_wants_it() {
     let asked = AtomicUsize::new(0);
     let is_wanted = || asked.fetch_add(1, Ordering::Relaxed) < 2;
     let source = wav(16_000, 1, &[0; 16_000]);
-    let streams = decode_while(&is_wanted, source, &LIMITS, Channels::Mix).unwrap();
-    assert!(streams[0].len() < 16_000);
+    let decoded = decode_while(&is_wanted, source, &LIMITS, Channels::Mix).unwrap();
+    assert!(decoded.streams[0].len() < 16_000);
 }
 
 #[test]
@@ -152,4 +153,53 @@ fn reads_a_file_from_its_beginning() {
     file.write_all(&bytes).unwrap();
     file.seek(SeekFrom::End(0)).unwrap();
     assert_eq!(decode_mixed(Source::File(file)).unwrap().len(), 8_000);
+}
+
+const LONG: DecodeLimits = DecodeLimits {
+    max_duration: Duration::from_secs(60),
+    ..LIMITS
+};
+
+/// An ADTS file (ISO/IEC 14496-3, 1.A.3.2) of mono AAC-LC at 16 kHz: silent frames of 64 ms, and in the
+/// place of `damaged` ones that no decoder takes.
+fn adts(frames: usize, damaged: std::ops::Range<usize>) -> Source {
+    // A single channel element without scale factor bands, and the end.
+    const SILENCE: [u8; 4] = [0, 0, 0, 0x07];
+    // A program configuration where a channel is due.
+    const DAMAGE: [u8; 4] = [0xa0, 0, 0, 0];
+    let mut file = Vec::new();
+    for frame in 0..frames {
+        file.extend([0xff, 0xf1, 0x60, 0x40, 0x01, 0x7f, 0xfc]);
+        file.extend(match damaged.contains(&frame) {
+            true => DAMAGE,
+            false => SILENCE,
+        });
+    }
+    Source::Memory(file.into())
+}
+
+#[test]
+fn a_lost_packet_is_silence_and_is_listed() {
+    let decoded = decode(adts(200, 100..101), &LONG, Channels::Mix).unwrap();
+    assert_eq!(decoded.lost, [100 * 1024..101 * 1024]);
+    assert_eq!(decoded.streams, [vec![0.0; 200 * 1024]]);
+}
+
+#[test]
+fn a_recording_of_which_too_much_is_lost_is_refused() {
+    let error = decode(adts(200, 100..105), &LONG, Channels::Mix).unwrap_err();
+    let AudioError::Undecodable { reason, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(reason, "0.3 of its 12.8 s are damaged");
+    // So is one that is damaged up to its end.
+    let error = decode(adts(200, 100..200), &LONG, Channels::Mix).unwrap_err();
+    assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
+}
+
+#[test]
+fn a_packet_that_is_cut_off_at_the_end_is_no_loss() {
+    let decoded = decode(adts(20, 19..20), &LONG, Channels::Mix).unwrap();
+    assert_eq!(decoded.lost, []);
+    assert_eq!(decoded.streams[0].len(), 19 * 1024);
 }

@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use ct2rs::sys::{DetectionResult, StorageView, Whisper, WhisperOptions};
 
+use super::doubt::is_doubtful;
 use super::memory::{DeviceMemory, Dimensions, MemoryBudget};
 use super::{
     Detected, Engine, EngineError, EngineFactory, EnginePlan, Generation, Input, PlannedMemory,
@@ -373,12 +374,15 @@ impl Engine for Ct2Engine {
             let (again, done): (Vec<_>, Vec<_>) =
                 due.into_iter().partition(|window| next(window).is_some());
             let found = done.into_iter().map(|window| {
-                let fallback = &inputs[window.row].decoding.fallback;
+                let input = &inputs[window.row];
+                let fallback = &input.decoding.fallback;
                 let kept = keep(fallback, window.tries);
-                let looks_wrong = kept.is_cut || fallback.rejects(&kept.quality);
+                let looks_wrong = kept.is_cut
+                    || fallback.rejects(&kept.quality)
+                    || is_doubtful(&kept.text, kept.tokens.len(), input.audio_s());
                 Found {
                     row: window.row,
-                    is_doubtful: looks_wrong && !inputs[window.row].is_whole(),
+                    is_doubtful: looks_wrong && !input.is_whole(),
                     kept,
                     alignment: None,
                 }

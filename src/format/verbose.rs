@@ -86,7 +86,7 @@ struct Dropped<'a> {
     start: f64,
     /// Where it ends, in seconds.
     end: f64,
-    /// `no_voice`, `no_speech` or `hallucination`.
+    /// `no_voice`, `no_speech`, `hallucination` or `damaged`.
     reason: &'static str,
     /// What the model had written.
     text: &'a str,

@@ -77,6 +77,8 @@ pub struct Metrics {
     pub downloaded_bytes: Counter,
     /// Pieces of audio for which nothing was written.
     pub dropped_pieces: Family<DropLabels, Counter>,
+    /// Seconds of audio that could not be decoded and became silence.
+    pub damaged_seconds: Counter<f64, AtomicU64>,
     registry: Arc<Registry>,
     /// What goes by names without the prefix.
     process: Arc<Registry>,
@@ -125,6 +127,7 @@ impl Metrics {
             model_load_failures: Counter::default(),
             downloaded_bytes: Counter::default(),
             dropped_pieces: Family::default(),
+            damaged_seconds: Counter::default(),
             registry: Arc::default(),
             process: Arc::default(),
         };
@@ -285,6 +288,11 @@ impl Metrics {
             "dropped_pieces",
             "Pieces of audio for which nothing was written",
             metrics.dropped_pieces.clone(),
+        );
+        r.register(
+            "damaged_audio_seconds",
+            "Seconds of audio that could not be decoded and became silence",
+            metrics.damaged_seconds.clone(),
         );
         metrics.registry = Arc::new(registry);
         let mut process = Registry::default();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Plan, Wishes, guard};
+use super::{Plan, Recordings, Wishes, guard};
 use crate::audio::{Clip, Clock, SAMPLE_RATE_HZ};
 use crate::engine::{Decoding, Generation};
 use crate::job::Answer;
@@ -223,16 +223,16 @@ pub(super) struct Joiner {
 }
 
 impl Joiner {
-    pub(super) fn new(plan: &Plan<'_>, duration: Duration, decode: Duration) -> Self {
+    pub(super) fn new(plan: &Plan<'_>, recordings: &Recordings, decode: Duration) -> Self {
         Self {
             transcript: Transcript {
                 task: plan.prompt.task,
                 language: None,
-                duration,
+                duration: recordings.duration,
                 text: String::new(),
                 segments: Vec::new(),
                 logprobs: Vec::new(),
-                dropped: Vec::new(),
+                dropped: recordings.damaged.clone(),
                 timings: Timings {
                     decode,
                     ..Timings::default()

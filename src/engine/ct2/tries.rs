@@ -12,6 +12,8 @@ const MAX_LENGTH: usize = 448;
 /// What the model wrote for one window at one temperature.
 pub(super) struct Try {
     pub(super) tokens: Vec<u32>,
+    /// What they say.
+    pub(super) text: String,
     /// Whether the model did not find the end of the text.
     pub(super) is_cut: bool,
     pub(super) quality: Quality,
@@ -80,6 +82,7 @@ impl Ct2Engine {
             },
             is_cut: tokens.len() + 1 >= MAX_LENGTH / 2,
             tokens,
+            text,
             temperature: options.temperature,
         }
     }

@@ -1,0 +1,130 @@
+//! Mixes the channels of a packet to one. Pure.
+
+/// Channels cancel each other where their average has less than this share of the energy that
+/// channels without anything in common would leave of it: 20 dB.
+const CANCELLED: f64 = 0.01;
+
+/// The channel that stands for channels that cancel each other is left for one that is louder by
+/// this factor of energy, so that channels that are equally loud do not take turns.
+const CLEARLY_LOUDER: f64 = 2.0;
+
+/// Mixes packets of one recording.
+#[derive(Debug, Default)]
+pub struct Mixer {
+    /// The channel that stands for all where they cancel each other.
+    stand_in: usize,
+}
+
+impl Mixer {
+    /// Replaces the first plane by the average of all planes, or by one of them where the average
+    /// cancels what they hold.
+    pub fn mix_into_first(&mut self, planes: &mut [Vec<f32>]) {
+        if planes.len() < 2 {
+            return;
+        }
+        let energies: Vec<f64> = planes.iter().map(|plane| energy(plane)).collect();
+        let count = planes.len() as f64;
+        let unrelated = energies.iter().sum::<f64>() / (count * count);
+        if average_energy(planes) >= CANCELLED * unrelated {
+            average_into_first(planes);
+            return;
+        }
+        let energy_of = |channel: usize| energies.get(channel).copied().unwrap_or(0.0);
+        let loudest = (0..planes.len())
+            .rev()
+            .max_by(|&a, &b| energy_of(a).total_cmp(&energy_of(b)))
+            .unwrap_or(0);
+        if energy_of(loudest) > CLEARLY_LOUDER * energy_of(self.stand_in) {
+            self.stand_in = loudest;
+        }
+        planes.swap(0, self.stand_in);
+    }
+}
+
+fn energy(plane: &[f32]) -> f64 {
+    plane.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+}
+
+fn average_energy(planes: &[Vec<f32>]) -> f64 {
+    let frames = planes.iter().map(Vec::len).min().unwrap_or(0);
+    let scale = 1.0 / planes.len() as f64;
+    (0..frames)
+        .map(|frame| {
+            let sum: f64 = planes.iter().map(|plane| f64::from(plane[frame])).sum();
+            (sum * scale).powi(2)
+        })
+        .sum()
+}
+
+fn average_into_first(planes: &mut [Vec<f32>]) {
+    let Some((first, others)) = planes.split_first_mut() else {
+        return;
+    };
+    for other in &*others {
+        for (sum, sample) in first.iter_mut().zip(other) {
+            *sum += sample;
+        }
+    }
+    let scale = 1.0 / (others.len() + 1) as f32;
+    for sample in first {
+        *sample *= scale;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(mixer: &mut Mixer, planes: &[[f32; 4]], expected: [f32; 4]) {
+        let mut planes: Vec<Vec<f32>> = planes.iter().map(|plane| plane.to_vec()).collect();
+        mixer.mix_into_first(&mut planes);
+        assert_eq!(planes[0], expected);
+    }
+
+    #[test]
+    fn the_average_is_taken_of_channels_that_do_not_cancel_each_other() {
+        let mut mixer = Mixer::default();
+        check(
+            &mut mixer,
+            &[[0.5, 0.25, 0.0, -1.0]],
+            [0.5, 0.25, 0.0, -1.0],
+        );
+        check(&mut mixer, &[[0.5; 4], [0.0; 4]], [0.25; 4]);
+        check(&mut mixer, &[[0.0; 4], [0.0; 4]], [0.0; 4]);
+        check(
+            &mut mixer,
+            &[[0.5, -0.5, 0.5, -0.5], [0.5; 4]],
+            [0.5, 0.0, 0.5, 0.0],
+        );
+        // One of many.
+        let mut many = [[0.0; 4]; 16];
+        many[9] = [0.5; 4];
+        check(&mut mixer, &many, [0.03125; 4]);
+    }
+
+    #[test]
+    fn one_of_two_channels_in_opposite_phase_is_taken() {
+        let mut mixer = Mixer::default();
+        let (wave, inverse) = ([0.5, -0.5, 0.25, 0.0], [-0.5, 0.5, -0.25, 0.0]);
+        check(&mut mixer, &[wave, inverse], wave);
+        // It stays the one, so that the sign does not change in the middle.
+        check(
+            &mut mixer,
+            &[inverse.map(|x| x * 0.99), wave],
+            inverse.map(|x| x * 0.99),
+        );
+        // Nearly opposite: a microphone and its inverse with a little noise.
+        check(&mut mixer, &[wave, inverse.map(|x| x * 0.95)], wave);
+    }
+
+    #[test]
+    fn the_louder_channel_takes_over() {
+        let mut mixer = Mixer::default();
+        let quiet = [0.5, -0.5, 0.25, 0.0];
+        let loud = [-0.55, 0.55, -0.3, 0.0];
+        check(&mut mixer, &[quiet, loud], quiet);
+        let three = [quiet.map(|x| x / 10.0), quiet, quiet.map(|x| x * -1.1)];
+        check(&mut mixer, &three, quiet.map(|x| x * -1.1));
+    }
+}

@@ -1,0 +1,74 @@
+//! Opens the container of an upload: which reader gives its packets, and what its clock says.
+
+use std::sync::LazyLock;
+
+use symphonia::core::common::Limit;
+use symphonia::core::errors::Error;
+use symphonia::core::formats::probe::{Hint, Probe, ProbeOptions};
+use symphonia::core::formats::well_known::{FORMAT_ID_ISOMP4, FORMAT_ID_MKV};
+use symphonia::core::formats::{FormatOptions, FormatReader};
+use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::meta::MetadataOptions;
+
+use super::AudioError;
+use super::decode::is_read_failure;
+use super::fragments::Bounded;
+
+/// How far into a file its format may begin. Metadata in front is stepped over and does not count;
+/// this is for junk, and bounds the search in files of no format at all.
+const MAX_PROBE_BYTES: u32 = 64 * 1024;
+
+static PROBE: LazyLock<Probe> = LazyLock::new(|| {
+    let mut probe = Probe::new_with_options(&ProbeOptions {
+        max_probe_depth: MAX_PROBE_BYTES,
+        ..ProbeOptions::default()
+    });
+    symphonia::default::register_enabled_formats(&mut probe);
+    probe
+});
+
+/// A container that is open for reading.
+pub struct Demuxer {
+    /// Gives the packets.
+    pub reader: Box<dyn FormatReader>,
+    /// What the time stamps of its packets mean.
+    pub clock: ContainerClock,
+}
+
+/// What a container's time stamps say about where its audio stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContainerClock {
+    /// Nothing: packets follow one another without a gap, as in MP3, ADTS, WAV and Ogg.
+    None,
+    /// Time counts from the earliest packet of any track, as in Matroska.
+    FromFirstPacket,
+    /// Time stamps are the presentation's own, from 0 on, as in MP4 with its edit list.
+    FromZero,
+}
+
+/// Opens a container.
+///
+/// # Errors
+/// [`AudioError::Undecodable`] where no reader knows it, [`AudioError::Read`] where the disk fails.
+pub fn open(source: Box<dyn MediaSource>) -> Result<Demuxer, AudioError> {
+    let file_bytes = source.byte_len().unwrap_or(u64::MAX);
+    let source = Box::new(Bounded::new(source, file_bytes));
+    let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
+    // Cover pictures are not wanted.
+    let metadata = MetadataOptions::default().limit_visual_bytes(Limit::Maximum(0));
+    let hint = Hint::new();
+    let reader = PROBE
+        .probe(&hint, stream, FormatOptions::default(), metadata)
+        .map_err(|error| match error {
+            Error::IoError(error) if is_read_failure(&error) => AudioError::Read(error),
+            error => AudioError::Undecodable {
+                found: "the file".to_owned(),
+                reason: error.to_string(),
+            },
+        })?;
+    let clock = match reader.format_info().format {
+        FORMAT_ID_MKV | FORMAT_ID_ISOMP4 => ContainerClock::FromFirstPacket,
+        _ => ContainerClock::None,
+    };
+    Ok(Demuxer { reader, clock })
+}

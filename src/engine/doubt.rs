@@ -1,0 +1,68 @@
+//! Recognises a text that an encoding of less than 30 s has led astray. Pure.
+//!
+//! Without all of the silence up to 30 s, Whisper at times does not notice that its audio is over: it
+//! writes a short answer twice, or goes on until the longest text is reached. Such a text is worth
+//! another try from 30 s. The rule looks at the window's own audio and text, so it does not depend on
+//! what shares its batch.
+
+/// Tokens of a second of the fastest speech.
+const TOKENS_PER_SECOND: f64 = 16.0;
+
+/// Tokens of no length: punctuation, time stamps, the first word.
+const TOKENS_BESIDE: f64 = 12.0;
+
+/// Whether a text of so many tokens is more than `audio_s` seconds of audio can hold, or the same
+/// words again and again.
+#[must_use]
+pub fn is_doubtful(text: &str, tokens: usize, audio_s: f64) -> bool {
+    tokens as f64 > TOKENS_BESIDE + TOKENS_PER_SECOND * audio_s || is_repeated(text)
+}
+
+/// Whether a text is the same word or phrase twice or more, and nothing else.
+fn is_repeated(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let words: Vec<&str> = lower
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
+    (1..=words.len() / 2).any(|unit| {
+        words.len().is_multiple_of(unit) && words.chunks(unit).all(|chunk| chunk == &words[..unit])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_twice_is_repeated() {
+        for text in [
+            " Kırmızı. Kırmızı.",
+            " Yes, yes!",
+            "No no no",
+            " Guten Tag. Guten Tag.",
+            "はい。はい。",
+            "Red - RED",
+        ] {
+            assert!(is_repeated(text), "{text}");
+        }
+        for text in [
+            "",
+            ".",
+            " Kırmızı.",
+            "Yes, yes, no",
+            "Tag, guten Tag",
+            "bonbon",
+        ] {
+            assert!(!is_repeated(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_holds_no_more_tokens_than_its_audio() {
+        assert!(!is_doubtful("Yes.", 3, 0.1));
+        assert!(!is_doubtful("Yes.", 28, 1.0));
+        assert!(is_doubtful("Yes.", 29, 1.0));
+        assert!(!is_doubtful("Yes.", 224, 14.0));
+    }
+}
