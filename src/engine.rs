@@ -19,7 +19,7 @@ use crate::batch::BatchKey;
 use crate::features::{Features, WINDOW_FRAMES};
 use crate::tokens::{Alignment, Language, PromptSpec};
 
-pub use fallback::{Fallback, Quality, compression_ratio};
+pub use fallback::{Attempt, Fallback, Quality, compression_ratio};
 use memory::DeviceMemory;
 
 /// Frames of features in a second.

@@ -18,6 +18,7 @@ mod stream;
 mod parameters;
 mod upload;
 mod body;
+mod boundary;
 mod models;
 mod downloads;
 mod memory;

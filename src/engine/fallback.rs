@@ -1,11 +1,17 @@
 //! Decides whether a generation is to be tried again at a higher temperature. Pure.
 //!
-//! The rules and the bounds are those of the reference (OpenAI's `decode_with_fallback`).
+//! When a text is rejected, and the temperatures, are the reference's (OpenAI's
+//! `decode_with_fallback`). The reference goes through all temperatures; here the tries of a window
+//! are bounded in tokens, and end where they get worse. Both bounds look at the window alone and at no
+//! clock, so a text does not depend on load.
 
 use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
+
+/// What all tries of a window may write together: four times the longest text.
+const MAX_TRIED_TOKENS: usize = 4 * 224;
 
 /// When a window is generated again, and at which temperatures.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +48,43 @@ pub struct Quality {
     pub no_speech_prob: f32,
 }
 
+/// A text that was written for a window, as it is judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attempt {
+    /// How good it is.
+    pub quality: Quality,
+    /// How many tokens were written.
+    pub tokens: usize,
+    /// Whether the longest text was reached before the end of the text.
+    pub is_cut: bool,
+}
+
 impl Fallback {
+    /// The temperature of the next try after these; none where the last one is good, or another is
+    /// not worth its time.
+    #[must_use]
+    pub fn next_temperature(&self, attempts: &[Attempt]) -> Option<f32> {
+        let (last, earlier) = attempts.split_last()?;
+        let written: usize = attempts.iter().map(|attempt| attempt.tokens).sum();
+        let is_worse = earlier
+            .last()
+            .is_some_and(|previous| self.is_worse(last, previous));
+        let goes_on = self.rejects(&last.quality) && !is_worse && written < MAX_TRIED_TOKENS;
+        let next = self.temperatures.get(earlier.len()).copied();
+        next.filter(|_| goes_on)
+    }
+
+    /// Whether a higher temperature led away from a good text: a guess became less probable, or a
+    /// repetition that ends by itself, as one that was really said does, repeats itself as much as
+    /// before. A repetition without an end is one the model is caught in, out of which a higher
+    /// temperature leads.
+    fn is_worse(&self, last: &Attempt, previous: &Attempt) -> bool {
+        if !self.is_repetitive(&previous.quality) {
+            return last.quality.avg_logprob < previous.quality.avg_logprob;
+        }
+        !previous.is_cut && last.quality.compression_ratio >= previous.quality.compression_ratio
+    }
+
     /// Whether a generation of this quality is to be replaced.
     #[must_use]
     pub fn rejects(&self, quality: &Quality) -> bool {
@@ -110,6 +152,57 @@ pub fn compression_ratio(text: &str) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn attempt(avg_logprob: f32, compression_ratio: f32, tokens: usize) -> Attempt {
+        Attempt {
+            quality: quality(avg_logprob, compression_ratio, 0.0),
+            tokens,
+            is_cut: tokens == 224,
+        }
+    }
+
+    /// How many temperatures are tried after the first text, if the tries come out so.
+    #[track_caller]
+    fn check_tries(attempts: &[Attempt], expected: usize) {
+        let usual = Fallback::default();
+        let again = (1..=attempts.len())
+            .take_while(|&tries| usual.next_temperature(&attempts[..tries]).is_some())
+            .count();
+        assert_eq!(again, expected, "{attempts:?}");
+    }
+
+    #[test]
+    fn a_rejected_text_is_tried_again_while_the_tries_do_not_get_worse() {
+        assert_eq!(Fallback::default().next_temperature(&[]), None);
+        check_tries(&[attempt(-0.3, 1.5, 20)], 0);
+        // Guesses that become more probable, up to one that is none.
+        let guesses = [-1.5, -1.4, -1.2, -0.9].map(|logprob| attempt(logprob, 1.5, 20));
+        check_tries(&guesses, 3);
+        // A guess that becomes less probable.
+        check_tries(&[attempt(-1.2, 1.5, 20), attempt(-1.3, 1.5, 20)], 1);
+        // A phrase that was said nine times, and so is every try.
+        check_tries(&[attempt(-0.1, 3.5, 90), attempt(-0.2, 3.5, 90)], 1);
+        // One that was written too often, and less often at a higher temperature.
+        let fewer = [3.5, 3.0, 2.0].map(|ratio| attempt(-0.2, ratio, 90));
+        check_tries(&fewer, 2);
+        // A loop without an end is left at a higher temperature.
+        let out = [
+            attempt(-0.1, 9.0, 224),
+            attempt(-0.1, 9.5, 224),
+            attempt(-0.4, 1.5, 30),
+        ];
+        check_tries(&out, 2);
+        // The last temperature.
+        let never: Vec<Attempt> = (0..6)
+            .map(|n| attempt(-2.0 + 0.1 * n as f32, 1.5, 20))
+            .collect();
+        check_tries(&never, 5);
+    }
+
+    #[test]
+    fn the_tries_of_a_window_are_bounded_in_tokens() {
+        check_tries(&[attempt(-0.1, 9.0, 224); 6], 3);
+    }
 
     fn quality(avg_logprob: f32, compression_ratio: f32, no_speech_prob: f32) -> Quality {
         Quality {

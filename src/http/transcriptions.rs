@@ -23,7 +23,7 @@ use super::openapi::{
 use super::parameters::{Asked, Parameters};
 use super::rate::Caller;
 use super::upload::Upload;
-use super::{Context, Rules, door, models, stream};
+use super::{Context, Rules, boundary, door, models, stream};
 use crate::audio::Source;
 use crate::format::{self, Wish};
 use crate::models::ModelId;
@@ -194,7 +194,7 @@ async fn receive(
 ) -> Result<(Asked, Source), ApiError> {
     let rules = &context.rules;
     let parameters = Parameters::from_query(request.uri(), task, rules)?;
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let expected = body::content_length(&head.headers);
     let stream = body::limited(
         body,
@@ -203,6 +203,7 @@ async fn receive(
         rules.read_timeout,
     )?;
     if is_multipart(&head.headers) {
+        boundary::quote(&mut head.headers);
         let request = Request::from_parts(head, Body::from_stream(stream));
         let form = Multipart::from_request(request, &()).await;
         let form = form.map_err(|error| ApiError::MalformedForm(error.body_text()))?;

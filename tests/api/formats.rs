@@ -8,7 +8,7 @@ use halkspeech::engine::{EngineFactory, Quality};
 use halkspeech::tokens::Task;
 use serde_json::{Value, json};
 
-use crate::helpers::audio::{stereo, tone, tones};
+use crate::helpers::audio::{adts_with_a_damaged_frame, stereo, tone, tones};
 use crate::helpers::engine::{listen, say, say_at};
 use crate::helpers::{MODEL, MULTILINGUAL, Setup, TestApp, form, header, text};
 
@@ -164,6 +164,33 @@ async fn nothing_is_written_for_what_the_model_takes_for_silence() {
     let line = "halkspeech_dropped_pieces_total{reason=\"no_speech\"} 2\n";
     let metrics = app.metrics.encode();
     assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_decoded_is_listed_and_counted() {
+    let app = TestApp::start().await;
+
+    let query = [
+        ("model", MODEL),
+        ("response_format", "verbose_json"),
+        ("include[]", "dropped"),
+    ];
+    let file = adts_with_a_damaged_frame(200, 100);
+    let answer = app.raw(file, &query).send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    let body: Value = answer.json().await.unwrap();
+    let damaged = json!({ "start": 6.4, "end": 6.464, "reason": "damaged", "text": "" });
+    let dropped = body["dropped"].as_array().unwrap();
+    assert!(dropped.contains(&damaged), "{body}");
+    assert_eq!(body["duration"], 12.8);
+    let metrics = app.metrics.encode();
+    for line in [
+        "halkspeech_dropped_pieces_total{reason=\"damaged\"} 1\n",
+        "halkspeech_damaged_audio_seconds_total 0.064\n",
+    ] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
 }
 
 #[tokio::test]

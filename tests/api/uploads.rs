@@ -54,6 +54,29 @@ async fn too_large_a_body_is_told_the_limit() {
 }
 
 #[tokio::test]
+async fn a_form_may_leave_its_boundary_unquoted() {
+    let app = TestApp::start().await;
+    let part = |name: &str, value: &[u8]| {
+        let head = format!("--a/b=c\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+        [head.as_bytes(), value, b"\r\n"].concat()
+    };
+    let file = part("file", &tone(500.0));
+    let form = [
+        part("model", MODEL.as_bytes()),
+        file,
+        b"--a/b=c--\r\n".to_vec(),
+    ]
+    .concat();
+    let request = app
+        .post(TRANSCRIPTIONS)
+        .header("content-type", "multipart/form-data; boundary=a/b=c");
+
+    let answer = request.body(form).send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
 async fn large_uploads_are_spooled() {
     let mut setup = Setup::default();
     setup.rules.upload_memory_bytes = 1_000;

@@ -29,6 +29,8 @@ mod memory;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
+mod regressions;
+#[cfg(test)]
 mod silence;
 #[cfg(test)]
 mod traces;

@@ -4,7 +4,7 @@ use ct2rs::sys::{WhisperGenerationResult, WhisperOptions};
 
 use super::{Ct2Engine, Encoded, batch_error, encodings};
 use crate::batch::{BatchKey, GenerateOptions};
-use crate::engine::{EngineError, Fallback, Input, Quality, compression_ratio};
+use crate::engine::{Attempt, EngineError, Fallback, Input, Quality, compression_ratio};
 
 /// Whisper's text context; a generation is at most half of it (CTranslate2 and the reference).
 const MAX_LENGTH: usize = 448;
@@ -88,6 +88,16 @@ impl Ct2Engine {
     }
 }
 
+impl Try {
+    fn attempt(&self) -> Attempt {
+        Attempt {
+            quality: self.quality,
+            tokens: self.tokens.len(),
+            is_cut: self.is_cut,
+        }
+    }
+}
+
 impl Window {
     pub(super) fn untried(row: usize) -> Self {
         Self {
@@ -100,14 +110,14 @@ impl Window {
     /// What was padded to less than 30 s has one try: the next is one with all of them.
     pub(super) fn next_temperature(&self, key: &BatchKey, inputs: &[Input<'_>]) -> Option<f32> {
         let input = &inputs[self.row];
-        let fallback = &input.decoding.fallback;
-        match self.tries.as_slice() {
-            [] => Some(key.options.temperature),
-            [earlier @ .., last] if input.is_whole() && fallback.rejects(&last.quality) => {
-                fallback.temperatures.get(earlier.len()).copied()
-            }
-            _ => None,
+        if self.tries.is_empty() {
+            return Some(key.options.temperature);
         }
+        if !input.is_whole() {
+            return None;
+        }
+        let attempts: Vec<Attempt> = self.tries.iter().map(Try::attempt).collect();
+        input.decoding.fallback.next_temperature(&attempts)
     }
 }
 

@@ -26,6 +26,21 @@ pub fn stereo(left_hz: f64, right_hz: f64) -> Vec<u8> {
     wav(2, &samples)
 }
 
+/// Silence in an ADTS file of mono AAC-LC at 16 kHz, 64 ms a frame; one of its frames is damaged.
+pub fn adts_with_a_damaged_frame(frames: usize, damaged: usize) -> Vec<u8> {
+    let frame = |number: usize| {
+        let header = [0xff, 0xf1, 0x60, 0x40, 0x01, 0x7f, 0xfc];
+        // A silent channel, or a program configuration where a channel is due.
+        let content = if number == damaged {
+            [0xa0, 0, 0, 0]
+        } else {
+            [0, 0, 0, 7]
+        };
+        header.into_iter().chain(content)
+    };
+    (0..frames).flat_map(frame).collect()
+}
+
 fn sine(pitch_hz: f64, duration: Duration) -> impl Iterator<Item = i16> {
     let count = (duration.as_secs_f64() * f64::from(SAMPLE_RATE_HZ)).round() as u32;
     (0..count).map(move |index| {
