@@ -233,3 +233,6 @@ fn has_free_bit_rate(bytes: &[u8]) -> bool {
         is_header(length) && (length * 2 - 4..=length * 2 + 4).any(is_header)
     })
 }
+
+#[cfg(test)]
+mod tests;
