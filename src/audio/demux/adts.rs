@@ -302,7 +302,13 @@ mod tests {
         ];
         let found = read(file.concat());
         assert_eq!(found.len(), 6, "{found:?}");
-        assert_eq!((&found[..3], &found[4..]), (&["a".to_owned(), "b".to_owned(), "c".to_owned()][..], &["d".to_owned(), "e".to_owned()][..]));
+        assert_eq!(
+            (&found[..3], &found[4..]),
+            (
+                &["a".to_owned(), "b".to_owned(), "c".to_owned()][..],
+                &["d".to_owned(), "e".to_owned()][..]
+            )
+        );
     }
 
     #[test]

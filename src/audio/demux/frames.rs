@@ -94,7 +94,6 @@ impl<H: FrameHeader> Frames<H> {
     pub fn into_bytes(self) -> Lookahead {
         self.bytes
     }
-
 }
 
 /// A file with the frames of a format, and the first one.
@@ -107,7 +106,11 @@ pub type Opened<H> = (Frames<H>, (H, Vec<u8>));
 /// Those of the file.
 pub fn open<H: FrameHeader>(mut bytes: Lookahead) -> io::Result<Result<Opened<H>, Lookahead>> {
     let head = tags::peek_behind(&mut bytes)?;
-    let max_junk_bytes = if tags::is_container(head) { 0 } else { MAX_JUNK_BYTES };
+    let max_junk_bytes = if tags::is_container(head) {
+        0
+    } else {
+        MAX_JUNK_BYTES
+    };
     let mut frames = Frames::new(bytes);
     Ok(match frames.next_within(max_junk_bytes)? {
         Some(first) => Ok((frames, first)),
@@ -181,7 +184,10 @@ mod tests {
 
     #[test]
     fn a_frame_counts_where_others_follow_or_the_file_ends() {
-        check(b"#a\x04.#a\x03#a\x05..", &[b"#a\x04.", b"#a\x03", b"#a\x05.."]);
+        check(
+            b"#a\x04.#a\x03#a\x05..",
+            &[b"#a\x04.", b"#a\x03", b"#a\x05.."],
+        );
         check(b"#a\x04.", &[b"#a\x04."]);
         check(b"#a\x04.junk", &[]);
         check(b"", &[]);

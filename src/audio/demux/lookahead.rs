@@ -168,7 +168,9 @@ mod tests {
         let mut bytes = lookahead(200_000);
         bytes.skip(40_000).unwrap();
         bytes.peek(10).unwrap();
-        for position in [40_005, 40_001, 39_999, 3, 150_000, 150_100, 149_990, 200_000] {
+        for position in [
+            40_005, 40_001, 39_999, 3, 150_000, 150_100, 149_990, 200_000,
+        ] {
             bytes.seek(position).unwrap();
             assert_eq!(bytes.position(), position);
             let next = bytes.peek(1).unwrap().first().copied();

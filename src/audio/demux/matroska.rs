@@ -156,7 +156,7 @@ impl Reader {
             return Ok(false);
         }
         let Some(element) = Element::parse(head) else {
-            return self.resync.find(&mut self.bytes);
+            return self.resync();
         };
         let header_bytes = element.header_bytes as u64;
         match element.id {
@@ -166,6 +166,7 @@ impl Reader {
             }
             id::CLUSTER => {
                 self.first_cluster.get_or_insert(position);
+                self.blocks.begin_cluster();
                 self.bytes.skip(header_bytes)?;
                 return Ok(true);
             }
@@ -174,26 +175,28 @@ impl Reader {
         let content_bytes = match element.content_bytes {
             Some(bytes) if bytes <= left.saturating_sub(header_bytes) => bytes,
             // A file that was cut off ends with the part of an element.
-            _ => return self.resync.find(&mut self.bytes),
+            _ => return self.resync(),
         };
         let whole = header_bytes + content_bytes;
         if !is_taken(element.id) {
             let is_known = is_skipped(element.id);
             if !is_known && !self.is_followed_by_an_element(whole)? {
-                return self.resync.find(&mut self.bytes);
+                return self.resync();
             }
             self.bytes.skip(whole)?;
             return Ok(true);
         }
         if content_bytes > MAX_ELEMENT_BYTES {
-            return self.resync.find(&mut self.bytes);
+            return self.resync();
         }
         if matches!(element.id, id::SIMPLE_BLOCK | id::BLOCK_GROUP) {
             self.resync.note_block(position);
         }
         self.bytes.skip(header_bytes)?;
         let taken = match element.id {
-            id::SIMPLE_BLOCK if !self.is_audio_block()? => content_bytes.min(MAX_BLOCK_HEADER_BYTES),
+            id::SIMPLE_BLOCK if !self.is_audio_block()? => {
+                content_bytes.min(MAX_BLOCK_HEADER_BYTES)
+            }
             _ => content_bytes,
         };
         if let Some(content) = self.bytes.take(taken as usize)? {
@@ -207,13 +210,21 @@ impl Reader {
     fn is_audio_block(&mut self) -> io::Result<bool> {
         let track = ebml::variable_size(self.bytes.peek(MAX_HEADER_BYTES)?);
         let is_audio = |entry: &&tracks::TrackEntry| {
-            entry.audio.is_some() && track.is_some_and(|(track, _)| u64::from(entry.track.id) == track)
+            entry.audio.is_some()
+                && track.is_some_and(|(track, _)| u64::from(entry.track.id) == track)
         };
         Ok(self.entries().iter().find(is_audio).is_some())
     }
 
     fn entries(&self) -> &[tracks::TrackEntry] {
         self.tracks.as_ref().map_or(&[], |tracks| &tracks.entries)
+    }
+
+    /// Steps over damage; false at the end.
+    fn resync(&mut self) -> io::Result<bool> {
+        let expected = self.blocks.expected(self.entries());
+        self.blocks.note_damage();
+        self.resync.find(&mut self.bytes, &expected)
     }
 
     fn take(&mut self, id: u32, content: &[u8]) {
@@ -235,7 +246,10 @@ impl Reader {
             id::TIMESTAMP => self.blocks.cluster_timestamp = unsigned(content),
             _ => {
                 self.begin_recording();
-                let entries = self.tracks.as_ref().map_or(&[][..], |tracks| &tracks.entries);
+                let entries = self
+                    .tracks
+                    .as_ref()
+                    .map_or(&[][..], |tracks| &tracks.entries);
                 if id == id::SIMPLE_BLOCK {
                     self.blocks.take_simple(entries, content, &mut self.packets);
                 } else {
@@ -319,12 +333,7 @@ impl PacketSource for Reader {
 fn is_taken(id: u32) -> bool {
     matches!(
         id,
-        id::EBML
-            | id::INFO
-            | id::TRACKS
-            | id::TIMESTAMP
-            | id::SIMPLE_BLOCK
-            | id::BLOCK_GROUP
+        id::EBML | id::INFO | id::TRACKS | id::TIMESTAMP | id::SIMPLE_BLOCK | id::BLOCK_GROUP
     )
 }
 

@@ -227,11 +227,9 @@ fn has_free_bit_rate(bytes: &[u8]) -> bool {
     let Some(format) = header::free_format(bytes) else {
         return false;
     };
-    let is_header =
-        |at: usize| bytes.get(at..).and_then(header::free_format) == Some(format);
-    (24..MAX_BYTES).any(|length| {
-        is_header(length) && (length * 2 - 4..=length * 2 + 4).any(is_header)
-    })
+    let is_header = |at: usize| bytes.get(at..).and_then(header::free_format) == Some(format);
+    (24..MAX_BYTES)
+        .any(|length| is_header(length) && (length * 2 - 4..=length * 2 + 4).any(is_header))
 }
 
 #[cfg(test)]

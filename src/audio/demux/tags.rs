@@ -85,9 +85,11 @@ const MAX_HEAD_BYTES: usize = 9_000;
 /// Whether a file that begins like this is of a container.
 pub fn is_container(head: &[u8]) -> bool {
     // Packets of a transport stream (ISO/IEC 13818-1, 2.4.3.2), also with a time stamp of four bytes each.
-    let is_transport_stream = [(0, 188), (4, 192)]
-        .iter()
-        .any(|(at, length)| [*at, at + length].iter().all(|at| head.get(*at) == Some(&0x47)));
+    let is_transport_stream = [(0, 188), (4, 192)].iter().any(|(at, length)| {
+        [*at, at + length]
+            .iter()
+            .all(|at| head.get(*at) == Some(&0x47))
+    });
     is_transport_stream
         || CONTAINERS
             .iter()

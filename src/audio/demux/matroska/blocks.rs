@@ -7,7 +7,7 @@ use symphonia::core::units::{Duration, Timestamp};
 
 use super::block::Block;
 use super::codec;
-use super::ebml::{child, id, signed, unsigned};
+use super::ebml::{child, id, signed, unsigned, variable_size};
 use super::tracks::TrackEntry;
 
 /// RFC 9559, 5.1.2.9.
@@ -21,8 +21,10 @@ pub struct Blocks {
     pub timestamp_scale_ns: u64,
     /// Of the cluster at hand, in ticks.
     pub cluster_timestamp: u64,
-    /// The tracks that have had packets, and the samples of each that are still to be trimmed.
-    started: Vec<(u32, u64)>,
+    /// The tracks that have had packets.
+    started: Vec<Started>,
+    /// Of the last block in the cluster at hand, in ticks.
+    last_relative: Option<i16>,
     /// Of the last block.
     last_ns: i128,
 }
@@ -33,9 +35,21 @@ impl Default for Blocks {
             timestamp_scale_ns: DEFAULT_TIMESTAMP_SCALE_NS,
             cluster_timestamp: 0,
             started: Vec::new(),
+            last_relative: None,
             last_ns: i128::MIN,
         }
     }
+}
+
+/// How far a track has come; samples.
+struct Started {
+    id: u32,
+    /// What is still to be trimmed from the front.
+    delay_left: u64,
+    /// Where the last packet ends.
+    end: i64,
+    /// Whether damage lies behind it.
+    is_damaged: bool,
 }
 
 /// What a group says about its block.
@@ -50,6 +64,27 @@ impl Blocks {
     /// Trims the start of the next packets again, which are a recording's first.
     pub fn restart(&mut self) {
         self.started.clear();
+    }
+
+    /// Goes on with a cluster.
+    pub fn begin_cluster(&mut self) {
+        self.last_relative = None;
+    }
+
+    /// Notes that a part of the file was stepped over: what the next packets show to be missing is
+    /// damaged.
+    pub fn note_damage(&mut self) {
+        for started in &mut self.started {
+            started.is_damaged = true;
+        }
+    }
+
+    /// What blocks of the cluster at hand look like.
+    pub fn expected(&self, entries: &[TrackEntry]) -> ExpectedBlocks {
+        ExpectedBlocks {
+            tracks: entries.iter().map(|entry| entry.track.id.into()).collect(),
+            from: self.last_relative,
+        }
     }
 
     /// Whether the cluster at hand begins before the last block, by more than tracks lie apart.
@@ -80,7 +115,8 @@ impl Blocks {
         let ticks = child(content, id::BLOCK_DURATION).map(unsigned);
         let group = Group {
             duration_ns: ticks.map(|ticks| i128::from(ticks) * i128::from(self.timestamp_scale_ns)),
-            discard_ns: child(content, id::DISCARD_PADDING).map_or(0, |padding| signed(padding).into()),
+            discard_ns: child(content, id::DISCARD_PADDING)
+                .map_or(0, |padding| signed(padding).into()),
         };
         if let Some(block) = child(content, id::BLOCK).and_then(Block::parse) {
             self.take(entries, &block, group, packets);
@@ -103,6 +139,7 @@ impl Blocks {
         let ticks = i128::from(self.cluster_timestamp) + i128::from(block.relative_timestamp);
         let start_ns = ticks * i128::from(self.timestamp_scale_ns);
         self.last_ns = start_ns;
+        self.last_relative = Some(block.relative_timestamp);
         let start_ns = start_ns - i128::from(entry.codec_delay_ns);
         let mut pts = samples(start_ns, entry.rate_hz);
         let Some(params) = &entry.audio else {
@@ -113,15 +150,23 @@ impl Blocks {
         let frames = block.frames.len();
         let stated = group
             .duration_ns
-            .or(entry.default_duration_ns.map(|ns| i128::from(ns) * frames as i128))
+            .or(entry
+                .default_duration_ns
+                .map(|ns| i128::from(ns) * frames as i128))
             .map(|ns| samples(ns, entry.rate_hz).cast_unsigned() / frames as u64);
         let discard = samples(group.discard_ns, entry.rate_hz);
+        let started = self.started(entry);
+        let lost = pts.saturating_sub(started.end);
+        // Time stamps are rounded.
+        if std::mem::take(&mut started.is_damaged) && lost > i64::from(entry.rate_hz / 100) {
+            packets.push_back(packet(entry, started.end, lost.unsigned_abs(), Vec::new()));
+        }
         for (index, stored) in block.frames.iter().enumerate() {
             // What cannot be undone is a damaged packet, as the decoder finds.
             let frame = entry.encodings.frame(stored).unwrap_or_default();
             let length = codec::frame_samples(params, &frame).or(stated).unwrap_or(0);
             let mut packet = packet(entry, pts, length, frame);
-            let mut trim_start = self.trim_start(entry, length);
+            let mut trim_start = started.trim_start(length);
             if index == 0 && discard < 0 {
                 trim_start = trim_start.max(discard.unsigned_abs());
             }
@@ -133,27 +178,73 @@ impl Blocks {
             packet.dur = packet.dur.saturating_sub(packet.trim_end);
             packets.push_back(packet);
             pts = pts.saturating_add_unsigned(length);
+            started.end = pts;
         }
     }
 
-    /// The samples of the codec's delay that lie in a track's next packet.
-    fn trim_start(&mut self, entry: &TrackEntry, length: u64) -> u64 {
+    fn started(&mut self, entry: &TrackEntry) -> &mut Started {
         let id = entry.track.id;
-        let index = self.started.iter().position(|(started, _)| *started == id);
+        let index = self.started.iter().position(|started| started.id == id);
         let index = index.unwrap_or_else(|| {
-            self.started.push((id, entry.delay_samples));
+            self.started.push(Started {
+                id,
+                delay_left: entry.delay_samples,
+                end: i64::MAX,
+                is_damaged: false,
+            });
             self.started.len() - 1
         });
-        let left = &mut self.started[index].1;
+        &mut self.started[index]
+    }
+}
+
+impl Started {
+    /// The samples of the codec's delay that lie in the next packet.
+    fn trim_start(&mut self, length: u64) -> u64 {
         // Of an unknown length, it is as long as any.
-        let trim = if length == 0 { *left } else { (*left).min(length) };
-        *left -= trim;
+        let trim = if length == 0 {
+            self.delay_left
+        } else {
+            self.delay_left.min(length)
+        };
+        self.delay_left -= trim;
         trim
     }
 }
 
+/// What a block within a cluster looks like.
+pub struct ExpectedBlocks {
+    /// The numbers of the tracks.
+    pub tracks: Vec<u64>,
+    /// The time stamp of the last one, in ticks; those of another cluster begin anew. None in front of
+    /// a cluster's first block, where any could follow.
+    pub from: Option<i16>,
+}
+
+impl ExpectedBlocks {
+    /// Whether a block may begin with this content.
+    pub fn may_be(&self, content: &[u8]) -> bool {
+        const RESERVED: u8 = 0x70;
+        let Some((track, length)) = variable_size(content) else {
+            return false;
+        };
+        let Some(&[high, low, flags]) = content.get(length..).and_then(<[u8]>::first_chunk) else {
+            return false;
+        };
+        let relative = i16::from_be_bytes([high, low]);
+        self.tracks.contains(&track)
+            && flags & RESERVED == 0
+            && self.from.is_some_and(|from| relative >= from)
+    }
+}
+
 fn packet(entry: &TrackEntry, pts: i64, length: u64, frame: Vec<u8>) -> Packet {
-    Packet::new(entry.track.id, Timestamp::new(pts), Duration::new(length), frame)
+    Packet::new(
+        entry.track.id,
+        Timestamp::new(pts),
+        Duration::new(length),
+        frame,
+    )
 }
 
 /// Nanoseconds in samples, to the nearest.

@@ -110,7 +110,11 @@ pub fn child(content: &[u8], id: u32) -> Option<&[u8]> {
 
 /// The content of an unsigned integer; 0 where it is too long.
 pub fn unsigned(content: &[u8]) -> u64 {
-    if content.len() > 8 { 0 } else { big_endian(content) }
+    if content.len() > 8 {
+        0
+    } else {
+        big_endian(content)
+    }
 }
 
 /// The content of a signed integer; 0 where it is too long.

@@ -137,13 +137,20 @@ mod tests {
     fn a_small_frame_does_not_become_large() {
         let encodings = Encodings::parse(&encoding(0, 1, 0, b"")).unwrap();
         let limit = MAX_FRAME_BYTES as usize;
-        assert_eq!(encodings.frame(&deflate(&vec![0; limit])).unwrap().len(), limit);
+        assert_eq!(
+            encodings.frame(&deflate(&vec![0; limit])).unwrap().len(),
+            limit
+        );
         assert_eq!(encodings.frame(&deflate(&vec![0; limit + 1])), None);
     }
 
     #[test]
     fn names_what_cannot_be_undone() {
-        for (algorithm, name) in [(1, "bzlib-compressed"), (2, "lzo-compressed"), (9, "compressed")] {
+        for (algorithm, name) in [
+            (1, "bzlib-compressed"),
+            (2, "lzo-compressed"),
+            (9, "compressed"),
+        ] {
             assert_eq!(Encodings::parse(&encoding(0, 1, algorithm, b"")), Err(name));
         }
         let encrypted = element(
@@ -151,6 +158,9 @@ mod tests {
             &element(id::CONTENT_ENCODING_TYPE, &[1]),
         );
         assert_eq!(Encodings::parse(&encrypted), Err("encrypted"));
-        assert_eq!(Encodings::parse(b"").unwrap().frame(b"as it is").unwrap(), b"as it is");
+        assert_eq!(
+            Encodings::parse(b"").unwrap().frame(b"as it is").unwrap(),
+            b"as it is"
+        );
     }
 }

@@ -1,7 +1,8 @@
-//! Finds the way back into a file behind damage: to the next cluster or the next recording.
+//! Finds the way back into a file behind damage: to the next block, cluster or recording.
 
 use std::io;
 
+use super::blocks::ExpectedBlocks;
 use super::ebml::{Element, MAX_HEADER_BYTES, child, id};
 use super::is_known;
 use crate::audio::demux::lookahead::Lookahead;
@@ -35,11 +36,12 @@ impl Resync {
         self.last_block = Some(position);
     }
 
-    /// Goes on with the next cluster or recording from the last block on; false if there is none.
+    /// Goes on with the next block of the cluster at hand, the next cluster or recording, from the last
+    /// block on; false if there is none.
     ///
     /// # Errors
     /// Those of the file.
-    pub fn find(&mut self, bytes: &mut Lookahead) -> io::Result<bool> {
+    pub fn find(&mut self, bytes: &mut Lookahead, blocks: &ExpectedBlocks) -> io::Result<bool> {
         let position = bytes.position();
         let start = self.last_block.take().map(|block| block + 1);
         let start = start.unwrap_or(position + 1);
@@ -52,14 +54,20 @@ impl Resync {
             None => bytes.skip(1)?,
         }
         loop {
-            let ahead = bytes.peek(WINDOW_BYTES + MAX_EBML_BYTES)?;
+            let ahead = bytes.peek(WINDOW_BYTES * 2)?;
             if ahead.is_empty() {
                 return Ok(false);
             }
             let searched = ahead.len().min(WINDOW_BYTES);
-            let found = (0..searched)
-                .filter(|at| matches!(ahead[*at], 0x1a | 0x1f))
-                .find(|at| is_recording(&ahead[*at..]) || is_cluster(&ahead[*at..]));
+            let found = (0..searched).find(|at| {
+                let ahead = &ahead[*at..];
+                match ahead[0] {
+                    0x1a => is_recording(ahead),
+                    0x1f => is_cluster(ahead),
+                    0xa3 => are_blocks(ahead, blocks),
+                    _ => false,
+                }
+            });
             bytes.skip(found.unwrap_or(searched) as u64)?;
             if found.is_some() {
                 return Ok(true);
@@ -96,6 +104,26 @@ fn is_cluster(bytes: &[u8]) -> bool {
     Element::parse(content).is_some_and(|child| is_known(child.id))
 }
 
+/// Whether a block begins here that fits into the cluster at hand, with another or another element behind.
+fn are_blocks(bytes: &[u8], expected: &ExpectedBlocks) -> bool {
+    let block = |bytes: &[u8]| {
+        let element = Element::parse(bytes).filter(|element| element.id == id::SIMPLE_BLOCK)?;
+        let end = usize::try_from(element.content_bytes?)
+            .ok()?
+            .checked_add(element.header_bytes)?;
+        let is_expected = expected.may_be(bytes.get(element.header_bytes..end)?);
+        is_expected.then_some(end)
+    };
+    let Some(next) = block(bytes).map(|end| &bytes[end..]) else {
+        return false;
+    };
+    match Element::parse(next) {
+        Some(element) if element.id == id::SIMPLE_BLOCK => block(next).is_some(),
+        Some(element) => is_known(element.id),
+        None => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
@@ -107,6 +135,13 @@ mod tests {
         element(id::CLUSTER, &element(id::TIMESTAMP, &[0]))
     }
 
+    fn blocks() -> ExpectedBlocks {
+        ExpectedBlocks {
+            tracks: vec![1],
+            from: Some(100),
+        }
+    }
+
     fn header(doc_type: &[u8]) -> Vec<u8> {
         element(id::EBML, &element(id::DOC_TYPE, doc_type))
     }
@@ -115,7 +150,7 @@ mod tests {
     fn check(parts: &[&[u8]], expected: Option<usize>) {
         let mut bytes = Lookahead::new(Box::new(Cursor::new(parts.concat()))).unwrap();
         let mut resync = Resync::new(1_000_000);
-        let found = resync.find(&mut bytes).unwrap();
+        let found = resync.find(&mut bytes, &blocks()).unwrap();
         assert_eq!(found.then_some(bytes.position() as usize), expected);
     }
 
@@ -127,7 +162,26 @@ mod tests {
         check(&[b"\x1f\x43\xb6\x75\x80junk"], None);
         check(&[b"\x1f\x43\xb6\x75"], None);
         check(&[&vec![0x1a; 200_000], &cluster()], Some(200_000));
-        check(&[&vec![0x1f; WINDOW_BYTES - 2], &cluster()], Some(WINDOW_BYTES - 2));
+        check(
+            &[&vec![0x1f; WINDOW_BYTES - 2], &cluster()],
+            Some(WINDOW_BYTES - 2),
+        );
+    }
+
+    #[test]
+    fn finds_blocks_of_the_cluster_at_hand() {
+        let block = |track: u8, time: u8, flags| {
+            element(id::SIMPLE_BLOCK, &[0x80 | track, 0, time, flags, 7])
+        };
+        let good = block(1, 100, 0x80);
+        check(&[b"junk", &good, &block(1, 120, 0)], Some(4));
+        check(&[b"junk", &good, &cluster()], Some(4));
+        // Not one alone, of another track, of another cluster, with flags that do not exist.
+        check(&[b"junk", &good, b"junk"], None);
+        for other in [block(2, 100, 0), block(1, 99, 0), block(1, 100, 0x10)] {
+            check(&[b"junk", &other, &other, b"junk"], None);
+            check(&[b"junk", &good, &other, b"junk"], None);
+        }
     }
 
     #[test]
@@ -138,12 +192,12 @@ mod tests {
 
         bytes.skip(50).unwrap();
         resync.note_block(10);
-        assert!(resync.find(&mut bytes).unwrap());
+        assert!(resync.find(&mut bytes, &blocks()).unwrap());
         assert_eq!(resync.rereads_left, 20);
 
         bytes.seek(90).unwrap();
         resync.note_block(10);
-        assert!(resync.find(&mut bytes).unwrap());
+        assert!(resync.find(&mut bytes, &blocks()).unwrap());
         assert_eq!(resync.rereads_left, 20);
     }
 }

@@ -101,10 +101,7 @@ fn reads_clusters_of_known_and_unknown_length() {
     );
     let unknown = element(0x4bcd, b"of a later version");
     let file = recording(&[simple, unknown, live.clone(), live]);
-    assert_eq!(
-        read(file),
-        ["1000: aa", "980: bb", "2005: cc", "2005: cc"]
-    );
+    assert_eq!(read(file), ["1000: aa", "980: bb", "2005: cc", "2005: cc"]);
 }
 
 #[test]
@@ -182,24 +179,54 @@ fn a_header_within_a_frame_splits_no_recording() {
 
 #[test]
 fn reads_on_behind_damage_at_the_next_cluster() {
+    // What is missing is an empty packet.
     let good = |at| cluster(at, &[block(1, 0, b"aa")]);
     let mut damaged = cluster(100, &[block(1, 0, b"bb"), block(1, 0, b"cc")]);
     let at = damaged.len() - 11;
     damaged[at..at + 4].fill(0);
     let file = recording(&[good(0), damaged, good(200)]);
-    assert_eq!(read(file), ["0: aa", "100: bb", "200: aa"]);
+    assert_eq!(read(file), ["0: aa", "100: bb", "100: ", "200: aa"]);
 
     // A length that reaches beyond the end.
     let mut damaged = cluster(100, &[block(1, 0, b"bb"), block(1, 0, b"cc")]);
     let at = damaged.len() - 10;
     damaged[at] = 0x1f;
     let file = recording(&[good(0), damaged, good(200)]);
-    assert_eq!(read(file), ["0: aa", "100: bb", "200: aa"]);
+    assert_eq!(read(file), ["0: aa", "100: bb", "100: ", "200: aa"]);
+}
+
+#[test]
+fn reads_on_within_a_cluster_and_marks_what_is_missing() {
+    let blocks = [0, 1, 2, 3, 4, 5].map(|at| block(1, at * 100, &[b'a' + at as u8; 3200]));
+    let mut file = recording(&[cluster(0, &blocks)]);
+    // The end of the third block and the beginning of the next.
+    let at = file.len() - 3 * 3209;
+    file.drain(at - 20..at + 30);
+    let mut reader = open_file(file);
+    let mut found = Vec::new();
+    while let Some(packet) = reader.next_packet().unwrap() {
+        let start = packet.pts.get() / 16;
+        found.push((start, packet.dur.get() / 16, packet.data.len()));
+    }
+    let whole = |start| (start, 100, 3200);
+    // An empty packet stands where the fourth block was.
+    let expected = [
+        whole(0),
+        whole(100),
+        whole(200),
+        (300, 100, 0),
+        whole(400),
+        whole(500),
+    ];
+    assert_eq!(found, expected);
 }
 
 #[test]
 fn a_recording_that_was_cut_off_does_not_take_the_next_with_it() {
-    let mut first = recording(&[cluster(0, &[block(1, 0, b"aa"), block(1, 800, &[b'b'; 200])])]);
+    let mut first = recording(&[cluster(
+        0,
+        &[block(1, 0, b"aa"), block(1, 800, &[b'b'; 200])],
+    )]);
     first.truncate(first.len() - 150);
     let second = recording(&[cluster(0, &[block(1, 0, &[b'c'; 300])])]);
     let found = read([first, second].concat());
@@ -218,7 +245,11 @@ fn a_file_that_was_cut_off_gives_what_it_has() {
 #[test]
 fn frames_of_a_lace_follow_one_another() {
     // Three frames of one length, 16 samples each.
-    let mut laced = block(1, 0, &[&[2][..], &[b'a'; 32], &[b'b'; 32], &[b'c'; 32]].concat());
+    let mut laced = block(
+        1,
+        0,
+        &[&[2][..], &[b'a'; 32], &[b'b'; 32], &[b'c'; 32]].concat(),
+    );
     laced[3] = 0x04;
     let found = read(recording(&[cluster(10, &[laced])]));
     let times: Vec<&str> = found.iter().map(|packet| &packet[..4]).collect();
@@ -230,7 +261,10 @@ fn the_delay_of_a_codec_and_its_padding_are_trimmed() {
     let delay = element(id::CODEC_DELAY, &1_000_000_u32.to_be_bytes());
     let padding = |samples: i32| element(id::DISCARD_PADDING, &(samples * 62_500).to_be_bytes());
     let group = |at, samples| {
-        let content = [element(id::BLOCK, &block(1, at, &[0; 20])), padding(samples)];
+        let content = [
+            element(id::BLOCK, &block(1, at, &[0; 20])),
+            padding(samples),
+        ];
         element(id::BLOCK_GROUP, &content.concat())
     };
     let blocks = [group(0, 0), group(1, 3), group(2, -4)].concat();
@@ -265,7 +299,10 @@ fn tells_when_other_tracks_begin() {
     let mut reader = open_file(file);
 
     let first = reader.next_packet().unwrap().unwrap();
-    assert_eq!((first.track_id, first.pts.get(), first.data.len()), (2, 0, 0));
+    assert_eq!(
+        (first.track_id, first.pts.get(), first.data.len()),
+        (2, 0, 0)
+    );
     let second = reader.next_packet().unwrap().unwrap();
     assert_eq!((second.track_id, second.pts.get()), (1, 700 * 16));
     assert!(reader.next_packet().unwrap().is_none());
@@ -289,7 +326,11 @@ fn begins_behind_tags_and_junk_but_in_no_other_container() {
     for head in [&b""[..], id3, b"junk in front"] {
         assert_eq!(read([head, &file].concat()), ["0: aa"]);
     }
-    for file in [[b"OggS", &file[..]].concat(), b"\x1a\x45\xdf\xa3\x80".to_vec(), Vec::new()] {
+    for file in [
+        [b"OggS", &file[..]].concat(),
+        b"\x1a\x45\xdf\xa3\x80".to_vec(),
+        Vec::new(),
+    ] {
         let attempt = open(Box::new(Cursor::new(file)));
         assert!(matches!(attempt, Ok(Attempt::Foreign(_))));
     }

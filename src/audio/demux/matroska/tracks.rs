@@ -146,11 +146,10 @@ fn parse_audio(entry: &[u8], parsed: &mut TrackEntry) -> Result<(), String> {
         parsed.rate_hz = rate_hz;
     }
     let delay = u128::from(parsed.codec_delay_ns) * u128::from(parsed.rate_hz);
-    let delay_samples = u64::try_from(delay / 1_000_000_000).unwrap_or(u64::MAX);
-    parsed.delay_samples = if delay_samples > 0 {
-        delay_samples
-    } else {
-        pre_skip
+    // Some writers state the delay for another sample rate; the codec's own number is right.
+    parsed.delay_samples = match pre_skip {
+        0 => u64::try_from(delay / 1_000_000_000).unwrap_or(u64::MAX),
+        pre_skip => pre_skip,
     };
     parsed.audio = Some(params.clone());
     parsed.track.codec_params = Some(CodecParameters::Audio(params));
@@ -163,7 +162,10 @@ mod tests {
     use super::*;
 
     fn entry(number: u8, extra: &[Vec<u8>]) -> Vec<u8> {
-        element(id::TRACK_ENTRY, &[pcm_track(number), extra.concat()].concat())
+        element(
+            id::TRACK_ENTRY,
+            &[pcm_track(number), extra.concat()].concat(),
+        )
     }
 
     fn ids(entries: &[Vec<u8>]) -> Vec<(u32, bool)> {
@@ -200,7 +202,7 @@ mod tests {
                 &element(id::CONTENT_ENCODING_TYPE, &[1]),
             ),
         );
-        let tracks = Tracks::parse(&entry(1, &[encrypted.clone()]));
+        let tracks = Tracks::parse(&entry(1, std::slice::from_ref(&encrypted)));
         assert_eq!(tracks.refusal(), Some("A_PCM/INT/LIT, encrypted"));
 
         let both = [entry(1, &[encrypted]), entry(2, &[])].concat();

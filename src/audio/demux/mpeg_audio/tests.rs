@@ -78,7 +78,13 @@ fn padding_is_trimmed_where_all_frames_are_there() {
 #[test]
 fn joined_files_are_trimmed_each_and_none_is_lost() {
     let one = [info(2, 576, 629), frame(STEREO, 1), frame(STEREO, 2)].concat();
-    let trimmed = ["1 1105 0", "2 0 100", "44100 Hz, 100", "1 1105 0", "2 0 100"];
+    let trimmed = [
+        "1 1105 0",
+        "2 0 100",
+        "44100 Hz, 100",
+        "1 1105 0",
+        "2 0 100",
+    ];
     check(&[&one, &one], &trimmed);
     // A cover picture full of sync words lies between them.
     let id3 = [b"ID3\x03\0\0\0\0\x0f\x50", &STEREO.repeat(500)[..]].concat();
@@ -103,7 +109,16 @@ fn a_change_of_rate_asks_for_a_new_decoder() {
     check(
         &[&stereo, &mono, &info(3, 576, 629), &stereo],
         &[
-            "1", "1", "1", "16000 Hz, 0", "2", "2", "2", "44100 Hz, 100", "1 1105 0", "1",
+            "1",
+            "1",
+            "1",
+            "16000 Hz, 0",
+            "2",
+            "2",
+            "2",
+            "44100 Hz, 100",
+            "1 1105 0",
+            "1",
             "1 0 100",
         ],
     );

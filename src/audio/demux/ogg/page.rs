@@ -219,7 +219,11 @@ mod tests {
         file.insert(at, 255);
         file.extend([8; 509]);
         let (page, _) = parse(&file).unwrap();
-        let parts: Vec<_> = page.parts().iter().map(|part| (part.data.len(), part.is_end)).collect();
+        let parts: Vec<_> = page
+            .parts()
+            .iter()
+            .map(|part| (part.data.len(), part.is_end))
+            .collect();
         assert_eq!(parts, [(510, true), (0, true), (510, false)]);
         assert_eq!(page.granule, 7);
     }

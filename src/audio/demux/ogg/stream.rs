@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::AudioCodecParameters;
-use symphonia::core::codecs::audio::well_known::{
-    CODEC_ID_FLAC, CODEC_ID_SPEEX, CODEC_ID_VORBIS,
-};
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_FLAC, CODEC_ID_SPEEX, CODEC_ID_VORBIS};
 use symphonia::core::codecs::video::VideoCodecParameters;
 use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;

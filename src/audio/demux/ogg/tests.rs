@@ -20,7 +20,21 @@ pub fn page(serial: u8, flags: u8, sequence: u8, granule: i64, packets: &[&[u8]]
     let mut page = b"OggS\0".to_vec();
     page.push(flags);
     page.extend(granule.to_le_bytes());
-    page.extend([serial, 0, 0, 0, sequence, 0, 0, 0, 0, 0, 0, 0, lengths.len() as u8]);
+    page.extend([
+        serial,
+        0,
+        0,
+        0,
+        sequence,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        lengths.len() as u8,
+    ]);
     page.extend(lengths);
     page.extend(packets.concat());
     let sum = page::checksum(&page);
@@ -90,7 +104,12 @@ fn one_page_counts_from_zero() {
 
 #[test]
 fn granule_positions_that_prove_nothing_trim_nothing() {
-    for granules in [[0, 0, 0], [-1, -1, -1], [9_000_000, 9_000_960, 9_009_999], [5, 4, 3]] {
+    for granules in [
+        [0, 0, 0],
+        [-1, -1, -1],
+        [9_000_000, 9_000_960, 9_009_999],
+        [5, 4, 3],
+    ] {
         let pages = [
             opus_head(1),
             opus_tags(1),
@@ -104,7 +123,11 @@ fn granule_positions_that_prove_nothing_trim_nothing() {
 
 #[test]
 fn comments_may_be_cut_short_or_missing() {
-    for tags in [&b"OpusTags"[..], b"OpusTags\xff\xff\xff\xff\x05\0\0\0", b"OpusTagsx"] {
+    for tags in [
+        &b"OpusTags"[..],
+        b"OpusTags\xff\xff\xff\xff\x05\0\0\0",
+        b"OpusTagsx",
+    ] {
         let pages = [
             opus_head(1),
             page(1, 0, 1, 0, &[tags]),
@@ -112,7 +135,10 @@ fn comments_may_be_cut_short_or_missing() {
         ];
         check(&pages, &["1 312 0"]);
     }
-    check(&[opus_head(1), page(1, 0, 1, 960, &[&packet(1)])], &["1 312 0"]);
+    check(
+        &[opus_head(1), page(1, 0, 1, 960, &[&packet(1)])],
+        &["1 312 0"],
+    );
 }
 
 #[test]

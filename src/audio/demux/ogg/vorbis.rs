@@ -110,7 +110,14 @@ mod tests {
         let (short, long) = (256 / 4, 2048 / 4);
         assert_eq!(
             found,
-            [0, short + long, long + long, long + short, short + short, short + short]
+            [
+                0,
+                short + long,
+                long + long,
+                long + short,
+                short + short,
+                short + short
+            ]
         );
         assert_eq!(lengths.next(&[]), 0);
     }
