@@ -13,7 +13,10 @@ use super::tags;
 const PROOF_FRAMES: usize = 3;
 
 /// How far into a file the first frame may begin. Tags do not count.
-pub const MAX_JUNK_BYTES: u64 = 64 * 1024;
+const MAX_JUNK_BYTES: u64 = 64 * 1024;
+
+/// As much may be the rest of a tag whose length is wrong, with a picture in it.
+const MAX_TAG_BYTES: u64 = 16 << 20;
 
 /// The header of a frame.
 pub trait FrameHeader: Copy {
@@ -105,9 +108,14 @@ pub type Opened<H> = (Frames<H>, (H, Vec<u8>));
 /// # Errors
 /// Those of the file.
 pub fn open<H: FrameHeader>(mut bytes: Lookahead) -> io::Result<Result<Opened<H>, Lookahead>> {
+    let start = bytes.position();
+    tags::peek_behind(&mut bytes)?;
+    let has_tag = bytes.position() > start;
     let head = tags::peek_behind(&mut bytes)?;
     let max_junk_bytes = if tags::is_container(head) {
         0
+    } else if has_tag || head.starts_with(b"ID3") {
+        MAX_TAG_BYTES
     } else {
         MAX_JUNK_BYTES
     };

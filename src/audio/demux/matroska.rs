@@ -38,6 +38,9 @@ const INFO: FormatInfo = FormatInfo {
 /// Headers and blocks that are read whole are smaller; what claims more is damaged.
 const MAX_ELEMENT_BYTES: u64 = 64 << 20;
 
+/// Elements that are not known are stepped over up to this size; what is larger is damage more likely.
+const MAX_UNKNOWN_BYTES: u64 = 64 << 10;
+
 /// Track, time stamp and flags of a block.
 const MAX_BLOCK_HEADER_BYTES: u64 = 11;
 
@@ -279,7 +282,7 @@ impl Reader {
     fn is_followed_by_an_element(&mut self, bytes: u64) -> io::Result<bool> {
         let Some(ahead) = usize::try_from(bytes)
             .ok()
-            .filter(|_| bytes <= MAX_ELEMENT_BYTES)
+            .filter(|_| bytes <= MAX_UNKNOWN_BYTES)
         else {
             return Ok(false);
         };

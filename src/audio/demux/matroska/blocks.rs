@@ -13,6 +13,9 @@ use super::tracks::TrackEntry;
 /// RFC 9559, 5.1.2.9.
 pub const DEFAULT_TIMESTAMP_SCALE_NS: u64 = 1_000_000;
 
+/// What the frames of one block may become together. A block that is not compressed is smaller, too.
+const MAX_BLOCK_BYTES: usize = 64 << 20;
+
 const NS_PER_S: i128 = 1_000_000_000;
 
 /// The clock of a recording, and what is left to trim at its start.
@@ -89,8 +92,8 @@ impl Blocks {
 
     /// Whether the cluster at hand begins before the last block, by more than tracks lie apart.
     pub fn has_jumped_back(&self) -> bool {
-        let cluster_ns = i128::from(self.cluster_timestamp) * i128::from(self.timestamp_scale_ns);
-        cluster_ns + NS_PER_S / 2 < self.last_ns
+        let cluster_ns = self.nanoseconds(self.cluster_timestamp.into());
+        cluster_ns.saturating_add(NS_PER_S / 2) < self.last_ns
     }
 
     /// Takes the content of a `SimpleBlock`.
@@ -114,7 +117,7 @@ impl Blocks {
     ) {
         let ticks = child(content, id::BLOCK_DURATION).map(unsigned);
         let group = Group {
-            duration_ns: ticks.map(|ticks| i128::from(ticks) * i128::from(self.timestamp_scale_ns)),
+            duration_ns: ticks.map(|ticks| self.nanoseconds(ticks.into())),
             discard_ns: child(content, id::DISCARD_PADDING)
                 .map_or(0, |padding| signed(padding).into()),
         };
@@ -137,10 +140,10 @@ impl Blocks {
             return;
         };
         let ticks = i128::from(self.cluster_timestamp) + i128::from(block.relative_timestamp);
-        let start_ns = ticks * i128::from(self.timestamp_scale_ns);
+        let start_ns = self.nanoseconds(ticks);
         self.last_ns = start_ns;
         self.last_relative = Some(block.relative_timestamp);
-        let start_ns = start_ns - i128::from(entry.codec_delay_ns);
+        let start_ns = start_ns.saturating_sub(entry.codec_delay_ns.into());
         let mut pts = samples(start_ns, entry.rate_hz);
         let Some(params) = &entry.audio else {
             // When other tracks begin matters, not what is in them.
@@ -161,9 +164,13 @@ impl Blocks {
         if std::mem::take(&mut started.is_damaged) && lost > i64::from(entry.rate_hz / 100) {
             packets.push_back(packet(entry, started.end, lost.unsigned_abs(), Vec::new()));
         }
+        let mut bytes_left = MAX_BLOCK_BYTES;
         for (index, stored) in block.frames.iter().enumerate() {
-            // What cannot be undone is a damaged packet, as the decoder finds.
+            // An empty packet is a damaged one.
             let frame = entry.encodings.frame(stored).unwrap_or_default();
+            let is_within = frame.len() <= bytes_left;
+            let frame = if is_within { frame } else { Vec::new() };
+            bytes_left -= frame.len();
             let length = codec::frame_samples(params, &frame).or(stated).unwrap_or(0);
             let mut packet = packet(entry, pts, length, frame);
             let mut trim_start = started.trim_start(length);
@@ -180,6 +187,10 @@ impl Blocks {
             pts = pts.saturating_add_unsigned(length);
             started.end = pts;
         }
+    }
+
+    fn nanoseconds(&self, ticks: i128) -> i128 {
+        ticks.saturating_mul(self.timestamp_scale_ns.into())
     }
 
     fn started(&mut self, entry: &TrackEntry) -> &mut Started {

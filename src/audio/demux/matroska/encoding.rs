@@ -8,7 +8,11 @@ use super::ebml::{child, children, id, unsigned};
 
 /// A frame, or the private data of a codec, is never larger. Bounds what a small compressed frame could
 /// become.
-const MAX_FRAME_BYTES: u64 = 1 << 22;
+const MAX_FRAME_BYTES: u64 = 1 << 20;
+
+/// Writers compress once, and strip a few bytes.
+const MAX_STEPS: usize = 4;
+const MAX_STRIPPED_BYTES: usize = 4096;
 
 /// RFC 9559, 5.1.4.1.31.3: which contents are meant.
 const SCOPE_FRAMES: u64 = 1;
@@ -35,6 +39,9 @@ impl Encodings {
         let mut encodings: Vec<&[u8]> = children(content)
             .filter_map(|(found, content)| (found == id::CONTENT_ENCODING).then_some(content))
             .collect();
+        if encodings.len() > MAX_STEPS {
+            return Err("compressed");
+        }
         // What was done last is undone first.
         encodings.sort_by_key(|encoding| {
             let order = child(encoding, id::CONTENT_ENCODING_ORDER).map_or(0, unsigned);
@@ -77,7 +84,7 @@ fn step(encoding: &[u8]) -> Result<(u64, Step), &'static str> {
         0 => Ok((scope, Step::Inflate)),
         1 => Err("bzlib-compressed"),
         2 => Err("lzo-compressed"),
-        3 => Ok((scope, Step::Prepend(settings.to_vec()))),
+        3 if settings.len() <= MAX_STRIPPED_BYTES => Ok((scope, Step::Prepend(settings.to_vec()))),
         _ => Err("compressed"),
     }
 }
