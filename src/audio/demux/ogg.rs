@@ -21,7 +21,6 @@ use page::{Page, Pages};
 use stream::Stream;
 
 mod page;
-mod vorbis;
 mod stream;
 
 const INFO: FormatInfo = FormatInfo {

@@ -9,6 +9,7 @@ use super::block::Block;
 use super::codec;
 use super::ebml::{child, id, signed, unsigned, variable_size};
 use super::tracks::TrackEntry;
+use crate::audio::demux::vorbis;
 
 /// RFC 9559, 5.1.2.9.
 pub const DEFAULT_TIMESTAMP_SCALE_NS: u64 = 1_000_000;
@@ -51,6 +52,7 @@ struct Started {
     delay_left: u64,
     /// Where the last packet ends.
     end: i64,
+    vorbis: Option<vorbis::Lengths>,
     /// Whether damage lies behind it.
     is_damaged: bool,
 }
@@ -171,7 +173,11 @@ impl Blocks {
             let is_within = frame.len() <= bytes_left;
             let frame = if is_within { frame } else { Vec::new() };
             bytes_left -= frame.len();
-            let length = codec::frame_samples(params, &frame).or(stated).unwrap_or(0);
+            let length = match &mut started.vorbis {
+                Some(lengths) => Some(lengths.next(&frame)),
+                None => codec::frame_samples(params, &frame),
+            };
+            let length = length.or(stated).unwrap_or(0);
             let mut packet = packet(entry, pts, length, frame);
             let mut trim_start = started.trim_start(length);
             if index == 0 && discard < 0 {
@@ -201,6 +207,7 @@ impl Blocks {
                 id,
                 delay_left: entry.delay_samples,
                 end: i64::MAX,
+                vorbis: entry.vorbis.clone(),
                 is_damaged: false,
             });
             self.started.len() - 1

@@ -257,6 +257,37 @@ fn frames_of_a_lace_follow_one_another() {
 }
 
 #[test]
+fn packets_of_vorbis_in_a_lace_follow_one_another() {
+    let (identification, setup) = crate::audio::demux::vorbis::tests::headers();
+    let lengths = [2, identification.len() as u8, 1];
+    let private = [&lengths[..], &identification, b"\x03", &setup].concat();
+    let rate = element(id::SAMPLING_FREQUENCY, &16_000f32.to_be_bytes());
+    let track = [
+        element(id::TRACK_NUMBER, &[1]),
+        element(id::TRACK_TYPE, &[2]),
+        element(id::CODEC_ID, b"A_VORBIS"),
+        element(id::CODEC_PRIVATE, &private),
+        element(id::AUDIO, &rate),
+    ];
+    let laced = |at| {
+        let mut block = block(1, at, &[2, 2, 2, 2]);
+        block[3] = 0x04;
+        block
+    };
+    let content = [
+        tracks(&[track.concat()]),
+        cluster(0, &[laced(0), laced(128)]),
+    ];
+    let file = [ebml(), element(id::SEGMENT, &content.concat())].concat();
+    let mut reader = open_file(file);
+    let mut times = Vec::new();
+    while let Some(packet) = reader.next_packet().unwrap() {
+        times.push(packet.pts.get());
+    }
+    assert_eq!(times, [0, 0, 1024, 2048, 3072, 4096]);
+}
+
+#[test]
 fn the_delay_of_a_codec_and_its_padding_are_trimmed() {
     let delay = element(id::CODEC_DELAY, &1_000_000_u32.to_be_bytes());
     let padding = |samples: i32| element(id::DISCARD_PADDING, &(samples * 62_500).to_be_bytes());

@@ -2,6 +2,7 @@
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::AudioCodecParameters;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_VORBIS;
 use symphonia::core::codecs::subtitle::SubtitleCodecParameters;
 use symphonia::core::codecs::video::VideoCodecParameters;
 use symphonia::core::formats::{Track, TrackFlags};
@@ -10,6 +11,7 @@ use symphonia::core::units::TimeBase;
 use super::codec::{self, Description};
 use super::ebml::{child, children, id, unsigned};
 use super::encoding::Encodings;
+use crate::audio::demux::vorbis;
 
 /// Players know nothing like as many; an entry of two bytes takes some hundred here.
 const MAX_TRACKS: usize = 256;
@@ -36,6 +38,8 @@ pub struct TrackEntry {
     pub codec_delay_ns: u64,
     /// Samples before the recording that are not a part of it.
     pub delay_samples: u64,
+    /// Tells the length of Vorbis packets.
+    pub vorbis: Option<vorbis::Lengths>,
     /// The length of a frame in nanoseconds, if it is stated.
     pub default_duration_ns: Option<u64>,
 }
@@ -105,6 +109,7 @@ fn parse_entry(entry: &[u8]) -> Result<Option<TrackEntry>, String> {
         rate_hz: OTHER_RATE_HZ,
         codec_delay_ns,
         delay_samples: 0,
+        vorbis: None,
         default_duration_ns: child(entry, id::DEFAULT_DURATION).map(unsigned),
     };
     match kind {
@@ -151,6 +156,10 @@ fn parse_audio(entry: &[u8], parsed: &mut TrackEntry) -> Result<(), String> {
         0 => u64::try_from(delay / 1_000_000_000).unwrap_or(u64::MAX),
         pre_skip => pre_skip,
     };
+    if params.codec == CODEC_ID_VORBIS {
+        let headers = params.extra_data.as_deref();
+        parsed.vorbis = headers.and_then(vorbis::Lengths::parse_joined);
+    }
     parsed.audio = Some(params.clone());
     parsed.track.codec_params = Some(CodecParameters::Audio(params));
     Ok(())

@@ -11,8 +11,7 @@ use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, TimeBase, Timestamp};
 
 use super::page::Page;
-use super::vorbis;
-use crate::audio::demux::opus;
+use crate::audio::demux::{opus, vorbis};
 
 /// A packet of audio is far smaller; comments with pictures may not be.
 const MAX_PACKET_BYTES: usize = 16 << 20;

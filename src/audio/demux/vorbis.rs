@@ -15,6 +15,13 @@ pub struct Lengths {
 }
 
 impl Lengths {
+    /// Reads both headers one behind the other, as the decoder takes them.
+    pub fn parse_joined(headers: &[u8]) -> Option<Self> {
+        const IDENTIFICATION_BYTES: usize = 30;
+        let (identification, setup) = headers.split_at_checked(IDENTIFICATION_BYTES)?;
+        Self::parse(identification, setup)
+    }
+
     /// Reads the identification and setup headers.
     pub fn parse(identification: &[u8], setup: &[u8]) -> Option<Self> {
         let sizes = *identification.get(28)?;
@@ -78,7 +85,7 @@ fn bits(bytes: &[u8], start: usize, count: usize) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
     /// Writes numbers of so many bits.
@@ -95,15 +102,22 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn packets_are_as_long_as_a_quarter_of_two_blocks() {
+    /// Both headers, with blocks of 256 and 2048 samples in modes 0 and 1.
+    pub fn headers() -> (Vec<u8>, Vec<u8>) {
         let mode = |is_long, mapping| [(is_long, 1), (0, 32), (mapping, 8)];
         let modes = [mode(0, 0), mode(1, 1)].concat();
-        let setup = [&[(0x1234_5678, 37), (1, 6)][..], &modes, &[(1, 1)]].concat();
-        let mut identification = vec![0; 30];
+        let start = b"\x05vorbis".map(|byte| (usize::from(byte), 8));
+        let setup = [&start[..], &[(1, 6)], &modes, &[(1, 1)]].concat();
+        let mut identification = b"\x01vorbis".to_vec();
+        identification.resize(30, 0);
         identification[28] = 0xb8;
+        (identification, write(&setup))
+    }
 
-        let mut lengths = Lengths::parse(&identification, &write(&setup)).unwrap();
+    #[test]
+    fn packets_are_as_long_as_a_quarter_of_two_blocks() {
+        let (identification, setup) = headers();
+        let mut lengths = Lengths::parse(&identification, &setup).unwrap();
         let found: Vec<u64> = [0, 2, 2, 0, 0, 1]
             .map(|packet| lengths.next(&[packet]))
             .to_vec();
