@@ -1,7 +1,8 @@
 //! Reads AAC in an Audio Data Transport Stream (ISO/IEC 14496-3, 1.A.3.2).
 //!
-//! Other than symphonia's reader it finds frames behind junk and tags without being led astray by a sync
-//! word within a frame, follows changes of the format, and splits frames of several blocks.
+//! Unlike symphonia's reader it finds frames behind junk and tags without mistaking a sync word within a
+//! frame for a header, follows changes of the format, and splits frames of several blocks. A packet without
+//! data stands for a damaged frame.
 
 use std::collections::VecDeque;
 
@@ -198,7 +199,7 @@ impl Header {
     }
 }
 
-/// The raw data blocks of a frame; None where nothing but decoding would tell where each ends.
+/// The raw data blocks of a frame; None where only decoding would show where each ends.
 fn split(header: Header, frame: &[u8]) -> Option<VecDeque<Box<[u8]>>> {
     let content = frame.get(header.header_bytes()..)?;
     if header.blocks == 1 {
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_rate_or_channels_asks_for_a_new_decoder() {
+    fn a_change_of_rate_or_channels_needs_a_new_decoder() {
         let mono = Format {
             rate_index: 8,
             channels: 1,

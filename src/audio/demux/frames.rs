@@ -9,13 +9,13 @@ use std::io;
 use super::lookahead::Lookahead;
 use super::tags;
 
-/// So many frames in a row prove a format.
+/// The number of consecutive frames that proves a format.
 const PROOF_FRAMES: usize = 3;
 
-/// How far into a file the first frame may begin. Tags do not count.
+/// How far into a file the first frame may begin, tags excluded.
 const MAX_JUNK_BYTES: u64 = 64 * 1024;
 
-/// As much may be the rest of a tag whose length is wrong, with a picture in it.
+/// The same behind a tag, whose length may be wrong and which may hold a picture.
 const MAX_TAG_BYTES: u64 = 16 << 20;
 
 /// The header of a frame.

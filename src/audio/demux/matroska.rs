@@ -1,8 +1,9 @@
 //! Reads Matroska and WebM (RFC 9559).
 //!
-//! Other than symphonia's reader it knows the default values of a track's flags, undoes compression, reads
-//! on behind damage, and reads all recordings of a file that was joined of several. Elements are walked
-//! one after the other whatever contains them, so that lengths may be unknown or wrong.
+//! Unlike symphonia's reader it applies the default values of a track's flags, undoes compression, continues
+//! after damage, and reads every recording of a file that was joined from several. Elements are read in the
+//! order of the file, whatever contains them, so that lengths of containers may be unknown or wrong.
+//! A packet without data stands for damage of its duration.
 
 use std::collections::VecDeque;
 use std::io;
@@ -92,7 +93,7 @@ struct Reader {
     bytes: Lookahead,
     /// The tracks of the recording at hand, once they are known.
     tracks: Option<Tracks>,
-    /// What [`Tracks`] was read from, to tell whether those of a second recording differ.
+    /// What [`Tracks`] was read from, to compare it with that of a second recording.
     tracks_content: Vec<u8>,
     symphonia_tracks: Vec<Track>,
     blocks: Blocks,

@@ -1,8 +1,8 @@
 //! Reads MPEG audio, layers I to III, as a stream of frames (ISO/IEC 11172-3 and 13818-3, MPEG 2.5).
 //!
-//! Other than symphonia's reader it believes no count of a header, follows changes of the format, and
-//! finds the frames of joined files between their tags. It trims what LAME's tag tells of the encoder's
-//! delay, and the padding where the frames are as many as the tag says.
+//! Unlike symphonia's reader it reads all frames whatever a header counts, follows changes of the format,
+//! and finds the frames of joined files between their tags. It trims the encoder's delay that LAME's tag
+//! states, and the padding where there are as many frames as the tag states.
 
 use std::collections::VecDeque;
 use std::io;
@@ -220,7 +220,7 @@ fn skip_wav_header(bytes: &mut Lookahead) -> io::Result<()> {
     }
 }
 
-/// Whether a file begins with frames of which none tells its length: the same header comes again at one
+/// Whether a file begins with frames that do not state their length: the same header comes again at one
 /// distance, give or take the padding.
 fn has_free_bit_rate(bytes: &[u8]) -> bool {
     const MAX_BYTES: usize = 4096;

@@ -1,8 +1,8 @@
 //! Reads Ogg (RFC 3533) with Opus (RFC 7845), Vorbis and FLAC (RFC 9639, 10.1).
 //!
-//! Other than symphonia's reader it needs no comments, believes no granule position that would take sound
-//! away (only the end of a stream is trimmed, by less than its last page), and uses pages whose check sum
-//! is wrong or whose end is missing.
+//! Unlike symphonia's reader it needs no comment header, trims only the end of a stream, and there at most
+//! its last page, whatever granule positions say, and uses pages whose check sum is wrong or whose end is
+//! missing.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,4 +1,5 @@
-//! What Opus streams tell of themselves, whatever container they are in (RFC 6716 and RFC 7845).
+//! Reads the identification header of Opus (RFC 7845) and the lengths of its packets (RFC 6716), for every
+//! container.
 
 use symphonia::core::audio::Channels;
 use symphonia::core::codecs::audio::AudioCodecParameters;

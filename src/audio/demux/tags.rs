@@ -1,4 +1,4 @@
-//! What stands in front of audio, between it and behind it: tags, and the first bytes of containers.
+//! Recognises tags, and the first bytes of containers, around streams without a container.
 
 use std::io;
 
@@ -54,13 +54,13 @@ pub fn tag_bytes(bytes: &[u8]) -> Option<u64> {
     let fields = bytes.strip_prefix(b"APETAGEX")?;
     let length = u32::from_le_bytes(*fields.get(4..)?.first_chunk()?);
     let flags = u32::from_le_bytes(*fields.get(12..)?.first_chunk()?);
-    // Bit 29 tells the header, which the items follow, from the footer, which ends the tag.
+    // Bit 29 is set in the header, which the items follow, and not in the footer, which ends the tag.
     let is_header = flags & 1 << 29 != 0;
     Some(32 + if is_header { u64::from(length) } else { 0 })
 }
 
 /// How the files of containers begin: offset, bytes.
-const CONTAINERS: [(usize, &[u8]); 17] = [
+const CONTAINERS: [(usize, &[u8]); 21] = [
     (0, b"RIFF"),
     (0, b"RF64"),
     (0, b"BW64"),
@@ -75,11 +75,15 @@ const CONTAINERS: [(usize, &[u8]); 17] = [
     (4, b"moov"),
     (4, b"mdat"),
     (4, b"moof"),
+    (4, b"styp"),
+    (4, b"sidx"),
+    (4, b"uuid"),
+    (4, b"pnot"),
     (4, b"free"),
     (4, b"skip"),
     (4, b"wide"),
 ];
-/// Tells a container, and the free bit rate of MPEG audio.
+/// Enough to recognise a container, or the free bit rate of MPEG audio.
 const MAX_HEAD_BYTES: usize = 9_000;
 
 /// Whether a file that begins like this is of a container.

@@ -1,10 +1,10 @@
-//! How long packets of Vorbis are (Vorbis I specification, 4).
+//! Computes the lengths of Vorbis packets (Vorbis I specification, 4).
 
 /// A mode in the setup header: a flag, two types of 16 bits that are 0, and a mapping of 8 bits (4.2.4).
 const MODE_BITS: usize = 1 + 16 + 16 + 8;
 const MAX_MODES: usize = 64;
 
-/// Tells the length of packets, one after the other.
+/// Computes the lengths of consecutive packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lengths {
     /// Samples of a short and a long block.
@@ -35,7 +35,7 @@ impl Lengths {
     /// Samples that come out with the next packet; the first one has none.
     pub fn next(&mut self, packet: &[u8]) -> u64 {
         let mode_bits = usize::BITS - (self.modes.len() - 1).leading_zeros();
-        // The first bit tells audio from headers.
+        // The first bit is 0 for audio, 1 for headers.
         let mode = bits(packet, 1, mode_bits as usize);
         let is_long = mode.and_then(|mode| self.modes.get(mode));
         let Some(is_long) = is_long else {
@@ -88,7 +88,7 @@ fn bits(bytes: &[u8], start: usize, count: usize) -> Option<usize> {
 pub mod tests {
     use super::*;
 
-    /// Writes numbers of so many bits.
+    /// Writes pairs of a number and its width in bits.
     fn write(fields: &[(usize, usize)]) -> Vec<u8> {
         let bits: Vec<usize> = fields
             .iter()

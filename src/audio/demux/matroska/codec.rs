@@ -45,7 +45,7 @@ pub fn params(description: &Description<'_>) -> Option<(AudioCodecParameters, u6
     Some((params, 0))
 }
 
-/// Samples of a channel in a frame, where codec or frame tell them.
+/// Samples of a channel in a frame; None where neither codec nor frame states them.
 pub fn frame_samples(params: &AudioCodecParameters, frame: &[u8]) -> Option<u64> {
     let bytes_per_sample = match params.codec {
         codec::CODEC_ID_OPUS => return Some(opus::packet_samples(frame)),

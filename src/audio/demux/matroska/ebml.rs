@@ -81,7 +81,7 @@ impl Element {
     }
 }
 
-/// A number whose first byte tells its length (RFC 8794, 4), and that length in bytes.
+/// A number whose first byte encodes its length (RFC 8794, 4), and that length in bytes.
 pub fn variable_size(bytes: &[u8]) -> Option<(u64, usize)> {
     let length = bytes.first()?.leading_zeros() as usize + 1;
     if length > 8 {

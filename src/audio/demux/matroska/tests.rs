@@ -155,7 +155,7 @@ fn a_header_repeated_in_a_live_stream_begins_nothing_new() {
 }
 
 #[test]
-fn other_tracks_ask_for_a_new_decoder() {
+fn other_tracks_need_a_new_decoder() {
     let first = recording(&[cluster(0, &[block(1, 0, b"aa")])]);
     let content = [
         tracks(&[pcm_track(7)]),
@@ -317,7 +317,7 @@ fn the_delay_of_a_codec_and_its_padding_are_trimmed() {
 }
 
 #[test]
-fn tells_when_other_tracks_begin() {
+fn shows_when_other_tracks_begin() {
     let video = [
         element(id::TRACK_NUMBER, &[2]),
         element(id::TRACK_TYPE, &[1]),

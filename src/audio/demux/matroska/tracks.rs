@@ -13,7 +13,7 @@ use super::ebml::{child, children, id, unsigned};
 use super::encoding::Encodings;
 use crate::audio::demux::vorbis;
 
-/// Players know nothing like as many; an entry of two bytes takes some hundred here.
+/// No real file has as many. An entry of two bytes takes some hundred here.
 const MAX_TRACKS: usize = 256;
 
 /// RFC 9559, 5.1.4.1.3.
@@ -32,13 +32,13 @@ pub struct TrackEntry {
     pub audio: Option<AudioCodecParameters>,
     /// What was done to its frames.
     pub encodings: Encodings,
-    /// Time stamps in the track's unit: so many per second.
+    /// Ticks of the track's time stamps per second.
     pub rate_hz: u32,
-    /// What time stamps are ahead of the presentation, in nanoseconds.
+    /// How far time stamps are ahead of the presentation, in nanoseconds.
     pub codec_delay_ns: u64,
     /// Samples before the recording that are not a part of it.
     pub delay_samples: u64,
-    /// Tells the length of Vorbis packets.
+    /// Computes the lengths of Vorbis packets.
     pub vorbis: Option<vorbis::Lengths>,
     /// The length of a frame in nanoseconds, if it is stated.
     pub default_duration_ns: Option<u64>,

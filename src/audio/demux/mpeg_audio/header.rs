@@ -124,7 +124,7 @@ impl Format {
     }
 }
 
-/// The format of a frame with a free bit rate, whose length the header does not tell.
+/// The format of a frame with a free bit rate, whose length the header does not state.
 pub fn free_format(bytes: &[u8]) -> Option<Format> {
     fields(bytes).and_then(|(format, index, _)| (index == FREE).then_some(format))
 }

@@ -8,7 +8,7 @@ use crate::audio::demux::frames::FrameHeader;
 /// A decoder's own delay in samples, which comes on top of the encoder's (LAME's `DECDELAY`).
 const DECODER_DELAY: u64 = 528 + 1;
 
-/// What such a frame tells of the stream.
+/// What such a frame states about the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Info {
     /// Samples before the recording: of the encoder and of any decoder.

@@ -103,7 +103,7 @@ fn frames_without_any_tag_are_all_there() {
 }
 
 #[test]
-fn a_change_of_rate_asks_for_a_new_decoder() {
+fn a_change_of_rate_needs_a_new_decoder() {
     let stereo = frame(STEREO, 1).repeat(3);
     let mono = frame(MONO_16K, 2).repeat(3);
     check(

@@ -1,4 +1,4 @@
-//! A logical stream: its packets, and what its headers tell.
+//! Assembles the packets of a logical stream, and reads its headers.
 
 use std::collections::VecDeque;
 

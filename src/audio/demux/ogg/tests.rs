@@ -170,7 +170,7 @@ fn packets_go_on_over_pages_and_not_over_a_hole() {
 }
 
 #[test]
-fn streams_that_follow_one_another_ask_for_new_decoders() {
+fn consecutive_streams_need_new_decoders() {
     let stream = |serial, mark| {
         [
             opus_head(serial),
@@ -218,7 +218,7 @@ fn vorbis_needs_no_comments() {
 }
 
 #[test]
-fn flac_is_told_by_its_first_packet() {
+fn recognises_flac_by_its_first_packet() {
     let mut head = b"\x7fFLAC\x01\0\0\x01fLaC\0\0\0\x22".to_vec();
     head.resize(17 + 34, 0);
     head[17 + 10..17 + 13].copy_from_slice(&[0x03, 0xe8, 0x00]);
