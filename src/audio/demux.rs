@@ -10,9 +10,21 @@ use symphonia::core::formats::{FormatOptions, FormatReader};
 use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 
+mod lookahead;
+mod tags;
+mod forward;
+mod opus;
+mod vorbis;
+mod matroska;
+mod ogg;
+mod frames;
+mod adts;
+mod mpeg_audio;
+
 use super::AudioError;
 use super::decode::is_read_failure;
 use super::fragments::Bounded;
+use forward::Attempt;
 
 /// How far into a file its format may begin. Metadata in front is stepped over and does not count;
 /// this is for junk, and bounds the search in files of no format at all.
@@ -46,11 +58,20 @@ pub enum ContainerClock {
     FromZero,
 }
 
-/// Opens a container.
+/// Opens a container, with a reader of this project where there is one, else with symphonia's.
 ///
 /// # Errors
-/// [`AudioError::Undecodable`] where no reader knows it, [`AudioError::Read`] where the disk fails.
-pub fn open(source: Box<dyn MediaSource>) -> Result<Demuxer, AudioError> {
+/// [`AudioError::Undecodable`] where no reader knows it, [`AudioError::NeedsFfmpeg`] where one knows
+/// that its audio cannot be read here, [`AudioError::Read`] where the disk fails.
+pub fn open(mut source: Box<dyn MediaSource>) -> Result<Demuxer, AudioError> {
+    if source.is_seekable() {
+        for open in [matroska::open, ogg::open, adts::open, mpeg_audio::open] {
+            match open(source)? {
+                Attempt::Opened(demuxer) => return Ok(demuxer),
+                Attempt::Foreign(foreign) => source = foreign,
+            }
+        }
+    }
     let file_bytes = source.byte_len().unwrap_or(u64::MAX);
     let source = Box::new(Bounded::new(source, file_bytes));
     let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());

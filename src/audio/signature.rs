@@ -81,12 +81,11 @@ fn foreign_wav(head: &[u8]) -> Option<String> {
     let (_, format, _) = riff_chunks(head).find(|(name, ..)| *name == b"fmt ")?;
     // Registered in RFC 2361 and Microsoft's mmreg.h.
     match u16::from_le_bytes(array(head, format)?) {
-        // PCM, ADPCM, float, A-law, mu-law, IMA ADPCM, extensible.
-        1 | 2 | 3 | 6 | 7 | 0x11 | 0xfffe => None,
+        // PCM, ADPCM, float, A-law, mu-law, IMA ADPCM, MPEG audio, MP3, extensible.
+        1 | 2 | 3 | 6 | 7 | 0x11 | 0x50 | 0x55 | 0xfffe => None,
         0x31 => Some("WAV with GSM 6.10".to_owned()),
         0x45 | 0x64 => Some("WAV with G.726".to_owned()),
         0x65 | 0x28f => Some("WAV with G.722".to_owned()),
-        0x55 => Some("WAV with MP3".to_owned()),
         0x160..=0x162 => Some("WAV with WMA".to_owned()),
         tag => Some(format!("WAV with codec {tag:#06x}")),
     }

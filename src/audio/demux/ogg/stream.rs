@@ -1,0 +1,252 @@
+//! Assembles the packets of a logical stream, and reads its headers.
+
+use std::collections::VecDeque;
+
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::AudioCodecParameters;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_FLAC, CODEC_ID_SPEEX, CODEC_ID_VORBIS};
+use symphonia::core::codecs::video::VideoCodecParameters;
+use symphonia::core::formats::Track;
+use symphonia::core::packet::Packet;
+use symphonia::core::units::{Duration, TimeBase, Timestamp};
+
+use super::page::Page;
+use crate::audio::demux::{opus, vorbis};
+
+/// A packet of audio is far smaller; comments with pictures may not be.
+const MAX_PACKET_BYTES: usize = 16 << 20;
+
+/// How the streams begin that are not audio: Theora, Skeleton, Dirac, VP8, Kate, CMML, `OggMNG`.
+const OTHERS: [&[u8]; 7] = [
+    b"\x80theora",
+    b"fishead\0",
+    b"BBCD\0",
+    b"OVP80",
+    b"\x80kate\0\0\0",
+    b"CMML\0\0\0\0",
+    b"\x8aMNG",
+];
+
+/// A stream of audio, or one whose packets are passed over.
+pub struct Stream {
+    serial: u32,
+    codec: Codec,
+    track: Option<Track>,
+    /// What there is of the packet at hand; none between packets or where its beginning is missing.
+    partial: Option<Vec<u8>>,
+    next_sequence: u32,
+    /// The last granule position that the stream stated for its packets.
+    granule: Option<i64>,
+    /// The end of the last packet, by the lengths of all.
+    position: i64,
+    delay_left: u64,
+}
+
+enum Codec {
+    Opus {
+        /// The packet in front of the audio may be comments.
+        has_begun: bool,
+    },
+    Vorbis {
+        identification: Vec<u8>,
+        lengths: Option<vorbis::Lengths>,
+    },
+    Flac,
+    /// Without a decoder here, or no audio.
+    Other,
+}
+
+impl Stream {
+    /// A stream that begins with this page.
+    pub fn new(page: &Page) -> Self {
+        let parts = page.parts();
+        let head = parts.first().map_or(&[][..], |part| part.data);
+        let mut delay_left = 0;
+        let (codec, params) = if let Some(head) = opus::Head::parse(head) {
+            delay_left = head.pre_skip;
+            let params = CodecParameters::Audio(head.params());
+            (Codec::Opus { has_begun: false }, Some(params))
+        } else if head.starts_with(b"\x01vorbis") {
+            let identification = head.to_vec();
+            let lengths = None;
+            let codec = Codec::Vorbis {
+                identification,
+                lengths,
+            };
+            // The track is complete with the setup header.
+            (codec, None)
+        } else if let Some(params) = flac_params(head) {
+            (Codec::Flac, Some(CodecParameters::Audio(params)))
+        } else if head.starts_with(b"Speex   ") {
+            let mut params = AudioCodecParameters::new();
+            params.for_codec(CODEC_ID_SPEEX);
+            (Codec::Other, Some(CodecParameters::Audio(params)))
+        } else if OTHERS.iter().any(|other| head.starts_with(other)) {
+            let params = VideoCodecParameters::default();
+            (Codec::Other, Some(CodecParameters::Video(params)))
+        } else {
+            (Codec::Other, None)
+        };
+        let is_ready = !matches!(codec, Codec::Vorbis { .. });
+        Self {
+            serial: page.serial,
+            codec,
+            track: is_ready.then(|| track(page.serial, params)),
+            partial: None,
+            next_sequence: page.sequence,
+            granule: None,
+            position: 0,
+            delay_left,
+        }
+    }
+
+    /// The number of the stream.
+    pub fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// Its track, once all headers were there.
+    pub fn track(&self) -> Option<&Track> {
+        self.track.as_ref()
+    }
+
+    /// Whether the stream is audio that can be decoded.
+    pub fn is_audio(&self) -> bool {
+        !matches!(self.codec, Codec::Other)
+    }
+
+    /// Takes the packets that end on a page; of the first page those behind the identification.
+    pub fn take(&mut self, page: &Page, packets: &mut VecDeque<Packet>) {
+        if page.sequence != self.next_sequence || !page.is_continued {
+            self.partial = None;
+        }
+        self.next_sequence = page.sequence.wrapping_add(1);
+        let mut lacks_beginning = page.is_continued && self.partial.is_none();
+        let start = self.position;
+        let first = packets.len();
+        for part in page.parts().iter().skip(usize::from(page.is_first)) {
+            let fits = |partial: &Vec<u8>| partial.len() + part.data.len() <= MAX_PACKET_BYTES;
+            if !lacks_beginning && self.partial.as_ref().is_none_or(fits) {
+                let partial = self.partial.get_or_insert_default();
+                partial.extend(part.data);
+            } else {
+                self.partial = None;
+                lacks_beginning = true;
+            }
+            if part.is_end {
+                if let Some(packet) = self.partial.take() {
+                    packets.extend(self.packet(packet));
+                }
+                lacks_beginning = false;
+            }
+        }
+        let ended = packets.len() > first;
+        if page.is_last && ended {
+            // Of a stream on one page the granule positions count from 0.
+            let before = self.granule.unwrap_or(0);
+            let end = before.saturating_add(self.position - start);
+            let is_after = page.granule > before;
+            let padding = end.saturating_sub(page.granule);
+            if is_after && padding > 0 {
+                trim_end(packets.range_mut(first..), padding.unsigned_abs());
+            }
+        }
+        if ended && page.granule >= 0 {
+            self.granule = Some(page.granule);
+        }
+    }
+
+    /// Makes a packet of audio; headers are kept or dropped.
+    fn packet(&mut self, data: Vec<u8>) -> Option<Packet> {
+        if data.is_empty() {
+            return None;
+        }
+        let samples = match &mut self.codec {
+            Codec::Opus { has_begun } => {
+                // Comments are not needed, and may be cut short.
+                if !std::mem::replace(has_begun, true) && data.starts_with(b"OpusTags") {
+                    return None;
+                }
+                opus::packet_samples(&data)
+            }
+            Codec::Vorbis {
+                identification,
+                lengths,
+            } => {
+                // Headers have odd numbers.
+                if data[0] & 1 != 0 {
+                    if self.track.is_none() && data.starts_with(b"\x05vorbis") {
+                        *lengths = vorbis::Lengths::parse(identification, &data);
+                        let params = vorbis_params(identification, &data)?;
+                        let params = Some(CodecParameters::Audio(params));
+                        self.track = Some(track(self.serial, params));
+                    }
+                    return None;
+                }
+                self.track.as_ref()?;
+                lengths.as_mut().map_or(0, |lengths| lengths.next(&data))
+            }
+            // Metadata blocks precede frames, which begin with a sync word.
+            Codec::Flac if data[0] != 0xff => return None,
+            Codec::Flac => 0,
+            Codec::Other => return None,
+        };
+        let trim = self.delay_left.min(samples);
+        self.delay_left -= trim;
+        let pts = Timestamp::new(self.position);
+        self.position = self.position.saturating_add_unsigned(samples);
+        let mut packet = Packet::new(self.serial, pts, Duration::new(samples - trim), data);
+        packet.trim_start = Duration::new(trim);
+        Some(packet)
+    }
+}
+
+/// Trims the last ones of these packets.
+fn trim_end<'a>(packets: impl DoubleEndedIterator<Item = &'a mut Packet>, mut samples: u64) {
+    for packet in packets.rev() {
+        let trim = Duration::new(samples).min(packet.dur);
+        packet.trim_end = trim;
+        packet.dur = packet.dur.saturating_sub(trim);
+        samples -= trim.get();
+    }
+}
+
+fn track(serial: u32, params: Option<CodecParameters>) -> Track {
+    let mut track = Track::new(serial);
+    match params {
+        Some(params) => {
+            track.with_codec_params(params);
+        }
+        None => track.time_base = TimeBase::try_from_recip(opus::RATE_HZ),
+    }
+    track
+}
+
+/// Vorbis I specification, 4.2.2.
+fn vorbis_params(identification: &[u8], setup: &[u8]) -> Option<AudioCodecParameters> {
+    let rate_hz = u32::from_le_bytes(*identification.get(12..)?.first_chunk()?);
+    let mut params = AudioCodecParameters::new();
+    params
+        .for_codec(CODEC_ID_VORBIS)
+        .with_sample_rate(rate_hz)
+        .with_extra_data([identification, setup].concat().into());
+    Some(params)
+}
+
+/// Out of the first packet of FLAC in Ogg (RFC 9639, 10.1): a mark, version, number of headers, and
+/// the first metadata block, which is `STREAMINFO`.
+fn flac_params(head: &[u8]) -> Option<AudioCodecParameters> {
+    const INFO_AT: usize = 17;
+    const INFO_BYTES: usize = 34;
+    if !head.starts_with(b"\x7fFLAC\x01") || head.get(9..13)? != b"fLaC" {
+        return None;
+    }
+    let info = head.get(INFO_AT..INFO_AT + INFO_BYTES)?;
+    let &[a, b, c] = info.get(10..)?.first_chunk()?;
+    let mut params = AudioCodecParameters::new();
+    params
+        .for_codec(CODEC_ID_FLAC)
+        .with_sample_rate(u32::from_be_bytes([0, a, b, c]) >> 4)
+        .with_extra_data(info.into());
+    Some(params)
+}
