@@ -19,6 +19,9 @@ pub(super) struct Piece {
 }
 
 /// The words of the text tokens `ids`, punctuation apart.
+///
+/// The rules are those of faster-whisper's `split_to_word_tokens` with one exception: an apostrophe
+/// between letters ends no word, so that "İstanbul'a" and "l'eau" are one word each.
 pub(super) fn split(
     vocabulary: &Vocabulary,
     language: Option<Language>,
@@ -29,11 +32,14 @@ pub(super) fn split(
         return pieces;
     }
     let mut words: Vec<Piece> = Vec::new();
-    for piece in pieces {
+    let mut pieces = pieces.into_iter().peekable();
+    while let Some(piece) = pieces.next() {
         let begins_word =
             piece.text.starts_with(' ') || ASCII_PUNCTUATION.contains(piece.text.trim());
         match words.last_mut() {
-            Some(word) if !begins_word => {
+            Some(word)
+                if !begins_word || is_apostrophe_within_word(word, &piece, pieces.peek()) =>
+            {
                 word.text.push_str(&piece.text);
                 word.tokens += piece.tokens;
             }
@@ -41,6 +47,16 @@ pub(super) fn split(
         }
     }
     words
+}
+
+/// Whether `piece` is an apostrophe with a letter on either side. Before it may stand a digit
+/// ("2023'te"); an apostrophe that ends a quotation or a plural ("boys' books") has no letter after
+/// it. U+2019 needs no rule: it is no ASCII punctuation and begins no word.
+fn is_apostrophe_within_word(before: &Piece, piece: &Piece, after: Option<&Piece>) -> bool {
+    let begins_with_letter = |piece: &Piece| piece.text.starts_with(char::is_alphabetic);
+    piece.text == "'"
+        && before.text.ends_with(char::is_alphanumeric)
+        && after.is_some_and(begins_with_letter)
 }
 
 /// The fewest tokens at a time that are whole characters, for a token may end within one.
@@ -141,7 +157,7 @@ mod tests {
             (
                 "tr",
                 " İstanbul'a gidiyoruz!",
-                &[" İstanbul", "'a", " gidiyoruz!"],
+                &[" İstanbul'a", " gidiyoruz!"],
             ),
             (
                 "ja",
@@ -151,6 +167,56 @@ mod tests {
             ("zh", " 你好,“世界”！", &[" 你", "好,", "“", "世界”！"]),
         ] {
             check(language, text, expected);
+        }
+    }
+
+    #[test]
+    fn an_apostrophe_between_letters_is_within_its_word() {
+        for (language, text, expected) in [
+            (
+                "tr",
+                " 2023'te Ankara'dan",
+                &[" 2023'te", " Ankara'dan"][..],
+            ),
+            (
+                "tr",
+                " İstanbul’a Türkiye’nin",
+                &[" İstanbul’a", " Türkiye’nin"],
+            ),
+            (
+                "fr",
+                " l'eau, qu'à l'école",
+                &[" l'eau,", " qu'à", " l'école"],
+            ),
+            ("fr", " l’eau d’accord", &[" l’eau", " d’accord"]),
+            ("it", "dell'eco", &["dell'eco"]),
+            ("en", " o'clock rock'n'roll", &[" o'clock", " rock'n'roll"]),
+        ] {
+            check(language, text, expected);
+        }
+    }
+
+    #[test]
+    fn an_apostrophe_that_quotes_is_a_mark() {
+        for (text, expected) in [
+            (" the boys' books", &[" the", " boys'", " books"][..]),
+            (" the boys’ books", &[" the", " boys’", " books"]),
+            (" a 'fine' day", &[" a", " 'fine'", " day"]),
+            (" he said 'go'.", &[" he", " said", " 'go'."]),
+            (" the '90s", &[" the", " '90s"]),
+            (" 5'10 boys'", &[" 5", "'10", " boys'"]),
+        ] {
+            check("en", text, expected);
+        }
+    }
+
+    #[test]
+    fn hyphens_and_decimals_are_split_as_in_the_reference() {
+        for (text, expected) in [
+            (" an e-mail", &[" an", " e", "-mail"][..]),
+            (" about 3.5 percent", &[" about", " 3", ".5", " percent"]),
+        ] {
+            check("en", text, expected);
         }
     }
 
