@@ -63,7 +63,7 @@ pub enum ContainerClock {
 /// # Errors
 /// [`AudioError::Undecodable`] where no reader knows it, [`AudioError::NeedsFfmpeg`] where one knows
 /// that its audio cannot be read here, [`AudioError::Read`] where the disk fails.
-pub fn open(mut source: Box<dyn MediaSource>) -> Result<Demuxer, AudioError> {
+pub fn open(mut source: Box<dyn MediaSource>, file_bytes: u64) -> Result<Demuxer, AudioError> {
     if source.is_seekable() {
         for open in [matroska::open, ogg::open, adts::open, mpeg_audio::open] {
             match open(source)? {
@@ -72,7 +72,6 @@ pub fn open(mut source: Box<dyn MediaSource>) -> Result<Demuxer, AudioError> {
             }
         }
     }
-    let file_bytes = source.byte_len().unwrap_or(u64::MAX);
     let source = Box::new(Bounded::new(source, file_bytes));
     let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
     // Cover pictures are not wanted.

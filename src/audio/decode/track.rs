@@ -131,9 +131,10 @@ impl SelectedTrack {
         match (demuxer.clock, self.params.codec) {
             (ContainerClock::FromZero, _) => EndTrimRule::Trusted,
             // The count of frames may be an estimate; the encoder's own padding is not.
-            (_, codec::CODEC_ID_MP1 | codec::CODEC_ID_MP2 | codec::CODEC_ID_MP3) => {
-                EndTrimRule::Exactly(u64::from(self.padding_frames))
-            }
+            (
+                ContainerClock::None,
+                codec::CODEC_ID_MP1 | codec::CODEC_ID_MP2 | codec::CODEC_ID_MP3,
+            ) => EndTrimRule::Exactly(u64::from(self.padding_frames)),
             _ => {
                 let rate_hz = self.params.sample_rate.unwrap_or(OPUS_RATE_HZ);
                 EndTrimRule::AtMost(u64::from(rate_hz) / 4)
@@ -156,9 +157,13 @@ impl SelectedTrack {
         }
     }
 
-    /// Decodes a packet; none where it is damaged. One that fails is tried once more with a new
-    /// decoder, for its format may differ from the ones before.
+    /// Decodes a packet; none where it is damaged, or empty, by which readers say that it was. One
+    /// that fails is tried once more with a new decoder, for its format may differ from the ones
+    /// before.
     pub fn decode(&mut self, mut packet: Packet) -> Option<(GenericAudioBufferRef<'_>, Trim)> {
+        if packet.data.is_empty() {
+            return None;
+        }
         // Not every decoder trims, so none does.
         let (trim_start, trim_end) = (packet.trim_start, packet.trim_end);
         packet.trim_start = Ticks::ZERO;
