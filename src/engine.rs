@@ -19,8 +19,11 @@ use crate::batch::BatchKey;
 use crate::features::{Features, WINDOW_FRAMES};
 use crate::tokens::{Alignment, Language, PromptSpec};
 
-pub use fallback::{Attempt, Fallback, Quality, compression_ratio};
+pub use fallback::{Attempt, Fallback, MAX_TEXT_TOKENS, Quality, compression_ratio};
 use memory::DeviceMemory;
+
+/// A window that is padded to this many frames is not encoded again from 30 s.
+const NEARLY_WHOLE_FRAMES: usize = WINDOW_FRAMES * 5 / 6;
 
 /// Frames of features in a second.
 const FRAMES_PER_SECOND: f64 = 100.0;
@@ -119,6 +122,8 @@ pub struct Input<'a> {
     pub prompt: &'a PromptSpec,
     /// What is to be found out about the window.
     pub decoding: &'a Decoding,
+    /// What came of it when it was padded to less, and looked wrong.
+    pub before: Option<&'a Attempt>,
 }
 
 impl Input<'_> {
@@ -126,6 +131,12 @@ impl Input<'_> {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.length == WINDOW_FRAMES
+    }
+
+    /// Whether the window is padded to so much that 30 s would hardly be more.
+    #[must_use]
+    pub fn is_nearly_whole(&self) -> bool {
+        self.length >= NEARLY_WHOLE_FRAMES
     }
 
     /// The length of its audio, in seconds.

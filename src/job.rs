@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use crate::batch::BatchKey;
-use crate::engine::{Decoding, Generation};
+use crate::engine::{Attempt, Decoding, Generation};
 use crate::features::Features;
 use crate::tokens::PromptSpec;
 
@@ -31,6 +31,8 @@ pub struct Job {
     pub prompt: PromptSpec,
     /// What is to be found out about the window.
     pub decoding: Arc<Decoding>,
+    /// What came of the window when it was padded to less, and looked wrong.
+    pub before: Option<Attempt>,
     /// What a batch mate must have in common with this job.
     pub key: BatchKey,
     /// After this moment nobody wants the answer any more.
@@ -136,6 +138,7 @@ pub mod test_jobs {
                 previous: Vec::new(),
             },
             decoding: Arc::default(),
+            before: None,
             key,
             deadline: now + lasts,
             queued_at: now,

@@ -21,7 +21,6 @@ use std::time::Instant;
 
 use ct2rs::sys::{DetectionResult, StorageView, Whisper, WhisperOptions};
 
-use super::doubt::is_doubtful;
 use super::memory::{DeviceMemory, Dimensions, MemoryBudget};
 use super::{
     Detected, Engine, EngineError, EngineFactory, EnginePlan, Generation, Input, PlannedMemory,
@@ -377,12 +376,9 @@ impl Engine for Ct2Engine {
                 let input = &inputs[window.row];
                 let fallback = &input.decoding.fallback;
                 let kept = keep(fallback, window.tries);
-                let looks_wrong = kept.is_cut
-                    || fallback.rejects(&kept.quality)
-                    || is_doubtful(&kept.text, kept.tokens.len(), input.audio_s());
                 Found {
                     row: window.row,
-                    is_doubtful: looks_wrong && !input.is_whole(),
+                    is_doubtful: kept.wants_longer_encoding(input),
                     kept,
                     alignment: None,
                 }

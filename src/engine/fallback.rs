@@ -10,8 +10,11 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
-/// What all tries of a window may write together: four times the longest text.
-const MAX_TRIED_TOKENS: usize = 4 * 224;
+/// The longest text: half of Whisper's text context (CTranslate2 and the reference).
+pub const MAX_TEXT_TOKENS: usize = 224;
+
+/// What all tries of a window may write together.
+const MAX_TRIED_TOKENS: usize = 4 * MAX_TEXT_TOKENS;
 
 /// When a window is generated again, and at which temperatures.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,15 +62,32 @@ pub struct Attempt {
     pub is_cut: bool,
 }
 
+impl Attempt {
+    /// Judges a text of so many tokens.
+    #[must_use]
+    pub fn new(quality: Quality, tokens: usize) -> Self {
+        Self {
+            quality,
+            tokens,
+            is_cut: tokens + 1 >= MAX_TEXT_TOKENS,
+        }
+    }
+}
+
 impl Fallback {
     /// The temperature of the next try after these; none where the last one is good, or another is
-    /// not worth its time.
+    /// not worth its time. `before` is the text from a shorter encoding of the window, if there is one.
     #[must_use]
-    pub fn next_temperature(&self, attempts: &[Attempt]) -> Option<f32> {
+    pub fn next_temperature(&self, before: Option<&Attempt>, attempts: &[Attempt]) -> Option<f32> {
         let (last, earlier) = attempts.split_last()?;
-        let written: usize = attempts.iter().map(|attempt| attempt.tokens).sum();
+        let written: usize = before
+            .into_iter()
+            .chain(attempts)
+            .map(|attempt| attempt.tokens)
+            .sum();
         let is_worse = earlier
             .last()
+            .or(before)
             .is_some_and(|previous| self.is_worse(last, previous));
         let goes_on = self.rejects(&last.quality) && !is_worse && written < MAX_TRIED_TOKENS;
         let next = self.temperatures.get(earlier.len()).copied();
@@ -117,7 +137,9 @@ impl Fallback {
         most_probable(&|quality| !self.is_repetitive(quality)).or_else(|| most_probable(&|_| true))
     }
 
-    fn is_repetitive(&self, quality: &Quality) -> bool {
+    /// Whether a text repeats itself.
+    #[must_use]
+    pub fn is_repetitive(&self, quality: &Quality) -> bool {
         self.compression_ratio_threshold
             .is_some_and(|bound| quality.compression_ratio > bound)
     }
@@ -154,11 +176,7 @@ mod tests {
     use super::*;
 
     fn attempt(avg_logprob: f32, compression_ratio: f32, tokens: usize) -> Attempt {
-        Attempt {
-            quality: quality(avg_logprob, compression_ratio, 0.0),
-            tokens,
-            is_cut: tokens == 224,
-        }
+        Attempt::new(quality(avg_logprob, compression_ratio, 0.0), tokens)
     }
 
     /// How many temperatures are tried after the first text, if the tries come out so.
@@ -166,14 +184,14 @@ mod tests {
     fn check_tries(attempts: &[Attempt], expected: usize) {
         let usual = Fallback::default();
         let again = (1..=attempts.len())
-            .take_while(|&tries| usual.next_temperature(&attempts[..tries]).is_some())
+            .take_while(|&tries| usual.next_temperature(None, &attempts[..tries]).is_some())
             .count();
         assert_eq!(again, expected, "{attempts:?}");
     }
 
     #[test]
     fn a_rejected_text_is_tried_again_while_the_tries_do_not_get_worse() {
-        assert_eq!(Fallback::default().next_temperature(&[]), None);
+        assert_eq!(Fallback::default().next_temperature(None, &[]), None);
         check_tries(&[attempt(-0.3, 1.5, 20)], 0);
         // Guesses that become more probable, up to one that is none.
         let guesses = [-1.5, -1.4, -1.2, -0.9].map(|logprob| attempt(logprob, 1.5, 20));
@@ -202,6 +220,29 @@ mod tests {
     #[test]
     fn the_tries_of_a_window_are_bounded_in_tokens() {
         check_tries(&[attempt(-0.1, 9.0, 224); 6], 3);
+        let usual = Fallback::default();
+        let cut = attempt(-0.1, 9.0, 224);
+        assert!(usual.next_temperature(Some(&cut), &[cut; 2]).is_some());
+        assert!(usual.next_temperature(Some(&cut), &[cut; 3]).is_none());
+    }
+
+    #[test]
+    fn what_a_longer_encoding_does_not_better_is_not_tried_again() {
+        let usual = Fallback::default();
+        let said = attempt(-0.1, 3.5, 90);
+        assert!(usual.next_temperature(None, &[said]).is_some());
+        assert!(usual.next_temperature(Some(&said), &[said]).is_none());
+        let guess = attempt(-1.2, 1.5, 20);
+        assert!(
+            usual
+                .next_temperature(Some(&guess), &[attempt(-1.3, 1.5, 20)])
+                .is_none()
+        );
+        assert!(
+            usual
+                .next_temperature(Some(&guess), &[attempt(-1.1, 1.5, 20)])
+                .is_some()
+        );
     }
 
     fn quality(avg_logprob: f32, compression_ratio: f32, no_speech_prob: f32) -> Quality {

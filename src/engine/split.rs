@@ -175,6 +175,7 @@ mod tests {
                 length: lengths[features.frames],
                 prompt: &prompt,
                 decoding: &decoding,
+                before: None,
             })
             .collect();
         let key = BatchKey {

@@ -9,6 +9,7 @@ use tracing::Span;
 use super::{Plan, Ticket, TranscribeError, Transcriber};
 use crate::audio::Window;
 use crate::batch::{BatchKey, GenerateOptions};
+use crate::engine::Attempt;
 use crate::features::{Lengths, WINDOW_FRAMES, frames_reached, positions};
 use crate::job::{Answer, Job, JobError};
 use crate::telemetry::traces;
@@ -19,6 +20,8 @@ struct Padded {
     window: Arc<Window>,
     length: usize,
     is_first: bool,
+    /// What came of it when it was padded to less.
+    before: Option<Attempt>,
 }
 
 impl Transcriber {
@@ -41,6 +44,7 @@ impl Transcriber {
             window: Arc::clone(&window),
             length,
             is_first,
+            before: None,
         };
         let answer = self
             .generate_padded(plan, prompt.clone(), short, ticket)
@@ -54,6 +58,10 @@ impl Transcriber {
             window,
             length: WINDOW_FRAMES,
             is_first,
+            before: Some(Attempt::new(
+                answer.generation.quality,
+                answer.generation.tokens.len(),
+            )),
         };
         let mut again = self.generate_padded(plan, prompt, whole, None).await?;
         again.queue_time += answer.queue_time;
@@ -82,6 +90,7 @@ impl Transcriber {
             window,
             length,
             is_first,
+            before,
         } = padded;
         let queue = &plan.model.queue;
         let Ticket { slot, coming } = match ticket {
@@ -118,6 +127,7 @@ impl Transcriber {
             length,
             prompt,
             decoding: Arc::clone(&plan.decoding),
+            before,
             key,
             deadline: plan.deadline,
             queued_at: tokio::time::Instant::now().into_std(),

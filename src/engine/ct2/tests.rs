@@ -93,6 +93,7 @@ fn a_batch_fails_from_the_product_on_that_is_given_up() {
             length: WINDOW_FRAMES,
             prompt: &prompt,
             decoding,
+            before: None,
         })
         .collect();
 
@@ -213,6 +214,7 @@ fn windows_of_different_lengths_are_generated_together_as_alone() {
             length: Lengths::new(1, 2).fine().of(features.frames),
             prompt: &prompt,
             decoding: &decoding,
+            before: None,
         })
         .collect();
     let mut generate = |inputs: &[Input<'_>]| {

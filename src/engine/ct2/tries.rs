@@ -4,18 +4,19 @@ use ct2rs::sys::{WhisperGenerationResult, WhisperOptions};
 
 use super::{Ct2Engine, Encoded, batch_error, encodings};
 use crate::batch::{BatchKey, GenerateOptions};
-use crate::engine::{Attempt, EngineError, Fallback, Input, Quality, compression_ratio};
+use crate::engine::doubt::{is_doubtful, is_short};
+use crate::engine::{
+    Attempt, EngineError, Fallback, Input, MAX_TEXT_TOKENS, Quality, compression_ratio,
+};
 
-/// Whisper's text context; a generation is at most half of it (CTranslate2 and the reference).
-const MAX_LENGTH: usize = 448;
+/// Whisper's text context, of which CTranslate2 generates half at most.
+const MAX_LENGTH: usize = 2 * MAX_TEXT_TOKENS;
 
 /// What the model wrote for one window at one temperature.
 pub(super) struct Try {
     pub(super) tokens: Vec<u32>,
     /// What they say.
     pub(super) text: String,
-    /// Whether the model did not find the end of the text.
-    pub(super) is_cut: bool,
     pub(super) quality: Quality,
     pub(super) temperature: f32,
 }
@@ -80,7 +81,6 @@ impl Ct2Engine {
                 compression_ratio: compression_ratio(text.trim()),
                 no_speech_prob,
             },
-            is_cut: tokens.len() + 1 >= MAX_LENGTH / 2,
             tokens,
             text,
             temperature: options.temperature,
@@ -90,11 +90,18 @@ impl Ct2Engine {
 
 impl Try {
     fn attempt(&self) -> Attempt {
-        Attempt {
-            quality: self.quality,
-            tokens: self.tokens.len(),
-            is_cut: self.is_cut,
-        }
+        Attempt::new(self.quality, self.tokens.len())
+    }
+
+    /// Whether an encoding from all of 30 s is likely to give a better text of this window.
+    pub(super) fn wants_longer_encoding(&self, input: &Input<'_>) -> bool {
+        let fallback = &input.decoding.fallback;
+        let audio_s = input.audio_s();
+        let goes_astray = self.attempt().is_cut
+            || fallback.is_repetitive(&self.quality)
+            || is_doubtful(&self.text, self.tokens.len(), audio_s);
+        let is_guess = is_short(audio_s) && fallback.rejects(&self.quality);
+        !input.is_nearly_whole() && (goes_astray || is_guess)
     }
 }
 
@@ -106,18 +113,19 @@ impl Window {
         }
     }
 
-    /// The temperature of the next try; none where the last one is good, or there is none left.
-    /// What was padded to less than 30 s has one try: the next is one with all of them.
+    /// The temperature of the next try; none where the last one is good, is to be encoded anew from
+    /// 30 s, or there is none left.
     pub(super) fn next_temperature(&self, key: &BatchKey, inputs: &[Input<'_>]) -> Option<f32> {
         let input = &inputs[self.row];
-        if self.tries.is_empty() {
+        let Some(last) = self.tries.last() else {
             return Some(key.options.temperature);
-        }
-        if !input.is_whole() {
+        };
+        if last.wants_longer_encoding(input) {
             return None;
         }
         let attempts: Vec<Attempt> = self.tries.iter().map(Try::attempt).collect();
-        input.decoding.fallback.next_temperature(&attempts)
+        let fallback = &input.decoding.fallback;
+        fallback.next_temperature(input.before, &attempts)
     }
 }
 

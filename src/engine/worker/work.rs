@@ -9,7 +9,7 @@ use tracing::Span;
 use super::panic_message;
 use crate::batch::{Batch, BatchKey};
 use crate::engine::split::generate_each;
-use crate::engine::{Decoding, Engine, EngineError, Generation, Input};
+use crate::engine::{Attempt, Decoding, Engine, EngineError, Generation, Input};
 use crate::features::Features;
 use crate::job::{Answer, Job, JobError, Reply};
 use crate::telemetry::{Metrics, traces};
@@ -121,6 +121,7 @@ struct Asked {
     length: usize,
     prompt: PromptSpec,
     decoding: Arc<Decoding>,
+    before: Option<Attempt>,
 }
 
 /// What is left of a job until it is answered.
@@ -139,6 +140,7 @@ impl Asked {
             length: job.length,
             prompt: job.prompt,
             decoding: job.decoding,
+            before: job.before,
         };
         let open = Open {
             reply: job.reply,
@@ -155,6 +157,7 @@ impl Asked {
             length: self.length,
             prompt: &self.prompt,
             decoding: &self.decoding,
+            before: self.before.as_ref(),
         }
     }
 }
