@@ -9,26 +9,26 @@ use std::num::NonZero;
 use symphonia::core::audio::Channels;
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters, well_known as codec};
-use symphonia::core::errors::{Error, Result as SymphoniaResult, SeekErrorKind};
+use symphonia::core::errors::{Result as SymphoniaResult, reset_error};
 use symphonia::core::formats::well_known::FORMAT_ID_WAVE;
-use symphonia::core::formats::{
-    FormatInfo, FormatReader, MediaInfo, SeekMode, SeekTo, SeekedTo, Track,
-};
-use symphonia::core::io::MediaSourceStream;
-use symphonia::core::meta::{Metadata, MetadataLog};
+use symphonia::core::formats::{FormatInfo, Track};
+use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, TimeBase, Timestamp};
 
-use super::AudioError;
+use super::forward::{Attempt, Forward, PacketSource};
+use super::{ContainerClock, Demuxer};
+use crate::audio::AudioError;
 
 mod input;
+mod container;
 mod chunks;
 mod wave;
 mod aiff;
 mod caf;
 mod au;
 
-use chunks::{Chunks, Sound};
+use chunks::{Chunks, Samples};
 use input::Input;
 
 /// Packets hold at most this many frames and bytes, but one block at least.
@@ -37,14 +37,6 @@ const MAX_PACKET_BYTES: u32 = 65_536;
 
 /// More channels than this are the sign of a forged header; real files have 64 at most.
 const MAX_CHANNELS: u32 = 256;
-
-/// What [`open`] found.
-pub enum Opened {
-    /// A container of this module, at its first packet.
-    Pcm(PcmReader),
-    /// Another format; the stream is at its beginning.
-    Other(MediaSourceStream<'static>),
-}
 
 /// Why a header gives no [`Format`].
 #[derive(Debug, PartialEq, Eq)]
@@ -79,7 +71,12 @@ impl Format {
             codec::CODEC_ID_PCM_F64LE | codec::CODEC_ID_PCM_F64BE => 8,
             _ => 4,
         };
-        Self::blocks(codec, rate_hz, channels, (channels.saturating_mul(sample_bytes), 1))
+        Self::blocks(
+            codec,
+            rate_hz,
+            channels,
+            (channels.saturating_mul(sample_bytes), 1),
+        )
     }
 
     /// A codec of blocks: `(bytes, frames)` of each.
@@ -90,7 +87,9 @@ impl Format {
         (bytes, frames): (u32, u32),
     ) -> Result<Self, HeaderError> {
         if channels == 0 || channels > MAX_CHANNELS {
-            return Err(HeaderError::Malformed("its number of channels is not possible"));
+            return Err(HeaderError::Malformed(
+                "its number of channels is not possible",
+            ));
         }
         Ok(Self {
             codec,
@@ -98,7 +97,8 @@ impl Format {
                 .ok_or(HeaderError::Malformed("its sample rate is not possible"))?,
             channels: u16::try_from(channels)
                 .map_err(|_| HeaderError::Malformed("its number of channels is not possible"))?,
-            block_bytes: NonZero::new(bytes).ok_or(HeaderError::Malformed("its blocks are empty"))?,
+            block_bytes: NonZero::new(bytes)
+                .ok_or(HeaderError::Malformed("its blocks are empty"))?,
             block_frames: NonZero::new(frames)
                 .ok_or(HeaderError::Malformed("its blocks are empty"))?,
         })
@@ -111,7 +111,8 @@ impl Format {
     }
 
     fn track(&self) -> Track {
-        let packet_frames = u64::from(self.blocks_per_packet()) * u64::from(self.block_frames.get());
+        let packet_frames =
+            u64::from(self.blocks_per_packet()) * u64::from(self.block_frames.get());
         let mut params = AudioCodecParameters::new();
         params
             .for_codec(self.codec)
@@ -129,74 +130,76 @@ impl Format {
     }
 }
 
-/// Opens a stream that is at its beginning, where it is of one of these containers.
+/// Opens a file that is at its beginning. It need not be seekable; a file that is no PCM is given
+/// back.
 ///
 /// # Errors
 /// [`AudioError::NeedsFfmpeg`] for a codec without a decoder, [`AudioError::Undecodable`] for a
 /// header that cannot be read, [`AudioError::Read`].
-pub fn open(stream: MediaSourceStream<'static>) -> Result<Opened, AudioError> {
-    let mut input = Input::new(stream);
+pub fn open(file: Box<dyn MediaSource>) -> Result<Attempt, AudioError> {
+    let mut input = Input::new(file);
     let Some(mut chunks) = Chunks::find(&mut input).map_err(AudioError::Read)? else {
-        return Ok(Opened::Other(input.rewound().map_err(AudioError::Read)?));
+        return given_back(input);
     };
-    let name = chunks.name();
-    match chunks.next_sound(&mut input) {
-        Ok(Some(sound)) => Ok(Opened::Pcm(PcmReader::new(input, chunks, sound))),
-        Ok(None) => Err(AudioError::Undecodable {
-            found: name.to_owned(),
-            reason: "its header ends before its samples begin".to_owned(),
-        }),
-        Err(chunks::Error::Packets) => {
-            Ok(Opened::Other(input.rewound().map_err(AudioError::Read)?))
-        }
+    let found = chunks.name();
+    let undecodable = |reason: &str| {
+        Err(AudioError::Undecodable {
+            found: found.to_owned(),
+            reason: reason.to_owned(),
+        })
+    };
+    match chunks.next_samples(&mut input) {
+        Ok(Some(samples)) => Ok(Attempt::Opened(Demuxer {
+            reader: Box::new(Forward::new(Reader::new(input, chunks, samples))),
+            clock: ContainerClock::None,
+        })),
+        Ok(None) => undecodable("its header ends before its samples begin"),
+        Err(chunks::Error::Compressed) => given_back(input),
         Err(chunks::Error::Read(error)) => Err(AudioError::Read(error)),
+        Err(chunks::Error::Header(HeaderError::Malformed(reason))) => undecodable(reason),
         Err(chunks::Error::Header(HeaderError::Codec(codec))) => Err(AudioError::NeedsFfmpeg {
-            found: format!("{name} with {codec}"),
+            found: format!("{found} with {codec}"),
         }),
-        Err(chunks::Error::Header(HeaderError::Malformed(reason))) => {
-            Err(AudioError::Undecodable {
-                found: name.to_owned(),
-                reason: reason.to_owned(),
-            })
-        }
     }
 }
 
+fn given_back(mut input: Input) -> Result<Attempt, AudioError> {
+    input.go_to(0).map_err(AudioError::Read)?;
+    Ok(Attempt::Foreign(input.into_source()))
+}
+
 /// Gives the samples of all data chunks, in packets of whole blocks.
-pub struct PcmReader {
+struct Reader {
     info: FormatInfo,
     input: Input,
     chunks: Chunks,
-    sound: Sound,
+    samples: Samples,
     tracks: [Track; 1],
     frames_read: u64,
-    media_info: MediaInfo,
-    metadata: MetadataLog,
 }
 
-impl PcmReader {
-    fn new(input: Input, chunks: Chunks, sound: Sound) -> Self {
+impl Reader {
+    fn new(input: Input, chunks: Chunks, samples: Samples) -> Self {
         Self {
             info: FormatInfo {
                 format: FORMAT_ID_WAVE,
                 short_name: chunks.name(),
                 long_name: chunks.name(),
             },
-            tracks: [sound.format.track()],
-            media_info: MediaInfo::default(),
-            metadata: MetadataLog::default(),
+            tracks: [samples.format.track()],
             frames_read: 0,
             input,
             chunks,
-            sound,
+            samples,
         }
     }
 
     /// The next bytes of the current data chunk; fewer than were wished for at its end.
     fn read(&mut self) -> SymphoniaResult<Vec<u8>> {
-        let format = &self.sound.format;
-        let packet_bytes = u64::from(format.blocks_per_packet()) * u64::from(format.block_bytes.get());
-        let left = self.sound.end.saturating_sub(self.input.position());
+        let format = &self.samples.format;
+        let packet_bytes =
+            u64::from(format.blocks_per_packet()) * u64::from(format.block_bytes.get());
+        let left = self.samples.end.saturating_sub(self.input.position());
         // A packet has 64 KiB, or one block of a few more.
         let length = usize::try_from(packet_bytes.min(left)).unwrap_or(0);
         Ok(self.input.read_up_to(length)?)
@@ -205,7 +208,7 @@ impl PcmReader {
     /// Makes a packet of whole blocks. The last block of ADPCM may be cut short: it is completed
     /// with zeros, and the frames that they give are trimmed. Half a frame of PCM is dropped.
     fn packet(&mut self, mut data: Vec<u8>) -> Option<Packet> {
-        let format = &self.sound.format;
+        let format = &self.samples.format;
         let (block_bytes, block_frames) = (
             format.block_bytes.get() as usize,
             u64::from(format.block_frames.get()),
@@ -231,7 +234,7 @@ impl PcmReader {
     }
 }
 
-impl FormatReader for PcmReader {
+impl PacketSource for Reader {
     fn next_packet(&mut self) -> SymphoniaResult<Option<Packet>> {
         loop {
             let data = self.read()?;
@@ -239,44 +242,29 @@ impl FormatReader for PcmReader {
                 return Ok(Some(packet));
             }
             // What follows the samples is no reason to lose them.
-            let Ok(Some(next)) = self.chunks.next_sound(&mut self.input) else {
+            let Ok(Some(next)) = self.chunks.next_samples(&mut self.input) else {
                 return Ok(None);
             };
-            let changed = next.format != self.sound.format;
-            self.sound = next;
+            let changed = next.format != self.samples.format;
+            self.samples = next;
             if changed {
                 self.frames_read = 0;
-                self.tracks = [self.sound.format.track()];
-                return Err(Error::ResetRequired);
+                self.tracks = [self.samples.format.track()];
+                return reset_error();
             }
         }
     }
 
-    fn format_info(&self) -> &FormatInfo {
+    fn info(&self) -> &FormatInfo {
         &self.info
-    }
-
-    fn media_info(&self) -> &MediaInfo {
-        &self.media_info
-    }
-
-    fn metadata(&mut self) -> Metadata<'_> {
-        self.metadata.metadata()
     }
 
     fn tracks(&self) -> &[Track] {
         &self.tracks
     }
 
-    fn seek(&mut self, _mode: SeekMode, _to: SeekTo) -> SymphoniaResult<SeekedTo> {
-        Err(Error::SeekError(SeekErrorKind::Unseekable))
-    }
-
-    fn into_inner<'s>(self: Box<Self>) -> MediaSourceStream<'s>
-    where
-        Self: 's,
-    {
-        self.input.into_inner()
+    fn into_source(self) -> Box<dyn MediaSource> {
+        self.input.into_source()
     }
 }
 

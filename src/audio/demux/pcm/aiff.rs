@@ -7,12 +7,18 @@ use super::{Format, HeaderError};
 /// Where AIFC names its codec; AIFF ends there.
 const CODEC_OFFSET: usize = 18;
 
-/// A packet of QuickTime's IMA ADPCM, which has this many bytes and frames in every channel.
+/// A packet of Apple's IMA ADPCM, which has this many bytes and frames in every channel.
 pub const IMA4_PACKET: (u32, u32) = (34, 64);
 
 /// Reads the content of the chunk.
 pub fn format(bytes: &[u8]) -> Result<Format, HeaderError> {
-    let word = |at: usize| bytes.get(at..)?.first_chunk().copied().map(u16::from_be_bytes);
+    let word = |at: usize| {
+        bytes
+            .get(at..)?
+            .first_chunk()
+            .copied()
+            .map(u16::from_be_bytes)
+    };
     let header = || {
         let rate = bytes.get(8..)?.first_chunk::<10>()?;
         Some((u32::from(word(0)?), word(6)?, rate_hz(*rate)))
@@ -25,7 +31,10 @@ pub fn format(bytes: &[u8]) -> Result<Format, HeaderError> {
         Some(name) => *name,
         None => *b"NONE",
     };
-    let codec = match (&name.map(|letter| letter.to_ascii_lowercase()), sample_bytes) {
+    let codec = match (
+        &name.map(|letter| letter.to_ascii_lowercase()),
+        sample_bytes,
+    ) {
         (b"none" | b"twos" | b"sowt", 1) => codec::CODEC_ID_PCM_S8,
         (b"none" | b"twos", 2) => codec::CODEC_ID_PCM_S16BE,
         (b"none" | b"twos", 3) | (b"in24", _) => codec::CODEC_ID_PCM_S24BE,

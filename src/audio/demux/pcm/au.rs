@@ -1,4 +1,4 @@
-//! The header of Sun's AU: six big-endian words ("The Audio Format", `audio.h` of SunOS 4).
+//! The header of Sun's AU: six big-endian words (`audio_filehdr.h` of Solaris).
 
 use symphonia::core::codecs::audio::well_known as codec;
 

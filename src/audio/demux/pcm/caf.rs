@@ -3,15 +3,14 @@
 use symphonia::core::codecs::audio::well_known as codec;
 
 use super::aiff::IMA4_PACKET;
-use super::chunks::Error;
 use super::{Format, HeaderError};
 
 const FLOAT: u32 = 1;
 const LITTLE_ENDIAN: u32 = 2;
 
 /// Reads the content of the chunk; `None` for codecs whose packets differ in length.
-pub fn format(bytes: &[u8]) -> Result<Option<Format>, Error> {
-    const TOO_SHORT: Error = Error::Header(HeaderError::Malformed("its desc chunk is too short"));
+pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
+    const TOO_SHORT: HeaderError = HeaderError::Malformed("its desc chunk is too short");
     let word = |at: usize| {
         let word = bytes.get(at..).and_then(<[u8]>::first_chunk);
         word.map(|word| u32::from_be_bytes(*word)).ok_or(TOO_SHORT)
@@ -44,15 +43,14 @@ pub fn format(bytes: &[u8]) -> Result<Option<Format>, Error> {
             let (bytes, frames) = IMA4_PACKET;
             let block = (bytes * channels, frames);
             return Format::blocks(codec::CODEC_ID_ADPCM_IMA_QT, rate_hz, channels, block)
-                .map(Some)
-                .map_err(Error::Header);
+                .map(Some);
         }
         (b"lpcm", ..) => {
-            return Err(Error::Header(HeaderError::Codec(format!("PCM of {bits} bits"))));
+            return Err(HeaderError::Codec(format!("PCM of {bits} bits")));
         }
         _ => return Ok(None),
     };
-    Format::pcm(codec, rate_hz, channels).map(Some).map_err(Error::Header)
+    Format::pcm(codec, rate_hz, channels).map(Some)
 }
 
 /// 0 for what is no rate.

@@ -1,11 +1,8 @@
-//! Walks the chunks of a file to its samples.
-//!
-//! Specifications: IBM and Microsoft, "Multimedia Programming Interface and Data Specifications
-//! 1.0" (RIFF), ITU-R BS.2088 (RF64 and BW64), EBU Tech 3306 (RF64), Sony "Wave64", Apple "Audio
-//! Interchange File Format" (AIFF and AIFC) and "Apple Core Audio Format Specification 1.0" (CAF).
+//! Walks the chunks of a file to its samples, and decides where these end.
 
 use std::io;
 
+use super::container::{Chunk, Container, MAGIC_BYTES, Role, id3_bytes};
 use super::input::Input;
 use super::{Format, HeaderError, aiff, au, caf, wave};
 
@@ -16,19 +13,16 @@ const MAX_CHUNKS: u32 = 16_384;
 const SEARCHED_BYTES: usize = 65_536;
 
 /// A chunk with the format is not longer; what is behind these bytes is not read.
-const FORMAT_BYTES: usize = 256;
+const MAX_FORMAT_BYTES: u64 = 256;
 
-/// An ID3v2 tag in front of the file, which some players and recorders write.
-const ID3_HEADER_BYTES: usize = 10;
-
-/// The first bytes of tags that are appended to a file of any kind.
+/// The first bytes of tags that are appended to files of any kind.
 const APPENDED_TAGS: [&[u8]; 4] = [b"TAG", b"APETAGEX", b"ID3", b"LYRICSBEGIN"];
 
-/// What stands in front of `riff` chunks in Wave64; every other identifier ends alike.
-const WAVE64_RIFF: &[u8; 16] = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0";
+/// How much of what follows the samples is looked at.
+const TAIL_BYTES: usize = 64;
 
-/// Samples that begin at the current position of the input.
-pub struct Sound {
+/// A run of samples. The input is at its beginning.
+pub struct Samples {
     /// How they are read.
     pub format: Format,
     /// Where they end; [`u64::MAX`] where only the end of the stream will tell.
@@ -38,33 +32,29 @@ pub struct Sound {
 /// Why there are no (further) samples.
 #[derive(Debug)]
 pub enum Error {
-    /// A CAF file of packets that differ in length, which symphonia reads.
-    Packets,
+    /// Compressed audio that other readers know how to read.
+    Compressed,
     /// The header is of no use.
     Header(HeaderError),
     /// The source failed.
     Read(io::Error),
 }
 
+impl From<HeaderError> for Error {
+    fn from(error: HeaderError) -> Self {
+        Self::Header(error)
+    }
+}
+
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => {
-                Self::Header(HeaderError::Malformed("it ends within its header"))
+                HeaderError::Malformed("it ends within its header").into()
             }
             _ => Self::Read(error),
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Container {
-    Wave,
-    Wave64,
-    Aiff,
-    Caf,
-    /// No chunks: one header, then the samples.
-    Au,
 }
 
 /// The chunks of one file.
@@ -80,41 +70,23 @@ pub struct Chunks {
     length_64: Option<u64>,
     /// A chunk of samples that stands in front of the one with the format.
     waiting: Option<Chunk>,
-    sounds: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Chunk {
-    id: [u8; 4],
-    content: u64,
-    /// [`u64::MAX`] for "to the end of the file".
-    length: u64,
+    /// Whether samples were found already.
+    has_samples: bool,
 }
 
 impl Chunks {
     /// Recognises a container by the first bytes of the input.
     pub fn find(input: &mut Input) -> io::Result<Option<Self>> {
         let mut start = 0;
-        let mut head = input.read_at(start, 40)?;
+        let mut head = input.read_at(start, MAGIC_BYTES)?;
         // Two tags in a row have been seen, more never. In a pipe there is no way back from one.
         for _ in 0..2 {
             let tag_bytes = id3_bytes(&head).filter(|_| input.length().is_some());
             let Some(tag_bytes) = tag_bytes else { break };
             start += tag_bytes;
-            head = input.read_at(start, 40)?;
+            head = input.read_at(start, MAGIC_BYTES)?;
         }
-        let form = head.get(8..12).unwrap_or_default();
-        let (container, header_bytes) = match head.get(..4).unwrap_or_default() {
-            b"RIFF" | b"RF64" | b"BW64" if form == b"WAVE" => (Container::Wave, 12),
-            b"FORM" if form == b"AIFF" || form == b"AIFC" => (Container::Aiff, 12),
-            b"caff" => (Container::Caf, 8),
-            b".snd" => (Container::Au, 0),
-            _ if head.starts_with(WAVE64_RIFF) && head.get(24..28) == Some(b"wave") => {
-                (Container::Wave64, 40)
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(Self {
+        Ok(Container::of(&head).map(|(container, header_bytes)| Self {
             container,
             start,
             end: start + header_bytes,
@@ -122,19 +94,13 @@ impl Chunks {
             format: None,
             length_64: None,
             waiting: None,
-            sounds: 0,
+            has_samples: false,
         }))
     }
 
     /// The container's name in messages.
     pub fn name(&self) -> &'static str {
-        match self.container {
-            Container::Wave => "WAV",
-            Container::Wave64 => "Wave64",
-            Container::Aiff => "AIFF",
-            Container::Caf => "CAF",
-            Container::Au => "AU",
-        }
+        self.container.name()
     }
 
     /// Goes on to the next samples; `None` where there are none. They may be of another format than
@@ -142,115 +108,133 @@ impl Chunks {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn next_sound(&mut self, input: &mut Input) -> Result<Option<Sound>, Error> {
+    pub fn next_samples(&mut self, input: &mut Input) -> Result<Option<Samples>, Error> {
         if self.container == Container::Au {
-            return self.au_sound(input);
+            return self.next_of_au(input);
         }
         while let Some(chunk) = self.next_chunk(input)? {
-            match &chunk.id {
-                b"fmt " | b"COMM" | b"desc" => {
-                    self.format = Some(self.read_format(input, chunk)?);
+            match chunk.role {
+                Role::Format => {
+                    let format = self.read_format(input, chunk)?;
+                    self.format = Some(format.clone());
                     if let Some(samples) = self.waiting.take() {
-                        return self.sound(input, samples);
+                        return self.samples(input, samples, format).map(Some);
                     }
                 }
-                b"data" | b"SSND" if self.format.is_some() => return self.sound(input, chunk),
-                b"data" | b"SSND" => self.waiting = self.waiting.or(Some(chunk)),
-                b"ds64" => {
+                Role::Samples => match self.format.clone() {
+                    Some(format) => return self.samples(input, chunk, format).map(Some),
+                    None => self.waiting = self.waiting.or(Some(chunk)),
+                },
+                Role::Lengths => {
                     // The length of the whole file comes first.
-                    let lengths = input.read_at(chunk.content + 8, 8)?;
+                    let lengths = input.read_at(chunk.content.saturating_add(8), 8)?;
                     self.length_64 = lengths.first_chunk().copied().map(u64::from_le_bytes);
                 }
-                // Another file follows this one; its chunks are inside.
-                b"RIFF" | b"RF64" | b"BW64" | b"FORM" => {
-                    self.start = chunk.content - 8;
-                    self.end = chunk.content + 4;
+                Role::File => {
+                    self.start = chunk.content.saturating_sub(8);
+                    self.end = chunk.content.saturating_add(4);
+                    self.length_64 = None;
                 }
-                _ => {}
+                Role::Known | Role::Unknown => {}
             }
         }
         match self.waiting.take() {
-            Some(_) => Err(Error::Header(HeaderError::Malformed("it does not state its format"))),
+            Some(_) => Err(HeaderError::Malformed("it does not state its format").into()),
             None => Ok(None),
         }
     }
 
-    fn au_sound(&mut self, input: &mut Input) -> Result<Option<Sound>, Error> {
-        if self.sounds > 0 {
+    fn next_of_au(&mut self, input: &mut Input) -> Result<Option<Samples>, Error> {
+        if self.has_samples {
             return Ok(None);
         }
-        let start = self.end;
-        let header = au::read(&input.read_at(start, au::HEADER_BYTES)?).map_err(Error::Header)?;
-        self.format = Some(header.format);
-        self.sound(input, Chunk {
-            id: *b".snd",
-            content: start + u64::from(header.offset),
-            length: header.length.map_or(u64::MAX, u64::from),
-        })
+        let header = au::read(&input.read_at(self.start, au::HEADER_BYTES)?)?;
+        let start = self.start.saturating_add(u64::from(header.offset));
+        let length = header.length.map_or(u64::MAX, u64::from);
+        self.begin(input, start, start.saturating_add(length), header.format)
+            .map(Some)
     }
 
     fn read_format(&self, input: &mut Input, chunk: Chunk) -> Result<Format, Error> {
-        let length = usize::try_from(chunk.length).map_or(FORMAT_BYTES, |length| length.min(FORMAT_BYTES));
-        let bytes = input.read_at(chunk.content, length)?;
-        match self.container {
-            Container::Aiff => aiff::format(&bytes).map_err(Error::Header),
-            Container::Caf => caf::format(&bytes)?.ok_or(Error::Packets),
-            _ => wave::format(&bytes).map_err(Error::Header),
-        }
+        let length = chunk.length.min(MAX_FORMAT_BYTES);
+        let bytes = input.read_at(chunk.content, length as usize)?;
+        let format = match self.container {
+            Container::Aiff => aiff::format(&bytes).map(Some),
+            Container::Caf => caf::format(&bytes),
+            Container::Wave | Container::Wave64 | Container::Au => wave::format(&bytes),
+        };
+        format?.ok_or(Error::Compressed)
     }
 
-    /// Goes to the samples of a chunk and decides where they end.
-    fn sound(&mut self, input: &mut Input, chunk: Chunk) -> Result<Option<Sound>, Error> {
-        let Some(format) = self.format.clone() else {
-            return Ok(None);
-        };
-        let skipped = match &chunk.id {
-            b"SSND" => {
+    fn samples(
+        &mut self,
+        input: &mut Input,
+        chunk: Chunk,
+        format: Format,
+    ) -> Result<Samples, Error> {
+        let skipped = match self.container {
+            Container::Aiff => {
+                // How far behind here the first sample is, then the size of blocks, which is 0 in
+                // practice.
                 let offset = input.read_at(chunk.content, 4)?;
-                // The offset of the first sample, then the size of blocks, which is 0 in practice.
-                8 + offset.first_chunk().copied().map_or(0, u32::from_be_bytes)
+                let offset = offset.first_chunk().copied().map(u32::from_be_bytes);
+                let offset = offset.map_or(0, u64::from);
+                8 + if offset < chunk.length { offset } else { 0 }
             }
-            // CAF counts edits in front of the samples.
-            b"data" if self.container == Container::Caf => 4,
-            _ => 0,
+            // A count of edits.
+            Container::Caf => 4,
+            Container::Wave | Container::Wave64 | Container::Au => 0,
         };
-        let stated = match self.length_64.filter(|_| chunk.length == u64::from(u32::MAX)) {
-            Some(length) => length,
-            None => chunk.length,
+        let length = match self.length_64 {
+            Some(length) if chunk.length == u64::from(u32::MAX) => length,
+            _ => chunk.length,
         };
-        let start = chunk.content.saturating_add(u64::from(skipped));
-        let end = self.end_of_samples(input, start, chunk.content.saturating_add(stated))?;
-        self.end = end;
-        self.sounds += 1;
-        input.go_to(start)?;
-        Ok(Some(Sound { format, end }))
+        let start = chunk.content.saturating_add(skipped);
+        self.begin(input, start, chunk.content.saturating_add(length), format)
     }
 
-    /// Where samples end that end at `stated` by their length.
+    /// Goes to samples that end at `stated_end` by their length.
+    fn begin(
+        &mut self,
+        input: &mut Input,
+        start: u64,
+        stated_end: u64,
+        format: Format,
+    ) -> Result<Samples, Error> {
+        let end = self.end_of_samples(input, start, stated_end.max(start))?;
+        self.end = end;
+        self.has_samples = true;
+        input.go_to(start)?;
+        Ok(Samples { format, end })
+    }
+
+    /// Where samples end.
     ///
     /// A length may be 0, 36, -1, the greatest that the field holds, or that of an earlier state of
     /// the file. So it counts only where the file ends there or goes on with something else.
-    fn end_of_samples(&self, input: &mut Input, start: u64, stated: u64) -> io::Result<u64> {
-        let stated = stated.max(start);
+    fn end_of_samples(&self, input: &mut Input, start: u64, stated_end: u64) -> io::Result<u64> {
         let Some(file_end) = input.length() else {
-            let unknown = [0, u64::from(u32::MAX), u64::from(i32::MAX.unsigned_abs())];
-            return Ok(match stated - start {
-                length if unknown.contains(&length) => u64::MAX,
-                _ => stated,
-            });
+            let is_unknown = stated_end == start || stated_end - start >= 0x7fff_ffff;
+            return Ok(if is_unknown { u64::MAX } else { stated_end });
         };
-        if stated > file_end {
+        if stated_end > file_end {
             return Ok(file_end);
         }
-        // At most the padding has room there, and no chunk.
-        if stated.saturating_add(8) > file_end {
-            return Ok(stated);
+        // Padding has room there, but no chunk.
+        if file_end - stated_end < 8 {
+            return Ok(stated_end);
         }
-        let tail = input.read_at(stated, 64)?;
-        let is_text = tail.iter().all(|byte| matches!(byte, 0x20..=0x7e | b'\t' | b'\r' | b'\n'));
+        let tail = input.read_at(stated_end, TAIL_BYTES)?;
+        let is_text = tail
+            .iter()
+            .all(|byte| matches!(byte, 0x20..=0x7e | b'\t' | b'\r' | b'\n'));
         let is_tag = APPENDED_TAGS.iter().any(|tag| tail.starts_with(tag));
-        let is_chunk = self.header_at(input, stated)?.is_some();
-        Ok(if is_text || is_tag || is_chunk { stated } else { file_end })
+        let is_chunk = self.chunk_behind(input, stated_end)?.is_some();
+        Ok(if is_text || is_tag || is_chunk {
+            stated_end
+        } else {
+            file_end
+        })
     }
 
     fn next_chunk(&mut self, input: &mut Input) -> io::Result<Option<Chunk>> {
@@ -258,119 +242,59 @@ impl Chunks {
         if self.visited > MAX_CHUNKS {
             return Ok(None);
         }
-        let chunk = match self.header_at(input, self.end)? {
-            Some(chunk) => chunk,
+        let mut chunk = self.chunk_behind(input, self.end)?;
+        if chunk.is_none() && !self.has_samples {
             // Where a length is wrong, so is the place of all that follows.
-            None if self.sounds == 0 => match self.search(input)? {
-                Some(chunk) => chunk,
-                None => return Ok(None),
-            },
-            None => return Ok(None),
-        };
-        let end = chunk.content.saturating_add(chunk.length);
-        self.end = match input.length() {
-            Some(file_end) if end > file_end => chunk.content,
-            _ => end,
-        };
-        Ok(Some(chunk))
+            chunk = self.search(input)?;
+        }
+        if let Some(chunk) = chunk {
+            let end = chunk.content.saturating_add(chunk.length);
+            let is_cut = input.length().is_some_and(|file_end| end > file_end);
+            self.end = if is_cut { chunk.content } else { end };
+        }
+        Ok(chunk)
     }
 
-    /// Reads a header behind a chunk that ends at `end`: there, or behind its padding.
-    fn header_at(&self, input: &mut Input, end: u64) -> io::Result<Option<Chunk>> {
-        let alignment = match self.container {
-            Container::Wave | Container::Aiff => 2,
-            Container::Wave64 => 8,
-            Container::Caf => 1,
-            Container::Au => return Ok(None),
-        };
-        let padding = (end - self.start).wrapping_neg() % alignment;
-        let padded = end.saturating_add(padding);
-        if padded != end {
-            // Some writers leave the padding out. It is only believed of chunks that are known.
+    /// The chunk that follows one which ends at `end`.
+    fn chunk_behind(&self, input: &mut Input, end: u64) -> io::Result<Option<Chunk>> {
+        if self.container == Container::Au {
+            return Ok(None);
+        }
+        let padding = end.saturating_sub(self.start).wrapping_neg() % self.container.alignment();
+        if padding > 0 {
+            // Some writers leave the padding out, which is only believed of chunks that are known.
             let chunk = self.read_header(input, end)?;
-            if let Some(chunk) = chunk.filter(|chunk| self.is_known(chunk.id)) {
+            if let Some(chunk) = chunk.filter(|chunk| chunk.role != Role::Unknown) {
                 return Ok(Some(chunk));
             }
         }
-        let chunk = self.read_header(input, padded)?;
+        let chunk = self.read_header(input, end.saturating_add(padding))?;
         Ok(chunk.filter(|chunk| {
-            let fits = match input.length() {
-                Some(length) => chunk.content.saturating_add(chunk.length) <= length,
-                None => true,
-            };
-            let is_name = chunk.id.iter().all(|byte| matches!(byte, 0x20..=0x7e));
-            self.is_known(chunk.id) || (is_name && fits)
+            let end = chunk.content.saturating_add(chunk.length);
+            let fits = input.length().is_none_or(|file_end| end <= file_end);
+            chunk.role != Role::Unknown || (chunk.has_name && fits)
         }))
     }
 
+    /// Looks for the format or the samples behind a length that is wrong.
     fn search(&self, input: &mut Input) -> io::Result<Option<Chunk>> {
-        let ids: [&[u8; 4]; 2] = match self.container {
-            Container::Wave => [b"fmt ", b"data"],
-            Container::Aiff => [b"COMM", b"SSND"],
-            _ => return Ok(None),
-        };
-        if input.length().is_none() {
+        if input.length().is_none() || self.container.alignment() != 2 {
             return Ok(None);
         }
-        // A length that is one too great hides the first byte.
+        // A length that is too great by one hides the first byte.
         let start = self.end.saturating_sub(1);
         let bytes = input.read_at(start, SEARCHED_BYTES)?;
-        match bytes.windows(4).position(|at| ids.iter().any(|id| at == *id)) {
+        let place = bytes
+            .windows(4)
+            .position(|name| matches!(self.container.role(name), Role::Format | Role::Samples));
+        match place {
             Some(offset) => self.read_header(input, start + offset as u64),
             None => Ok(None),
         }
     }
 
     fn read_header(&self, input: &mut Input, at: u64) -> io::Result<Option<Chunk>> {
-        let length = match self.container {
-            Container::Wave64 => 24,
-            Container::Caf => 12,
-            _ => 8,
-        };
-        let header = input.read_at(at, length)?;
-        Ok(self.parse_header(&header).map(|(id, content_bytes)| Chunk {
-            id,
-            content: at.saturating_add(length as u64),
-            length: content_bytes,
-        }))
+        let header = input.read_at(at, self.container.header_bytes())?;
+        Ok(self.container.chunk(&header, at))
     }
-
-    /// The name and the length of the content.
-    fn parse_header(&self, header: &[u8]) -> Option<([u8; 4], u64)> {
-        let (id, rest) = header.split_first_chunk::<4>()?;
-        let length = match self.container {
-            Container::Wave64 => {
-                // The length includes the header.
-                let length = rest.get(12..).and_then(<[u8]>::first_chunk)?;
-                u64::from_le_bytes(*length).checked_sub(24).unwrap_or(u64::MAX)
-            }
-            Container::Caf => u64::from_be_bytes(*rest.first_chunk()?),
-            Container::Aiff => u64::from(u32::from_be_bytes(*rest.first_chunk()?)),
-            Container::Wave | Container::Au => u64::from(u32::from_le_bytes(*rest.first_chunk()?)),
-        };
-        Some((*id, length))
-    }
-
-    fn is_known(&self, id: [u8; 4]) -> bool {
-        match self.container {
-            Container::Wave => matches!(
-                &id,
-                b"fmt " | b"data" | b"LIST" | b"fact" | b"ds64" | b"JUNK" | b"bext" | b"id3 " | b"RIFF"
-            ),
-            Container::Aiff => matches!(&id, b"COMM" | b"SSND" | b"FVER" | b"FORM" | b"ID3 "),
-            Container::Wave64 => matches!(&id, b"fmt " | b"data"),
-            Container::Caf => matches!(&id, b"desc" | b"data" | b"pakt" | b"free"),
-            Container::Au => false,
-        }
-    }
-}
-
-/// The length of an ID3v2 tag (id3.org, "ID3v2.4 structure", 3.1): seven bits a byte.
-fn id3_bytes(head: &[u8]) -> Option<u64> {
-    let rest = head.strip_prefix(b"ID3")?;
-    let length = rest.get(3..7)?;
-    let length = length.iter().try_fold(0_u64, |sum, byte| {
-        (byte & 0x80 == 0).then_some(sum << 7 | u64::from(*byte))
-    })?;
-    Some(length + ID3_HEADER_BYTES as u64)
 }

@@ -2,9 +2,11 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use symphonia::core::io::{MediaSource, MediaSourceStream, ReadBytes, SeekBuffered};
+use symphonia::core::io::{
+    MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadBytes, SeekBuffered,
+};
 
-/// Wraps a stream.
+/// A file with a buffer.
 pub struct Input {
     stream: MediaSourceStream<'static>,
     /// Its length in bytes, where it is known and any place can be read.
@@ -12,8 +14,9 @@ pub struct Input {
 }
 
 impl Input {
-    /// Takes a stream at its beginning.
-    pub fn new(stream: MediaSourceStream<'static>) -> Self {
+    /// Takes a file at its beginning.
+    pub fn new(file: Box<dyn MediaSource>) -> Self {
+        let stream = MediaSourceStream::new(file, MediaSourceStreamOptions::default());
         let length = stream.byte_len().filter(|_| stream.is_seekable());
         Self { stream, length }
     }
@@ -56,7 +59,10 @@ impl Input {
     /// Those of the source.
     pub fn read_up_to(&mut self, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(length);
-        self.stream.by_ref().take(length as u64).read_to_end(&mut bytes)?;
+        self.stream
+            .by_ref()
+            .take(length as u64)
+            .read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -73,17 +79,8 @@ impl Input {
         }
     }
 
-    /// The stream, at its beginning again.
-    ///
-    /// # Errors
-    /// Those of the source.
-    pub fn rewound(mut self) -> io::Result<MediaSourceStream<'static>> {
-        self.go_to(0)?;
-        Ok(self.stream)
-    }
-
-    /// The stream, where it is.
-    pub fn into_inner(self) -> MediaSourceStream<'static> {
-        self.stream
+    /// The file, at the current position.
+    pub fn into_source(self) -> Box<dyn MediaSource> {
+        Box::new(self.stream)
     }
 }

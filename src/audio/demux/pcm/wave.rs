@@ -11,16 +11,28 @@ const FLOAT: u16 = 3;
 const A_LAW: u16 = 6;
 const MU_LAW: u16 = 7;
 const IMA_ADPCM: u16 = 0x11;
+const MP2: u16 = 0x50;
+const MP3: u16 = 0x55;
 const EXTENSIBLE: u16 = 0xfffe;
 
 /// Where `WAVEFORMATEXTENSIBLE` has the identifier of the codec, which begins with the tag.
 const SUB_FORMAT_OFFSET: usize = 24;
 
-/// Reads the content of the chunk.
-pub fn format(bytes: &[u8]) -> Result<Format, HeaderError> {
-    let word = |at: usize| bytes.get(at..)?.first_chunk().copied().map(u16::from_le_bytes);
+/// Reads the content of the chunk; `None` for MPEG audio, which has a reader of its own.
+pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
+    let word = |at: usize| {
+        bytes
+            .get(at..)?
+            .first_chunk()
+            .copied()
+            .map(u16::from_le_bytes)
+    };
     let header = || {
-        let rate_hz = bytes.get(4..)?.first_chunk().copied().map(u32::from_le_bytes)?;
+        let rate_hz = bytes
+            .get(4..)?
+            .first_chunk()
+            .copied()
+            .map(u32::from_le_bytes)?;
         Some((word(0)?, word(2)?, rate_hz, word(12)?))
     };
     let (tag, channels, rate_hz, block_bytes) =
@@ -34,7 +46,7 @@ pub fn format(bytes: &[u8]) -> Result<Format, HeaderError> {
     };
     let channels = u32::from(channels);
     let sample_bytes = sample_bytes(bits, block_bytes, channels);
-    let pcm = |codec| Format::pcm(codec, rate_hz, channels);
+    let pcm = |codec| Format::pcm(codec, rate_hz, channels).map(Some);
     match (tag, sample_bytes) {
         (PCM, 1) => pcm(codec::CODEC_ID_PCM_U8),
         (PCM, 2) => pcm(codec::CODEC_ID_PCM_S16LE),
@@ -44,7 +56,10 @@ pub fn format(bytes: &[u8]) -> Result<Format, HeaderError> {
         (FLOAT, 8) => pcm(codec::CODEC_ID_PCM_F64LE),
         (A_LAW, _) => pcm(codec::CODEC_ID_PCM_ALAW),
         (MU_LAW, _) => pcm(codec::CODEC_ID_PCM_MULAW),
-        (MS_ADPCM | IMA_ADPCM, _) if matches!(bits, 0 | 4) => adpcm(tag, rate_hz, channels, u32::from(block_bytes)),
+        (MS_ADPCM | IMA_ADPCM, _) if matches!(bits, 0 | 4) => {
+            adpcm(tag, rate_hz, channels, u32::from(block_bytes)).map(Some)
+        }
+        (MP2 | MP3, _) => Ok(None),
         (PCM, _) => Err(HeaderError::Codec(format!("PCM of {bits} bits"))),
         (FLOAT, _) => Err(HeaderError::Codec(format!("PCM of {bits}-bit floats"))),
         (tag, _) => Err(HeaderError::Codec(codec_name(tag))),
@@ -90,8 +105,6 @@ fn codec_name(tag: u16) -> String {
         0x31 => "GSM 6.10".to_owned(),
         0x40 | 0x45 | 0x64 => "G.726".to_owned(),
         0x42 | 0x111 => "G.723.1".to_owned(),
-        0x50 => "MP2".to_owned(),
-        0x55 => "MP3".to_owned(),
         0x65 | 0x28f => "G.722".to_owned(),
         0x83 => "G.729".to_owned(),
         0xff | 0x1600 | 0x1602 | 0x1610 => "AAC".to_owned(),
