@@ -14,6 +14,7 @@ use symphonia::core::io::MediaSource;
 use thiserror::Error;
 
 mod signature;
+mod names;
 mod fallback;
 mod demux;
 mod decode;

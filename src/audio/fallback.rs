@@ -23,6 +23,9 @@ const SHORT_FILE_BYTES: u64 = 4_096;
 /// What readers call a file of which they know nothing.
 const UNKNOWN: &str = "the file";
 
+/// What symphonia's probe says of it.
+const NO_READER: &str = "no suitable format reader found";
+
 /// Decodes an upload, however it can be decoded. `is_wanted` is called before each packet; once it
 /// says no, the result is what was decoded until then.
 ///
@@ -110,22 +113,22 @@ fn checked(decode: impl FnOnce() -> Result<Decoded, AudioError>) -> Result<Decod
 
 /// Says what a file seems to be where its reader did not know.
 fn named(error: AudioError, head: &[u8]) -> AudioError {
-    let AudioError::Undecodable { found, reason } = error else {
-        return error;
+    let (found, reason) = match error {
+        AudioError::Undecodable { found, reason } if found == UNKNOWN => (found, reason),
+        error => return error,
     };
-    if found != UNKNOWN {
-        return AudioError::Undecodable { found, reason };
-    }
-    match (signature::not_decoded(head), signature::built_in(head)) {
-        (Some(kind), _) => AudioError::Undecodable {
+    if let Some(kind) = signature::not_decoded(head) {
+        return AudioError::Undecodable {
             found: kind.to_owned(),
             reason: "no decoder reads it".to_owned(),
+        };
+    }
+    AudioError::Undecodable {
+        found: signature::built_in(head).map_or(found, str::to_owned),
+        reason: match reason.contains(NO_READER) {
+            true => "no reader knows its format".to_owned(),
+            false => reason,
         },
-        (None, Some(format)) => AudioError::Undecodable {
-            found: format.to_owned(),
-            reason,
-        },
-        (None, None) => AudioError::Undecodable { found, reason },
     }
 }
 
@@ -145,5 +148,81 @@ fn decode_natively(
             decode::decode(media, allowance, limits, channels).map_err(|_| error)
         }
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: DecodeLimits = DecodeLimits {
+        max_duration: Duration::from_secs(10),
+        ffmpeg: FfmpegMode::Off,
+        ffmpeg_timeout: Duration::from_secs(10),
+    };
+
+    #[track_caller]
+    fn check(ffmpeg: FfmpegMode, file: &[u8], expected: &str) {
+        let source = Source::Memory(file.to_vec().into());
+        let limits = DecodeLimits { ffmpeg, ..LIMITS };
+        let error = decode(&|| true, source, &limits, Channels::Mix).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn says_what_a_file_is_that_nothing_decodes() {
+        for ffmpeg in [FfmpegMode::Off, FfmpegMode::Auto] {
+            for (file, expected) in [
+                (&b"\xff\xd8\xff\xe0\0\x10JFIF"[..], "a JPEG image"),
+                (b"%PDF-1.7\n%\xe2\xe3", "a PDF document"),
+                (b"<!DOCTYPE html><title>404</title>", "an HTML page"),
+                (b"{\"error\": \"not found\"}", "a text file"),
+                (b"\x02#!SILK_V3\x16\x00", "SILK"),
+                (b"", "an empty file"),
+            ] {
+                let expected = format!("could not decode {expected}: no decoder reads it");
+                check(ffmpeg, file, &expected);
+            }
+            let unknown = b"\x01\x02\x03\xfe".repeat(999);
+            let expected = "could not decode the file: no reader knows its format";
+            check(ffmpeg, &unknown, expected);
+            let cut = b"\0\0\0\x14ftypM4A \0\0\0\0M4A \0\0\x10\0mdat\xff\xfe";
+            check(
+                ffmpeg,
+                cut,
+                "could not decode MP4: unsupported feature: isomp4: missing moov atom",
+            );
+        }
+    }
+
+    #[test]
+    fn mentions_ffmpeg_only_where_it_would_help() {
+        let missing = "is decoded by ffmpeg only, which is not available on this server";
+        check(
+            FfmpegMode::Off,
+            b"#!AMR\n\x3c\x91",
+            &format!("AMR {missing}"),
+        );
+        let gsm = b"RIFF\0\0\0\0WAVEfmt \x14\0\0\0\x31\0\x01\0\x40\x1f\0\0\x59\x06\0\0\x41\0\0\0\x02\0\x40\x01data\0\0\0\0";
+        check(
+            FfmpegMode::Off,
+            gsm,
+            &format!("WAV with GSM 6.10 {missing}"),
+        );
+    }
+
+    #[test]
+    fn doubts_that_a_long_file_is_too_short() {
+        let short = AudioError::TooShort {
+            duration: Duration::ZERO,
+        };
+        let head = b"\x1a\x45\xdf\xa3";
+        assert!(is_for_ffmpeg(&short, head, 100_000));
+        assert!(!is_for_ffmpeg(&short, head, 3_000));
+        // More of it would be too long, too.
+        let long = AudioError::TooLong {
+            limit: Duration::ZERO,
+        };
+        assert!(!is_for_ffmpeg(&long, head, 100_000));
     }
 }
