@@ -1,7 +1,7 @@
 //! Turns an upload into 16 kHz PCM, then into the windows the model is fed.
 //!
 //! Everything here is pure computation on one job: no clock, no environment, no async runtime.
-//! The one thing it starts is the `ffmpeg` process, for the few formats that are not read natively.
+//! The one thing it starts is the `ffmpeg` process, for what the built-in decoders cannot read.
 //! A decoder that panics on hostile input ends its own job and nothing else.
 
 use std::fs::File;
@@ -58,13 +58,13 @@ pub enum Channels {
     Split,
 }
 
-/// Whether formats unknown to the native decoders are handed to an `ffmpeg` process.
+/// Whether files that the built-in decoders cannot read are handed to an `ffmpeg` process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FfmpegMode {
     /// Use `ffmpeg` from the `PATH` where it is needed and present.
     Auto,
-    /// Never start a process; such formats are refused by name.
+    /// Never start a process; such files are refused.
     Off,
 }
 
@@ -75,7 +75,7 @@ pub struct DecodeLimits {
     /// a small file cannot fill the memory: an hour of PCM takes 230 MB. Split channels have to
     /// share it.
     pub max_duration: Duration,
-    /// What to do with formats the native decoders do not know.
+    /// What to do with files that the built-in decoders cannot read.
     pub ffmpeg: FfmpegMode,
     /// An `ffmpeg` process that runs longer than this is killed. It decodes at well over a hundred
     /// times real time, so `max_duration / 50` is generous.
