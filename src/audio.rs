@@ -1,21 +1,21 @@
 //! Turns an upload into 16 kHz PCM, then into the windows the model is fed.
 //!
 //! Everything here is pure computation on one job: no clock, no environment, no async runtime.
-//! The one thing it starts is the `ffmpeg` process, for the few formats that are not read natively.
+//! The one thing it starts is the `ffmpeg` process, for what the built-in decoders cannot read.
 //! A decoder that panics on hostile input ends its own job and nothing else.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{self, Cursor, Seek};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use symphonia::core::io::{MediaSource, ReadOnlySource};
+use symphonia::core::io::MediaSource;
 use thiserror::Error;
 
 mod signature;
-mod rewrap;
+mod names;
+mod fallback;
 mod demux;
 mod decode;
 mod channels;
@@ -25,10 +25,8 @@ mod fragments;
 mod vad;
 mod window;
 
-use decode::Allowance;
 pub use decode::Decoded;
 pub use resample::Resampler;
-use rewrap::Rewrapped;
 pub use vad::{FRAME_SAMPLES, Silero, VadOptions, spans};
 pub use window::{Clip, Clock, Cutter, Piece, Window};
 
@@ -60,13 +58,13 @@ pub enum Channels {
     Split,
 }
 
-/// Whether formats unknown to the native decoders are handed to an `ffmpeg` process.
+/// Whether files that the built-in decoders cannot read are handed to an `ffmpeg` process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FfmpegMode {
     /// Use `ffmpeg` from the `PATH` where it is needed and present.
     Auto,
-    /// Never start a process; such formats are refused by name.
+    /// Never start a process; such files are refused.
     Off,
 }
 
@@ -77,7 +75,7 @@ pub struct DecodeLimits {
     /// a small file cannot fill the memory: an hour of PCM takes 230 MB. Split channels have to
     /// share it.
     pub max_duration: Duration,
-    /// What to do with formats the native decoders do not know.
+    /// What to do with files that the built-in decoders cannot read.
     pub ffmpeg: FfmpegMode,
     /// An `ffmpeg` process that runs longer than this is killed. It decodes at well over a hundred
     /// times real time, so `max_duration / 50` is generous.
@@ -180,60 +178,7 @@ pub fn decode_while(
     limits: &DecodeLimits,
     channels: Channels,
 ) -> Result<Decoded, AudioError> {
-    let decode = || match decode_natively(is_wanted, &source, limits, channels) {
-        Err(AudioError::NeedsFfmpeg { found }) if limits.ffmpeg == FfmpegMode::Auto => {
-            ffmpeg::decode(source, &found, limits, channels)
-        }
-        result => result,
-    };
-    let decoded = catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_panic| {
-        Err(AudioError::Undecodable {
-            found: "the file".to_owned(),
-            reason: "its content broke the decoder".to_owned(),
-        })
-    })?;
-    let samples = decoded.streams.first().map_or(0, Vec::len);
-    let duration = Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE_HZ));
-    if duration < MIN_DURATION {
-        return Err(AudioError::TooShort { duration });
-    }
-    Ok(decoded)
-}
-
-fn decode_natively(
-    is_wanted: &(dyn Fn() -> bool + Sync),
-    source: &Source,
-    limits: &DecodeLimits,
-    channels: Channels,
-) -> Result<Decoded, AudioError> {
-    let mut media = open(source).map_err(AudioError::Read)?;
-    let mut head = Vec::with_capacity(signature::HEAD_BYTES);
-    media
-        .by_ref()
-        .take(signature::HEAD_BYTES as u64)
-        .read_to_end(&mut head)
-        .and_then(|_| media.rewind())
-        .map_err(AudioError::Read)?;
-    signature::refuse_foreign(&head)?;
-    let file_bytes = media.byte_len().unwrap_or(u64::MAX);
-    let allowance = Allowance {
-        file_bytes,
-        is_wanted,
-    };
-    if let Some(header) = rewrap::header(&head, file_bytes) {
-        let media = Box::new(Rewrapped::new(header, media));
-        return decode::decode(media, allowance, limits, channels);
-    }
-    match decode::decode(media, allowance, limits, channels) {
-        // Some readers refuse a file that is shorter than its header says, unless they cannot know:
-        // as a stream, a recording that was cut off gives what it has.
-        Err(error @ AudioError::Undecodable { .. }) => {
-            let media = open(source).map_err(AudioError::Read)?;
-            let media = Box::new(ReadOnlySource::new(media));
-            decode::decode(media, allowance, limits, channels).map_err(|_| error)
-        }
-        result => result,
-    }
+    fallback::decode(is_wanted, source, limits, channels)
 }
 
 fn open(source: &Source) -> io::Result<Box<dyn MediaSource>> {

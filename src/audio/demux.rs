@@ -20,6 +20,7 @@ mod ogg;
 mod frames;
 mod adts;
 mod mpeg_audio;
+mod pcm;
 
 use super::AudioError;
 use super::decode::is_read_failure;
@@ -64,6 +65,10 @@ pub enum ContainerClock {
 /// [`AudioError::Undecodable`] where no reader knows it, [`AudioError::NeedsFfmpeg`] where one knows
 /// that its audio cannot be read here, [`AudioError::Read`] where the disk fails.
 pub fn open(mut source: Box<dyn MediaSource>, file_bytes: u64) -> Result<Demuxer, AudioError> {
+    match pcm::open(source)? {
+        Attempt::Opened(demuxer) => return Ok(demuxer),
+        Attempt::Foreign(foreign) => source = foreign,
+    }
     if source.is_seekable() {
         for open in [matroska::open, ogg::open, adts::open, mpeg_audio::open] {
             match open(source)? {

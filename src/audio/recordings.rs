@@ -169,7 +169,7 @@ fn names_or_hands_to_ffmpeg_what_is_not_native() {
         ("formats/jfk_8k_gsm.wav", "WAV with GSM 6.10"),
         ("formats/jfk_g722.wav", "WAV with G.722"),
         ("formats/jfk_wmav2.wma", "ASF (WMA)"),
-        ("multi_8channel.m4a", "isomp4 with Advanced Audio Coding"),
+        ("multi_8channel.m4a", "MP4 with AAC"),
     ] {
         match decode_file(folder.join(name)) {
             Err(AudioError::NeedsFfmpeg { found }) => assert_eq!(found, format),

@@ -19,6 +19,7 @@ use super::end_trim::EndTrimRule;
 use crate::audio::AudioError;
 use crate::audio::channels::Trim;
 use crate::audio::demux::{ContainerClock, Demuxer};
+use crate::audio::names;
 
 /// Opus always decodes at this rate, whatever a container says about the recording (RFC 7845, 5.1).
 const OPUS_RATE_HZ: u32 = 48_000;
@@ -64,7 +65,7 @@ impl SelectedTrack {
     /// [`AudioError::NeedsFfmpeg`] where audio has no decoder, [`AudioError::NoAudioTrack`] where
     /// there is none.
     pub fn of(reader: &dyn FormatReader) -> Result<Self, AudioError> {
-        let container = reader.format_info().short_name;
+        let info = reader.format_info();
         let mut missing_codec = None;
         let (default, other): (Vec<&Track>, Vec<&Track>) = reader
             .tracks()
@@ -73,7 +74,7 @@ impl SelectedTrack {
         for track in default.into_iter().chain(other) {
             match (&track.codec_params, track.track_type()) {
                 (Some(CodecParameters::Audio(params)), _) => {
-                    let found = format!("{container} with {}", codec_name(params.codec));
+                    let found = names::container_with_codec(info, &codec_name(params.codec));
                     match make_decoder(params) {
                         Some(decoder) => return Ok(Self::new(track, params, decoder, found)),
                         None => missing_codec = missing_codec.or(Some(found)),
@@ -81,7 +82,7 @@ impl SelectedTrack {
                 }
                 // The container reader could not even tell the kind of this track.
                 (None, _) => {
-                    let found = format!("{container} with an unknown codec");
+                    let found = names::container_with_codec(info, "an unknown codec");
                     missing_codec = missing_codec.or(Some(found));
                 }
                 _ => {}
@@ -90,7 +91,7 @@ impl SelectedTrack {
         Err(match missing_codec {
             Some(found) => AudioError::NeedsFfmpeg { found },
             None => AudioError::NoAudioTrack {
-                found: container.to_owned(),
+                found: names::container(info).to_owned(),
             },
         })
     }
@@ -242,19 +243,9 @@ fn make_decoder(params: &AudioCodecParameters) -> Option<Box<dyn AudioDecoder>> 
 }
 
 fn codec_name(id: AudioCodecId) -> String {
-    if let Some(known) = CODECS.get_audio_decoder(id) {
-        return known.codec.info.long_name.to_owned();
-    }
-    match id {
-        codec::CODEC_ID_AC3 => "AC-3".to_owned(),
-        codec::CODEC_ID_EAC3 => "E-AC-3".to_owned(),
-        codec::CODEC_ID_AC4 => "AC-4".to_owned(),
-        codec::CODEC_ID_DCA => "DTS".to_owned(),
-        codec::CODEC_ID_SPEEX => "Speex".to_owned(),
-        codec::CODEC_ID_TRUEHD => "TrueHD".to_owned(),
-        codec::CODEC_ID_TTA => "TTA".to_owned(),
-        codec::CODEC_ID_WAVPACK => "WavPack".to_owned(),
-        codec::CODEC_ID_WMA => "WMA".to_owned(),
-        other => format!("codec {other}"),
+    let registered = || Some(CODECS.get_audio_decoder(id)?.codec.info.long_name);
+    match names::codec(id).or_else(registered) {
+        Some(name) => name.to_owned(),
+        None => format!("codec {id}"),
     }
 }

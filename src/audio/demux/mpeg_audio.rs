@@ -22,7 +22,6 @@ use super::lookahead::Lookahead;
 use super::tags;
 use super::{ContainerClock, Demuxer};
 use crate::audio::AudioError;
-use crate::audio::signature;
 use header::Format;
 pub use header::Header;
 use info::Info;
@@ -35,6 +34,9 @@ const INFO: FormatInfo = FormatInfo {
     short_name: "mp3",
     long_name: "MPEG audio",
 };
+
+/// How far into a WAV file its samples may begin.
+const WAV_HEADER_BYTES: usize = 8_192;
 
 /// Opens a file whose first frame is found at its beginning, behind tags or behind a little junk, or in
 /// a WAV file.
@@ -203,21 +205,30 @@ fn track(format: Format, info: Info) -> Track {
 
 /// Steps into a WAV file whose samples are MPEG audio (RFC 2361, A.14 and A.16).
 fn skip_wav_header(bytes: &mut Lookahead) -> io::Result<()> {
-    let head = bytes.peek(signature::HEAD_BYTES)?;
+    let head = bytes.peek(WAV_HEADER_BYTES)?;
     if !head.starts_with(b"RIFF") || head.get(8..12) != Some(b"WAVE") {
         return Ok(());
     }
-    let chunk = |name: &[u8]| {
-        signature::riff_chunks(head)
-            .find(|(found, ..)| *found == name)
-            .map(|(_, content, _)| content)
-    };
-    let codec = chunk(b"fmt ").and_then(|format| signature::array(head, format));
-    let is_mpeg_audio = matches!(codec.map(u16::from_le_bytes), Some(0x50 | 0x55));
+    let chunk = |name: &[u8]| riff_chunks(head).find(|(found, _)| *found == name);
+    let codec = chunk(b"fmt ").and_then(|(_, format)| head.get(format..)?.first_chunk());
+    let is_mpeg_audio = matches!(codec.copied().map(u16::from_le_bytes), Some(0x50 | 0x55));
     match chunk(b"data") {
-        Some(content) if is_mpeg_audio => bytes.skip(content as u64),
+        Some((_, content)) if is_mpeg_audio => bytes.skip(content as u64),
         _ => Ok(()),
     }
+}
+
+/// The names of the chunks of a RIFF file, and where their content begins.
+fn riff_chunks(head: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
+    let mut at = 12;
+    std::iter::from_fn(move || {
+        let name = head.get(at..at + 4)?;
+        let length = u32::from_le_bytes(*head.get(at + 4..)?.first_chunk()?);
+        let content = at + 8;
+        // Chunks are padded to an even length.
+        at = content.checked_add((length as usize).checked_next_multiple_of(2)?)?;
+        Some((name, content))
+    })
 }
 
 /// Whether a file begins with frames that do not state their length: the same header comes again at one

@@ -1,0 +1,154 @@
+//! The containers and how their chunks are written.
+//!
+//! Specifications: IBM and Microsoft, "Multimedia Programming Interface and Data Specifications
+//! 1.0" (RIFF), ITU-R BS.2088 (RF64 and BW64), EBU Tech 3306 (RF64), Sony "Wave64", Apple "Audio
+//! Interchange File Format" (AIFF and AIFC) and "Apple Core Audio Format Specification 1.0" (CAF).
+
+/// How many of the first bytes [`Container::of`] looks at.
+pub const MAGIC_BYTES: usize = 40;
+
+/// What Wave64 begins with instead of `RIFF`. Other chunks have their name of RIFF, too, then bytes
+/// that are the same for all of them.
+const WAVE64_RIFF: &[u8] = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0";
+
+/// The containers of uncompressed audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// WAV, RF64 and BW64.
+    Wave,
+    /// Sony's WAV of 64-bit lengths.
+    Wave64,
+    /// AIFF and AIFC.
+    Aiff,
+    /// Apple's Core Audio Format.
+    Caf,
+    /// Sun's AU, which has no chunks: a header, then the samples.
+    Au,
+}
+
+/// What a chunk is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// States the format.
+    Format,
+    /// Holds samples.
+    Samples,
+    /// Holds the 64-bit lengths of RF64.
+    Lengths,
+    /// Is a whole file, appended to this one.
+    File,
+    /// Something else that is found in real files.
+    Known,
+    /// Nothing that is known.
+    Unknown,
+}
+
+/// A chunk of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk {
+    /// What it is for.
+    pub role: Role,
+    /// Whether its name is printable, as those of all real chunks are.
+    pub has_name: bool,
+    /// Where its content begins.
+    pub content: u64,
+    /// The length of its content; [`u64::MAX`] for "to the end of the file".
+    pub length: u64,
+}
+
+impl Container {
+    /// Recognises a container by its first bytes, and says how many of them are in front of the
+    /// first chunk.
+    pub fn of(head: &[u8]) -> Option<(Self, u64)> {
+        let form = head.get(8..12)?;
+        match head.get(..4)? {
+            b"RIFF" | b"RF64" | b"BW64" if form == b"WAVE" => Some((Self::Wave, 12)),
+            b"FORM" if form == b"AIFF" || form == b"AIFC" => Some((Self::Aiff, 12)),
+            b"caff" => Some((Self::Caf, 8)),
+            b".snd" => Some((Self::Au, 0)),
+            _ if head.starts_with(WAVE64_RIFF) && head.get(24..28) == Some(b"wave") => {
+                Some((Self::Wave64, 40))
+            }
+            _ => None,
+        }
+    }
+
+    /// The name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wave => "WAV",
+            Self::Wave64 => "Wave64",
+            Self::Aiff => "AIFF",
+            Self::Caf => "CAF",
+            Self::Au => "AU",
+        }
+    }
+
+    /// Chunks begin at a multiple of this many bytes from the beginning of their file.
+    pub fn alignment(self) -> u64 {
+        match self {
+            Self::Wave | Self::Aiff => 2,
+            Self::Wave64 => 8,
+            Self::Caf | Self::Au => 1,
+        }
+    }
+
+    /// The length of a chunk's header.
+    pub fn header_bytes(self) -> usize {
+        match self {
+            Self::Wave64 => 24,
+            Self::Caf => 12,
+            Self::Wave | Self::Aiff | Self::Au => 8,
+        }
+    }
+
+    /// Reads the header of a chunk that stands at `at`.
+    pub fn chunk(self, header: &[u8], at: u64) -> Option<Chunk> {
+        let (name, rest) = header.split_first_chunk::<4>()?;
+        let length = match self {
+            Self::Wave64 => {
+                let length = u64::from_le_bytes(*rest.get(12..)?.first_chunk()?);
+                // It includes the header.
+                length.checked_sub(24).unwrap_or(u64::MAX)
+            }
+            Self::Caf => u64::from_be_bytes(*rest.first_chunk()?),
+            Self::Aiff => u64::from(u32::from_be_bytes(*rest.first_chunk()?)),
+            Self::Wave | Self::Au => u64::from(u32::from_le_bytes(*rest.first_chunk()?)),
+        };
+        Some(Chunk {
+            role: self.role(name),
+            has_name: name.iter().all(|byte| matches!(byte, 0x20..=0x7e)),
+            content: at.checked_add(self.header_bytes() as u64)?,
+            length,
+        })
+    }
+
+    /// What a chunk of this name is for.
+    pub fn role(self, name: &[u8]) -> Role {
+        match (self, name) {
+            (Self::Wave | Self::Wave64, b"fmt ") | (Self::Aiff, b"COMM") | (Self::Caf, b"desc") => {
+                Role::Format
+            }
+            (Self::Wave | Self::Wave64 | Self::Caf, b"data") | (Self::Aiff, b"SSND") => {
+                Role::Samples
+            }
+            (Self::Wave, b"ds64") => Role::Lengths,
+            (Self::Wave, b"RIFF" | b"RF64" | b"BW64") | (Self::Aiff, b"FORM") => Role::File,
+            (Self::Wave, b"LIST" | b"fact" | b"JUNK" | b"bext" | b"id3 ")
+            | (Self::Aiff, b"FVER" | b"ID3 ")
+            | (Self::Caf, b"pakt" | b"free") => Role::Known,
+            _ => Role::Unknown,
+        }
+    }
+}
+
+/// The length of an `ID3v2` tag that begins a file, with its header (id3.org, "ID3 tag version
+/// 2.4.0 - Main Structure", 3.1: seven bits a byte).
+pub fn id3_bytes(head: &[u8]) -> Option<u64> {
+    const HEADER_BYTES: u64 = 10;
+    let length = head.strip_prefix(b"ID3")?.get(3..7)?;
+    let length = length.iter().try_fold(0_u64, |sum, byte| {
+        (byte & 0x80 == 0).then_some(sum << 7 | u64::from(*byte))
+    })?;
+    Some(length + HEADER_BYTES)
+}

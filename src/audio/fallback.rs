@@ -1,0 +1,228 @@
+//! Chooses between the built-in decoders and ffmpeg.
+//!
+//! Formats that only ffmpeg knows go to it at once. All others are tried here first; what the
+//! built-in decoders refuse as malformed, unsupported or without audio goes to ffmpeg, too, unless
+//! it is plainly no audio. Where neither succeeds, the answer says what the file seems to be.
+
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use symphonia::core::io::ReadOnlySource;
+
+use super::decode::{self, Allowance};
+use super::{
+    AudioError, Channels, DecodeLimits, Decoded, FfmpegMode, MIN_DURATION, SAMPLE_RATE_HZ, Source,
+    ffmpeg, open, signature,
+};
+
+/// Audio of less than [`MIN_DURATION`] is in doubt where its file is longer than this: 0.1 s at
+/// 320 kbit/s takes 4 kB.
+const SHORT_FILE_BYTES: u64 = 4_096;
+
+/// What readers call a file of which they know nothing.
+const UNKNOWN: &str = "the file";
+
+/// What symphonia's probe says of it.
+const NO_READER: &str = "no suitable format reader found";
+
+/// Decodes an upload, however it can be decoded. `is_wanted` is called before each packet; once it
+/// says no, the result is what was decoded until then.
+///
+/// # Errors
+/// See [`AudioError`].
+pub fn decode(
+    is_wanted: &(dyn Fn() -> bool + Sync),
+    source: Source,
+    limits: &DecodeLimits,
+    channels: Channels,
+) -> Result<Decoded, AudioError> {
+    let mut media = open(&source).map_err(AudioError::Read)?;
+    let allowance = Allowance {
+        file_bytes: media.byte_len().unwrap_or(u64::MAX),
+        is_wanted,
+    };
+    let mut head = Vec::with_capacity(signature::HEAD_BYTES);
+    media
+        .by_ref()
+        .take(signature::HEAD_BYTES as u64)
+        .read_to_end(&mut head)
+        .map_err(AudioError::Read)?;
+    let error = match signature::ffmpeg_only(&head) {
+        Some(found) => AudioError::NeedsFfmpeg {
+            found: found.to_owned(),
+        },
+        None => match checked(|| decode_natively(&source, allowance, limits, channels)) {
+            Ok(decoded) => return Ok(decoded),
+            Err(error) => named(error, &head),
+        },
+    };
+    let is_asked = limits.ffmpeg == FfmpegMode::Auto
+        && is_for_ffmpeg(&error, &head, allowance.file_bytes)
+        && is_wanted();
+    if !is_asked {
+        return Err(error);
+    }
+    let job = ffmpeg::Job {
+        found: match &error {
+            AudioError::NeedsFfmpeg { found } | AudioError::Undecodable { found, .. } => found,
+            _ => signature::built_in(&head).unwrap_or(UNKNOWN),
+        },
+        limits,
+        channels,
+        is_wanted,
+    };
+    match checked(|| ffmpeg::decode(source, &job)) {
+        // Where neither can, the built-in decoder's error says more.
+        Err(
+            AudioError::Undecodable { .. }
+            | AudioError::NeedsFfmpeg { .. }
+            | AudioError::TooShort { .. },
+        ) if !matches!(error, AudioError::NeedsFfmpeg { .. }) => Err(error),
+        result => result,
+    }
+}
+
+/// Whether it is worth the time of a process.
+fn is_for_ffmpeg(error: &AudioError, head: &[u8], file_bytes: u64) -> bool {
+    let is_plausible = match error {
+        AudioError::NeedsFfmpeg { .. } => return true,
+        AudioError::Undecodable { .. } | AudioError::NoAudioTrack { .. } => true,
+        AudioError::TooShort { .. } => file_bytes > SHORT_FILE_BYTES,
+        _ => false,
+    };
+    is_plausible && signature::not_decoded(head).is_none()
+}
+
+/// Runs a decoder. One that panics on hostile input ends its own job and nothing else, and audio of
+/// less than [`MIN_DURATION`] is an error.
+fn checked(decode: impl FnOnce() -> Result<Decoded, AudioError>) -> Result<Decoded, AudioError> {
+    let decoded = catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_panic| {
+        Err(AudioError::Undecodable {
+            found: UNKNOWN.to_owned(),
+            reason: "its content broke the decoder".to_owned(),
+        })
+    })?;
+    let samples = decoded.streams.first().map_or(0, Vec::len);
+    let duration = Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE_HZ));
+    if duration < MIN_DURATION {
+        return Err(AudioError::TooShort { duration });
+    }
+    Ok(decoded)
+}
+
+/// Says what a file seems to be where its reader did not know.
+fn named(error: AudioError, head: &[u8]) -> AudioError {
+    let (found, reason) = match error {
+        AudioError::Undecodable { found, reason } if found == UNKNOWN => (found, reason),
+        error => return error,
+    };
+    if let Some(kind) = signature::not_decoded(head) {
+        return AudioError::Undecodable {
+            found: kind.to_owned(),
+            reason: "no decoder reads it".to_owned(),
+        };
+    }
+    AudioError::Undecodable {
+        found: signature::built_in(head).map_or(found, str::to_owned),
+        reason: match reason.contains(NO_READER) {
+            true => "no reader knows its format".to_owned(),
+            false => reason,
+        },
+    }
+}
+
+fn decode_natively(
+    source: &Source,
+    allowance: Allowance<'_>,
+    limits: &DecodeLimits,
+    channels: Channels,
+) -> Result<Decoded, AudioError> {
+    let media = open(source).map_err(AudioError::Read)?;
+    match decode::decode(media, allowance, limits, channels) {
+        // Some readers refuse a file that is shorter than its header says, unless they cannot know:
+        // as a stream, a recording that was cut off gives what it has.
+        Err(error @ AudioError::Undecodable { .. }) => {
+            let media = open(source).map_err(AudioError::Read)?;
+            let media = Box::new(ReadOnlySource::new(media));
+            decode::decode(media, allowance, limits, channels).map_err(|_| error)
+        }
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: DecodeLimits = DecodeLimits {
+        max_duration: Duration::from_secs(10),
+        ffmpeg: FfmpegMode::Off,
+        ffmpeg_timeout: Duration::from_secs(10),
+    };
+
+    #[track_caller]
+    fn check(ffmpeg: FfmpegMode, file: &[u8], expected: &str) {
+        let source = Source::Memory(file.to_vec().into());
+        let limits = DecodeLimits { ffmpeg, ..LIMITS };
+        let error = decode(&|| true, source, &limits, Channels::Mix).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn says_what_a_file_is_that_nothing_decodes() {
+        for ffmpeg in [FfmpegMode::Off, FfmpegMode::Auto] {
+            for (file, expected) in [
+                (&b"\xff\xd8\xff\xe0\0\x10JFIF"[..], "a JPEG image"),
+                (b"%PDF-1.7\n%\xe2\xe3", "a PDF document"),
+                (b"<!DOCTYPE html><title>404</title>", "an HTML page"),
+                (b"{\"error\": \"not found\"}", "a text file"),
+                (b"\x02#!SILK_V3\x16\x00", "SILK"),
+                (b"", "an empty file"),
+            ] {
+                let expected = format!("could not decode {expected}: no decoder reads it");
+                check(ffmpeg, file, &expected);
+            }
+            let unknown = b"\x01\x02\x03\xfe".repeat(999);
+            let expected = "could not decode the file: no reader knows its format";
+            check(ffmpeg, &unknown, expected);
+            let cut = b"\0\0\0\x14ftypM4A \0\0\0\0M4A \0\0\x10\0mdat\xff\xfe";
+            check(
+                ffmpeg,
+                cut,
+                "could not decode MP4: unsupported feature: isomp4: missing moov atom",
+            );
+        }
+    }
+
+    #[test]
+    fn mentions_ffmpeg_only_where_it_would_help() {
+        let missing = "is decoded by ffmpeg only, which is not available on this server";
+        check(
+            FfmpegMode::Off,
+            b"#!AMR\n\x3c\x91",
+            &format!("AMR {missing}"),
+        );
+        let gsm = b"RIFF\0\0\0\0WAVEfmt \x14\0\0\0\x31\0\x01\0\x40\x1f\0\0\x59\x06\0\0\x41\0\0\0\x02\0\x40\x01data\0\0\0\0";
+        check(
+            FfmpegMode::Off,
+            gsm,
+            &format!("WAV with GSM 6.10 {missing}"),
+        );
+    }
+
+    #[test]
+    fn doubts_that_a_long_file_is_too_short() {
+        let short = AudioError::TooShort {
+            duration: Duration::ZERO,
+        };
+        let head = b"\x1a\x45\xdf\xa3";
+        assert!(is_for_ffmpeg(&short, head, 100_000));
+        assert!(!is_for_ffmpeg(&short, head, 3_000));
+        // More of it would be too long, too.
+        let long = AudioError::TooLong {
+            limit: Duration::ZERO,
+        };
+        assert!(!is_for_ffmpeg(&long, head, 100_000));
+    }
+}

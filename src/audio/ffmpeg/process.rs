@@ -1,0 +1,307 @@
+//! Runs the process: feeds it, decodes what it writes, reads its log and ends it in time.
+
+use std::io::{self, Read, Seek, Write};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::Duration;
+
+use symphonia::core::io::ReadOnlySource;
+
+use super::{Job, Source};
+use crate::audio::decode as native;
+use crate::audio::{AudioError, Decoded};
+
+/// What ffmpeg warns of when no format fits well. It then decodes noise from anything; formats that
+/// it is sure of never have this line.
+const GUESS: &[u8] = b"misdetection possible";
+
+/// The warning comes before the first sound; what is far behind it is read, but not looked at.
+const MAX_LOG_BYTES: usize = 65_536;
+
+/// How often a waiting thread looks whether the result is still wanted.
+const WATCH_PERIOD: Duration = Duration::from_millis(50);
+
+/// What the threads tell while the process runs.
+enum Event {
+    /// Its output has ended or is too long.
+    Output(Result<Decoded, AudioError>),
+    /// Its log says that it guesses.
+    Guess,
+}
+
+/// Runs `command`, which reads a file from its standard input and writes a WAV file.
+///
+/// # Errors
+/// As [`decode`](super::decode).
+pub fn run(mut command: Command, source: Source, job: &Job<'_>) -> Result<Decoded, AudioError> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => AudioError::NeedsFfmpeg {
+                found: job.found.to_owned(),
+            },
+            _ => AudioError::Ffmpeg(error),
+        })?;
+    let result = converse(&mut child, source, job);
+    // Killing and waiting again is harmless, and leaves no zombie when a thread failed to start.
+    stop(&mut child);
+    let no_audio = || AudioError::Undecodable {
+        found: job.found.to_owned(),
+        reason: "ffmpeg found no audio in it".to_owned(),
+    };
+    match result {
+        Ok(decoded) if decoded.streams.iter().all(Vec::is_empty) => Err(no_audio()),
+        Err(AudioError::Undecodable { .. } | AudioError::NoAudioTrack { .. }) => Err(no_audio()),
+        result => result,
+    }
+}
+
+/// Feeds the process, decodes what it writes and reads its log in a thread each, so that no pipe can
+/// block another, while this thread keeps the time. All of them end when the process does, for its
+/// pipes close then; they are joined before this returns.
+fn converse(child: &mut Child, source: Source, job: &Job<'_>) -> Result<Decoded, AudioError> {
+    let (Some(stdin), Some(stdout), Some(stderr)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err(AudioError::Ffmpeg(io::ErrorKind::BrokenPipe.into()));
+    };
+    thread::scope(|scope| {
+        // Each of two threads sends one message.
+        let (tx, rx) = mpsc::sync_channel(2);
+        let log_tx = tx.clone();
+        let named = |name: &str| thread::Builder::new().name(name.to_owned());
+        let threads = named("ffmpeg-out")
+            .spawn_scoped(scope, move || {
+                tx.send(Event::Output(decode_output(stdout, job)))
+            })
+            .and_then(|_| {
+                named("ffmpeg-log").spawn_scoped(scope, move || watch_log(stderr, &log_tx))
+            })
+            .and_then(|log| {
+                named("ffmpeg-in").spawn_scoped(scope, move || feed(source, stdin))?;
+                Ok(log)
+            });
+        let log = threads
+            .inspect_err(|_| stop(child))
+            .map_err(AudioError::Ffmpeg)?;
+        let event = wait(&rx, job);
+        stop(child);
+        let is_guess = log.join().unwrap_or(true);
+        match event? {
+            Event::Output(result) if !is_guess => result,
+            Event::Output(_) | Event::Guess => Ok(Decoded::default()),
+        }
+    })
+}
+
+/// Waits for the first event, while the process has time and its result is wanted. Once it is not,
+/// the thread that decodes gives what it has.
+fn wait(rx: &Receiver<Event>, job: &Job<'_>) -> Result<Event, AudioError> {
+    let mut left = job.limits.ffmpeg_timeout;
+    while !left.is_zero() && (job.is_wanted)() {
+        let period = left.min(WATCH_PERIOD);
+        match rx.recv_timeout(period) {
+            Ok(event) => return Ok(event),
+            Err(RecvTimeoutError::Timeout) => left -= period,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(AudioError::Ffmpeg(io::ErrorKind::BrokenPipe.into()));
+            }
+        }
+    }
+    if left.is_zero() {
+        return Err(AudioError::FfmpegTimedOut {
+            found: job.found.to_owned(),
+            limit: job.limits.ffmpeg_timeout,
+        });
+    }
+    Ok(Event::Output(Ok(Decoded::default())))
+}
+
+fn decode_output(stdout: ChildStdout, job: &Job<'_>) -> Result<Decoded, AudioError> {
+    let allowance = native::Allowance {
+        file_bytes: u64::MAX,
+        is_wanted: job.is_wanted,
+    };
+    let output = Box::new(ReadOnlySource::new(stdout));
+    native::decode(output, allowance, job.limits, job.channels)
+}
+
+/// Reads the log to its end, and says whether it tells of a guess.
+fn watch_log(mut stderr: ChildStderr, tx: &SyncSender<Event>) -> bool {
+    let mut log = Vec::new();
+    let mut chunk = [0; 4_096];
+    let mut is_guess = false;
+    while let Ok(length @ 1..) = stderr.read(&mut chunk) {
+        let (read, _) = chunk.split_at(length);
+        if is_guess || log.len() >= MAX_LOG_BYTES {
+            continue;
+        }
+        // The words may stand across two reads.
+        let unseen = log.len().saturating_sub(GUESS.len());
+        log.extend_from_slice(read);
+        if log
+            .split_at(unseen)
+            .1
+            .windows(GUESS.len())
+            .any(|at| at == GUESS)
+        {
+            is_guess = true;
+            // The receiver is gone where the output has ended.
+            let _ = tx.send(Event::Guess);
+        }
+    }
+    is_guess
+}
+
+/// Writes the upload to the process. Its failures show in the output: a process that has enough
+/// closes the pipe, and after a failed read it gets the end of the file.
+fn feed(source: Source, mut stdin: ChildStdin) -> io::Result<()> {
+    match source {
+        Source::Memory(bytes) => stdin.write_all(&bytes),
+        Source::File(mut file) => {
+            file.rewind()?;
+            io::copy(&mut file, &mut stdin).map(drop)
+        }
+    }
+}
+
+/// Ends the process, whose output is complete or given up, and collects its status, which says
+/// nothing the output does not. Both fail only where it is gone already.
+fn stop(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::audio::{Channels, DecodeLimits, FfmpegMode, SAMPLE_RATE_HZ};
+
+    fn job(limits: &DecodeLimits) -> Job<'_> {
+        Job {
+            found: "noise",
+            limits,
+            channels: Channels::Split,
+            is_wanted: &|| true,
+        }
+    }
+
+    /// Runs a shell in ffmpeg's place. Its input is a WAV file of three channels, longer than a pipe
+    /// holds, with a header of 44 bytes that leaves the length open.
+    fn run_script(script: &str, job: &Job<'_>) -> Result<Vec<Vec<f32>>, AudioError> {
+        let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x03\0\x03\0".to_vec();
+        wav.extend(SAMPLE_RATE_HZ.to_le_bytes());
+        wav.extend((SAMPLE_RATE_HZ * 12).to_le_bytes());
+        wav.extend(b"\x0c\0\x20\0data\xff\xff\xff\xff");
+        for sample in [0.5_f32, -0.25, 0.125].repeat(100_000) {
+            wav.extend(sample.to_le_bytes());
+        }
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]);
+        let source = Source::Memory(Bytes::from(wav));
+        run(shell, source, job).map(|decoded| decoded.streams)
+    }
+
+    fn limits(max_duration: Duration, ffmpeg_timeout: Duration) -> DecodeLimits {
+        DecodeLimits {
+            max_duration,
+            ffmpeg: FfmpegMode::Auto,
+            ffmpeg_timeout,
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn gives_what_the_process_writes() {
+        let limits = limits(LONG, LONG);
+        let streams = run_script("head -c 12044", &job(&limits)).unwrap();
+        assert_eq!(
+            streams,
+            [0.5, -0.25, 0.125].map(|sample| vec![sample; 1_000])
+        );
+        // It breaks off within a frame.
+        let streams = run_script("head -c 12050", &job(&limits)).unwrap();
+        assert_eq!(streams[0].len(), 1_000);
+    }
+
+    #[test]
+    fn kills_a_process_that_hangs() {
+        let limits = limits(LONG, SHORT);
+        for script in ["exec sleep 600", "head -c 4444; exec sleep 600"] {
+            let error = run_script(script, &job(&limits)).unwrap_err();
+            assert!(
+                matches!(error, AudioError::FfmpegTimedOut { .. }),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn kills_a_process_whose_result_is_not_wanted() {
+        let limits = limits(LONG, LONG);
+        let job = Job {
+            is_wanted: &|| false,
+            ..job(&limits)
+        };
+        let error = run_script("exec sleep 600", &job).unwrap_err();
+        assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
+    }
+
+    #[test]
+    fn stops_a_process_that_never_ends_its_output() {
+        let endless = "head -c 44; exec cat /dev/zero";
+        let error = run_script(endless, &job(&limits(SHORT, LONG))).unwrap_err();
+        assert!(matches!(error, AudioError::TooLong { .. }), "{error}");
+    }
+
+    #[test]
+    fn refuses_a_guess_however_much_sound_it_gives() {
+        let warning = "Format ac3 detected only with low score of 1, misdetection possible!";
+        let limits = limits(LONG, LONG);
+        for script in [
+            format!("echo '{warning}' >&2; head -c 12044"),
+            format!("head -c 12044; echo '{warning}' >&2"),
+            format!("echo '{warning}' >&2; exec sleep 600"),
+        ] {
+            let error = run_script(&script, &job(&limits)).unwrap_err();
+            assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn reads_a_log_that_never_ends() {
+        let script = "yes warning >&2 & head -c 12044; kill $!";
+        let streams = run_script(script, &job(&limits(LONG, LONG))).unwrap();
+        assert_eq!(streams[0].len(), 1_000);
+    }
+
+    #[test]
+    fn calls_silence_undecodable() {
+        let limits = limits(LONG, LONG);
+        for script in ["exit 1", "head -c 20", "head -c 44", "exec cat /dev/zero"] {
+            let error = run_script(script, &job(&limits)).unwrap_err();
+            assert!(
+                matches!(&error, AudioError::Undecodable { found, .. } if found == "noise"),
+                "{script}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_the_format_where_ffmpeg_is_missing() {
+        let source = Source::Memory(Bytes::new());
+        let missing = Command::new("/nonexistent/ffmpeg");
+        let error = run(missing, source, &job(&limits(LONG, LONG))).unwrap_err();
+        assert!(matches!(error, AudioError::NeedsFfmpeg { found } if found == "noise"));
+    }
+}
