@@ -143,7 +143,7 @@ impl<'a> Decoding<'a> {
                 self.track = track;
                 self.timeline.rebase();
             }
-            Err(error) => self.track.leave(error),
+            Err(error) => self.track.leave(&error),
         }
         Ok(())
     }

@@ -117,7 +117,7 @@ impl SelectedTrack {
     }
 
     /// Takes no more packets, because of the tracks that the container has now.
-    pub fn leave(&mut self, error: AudioError) {
+    pub fn leave(&mut self, error: &AudioError) {
         self.track_id = None;
         self.last_error = Some(error.to_string());
     }
