@@ -137,7 +137,9 @@ impl IsoMp4Reader {
     fn first_in_file(&mut self) -> Option<usize> {
         let offsets = self.readers.iter_mut().map(TrackReader::peek);
         let offsets = offsets.map(|next| next.map(|next| next.run.offset));
-        let found = offsets.enumerate().filter_map(|(index, offset)| Some((offset?, index)));
+        let found = offsets
+            .enumerate()
+            .filter_map(|(index, offset)| Some((offset?, index)));
         found.min().map(|(_, index)| index)
     }
 
@@ -168,7 +170,9 @@ impl IsoMp4Reader {
         self.bytes_left = self
             .bytes_left
             .checked_sub(run.bytes)
-            .ok_or(Error::LimitError("isomp4: its tables point to more than there is"))?;
+            .ok_or(Error::LimitError(
+                "isomp4: its tables point to more than there is",
+            ))?;
         let mut data = self.input.read_at(run.offset, run.bytes)?;
         let reader = &mut self.readers[index];
         if (data.len() as u64) < run.bytes {
@@ -242,7 +246,11 @@ fn fragment_tracks(movie: &Movie, clock: MovieClock) -> HashMap<u32, FragmentTra
 
 /// Readers of the audio tracks, the best one first: enabled, with samples, early in the file.
 fn track_readers(movie: Movie, clock: MovieClock) -> Result<Vec<TrackReader>> {
-    let mut tracks: Vec<_> = movie.tracks.into_iter().filter(MovieTrack::is_audio).collect();
+    let mut tracks: Vec<_> = movie
+        .tracks
+        .into_iter()
+        .filter(MovieTrack::is_audio)
+        .collect();
     tracks.sort_by_key(|track| {
         let has_samples = clock.is_fragmented || track.tables.samples() > 0;
         Reverse((has_samples, track.is_enabled))
@@ -290,7 +298,13 @@ impl FormatReader for IsoMp4Reader {
             let Some(next) = reader.peek() else {
                 continue;
             };
-            if reader.change_entry(next.run.entry) {
+            let mut is_changed = reader.change_entry(next.run.entry);
+            if reader.needs_layer()
+                && let Some(header) = self.input.read_array(next.run.offset)?
+            {
+                is_changed |= reader.set_layer(header);
+            }
+            if is_changed {
                 self.tracks[index] = reader.describe();
                 return Err(Error::ResetRequired);
             }

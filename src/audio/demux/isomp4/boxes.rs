@@ -210,7 +210,12 @@ mod tests {
             walk(b"\0\0\0\x01moov\xff\xff\xff\xff\xff\xff\xff\xff"),
             [(*b"moov", 16, 16, true)]
         );
-        for junk in [&b""[..], b"\0\0\0\x08fre", b"\0\0\0\x07free\0\0\0\x08free", b"\0\0\0\x01free\0"] {
+        for junk in [
+            &b""[..],
+            b"\0\0\0\x08fre",
+            b"\0\0\0\x07free\0\0\0\x08free",
+            b"\0\0\0\x01free\0",
+        ] {
             assert_eq!(walk(junk), [], "{junk:x?}");
         }
     }
@@ -224,6 +229,9 @@ mod tests {
             [(*b"esds", &b"ab"[..]), (*b"free", b""), (*b"last", b"xyz")]
         );
         assert_eq!(boxes_in(b"\0\0\0\x04esds").count(), 0);
-        assert_eq!(boxes_in(b"\0\0\0\x40esdsab").next(), Some((*b"esds", &b"ab"[..])));
+        assert_eq!(
+            boxes_in(b"\0\0\0\x40esdsab").next(),
+            Some((*b"esds", &b"ab"[..]))
+        );
     }
 }

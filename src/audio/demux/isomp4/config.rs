@@ -67,7 +67,10 @@ mod tests {
     fn opus_changes_its_byte_order_and_cuts_nothing_itself() {
         let config = opus(b"\0\x02\x01\x38\0\0\xbb\x80\xff\xfe\0").unwrap();
         assert_eq!((config.channels, config.pre_skip_frames), (2, 312));
-        assert_eq!(&*config.header, b"OpusHead\x01\x02\0\0\x80\xbb\0\0\xfe\xff\0");
+        assert_eq!(
+            &*config.header,
+            b"OpusHead\x01\x02\0\0\x80\xbb\0\0\xfe\xff\0"
+        );
         assert_eq!(opus(b"\0\x02\x01"), None);
     }
 

@@ -38,7 +38,7 @@ impl<'a> StreamDescriptor<'a> {
         })
     }
 
-    /// The codec of the stream, where it is one of audio (registered at mp4ra.org).
+    /// The codec of the stream, where it is a known one of audio (registered at mp4ra.org).
     pub fn codec(&self) -> Option<AudioCodecId> {
         Some(match self.object_type {
             0x40 | 0x66..=0x68 => codec::CODEC_ID_AAC,
@@ -46,6 +46,8 @@ impl<'a> StreamDescriptor<'a> {
             0xa5 => codec::CODEC_ID_AC3,
             0xa6 => codec::CODEC_ID_EAC3,
             0xa9..=0xac => codec::CODEC_ID_DCA,
+            0xad => codec::CODEC_ID_OPUS,
+            0xdd => codec::CODEC_ID_VORBIS,
             _ => return None,
         })
     }

@@ -95,7 +95,11 @@ pub fn edits(entries: &[EditEntry], scales: TimeScales, is_fragmented: bool) -> 
         let duration = scales.to_track(entry.duration);
         if let Ok(start) = u64::try_from(entry.media_time) {
             let is_open = is_last && (is_fragmented || duration == 0);
-            let end = if is_open { u64::MAX } else { start.saturating_add(duration) };
+            let end = if is_open {
+                u64::MAX
+            } else {
+                start.saturating_add(duration)
+            };
             let edit = Edit {
                 media: start..end,
                 presentation,
@@ -170,7 +174,11 @@ mod tests {
     #[test]
     fn edits_delay_cut_and_order_the_media() {
         check(&[(2_000, 1_024)], false, &[(1_024, 33_024, 0)]);
-        check(&[(3_000, -1), (2_000, 1_024)], false, &[(1_024, 33_024, 48_000)]);
+        check(
+            &[(3_000, -1), (2_000, 1_024)],
+            false,
+            &[(1_024, 33_024, 48_000)],
+        );
         check(
             &[(1_000, 160_000), (500, -1), (1_000, 0)],
             false,
@@ -190,7 +198,11 @@ mod tests {
     #[test]
     fn edits_that_follow_one_another_are_one() {
         check(&[(1_000, 0), (1_000, 16_007)], false, &[(0, 32_007, 0)]);
-        check(&[(1_000, 0), (1_000, 16_100)], false, &[(0, 16_000, 0), (16_100, 32_100, 16_000)]);
+        check(
+            &[(1_000, 0), (1_000, 16_100)],
+            false,
+            &[(0, 16_000, 0), (16_100, 32_100, 16_000)],
+        );
     }
 
     #[test]

@@ -257,10 +257,11 @@ impl<'a> ConfigBoxes<'a> {
                 let Some(stream) = self.esds.and_then(StreamDescriptor::read) else {
                     return;
                 };
-                if let Some(codec) = stream.codec() {
-                    params.codec = codec;
-                }
-                params.extra_data = stream.config.filter(|config| config.len() >= 2).map(Into::into);
+                params.codec = stream.codec().unwrap_or_default();
+                params.extra_data = stream
+                    .config
+                    .filter(|config| config.len() >= 2)
+                    .map(Into::into);
             }
             _ => {}
         }

@@ -242,7 +242,11 @@ impl FragmentRun {
             None => 0,
         };
         Some(Self {
-            table: if sample_bytes > 0 { content } else { Vec::new() },
+            table: if sample_bytes > 0 {
+                content
+            } else {
+                Vec::new()
+            },
             at,
             has_durations: flags & DURATIONS != 0,
             has_sizes: flags & SIZES != 0,
@@ -338,4 +342,3 @@ impl FragmentRun {
         (duration, size)
     }
 }
-

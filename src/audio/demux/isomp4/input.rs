@@ -50,7 +50,9 @@ impl Input {
         }
         let claim = usize::try_from(available.min(MAX_CLAIM_BYTES)).unwrap_or(0);
         let mut content = Vec::with_capacity(claim);
-        (&mut self.stream).take(available).read_to_end(&mut content)?;
+        (&mut self.stream)
+            .take(available)
+            .read_to_end(&mut content)?;
         Ok(content)
     }
 
@@ -111,7 +113,10 @@ mod tests {
     use super::*;
 
     fn input(source: Box<dyn MediaSource>) -> Input {
-        Input::new(MediaSourceStream::new(source, MediaSourceStreamOptions::default()))
+        Input::new(MediaSourceStream::new(
+            source,
+            MediaSourceStreamOptions::default(),
+        ))
     }
 
     #[test]

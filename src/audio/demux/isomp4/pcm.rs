@@ -137,14 +137,54 @@ mod tests {
     fn quicktime_pcm_is_big_endian_unless_it_says_otherwise() {
         let little = Some(ByteOrder::Little);
         for (kind, bits, big, small) in [
-            (b"twos", 16, codec::CODEC_ID_PCM_S16BE, codec::CODEC_ID_PCM_S16LE),
-            (b"in24", 16, codec::CODEC_ID_PCM_S24BE, codec::CODEC_ID_PCM_S24LE),
-            (b"in32", 16, codec::CODEC_ID_PCM_S32BE, codec::CODEC_ID_PCM_S32LE),
-            (b"fl32", 16, codec::CODEC_ID_PCM_F32BE, codec::CODEC_ID_PCM_F32LE),
-            (b"fl64", 16, codec::CODEC_ID_PCM_F64BE, codec::CODEC_ID_PCM_F64LE),
-            (b"ipcm", 24, codec::CODEC_ID_PCM_S24BE, codec::CODEC_ID_PCM_S24LE),
-            (b"fpcm", 32, codec::CODEC_ID_PCM_F32BE, codec::CODEC_ID_PCM_F32LE),
-            (b"NONE", 16, codec::CODEC_ID_PCM_S16BE, codec::CODEC_ID_PCM_S16LE),
+            (
+                b"twos",
+                16,
+                codec::CODEC_ID_PCM_S16BE,
+                codec::CODEC_ID_PCM_S16LE,
+            ),
+            (
+                b"in24",
+                16,
+                codec::CODEC_ID_PCM_S24BE,
+                codec::CODEC_ID_PCM_S24LE,
+            ),
+            (
+                b"in32",
+                16,
+                codec::CODEC_ID_PCM_S32BE,
+                codec::CODEC_ID_PCM_S32LE,
+            ),
+            (
+                b"fl32",
+                16,
+                codec::CODEC_ID_PCM_F32BE,
+                codec::CODEC_ID_PCM_F32LE,
+            ),
+            (
+                b"fl64",
+                16,
+                codec::CODEC_ID_PCM_F64BE,
+                codec::CODEC_ID_PCM_F64LE,
+            ),
+            (
+                b"ipcm",
+                24,
+                codec::CODEC_ID_PCM_S24BE,
+                codec::CODEC_ID_PCM_S24LE,
+            ),
+            (
+                b"fpcm",
+                32,
+                codec::CODEC_ID_PCM_F32BE,
+                codec::CODEC_ID_PCM_F32LE,
+            ),
+            (
+                b"NONE",
+                16,
+                codec::CODEC_ID_PCM_S16BE,
+                codec::CODEC_ID_PCM_S16LE,
+            ),
         ] {
             check(PcmFormat::of_entry(*kind, bits, None), Some(big));
             check(PcmFormat::of_entry(*kind, bits, little), Some(small));

@@ -23,7 +23,9 @@ impl RunLimit {
     pub fn samples(self, delta: u32, bytes: u32) -> u32 {
         let in_ticks = self.ticks / u64::from(delta.max(1));
         let in_bytes = self.bytes / u64::from(bytes.max(1));
-        u32::try_from(in_ticks.min(in_bytes)).unwrap_or(u32::MAX).max(1)
+        u32::try_from(in_ticks.min(in_bytes))
+            .unwrap_or(u32::MAX)
+            .max(1)
     }
 }
 

@@ -54,7 +54,10 @@ impl Fragments {
 
     /// The start of the presentation, in ticks of a track; 0 until it is known.
     pub fn origin(&self, track_id: u32) -> i64 {
-        let ticks_per_s = self.tracks.get(&track_id).map_or(0, |track| track.ticks_per_s);
+        let ticks_per_s = self
+            .tracks
+            .get(&track_id)
+            .map_or(0, |track| track.ticks_per_s);
         (self.origin_s.unwrap_or(0.0) * f64::from(ticks_per_s)).round() as i64
     }
 
@@ -100,7 +103,11 @@ impl Fragments {
         Ok(Some(fragments))
     }
 
-    fn read_next(&self, boxes: &mut Boxes, input: &mut Input) -> Result<Option<Vec<TrackFragment>>> {
+    fn read_next(
+        &self,
+        boxes: &mut Boxes,
+        input: &mut Input,
+    ) -> Result<Option<Vec<TrackFragment>>> {
         while let Some(header) = boxes.next(input)? {
             if header.kind == *b"moof" {
                 let track = |id| match self.tracks.get(&id) {

@@ -27,7 +27,11 @@ enum SampleSizes {
     /// So many samples of one size.
     Uniform { count: u32, bytes: u32 },
     /// One by one, each in 4, 8, 16 or 32 bits.
-    Listed { count: u32, bits: u32, table: Vec<u8> },
+    Listed {
+        count: u32,
+        bits: u32,
+        table: Vec<u8>,
+    },
 }
 
 impl Default for SampleSizes {
@@ -65,7 +69,9 @@ impl SampleTables {
     /// Takes the content of an `stsz` box.
     pub fn set_sizes(&mut self, content: &[u8]) {
         let mut fields = Fields(content);
-        let header = fields.version_and_flags().and_then(|_| Some((fields.u32()?, fields.u32()?)));
+        let header = fields
+            .version_and_flags()
+            .and_then(|_| Some((fields.u32()?, fields.u32()?)));
         match header {
             Some((0, count)) => self.list_sizes(count, 32, fields.0),
             Some((bytes, count)) => self.sizes = SampleSizes::Uniform { count, bytes },
@@ -76,7 +82,9 @@ impl SampleTables {
     /// Takes the content of an `stz2` box.
     pub fn set_compact_sizes(&mut self, content: &[u8]) {
         let mut fields = Fields(content);
-        let header = fields.version_and_flags().and_then(|_| Some((fields.u32()?, fields.u32()?)));
+        let header = fields
+            .version_and_flags()
+            .and_then(|_| Some((fields.u32()?, fields.u32()?)));
         if let Some((bits @ (4 | 8 | 16), count)) = header {
             self.list_sizes(count, bits, fields.0);
         }
@@ -108,7 +116,11 @@ impl SampleTables {
         match bits {
             4 => {
                 let byte = table.get(sample / 2)?;
-                Some(u32::from(if sample % 2 == 0 { byte >> 4 } else { byte & 0xf }))
+                Some(u32::from(if sample % 2 == 0 {
+                    byte >> 4
+                } else {
+                    byte & 0xf
+                }))
             }
             8 => at(1)?.u8().map(u32::from),
             16 => at(2)?.u16().map(u32::from),
@@ -137,7 +149,10 @@ impl SampleTables {
 fn table(mut content: Vec<u8>, entry_bytes: usize) -> Vec<u8> {
     const HEADER_BYTES: usize = 8;
     let mut fields = Fields(&content);
-    let claimed = fields.version_and_flags().and_then(|_| fields.u32()).unwrap_or(0);
+    let claimed = fields
+        .version_and_flags()
+        .and_then(|_| fields.u32())
+        .unwrap_or(0);
     let entries = (content.len().saturating_sub(HEADER_BYTES) / entry_bytes).min(claimed as usize);
     content.truncate(HEADER_BYTES + entries * entry_bytes);
     content.drain(..HEADER_BYTES.min(content.len()));
@@ -239,7 +254,11 @@ impl TableCursor {
                     self.next_duration += 1;
                     self.duration_samples = samples;
                     // Some writers state a negative duration where clocks jumped.
-                    self.delta = if i32::try_from(delta).is_ok() { delta } else { 0 };
+                    self.delta = if i32::try_from(delta).is_ok() {
+                        delta
+                    } else {
+                        0
+                    };
                 }
                 // The samples that the table leaves out last as long as the one before.
                 None => self.duration_samples = u32::MAX,
@@ -251,11 +270,16 @@ impl TableCursor {
 
 /// Frames, at most as many as are left, and their bytes.
 fn frames_in_layout(layout: FrameLayout, limit: RunLimit, left: u32) -> (u32, u64) {
-    let groups = limit.samples(layout.frames, layout.bytes).min(left / layout.frames);
+    let groups = limit
+        .samples(layout.frames, layout.bytes)
+        .min(left / layout.frames);
     match groups {
         // Fewer frames than a group.
         0 => (left, u64::from(layout.bytes)),
-        groups => (groups * layout.frames, u64::from(groups) * u64::from(layout.bytes)),
+        groups => (
+            groups * layout.frames,
+            u64::from(groups) * u64::from(layout.bytes),
+        ),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::AudioCodecId;
 use symphonia::core::codecs::audio::well_known as codec;
 use symphonia::core::io::{MediaSource, MediaSourceStreamOptions, ReadOnlySource};
 
@@ -56,7 +57,17 @@ fn read(file: &[u8]) -> Vec<Given> {
 #[track_caller]
 fn times(file: &[u8]) -> Vec<(i64, u64, u64, u64)> {
     let given = read(file).into_iter();
-    given.map(|(start, ticks, front, back, _)| (start, ticks, front, back)).collect()
+    given
+        .map(|(start, ticks, front, back, _)| (start, ticks, front, back))
+        .collect()
+}
+
+/// The codec of the first track.
+fn codec_of(reader: &IsoMp4Reader) -> AudioCodecId {
+    match &reader.tracks()[0].codec_params {
+        Some(CodecParameters::Audio(params)) => params.codec,
+        _ => panic!("no audio"),
+    }
 }
 
 #[test]
@@ -79,7 +90,10 @@ fn chunks_are_given_in_the_order_of_their_table() {
 #[test]
 fn frames_of_pcm_are_joined_to_packets() {
     let frames = times(&file(&content(20_000), &[TestTrack::pcm(10_000)]));
-    assert_eq!(frames, [(0, 4_096, 0, 0), (4_096, 4_096, 0, 0), (8_192, 1_808, 0, 0)]);
+    assert_eq!(
+        frames,
+        [(0, 4_096, 0, 0), (4_096, 4_096, 0, 0), (8_192, 1_808, 0, 0)]
+    );
 }
 
 #[test]
@@ -88,7 +102,10 @@ fn quicktime_states_sizes_of_one_for_frames_of_two_bytes() {
         sizes: vec![1, 4],
         ..TestTrack::pcm(4)
     };
-    assert_eq!(read(&file(&content(8), &[track])), [(0, 4, 0, 0, content(8))]);
+    assert_eq!(
+        read(&file(&content(8), &[track])),
+        [(0, 4, 0, 0, content(8))]
+    );
 }
 
 #[test]
@@ -114,7 +131,10 @@ fn an_edit_list_delays_and_cuts() {
     assert_eq!(given(&[(5, 3)]), [(0, 5, 0, 2)]);
     assert_eq!(given(&[(0, 3)]), [(0, 7, 0, 0)]);
     // Ten frames are one packet, of which the second edit presents another part than the first.
-    assert_eq!(given(&[(2, 1), (100, -1), (2, 6)]), [(0, 2, 0, 7), (102, 2, 0, 2)]);
+    assert_eq!(
+        given(&[(2, 1), (100, -1), (2, 6)]),
+        [(0, 2, 0, 7), (102, 2, 0, 2)]
+    );
 }
 
 #[test]
@@ -124,7 +144,14 @@ fn an_edit_that_goes_back_is_given_again() {
         ..TestTrack::pcm(10_000)
     };
     let given = times(&file(&content(20_000), &[track]));
-    assert_eq!(given, [(0, 500, 0, 500), (500, 1_000, 0, 3_096), (1_500, 500, 0, 500)]);
+    assert_eq!(
+        given,
+        [
+            (0, 500, 0, 500),
+            (500, 1_000, 0, 3_096),
+            (1_500, 500, 0, 500)
+        ]
+    );
 }
 
 #[test]
@@ -168,16 +195,16 @@ fn opus_without_an_edit_list_presents_what_follows_the_pre_skip() {
 #[test]
 fn another_sample_description_needs_another_decoder() {
     let track = TestTrack {
-        entries: vec![entry(b"twos", 1_000), entry(b"twos", 1_000), entry(b"sowt", 1_000)],
+        entries: vec![
+            entry(b"twos", 1_000),
+            entry(b"twos", 1_000),
+            entry(b"sowt", 1_000),
+        ],
         chunks: vec![1, 1, 1, 2, 1, 2, 3, 1, 3],
         offsets: vec![CONTENT, CONTENT + 2, CONTENT + 4],
         ..TestTrack::pcm(3)
     };
     let mut reader = open(&file(&content(6), &[track])).unwrap();
-    let codec_of = |reader: &IsoMp4Reader| match &reader.tracks()[0].codec_params {
-        Some(CodecParameters::Audio(params)) => params.codec,
-        _ => panic!("no audio"),
-    };
 
     let (before, error) = read_all(&mut reader);
     assert_eq!(before.len(), 2);
@@ -187,6 +214,26 @@ fn another_sample_description_needs_another_decoder() {
     let (after, error) = read_all(&mut reader);
     assert_eq!(after, [(2, 1, 0, 0, vec![4, 5])]);
     assert!(error.is_none(), "{error:?}");
+}
+
+#[test]
+fn frames_of_mpeg_audio_tell_their_layer() {
+    let codec_after = |header: [u8; 2]| {
+        let track = TestTrack {
+            entries: vec![entry(b".mp3", 1_000)],
+            ..TestTrack::aac(2)
+        };
+        let content = [&header, &content(18)[..]].concat();
+        let mut reader = open(&file(&content, &[track])).unwrap();
+        if matches!(reader.next_packet(), Err(Error::ResetRequired)) {
+            assert_eq!(read_all(&mut reader).0.len(), 2);
+        }
+        codec_of(&reader)
+    };
+    assert_eq!(codec_after([0xff, 0xfb]), codec::CODEC_ID_MP3);
+    assert_eq!(codec_after([0xff, 0xfd]), codec::CODEC_ID_MP2);
+    assert_eq!(codec_after([0xff, 0xe7]), codec::CODEC_ID_MP1);
+    assert_eq!(codec_after([0, 0xfd]), codec::CODEC_ID_MP3);
 }
 
 #[test]
@@ -200,7 +247,10 @@ fn other_tracks_never_matter() {
         sizes: vec![0, u32::MAX],
         ..TestTrack::pcm(0)
     };
-    let junk = boxed(b"trak", &boxed(b"mdia", b"\0\0\0\x01abcd\xff\xff\xff\xff\xff\xff\xff\xff"));
+    let junk = boxed(
+        b"trak",
+        &boxed(b"mdia", b"\0\0\0\x01abcd\xff\xff\xff\xff\xff\xff\xff\xff"),
+    );
     let tracks = [broken, TestTrack::pcm(4)];
     let file = [boxed(b"mdat", &content(8)), moov(&tracks, &junk)].concat();
     let reader = open(&file).unwrap();
@@ -231,9 +281,19 @@ fn the_first_track_that_a_player_plays_is_the_default() {
         chapters,
     ];
     let reader = open(&file(&content(2), &tracks)).unwrap();
-    let found: Vec<_> = reader.tracks().iter().map(|track| (track.id, track.flags)).collect();
+    let found: Vec<_> = reader
+        .tracks()
+        .iter()
+        .map(|track| (track.id, track.flags))
+        .collect();
     let other = TrackFlags::empty();
-    let expected = [(4, TrackFlags::DEFAULT), (5, other), (6, other), (2, other), (3, other)];
+    let expected = [
+        (4, TrackFlags::DEFAULT),
+        (5, other),
+        (6, other),
+        (2, other),
+        (3, other),
+    ];
     assert_eq!(found, expected);
 }
 
@@ -247,8 +307,17 @@ fn every_arrangement_of_boxes_is_read() {
     let moov_bytes = moov(&[pcm(0)], &[]).len() as u32;
 
     let ftyp = boxed(b"ftyp", b"isom\0\0\0\0");
-    let first = [moov(&[pcm(moov_bytes + 8)], &[]), boxed(b"mdat", &content(8))].concat();
-    let last = [boxed(b"wide", b""), boxed(b"mdat", &content(8)), moov(&[pcm(16)], &[])].concat();
+    let first = [
+        moov(&[pcm(moov_bytes + 8)], &[]),
+        boxed(b"mdat", &content(8)),
+    ]
+    .concat();
+    let last = [
+        boxed(b"wide", b""),
+        boxed(b"mdat", &content(8)),
+        moov(&[pcm(16)], &[]),
+    ]
+    .concat();
     let twice = [
         ftyp,
         boxed(b"mdat", &content(8)),
@@ -262,7 +331,13 @@ fn every_arrangement_of_boxes_is_read() {
         &content(8),
         &moov(&[pcm(16)], &[]),
     ];
-    for file in [first.clone(), last.clone(), twice.concat(), to_the_end, large.concat()] {
+    for file in [
+        first.clone(),
+        last.clone(),
+        twice.concat(),
+        to_the_end,
+        large.concat(),
+    ] {
         assert!(is_iso_media(&file));
         assert_eq!(read(&file), expected, "{file:x?}");
     }
@@ -285,7 +360,10 @@ fn a_file_that_breaks_off_gives_what_it_has() {
         times(&file)
     };
     assert_eq!(broken_off(TestTrack::pcm, 100, 25), [(0, 12, 0, 0)]);
-    assert_eq!(broken_off(TestTrack::aac, 20, 25), [(0, 100, 0, 0), (100, 100, 0, 0)]);
+    assert_eq!(
+        broken_off(TestTrack::aac, 20, 25),
+        [(0, 100, 0, 0), (100, 100, 0, 0)]
+    );
     assert_eq!(broken_off(TestTrack::aac, 20, 0), []);
 }
 
@@ -311,7 +389,13 @@ fn files_are_told_by_their_first_boxes() {
     ] {
         assert!(is_iso_media(head), "{head:x?}");
     }
-    for head in [&b""[..], b"\0\0\0\x20", b"RIFF\0\0\0\0WAVE", b"\0\0\0\x07moov", b"\0\0\0\x08freeabcdefgh"] {
+    for head in [
+        &b""[..],
+        b"\0\0\0\x20",
+        b"RIFF\0\0\0\0WAVE",
+        b"\0\0\0\x07moov",
+        b"\0\0\0\x08freeabcdefgh",
+    ] {
         assert!(!is_iso_media(head), "{head:x?}");
     }
 }

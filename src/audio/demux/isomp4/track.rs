@@ -70,6 +70,7 @@ pub struct TrackReader {
     /// Ticks of the presentation that are its start.
     origin: i64,
     next: Option<Presented>,
+    is_layer_known: bool,
 }
 
 impl TrackReader {
@@ -81,7 +82,9 @@ impl TrackReader {
         let edits = edits_of(&track, clock);
         let jumps_back = edits::jumps_back(&edits);
         if jumps_back > MAX_JUMPS_BACK || (clock.is_fragmented && jumps_back > 0) {
-            return Err(Error::Unsupported("isomp4: an edit list that keeps going back"));
+            return Err(Error::Unsupported(
+                "isomp4: an edit list that keeps going back",
+            ));
         }
         let ticks_per_s = track.time_scale.get();
         let mut reader = Self {
@@ -99,12 +102,11 @@ impl TrackReader {
             preroll: 0,
             origin: 0,
             next: None,
+            is_layer_known: false,
         };
-        if let Some(run) = reader.peek_run(RunLimit::ONE_SAMPLE) {
-            reader.entry = run.entry;
-        } else {
-            reader.entry = track.defaults.description.saturating_sub(1) as usize;
-        }
+        let first = reader.peek_run(RunLimit::ONE_SAMPLE);
+        let default = track.defaults.description.saturating_sub(1) as usize;
+        reader.entry = reader.known(first.map_or(default, |run| run.entry));
         for entry in &mut reader.entries {
             entry.require_ticks_of_frames(ticks_per_s);
         }
@@ -130,7 +132,7 @@ impl TrackReader {
 
     /// The sample description of the samples that were given last.
     pub fn present_entry(&self) -> Option<&SampleEntry> {
-        self.entries.get(self.entry).or(self.entries.first())
+        self.entries.get(self.entry)
     }
 
     /// Adds the samples of a fragment.
@@ -174,6 +176,7 @@ impl TrackReader {
 
     /// Goes over to another sample description; says whether it needs another decoder.
     pub fn change_entry(&mut self, entry: usize) -> bool {
+        let entry = self.known(entry);
         if entry == self.entry {
             return false;
         }
@@ -183,6 +186,32 @@ impl TrackReader {
             (Some(before), Some(present)) => !before.is_like(present),
             _ => false,
         }
+    }
+
+    /// A sample description that there is: a number that is not is taken for the first one.
+    fn known(&self, entry: usize) -> usize {
+        if entry < self.entries.len() { entry } else { 0 }
+    }
+
+    /// Whether the first bytes of a sample tell the layer of MPEG audio, which nothing else does.
+    pub fn needs_layer(&self) -> bool {
+        !self.is_layer_known && self.codec() == codec::CODEC_ID_MP3
+    }
+
+    /// Takes the layer from the header of a frame (ISO/IEC 11172-3, 2.4.2.3); says whether it needs
+    /// another decoder.
+    pub fn set_layer(&mut self, header: [u8; 2]) -> bool {
+        self.is_layer_known = true;
+        // Eleven bits of sync, two of the version, two of the layer.
+        let layer = match header {
+            [0xff, second] if second & 0xe6 == 0xe6 => codec::CODEC_ID_MP1,
+            [0xff, second] if second & 0xe6 == 0xe4 => codec::CODEC_ID_MP2,
+            _ => return false,
+        };
+        if let Some(entry) = self.entries.get_mut(self.entry) {
+            entry.params.codec = layer;
+        }
+        true
     }
 
     fn codec(&self) -> AudioCodecId {
@@ -294,7 +323,10 @@ pub fn edits_of(track: &MovieTrack, clock: MovieClock) -> Vec<Edit> {
     const OPUS_RATE_HZ: u64 = 48_000;
     let ticks_per_s = track.time_scale.get();
     if track.edits.is_empty() {
-        let pre_skip = track.entries.first().map_or(0, |entry| entry.pre_skip_frames);
+        let pre_skip = track
+            .entries
+            .first()
+            .map_or(0, |entry| entry.pre_skip_frames);
         return edits::all_from(u64::from(pre_skip) * u64::from(ticks_per_s) / OPUS_RATE_HZ);
     }
     let scales = TimeScales {
@@ -311,4 +343,3 @@ fn preroll_ms(codec: AudioCodecId) -> u64 {
         _ => 0,
     }
 }
-

@@ -10,7 +10,11 @@ fn boxed(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
 /// An `stsd` of this version with one entry, and what follows its version in it.
 fn stsd(stsd_version: u8, kind: &[u8; 4], version: u16, rest: &[u8]) -> Vec<u8> {
     let entry = [&[0; 8][..], &version.to_be_bytes(), &[0; 6], rest].concat();
-    [&[stsd_version, 0, 0, 0, 0, 0, 0, 1], &boxed(kind, &entry)[..]].concat()
+    [
+        &[stsd_version, 0, 0, 0, 0, 0, 0, 1],
+        &boxed(kind, &entry)[..],
+    ]
+    .concat()
 }
 
 /// Channels, bits, and a rate that is left out or in 16.16 bits.
@@ -70,7 +74,12 @@ fn pcm_of_every_version_has_its_rate() {
     let pcm_config = boxed(b"pcmC", &[0, 0, 0, 0, 1, 32]);
     let rate = boxed(b"srat", &[0, 0, 0, 0, 0, 2, 0xee, 0]);
     let iso = [&sound(1, 16, 1)[..], &pcm_config, &rate].concat();
-    check_pcm(&stsd(1, b"fpcm", 1, &iso), codec::CODEC_ID_PCM_F32LE, 4, 192_000);
+    check_pcm(
+        &stsd(1, b"fpcm", 1, &iso),
+        codec::CODEC_ID_PCM_F32LE,
+        4,
+        192_000,
+    );
 
     let ulaw = stsd(0, b"ulaw", 0, &sound(2, 16, 8_000));
     check_pcm(&ulaw, codec::CODEC_ID_PCM_MULAW, 2, 8_000);
@@ -78,17 +87,32 @@ fn pcm_of_every_version_has_its_rate() {
 
 #[test]
 fn compressed_formats_get_what_their_decoders_need() {
-    let stream = [&b"\0\0\0\0\x03\x16\0\x01\0\x04\x11\x40"[..], &[0; 12], b"\x05\x02\x12\x10"].concat();
+    let stream = [
+        &b"\0\0\0\0\x03\x16\0\x01\0\x04\x11\x40"[..],
+        &[0; 12],
+        b"\x05\x02\x12\x10",
+    ]
+    .concat();
     let esds = boxed(b"esds", &stream);
     let in_wave = [&[0; 16], &boxed(b"wave", &esds)[..]].concat();
     for (version, boxes) in [(0, &esds), (1, &in_wave)] {
-        let entry = only(&stsd(0, b"mp4a", version, &[&sound(2, 16, 44_100)[..], boxes].concat()));
+        let entry = only(&stsd(
+            0,
+            b"mp4a",
+            version,
+            &[&sound(2, 16, 44_100)[..], boxes].concat(),
+        ));
         assert_eq!(entry.params.codec, codec::CODEC_ID_AAC);
         assert_eq!(entry.params.extra_data.as_deref(), Some(&b"\x12\x10"[..]));
     }
 
     let opus = boxed(b"dOps", b"\0\x01\x01\x38\0\0\xbb\x80\0\0\0");
-    let entry = only(&stsd(0, b"Opus", 0, &[&sound(2, 16, 48_000)[..], &opus].concat()));
+    let entry = only(&stsd(
+        0,
+        b"Opus",
+        0,
+        &[&sound(2, 16, 48_000)[..], &opus].concat(),
+    ));
     assert_eq!(entry.params.channels, Some(layouts::CHANNEL_LAYOUT_MONO));
     assert_eq!(entry.pre_skip_frames, 312);
 
@@ -103,7 +127,12 @@ fn compressed_formats_get_what_their_decoders_need() {
 #[test]
 fn broken_descriptions_keep_their_place() {
     let good = boxed(b"twos", &[&[0; 16], &sound(1, 16, 8_000)[..]].concat());
-    let content = [&[0, 0, 0, 0, 0, 0, 0, 2], &boxed(b"mp4a", b"short")[..], &good].concat();
+    let content = [
+        &[0, 0, 0, 0, 0, 0, 0, 2],
+        &boxed(b"mp4a", b"short")[..],
+        &good,
+    ]
+    .concat();
     let entries = read_entries(&content, 48_000);
     assert_eq!(entries.len(), 2);
     assert_eq!(entries[0].params.codec, AudioCodecId::default());

@@ -31,7 +31,11 @@ fn sizes_of_every_width_are_read() {
     let mut tables = tables();
     tables.set_sizes(&words(&[0, 0, 3, 1, 2, 3]));
     assert_eq!(runs(&tables, 0), expected);
-    for (bits, table) in [(4, &[0x12, 0x30][..]), (8, &[1, 2, 3]), (16, &[0, 1, 0, 2, 0, 3])] {
+    for (bits, table) in [
+        (4, &[0x12, 0x30][..]),
+        (8, &[1, 2, 3]),
+        (16, &[0, 1, 0, 2, 0, 3]),
+    ] {
         tables.set_compact_sizes(&[&words(&[0, bits, 3]), table].concat());
         assert_eq!(runs(&tables, 0), expected, "{bits}");
     }
@@ -41,7 +45,12 @@ fn sizes_of_every_width_are_read() {
 fn samples_of_one_size_are_joined_within_chunk_and_duration() {
     let mut tables = tables();
     tables.set_sizes(&words(&[0, 5, 5]));
-    let expected = [(100, 10, 2, 0), (200, 5, 1, 20), (0, 5, 1, 30), (300, 5, 1, 50)];
+    let expected = [
+        (100, 10, 2, 0),
+        (200, 5, 1, 20),
+        (0, 5, 1, 30),
+        (300, 5, 1, 50),
+    ];
     assert_eq!(runs(&tables, 1_000), expected);
 }
 

@@ -109,7 +109,10 @@ impl TestTrack {
             false => boxed(b"edts", &table(b"elst", 3, &edits)),
         };
         let count = (self.entries.len() as u32).to_be_bytes();
-        let stsd = boxed(b"stsd", &[&[0; 4], &count[..], &self.entries.concat()].concat());
+        let stsd = boxed(
+            b"stsd",
+            &[&[0; 4], &count[..], &self.entries.concat()].concat(),
+        );
         let stbl = [
             stsd,
             table(b"stts", 2, &self.durations),
@@ -151,7 +154,10 @@ pub fn mvex(defaults: &[[u32; 4]]) -> Vec<u8> {
 
 /// A fragment: track fragments, whose runs lie behind it one after the other.
 pub fn moof(track_fragments: &[Vec<u8>]) -> Vec<u8> {
-    boxed(b"moof", &[full(b"mfhd", 0, &[1]), track_fragments.concat()].concat())
+    boxed(
+        b"moof",
+        &[full(b"mfhd", 0, &[1]), track_fragments.concat()].concat(),
+    )
 }
 
 /// A track fragment that counts from the start of the `moof`: track, start, and its runs.

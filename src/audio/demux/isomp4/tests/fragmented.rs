@@ -35,13 +35,27 @@ fn header(tracks: &[TestTrack]) -> Vec<u8> {
 fn fragment(start: u32, samples: u32) -> Vec<u8> {
     let moof_of = |offset| moof(&[traf(1, start, &[run(offset, samples)])]);
     let data = moof_of(0).len() as u32 + 8;
-    [moof_of(data), boxed(b"mdat", &content(samples as usize * 10))].concat()
+    [
+        moof_of(data),
+        boxed(b"mdat", &content(samples as usize * 10)),
+    ]
+    .concat()
 }
 
 #[test]
 fn fragments_follow_one_another_and_holes_stay() {
-    let file = [header(&[audio(1)]), fragment(500, 2), fragment(700, 1), fragment(5_000, 1)];
-    let expected = [(0, 100, 0, 0), (100, 100, 0, 0), (200, 100, 0, 0), (4_500, 100, 0, 0)];
+    let file = [
+        header(&[audio(1)]),
+        fragment(500, 2),
+        fragment(700, 1),
+        fragment(5_000, 1),
+    ];
+    let expected = [
+        (0, 100, 0, 0),
+        (100, 100, 0, 0),
+        (200, 100, 0, 0),
+        (4_500, 100, 0, 0),
+    ];
     assert_eq!(times(&file.concat()), expected);
 
     let source = ReadOnlySource::new(Cursor::new(file.concat()));
@@ -55,7 +69,11 @@ fn fragments_follow_one_another_and_holes_stay() {
 fn the_presentation_starts_with_the_first_track() {
     // Video from 10 s on, in a fragment of its own behind the one of audio, which starts at 13 s.
     let video_fragment = moof(&[traf(2, 900_000, &[run(0, 1)])]);
-    let file = [header(&[video(2), audio(1)]), fragment(13_000, 1), video_fragment];
+    let file = [
+        header(&[video(2), audio(1)]),
+        fragment(13_000, 1),
+        video_fragment,
+    ];
     assert_eq!(times(&file.concat()), [(3_000, 100, 0, 0)]);
 }
 
@@ -66,7 +84,12 @@ fn the_edit_list_of_a_fragmented_file_cuts_its_start_alone() {
         ..audio(1)
     };
     let file = [header(&[track]), fragment(0, 4)].concat();
-    let expected = [(-100, 0, 100, 0), (-50, 50, 50, 0), (50, 100, 0, 0), (150, 100, 0, 0)];
+    let expected = [
+        (-100, 0, 100, 0),
+        (-50, 50, 50, 0),
+        (50, 100, 0, 0),
+        (150, 100, 0, 0),
+    ];
     // The delay is that of the whole presentation, for there is no other track.
     assert_eq!(times(&file), expected);
 }
@@ -76,7 +99,11 @@ fn every_place_for_defaults_and_offsets_counts() {
     // A header with a base of its own, then a description, ticks and bytes for this fragment.
     let moof_of = |base: u32| {
         let tfhd = full(b"tfhd", 0x1b, &[1, 0, base, 1, 50, 2]);
-        let first = full(b"trun", DATA_OFFSET | DURATIONS | SIZES, &[2, 1, 10, 3, 20, 4]);
+        let first = full(
+            b"trun",
+            DATA_OFFSET | DURATIONS | SIZES,
+            &[2, 1, 10, 3, 20, 4],
+        );
         let second = full(b"trun", 0, &[2]);
         boxed(b"moof", &boxed(b"traf", &[tfhd, first, second].concat()))
     };
@@ -95,14 +122,24 @@ fn every_place_for_defaults_and_offsets_counts() {
 #[test]
 fn offsets_count_from_the_data_before_where_nothing_is_stated() {
     let traf = |id: u32| {
-        boxed(b"traf", &[full(b"tfhd", 0, &[id]), full(b"trun", 0, &[1])].concat())
+        boxed(
+            b"traf",
+            &[full(b"tfhd", 0, &[id]), full(b"trun", 0, &[1])].concat(),
+        )
     };
     let first = boxed(b"traf", &[full(b"tfhd", 0, &[2]), run(0, 1)].concat());
     let moof_of = |first: Vec<u8>| moof(&[first, traf(1)]);
     let data = moof_of(first).len() as u32 + 8;
     let first = boxed(b"traf", &[full(b"tfhd", 0, &[2]), run(data, 1)].concat());
-    let file = [header(&[video(2), audio(1)]), moof_of(first), boxed(b"mdat", &content(20))];
-    assert_eq!(read(&file.concat()), [(0, 100, 0, 0, content(20)[10..].to_vec())]);
+    let file = [
+        header(&[video(2), audio(1)]),
+        moof_of(first),
+        boxed(b"mdat", &content(20)),
+    ];
+    assert_eq!(
+        read(&file.concat()),
+        [(0, 100, 0, 0, content(20)[10..].to_vec())]
+    );
 }
 
 #[test]

@@ -33,7 +33,12 @@ fn tables_give_no_more_than_twice_the_bytes_of_the_file() {
 
 #[test]
 fn counts_without_content_take_no_time() {
-    for sizes in [vec![u32::MAX, u32::MAX], vec![1, u32::MAX], vec![0, u32::MAX], vec![0]] {
+    for sizes in [
+        vec![u32::MAX, u32::MAX],
+        vec![1, u32::MAX],
+        vec![0, u32::MAX],
+        vec![0],
+    ] {
         let track = TestTrack {
             sizes,
             durations: vec![u32::MAX, 0, u32::MAX, u32::MAX],
