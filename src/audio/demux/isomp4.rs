@@ -32,6 +32,7 @@ mod edits;
 mod run;
 mod table;
 mod fragment;
+mod fragment_run;
 mod sequence;
 mod track;
 
@@ -53,6 +54,9 @@ const MAX_READS: u64 = 2;
 
 /// A larger sample is no audio: the largest packets of FLAC and ALAC take some megabytes.
 const MAX_SAMPLE_BYTES: u64 = 16 << 20;
+
+/// Each change of the sample description costs a new decoder. Edited recordings have a few.
+const MAX_CHANGES: u32 = 256;
 
 /// Whether a file begins like one that this module reads.
 pub fn is_iso_media(head: &[u8]) -> bool {
@@ -84,6 +88,7 @@ pub struct IsoMp4Reader {
     readers: Vec<TrackReader>,
     fragments: Option<Fragments>,
     bytes_left: u64,
+    changes_left: u32,
 }
 
 impl IsoMp4Reader {
@@ -120,6 +125,7 @@ impl IsoMp4Reader {
             tracks: readers.iter().map(TrackReader::describe).collect(),
             readers,
             fragments,
+            changes_left: MAX_CHANGES,
         };
         reader.set_origins();
         Ok(reader)
@@ -306,6 +312,10 @@ impl FormatReader for IsoMp4Reader {
             }
             if is_changed {
                 self.tracks[index] = reader.describe();
+                self.changes_left = self
+                    .changes_left
+                    .checked_sub(1)
+                    .ok_or(Error::LimitError("isomp4: its codec keeps changing"))?;
                 return Err(Error::ResetRequired);
             }
             reader.take();

@@ -116,7 +116,7 @@ impl SampleTables {
         match bits {
             4 => {
                 let byte = table.get(sample / 2)?;
-                Some(u32::from(if sample % 2 == 0 {
+                Some(u32::from(if sample.is_multiple_of(2) {
                     byte >> 4
                 } else {
                     byte & 0xf

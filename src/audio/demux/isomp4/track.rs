@@ -11,7 +11,8 @@ use symphonia::core::units::TimeBase;
 
 use super::edits::{self, Edit, TimeScales};
 use super::entry::{MAX_JOINED_FRAMES, SampleEntry};
-use super::fragment::{FragmentRun, TrackFragment};
+use super::fragment::TrackFragment;
+use super::fragment_run::FragmentRun;
 use super::movie::MovieTrack;
 use super::run::{Run, RunLimit};
 use super::table::{SampleTables, TableCursor};

@@ -173,6 +173,20 @@ fn a_fragment_that_breaks_off_gives_what_it_has() {
 }
 
 #[test]
+fn runs_of_other_tracks_never_matter() {
+    let forged = moof(&[
+        traf(3, 0, &[run(0, u32::MAX)]),
+        traf(2, 0, &[run(0, u32::MAX)]),
+    ]);
+    let file = [
+        header(&[video(2), audio(1), video(3)]),
+        forged,
+        fragment(0, 2),
+    ];
+    assert_eq!(times(&file.concat()).len(), 2);
+}
+
+#[test]
 fn a_run_that_claims_more_than_it_describes_is_refused() {
     let no_sizes = moov(&[audio(1)], &mvex(&[[1, 1, 100, 0]]));
     let sized = full(b"trun", SIZES, &[3, 10, 10]);

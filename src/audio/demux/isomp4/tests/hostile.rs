@@ -67,6 +67,27 @@ fn hidden_runs_are_passed_over_at_once() {
 }
 
 #[test]
+fn a_codec_that_keeps_changing_is_refused() {
+    let chunks = (1..=1_000).flat_map(|chunk| [chunk, 1, chunk % 2 + 1]);
+    let track = TestTrack {
+        entries: vec![entry(b"twos", 1_000), entry(b"sowt", 1_000)],
+        chunks: chunks.collect(),
+        offsets: vec![CONTENT; 1_000],
+        ..TestTrack::pcm(1_000)
+    };
+    let mut reader = open(&file(&content(2_000), &[track])).unwrap();
+    let mut resets = 0;
+    let error = loop {
+        match read_all(&mut reader).1 {
+            Some(Error::ResetRequired) => resets += 1,
+            error => break error,
+        }
+    };
+    assert_eq!(resets, MAX_CHANGES);
+    assert!(matches!(error, Some(Error::LimitError(_))), "{error:?}");
+}
+
+#[test]
 fn no_byte_and_no_end_breaks_the_reader() {
     let track = TestTrack {
         edits: vec![(100, -1), (400, 150), (100, 20)],
