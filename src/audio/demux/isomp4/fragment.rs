@@ -179,7 +179,9 @@ impl Reading {
             if header.kind != *b"trun" {
                 continue;
             }
-            spend(left, header.end - header.content + RUN_OVERHEAD_BYTES)?;
+            if self.is_wanted {
+                spend(left, header.end - header.content + RUN_OVERHEAD_BYTES)?;
+            }
             let content = header.read(input, MAX_FRAGMENT_BYTES)?;
             let Some(mut run) = FragmentRun::read(content, &defaults) else {
                 continue;
