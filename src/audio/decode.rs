@@ -58,7 +58,7 @@ pub fn decode(
     channels: Channels,
 ) -> Result<Decoded, AudioError> {
     let (source, furthest) = Watched::new(source);
-    let mut demuxer = demux::open(Box::new(source), allowance.file_bytes)?;
+    let mut demuxer = demux::open(Box::new(source))?;
     let mut decoding = Decoding::new(&demuxer, limits, channels)?;
     let mut bytes_left = allowance.file_bytes.saturating_mul(MAX_READS);
     let mut reader_error = None;

@@ -10,14 +10,12 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::io::{Read, Seek};
 
-use symphonia::core::errors::{Error, Result, SeekErrorKind};
+use symphonia::core::errors::{Error, Result};
 use symphonia::core::formats::well_known::FORMAT_ID_ISOMP4;
-use symphonia::core::formats::{
-    FormatInfo, FormatReader, MediaInfo, SeekMode, SeekTo, SeekedTo, Track, TrackFlags,
-};
-use symphonia::core::io::MediaSourceStream;
-use symphonia::core::meta::{Metadata, MetadataLog};
+use symphonia::core::formats::{FormatInfo, Track, TrackFlags};
+use symphonia::core::io::MediaSource;
 use symphonia::core::packet::{Packet, PacketBuilder};
 use symphonia::core::units::{Duration as Ticks, Timestamp};
 
@@ -36,6 +34,10 @@ mod fragment_run;
 mod sequence;
 mod track;
 
+use super::forward::{Attempt, Forward, PacketSource};
+use super::{ContainerClock, Demuxer};
+use crate::audio::AudioError;
+use crate::audio::decode::is_read_failure;
 use boxes::{Boxes, Fields};
 use input::Input;
 use movie::{Movie, MovieTrack};
@@ -58,8 +60,42 @@ const MAX_SAMPLE_BYTES: u64 = 16 << 20;
 /// Each change of the sample description costs a new decoder. Edited recordings have a few.
 const MAX_CHANGES: u32 = 256;
 
+/// A format is told by the boxes in this many bytes.
+const HEAD_BYTES: u64 = 64;
+
+/// Opens a file that begins with a box of this format.
+///
+/// # Errors
+/// [`AudioError::Read`], [`AudioError::NeedsFfmpeg`] for what is known and not read here, and
+/// [`AudioError::Undecodable`] where there is no movie header or its tables are too large.
+pub fn open(mut file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioError> {
+    let mut head = Vec::new();
+    file.by_ref()
+        .take(HEAD_BYTES)
+        .read_to_end(&mut head)
+        .and_then(|_| file.rewind())
+        .map_err(AudioError::Read)?;
+    if !is_iso_media(&head) {
+        return Ok(Attempt::Foreign(file));
+    }
+    let reader = IsoMp4Reader::open(file).map_err(|error| match error {
+        Error::IoError(error) if is_read_failure(&error) => AudioError::Read(error),
+        Error::Unsupported(found) => AudioError::NeedsFfmpeg {
+            found: found.to_owned(),
+        },
+        error => AudioError::Undecodable {
+            found: FORMAT_INFO.short_name.to_owned(),
+            reason: error.to_string(),
+        },
+    })?;
+    Ok(Attempt::Opened(Demuxer {
+        reader: Box::new(Forward::new(reader)),
+        clock: ContainerClock::FromZero,
+    }))
+}
+
 /// Whether a file begins like one that this module reads.
-pub fn is_iso_media(head: &[u8]) -> bool {
+fn is_iso_media(head: &[u8]) -> bool {
     let mut rest = head;
     loop {
         let mut fields = Fields(rest);
@@ -79,10 +115,8 @@ pub fn is_iso_media(head: &[u8]) -> bool {
 }
 
 /// Gives the audio of an ISO base media file.
-pub struct IsoMp4Reader {
+struct IsoMp4Reader {
     input: Input,
-    media_info: MediaInfo,
-    metadata: MetadataLog,
     tracks: Vec<Track>,
     /// One for each of `tracks`.
     readers: Vec<TrackReader>,
@@ -95,11 +129,11 @@ impl IsoMp4Reader {
     /// Reads the headers of a file from its beginning.
     ///
     /// # Errors
-    /// Those of the source, [`Error::DecodeError`] where it has no movie header,
-    /// [`Error::Unsupported`] for a compressed one, and for one behind the content of a source that
-    /// cannot seek, and [`Error::LimitError`] for tables that are too large.
-    pub fn open(stream: MediaSourceStream<'static>) -> Result<Self> {
-        let mut input = Input::new(stream);
+    /// Those of the file, [`Error::DecodeError`] where it has no movie header, [`Error::Unsupported`]
+    /// for a compressed one and for edit lists that keep going back, and [`Error::LimitError`] for
+    /// tables that are too large.
+    fn open(file: Box<dyn MediaSource>) -> Result<Self> {
+        let mut input = Input::new(file);
         let (movie, boxes) = find_movie(&mut input)?;
         let has_samples = movie.tracks.iter().any(|track| track.tables.samples() > 0);
         let clock = MovieClock {
@@ -109,34 +143,26 @@ impl IsoMp4Reader {
         let mut fragments = None;
         if clock.is_fragmented {
             let mut found = Fragments::new(boxes, fragment_tracks(&movie, clock));
-            if has_samples {
-                found.start_at_zero();
-            } else if input.is_seekable() {
+            // Otherwise the presentation starts with the samples before the fragments.
+            if !has_samples {
                 found.look_ahead(&mut input)?;
             }
             fragments = Some(found);
         }
-        let readers = track_readers(movie, clock)?;
-        let mut reader = Self {
+        let mut readers = track_readers(movie, clock)?;
+        if let Some(fragments) = &fragments {
+            for reader in &mut readers {
+                reader.set_origin(fragments.origin(reader.id()));
+            }
+        }
+        Ok(Self {
             bytes_left: input.length().saturating_mul(MAX_READS),
             input,
-            media_info: MediaInfo::new(),
-            metadata: MetadataLog::default(),
             tracks: readers.iter().map(TrackReader::describe).collect(),
             readers,
             fragments,
             changes_left: MAX_CHANGES,
-        };
-        reader.set_origins();
-        Ok(reader)
-    }
-
-    fn set_origins(&mut self) {
-        if let Some(fragments) = &self.fragments {
-            for reader in &mut self.readers {
-                reader.set_origin(fragments.origin(reader.id()));
-            }
-        }
+        })
     }
 
     /// The track whose next samples lie first in the file, with where they lie.
@@ -157,7 +183,6 @@ impl IsoMp4Reader {
         let Some(fragments) = sequence.next(&mut self.input)? else {
             return Ok(false);
         };
-        self.set_origins();
         for fragment in fragments {
             let of_track = |reader: &&mut TrackReader| reader.id() == fragment.track_id;
             if let Some(reader) = self.readers.iter_mut().find(of_track) {
@@ -171,13 +196,13 @@ impl IsoMp4Reader {
     fn read(&mut self, index: usize, presented: Presented) -> Result<Option<Packet>> {
         let Presented { mut run, .. } = presented;
         if run.samples == 1 && run.bytes > MAX_SAMPLE_BYTES {
-            return Err(Error::LimitError("isomp4: a sample is too large"));
+            return Err(Error::LimitError("a sample is too large"));
         }
         self.bytes_left = self
             .bytes_left
             .checked_sub(run.bytes)
             .ok_or(Error::LimitError(
-                "isomp4: its tables point to more than there is",
+                "its tables point to more than there is",
             ))?;
         let mut data = self.input.read_at(run.offset, run.bytes)?;
         let reader = &mut self.readers[index];
@@ -195,7 +220,7 @@ impl IsoMp4Reader {
         let entry = self.readers[index].present_entry();
         let max_ticks = entry.and_then(|entry| entry.params.max_frames_per_packet);
         if max_ticks.is_some_and(|max_ticks| run.ticks() > max_ticks) {
-            return Err(Error::DecodeError("isomp4: a packet of ADPCM is too long"));
+            return Err(Error::DecodeError("a packet of ADPCM is too long"));
         }
         let trimmed = presented.trim_start.saturating_add(presented.trim_end);
         let packet = PacketBuilder::new()
@@ -220,18 +245,13 @@ fn find_movie(input: &mut Input) -> Result<(Movie, Boxes)> {
                 let movie = Movie::read(input, &header)?;
                 return Ok((movie, first_fragment.unwrap_or(boxes)));
             }
-            b"moof" | b"mdat" if !input.is_seekable() => {
-                return Err(Error::Unsupported(
-                    "isomp4: the movie header (moov) is behind the content of a source that cannot seek",
-                ));
-            }
             b"moof" => {
                 first_fragment.get_or_insert(Boxes::from(header.start, input));
             }
             _ => {}
         }
     }
-    Err(Error::DecodeError("isomp4: it has no movie header (moov)"))
+    Err(Error::DecodeError("it has no movie header (moov)"))
 }
 
 /// What the fragments of audio and video are read with. Other tracks do not tell when a presentation
@@ -271,21 +291,9 @@ fn track_readers(movie: Movie, clock: MovieClock) -> Result<Vec<TrackReader>> {
     readers.collect()
 }
 
-impl FormatReader for IsoMp4Reader {
-    fn format_info(&self) -> &FormatInfo {
+impl PacketSource for IsoMp4Reader {
+    fn info(&self) -> &FormatInfo {
         &FORMAT_INFO
-    }
-
-    fn media_info(&self) -> &MediaInfo {
-        &self.media_info
-    }
-
-    fn metadata(&mut self) -> Metadata<'_> {
-        self.metadata.metadata()
-    }
-
-    fn seek(&mut self, _mode: SeekMode, _to: SeekTo) -> Result<SeekedTo> {
-        Err(Error::SeekError(SeekErrorKind::Unseekable))
     }
 
     fn tracks(&self) -> &[Track] {
@@ -315,7 +323,7 @@ impl FormatReader for IsoMp4Reader {
                 self.changes_left = self
                     .changes_left
                     .checked_sub(1)
-                    .ok_or(Error::LimitError("isomp4: its codec keeps changing"))?;
+                    .ok_or(Error::LimitError("its codec keeps changing"))?;
                 return Err(Error::ResetRequired);
             }
             reader.take();
@@ -325,11 +333,8 @@ impl FormatReader for IsoMp4Reader {
         }
     }
 
-    fn into_inner<'s>(self: Box<Self>) -> MediaSourceStream<'s>
-    where
-        Self: 's,
-    {
-        self.input.into_stream()
+    fn into_source(self) -> Box<dyn MediaSource> {
+        self.input.into_source()
     }
 }
 

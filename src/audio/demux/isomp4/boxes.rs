@@ -175,15 +175,11 @@ impl<'a> Fields<'a> {
 mod tests {
     use std::io::Cursor;
 
-    use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
-
     use super::*;
 
     /// The types of the boxes, and where their content lies.
     fn walk(bytes: &[u8]) -> Vec<(Kind, u64, u64, bool)> {
-        let source = Box::new(Cursor::new(bytes.to_vec()));
-        let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
-        let mut input = Input::new(stream);
+        let mut input = Input::new(Box::new(Cursor::new(bytes.to_vec())));
         let mut boxes = Boxes::from(0, &input);
         let mut found = Vec::new();
         while let Some(header) = boxes.next(&mut input).unwrap() {

@@ -83,7 +83,7 @@ pub fn read(
 fn spend(left: &mut u64, bytes: u64) -> Result<()> {
     *left = left
         .checked_sub(bytes)
-        .ok_or(Error::LimitError("isomp4: a movie fragment is too large"))?;
+        .ok_or(Error::LimitError("a movie fragment is too large"))?;
     Ok(())
 }
 

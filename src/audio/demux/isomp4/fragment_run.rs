@@ -76,7 +76,7 @@ impl FragmentRun {
     pub fn check(&self) -> Result<()> {
         if self.claimed > self.samples {
             return Err(Error::DecodeError(
-                "isomp4: a track run claims more samples than it describes",
+                "a track run claims more samples than it describes",
             ));
         }
         Ok(())

@@ -91,7 +91,7 @@ impl Movie {
                     reader.defaults(&header, &mut defaults)?;
                 }
                 b"cmov" => {
-                    return Err(Error::Unsupported("isomp4: compressed movie header (cmov)"));
+                    return Err(Error::Unsupported("isomp4 with a compressed movie header"));
                 }
                 _ => {}
             }
@@ -135,7 +135,7 @@ impl MovieReader<'_> {
         self.table_bytes_left = self
             .table_bytes_left
             .checked_sub(content.len() as u64)
-            .ok_or(Error::LimitError("isomp4: the sample tables are too large"))?;
+            .ok_or(Error::LimitError("the sample tables are too large"))?;
         Ok(content)
     }
 

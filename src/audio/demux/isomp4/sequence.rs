@@ -32,36 +32,31 @@ pub struct Fragments {
     boxes: Boxes,
     /// Audio and video tracks by their numbers. The presentation starts with the first of them.
     tracks: HashMap<u32, FragmentTrack>,
-    /// The start of the presentation in seconds, once it is known. Recordings of a live stream count
-    /// from the start of the stream.
-    origin_s: Option<f64>,
+    /// The start of the presentation in seconds. Recordings of a live stream count from the start of
+    /// the stream.
+    origin_s: f64,
 }
 
 impl Fragments {
-    /// The fragments among these boxes.
+    /// The fragments among these boxes, of a presentation that starts at 0.
     pub fn new(boxes: Boxes, tracks: HashMap<u32, FragmentTrack>) -> Self {
         Self {
             boxes,
             tracks,
-            origin_s: None,
+            origin_s: 0.0,
         }
     }
 
-    /// Says that the presentation starts at 0, because there are samples before the fragments.
-    pub fn start_at_zero(&mut self) {
-        self.origin_s = Some(0.0);
-    }
-
-    /// The start of the presentation, in ticks of a track; 0 until it is known.
+    /// The start of the presentation, in ticks of a track.
     pub fn origin(&self, track_id: u32) -> i64 {
         let ticks_per_s = self
             .tracks
             .get(&track_id)
             .map_or(0, |track| track.ticks_per_s);
-        (self.origin_s.unwrap_or(0.0) * f64::from(ticks_per_s)).round() as i64
+        (self.origin_s * f64::from(ticks_per_s)).round() as i64
     }
 
-    /// Finds the start of the presentation, in a source that can seek.
+    /// Finds the start of the presentation: the first sample of all tracks.
     ///
     /// # Errors
     /// Those of the source.
@@ -80,7 +75,7 @@ impl Fragments {
                 break;
             }
         }
-        self.set_origin(&starts);
+        self.origin_s = starts.into_values().reduce(f64::min).unwrap_or(0.0);
         Ok(())
     }
 
@@ -92,15 +87,7 @@ impl Fragments {
         let mut boxes = self.boxes;
         let next = self.read_next(&mut boxes, input);
         self.boxes = boxes;
-        let Some(fragments) = next? else {
-            return Ok(None);
-        };
-        if self.origin_s.is_none() {
-            let mut starts = HashMap::new();
-            self.note_starts(&fragments, &mut starts);
-            self.set_origin(&starts);
-        }
-        Ok(Some(fragments))
+        next
     }
 
     fn read_next(
@@ -129,9 +116,5 @@ impl Fragments {
                 starts.entry(fragment.track_id).or_insert(start_s);
             }
         }
-    }
-
-    fn set_origin(&mut self, starts: &HashMap<u32, f64>) {
-        self.origin_s = starts.values().copied().reduce(f64::min);
     }
 }

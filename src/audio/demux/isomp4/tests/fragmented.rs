@@ -57,12 +57,6 @@ fn fragments_follow_one_another_and_holes_stay() {
         (4_500, 100, 0, 0),
     ];
     assert_eq!(times(&file.concat()), expected);
-
-    let source = ReadOnlySource::new(Cursor::new(file.concat()));
-    let (given, error) = read_all(&mut open_source(Box::new(source)).unwrap());
-    assert_eq!(given.len(), 4);
-    assert_eq!(given[3].0, 4_500);
-    assert!(error.is_none(), "{error:?}");
 }
 
 #[test]
