@@ -21,7 +21,6 @@ mod decode;
 mod channels;
 mod resample;
 mod ffmpeg;
-mod fragments;
 mod vad;
 mod window;
 

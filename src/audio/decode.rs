@@ -23,11 +23,6 @@ use timeline::Timeline;
 use track::SelectedTrack;
 use watched::Watched;
 
-/// Packets may take this many times the bytes of their file, because some containers leave out how
-/// packets begin. The tables of a forged file could point to a few bytes, or to none, billions of
-/// times.
-const MAX_READS: u64 = 2;
-
 /// What bounds the reading of a source, whatever its tables say.
 #[derive(Clone, Copy)]
 pub struct Allowance<'a> {
@@ -58,9 +53,8 @@ pub fn decode(
     channels: Channels,
 ) -> Result<Decoded, AudioError> {
     let (source, furthest) = Watched::new(source);
-    let mut demuxer = demux::open(Box::new(source), allowance.file_bytes)?;
+    let mut demuxer = demux::open(Box::new(source))?;
     let mut decoding = Decoding::new(&demuxer, limits, channels)?;
-    let mut bytes_left = allowance.file_bytes.saturating_mul(MAX_READS);
     let mut reader_error = None;
     while (allowance.is_wanted)() {
         let packet = match demuxer.reader.next_packet() {
@@ -79,13 +73,6 @@ pub fn decode(
                 break;
             }
         };
-        // An empty packet takes a byte to describe.
-        let bytes = (packet.data.len() as u64).max(1);
-        let Some(left) = bytes_left.checked_sub(bytes) else {
-            reader_error = Some(Error::LimitError("it claims to hold more than it does"));
-            break;
-        };
-        bytes_left = left;
         decoding.push(&demuxer, packet)?;
     }
     // A recording that breaks off gives what it holds; one that goes on behind the place where its

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 use symphonia::core::common::Limit;
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::{Hint, Probe, ProbeOptions};
-use symphonia::core::formats::well_known::{FORMAT_ID_ISOMP4, FORMAT_ID_MKV};
 use symphonia::core::formats::{FormatOptions, FormatReader};
 use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
@@ -15,6 +14,7 @@ mod tags;
 mod forward;
 mod opus;
 mod vorbis;
+mod isomp4;
 mod matroska;
 mod ogg;
 mod frames;
@@ -24,7 +24,6 @@ mod pcm;
 
 use super::AudioError;
 use super::decode::is_read_failure;
-use super::fragments::Bounded;
 use forward::Attempt;
 
 /// How far into a file its format may begin. Metadata in front is stepped over and does not count;
@@ -64,20 +63,25 @@ pub enum ContainerClock {
 /// # Errors
 /// [`AudioError::Undecodable`] where no reader knows it, [`AudioError::NeedsFfmpeg`] where one knows
 /// that its audio cannot be read here, [`AudioError::Read`] where the disk fails.
-pub fn open(mut source: Box<dyn MediaSource>, file_bytes: u64) -> Result<Demuxer, AudioError> {
+pub fn open(mut source: Box<dyn MediaSource>) -> Result<Demuxer, AudioError> {
     match pcm::open(source)? {
         Attempt::Opened(demuxer) => return Ok(demuxer),
         Attempt::Foreign(foreign) => source = foreign,
     }
     if source.is_seekable() {
-        for open in [matroska::open, ogg::open, adts::open, mpeg_audio::open] {
+        for open in [
+            isomp4::open,
+            matroska::open,
+            ogg::open,
+            adts::open,
+            mpeg_audio::open,
+        ] {
             match open(source)? {
                 Attempt::Opened(demuxer) => return Ok(demuxer),
                 Attempt::Foreign(foreign) => source = foreign,
             }
         }
     }
-    let source = Box::new(Bounded::new(source, file_bytes));
     let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
     // Cover pictures are not wanted.
     let metadata = MetadataOptions::default().limit_visual_bytes(Limit::Maximum(0));
@@ -91,9 +95,8 @@ pub fn open(mut source: Box<dyn MediaSource>, file_bytes: u64) -> Result<Demuxer
                 reason: error.to_string(),
             },
         })?;
-    let clock = match reader.format_info().format {
-        FORMAT_ID_MKV | FORMAT_ID_ISOMP4 => ContainerClock::FromFirstPacket,
-        _ => ContainerClock::None,
-    };
-    Ok(Demuxer { reader, clock })
+    Ok(Demuxer {
+        reader,
+        clock: ContainerClock::None,
+    })
 }

@@ -8,8 +8,6 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use symphonia::core::io::ReadOnlySource;
-
 use super::decode::{self, Allowance};
 use super::{
     AudioError, Channels, DecodeLimits, Decoded, FfmpegMode, MIN_DURATION, SAMPLE_RATE_HZ, Source,
@@ -139,16 +137,7 @@ fn decode_natively(
     channels: Channels,
 ) -> Result<Decoded, AudioError> {
     let media = open(source).map_err(AudioError::Read)?;
-    match decode::decode(media, allowance, limits, channels) {
-        // Some readers refuse a file that is shorter than its header says, unless they cannot know:
-        // as a stream, a recording that was cut off gives what it has.
-        Err(error @ AudioError::Undecodable { .. }) => {
-            let media = open(source).map_err(AudioError::Read)?;
-            let media = Box::new(ReadOnlySource::new(media));
-            decode::decode(media, allowance, limits, channels).map_err(|_| error)
-        }
-        result => result,
-    }
+    decode::decode(media, allowance, limits, channels)
 }
 
 #[cfg(test)]

@@ -1,0 +1,340 @@
+//! Reads ISO base media files (ISO/IEC 14496-12): MP4, M4A, 3GP, and Apple's QuickTime, which they
+//! come from.
+//!
+//! Only audio tracks are read. Others never make a file unreadable, whatever is in them. Time stamps
+//! are those of the presentation, from 0 on: edit lists are applied, so what an edit hides is not
+//! given, or is marked to be trimmed where a decoder needs it for what follows.
+//!
+//! Every count in such a file is a claim. Tables are kept as the bytes that were read, so that memory
+//! and time are in proportion to the bytes that are there.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::io::{Read, Seek};
+
+use symphonia::core::errors::{Error, Result};
+use symphonia::core::formats::well_known::FORMAT_ID_ISOMP4;
+use symphonia::core::formats::{FormatInfo, Track, TrackFlags};
+use symphonia::core::io::MediaSource;
+use symphonia::core::packet::{Packet, PacketBuilder};
+use symphonia::core::units::{Duration as Ticks, Timestamp};
+
+mod input;
+mod boxes;
+mod movie;
+mod entry;
+mod pcm;
+mod config;
+mod descriptor;
+mod edits;
+mod run;
+mod table;
+mod fragment;
+mod fragment_run;
+mod sequence;
+mod track;
+
+use super::forward::{Attempt, Forward, PacketSource};
+use super::{ContainerClock, Demuxer};
+use crate::audio::AudioError;
+use crate::audio::decode::is_read_failure;
+use boxes::{Boxes, Fields};
+use input::Input;
+use movie::{Movie, MovieTrack};
+use sequence::{FragmentTrack, Fragments};
+use track::{MovieClock, Presented, TrackReader};
+
+const FORMAT_INFO: FormatInfo = FormatInfo {
+    format: FORMAT_ID_ISOMP4,
+    short_name: "isomp4",
+    long_name: "ISO Base Media File Format",
+};
+
+/// Samples may take this many times the bytes of their file. Tracks may share bytes, but not many
+/// times.
+const MAX_READS: u64 = 2;
+
+/// A larger sample is no audio: the largest packets of FLAC and ALAC take some megabytes.
+const MAX_SAMPLE_BYTES: u64 = 16 << 20;
+
+/// Each change of the sample description costs a new decoder. Edited recordings have a few.
+const MAX_CHANGES: u32 = 256;
+
+/// A format is told by the boxes in this many bytes.
+const HEAD_BYTES: u64 = 64;
+
+/// Opens a file that begins with a box of this format.
+///
+/// # Errors
+/// [`AudioError::Read`], [`AudioError::NeedsFfmpeg`] for what is known and not read here, and
+/// [`AudioError::Undecodable`] where there is no movie header or its tables are too large.
+pub fn open(mut file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioError> {
+    let mut head = Vec::new();
+    file.by_ref()
+        .take(HEAD_BYTES)
+        .read_to_end(&mut head)
+        .and_then(|_| file.rewind())
+        .map_err(AudioError::Read)?;
+    if !is_iso_media(&head) {
+        return Ok(Attempt::Foreign(file));
+    }
+    let reader = IsoMp4Reader::open(file).map_err(|error| match error {
+        Error::IoError(error) if is_read_failure(&error) => AudioError::Read(error),
+        Error::Unsupported(found) => AudioError::NeedsFfmpeg {
+            found: found.to_owned(),
+        },
+        error => AudioError::Undecodable {
+            found: FORMAT_INFO.short_name.to_owned(),
+            reason: error.to_string(),
+        },
+    })?;
+    Ok(Attempt::Opened(Demuxer {
+        reader: Box::new(Forward::new(reader)),
+        clock: ContainerClock::FromZero,
+    }))
+}
+
+/// Whether a file begins like one that this module reads.
+fn is_iso_media(head: &[u8]) -> bool {
+    let mut rest = head;
+    loop {
+        let mut fields = Fields(rest);
+        let (Some(size), Some(kind)) = (fields.u32(), fields.take()) else {
+            // Nothing but filling in what is known of it.
+            return rest.len() < head.len();
+        };
+        match &kind {
+            _ if (2..8).contains(&size) => return false,
+            b"ftyp" | b"moov" | b"mdat" | b"moof" | b"styp" | b"sidx" => return true,
+            b"wide" | b"free" | b"skip" | b"pnot" if size >= 8 => {
+                rest = rest.get(size as usize..).unwrap_or_default();
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// Gives the audio of an ISO base media file.
+struct IsoMp4Reader {
+    input: Input,
+    tracks: Vec<Track>,
+    /// One for each of `tracks`.
+    readers: Vec<TrackReader>,
+    fragments: Option<Fragments>,
+    bytes_left: u64,
+    changes_left: u32,
+}
+
+impl IsoMp4Reader {
+    /// Reads the headers of a file from its beginning.
+    ///
+    /// # Errors
+    /// Those of the file, [`Error::DecodeError`] where it has no movie header, [`Error::Unsupported`]
+    /// for a compressed one and for edit lists that keep going back, and [`Error::LimitError`] for
+    /// tables that are too large.
+    fn open(file: Box<dyn MediaSource>) -> Result<Self> {
+        let mut input = Input::new(file);
+        let (movie, boxes) = find_movie(&mut input)?;
+        let has_samples = movie.tracks.iter().any(|track| track.tables.samples() > 0);
+        let clock = MovieClock {
+            time_scale: movie.time_scale,
+            is_fragmented: movie.is_fragmented || !has_samples,
+        };
+        let mut fragments = None;
+        if clock.is_fragmented {
+            let mut found = Fragments::new(boxes, fragment_tracks(&movie, clock));
+            // Otherwise the presentation starts with the samples before the fragments.
+            if !has_samples {
+                found.look_ahead(&mut input)?;
+            }
+            fragments = Some(found);
+        }
+        let mut readers = track_readers(movie, clock)?;
+        if let Some(fragments) = &fragments {
+            for reader in &mut readers {
+                reader.set_origin(fragments.origin(reader.id()));
+            }
+        }
+        Ok(Self {
+            bytes_left: input.length().saturating_mul(MAX_READS),
+            input,
+            tracks: readers.iter().map(TrackReader::describe).collect(),
+            readers,
+            fragments,
+            changes_left: MAX_CHANGES,
+        })
+    }
+
+    /// The track whose next samples lie first in the file, with where they lie.
+    fn first_in_file(&mut self) -> Option<usize> {
+        let offsets = self.readers.iter_mut().map(TrackReader::peek);
+        let offsets = offsets.map(|next| next.map(|next| next.run.offset));
+        let found = offsets
+            .enumerate()
+            .filter_map(|(index, offset)| Some((offset?, index)));
+        found.min().map(|(_, index)| index)
+    }
+
+    /// Reads the next fragment; says no behind the last one.
+    fn read_fragment(&mut self) -> Result<bool> {
+        let Some(sequence) = &mut self.fragments else {
+            return Ok(false);
+        };
+        let Some(fragments) = sequence.next(&mut self.input)? else {
+            return Ok(false);
+        };
+        for fragment in fragments {
+            let of_track = |reader: &&mut TrackReader| reader.id() == fragment.track_id;
+            if let Some(reader) = self.readers.iter_mut().find(of_track) {
+                reader.push_fragment(fragment);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads samples; none where the file ends before.
+    fn read(&mut self, index: usize, presented: Presented) -> Result<Option<Packet>> {
+        let Presented { mut run, .. } = presented;
+        if run.samples == 1 && run.bytes > MAX_SAMPLE_BYTES {
+            return Err(Error::LimitError("a sample is too large"));
+        }
+        self.bytes_left = self
+            .bytes_left
+            .checked_sub(run.bytes)
+            .ok_or(Error::LimitError("its tables point to more than there is"))?;
+        let mut data = self.input.read_at(run.offset, run.bytes)?;
+        let reader = &mut self.readers[index];
+        if (data.len() as u64) < run.bytes {
+            let layout = reader.present_entry().and_then(|entry| entry.layout);
+            reader.end();
+            // Of PCM every frame counts; of a compressed sample nothing does.
+            let Some(layout) = layout.filter(|layout| data.len() >= layout.bytes as usize) else {
+                return Ok(None);
+            };
+            let groups = data.len() as u32 / layout.bytes;
+            data.truncate((groups * layout.bytes) as usize);
+            run.samples = run.samples.min(groups * layout.frames);
+        }
+        let entry = self.readers[index].present_entry();
+        let max_ticks = entry.and_then(|entry| entry.params.max_frames_per_packet);
+        if max_ticks.is_some_and(|max_ticks| run.ticks() > max_ticks) {
+            return Err(Error::DecodeError("a packet of ADPCM is too long"));
+        }
+        let trimmed = presented.trim_start.saturating_add(presented.trim_end);
+        let packet = PacketBuilder::new()
+            .track_id(self.tracks[index].id)
+            .pts(Timestamp::new(presented.start))
+            .dur(Ticks::new(run.ticks().saturating_sub(trimmed)))
+            .trim_start(Ticks::new(presented.trim_start))
+            .trim_end(Ticks::new(presented.trim_end))
+            .data(data)
+            .build();
+        Ok(Some(packet))
+    }
+}
+
+/// The first movie header, and the boxes among which fragments are found.
+fn find_movie(input: &mut Input) -> Result<(Movie, Boxes)> {
+    let mut boxes = Boxes::from(0, input);
+    let mut first_fragment = None;
+    while let Some(header) = boxes.next(input)? {
+        match &header.kind {
+            b"moov" => {
+                let movie = Movie::read(input, &header)?;
+                return Ok((movie, first_fragment.unwrap_or(boxes)));
+            }
+            b"moof" => {
+                first_fragment.get_or_insert(Boxes::from(header.start, input));
+            }
+            _ => {}
+        }
+    }
+    Err(Error::DecodeError("it has no movie header (moov)"))
+}
+
+/// What the fragments of audio and video are read with. Other tracks do not tell when a presentation
+/// starts.
+fn fragment_tracks(movie: &Movie, clock: MovieClock) -> HashMap<u32, FragmentTrack> {
+    let timed = |track: &&MovieTrack| track.is_audio() || track.handler == *b"vide";
+    let tracks = movie.tracks.iter().filter(timed).map(|track| {
+        let fragment_track = FragmentTrack {
+            defaults: track.defaults,
+            is_audio: track.is_audio(),
+            edits: track::edits_of(track, clock),
+            ticks_per_s: track.time_scale.get(),
+        };
+        (track.id, fragment_track)
+    });
+    tracks.collect()
+}
+
+/// Readers of the audio tracks, the best one first: enabled, with samples, early in the file.
+fn track_readers(movie: Movie, clock: MovieClock) -> Result<Vec<TrackReader>> {
+    let mut tracks: Vec<_> = movie
+        .tracks
+        .into_iter()
+        .filter(MovieTrack::is_audio)
+        .collect();
+    tracks.sort_by_key(|track| {
+        let has_samples = clock.is_fragmented || track.tables.samples() > 0;
+        Reverse((has_samples, track.is_enabled))
+    });
+    let readers = tracks.into_iter().enumerate().map(|(rank, track)| {
+        let flags = match rank {
+            0 => TrackFlags::DEFAULT,
+            _ => TrackFlags::empty(),
+        };
+        TrackReader::new(track, clock, flags)
+    });
+    readers.collect()
+}
+
+impl PacketSource for IsoMp4Reader {
+    fn info(&self) -> &FormatInfo {
+        &FORMAT_INFO
+    }
+
+    fn tracks(&self) -> &[Track] {
+        &self.tracks
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>> {
+        loop {
+            let Some(index) = self.first_in_file() else {
+                if self.read_fragment()? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            let reader = &mut self.readers[index];
+            let Some(next) = reader.peek() else {
+                continue;
+            };
+            let mut is_changed = reader.change_entry(next.run.entry);
+            if reader.needs_layer()
+                && let Some(header) = self.input.read_array(next.run.offset)?
+            {
+                is_changed |= reader.set_layer(header);
+            }
+            if is_changed {
+                self.tracks[index] = reader.describe();
+                self.changes_left = self
+                    .changes_left
+                    .checked_sub(1)
+                    .ok_or(Error::LimitError("its codec keeps changing"))?;
+                return Err(Error::ResetRequired);
+            }
+            reader.take();
+            if let Some(packet) = self.read(index, next)? {
+                return Ok(Some(packet));
+            }
+        }
+    }
+
+    fn into_source(self) -> Box<dyn MediaSource> {
+        self.input.into_source()
+    }
+}
+
+#[cfg(test)]
+mod tests;

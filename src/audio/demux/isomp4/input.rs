@@ -1,0 +1,114 @@
+//! Reads a file at given places, within the bytes that it has.
+
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+
+use symphonia::core::errors::Result;
+use symphonia::core::io::{
+    MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadBytes, SeekBuffered,
+};
+
+/// The stream keeps about this many bytes in memory: a jump within them reads nothing anew.
+const NEAR_BYTES: u64 = 32 * 1024;
+
+/// A read claims at most this much memory before the bytes are there.
+const MAX_CLAIM_BYTES: u64 = 64 * 1024;
+
+/// A file of known or unknown length.
+pub struct Input {
+    stream: MediaSourceStream<'static>,
+    length: u64,
+}
+
+impl Input {
+    /// Reads this file, which can seek.
+    pub fn new(file: Box<dyn MediaSource>) -> Self {
+        let length = file.byte_len().unwrap_or(u64::MAX);
+        let stream = MediaSourceStream::new(file, MediaSourceStreamOptions::default());
+        Self { stream, length }
+    }
+
+    /// The length in bytes; [`u64::MAX`] where it is not known.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Gives the file back.
+    pub fn into_source(self) -> Box<dyn MediaSource> {
+        Box::new(self.stream)
+    }
+
+    /// The bytes at `position`: as many as `bytes`, or fewer where the file ends.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn read_at(&mut self, position: u64, bytes: u64) -> Result<Vec<u8>> {
+        let available = self.length.saturating_sub(position).min(bytes);
+        if available == 0 {
+            return Ok(Vec::new());
+        }
+        self.go_to(position)?;
+        let claim = usize::try_from(available.min(MAX_CLAIM_BYTES)).unwrap_or(0);
+        let mut content = Vec::with_capacity(claim);
+        (&mut self.stream)
+            .take(available)
+            .read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    /// The `N` bytes at `position`; none where the file ends before.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn read_array<const N: usize>(&mut self, position: u64) -> Result<Option<[u8; N]>> {
+        let end = position.checked_add(N as u64);
+        if end.is_none_or(|end| end > self.length) {
+            return Ok(None);
+        }
+        self.go_to(position)?;
+        let mut array = [0; N];
+        match self.stream.read_exact(&mut array) {
+            Ok(()) => Ok(Some(array)),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn go_to(&mut self, position: u64) -> Result<()> {
+        if position.abs_diff(self.stream.pos()) <= NEAR_BYTES {
+            self.stream.seek_buffered(position);
+        }
+        if self.stream.pos() != position {
+            self.stream.seek(SeekFrom::Start(position))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn reads_what_is_there_and_no_more() {
+        let mut input = Input::new(Box::new(Cursor::new(b"0123456789".to_vec())));
+        assert_eq!(input.read_at(4, 3).unwrap(), b"456");
+        assert_eq!(input.read_at(8, u64::MAX).unwrap(), b"89");
+        assert_eq!(input.read_at(1, 2).unwrap(), b"12");
+        assert_eq!(input.read_at(u64::MAX, 2).unwrap(), b"");
+        assert_eq!(input.read_array(8).unwrap(), Some(*b"89"));
+        assert_eq!(input.read_array::<3>(8).unwrap(), None);
+        assert_eq!(input.read_array::<3>(u64::MAX - 1).unwrap(), None);
+    }
+
+    #[test]
+    fn every_place_can_be_read_again() {
+        let bytes: Vec<u8> = (0..300_000u32).map(|byte| byte as u8).collect();
+        let mut input = Input::new(Box::new(Cursor::new(bytes.clone())));
+        for position in [299_000, 5, 40_000, 39_990, 200_000, 0] {
+            let read = input.read_at(position as u64, 700).unwrap();
+            assert_eq!(read, bytes[position..position + 700], "{position}");
+        }
+    }
+}

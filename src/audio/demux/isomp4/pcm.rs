@@ -1,0 +1,221 @@
+//! Which PCM a sample entry describes.
+//!
+//! Sources: Apple's QuickTime File Format ("Sound sample descriptions") for the four-character codes
+//! and version 2 entries, ISO/IEC 23003-5 for `ipcm` and `fpcm`.
+
+use symphonia::core::codecs::audio::AudioCodecId;
+use symphonia::core::codecs::audio::well_known as codec;
+
+use super::boxes::Kind;
+
+/// What a sample is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// An integer in two's complement.
+    Signed,
+    /// An integer with its middle at half of its range.
+    Unsigned,
+    /// An IEEE 754 number.
+    Float,
+}
+
+/// The order of a sample's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByteOrder {
+    /// The lowest first.
+    Little,
+    /// The highest first.
+    Big,
+}
+
+/// A format of PCM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PcmFormat {
+    /// What a sample is.
+    pub number: Number,
+    /// Its size, rounded up to whole bytes.
+    pub bits: u32,
+    /// The order of its bytes.
+    pub order: ByteOrder,
+}
+
+impl PcmFormat {
+    /// The format of an entry of this type whose field for the sample size says `bits`, and whose
+    /// byte order is stated as `order`, if anywhere.
+    pub fn of_entry(kind: Kind, bits: u32, order: Option<ByteOrder>) -> Option<Self> {
+        let stated = order.unwrap_or(ByteOrder::Big);
+        let (number, bits, order) = match &kind {
+            b"raw " | b"NONE" if bits <= 8 => (Number::Unsigned, 8, stated),
+            b"raw " | b"NONE" | b"twos" | b"ipcm" => (Number::Signed, bits, stated),
+            b"sowt" | b"lpcm" => (Number::Signed, bits, ByteOrder::Little),
+            b"in24" => (Number::Signed, 24, stated),
+            b"in32" => (Number::Signed, 32, stated),
+            b"fl32" => (Number::Float, 32, stated),
+            b"fl64" => (Number::Float, 64, stated),
+            b"fpcm" => (Number::Float, bits, stated),
+            _ => return None,
+        };
+        Some(Self {
+            number,
+            bits: bits.checked_next_multiple_of(8)?,
+            order,
+        })
+    }
+
+    /// The format of an `lpcm` entry of version 2: its flags, the bits of a sample and the bytes that
+    /// it takes.
+    pub fn of_flags(flags: u32, bits: u32, bytes: u32) -> Option<Self> {
+        const FLOAT: u32 = 1;
+        const BIG_ENDIAN: u32 = 2;
+        const SIGNED: u32 = 4;
+        const ALIGNED_HIGH: u32 = 0x10;
+        const NON_INTERLEAVED: u32 = 0x20;
+        if flags & NON_INTERLEAVED != 0 {
+            return None;
+        }
+        let packed = bits.checked_next_multiple_of(8)?;
+        let bits = match bytes.checked_mul(8)? {
+            taken if taken == packed => packed,
+            // The bits stand at the top of a longer integer, whose other bits are zero.
+            taken if flags & ALIGNED_HIGH != 0 => taken,
+            _ => return None,
+        };
+        let number = match flags & (FLOAT | SIGNED) {
+            0 => Number::Unsigned,
+            SIGNED => Number::Signed,
+            _ => Number::Float,
+        };
+        let order = match flags & BIG_ENDIAN {
+            0 => ByteOrder::Little,
+            _ => ByteOrder::Big,
+        };
+        Some(Self {
+            number,
+            bits,
+            order,
+        })
+    }
+
+    /// The codec of this format, where there is one.
+    pub fn codec(self) -> Option<AudioCodecId> {
+        use ByteOrder::{Big, Little};
+        use Number::{Float, Signed, Unsigned};
+        Some(match (self.number, self.bits, self.order) {
+            (Signed, 8, _) => codec::CODEC_ID_PCM_S8,
+            (Signed, 16, Little) => codec::CODEC_ID_PCM_S16LE,
+            (Signed, 16, Big) => codec::CODEC_ID_PCM_S16BE,
+            (Signed, 24, Little) => codec::CODEC_ID_PCM_S24LE,
+            (Signed, 24, Big) => codec::CODEC_ID_PCM_S24BE,
+            (Signed, 32, Little) => codec::CODEC_ID_PCM_S32LE,
+            (Signed, 32, Big) => codec::CODEC_ID_PCM_S32BE,
+            (Unsigned, 8, _) => codec::CODEC_ID_PCM_U8,
+            (Unsigned, 16, Little) => codec::CODEC_ID_PCM_U16LE,
+            (Unsigned, 16, Big) => codec::CODEC_ID_PCM_U16BE,
+            (Unsigned, 24, Little) => codec::CODEC_ID_PCM_U24LE,
+            (Unsigned, 24, Big) => codec::CODEC_ID_PCM_U24BE,
+            (Unsigned, 32, Little) => codec::CODEC_ID_PCM_U32LE,
+            (Unsigned, 32, Big) => codec::CODEC_ID_PCM_U32BE,
+            (Float, 32, Little) => codec::CODEC_ID_PCM_F32LE,
+            (Float, 32, Big) => codec::CODEC_ID_PCM_F32BE,
+            (Float, 64, Little) => codec::CODEC_ID_PCM_F64LE,
+            (Float, 64, Big) => codec::CODEC_ID_PCM_F64BE,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(format: Option<PcmFormat>, expected: Option<AudioCodecId>) {
+        assert_eq!(format.and_then(PcmFormat::codec), expected, "{format:?}");
+    }
+
+    #[test]
+    fn quicktime_pcm_is_big_endian_unless_it_says_otherwise() {
+        let little = Some(ByteOrder::Little);
+        for (kind, bits, big, small) in [
+            (
+                b"twos",
+                16,
+                codec::CODEC_ID_PCM_S16BE,
+                codec::CODEC_ID_PCM_S16LE,
+            ),
+            (
+                b"in24",
+                16,
+                codec::CODEC_ID_PCM_S24BE,
+                codec::CODEC_ID_PCM_S24LE,
+            ),
+            (
+                b"in32",
+                16,
+                codec::CODEC_ID_PCM_S32BE,
+                codec::CODEC_ID_PCM_S32LE,
+            ),
+            (
+                b"fl32",
+                16,
+                codec::CODEC_ID_PCM_F32BE,
+                codec::CODEC_ID_PCM_F32LE,
+            ),
+            (
+                b"fl64",
+                16,
+                codec::CODEC_ID_PCM_F64BE,
+                codec::CODEC_ID_PCM_F64LE,
+            ),
+            (
+                b"ipcm",
+                24,
+                codec::CODEC_ID_PCM_S24BE,
+                codec::CODEC_ID_PCM_S24LE,
+            ),
+            (
+                b"fpcm",
+                32,
+                codec::CODEC_ID_PCM_F32BE,
+                codec::CODEC_ID_PCM_F32LE,
+            ),
+            (
+                b"NONE",
+                16,
+                codec::CODEC_ID_PCM_S16BE,
+                codec::CODEC_ID_PCM_S16LE,
+            ),
+        ] {
+            check(PcmFormat::of_entry(*kind, bits, None), Some(big));
+            check(PcmFormat::of_entry(*kind, bits, little), Some(small));
+        }
+    }
+
+    #[test]
+    fn other_codes_have_an_order_of_their_own() {
+        let check = |kind: &Kind, bits, expected| {
+            check(PcmFormat::of_entry(*kind, bits, None), expected);
+        };
+        check(b"sowt", 16, Some(codec::CODEC_ID_PCM_S16LE));
+        check(b"sowt", 24, Some(codec::CODEC_ID_PCM_S24LE));
+        check(b"raw ", 8, Some(codec::CODEC_ID_PCM_U8));
+        check(b"twos", 8, Some(codec::CODEC_ID_PCM_S8));
+        check(b"twos", 48, None);
+        check(b"mp4a", 16, None);
+    }
+
+    #[test]
+    fn flags_tell_the_format_of_lpcm() {
+        let check = |flags, bits, bytes, expected| {
+            check(PcmFormat::of_flags(flags, bits, bytes), expected);
+        };
+        check(0x0c, 16, 2, Some(codec::CODEC_ID_PCM_S16LE));
+        check(0x0e, 24, 3, Some(codec::CODEC_ID_PCM_S24BE));
+        check(0x09, 32, 4, Some(codec::CODEC_ID_PCM_F32LE));
+        check(0x0b, 64, 8, Some(codec::CODEC_ID_PCM_F64BE));
+        check(0x14, 24, 4, Some(codec::CODEC_ID_PCM_S32LE));
+        check(0x04, 24, 4, None);
+        check(0x2c, 16, 2, None);
+        check(0x00, u32::MAX, u32::MAX, None);
+    }
+}

@@ -1,0 +1,386 @@
+//! Files that the tests build themselves, read from end to end.
+
+use std::io::Cursor;
+
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::AudioCodecId;
+use symphonia::core::codecs::audio::well_known as codec;
+
+use super::*;
+
+mod build;
+mod decoded;
+mod fragmented;
+mod hostile;
+
+use build::{CONTENT, TestTrack, boxed, content, entry, file, moov};
+
+/// What is read of a packet: when it starts, its ticks, those trimmed from its start and its end, and
+/// its content.
+type Given = (i64, u64, u64, u64, Vec<u8>);
+
+fn open(file: &[u8]) -> Result<IsoMp4Reader> {
+    IsoMp4Reader::open(Box::new(Cursor::new(file.to_vec())))
+}
+
+/// All packets until the end or an error.
+fn read_all(reader: &mut IsoMp4Reader) -> (Vec<Given>, Option<Error>) {
+    let mut given = Vec::new();
+    loop {
+        match reader.next_packet() {
+            Ok(Some(packet)) => given.push((
+                packet.pts.get(),
+                packet.dur.get(),
+                packet.trim_start.get(),
+                packet.trim_end.get(),
+                packet.data.to_vec(),
+            )),
+            Ok(None) => return (given, None),
+            Err(error) => return (given, Some(error)),
+        }
+    }
+}
+
+#[track_caller]
+fn read(file: &[u8]) -> Vec<Given> {
+    let (given, error) = read_all(&mut open(file).unwrap());
+    assert!(error.is_none(), "{error:?}");
+    given
+}
+
+/// Start, ticks and trims of every packet.
+#[track_caller]
+fn times(file: &[u8]) -> Vec<(i64, u64, u64, u64)> {
+    let given = read(file).into_iter();
+    given
+        .map(|(start, ticks, front, back, _)| (start, ticks, front, back))
+        .collect()
+}
+
+/// The codec of the first track.
+fn codec_of(reader: &IsoMp4Reader) -> AudioCodecId {
+    match &reader.tracks()[0].codec_params {
+        Some(CodecParameters::Audio(params)) => params.codec,
+        _ => panic!("no audio"),
+    }
+}
+
+#[test]
+fn chunks_are_given_in_the_order_of_their_table() {
+    let track = TestTrack {
+        durations: vec![4, 1],
+        chunks: vec![1, 1, 1, 2, 2, 1, 3, 1, 1],
+        sizes: vec![2, 4],
+        offsets: vec![CONTENT + 6, CONTENT, CONTENT + 4],
+        ..TestTrack::pcm(4)
+    };
+    let expected = [
+        (0, 1, 0, 0, vec![6, 7]),
+        (1, 2, 0, 0, vec![0, 1, 2, 3]),
+        (3, 1, 0, 0, vec![4, 5]),
+    ];
+    assert_eq!(read(&file(&content(8), &[track])), expected);
+}
+
+#[test]
+fn frames_of_pcm_are_joined_to_packets() {
+    let frames = times(&file(&content(20_000), &[TestTrack::pcm(10_000)]));
+    assert_eq!(
+        frames,
+        [(0, 4_096, 0, 0), (4_096, 4_096, 0, 0), (8_192, 1_808, 0, 0)]
+    );
+}
+
+#[test]
+fn quicktime_states_sizes_of_one_for_frames_of_two_bytes() {
+    let track = TestTrack {
+        sizes: vec![1, 4],
+        ..TestTrack::pcm(4)
+    };
+    assert_eq!(
+        read(&file(&content(8), &[track])),
+        [(0, 4, 0, 0, content(8))]
+    );
+}
+
+#[test]
+fn blocks_of_adpcm_are_kept_whole() {
+    let track = TestTrack {
+        entries: vec![entry(b"ima4", 1_000)],
+        sizes: vec![1, 128],
+        edits: vec![(0, 70)],
+        ..TestTrack::pcm(128)
+    };
+    let file = file(&content(68), &[track]);
+    assert_eq!(read(&file), [(-6, 58, 6, 0, content(68)[34..].to_vec())]);
+}
+
+#[test]
+fn an_edit_list_delays_and_cuts() {
+    let track = |edits: &[(u32, i32)]| TestTrack {
+        edits: edits.to_vec(),
+        ..TestTrack::pcm(10)
+    };
+    let given = |edits: &[(u32, i32)]| times(&file(&content(20), &[track(edits)]));
+    assert_eq!(given(&[(3_000, -1), (10, 0)]), [(3_000, 10, 0, 0)]);
+    assert_eq!(given(&[(5, 3)]), [(0, 5, 0, 2)]);
+    assert_eq!(given(&[(0, 3)]), [(0, 7, 0, 0)]);
+    // Ten frames are one packet, of which the second edit presents another part than the first.
+    assert_eq!(
+        given(&[(2, 1), (100, -1), (2, 6)]),
+        [(0, 2, 0, 7), (102, 2, 0, 2)]
+    );
+}
+
+#[test]
+fn an_edit_that_goes_back_is_given_again() {
+    let track = TestTrack {
+        edits: vec![(500, 9_000), (1_000, 2_000), (500, 9_000)],
+        ..TestTrack::pcm(10_000)
+    };
+    let given = times(&file(&content(20_000), &[track]));
+    assert_eq!(
+        given,
+        [
+            (0, 500, 0, 500),
+            (500, 1_000, 0, 3_096),
+            (1_500, 500, 0, 500)
+        ]
+    );
+}
+
+#[test]
+fn what_a_decoder_needs_before_an_edit_is_given_and_trimmed() {
+    let track = TestTrack {
+        edits: vec![(250, 650)],
+        ..TestTrack::aac(20)
+    };
+    // 250 ms before: the packets from 400 on; those before 600 stand right in front of the edit.
+    let expected = [
+        (-100, 0, 100, 0),
+        (-100, 0, 100, 0),
+        (-50, 50, 50, 0),
+        (50, 100, 0, 0),
+        (150, 100, 0, 0),
+    ];
+    assert_eq!(times(&file(&content(200), &[track])), expected);
+}
+
+#[test]
+fn opus_without_an_edit_list_presents_what_follows_the_pre_skip() {
+    let opus = |edits| {
+        let config = boxed(b"dOps", b"\0\x01\x01\x38\0\0\xbb\x80\0\0\0");
+        let mut description = entry(b"Opus", 48_000);
+        description.extend(&config);
+        description[3] += config.len() as u8;
+        TestTrack {
+            time_scale: 48_000,
+            entries: vec![description],
+            edits,
+            durations: vec![3, 960],
+            ..TestTrack::aac(3)
+        }
+    };
+    let expected = [(-312, 648, 312, 0), (648, 960, 0, 0), (1_608, 960, 0, 0)];
+    assert_eq!(times(&file(&content(30), &[opus(Vec::new())])), expected);
+    let expected = [(0, 960, 0, 0), (960, 960, 0, 0), (1_920, 960, 0, 0)];
+    assert_eq!(times(&file(&content(30), &[opus(vec![(0, 0)])])), expected);
+}
+
+#[test]
+fn another_sample_description_needs_another_decoder() {
+    let track = TestTrack {
+        entries: vec![
+            entry(b"twos", 1_000),
+            entry(b"twos", 1_000),
+            entry(b"sowt", 1_000),
+        ],
+        chunks: vec![1, 1, 1, 2, 1, 2, 3, 1, 3],
+        offsets: vec![CONTENT, CONTENT + 2, CONTENT + 4],
+        ..TestTrack::pcm(3)
+    };
+    let mut reader = open(&file(&content(6), &[track])).unwrap();
+
+    let (before, error) = read_all(&mut reader);
+    assert_eq!(before.len(), 2);
+    assert!(matches!(error, Some(Error::ResetRequired)), "{error:?}");
+    assert_eq!(codec_of(&reader), codec::CODEC_ID_PCM_S16LE);
+
+    let (after, error) = read_all(&mut reader);
+    assert_eq!(after, [(2, 1, 0, 0, vec![4, 5])]);
+    assert!(error.is_none(), "{error:?}");
+}
+
+#[test]
+fn frames_of_mpeg_audio_tell_their_layer() {
+    let codec_after = |header: [u8; 2]| {
+        let track = TestTrack {
+            entries: vec![entry(b".mp3", 1_000)],
+            ..TestTrack::aac(2)
+        };
+        let content = [&header, &content(18)[..]].concat();
+        let mut reader = open(&file(&content, &[track])).unwrap();
+        if matches!(reader.next_packet(), Err(Error::ResetRequired)) {
+            assert_eq!(read_all(&mut reader).0.len(), 2);
+        }
+        codec_of(&reader)
+    };
+    assert_eq!(codec_after([0xff, 0xfb]), codec::CODEC_ID_MP3);
+    assert_eq!(codec_after([0xff, 0xfd]), codec::CODEC_ID_MP2);
+    assert_eq!(codec_after([0xff, 0xe7]), codec::CODEC_ID_MP1);
+    assert_eq!(codec_after([0, 0xfd]), codec::CODEC_ID_MP3);
+}
+
+#[test]
+fn other_tracks_never_matter() {
+    let broken = TestTrack {
+        id: 7,
+        handler: b"vide",
+        entries: vec![entry(b"jpeg", 1), boxed(b"jpeg", b"")],
+        durations: vec![1],
+        chunks: vec![0, 0, 0],
+        sizes: vec![0, u32::MAX],
+        ..TestTrack::pcm(0)
+    };
+    let junk = boxed(
+        b"trak",
+        &boxed(b"mdia", b"\0\0\0\x01abcd\xff\xff\xff\xff\xff\xff\xff\xff"),
+    );
+    let tracks = [broken, TestTrack::pcm(4)];
+    let file = [boxed(b"mdat", &content(8)), moov(&tracks, &junk)].concat();
+    let reader = open(&file).unwrap();
+    assert_eq!(reader.tracks().len(), 1);
+    assert_eq!(read(&file).len(), 1);
+
+    let video_alone = build::file(&[], &tracks[..1]);
+    assert_eq!(open(&video_alone).unwrap().tracks().len(), 0);
+}
+
+#[test]
+fn the_first_track_that_a_player_plays_is_the_default() {
+    let track = |id, flags, frames| TestTrack {
+        id,
+        flags,
+        ..TestTrack::pcm(frames)
+    };
+    let chapters = TestTrack {
+        chapters: vec![1],
+        ..track(6, 1, 1)
+    };
+    let tracks = [
+        track(1, 1, 1),
+        track(2, 0, 1),
+        track(3, 1, 0),
+        track(4, 1, 1),
+        track(5, 1, 1),
+        chapters,
+    ];
+    let reader = open(&file(&content(2), &tracks)).unwrap();
+    let found: Vec<_> = reader
+        .tracks()
+        .iter()
+        .map(|track| (track.id, track.flags))
+        .collect();
+    let other = TrackFlags::empty();
+    let expected = [
+        (4, TrackFlags::DEFAULT),
+        (5, other),
+        (6, other),
+        (2, other),
+        (3, other),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_arrangement_of_boxes_is_read() {
+    let pcm = |offset| TestTrack {
+        offsets: vec![offset],
+        ..TestTrack::pcm(4)
+    };
+    let expected = [(0, 4, 0, 0, content(8))];
+    let moov_bytes = moov(&[pcm(0)], &[]).len() as u32;
+
+    let ftyp = boxed(b"ftyp", b"isom\0\0\0\0");
+    let first = [
+        moov(&[pcm(moov_bytes + 8)], &[]),
+        boxed(b"mdat", &content(8)),
+    ]
+    .concat();
+    let last = [
+        boxed(b"wide", b""),
+        boxed(b"mdat", &content(8)),
+        moov(&[pcm(16)], &[]),
+    ]
+    .concat();
+    let twice = [
+        ftyp,
+        boxed(b"mdat", &content(8)),
+        moov(&[pcm(24)], &[]),
+        moov(&[pcm(0)], &[]),
+    ];
+    let mut to_the_end = first.clone();
+    to_the_end[moov_bytes as usize..][..4].fill(0);
+    let large = [
+        &b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x18"[..],
+        &content(8),
+        &moov(&[pcm(16)], &[]),
+    ];
+    for file in [first, last, twice.concat(), to_the_end, large.concat()] {
+        assert!(is_iso_media(&file));
+        assert_eq!(read(&file), expected, "{file:x?}");
+    }
+}
+
+#[test]
+fn a_file_that_breaks_off_gives_what_it_has() {
+    let broken_off = |make: fn(u32) -> TestTrack, count: u32, bytes: usize| {
+        let header = moov(&[make(count)], &[]).len();
+        let track = TestTrack {
+            offsets: vec![header as u32 + 8],
+            ..make(count)
+        };
+        let mut file = [moov(&[track], &[]), boxed(b"mdat", &content(200))].concat();
+        file.truncate(header + 8 + bytes);
+        times(&file)
+    };
+    assert_eq!(broken_off(TestTrack::pcm, 100, 25), [(0, 12, 0, 0)]);
+    assert_eq!(
+        broken_off(TestTrack::aac, 20, 25),
+        [(0, 100, 0, 0), (100, 100, 0, 0)]
+    );
+    assert_eq!(broken_off(TestTrack::aac, 20, 0), []);
+}
+
+#[test]
+fn files_without_a_movie_header_are_refused() {
+    let error = |file: &[u8]| open(file).err().map(|error| error.to_string());
+    let missing = Some("malformed stream: it has no movie header (moov)".to_owned());
+    assert_eq!(error(&boxed(b"mdat", &content(8))), missing);
+    assert_eq!(error(b""), missing);
+    let compressed = boxed(b"moov", &boxed(b"cmov", b""));
+    assert!(matches!(open(&compressed), Err(Error::Unsupported(_))));
+}
+
+#[test]
+fn files_are_told_by_their_first_boxes() {
+    for head in [
+        &b"\0\0\0\x20ftypM4A "[..],
+        b"\0\0\0\x08wide\0\0\x10\0mdat",
+        b"\0\0\0\x00mdat",
+        b"\0\0\0\x01mdat",
+        b"\0\0\x02\0moov",
+        b"\0\0\x20\0free\0\0\0\0\0",
+    ] {
+        assert!(is_iso_media(head), "{head:x?}");
+    }
+    for head in [
+        &b""[..],
+        b"\0\0\0\x20",
+        b"RIFF\0\0\0\0WAVE",
+        b"\0\0\0\x07moov",
+        b"\0\0\0\x08freeabcdefgh",
+    ] {
+        assert!(!is_iso_media(head), "{head:x?}");
+    }
+}

@@ -1,0 +1,80 @@
+//! Files that are decoded to PCM.
+
+use std::time::Duration;
+
+use super::build::{TestTrack, entry, file, moov};
+use crate::audio::{AudioError, Channels, DecodeLimits, FfmpegMode, Source, decode};
+
+const LIMITS: DecodeLimits = DecodeLimits {
+    max_duration: Duration::from_secs(10),
+    ffmpeg: FfmpegMode::Off,
+    ffmpeg_timeout: Duration::from_secs(1),
+};
+
+fn pcm_of(file: Vec<u8>) -> Result<Vec<f32>, AudioError> {
+    let decoded = decode(Source::Memory(file.into()), &LIMITS, Channels::Mix)?;
+    Ok(decoded.streams.concat())
+}
+
+/// A second of mono PCM at 16 kHz, described by this type of entry.
+fn second(kind: &[u8; 4], frame_bytes: u32) -> TestTrack {
+    TestTrack {
+        time_scale: 16_000,
+        entries: vec![entry(kind, 16_000)],
+        sizes: vec![frame_bytes, 16_000],
+        ..TestTrack::pcm(16_000)
+    }
+}
+
+#[test]
+fn pcm_of_quicktime_keeps_its_values() {
+    for (kind, frame, expected) in [
+        (b"in24", &[0x40, 0, 0][..], 0.5),
+        (b"twos", &[0xe0, 0], -0.25),
+        (b"sowt", &[0, 0xe0], -0.25),
+        (b"fl32", &0.125f32.to_be_bytes(), 0.125),
+        (b"raw ", &[0xc0], 0.5),
+    ] {
+        let track = match kind {
+            b"raw " => {
+                let mut track = second(kind, 1);
+                // Bits of a sample.
+                track.entries[0][27] = 8;
+                track
+            }
+            _ => second(kind, frame.len() as u32),
+        };
+        let pcm = pcm_of(file(&frame.repeat(16_000), &[track])).unwrap();
+        assert_eq!(pcm, [expected; 16_000], "{}", kind.escape_ascii());
+    }
+}
+
+#[test]
+fn a_player_is_silent_before_audio_that_begins_late() {
+    let track = TestTrack {
+        edits: vec![(2_000, -1), (500, 4_000)],
+        ..second(b"twos", 2)
+    };
+    let frames = (0..16_000u16).flat_map(|frame| frame.to_be_bytes());
+    let pcm = pcm_of(file(&frames.collect::<Vec<_>>(), &[track])).unwrap();
+    assert_eq!(pcm.len(), 40_000);
+    assert_eq!(pcm[..32_000], [0.0; 32_000]);
+    assert_eq!(pcm[32_000], 4_000.0 / 32_768.0);
+    assert_eq!(pcm[39_999], 11_999.0 / 32_768.0);
+}
+
+#[test]
+fn files_without_audio_and_with_unknown_audio_say_so() {
+    let video = TestTrack {
+        handler: b"vide",
+        ..second(b"twos", 2)
+    };
+    let error = pcm_of(file(&[0; 32_000], &[video])).unwrap_err();
+    assert!(matches!(error, AudioError::NoAudioTrack { .. }), "{error}");
+
+    let error = pcm_of(file(&[0; 32_000], &[second(b"samr", 2)])).unwrap_err();
+    assert!(matches!(error, AudioError::NeedsFfmpeg { .. }), "{error}");
+
+    let error = pcm_of(moov(&[], &[])).unwrap_err();
+    assert!(matches!(error, AudioError::NoAudioTrack { .. }), "{error}");
+}

@@ -1,0 +1,113 @@
+//! Files that are forged.
+
+use super::build::{CONTENT, TestTrack, boxed, content, file, full, moof, moov, mvex, traf};
+use super::*;
+
+/// How many packets come out, whatever comes then.
+fn count(file: &[u8]) -> usize {
+    open(file).map_or(0, |mut reader| read_all(&mut reader).0.len())
+}
+
+#[test]
+fn a_pass_over_the_tables_is_a_single_one() {
+    // Taken from the start for each packet, entries without a sample would be four billion steps.
+    let mut track = TestTrack::aac(20_000);
+    track.durations = [vec![0; 2 * 200_000], track.durations].concat();
+    assert_eq!(count(&file(&content(200_000), &[track])), 20_000);
+}
+
+#[test]
+fn tables_give_no_more_than_twice_the_bytes_of_the_file() {
+    let track = TestTrack {
+        chunks: vec![1, 1_000, 1],
+        sizes: vec![10, u32::MAX],
+        durations: vec![u32::MAX, 1],
+        offsets: vec![CONTENT; 1_000],
+        ..TestTrack::aac(0)
+    };
+    let file = file(&content(10_000), &[track]);
+    let (given, error) = read_all(&mut open(&file).unwrap());
+    assert!(given.len() * 10 <= file.len() * 2);
+    assert!(matches!(error, Some(Error::LimitError(_))), "{error:?}");
+}
+
+#[test]
+fn counts_without_content_take_no_time() {
+    for sizes in [
+        vec![u32::MAX, u32::MAX],
+        vec![1, u32::MAX],
+        vec![0, u32::MAX],
+        vec![0],
+    ] {
+        let track = TestTrack {
+            sizes,
+            durations: vec![u32::MAX, 0, u32::MAX, u32::MAX],
+            chunks: vec![1, u32::MAX, u32::MAX],
+            offsets: vec![u32::MAX, CONTENT],
+            edits: vec![(u32::MAX, i32::MAX), (1, 1), (u32::MAX, -1)],
+            ..TestTrack::aac(0)
+        };
+        assert!(count(&file(&content(100), &[track])) <= 400);
+    }
+}
+
+#[test]
+fn hidden_runs_are_passed_over_at_once() {
+    let track = |edits| TestTrack {
+        chunks: vec![1, u32::MAX, 1],
+        sizes: vec![1, u32::MAX],
+        durations: vec![u32::MAX, 1],
+        edits,
+        ..TestTrack::aac(0)
+    };
+    let jumps: Vec<_> = (0..17).map(|index| (1, i32::MAX - index * 10)).collect();
+    assert_eq!(count(&file(&[], &[track(jumps[..9].to_vec())])), 0);
+    let refused = open(&file(&[], &[track([&jumps[..], &jumps].concat())]));
+    assert!(matches!(refused, Err(Error::Unsupported(_))));
+}
+
+#[test]
+fn a_codec_that_keeps_changing_is_refused() {
+    let chunks = (1..=1_000).flat_map(|chunk| [chunk, 1, chunk % 2 + 1]);
+    let track = TestTrack {
+        entries: vec![entry(b"twos", 1_000), entry(b"sowt", 1_000)],
+        chunks: chunks.collect(),
+        offsets: vec![CONTENT; 1_000],
+        ..TestTrack::pcm(1_000)
+    };
+    let mut reader = open(&file(&content(2_000), &[track])).unwrap();
+    let mut resets = 0;
+    let error = loop {
+        match read_all(&mut reader).1 {
+            Some(Error::ResetRequired) => resets += 1,
+            error => break error,
+        }
+    };
+    assert_eq!(resets, MAX_CHANGES);
+    assert!(matches!(error, Some(Error::LimitError(_))), "{error:?}");
+}
+
+#[test]
+fn no_byte_and_no_end_breaks_the_reader() {
+    let track = TestTrack {
+        edits: vec![(100, -1), (400, 150), (100, 20)],
+        ..TestTrack::aac(8)
+    };
+    let plain = file(&content(80), &[track, TestTrack::pcm(40)]);
+    let run = full(b"trun", 0x301, &[2, 100, 10, 10, 20, 10]);
+    let fragmented = [
+        moov(&[TestTrack::fragmented()], &mvex(&[[1, 1, 100, 10]])),
+        moof(&[traf(1, 1_000, &[run])]),
+        boxed(b"mdat", &content(20)),
+    ];
+    for whole in [plain, fragmented.concat()] {
+        for at in 0..whole.len() {
+            count(&whole[..at]);
+            for byte in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut changed = whole.clone();
+                changed[at] = byte;
+                count(&changed);
+            }
+        }
+    }
+}
