@@ -179,7 +179,7 @@ mod tests {
             check(
                 ffmpeg,
                 cut,
-                "could not decode MP4: unsupported feature: isomp4: missing moov atom",
+                "could not decode MP4: malformed stream: it has no movie header (moov)",
             );
         }
     }

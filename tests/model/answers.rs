@@ -283,10 +283,10 @@ async fn a_rejected_window_is_generated_again_until_the_tries_get_worse() {
     let server = Server::with_model("tiny.en");
     let query = [("model", "tiny.en"), ("response_format", "verbose_json")];
 
-    // Nothing compresses so badly: the first try is rejected, so is the second, which is no better, and
-    // the best of them is kept.
-    for (threshold, temperature) in [("2.4", 0.0), ("0.01", 0.2)] {
-        let query = [&query[..], &[("compression_ratio_threshold", threshold)]].concat();
+    // Nothing is so probable: the first try is rejected, so is the second, which is less probable, and
+    // the better of them is kept.
+    for (threshold, temperature) in [("-1", 0.0), ("0", 0.2)] {
+        let query = [&query[..], &[("logprob_threshold", threshold)]].concat();
         let answer: Value = serde_json::from_str(&body(&server, &query, sample()).await).unwrap();
 
         assert_eq!(

@@ -38,6 +38,7 @@ use super::forward::{Attempt, Forward, PacketSource};
 use super::{ContainerClock, Demuxer};
 use crate::audio::AudioError;
 use crate::audio::decode::is_read_failure;
+use crate::audio::names;
 use boxes::{Boxes, Fields};
 use input::Input;
 use movie::{Movie, MovieTrack};
@@ -84,7 +85,7 @@ pub fn open(mut file: Box<dyn MediaSource>) -> std::result::Result<Attempt, Audi
             found: found.to_owned(),
         },
         error => AudioError::Undecodable {
-            found: FORMAT_INFO.short_name.to_owned(),
+            found: names::container(&FORMAT_INFO).to_owned(),
             reason: error.to_string(),
         },
     })?;
