@@ -2,7 +2,7 @@
 """What HalkSpeech writes for isolated words and short answers of 0.3 to 2.5 s, setting by setting, beside 30 s encoded.
 
 usage: isolated_words.py --audio DIR --work DIR [--binary PATH --models DIR] [--model base] [--model tiny.en]
-                         [--setting NAME=VALUE[,NAME=VALUE]]... [--beam 5,1] [--format json,verbose_json]
+                         [--setting NAME=VALUE[,NAME=VALUE]]... [--beam 5,1] [--format json,verbose_json] [--callers N]
 
 Cuts the clips of isolated_words.json (file, language, start and end in seconds, text) out of the recordings in --audio
 into --work, with a manifest as compare_wer.py reads it; without --binary that is all. Clips were cut in silences where
@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 import wave
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import servers
@@ -98,16 +99,22 @@ def count_tokens(url, clip, fields):
         return len(json.load(response)["logprobs"])
 
 
-def run(url, clips, fields, whole):
+def run(url, clips, fields, whole, callers):
     """The answers to clips of one language, and what the server's metrics say of them."""
-    before = servers.metrics(url)
-    answers = [transcribe(url, clip, fields) for clip in clips]
-    counted = servers.inside(servers.growth(before, servers.metrics(url)))
-    for index, (clip, answer) in enumerate(zip(clips, answers)):
-        if answer.tokens is None and whole and whole[index].text == answer.text:
-            answer.tokens = whole[index].tokens
-        elif answer.tokens is None:
-            answer.tokens = count_tokens(url, clip, fields)
+    def counted_tokens(index):
+        clip, answer = clips[index], answers[index]
+        if answer.tokens is not None:
+            return answer.tokens
+        if whole and whole[index].text == answer.text:
+            return whole[index].tokens
+        return count_tokens(url, clip, fields)
+
+    with ThreadPoolExecutor(callers) as pool:
+        before = servers.metrics(url)
+        answers = list(pool.map(lambda clip: transcribe(url, clip, fields), clips))
+        counted = servers.inside(servers.growth(before, servers.metrics(url)))
+        for answer, tokens in zip(answers, list(pool.map(counted_tokens, range(len(clips))))):
+            answer.tokens = tokens
     return answers, counted
 
 
@@ -160,7 +167,7 @@ def measure(args, model, setting, clips, whole, keep):
             for language in languages:
                 some = [clip for clip in clips if clip.language == language]
                 known = whole.get((response_format, beam, language))
-                answers, counted = run(url, some, fields, known)
+                answers, counted = run(url, some, fields, known, args.callers)
                 known = whole.setdefault((response_format, beam, language), answers)
                 rows.append(row(some, answers, known, counted))
                 show([model, response_format, beam, language, setting, *rows[-1].values()])
@@ -184,6 +191,7 @@ def main():
     parser.add_argument("--beam", default="5,1", type=lambda text: text.split(","))
     parser.add_argument("--format", default="json,verbose_json", type=lambda text: text.split(","))
     parser.add_argument("--answers", metavar="FILE")
+    parser.add_argument("--callers", type=int, default=1, help="clips that are sent at a time")
     args = parser.parse_args()
 
     manifest = cut_all(args.audio, args.work)
