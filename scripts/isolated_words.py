@@ -7,9 +7,10 @@ usage: isolated_words.py --audio DIR --work DIR [--binary PATH --models DIR] [--
 Cuts the clips of isolated_words.json (file, language, start and end in seconds, text) out of the recordings in --audio
 into --work, with a manifest as compare_wer.py reads it; without --binary that is all. Clips were cut in silences where
 there are any, otherwise at the quietest moment about 0.05 s outside the times of `words`; there a word may begin or end
-abruptly, and some are hard to recognise for any model. Then a server is started for each model and setting, `WHISPER__LENGTH_AWARE=false` (30 s encoded) first, and each
-clip is sent to it alone, its language given; models whose name ends in ".en" get the English clips.
---setting may be repeated; a name without "__" is one of WHISPER__, and "default" is a server without settings.
+abruptly, and some are hard to recognise for any model. Then a server is started for each model and setting,
+`WHISPER__LENGTH_AWARE=false` (30 s encoded) first, and each clip is sent to it alone, its language given; models whose
+name ends in ".en" get the English clips. --setting may be repeated; a name without "__" is one of WHISPER__, and
+"default" is a server without settings.
 
 Columns: clips; doubled, whose text is one word or phrase twice or more; empty, where 30 s has a text; words wrong
 against the text of the cut, and words that differ from the text of 30 s; most tokens of a clip, and clips with more
