@@ -11,11 +11,11 @@ const TOKENS_PER_SECOND: f64 = 16.0;
 /// Tokens of no length: punctuation, time stamps, the first word.
 const TOKENS_BESIDE: f64 = 12.0;
 
-/// In less audio than this, a text that is improbable may be one too, in seconds: a single word is
-/// often not probable, and the silence behind it weighs more.
+/// In less audio than this, in seconds, a text that is improbable, or none at all, is in doubt, too: the
+/// silence behind a single word weighs more than behind a sentence.
 const SHORT_AUDIO_S: f64 = 5.0;
 
-/// Whether a text that was rejected for its probability is worth an encoding from 30 s.
+/// Whether audio is so short that a text which was rejected, or none, is worth an encoding from 30 s.
 #[must_use]
 pub fn is_short(audio_s: f64) -> bool {
     audio_s < SHORT_AUDIO_S

@@ -18,9 +18,11 @@ const FRAMES_A_POSITION: usize = 2;
 /// than words altogether do (docs/accuracy.md).
 const FINE_STEP: usize = FRAMES_A_SECOND / 10;
 
-/// No window is padded to less, in frames: so that none has as many positions as features have
-/// bins, by which CTranslate2 tells what was encoded from what is to be.
-const SHORTEST: usize = 2 * FRAMES_A_SECOND;
+/// No window is padded to less, in frames. Behind a single word a second of silence is not enough:
+/// the word is written twice, or not at all (docs/accuracy.md, "Isolated words"). Below 2.4 s
+/// CTranslate2 could not tell what was encoded from what is to be, because there are as many
+/// positions as features have bins.
+const SHORTEST: usize = 6 * FRAMES_A_SECOND;
 
 /// Where windows of different lengths share batches: those up to half of the longest, and the
 /// longer ones. A batch's texts are answered together, and a short one should not wait for one of
@@ -137,10 +139,11 @@ mod tests {
         let by_length = Lengths::new(1, 2);
         assert_eq!(by_length.shared(by_length.of(700)), by_length.of(700));
         let mixed = Lengths::new(1, 2).mixed().fine();
-        check(mixed, 1, 200);
+        check(mixed, 1, 600);
+        check(mixed, 501, 610);
         check(mixed, 701, 810);
         check(mixed, 2900, 3000);
-        for (length, shared) in [(200, 1500), (1500, 1500), (1510, 3000), (3000, 3000)] {
+        for (length, shared) in [(600, 1500), (1500, 1500), (1510, 3000), (3000, 3000)] {
             assert_eq!(mixed.shared(length), shared, "{length}");
         }
         assert_eq!(Lengths::WHOLE.shared(3000), 3000);

@@ -100,8 +100,9 @@ impl Try {
         let goes_astray = self.attempt().is_cut
             || fallback.is_repetitive(&self.quality)
             || is_doubtful(&self.text, self.tokens.len(), audio_s);
-        let is_guess = is_short(audio_s) && fallback.rejects(&self.quality);
-        !input.is_nearly_whole() && (goes_astray || is_guess)
+        let is_nothing = self.text.trim().is_empty() || fallback.drops(&self.quality);
+        let is_unsure = is_short(audio_s) && (is_nothing || fallback.rejects(&self.quality));
+        !input.is_nearly_whole() && (goes_astray || is_unsure)
     }
 }
 
