@@ -15,10 +15,22 @@ const TOKENS_BESIDE: f64 = 12.0;
 /// silence behind a single word weighs more than behind a sentence.
 const SHORT_AUDIO_S: f64 = 5.0;
 
+/// Audio of less than this, in seconds, is a word or two.
+const WORD_AUDIO_S: f64 = 2.5;
+
+/// A word or two whose mean log probability is below this is often another one from 30 s.
+const MIN_WORD_LOGPROB: f32 = -0.7;
+
 /// Whether audio is so short that a text which was rejected, or none, is worth an encoding from 30 s.
 #[must_use]
 pub fn is_short(audio_s: f64) -> bool {
     audio_s < SHORT_AUDIO_S
+}
+
+/// Whether a text is a word or two of which the model is not sure.
+#[must_use]
+pub fn is_unsure_word(avg_logprob: f32, audio_s: f64) -> bool {
+    audio_s < WORD_AUDIO_S && avg_logprob < MIN_WORD_LOGPROB
 }
 
 /// Whether a text of so many tokens is more than `audio_s` seconds of audio can hold, or the same
@@ -66,6 +78,14 @@ mod tests {
         ] {
             assert!(!is_repeated(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_word_is_doubted_sooner_than_a_sentence() {
+        assert!(is_unsure_word(-0.8, 1.0));
+        assert!(!is_unsure_word(-0.6, 1.0));
+        assert!(!is_unsure_word(-0.8, 3.0));
+        assert!(is_short(4.9) && !is_short(5.0));
     }
 
     #[test]
