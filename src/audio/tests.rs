@@ -181,7 +181,8 @@ fn adts(frames: usize, damaged: std::ops::Range<usize>) -> Source {
 #[test]
 fn a_lost_packet_is_silence_and_is_listed() {
     let decoded = decode(adts(200, 100..101), &LONG, Channels::Mix).unwrap();
-    assert_eq!(decoded.lost, [100 * 1024..101 * 1024]);
+    assert_eq!(decoded.lost.len(), 1);
+    assert_eq!(decoded.lost[0], 100 * 1024..101 * 1024);
     assert_eq!(decoded.streams, [vec![0.0; 200 * 1024]]);
 }
 
