@@ -55,7 +55,7 @@ fn a_player_is_silent_before_audio_that_begins_late() {
         edits: vec![(2_000, -1), (500, 4_000)],
         ..second(b"twos", 2)
     };
-    let frames = (0..16_000u16).flat_map(|frame| frame.to_be_bytes());
+    let frames = (0..16_000u16).flat_map(u16::to_be_bytes);
     let pcm = pcm_of(file(&frames.collect::<Vec<_>>(), &[track])).unwrap();
     assert_eq!(pcm.len(), 40_000);
     assert_eq!(pcm[..32_000], [0.0; 32_000]);
