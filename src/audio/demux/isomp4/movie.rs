@@ -91,7 +91,7 @@ impl Movie {
                     reader.defaults(&header, &mut defaults)?;
                 }
                 b"cmov" => {
-                    return Err(Error::Unsupported("isomp4 with a compressed movie header"));
+                    return Err(Error::Unsupported("MP4 with a compressed movie header"));
                 }
                 _ => {}
             }

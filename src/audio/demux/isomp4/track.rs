@@ -84,7 +84,7 @@ impl TrackReader {
         let jumps_back = edits::jumps_back(&edits);
         if jumps_back > MAX_JUMPS_BACK || (clock.is_fragmented && jumps_back > 0) {
             return Err(Error::Unsupported(
-                "isomp4 with an edit list that keeps going back",
+                "MP4 with an edit list that keeps going back",
             ));
         }
         let ticks_per_s = track.time_scale.get();
