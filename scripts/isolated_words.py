@@ -12,10 +12,10 @@ abruptly, and some are hard to recognise for any model. Then a server is started
 name ends in ".en" get the English clips. --setting may be repeated; a name without "__" is one of WHISPER__, and
 "default" is a server without settings.
 
-Columns: clips; doubled, whose text is one word or phrase twice or more; empty, where 30 s has a text; words wrong
-against the text of the cut, and words that differ from the text of 30 s; most tokens of a clip, and clips with more
-than twice the tokens they have with 30 s; windows generated again; seconds of the engine; seconds for all; the slowest
-clip. With --answers every answer is kept, a line of JSON each. Needs ffmpeg.
+Columns: clips; doubled, whose text is one word or phrase twice or more ("X X", "X and X"); empty, where 30 s has a
+text; words wrong against the text of the cut, and words that differ from the text of 30 s; most tokens of a clip, and
+clips with more than twice the tokens they have with 30 s; windows generated again; seconds of the engine; seconds for
+all; the slowest clip. With --answers every answer is kept, a line of JSON each. Needs ffmpeg.
 """
 import argparse
 import itertools
@@ -94,7 +94,8 @@ def transcribe(url, clip, fields):
 
 
 def count_tokens(url, clip, fields):
-    """The tokens of a clip's text; takes a request of its own, for they cost the time of an alignment."""
+    """The tokens of a clip's text; takes a request of its own, for they cost the time of an alignment. Where a text
+    comes from a temperature above 0, they are those of another text."""
     fields = fields | {"language": clip.language, "include[]": "logprobs"}
     with servers.ask(url, clip.path, fields) as response:
         return len(json.load(response)["logprobs"])
@@ -120,10 +121,11 @@ def run(url, clips, fields, whole, callers):
 
 
 def is_repeated(text, language):
-    """Whether a text is one word or phrase, said at least twice."""
+    """Whether a text is one word or phrase said at least twice, or twice with one word between ("X and X")."""
     words = units(text, language)
-    lengths = (length for length in range(1, len(words) // 2 + 1) if len(words) % length == 0)
-    return any(words[:length] * (len(words) // length) == words for length in lengths)
+    lengths = range(1, len(words) // 2 + 1)
+    return any(words[:length] * (len(words) // length) == words or
+               len(words) == 2 * length + 1 and words[:length] == words[-length:] for length in lengths)
 
 
 def row(clips, answers, whole, counted):
