@@ -40,16 +40,19 @@ pub fn is_doubtful(text: &str, tokens: usize, audio_s: f64) -> bool {
     tokens as f64 > TOKENS_BESIDE + TOKENS_PER_SECOND * audio_s || is_repeated(text)
 }
 
-/// Whether a text is the same word or phrase twice or more, and nothing else.
+/// Whether a text is the same word or phrase twice or more, and nothing else but a word between two.
 fn is_repeated(text: &str) -> bool {
     let lower = text.to_lowercase();
     let words: Vec<&str> = lower
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .collect();
-    (1..=words.len() / 2).any(|unit| {
+    let half = words.len() / 2;
+    let is_joined = half > 0 && words[..half] == words[words.len() - half..];
+    let is_repeated = |unit: usize| {
         words.len().is_multiple_of(unit) && words.chunks(unit).all(|chunk| chunk == &words[..unit])
-    })
+    };
+    is_joined || (1..=half).any(is_repeated)
 }
 
 #[cfg(test)]
@@ -65,6 +68,8 @@ mod tests {
             " Guten Tag. Guten Tag.",
             "はい。はい。",
             "Red - RED",
+            "transportation and transportation",
+            "sous le consulat et sous le consulat",
         ] {
             assert!(is_repeated(text), "{text}");
         }
