@@ -2,12 +2,14 @@
 """Makes odd sound files of one speech sample and compares what a HalkSpeech server reads in them with ffmpeg.
 
 usage: check_odd_files.py --sample FILE --work FOLDER [--binary FILE --models-dir FOLDER] [--without-ffmpeg]
-                          [--model tiny.en] [--at-a-time 8] [--only PART_OF_NAME]
+                          [--model tiny.en] [--at-a-time 8] [--only PART_OF_NAME] [--but ANSWERS]
 
 Without --binary the files are made and decoded by ffmpeg, and nothing else. With it a server is started, and each file
-is sent to it, and so is the WAV that ffmpeg makes of the file, unless length and words are those of the sample. A file is equal if the server's duration is within 0.1 s
-of that of the WAV, its text is at most one word away, and its first segment begins within 0.5 s of the WAV's.
+is sent to it, and so is the WAV that ffmpeg makes of the file, unless length and words are those of the sample. A file
+is equal if the server's duration is within 0.1 s of that of the WAV, its text is at most one word away, and its first
+segment begins within 0.5 s of the WAV's.
 --without-ffmpeg starts the server with AUDIO__FFMPEG=off and sends only what README names as built in.
+--but leaves out the files that are equal in the answers of an earlier run, e.g. the one without ffmpeg.
 The answers are kept in FOLDER/answers*.json, one line a file is printed, and the exit status is 1 if any differs.
 Needs ffmpeg and ffprobe with the usual encoders; a file whose encoder is absent is named and left out.
 """
@@ -296,7 +298,8 @@ def phones_and_mp4():
     case("mov_alac_24bit_96k_stereo.mov", "-c:a alac -sample_fmt s32p -ar 96000 -ac 2")
     case("m4a_alac_6_channels.m4a", "-c:a alac -af pan=6c|c2=c0 -ar 48000")
     case("m4a_alac_8k.m4a", "-c:a alac -ar 8000")
-    for name, flags in {"keyframes": "frag_keyframe+empty_moov+default_base_moof", "dash": "dash -frag_duration 1000000",
+    for name, flags in {"keyframes": "frag_keyframe+empty_moov+default_base_moof",
+        "dash": "dash -frag_duration 1000000",
                         "cmaf": "cmaf -frag_duration 500000", "single": "empty_moov -frag_duration 60000000",
                         "global_sidx": "dash+global_sidx -frag_duration 1000000",
                         "delay_moov": "delay_moov+frag_every_frame", "no_tfhd_offset":
@@ -320,7 +323,8 @@ def phones_and_mp4():
     case("early_audio_half_second.mp4", f"{H264} -c:a aac", f"-itsoffset 0.5 {VIDEO} -i speech.wav")
     case("audio_longer_than_video.mp4", f"{H264} -c:a aac", "-f lavfi -i testsrc=s=160x120:r=10:d=3 -i speech.wav")
     case("video_longer_than_audio.mp4", f"{H264} -c:a aac", "-f lavfi -i testsrc=s=160x120:r=10:d=20 -i speech.wav")
-    case("two_tracks_second_silent.mp4", "-map 0 -map 1 -c:a aac", "-i speech.wav -f lavfi -i anullsrc=r=16000:cl=mono:d=11")
+    case("two_tracks_second_silent.mp4", "-map 0 -map 1 -c:a aac",
+        "-i speech.wav -f lavfi -i anullsrc=r=16000:cl=mono:d=11")
     case("two_tracks_first_disabled.mp4", "-map 1 -map 0 -c:a aac -disposition:a:0 0 -disposition:a:1 default",
          "-i speech.wav -f lavfi -i sine=300:d=11")
     case("two_audio_files_in.mov", "-map 0 -map 0 -c:a:0 pcm_s16le -c:a:1 aac")
@@ -427,7 +431,8 @@ def ogg_and_matroska():
     case("webm_late_2s.webm", "-c:v libvpx -b:v 100k -cpu-used 8 -c:a libopus", f"{VIDEO} -itsoffset 2 -i speech.wav")
     case("mkv_late_alone_2s.mka", "-c:a aac", "-itsoffset 2 -i speech.wav")
     case("mkv_attachment.mkv", "-c:a aac -attach cover.jpg -metadata:s:t mimetype=image/jpeg")
-    case("mkv_subtitles.mkv", f"-map 0 -map 1 -map 2 {H264} -c:a libopus -c:s srt", f"{VIDEO} -i speech.wav -i lines.srt")
+    case("mkv_subtitles.mkv", f"-map 0 -map 1 -map 2 {H264} -c:a libopus -c:s srt",
+        f"{VIDEO} -i speech.wav -i lines.srt")
     case("mkv_chapters.mka", "-map 0 -map_metadata 1 -c:a flac", "-i speech.wav -i chapters.txt")
     case("mkv_two_tracks_forced.mka", "-map 1 -map 0 -c:a libopus -disposition:a:0 0 -disposition:a:1 default+forced",
          "-i speech.wav -f lavfi -i sine=300:d=11")
@@ -572,7 +577,8 @@ def surgery_mp4():
     bytes_case("udta_junk.m4a")(lambda: replaced(
         lambda name, body: box(name, noise(200)) if name == b"udta" else None))
     bytes_case("udta_zero_end.mov")(lambda: replaced(
-        lambda name, body: box(name, body + bytes(4)) if name == b"udta" else None, "-c:a alac -metadata title=odd", "mov"))
+        lambda name, body: box(name, body + bytes(4)) if name == b"udta" else None, "-c:a alac -metadata title=odd",
+            "mov"))
     bytes_case("handler_unnamed.m4a")(lambda: replaced(
         lambda name, body: box(name, body[:24]) if name == b"hdlr" else None))
     bytes_case("sample_rate_zero_in_entry.m4a")(lambda: replaced(
@@ -623,7 +629,8 @@ def surgery_streams():
     bytes_case("mp3_xing_cut_at_half.mp3")(lambda: cut(encoded("-ar 44100 -q:a 4", "mp3"), 0.5))
     bytes_case("mp3_tag_in_the_middle.mp3")(lambda: mp3() + id3v1() + id3v2(3, 2000) + mp3())
     bytes_case("mp3_rates_joined.mp3")(lambda: mp3() + mp3("-write_xing 0 -id3v2_version 0 -ar 16000 -b:a 32k"))
-    bytes_case("mp3_mono_then_stereo.mp3")(lambda: mp3() + mp3("-write_xing 0 -id3v2_version 0 -ar 44100 -ac 2 -b:a 128k"))
+    bytes_case("mp3_mono_then_stereo.mp3")(lambda: mp3() + mp3(
+        "-write_xing 0 -id3v2_version 0 -ar 44100 -ac 2 -b:a 128k"))
     bytes_case("mp3_hole_of_zeros.mp3")(lambda: mp3()[:40000] + bytes(3000) + mp3()[43000:])
     bytes_case("mp3_in_rmp3.mp3")(lambda: riff(chunk(b"data", mp3()), form=b"RMP3"))
     bytes_case("mp3_three_xing_joined.mp3")(lambda: 3 * encoded("-ar 44100 -q:a 4 -id3v2_version 3", "mp3"))
@@ -693,7 +700,8 @@ def surgery_streams():
     bytes_case("flac_bytes_lost_inside.flac")(lambda: flac()[:150000] + flac()[153000:])
     bytes_case("flac_zeros_behind.flac")(lambda: flac() + bytes(10000))
     bytes_case("flac_blocks_odd.flac")(lambda: flac(lambda data: data[:42] + b"\x02\0\0\x10oddodd0123456789"[:20] +
-                                                    b"\x64\0\1\0" + noise(256) + b"\x01\x0f\0\0" + bytes(983040) + data[42:]))
+                                                    b"\x64\0\1\0" + noise(256) + b"\x01\x0f\0\0" +
+                                                    bytes(983040) + data[42:]))
 
 
 def surgery_samples():
@@ -707,14 +715,20 @@ def surgery_samples():
         "list_before_data": (pcm, info, data), "cue_smpl_list_after": (pcm, data, cue, smpl, info),
         "cue_smpl_before": (pcm, cue, smpl, data), "junk_before_fmt": (chunk(b"JUNK", bytes(4096)), pcm, data),
         "fmt_18": (chunk(b"fmt ", fmt(extra=b"\0\0")), data), "fmt_20": (chunk(b"fmt ", fmt(extra=bytes(4))), data),
-        "fmt_40_tag_1": (chunk(b"fmt ", fmt(extra=bytes(24))), data), "fmt_14_no_bits": (chunk(b"fmt ", fmt()[:14]), data),
-        "per_second_zero": (chunk(b"fmt ", fmt(per_second=0)), data), "align_zero": (chunk(b"fmt ", fmt(align=0)), data),
+        "fmt_40_tag_1": (chunk(b"fmt ", fmt(extra=bytes(24))), data), "fmt_14_no_bits": (chunk(b"fmt ", fmt()[:14]),
+            data),
+        "per_second_zero": (chunk(b"fmt ", fmt(per_second=0)), data), "align_zero": (chunk(b"fmt ", fmt(align=0)),
+            data),
         "align_wrong_4": (chunk(b"fmt ", fmt(align=4, per_second=32000)), data),
         "extensible_mask_0": (chunk(b"fmt ", fmt(0xFFFE, extra=extensible(1, 16, 0))), data),
-        "extensible_float": (chunk(b"fmt ", fmt(0xFFFE, bits=32, extra=extensible(3, 32, 4))), chunk(b"data", raw("f32le"))),
-        "extensible_mulaw": (chunk(b"fmt ", fmt(0xFFFE, bits=8, extra=extensible(7, 8, 4))), chunk(b"data", raw("mulaw"))),
-        "extensible_24_in_32": (chunk(b"fmt ", fmt(0xFFFE, bits=32, extra=extensible(1, 24, 4))), chunk(b"data", raw("s32le"))),
-        "extensible_20_in_24": (chunk(b"fmt ", fmt(0xFFFE, bits=24, extra=extensible(1, 20, 4))), chunk(b"data", raw("s24le"))),
+        "extensible_float": (chunk(b"fmt ", fmt(0xFFFE, bits=32, extra=extensible(3, 32, 4))), chunk(b"data",
+            raw("f32le"))),
+        "extensible_mulaw": (chunk(b"fmt ", fmt(0xFFFE, bits=8, extra=extensible(7, 8, 4))), chunk(b"data",
+            raw("mulaw"))),
+        "extensible_24_in_32": (chunk(b"fmt ", fmt(0xFFFE, bits=32, extra=extensible(1, 24, 4))), chunk(b"data",
+            raw("s32le"))),
+        "extensible_20_in_24": (chunk(b"fmt ", fmt(0xFFFE, bits=24, extra=extensible(1, 20, 4))), chunk(b"data",
+            raw("s24le"))),
         "extensible_valid_0": (chunk(b"fmt ", fmt(0xFFFE, extra=extensible(1, 0, 4))), data),
         "bits_12_in_16": (chunk(b"fmt ", fmt(bits=12, align=2)), data),
         "bits_24_in_align_4": (chunk(b"fmt ", fmt(bits=24, align=4)), chunk(b"data", raw("s32le"))),
@@ -722,9 +736,11 @@ def surgery_samples():
         "data_size_7fffffff": (pcm, data[:4] + b"\xff\xff\xff\x7f" + data[8:]),
         "data_size_odd": (pcm, chunk(b"data", body[:-1])), "two_data": (pcm, chunk(b"data", body[:160000]), info,
                                                                        chunk(b"data", body[160000:])),
-        "data_before_fmt": (data, pcm), "fmt_twice": (pcm, pcm, data), "id3_chunk": (pcm, chunk(b"id3 ", id3v2()), data),
+        "data_before_fmt": (data, pcm), "fmt_twice": (pcm, pcm, data), "id3_chunk": (pcm, chunk(b"id3 ", id3v2()),
+            data),
         "xml_bext_umid": (chunk(b"bext", bytes(602)), pcm, chunk(b"iXML", b"<a/>"), chunk(b"axml", b"<b/>"), data),
-        "s8_extensible_valid_8": (chunk(b"fmt ", fmt(0xFFFE, bits=8, extra=extensible(1, 8, 4))), chunk(b"data", raw("u8"))),
+        "s8_extensible_valid_8": (chunk(b"fmt ", fmt(0xFFFE, bits=8, extra=extensible(1, 8, 4))), chunk(b"data",
+            raw("u8"))),
         "fact_wrong": (chunk(b"fmt ", fmt(7, bits=8, extra=b"\0\0")), chunk(b"fact", struct.pack("<I", 100)),
                        chunk(b"data", raw("mulaw"))), "chunk_name_space": (pcm, chunk(b"    ", bytes(6)), data),
         "riff_padding_100k": (pcm, chunk(b"PAD ", bytes(100000)), data),
@@ -765,14 +781,15 @@ def surgery_samples():
     bytes_case("aiff_comm_after_ssnd.aiff")(lambda: form(sound(), comm))
     bytes_case("aiff_ssnd_offset_1000.aiff")(lambda: form(comm, sound(1000)))
     bytes_case("aiff_notes_between.aiff")(lambda: form(chunk(b"NAME", b"odd", ">"), comm, chunk(b"ANNO", b"odd!!", ">"),
-                                                       chunk(b"MARK", b"\0\0", ">"), sound(), chunk(b"ID3 ", id3v2(), ">")))
+                                                       chunk(b"MARK", b"\0\0", ">"), sound(), chunk(b"ID3 ", id3v2(),
+                                                           ">")))
     bytes_case("aiff_sizes_zero.aiff")(lambda: aiff[:4] + bytes(4) + aiff[8:at + 4] + bytes(4) + aiff[at + 8:])
     bytes_case("aiff_cut.aiff")(lambda: cut(aiff, 0.6))
     bytes_case("aifc_raw_u8.aifc")(lambda: form(chunk(b"FVER", bytes.fromhex("a2805140"), ">"), chunk(
         b"COMM", struct.pack(">hIh", 1, len(body) // 2, 8) + comm[16:26] + b"raw \0\0", ">"),
         chunk(b"SSND", bytes(8) + raw("u8"), ">"), kind=b"AIFC"))
     bytes_case("aifc_twos.aifc")(lambda: form(chunk(b"COMM", struct.pack(
-        ">hIh", 1, len(body) // 2, 16) + comm[16:26] + b"twos\x0bodd compress", ">"), sound(), kind=b"AIFC"))
+        ">hIh", 1, len(body) // 2, 16) + comm[16:26] + b"twos\x0bodd packing", ">"), sound(), kind=b"AIFC"))
     bytes_case("aifc_in24.aifc")(lambda: form(chunk(b"COMM", struct.pack(
         ">hIh", 1, len(body) // 2, 24) + comm[16:26] + b"in24\0\0", ">"), chunk(b"SSND", bytes(8) + raw("s24be"), ">"),
         kind=b"AIFC"))
@@ -789,7 +806,8 @@ def surgery_samples():
     desc = (b"desc", struct.pack(">d4sIIIII", 16000.0, b"lpcm", 2, 2, 1, 1, 16), None)
     bytes_case("caf_size_unknown.caf")(lambda: caf(desc, (b"data", bytes(4) + body, -1)))
     bytes_case("caf_free_info_first.caf")(lambda: caf(desc, (b"free", bytes(4000), None), (
-        b"info", struct.pack(">I", 1) + b"title\0odd\0", None), (b"data", bytes(4) + body, None), (b"uuid", bytes(40), None)))
+        b"info", struct.pack(">I", 1) + b"title\0odd\0", None), (b"data", bytes(4) + body, None), (b"uuid",
+            bytes(40), None)))
     bytes_case("caf_24_in_32.caf")(lambda: caf((b"desc", struct.pack(
         ">d4sIIIII", 16000.0, b"lpcm", 2, 4, 1, 1, 24), None), (b"data", bytes(4) + raw("s32le"), None)))
     bytes_case("caf_cut.caf")(lambda: cut(caf(desc, (b"data", bytes(4) + body, None)), 0.6))
@@ -799,7 +817,8 @@ def surgery_samples():
 def surgery_ogg():
     opus, vorbis, flac = "-c:a libopus -b:a 24k", "-c:a libvorbis", "-c:a flac"
     for name, arguments in (("opus", opus), ("vorbis", vorbis), ("flac", flac)):
-        bytes_case(f"{name}_chained.ogg")(lambda arguments=arguments: renumbered(arguments, 1) + renumbered(arguments, 2))
+        bytes_case(f"{name}_chained.ogg")(lambda arguments=arguments: renumbered(arguments,
+            1) + renumbered(arguments, 2))
         bytes_case(f"{name}_chained_same_serial.ogg")(lambda arguments=arguments: 2 * renumbered(arguments, 1))
         bytes_case(f"{name}_cut.ogg")(lambda arguments=arguments: cut(encoded(arguments, "ogg"), 0.6))
         bytes_case(f"{name}_no_end_flag.ogg")(lambda arguments=arguments: ogg(
@@ -809,7 +828,8 @@ def surgery_ogg():
         bytes_case(f"{name}_page_crc_wrong.ogg")(lambda arguments=arguments: wrong_crc(
             encoded(arguments + " -page_duration 500000", "ogg"), 8))
         bytes_case(f"{name}_crc_all_zero.ogg")(lambda arguments=arguments: b"".join(
-            page[:22] + bytes(4) + page[26:] for page in (ogg_page(*one) for one in ogg_pages(encoded(arguments, "ogg")))))
+            page[:22] + bytes(4) + page[26:] for page in (ogg_page(*one) for one in ogg_pages(encoded(arguments,
+                "ogg")))))
         bytes_case(f"{name}_junk_between.ogg")(lambda arguments=arguments: junk_between(encoded(arguments, "ogg")))
         bytes_case(f"{name}_granules_from_an_hour.ogg")(lambda arguments=arguments: ogg(
             [flags, granule + 3600 * 48000 if granule > 0 else granule, *rest]
@@ -817,7 +837,8 @@ def surgery_ogg():
         bytes_case(f"{name}_junk_behind.ogg")(lambda arguments=arguments: encoded(arguments, "ogg") + noise(5000))
         bytes_case(f"{name}_id3_before.ogg")(lambda arguments=arguments: id3v2() + encoded(arguments, "ogg"))
     bytes_case("opus_then_vorbis_chained.ogg")(lambda: renumbered(opus, 1) + renumbered(vorbis, 2))
-    bytes_case("vorbis_rates_chained.ogg")(lambda: renumbered(vorbis, 1) + renumbered("-c:a libvorbis -ar 44100 -ac 2", 2))
+    bytes_case("vorbis_rates_chained.ogg")(lambda: renumbered(vorbis,
+        1) + renumbered("-c:a libvorbis -ar 44100 -ac 2", 2))
 
     def opus_head(at, value):
         pages = ogg_pages(encoded(opus, "ogg"))
@@ -884,7 +905,8 @@ def surgery_matroska():
     bytes_case("zlib_opus.mka")(lambda: matroska(b"A_OPUS", opus_packets()[0], [
         zlib.compress(packet) for packet in opus_packets()[1]], 20, 48000, encoding=encoding(0)))
     bytes_case("header_stripped_laced_ac3.mka")(lambda: matroska(
-        b"A_AC3", b"", [frame[2:] for frame in frames_of("-ar 48000 -b:a 96k", "ac3")], 32, 48000, lacing=2, per_block=8,
+        b"A_AC3", b"", [frame[2:] for frame in frames_of("-ar 48000 -b:a 96k", "ac3")], 32, 48000, lacing=2,
+            per_block=8,
         encoding=encoding(3, b"\x0b\x77")))
     for name, arguments, suffix in (("opus", "-c:a libopus", "webm"), ("aac", "-c:a aac", "mkv"),
                                     ("flac", "-c:a flac", "mka")):
@@ -950,8 +972,12 @@ def attempt(name):
 def by_ffmpeg(name):
     """What ffmpeg makes of a file: the WAV, its seconds, the duration it shows, format and codec."""
     wav = os.path.join(WORK, "ffmpeg", name + ".wav")
+    kept = os.path.join(WORK, "ffmpeg", name + ".json")
     source = os.path.join(WORK, "made", name)
-    if not os.path.exists(wav):
+    if os.path.exists(kept) and os.path.getmtime(kept) >= os.path.getmtime(source):
+        with open(kept, encoding="utf-8") as file:
+            return json.load(file)
+    if not os.path.exists(wav) or os.path.getmtime(wav) < os.path.getmtime(source):
         subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-threads", "1", "-i", source, "-vn", "-af",
                         "aresample=async=1:first_pts=0", "-ar", "16000", "-ac", "1", "-c:a", "pcm_s16le", "-y", wav],
                        capture_output=True)
@@ -964,9 +990,12 @@ def by_ffmpeg(name):
                            capture_output=True, text=True)
     told = json.loads(shown.stdout or "{}")
     form = told.get("format", {})
-    return {"wav": wav, "seconds": seconds, "shown": float(form.get("duration", "nan")),
-            "format": form.get("format_name", "?"),
-            "codec": (told.get("streams") or [{}])[0].get("codec_name", "?")}
+    known = {"wav": wav, "seconds": seconds, "shown": float(form.get("duration", "nan")),
+             "format": form.get("format_name", "?"),
+             "codec": (told.get("streams") or [{}])[0].get("codec_name", "?")}
+    with open(kept, "w", encoding="utf-8") as out:
+        json.dump(known, out)
+    return known
 
 
 def built_in(form, codec):
@@ -985,8 +1014,11 @@ def built_in(form, codec):
 
 def transcribe(url, path, model):
     """Sends a file as a form, as callers do; (duration, text, start of the first segment, error)."""
-    with open(path, "rb") as file:
-        data = file.read()
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        return {"error": repr(error)}
     edge = "odd-files-boundary"
     fields = {"model": model, "language": "en", "response_format": "verbose_json", "beam_size": "1", "temperature": "0"}
     body = "".join(f'--{edge}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -1039,6 +1071,7 @@ def main():
     parser.add_argument("--without-ffmpeg", action="store_true")
     parser.add_argument("--at-a-time", type=int, default=8)
     parser.add_argument("--only", default="")
+    parser.add_argument("--but")
     args = parser.parse_args()
     end_on_sigterm()
     WORK = os.path.abspath(args.work)
@@ -1048,7 +1081,11 @@ def main():
         known = dict(zip(names, pool.map(by_ffmpeg, names)))
     if args.without_ffmpeg:
         names = [name for name in names if built_in(known[name]["format"], known[name]["codec"])]
-    print(f"{len(names)} files")
+    if args.but:
+        with open(args.but, encoding="utf-8") as file:
+            equal = {row["name"] for row in json.load(file) if not row["differs"]}
+        names = [name for name in names if name not in equal]
+    print(f"{len(names)} files", flush=True)
     if not args.binary:
         return
     settings = {"WHISPER__MODEL": args.model} | ({"AUDIO__FFMPEG": "off"} if args.without_ffmpeg else {})
