@@ -23,6 +23,7 @@ import shlex
 import struct
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 import wave
@@ -64,7 +65,7 @@ def ffmpeg(arguments):
 @functools.lru_cache(None)
 def encoded(arguments, suffix, inputs="-i speech.wav"):
     """The bytes that ffmpeg makes with these arguments."""
-    name = f"parts/{zlib.crc32((arguments + inputs).encode()):08x}-{os.getpid()}.{suffix}"
+    name = f"parts/{zlib.crc32((arguments + inputs).encode()):08x}-{threading.get_ident()}.{suffix}"
     ffmpeg(f"{inputs} {arguments} -y {name}")
     with open(os.path.join(WORK, name), "rb") as file:
         return file.read()
@@ -269,7 +270,7 @@ def opus_packets(arguments="-ar 48000 -b:a 24k"):
 def frames_of(arguments, suffix):
     """The frames of a raw stream (MP3, ADTS, AC-3), as ffprobe finds them."""
     data = encoded(arguments, suffix)
-    path = os.path.join(WORK, "parts", f"frames-{zlib.crc32(arguments.encode()):08x}.{suffix}")
+    path = os.path.join(WORK, "parts", f"frames-{zlib.crc32(arguments.encode()):08x}-{threading.get_ident()}.{suffix}")
     with open(path, "wb") as out:
         out.write(data)
     rows = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "packet=pos,size", "-of", "csv=p=0", path],
