@@ -187,7 +187,7 @@ async fn what_could_not_be_decoded_is_listed_and_counted() {
     let metrics = app.metrics.encode();
     for line in [
         "halkspeech_dropped_pieces_total{reason=\"damaged\"} 1\n",
-        "halkspeech_damaged_audio_seconds_total 0.064\n",
+        "halkspeech_damaged_audio_seconds_total 0.064",
     ] {
         assert!(metrics.contains(line), "{metrics}");
     }
