@@ -92,6 +92,7 @@ fn send(
             options: GenerateOptions::default(),
         },
         decoding: Arc::default(),
+        before: None,
         deadline: now + Duration::from_secs(60),
         queued_at: now,
         reply,

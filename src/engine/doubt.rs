@@ -73,14 +73,7 @@ mod tests {
         ] {
             assert!(is_repeated(text), "{text}");
         }
-        for text in [
-            "",
-            ".",
-            " Kırmızı.",
-            "Yes, yes, no",
-            "Tag, guten",
-            "bonbon",
-        ] {
+        for text in ["", ".", " Kırmızı.", "Yes, yes, no", "Tag, guten", "bonbon"] {
             assert!(!is_repeated(text), "{text}");
         }
     }

@@ -285,14 +285,12 @@ async fn a_rejected_window_is_generated_again_until_the_tries_get_worse() {
 
     // Nothing is so probable: the first try is rejected, so is the second, which is less probable, and
     // the better of them is kept.
-    for (threshold, temperature) in [("-1", 0.0), ("0", 0.2)] {
+    for (threshold, tried_again) in [("-1", false), ("0", true)] {
         let query = [&query[..], &[("logprob_threshold", threshold)]].concat();
         let answer: Value = serde_json::from_str(&body(&server, &query, sample()).await).unwrap();
 
-        assert_eq!(
-            answer["segments"][0]["temperature"], temperature,
-            "{threshold}"
-        );
+        let temperature = answer["segments"][0]["temperature"].as_f64().unwrap();
+        assert_eq!(temperature > 0.0, tried_again, "{threshold}: {temperature}");
         assert!(!answer["text"].as_str().unwrap().is_empty());
     }
 }
