@@ -55,10 +55,10 @@ pub fn decode(
             Err(error) => named(error, &head),
         },
     };
-    let is_asked = limits.ffmpeg == FfmpegMode::Auto
+    let uses_ffmpeg = limits.ffmpeg == FfmpegMode::Auto
         && is_for_ffmpeg(&error, &head, allowance.file_bytes)
         && is_wanted();
-    if !is_asked {
+    if !uses_ffmpeg {
         return Err(error);
     }
     let job = ffmpeg::Job {

@@ -5,11 +5,11 @@
 //! another try from 30 s. The rule looks at the window's own audio and text, so it does not depend on
 //! what shares its batch.
 
-/// Tokens of a second of the fastest speech.
+/// More tokens than a second of speech has; a bound, not a measurement.
 const TOKENS_PER_SECOND: f64 = 16.0;
 
-/// Tokens of no length: punctuation, time stamps, the first word.
-const TOKENS_BESIDE: f64 = 12.0;
+/// Tokens that any text may have: punctuation, time stamps, the first word.
+const BASE_TOKENS: f64 = 12.0;
 
 /// In less audio than this, in seconds, a text that is improbable, or none at all, is in doubt, too: the
 /// silence behind a single word weighs more than behind a sentence.
@@ -37,7 +37,7 @@ pub fn is_unsure_word(avg_logprob: f32, audio_s: f64) -> bool {
 /// words again and again.
 #[must_use]
 pub fn is_doubtful(text: &str, tokens: usize, audio_s: f64) -> bool {
-    tokens as f64 > TOKENS_BESIDE + TOKENS_PER_SECOND * audio_s || is_repeated(text)
+    tokens as f64 > BASE_TOKENS + TOKENS_PER_SECOND * audio_s || is_repeated(text)
 }
 
 /// Whether a text is the same word or phrase twice or more, and nothing else but a word between two.

@@ -61,7 +61,7 @@ const MAX_SAMPLE_BYTES: u64 = 16 << 20;
 /// Each change of the sample description costs a new decoder. Edited recordings have a few.
 const MAX_CHANGES: u32 = 256;
 
-/// A format is told by the boxes in this many bytes.
+/// The format is recognised from the boxes in this many bytes.
 const HEAD_BYTES: u64 = 64;
 
 /// Opens a file that begins with a box of this format.

@@ -363,7 +363,7 @@ fn files_without_a_movie_header_are_refused() {
 }
 
 #[test]
-fn files_are_told_by_their_first_boxes() {
+fn files_are_recognised_by_their_first_boxes() {
     for head in [
         &b"\0\0\0\x20ftypM4A "[..],
         b"\0\0\0\x08wide\0\0\x10\0mdat",

@@ -115,7 +115,7 @@ impl TrackReader {
         Ok(reader)
     }
 
-    /// What symphonia is told of the track.
+    /// The track as symphonia describes it.
     pub fn describe(&self) -> Track {
         let mut track = Track::new(self.id);
         let params = self.present_entry().map(|entry| entry.params.clone());

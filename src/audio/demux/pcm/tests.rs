@@ -76,7 +76,7 @@ fn sound() -> Vec<u8> {
         .collect()
 }
 
-fn heard(bytes: &[u8]) -> Vec<f32> {
+fn samples_of(bytes: &[u8]) -> Vec<f32> {
     let samples = bytes.chunks_exact(2);
     samples
         .map(|bytes| f32::from(i16::from_le_bytes([bytes[0], bytes[1]])) / 32_768.0)
@@ -87,7 +87,7 @@ fn heard(bytes: &[u8]) -> Vec<f32> {
 fn check(file: &[u8], expected: &[u8]) {
     assert_eq!(
         read_file(file),
-        Given::Samples(vec![(16_000, heard(expected))])
+        Given::Samples(vec![(16_000, samples_of(expected))])
     );
 }
 
@@ -218,10 +218,10 @@ fn goes_on_with_the_next_samples() {
     // Another file of another format.
     let mut other = wav(&fmt(1, 2, 16, 4), &data);
     other[24..28].copy_from_slice(&8_000_u32.to_le_bytes());
-    let left = heard(&sound).into_iter().step_by(2).collect();
+    let left = samples_of(&sound).into_iter().step_by(2).collect();
     assert_eq!(
         read_file(&[wav16(&data), other].concat()),
-        Given::Samples(vec![(16_000, heard(&sound)), (8_000, left)])
+        Given::Samples(vec![(16_000, samples_of(&sound)), (8_000, left)])
     );
 }
 
@@ -234,7 +234,7 @@ fn reads_a_pipe() {
         let given = read_pipe(&file);
         assert_eq!(
             given,
-            Given::Samples(vec![(16_000, heard(&sound))]),
+            Given::Samples(vec![(16_000, samples_of(&sound))]),
             "{stated}"
         );
     }

@@ -68,7 +68,7 @@ impl TestTrack {
         }
     }
 
-    /// One chunk of AAC at the start of the content: so many packets of ten bytes, of 100 ms each.
+    /// One chunk of AAC at the start of the content: packets of ten bytes, of 100 ms each.
     pub fn aac(packets: u32) -> Self {
         Self {
             entries: vec![entry(b"mp4a", 1_000)],
@@ -140,7 +140,7 @@ pub fn file(content: &[u8], tracks: &[TestTrack]) -> Vec<u8> {
     [boxed(b"mdat", content), moov(tracks, &[])].concat()
 }
 
-/// Bytes that count up, so that each can be told from the others.
+/// Bytes that count up, so that each differs from its neighbours.
 pub fn content(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|byte| byte as u8).collect()
 }
