@@ -4,7 +4,7 @@ use ct2rs::sys::{WhisperGenerationResult, WhisperOptions};
 
 use super::{Ct2Engine, Encoded, batch_error, encodings};
 use crate::batch::{BatchKey, GenerateOptions};
-use crate::engine::doubt::{is_doubtful, is_short, is_unsure_word};
+use crate::engine::doubt::wants_longer_encoding;
 use crate::engine::{
     Attempt, EngineError, Fallback, Input, MAX_TEXT_TOKENS, Quality, compression_ratio,
 };
@@ -95,15 +95,13 @@ impl Try {
 
     /// Whether an encoding from all of 30 s is likely to give a better text of this window.
     pub(super) fn wants_longer_encoding(&self, input: &Input<'_>) -> bool {
-        let fallback = &input.decoding.fallback;
-        let audio_s = input.audio_s();
-        let goes_astray = self.attempt().is_cut
-            || fallback.is_repetitive(&self.quality)
-            || is_doubtful(&self.text, self.tokens.len(), audio_s)
-            || is_unsure_word(self.quality.avg_logprob, audio_s);
-        let is_nothing = self.text.trim().is_empty() || fallback.drops(&self.quality);
-        let is_unsure = is_short(audio_s) && (is_nothing || fallback.rejects(&self.quality));
-        !input.is_nearly_whole() && (goes_astray || is_unsure)
+        !input.is_nearly_whole()
+            && wants_longer_encoding(
+                &self.text,
+                &self.attempt(),
+                &input.decoding.fallback,
+                input.audio_s(),
+            )
     }
 }
 
