@@ -11,6 +11,7 @@ use symphonia::core::meta::MetadataOptions;
 
 mod lookahead;
 mod tags;
+mod behind;
 mod forward;
 mod opus;
 mod vorbis;
@@ -24,6 +25,7 @@ mod pcm;
 
 use super::AudioError;
 use super::decode::is_read_failure;
+pub use behind::behind_tags;
 use forward::Attempt;
 
 /// How far into a file its format may begin. Metadata in front is stepped over and does not count;

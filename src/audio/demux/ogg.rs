@@ -38,7 +38,7 @@ const MAX_STREAMS: usize = 64;
 /// As many packets of one stream are read before the headers of all others are there.
 const MAX_EARLY_PACKETS: usize = 256;
 
-/// Opens a file that begins with the first page of a stream, or has one behind tags or a little junk.
+/// Opens a file that begins with the first page of a stream, or has one behind a little junk.
 ///
 /// # Errors
 /// [`AudioError::Read`].
@@ -63,12 +63,11 @@ pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioErr
 }
 
 fn find_first_page(bytes: &mut Lookahead) -> io::Result<Option<Page>> {
-    let head = tags::peek_behind(bytes)?;
+    let head = bytes.peek(MAX_JUNK_BYTES)?;
     if !head.starts_with(b"OggS") {
         if tags::is_container(head) {
             return Ok(None);
         }
-        let head = bytes.peek(MAX_JUNK_BYTES)?;
         let head = &head[..head.len().min(MAX_JUNK_BYTES)];
         let Some(junk) = head.windows(5).position(|bytes| bytes == b"OggS\0") else {
             return Ok(None);
