@@ -165,11 +165,13 @@ impl<'a> Decoding<'a> {
             self.damage.extend_run(duration_s);
             return Ok(());
         };
+        let position_s = self.streams.position_s() + self.damage.run_s();
+        let gap = self.timeline.gap_before(start_s, position_s);
+        if gap.lost_s > 0.0 {
+            self.damage.extend_run(gap.lost_s);
+        }
         self.damage.close_run(&mut self.streams)?;
-        let silence_s = self
-            .timeline
-            .silence_before(start_s, self.streams.position_s());
-        self.streams.push_silence(silence_s)?;
+        self.streams.push_silence(gap.silence_s)?;
         self.streams.push(&decoded, trim)
     }
 

@@ -1,8 +1,9 @@
 //! Reads Ogg (RFC 3533) with Opus (RFC 7845), Vorbis and FLAC (RFC 9639, 10.1).
 //!
-//! Unlike symphonia's reader it needs no comment header, trims only the end of a stream, and there at most
-//! its last page, whatever granule positions say, and uses pages whose check sum is wrong or whose end is
-//! missing.
+//! Unlike symphonia's reader it needs no comment header, trims at most the first page of Vorbis and the last
+//! one of a stream, whatever granule positions say, and uses pages whose check sum is wrong or whose end is
+//! missing. Where the numbers of pages have a hole, granule positions say how much is missing; elsewhere
+//! packets follow one another.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,7 +22,9 @@ use page::{Page, Pages};
 use stream::Stream;
 
 mod page;
+mod granules;
 mod stream;
+mod theora;
 
 const INFO: FormatInfo = FormatInfo {
     format: FORMAT_ID_OGG,
@@ -58,7 +61,7 @@ pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioErr
     reader.begin(&first).map_err(AudioError::Read)?;
     Ok(Attempt::Opened(Demuxer {
         reader: Box::new(Forward::new(reader)),
-        clock: ContainerClock::None,
+        clock: ContainerClock::Samples,
     }))
 }
 

@@ -4,6 +4,8 @@ use symphonia::core::errors::Error;
 
 use super::*;
 
+mod clock;
+
 const CONTINUED: u8 = 1;
 const FIRST: u8 = 2;
 const LAST: u8 = 4;
