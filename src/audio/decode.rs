@@ -52,7 +52,7 @@ pub fn decode(
     limits: &DecodeLimits,
     channels: Channels,
 ) -> Result<Decoded, AudioError> {
-    let (source, furthest) = Watched::new(source);
+    let (source, read_bytes) = Watched::new(source);
     let mut demuxer = demux::open(Box::new(source))?;
     let mut decoding = Decoding::new(&demuxer, limits, channels)?;
     let mut reader_error = None;
@@ -79,7 +79,7 @@ pub fn decode(
     // reader stopped is not whole.
     let unread_bytes = match allowance.file_bytes {
         u64::MAX => 0,
-        bytes => bytes.saturating_sub(furthest.get()),
+        bytes => bytes.saturating_sub(read_bytes.get()),
     };
     let stopped = reader_error.map(|error| Stopped {
         reason: error.to_string(),
