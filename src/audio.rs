@@ -181,7 +181,7 @@ pub fn decode_while(
 }
 
 fn open(source: &Source) -> io::Result<Box<dyn MediaSource>> {
-    Ok(match source {
+    let source: Box<dyn MediaSource> = match source {
         Source::Memory(bytes) => Box::new(Cursor::new(bytes.clone())),
         Source::File(file) => {
             // The clone shares its position with the original.
@@ -189,7 +189,8 @@ fn open(source: &Source) -> io::Result<Box<dyn MediaSource>> {
             file.rewind()?;
             Box::new(file)
         }
-    })
+    };
+    demux::behind_tags(source)
 }
 
 /// A duration in samples, rounded down. An absurdly long one is as long as can be.

@@ -52,7 +52,7 @@ pub fn decode(
     limits: &DecodeLimits,
     channels: Channels,
 ) -> Result<Decoded, AudioError> {
-    let (source, furthest) = Watched::new(source);
+    let (source, read_bytes) = Watched::new(source);
     let mut demuxer = demux::open(Box::new(source))?;
     let mut decoding = Decoding::new(&demuxer, limits, channels)?;
     let mut reader_error = None;
@@ -79,7 +79,7 @@ pub fn decode(
     // reader stopped is not whole.
     let unread_bytes = match allowance.file_bytes {
         u64::MAX => 0,
-        bytes => bytes.saturating_sub(furthest.get()),
+        bytes => bytes.saturating_sub(read_bytes.get()),
     };
     let stopped = reader_error.map(|error| Stopped {
         reason: error.to_string(),
@@ -165,11 +165,13 @@ impl<'a> Decoding<'a> {
             self.damage.extend_run(duration_s);
             return Ok(());
         };
+        let position_s = self.streams.position_s() + self.damage.run_s();
+        let gap = self.timeline.gap_before(start_s, position_s);
+        if gap.lost_s > 0.0 {
+            self.damage.extend_run(gap.lost_s);
+        }
         self.damage.close_run(&mut self.streams)?;
-        let silence_s = self
-            .timeline
-            .silence_before(start_s, self.streams.position_s());
-        self.streams.push_silence(silence_s)?;
+        self.streams.push_silence(gap.silence_s)?;
         self.streams.push(&decoded, trim)
     }
 

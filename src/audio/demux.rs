@@ -5,15 +5,18 @@ use std::sync::LazyLock;
 use symphonia::core::common::Limit;
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::{Hint, Probe, ProbeOptions};
+use symphonia::core::formats::well_known::FORMAT_ID_FLAC;
 use symphonia::core::formats::{FormatOptions, FormatReader};
 use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 
 mod lookahead;
 mod tags;
+mod behind;
 mod forward;
 mod opus;
 mod vorbis;
+mod flac;
 mod isomp4;
 mod matroska;
 mod ogg;
@@ -24,6 +27,7 @@ mod pcm;
 
 use super::AudioError;
 use super::decode::is_read_failure;
+pub use behind::behind_tags;
 use forward::Attempt;
 
 /// How far into a file its format may begin. Metadata in front is stepped over and does not count;
@@ -50,11 +54,14 @@ pub struct Demuxer {
 /// What a container's time stamps say about where its audio stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContainerClock {
-    /// Nothing: packets follow one another without a gap, as in MP3, ADTS, WAV and Ogg.
+    /// Nothing: packets follow one another without a gap, as in MP3, ADTS and WAV.
     None,
     /// Time counts from the earliest packet of any track, as in Matroska.
     FromFirstPacket,
-    /// Time stamps are the presentation's own, from 0 on, as in MP4 with its edit list.
+    /// The same, and time stamps count samples, so that a hole is sound that was lost, as in Ogg and
+    /// FLAC.
+    Samples,
+    /// Time counts from 0: the reader knows the start of the earliest track, as in MP4.
     FromZero,
 }
 
@@ -95,8 +102,9 @@ pub fn open(mut source: Box<dyn MediaSource>) -> Result<Demuxer, AudioError> {
                 reason: error.to_string(),
             },
         })?;
-    Ok(Demuxer {
-        reader,
-        clock: ContainerClock::None,
-    })
+    let clock = match reader.format_info().format {
+        FORMAT_ID_FLAC => ContainerClock::Samples,
+        _ => ContainerClock::None,
+    };
+    Ok(Demuxer { reader, clock })
 }

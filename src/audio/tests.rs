@@ -186,6 +186,49 @@ fn a_lost_packet_is_silence_and_is_listed() {
     assert_eq!(decoded.streams, [vec![0.0; 200 * 1024]]);
 }
 
+/// A check sum of this many bits over bytes, not reflected.
+fn crc(bytes: &[u8], bits: u32, polynomial: u32) -> u32 {
+    bytes.iter().fold(0, |sum, byte| {
+        (0..8).rev().fold(sum, |sum, bit| {
+            let top = sum >> (bits - 1) ^ u32::from(byte >> bit & 1);
+            (sum << 1 ^ if top & 1 == 1 { polynomial } else { 0 }) & ((1 << bits) - 1)
+        })
+    })
+}
+
+/// A FLAC file (RFC 9639) of mono at 16 kHz with the frames of these numbers: 4,096 samples of 0.5.
+fn flac(frames: impl IntoIterator<Item = u8>) -> Source {
+    let mut file = b"fLaC\x80\0\0\x22\x10\0\x10\0\0\0\0\0\0\0\x03\xe8\x00\xf0".to_vec();
+    file.resize(4 + 4 + 34, 0);
+    for number in frames {
+        let mut frame = vec![0xff, 0xf8, 0xc0, 0x00, number];
+        frame.push(crc(&frame, 8, 0x07) as u8);
+        // A constant.
+        frame.extend([0, 0x40, 0]);
+        let sum = crc(&frame, 16, 0x8005) as u16;
+        frame.extend(sum.to_be_bytes());
+        file.extend(frame);
+    }
+    Source::Memory(file.into())
+}
+
+#[test]
+fn what_is_missing_of_flac_is_silence_and_is_listed() {
+    const FRAME: usize = 4_096;
+    let missing = 40 * FRAME..41 * FRAME;
+    let decoded = decode(flac((0..80).filter(|n| *n != 40)), &LONG, Channels::Mix).unwrap();
+    assert_eq!(decoded.lost, [missing.clone()]);
+    assert_eq!(decoded.streams[0].len(), 80 * FRAME);
+    for (at, sample) in decoded.streams[0].iter().enumerate() {
+        let expected = if missing.contains(&at) { 0.0 } else { 0.5 };
+        assert_eq!(*sample, expected, "{at}");
+    }
+    // A part of a recording begins with its sound.
+    let decoded = decode(flac(40..80), &LONG, Channels::Mix).unwrap();
+    assert!(decoded.lost.is_empty());
+    assert!(decoded.streams == [vec![0.5; 40 * FRAME]]);
+}
+
 #[test]
 fn a_recording_of_which_too_much_is_lost_is_refused() {
     let error = decode(adts(200, 100..105), &LONG, Channels::Mix).unwrap_err();
@@ -193,6 +236,16 @@ fn a_recording_of_which_too_much_is_lost_is_refused() {
         panic!("{error}")
     };
     assert_eq!(reason, "0.3 of its 12.8 s are damaged");
+    let error = decode(
+        flac((0..80).filter(|n| !(40..43).contains(n))),
+        &LONG,
+        Channels::Mix,
+    );
+    let error = error.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "could not decode FLAC: 0.8 of its 20.5 s are damaged"
+    );
     // So is one that is damaged up to its end.
     let error = decode(adts(200, 100..200), &LONG, Channels::Mix).unwrap_err();
     assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");

@@ -1,4 +1,4 @@
-//! Counts the time of packets that could not be decoded.
+//! Counts the time of sound that was lost: packets that could not be decoded, and those that are missing.
 
 use std::ops::Range;
 
@@ -25,10 +25,15 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// Counts a packet that failed.
+    /// Counts a packet that failed, or what is missing in front of one.
     pub fn extend_run(&mut self, duration_s: f64) {
         self.run_packets += 1;
         self.run_s += duration_s;
+    }
+
+    /// How much failed since the last packet that did not, in seconds.
+    pub fn run_s(&self) -> f64 {
+        self.run_s
     }
 
     /// Puts silence in the place of the packets that failed, because another follows.

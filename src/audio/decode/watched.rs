@@ -1,4 +1,4 @@
-//! Notes how far a source has been read.
+//! Notes where a source is being read.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
@@ -6,19 +6,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use symphonia::core::io::MediaSource;
 
-/// A source that notes the furthest byte that was read.
+/// A source that notes where its last read ended.
 pub struct Watched {
     source: Box<dyn MediaSource>,
     position: u64,
-    furthest: Furthest,
+    last_read: LastRead,
 }
 
-/// The end of what was read, in bytes from the beginning of the source.
+/// The end of the last read, in bytes from the beginning of the source.
+///
+/// It is not the furthest one: the index of an MP4 file may stand at its end, and is read first.
 #[derive(Clone, Debug, Default)]
-pub struct Furthest(Arc<AtomicU64>);
+pub struct LastRead(Arc<AtomicU64>);
 
-impl Furthest {
-    /// The end of what was read until now.
+impl LastRead {
+    /// The end of the last read until now.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -26,14 +28,14 @@ impl Furthest {
 
 impl Watched {
     /// Watches a source from its beginning.
-    pub fn new(source: Box<dyn MediaSource>) -> (Self, Furthest) {
-        let furthest = Furthest::default();
+    pub fn new(source: Box<dyn MediaSource>) -> (Self, LastRead) {
+        let last_read = LastRead::default();
         let watched = Self {
             source,
             position: 0,
-            furthest: furthest.clone(),
+            last_read: last_read.clone(),
         };
-        (watched, furthest)
+        (watched, last_read)
     }
 }
 
@@ -41,7 +43,7 @@ impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
         self.position += read as u64;
-        self.furthest.0.fetch_max(self.position, Ordering::Relaxed);
+        self.last_read.0.store(self.position, Ordering::Relaxed);
         Ok(read)
     }
 }
@@ -70,13 +72,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_furthest_byte_is_kept_when_the_source_is_rewound() {
-        let (mut watched, furthest) = Watched::new(Box::new(Cursor::new(vec![0; 100])));
+    fn the_last_read_counts_and_no_seek_does() {
+        let (mut watched, last_read) = Watched::new(Box::new(Cursor::new(vec![0; 100])));
         let mut buffer = [0; 10];
         watched.seek(SeekFrom::Start(50)).unwrap();
+        assert_eq!(last_read.get(), 0);
         watched.read_exact(&mut buffer).unwrap();
+        assert_eq!(last_read.get(), 60);
         watched.seek(SeekFrom::Start(0)).unwrap();
         watched.read_exact(&mut buffer).unwrap();
-        assert_eq!(furthest.get(), 60);
+        assert_eq!(last_read.get(), 10);
     }
 }

@@ -102,6 +102,10 @@ impl<H: FrameHeader> Frames<H> {
 /// A file with the frames of a format, and the first one.
 pub type Opened<H> = (Frames<H>, (H, Vec<u8>));
 
+/// As many zeros in front of a stream are stepped over: a recorder or a file system may have left the
+/// beginning of a file unwritten.
+const MAX_ZEROS: u64 = 16 << 20;
+
 /// Looks for frames from where a file stands: at once, or behind some junk if no container begins there.
 /// Otherwise gives the file back.
 ///
@@ -109,8 +113,12 @@ pub type Opened<H> = (Frames<H>, (H, Vec<u8>));
 /// Those of the file.
 pub fn open<H: FrameHeader>(mut bytes: Lookahead) -> io::Result<Result<Opened<H>, Lookahead>> {
     let start = bytes.position();
-    tags::peek_behind(&mut bytes)?;
+    let head = tags::peek_behind(&mut bytes)?;
+    let is_container = tags::is_container(head);
     let has_tag = bytes.position() > start;
+    if !is_container {
+        skip_zeros(&mut bytes)?;
+    }
     let head = tags::peek_behind(&mut bytes)?;
     let max_junk_bytes = if tags::is_container(head) {
         0
@@ -124,6 +132,19 @@ pub fn open<H: FrameHeader>(mut bytes: Lookahead) -> io::Result<Result<Opened<H>
         Some(first) => Ok((frames, first)),
         None => Err(frames.into_bytes()),
     })
+}
+
+fn skip_zeros(bytes: &mut Lookahead) -> io::Result<()> {
+    let end = bytes.position() + MAX_ZEROS;
+    while bytes.position() < end {
+        let ahead = bytes.peek(1)?;
+        let zeros = ahead.iter().take_while(|byte| **byte == 0).count();
+        if zeros == 0 {
+            return Ok(());
+        }
+        bytes.skip(zeros as u64)?;
+    }
+    Ok(())
 }
 
 /// Whether frames of one format follow one another from here on.
@@ -223,6 +244,30 @@ mod tests {
                 b"#b\x03", b"#b\x03",
             ],
         );
+    }
+
+    #[test]
+    fn zeros_in_front_are_no_junk() {
+        let frames = b"#a\x04.#a\x03#a\x03";
+        let is_found = |front: &[u8]| {
+            let file = [front, frames].concat();
+            let bytes = Lookahead::new(Box::new(Cursor::new(file))).unwrap();
+            match open::<Header>(bytes).unwrap() {
+                Ok((_, (_, first))) => {
+                    assert_eq!(first, b"#a\x04.");
+                    true
+                }
+                Err(_) => false,
+            }
+        };
+        let tag = b"ID3\x04\0\0\0\0\0\x01\0";
+        assert!(is_found(&vec![0; 300_000]));
+        assert!(is_found(&[tag, &vec![0; 300_000][..], tag].concat()));
+        assert!(is_found(&vec![1; 60_000]));
+        assert!(!is_found(&vec![1; 300_000]));
+        assert!(!is_found(&vec![0; 20 << 20]));
+        // Those of a container's first length.
+        assert!(!is_found(b"\0\0\0\x18ftyp"));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! come from.
 //!
 //! Only audio tracks are read. Others never make a file unreadable, whatever is in them. Time stamps
-//! are those of the presentation, from 0 on: edit lists are applied, so what an edit hides is not
-//! given, or is marked to be trimmed where a decoder needs it for what follows.
+//! are those of the presentation, from the start of its first track on: edit lists are applied, so
+//! what an edit hides is not given, or is marked to be trimmed where a decoder needs it for what
+//! follows.
 //!
 //! Every count in such a file is a claim. Tables are kept as the bytes that were read, so that memory
 //! and time are in proportion to the bytes that are there.
@@ -141,20 +142,16 @@ impl IsoMp4Reader {
             time_scale: movie.time_scale,
             is_fragmented: movie.is_fragmented || !has_samples,
         };
-        let mut fragments = None;
-        if clock.is_fragmented {
-            let mut found = Fragments::new(boxes, fragment_tracks(&movie, clock));
-            // Otherwise the presentation starts with the samples before the fragments.
-            if !has_samples {
-                found.look_ahead(&mut input)?;
-            }
-            fragments = Some(found);
-        }
+        let fragments = clock
+            .is_fragmented
+            .then(|| Fragments::new(boxes, fragment_tracks(&movie, clock)));
+        let origin_s = match &fragments {
+            Some(fragments) if !has_samples => fragments.first_start_s(&mut input)?,
+            _ => first_start_s(&movie, clock),
+        };
         let mut readers = track_readers(movie, clock)?;
-        if let Some(fragments) = &fragments {
-            for reader in &mut readers {
-                reader.set_origin(fragments.origin(reader.id()));
-            }
+        for reader in &mut readers {
+            reader.set_origin(origin_s);
         }
         Ok(Self {
             bytes_left: input.length().saturating_mul(MAX_READS),
@@ -253,11 +250,26 @@ fn find_movie(input: &mut Input) -> Result<(Movie, Boxes)> {
     Err(Error::DecodeError("it has no movie header (moov)"))
 }
 
-/// What the fragments of audio and video are read with. Other tracks do not tell when a presentation
-/// starts.
+/// When the first audio or video of the tables is due, in seconds.
+fn first_start_s(movie: &Movie, clock: MovieClock) -> f64 {
+    let has_samples = |track: &&MovieTrack| !track.is_audio() || track.tables.samples() > 0;
+    let tracks = timed_tracks(movie).filter(has_samples);
+    let starts_s = tracks.map(|track| {
+        let start = edits::presentation_start(&track::edits_of(track, clock), 0);
+        start as f64 / f64::from(track.time_scale.get())
+    });
+    starts_s.reduce(f64::min).unwrap_or(0.0)
+}
+
+/// Audio and video: other tracks do not tell when a presentation starts.
+fn timed_tracks(movie: &Movie) -> impl Iterator<Item = &MovieTrack> {
+    let is_timed = |track: &&MovieTrack| track.is_audio() || track.handler == *b"vide";
+    movie.tracks.iter().filter(is_timed)
+}
+
+/// What the fragments of audio and video are read with.
 fn fragment_tracks(movie: &Movie, clock: MovieClock) -> HashMap<u32, FragmentTrack> {
-    let timed = |track: &&MovieTrack| track.is_audio() || track.handler == *b"vide";
-    let tracks = movie.tracks.iter().filter(timed).map(|track| {
+    let tracks = timed_tracks(movie).map(|track| {
         let fragment_track = FragmentTrack {
             defaults: track.defaults,
             is_audio: track.is_audio(),

@@ -1,8 +1,9 @@
 //! Reads Ogg (RFC 3533) with Opus (RFC 7845), Vorbis and FLAC (RFC 9639, 10.1).
 //!
-//! Unlike symphonia's reader it needs no comment header, trims only the end of a stream, and there at most
-//! its last page, whatever granule positions say, and uses pages whose check sum is wrong or whose end is
-//! missing.
+//! Unlike symphonia's reader it needs no comment header, trims at most the first page of Vorbis and the last
+//! one of a stream, whatever granule positions say, and uses pages whose check sum is wrong or whose end is
+//! missing. Where the numbers of pages have a hole, granule positions say how much is missing; elsewhere
+//! packets follow one another.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,7 +22,9 @@ use page::{Page, Pages};
 use stream::Stream;
 
 mod page;
+mod granules;
 mod stream;
+mod theora;
 
 const INFO: FormatInfo = FormatInfo {
     format: FORMAT_ID_OGG,
@@ -38,7 +41,7 @@ const MAX_STREAMS: usize = 64;
 /// As many packets of one stream are read before the headers of all others are there.
 const MAX_EARLY_PACKETS: usize = 256;
 
-/// Opens a file that begins with the first page of a stream, or has one behind tags or a little junk.
+/// Opens a file that begins with the first page of a stream, or has one behind a little junk.
 ///
 /// # Errors
 /// [`AudioError::Read`].
@@ -58,17 +61,16 @@ pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioErr
     reader.begin(&first).map_err(AudioError::Read)?;
     Ok(Attempt::Opened(Demuxer {
         reader: Box::new(Forward::new(reader)),
-        clock: ContainerClock::None,
+        clock: ContainerClock::Samples,
     }))
 }
 
 fn find_first_page(bytes: &mut Lookahead) -> io::Result<Option<Page>> {
-    let head = tags::peek_behind(bytes)?;
+    let head = bytes.peek(MAX_JUNK_BYTES)?;
     if !head.starts_with(b"OggS") {
         if tags::is_container(head) {
             return Ok(None);
         }
-        let head = bytes.peek(MAX_JUNK_BYTES)?;
         let head = &head[..head.len().min(MAX_JUNK_BYTES)];
         let Some(junk) = head.windows(5).position(|bytes| bytes == b"OggS\0") else {
             return Ok(None);

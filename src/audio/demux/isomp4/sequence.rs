@@ -32,35 +32,20 @@ pub struct Fragments {
     boxes: Boxes,
     /// Audio and video tracks by their numbers. The presentation starts with the first of them.
     tracks: HashMap<u32, FragmentTrack>,
-    /// The start of the presentation in seconds. Recordings of a live stream count from the start of
-    /// the stream.
-    origin_s: f64,
 }
 
 impl Fragments {
-    /// The fragments among these boxes, of a presentation that starts at 0.
+    /// The fragments among these boxes.
     pub fn new(boxes: Boxes, tracks: HashMap<u32, FragmentTrack>) -> Self {
-        Self {
-            boxes,
-            tracks,
-            origin_s: 0.0,
-        }
+        Self { boxes, tracks }
     }
 
-    /// The start of the presentation, in ticks of a track.
-    pub fn origin(&self, track_id: u32) -> i64 {
-        let ticks_per_s = self
-            .tracks
-            .get(&track_id)
-            .map_or(0, |track| track.ticks_per_s);
-        (self.origin_s * f64::from(ticks_per_s)).round() as i64
-    }
-
-    /// Finds the start of the presentation: the first sample of all tracks.
+    /// When the first sample of all tracks is due, in seconds. Recordings of a live stream count from
+    /// the start of the stream.
     ///
     /// # Errors
     /// Those of the source.
-    pub fn look_ahead(&mut self, input: &mut Input) -> Result<()> {
+    pub fn first_start_s(&self, input: &mut Input) -> Result<f64> {
         let mut starts = HashMap::new();
         let mut ahead = self.boxes;
         for _ in 0..MAX_LOOK_AHEAD {
@@ -75,8 +60,7 @@ impl Fragments {
                 break;
             }
         }
-        self.origin_s = starts.into_values().reduce(f64::min).unwrap_or(0.0);
-        Ok(())
+        Ok(starts.into_values().reduce(f64::min).unwrap_or(0.0))
     }
 
     /// The next fragment; none behind the last one.

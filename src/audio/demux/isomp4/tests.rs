@@ -122,7 +122,10 @@ fn an_edit_list_delays_and_cuts() {
         ..TestTrack::pcm(10)
     };
     let given = |edits: &[(u32, i32)]| times(&file(&content(20), &[track(edits)]));
-    assert_eq!(given(&[(3_000, -1), (10, 0)]), [(3_000, 10, 0, 0)]);
+    assert_eq!(
+        given(&[(2, 0), (3_000, -1), (8, 2)]),
+        [(0, 2, 0, 8), (3_002, 8, 0, 0)]
+    );
     assert_eq!(given(&[(5, 3)]), [(0, 5, 0, 2)]);
     assert_eq!(given(&[(0, 3)]), [(0, 7, 0, 0)]);
     // Ten frames are one packet, of which the second edit presents another part than the first.
@@ -130,6 +133,35 @@ fn an_edit_list_delays_and_cuts() {
         given(&[(2, 1), (100, -1), (2, 6)]),
         [(0, 2, 0, 7), (102, 2, 0, 2)]
     );
+}
+
+#[test]
+fn time_counts_from_the_first_track() {
+    let given = |others: &[TestTrack]| {
+        let track = TestTrack {
+            edits: vec![(3_000, -1), (10, 0)],
+            ..TestTrack::pcm(10)
+        };
+        let tracks = [&[track][..], others].concat();
+        times(&file(&content(20), &tracks))[0].0
+    };
+    let other = |handler, edits| TestTrack {
+        id: 2,
+        handler,
+        edits,
+        ..TestTrack::pcm(10)
+    };
+    assert_eq!(given(&[]), 0);
+    assert_eq!(given(&[other(b"vide", Vec::new())]), 3_000);
+    assert_eq!(given(&[other(b"vide", vec![(2_000, -1), (10, 0)])]), 1_000);
+    assert_eq!(given(&[other(b"soun", vec![(4_000, -1), (10, 0)])]), 0);
+    // Neither text nor audio without samples.
+    assert_eq!(given(&[other(b"text", Vec::new())]), 0);
+    let empty = TestTrack {
+        id: 2,
+        ..TestTrack::fragmented()
+    };
+    assert_eq!(given(&[empty]), 0);
 }
 
 #[test]

@@ -150,9 +150,9 @@ impl TrackReader {
         self.next_time = time;
     }
 
-    /// Says which time of the presentation is its start.
-    pub fn set_origin(&mut self, origin: i64) {
-        self.origin = origin;
+    /// Says which time of the presentation, in seconds, counts as 0.
+    pub fn set_origin(&mut self, origin_s: f64) {
+        self.origin = (origin_s * f64::from(self.time_base.denom.get())).round() as i64;
     }
 
     /// What comes next; none where more fragments are needed, or nothing is left.

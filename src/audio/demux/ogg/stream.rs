@@ -10,8 +10,10 @@ use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, TimeBase, Timestamp};
 
+use super::granules::{Granules, Packets};
 use super::page::Page;
-use crate::audio::demux::{opus, vorbis};
+use super::theora;
+use crate::audio::demux::{flac, opus, vorbis};
 
 /// A packet of audio is far smaller; comments with pictures may not be.
 const MAX_PACKET_BYTES: usize = 16 << 20;
@@ -35,9 +37,10 @@ pub struct Stream {
     /// What there is of the packet at hand; none between packets or where its beginning is missing.
     partial: Option<Vec<u8>>,
     next_sequence: u32,
-    /// The last granule position that the stream stated for its packets.
-    granule: Option<i64>,
-    /// The end of the last packet, by the lengths of all.
+    /// Whether pages are missing in front of the next packet.
+    is_behind_hole: bool,
+    granules: Granules,
+    /// The end of the last packet, by the lengths of all and what is missing between them.
     position: i64,
     delay_left: u64,
 }
@@ -51,7 +54,12 @@ enum Codec {
         identification: Vec<u8>,
         lengths: Option<vorbis::Lengths>,
     },
-    Flac,
+    Flac {
+        /// The length of the last frame.
+        samples: u64,
+    },
+    /// Video, of which a packet a page is given for its time alone.
+    Theora(theora::Clock),
     /// Without a decoder here, or no audio.
     Other,
 }
@@ -76,7 +84,13 @@ impl Stream {
             // The track is complete with the setup header.
             (codec, None)
         } else if let Some(params) = flac_params(head) {
-            (Codec::Flac, Some(CodecParameters::Audio(params)))
+            (
+                Codec::Flac { samples: 0 },
+                Some(CodecParameters::Audio(params)),
+            )
+        } else if let Some(clock) = theora::Clock::parse(head) {
+            let params = CodecParameters::Video(VideoCodecParameters::default());
+            (Codec::Theora(clock), Some(params))
         } else if head.starts_with(b"Speex   ") {
             let mut params = AudioCodecParameters::new();
             params.for_codec(CODEC_ID_SPEEX);
@@ -88,14 +102,20 @@ impl Stream {
             (Codec::Other, None)
         };
         let is_ready = !matches!(codec, Codec::Vorbis { .. });
+        let mut track = is_ready.then(|| track(page.serial, params));
+        if let (Codec::Theora(clock), Some(track)) = (&codec, &mut track) {
+            track.with_time_base(clock.time_base);
+        }
         Self {
             serial: page.serial,
             codec,
-            track: is_ready.then(|| track(page.serial, params)),
+            track,
             partial: None,
             next_sequence: page.sequence,
-            granule: None,
-            position: 0,
+            is_behind_hole: false,
+            granules: Granules::default(),
+            // Granule positions of Opus count what is skipped (RFC 7845, 4.3).
+            position: 0_i64.saturating_sub_unsigned(delay_left),
             delay_left,
         }
     }
@@ -112,12 +132,21 @@ impl Stream {
 
     /// Whether the stream is audio that can be decoded.
     pub fn is_audio(&self) -> bool {
-        !matches!(self.codec, Codec::Other)
+        !matches!(self.codec, Codec::Other | Codec::Theora(_))
     }
 
     /// Takes the packets that end on a page; of the first page those behind the identification.
     pub fn take(&mut self, page: &Page, packets: &mut VecDeque<Packet>) {
-        if page.sequence != self.next_sequence || !page.is_continued {
+        if let Codec::Theora(clock) = &self.codec {
+            let start = clock.start(page);
+            packets.extend(
+                start.map(|start| Packet::new(self.serial, start, Duration::ZERO, Vec::new())),
+            );
+            return;
+        }
+        let is_behind_hole = page.sequence != self.next_sequence;
+        self.is_behind_hole |= is_behind_hole;
+        if is_behind_hole || !page.is_continued {
             self.partial = None;
         }
         self.next_sequence = page.sequence.wrapping_add(1);
@@ -140,19 +169,32 @@ impl Stream {
                 lacks_beginning = false;
             }
         }
-        let ended = packets.len() > first;
-        if page.is_last && ended {
-            // Of a stream on one page the granule positions count from 0.
-            let before = self.granule.unwrap_or(0);
-            let end = before.saturating_add(self.position - start);
-            let is_after = page.granule > before;
-            let padding = end.saturating_sub(page.granule);
-            if is_after && padding > 0 {
-                trim_end(packets.range_mut(first..), padding.unsigned_abs());
-            }
+        if packets.len() == first {
+            return;
         }
-        if ended && page.granule >= 0 {
-            self.granule = Some(page.granule);
+        let samples = self.position - start;
+        if page.is_last {
+            let padding = self.granules.padding(page.granule, samples);
+            trim_end(packets.range_mut(first..), padding);
+        }
+        let shift = self.granules.push(
+            page.granule,
+            Packets {
+                samples,
+                are_behind_hole: std::mem::take(&mut self.is_behind_hole),
+                // Vorbis I specification, A.2.
+                may_begin_before_0: matches!(self.codec, Codec::Vorbis { .. }) && !page.is_last,
+            },
+        );
+        self.position = self.position.saturating_add(shift);
+        if shift < 0 {
+            trim_start(packets.range_mut(first..), shift.unsigned_abs());
+        }
+        for packet in packets.range_mut(first..) {
+            let start = packet.pts.get().saturating_add(shift);
+            // What is dropped takes no time.
+            let earliest = 0_i64.saturating_sub_unsigned(packet.trim_start.get());
+            packet.pts = Timestamp::new(start.max(earliest));
         }
     }
 
@@ -187,9 +229,12 @@ impl Stream {
                 lengths.as_mut().map_or(0, |lengths| lengths.next(&data))
             }
             // Metadata blocks precede frames, which begin with a sync word.
-            Codec::Flac if data[0] != 0xff => return None,
-            Codec::Flac => 0,
-            Codec::Other => return None,
+            Codec::Flac { .. } if data[0] != 0xff => return None,
+            Codec::Flac { samples } => {
+                *samples = flac::frame_samples(&data).unwrap_or(*samples);
+                *samples
+            }
+            Codec::Theora(_) | Codec::Other => return None,
         };
         let trim = self.delay_left.min(samples);
         self.delay_left -= trim;
@@ -198,6 +243,16 @@ impl Stream {
         let mut packet = Packet::new(self.serial, pts, Duration::new(samples - trim), data);
         packet.trim_start = Duration::new(trim);
         Some(packet)
+    }
+}
+
+/// Trims the first ones of these packets.
+fn trim_start<'a>(packets: impl Iterator<Item = &'a mut Packet>, mut samples: u64) {
+    for packet in packets {
+        let trim = Duration::new(samples).min(packet.dur);
+        packet.trim_start = packet.trim_start.saturating_add(trim);
+        packet.dur = packet.dur.saturating_sub(trim);
+        samples -= trim.get();
     }
 }
 

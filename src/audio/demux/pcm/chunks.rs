@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::container::{Chunk, Container, MAGIC_BYTES, Role, id3_bytes};
+use super::container::{Chunk, Container, MAGIC_BYTES, Role};
 use super::input::Input;
 use super::{Format, HeaderError, aiff, au, caf, wave};
 
@@ -62,6 +62,8 @@ pub struct Chunks {
     container: Container,
     /// Where the file begins that the chunks belong to; their padding is counted from there.
     start: u64,
+    /// Where that file ends by its length.
+    file_end: Option<u64>,
     /// Where the last chunk ends by its length, padding not counted.
     end: u64,
     visited: u32,
@@ -77,19 +79,12 @@ pub struct Chunks {
 impl Chunks {
     /// Recognises a container by the first bytes of the input.
     pub fn find(input: &mut Input) -> io::Result<Option<Self>> {
-        let mut start = 0;
-        let mut head = input.read_at(start, MAGIC_BYTES)?;
-        // Two tags in a row have been seen, more never. In a pipe there is no way back from one.
-        for _ in 0..2 {
-            let tag_bytes = id3_bytes(&head).filter(|_| input.length().is_some());
-            let Some(tag_bytes) = tag_bytes else { break };
-            start += tag_bytes;
-            head = input.read_at(start, MAGIC_BYTES)?;
-        }
+        let head = input.read_at(0, MAGIC_BYTES)?;
         Ok(Container::of(&head).map(|(container, header_bytes)| Self {
             container,
-            start,
-            end: start + header_bytes,
+            start: 0,
+            file_end: container.file_bytes(&head),
+            end: header_bytes,
             visited: 0,
             format: None,
             length_64: None,
@@ -127,11 +122,15 @@ impl Chunks {
                 },
                 Role::Lengths => {
                     // The length of the whole file comes first.
-                    let lengths = input.read_at(chunk.content.saturating_add(8), 8)?;
-                    self.length_64 = lengths.first_chunk().copied().map(u64::from_le_bytes);
+                    let lengths = input.read_at(chunk.content, 16)?;
+                    let mut lengths = lengths.as_chunks().0.iter().copied();
+                    let file_bytes = lengths.next().map(u64::from_le_bytes);
+                    self.file_end = file_bytes.map(|bytes| bytes.saturating_add(self.start + 8));
+                    self.length_64 = lengths.next().map(u64::from_le_bytes);
                 }
                 Role::File => {
                     self.start = chunk.content.saturating_sub(8);
+                    self.file_end = Some(chunk.content.saturating_add(chunk.length));
                     self.end = chunk.content.saturating_add(4);
                     self.length_64 = None;
                 }
@@ -211,7 +210,8 @@ impl Chunks {
     /// Where samples end.
     ///
     /// A length may be 0, 36, -1, the greatest that the field holds, or that of an earlier state of
-    /// the file. So it counts only where the file ends there or goes on with something else.
+    /// the file. So it counts only where the length of the whole file says the same, the file ends
+    /// there or goes on with something else.
     fn end_of_samples(&self, input: &mut Input, start: u64, stated_end: u64) -> io::Result<u64> {
         let Some(file_end) = input.length() else {
             let is_unknown = stated_end == start || stated_end - start >= 0x7fff_ffff;
@@ -221,7 +221,7 @@ impl Chunks {
             return Ok(file_end);
         }
         // Padding has room there, but no chunk.
-        if file_end - stated_end < 8 {
+        if file_end - stated_end < 8 || self.is_last(start, stated_end) {
             return Ok(stated_end);
         }
         let tail = input.read_at(stated_end, TAIL_BYTES)?;
@@ -235,6 +235,13 @@ impl Chunks {
         } else {
             file_end
         })
+    }
+
+    /// Whether samples fill the rest of their file, by the length of the file. Headers written before
+    /// the length was known agree on an empty file.
+    fn is_last(&self, start: u64, stated_end: u64) -> bool {
+        let behind = self.file_end.and_then(|end| end.checked_sub(stated_end));
+        stated_end > start && behind.is_some_and(|behind| behind < self.container.alignment())
     }
 
     fn next_chunk(&mut self, input: &mut Input) -> io::Result<Option<Chunk>> {

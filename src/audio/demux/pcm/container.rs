@@ -93,6 +93,18 @@ impl Container {
         }
     }
 
+    /// Where a whole file ends by its first bytes, counted from its beginning; none where they do not
+    /// say.
+    pub fn file_bytes(self, head: &[u8]) -> Option<u64> {
+        let word = || head.get(4..)?.first_chunk::<4>().copied();
+        match self {
+            Self::Wave => Some(u64::from(u32::from_le_bytes(word()?)) + 8),
+            Self::Aiff => Some(u64::from(u32::from_be_bytes(word()?)) + 8),
+            Self::Wave64 => Some(u64::from_le_bytes(*head.get(16..)?.first_chunk()?)),
+            Self::Caf | Self::Au => None,
+        }
+    }
+
     /// The length of a chunk's header.
     pub fn header_bytes(self) -> usize {
         match self {
@@ -140,15 +152,4 @@ impl Container {
             _ => Role::Unknown,
         }
     }
-}
-
-/// The length of an `ID3v2` tag that begins a file, with its header (id3.org, "ID3 tag version
-/// 2.4.0 - Main Structure", 3.1: seven bits a byte).
-pub fn id3_bytes(head: &[u8]) -> Option<u64> {
-    const HEADER_BYTES: u64 = 10;
-    let length = head.strip_prefix(b"ID3")?.get(3..7)?;
-    let length = length.iter().try_fold(0_u64, |sum, byte| {
-        (byte & 0x80 == 0).then_some(sum << 7 | u64::from(*byte))
-    })?;
-    Some(length + HEADER_BYTES)
 }

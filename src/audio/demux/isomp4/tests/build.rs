@@ -32,6 +32,7 @@ pub fn entry(kind: &[u8; 4], rate_hz: u16) -> Vec<u8> {
 }
 
 /// A track of mono PCM in 16 bits at 1 kHz, unless it is said to be another.
+#[derive(Clone)]
 pub struct TestTrack {
     pub id: u32,
     pub flags: u32,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::build::{TestTrack, entry, file, moov};
+use super::build::{CONTENT, TestTrack, entry, file, moov};
 use crate::audio::{AudioError, Channels, DecodeLimits, FfmpegMode, Source, decode};
 
 const LIMITS: DecodeLimits = DecodeLimits {
@@ -55,12 +55,49 @@ fn a_player_is_silent_before_audio_that_begins_late() {
         edits: vec![(2_000, -1), (500, 4_000)],
         ..second(b"twos", 2)
     };
+    let video = TestTrack {
+        id: 2,
+        handler: b"vide",
+        ..second(b"twos", 2)
+    };
     let frames = (0..16_000u16).flat_map(u16::to_be_bytes);
-    let pcm = pcm_of(file(&frames.collect::<Vec<_>>(), &[track])).unwrap();
+    let frames: Vec<u8> = frames.collect();
+    let pcm = pcm_of(file(&frames, &[track.clone(), video])).unwrap();
     assert_eq!(pcm.len(), 40_000);
     assert_eq!(pcm[..32_000], [0.0; 32_000]);
     assert_eq!(pcm[32_000], 4_000.0 / 32_768.0);
     assert_eq!(pcm[39_999], 11_999.0 / 32_768.0);
+    // Without a picture it begins with the sound.
+    let alone = pcm_of(file(&frames, &[track])).unwrap();
+    assert_eq!(alone, pcm[32_000..]);
+}
+
+#[test]
+fn a_tag_in_front_moves_no_sample() {
+    let frames = (0..16_000u16).flat_map(u16::to_be_bytes);
+    let file = file(&frames.collect::<Vec<_>>(), &[second(b"twos", 2)]);
+    let tag = b"ID3\x04\0\0\0\0\0\x0a\0\0\0\0\0\0\0\0\0\0".to_vec();
+    let expected = pcm_of(file.clone()).unwrap();
+    assert_eq!(pcm_of([tag, file].concat()).unwrap(), expected);
+}
+
+#[test]
+fn a_reader_that_stops_early_gives_no_part() {
+    // The index stands at the end. Its tables point to the beginning again and again, which is given up.
+    let chunks = 40;
+    let track = TestTrack {
+        durations: vec![1_600 * chunks, 1],
+        chunks: vec![1, 1_600, 1],
+        sizes: vec![2, 1_600 * chunks],
+        offsets: (0..chunks)
+            .map(|chunk| CONTENT + chunk % 4 * 3_200)
+            .collect(),
+        ..second(b"twos", 2)
+    };
+    let frames = [0x40, 0].repeat(16_000);
+    let error = pcm_of(file(&frames, &[track])).unwrap_err().to_string();
+    let reason = "its tables point to more than there is after 2.0 s";
+    assert!(error.ends_with(reason), "{error}");
 }
 
 #[test]

@@ -1,0 +1,140 @@
+//! Follows the granule positions of a stream's pages, which say where packets stand. Pure.
+//!
+//! They are wrong in many files, so they count only where something else confirms them.
+
+/// The packets that end on a page.
+#[derive(Clone, Copy, Debug)]
+pub struct Packets {
+    /// Samples that come out with them.
+    pub samples: i64,
+    /// Whether pages in front of this one are missing, by their numbers.
+    pub are_behind_hole: bool,
+    /// Whether what stands in front of 0 is to be dropped.
+    pub may_begin_before_0: bool,
+}
+
+/// Compares granule positions with the lengths of packets.
+#[derive(Debug, Default)]
+pub struct Granules {
+    /// Where the last page ended.
+    end: Option<i64>,
+    /// Whether it did so by the lengths of its packets.
+    agrees: bool,
+}
+
+impl Granules {
+    /// Samples that the last page of a stream marks as padding.
+    pub fn padding(&self, granule: i64, samples: i64) -> u64 {
+        // Of a stream on one page they count from 0.
+        let before = self.end.unwrap_or(0);
+        let padding = before.saturating_add(samples).saturating_sub(granule);
+        match granule > before && padding > 0 {
+            true => padding.unsigned_abs(),
+            false => 0,
+        }
+    }
+
+    /// Takes a page on which packets end, and says how much later they stand than right behind those
+    /// before, or than 0: samples that are missing, or that the audio begins late. Less than 0 on a first
+    /// page whose start is to be dropped.
+    pub fn push(&mut self, granule: i64, packets: Packets) -> i64 {
+        let before = self.end.unwrap_or(0);
+        // -1 is for pages on which no packet ends.
+        if granule < 0 {
+            self.end = Some(before.saturating_add(packets.samples));
+            return 0;
+        }
+        let shift = granule
+            .saturating_sub(packets.samples)
+            .saturating_sub(before);
+        let is_first = self.end.is_none();
+        self.end = Some(granule);
+        if is_first {
+            self.agrees = shift >= 0;
+            let is_cut = packets.may_begin_before_0 && granule > 0;
+            return if is_cut { shift } else { shift.max(0) };
+        }
+        let is_loss = packets.are_behind_hole && self.agrees && shift > 0;
+        self.agrees = is_loss || shift == 0;
+        if is_loss { shift } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages of 100 samples: granule position, whether one is missing before, expected shift.
+    #[track_caller]
+    fn check(may_begin_before_0: bool, pages: &[(i64, bool, i64)]) {
+        let mut granules = Granules::default();
+        for &(granule, are_behind_hole, expected) in pages {
+            let packets = Packets {
+                samples: 100,
+                are_behind_hole,
+                may_begin_before_0,
+            };
+            assert_eq!(granules.push(granule, packets), expected, "{pages:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_shows_in_both_numbers() {
+        check(
+            false,
+            &[
+                (100, false, 0),
+                (200, false, 0),
+                (550, true, 250),
+                (650, false, 0),
+            ],
+        );
+        // A hole in one of them only.
+        check(false, &[(100, false, 0), (550, false, 0), (650, true, 0)]);
+        check(false, &[(100, false, 0), (150, true, 0), (50, true, 0)]);
+    }
+
+    #[test]
+    fn positions_that_disagreed_before_prove_nothing() {
+        check(
+            false,
+            &[(300, false, 200), (600, false, 0), (1_200, true, 0)],
+        );
+        check(false, &[(0, false, 0), (0, false, 0), (900, true, 0)]);
+        check(
+            false,
+            &[
+                (-1, false, 0),
+                (-1, false, 0),
+                (300, false, 0),
+                (900, true, 500),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_first_page_may_begin_late_or_before_0() {
+        check(false, &[(7_100, false, 7_000), (7_200, false, 0)]);
+        check(true, &[(30, false, -70), (130, false, 0)]);
+        check(true, &[(0, false, 0), (100, false, 0)]);
+        check(false, &[(30, false, 0), (130, false, 0)]);
+    }
+
+    #[test]
+    fn padding_is_what_the_lengths_have_more() {
+        let mut granules = Granules::default();
+        assert_eq!(granules.padding(90, 100), 10);
+        granules.push(
+            100,
+            Packets {
+                samples: 100,
+                are_behind_hole: false,
+                may_begin_before_0: false,
+            },
+        );
+        assert_eq!(granules.padding(190, 100), 10);
+        for granule in [200, 300, 100, 0, -1] {
+            assert_eq!(granules.padding(granule, 100), 0);
+        }
+    }
+}
