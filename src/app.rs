@@ -1,17 +1,19 @@
 //! Wiring: builds every room from the settings, runs the server, drains it in order.
 
+mod memory;
 mod open_files;
 pub mod rooms;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use crate::config::{KeysError, Settings, Whisper};
+use crate::config::{KeysError, Server, Settings, Whisper};
 use crate::engine::ct2::GivenUp;
 use crate::http::{self, Context, Defaults, Phase, RateLimit, Rules};
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
@@ -54,6 +56,15 @@ pub enum AppError {
     /// The file of keys cannot be used.
     #[error("keys of callers cannot be read")]
     Keys(#[source] KeysError),
+    /// Uploads that are not kept in memory have no place.
+    #[error("no temporary file can be made in {} (TMPDIR)", folder.display())]
+    TemporaryFile {
+        /// Where `TMPDIR` points, else the system's folder.
+        folder: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -91,7 +102,8 @@ impl App {
     /// # Errors
     /// [`AppError`] when the settings cannot be carried out.
     pub async fn bind(settings: Settings) -> Result<Self, AppError> {
-        open_files::raise_limit(settings.server.max_connections);
+        let connections = open_files::raise_limit(settings.server.max_connections);
+        find_room_for_uploads(&settings.server)?;
         let Rooms {
             transcriber,
             models,
@@ -110,7 +122,7 @@ impl App {
             rate_limit: NonZeroU32::new(settings.server.rate_limit_per_minute).map(RateLimit::new),
             phase: watched,
             metrics,
-            rules: rules(&settings)?,
+            rules: rules(&settings, connections)?,
         };
         let (host, port) = (settings.server.host.as_str(), settings.server.port);
         let listen_error = |source| AppError::Listen {
@@ -153,6 +165,7 @@ impl App {
             patience,
         } = self;
         let address = listener.local_addr().map_err(AppError::Serve)?;
+        let decoded_bytes = context.transcriber.memory().limit_bytes();
         let server = http::serve(listener, context, draining(phase.subscribe()));
         tokio::pin!(server, stop);
 
@@ -166,6 +179,7 @@ impl App {
         tokio::select! {
             loaded = loading => {
                 loaded?;
+                memory::warn_if_scarce(decoded_bytes);
                 phase.send_replace(Phase::Ready);
                 tracing::info!(%address, models.loaded = models.list().len(), "ready");
                 tokio::select! {
@@ -237,7 +251,18 @@ fn preload(
     Ok(all)
 }
 
-fn rules(settings: &Settings) -> Result<Rules, AppError> {
+/// Finds out at the start, not with the first large upload, that there is no place for it.
+fn find_room_for_uploads(server: &Server) -> Result<(), AppError> {
+    if server.max_upload_mib > server.upload_memory_mib {
+        tempfile::tempfile().map_err(|source| AppError::TemporaryFile {
+            folder: std::env::temp_dir(),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+fn rules(settings: &Settings, max_connections: usize) -> Result<Rules, AppError> {
     let server = &settings.server;
     let defaults = |whisper: &Whisper| Defaults {
         beam_size: whisper.beam_size,
@@ -247,7 +272,7 @@ fn rules(settings: &Settings) -> Result<Rules, AppError> {
     let of_one = of_one.map(|name| Ok((model_id(name)?, defaults(&settings.whisper_of(name)))));
     Ok(Rules {
         api_keys: server.api_keys().map_err(AppError::Keys)?,
-        max_connections: server.max_connections,
+        max_connections,
         read_timeout: Duration::from_secs(server.read_timeout_s),
         allow_origins: server.allow_origins.clone(),
         enable_ui: server.enable_ui,

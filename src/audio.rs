@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Cursor, Seek};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use symphonia::core::io::MediaSource;
 use thiserror::Error;
 
+mod memory;
 mod signature;
 mod names;
 mod fallback;
@@ -25,6 +27,7 @@ mod vad;
 mod window;
 
 pub use decode::Decoded;
+pub use memory::{MemoryBudget, MemoryClaim};
 pub use resample::Resampler;
 pub use vad::{FRAME_SAMPLES, Silero, VadOptions, spans};
 pub use window::{Clip, Clock, Cutter, Piece, Window};
@@ -118,6 +121,18 @@ pub enum AudioError {
         /// The limit that was exceeded: its share of it where channels are split.
         limit: Duration,
     },
+    /// The recording alone takes more memory than all may take together.
+    #[error("the decoded audio takes more memory than the limit of {} MiB for all requests", .limit_bytes >> 20)]
+    TooMuchMemory {
+        /// What all recordings may take together, in bytes.
+        limit_bytes: u64,
+    },
+    /// The recordings of other requests have taken too much of the memory.
+    #[error("the decoded audio of all requests takes the {} MiB that it may", .limit_bytes >> 20)]
+    NoMemory {
+        /// What all recordings may take together, in bytes.
+        limit_bytes: u64,
+    },
     /// The channels of a recording with more than [`MAX_SPLIT_CHANNELS`] were to be split.
     #[error("the audio has {found} channels; at most {limit} are transcribed one by one")]
     TooManyChannels {
@@ -163,21 +178,33 @@ pub fn decode(
     limits: &DecodeLimits,
     channels: Channels,
 ) -> Result<Decoded, AudioError> {
-    decode_while(&|| true, source, limits, channels)
+    let memory = Arc::new(MemoryBudget::unlimited()).claim();
+    decode_while(&|| true, source, limits, channels, &memory)
 }
 
 /// As [`decode`], but gives what it has as soon as `is_wanted` says no. It is asked before each packet: a
-/// file may be forged to take hours, and nothing else can stop a thread.
+/// file may be forged to take hours, and nothing else can stop a thread. The PCM counts into `memory`.
 ///
 /// # Errors
-/// As [`decode`].
+/// As [`decode`], and [`AudioError::TooMuchMemory`] and [`AudioError::NoMemory`].
 pub fn decode_while(
     is_wanted: &(dyn Fn() -> bool + Sync),
     source: Source,
     limits: &DecodeLimits,
     channels: Channels,
+    memory: &MemoryClaim,
 ) -> Result<Decoded, AudioError> {
-    fallback::decode(is_wanted, source, limits, channels)
+    let caller = Caller { is_wanted, memory };
+    fallback::decode(caller, source, limits, channels)
+}
+
+/// For whom something is decoded.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    /// Whether anybody still waits for the result.
+    is_wanted: &'a (dyn Fn() -> bool + Sync),
+    /// What the PCM counts into.
+    memory: &'a MemoryClaim,
 }
 
 fn open(source: &Source) -> io::Result<Box<dyn MediaSource>> {

@@ -22,8 +22,11 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
-use crate::audio::{self, Cutter, DecodeLimits, SAMPLE_RATE_HZ, Source, Window};
+use crate::audio::{
+    self, Cutter, DecodeLimits, MemoryBudget, MemoryClaim, SAMPLE_RATE_HZ, Source, Window,
+};
 use crate::engine::Decoding;
+use crate::features::{HOP_SAMPLES, WINDOW_FRAMES};
 use crate::job::RequestId;
 use crate::models::{LoadedModel, LoadedModels, ModelId};
 use crate::queue::{Slot, UpstreamGuard};
@@ -43,6 +46,7 @@ pub struct Transcriber {
     models: Arc<LoadedModels>,
     front_end: FrontEnd,
     limits: DecodeLimits,
+    memory: Arc<MemoryBudget>,
     metrics: Metrics,
     next_request: AtomicU64,
 }
@@ -98,12 +102,14 @@ struct Recordings {
 }
 
 impl Transcriber {
-    /// Runs `models` on what `front_end` makes of audio within `limits`.
+    /// Runs `models` on what `front_end` makes of audio within `limits`; decoded audio of all requests
+    /// takes no more than `memory`.
     #[must_use]
     pub fn new(
         models: Arc<LoadedModels>,
         front_end: FrontEnd,
         limits: DecodeLimits,
+        memory: Arc<MemoryBudget>,
         metrics: Metrics,
     ) -> Self {
         let next_request = AtomicU64::new(0);
@@ -111,9 +117,16 @@ impl Transcriber {
             models,
             front_end,
             limits,
+            memory,
             metrics,
             next_request,
         }
+    }
+
+    /// What decoded audio of all requests takes and may take.
+    #[must_use]
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.memory
     }
 
     /// The models it runs.
@@ -174,7 +187,7 @@ impl Transcriber {
             coming: model.queue.expect_window(),
         };
         let started = Instant::now();
-        let recordings = self.decode(audio, &wishes).await?;
+        let (recordings, _memory) = self.decode(audio, &wishes, model.windows_in_flight).await?;
         let decode_time = started.elapsed();
         self.metrics
             .decode_seconds
@@ -245,28 +258,38 @@ impl Transcriber {
         Ok(transcript)
     }
 
-    /// Decodes the audio, and gets ready to cut it where somebody speaks.
-    async fn decode(&self, audio: Source, wishes: &Wishes) -> Result<Recordings, TranscribeError> {
+    /// Decodes the audio, and gets ready to cut it where somebody speaks, so many windows at a time;
+    /// with what all of that takes.
+    async fn decode(
+        &self,
+        audio: Source,
+        wishes: &Wishes,
+        windows: usize,
+    ) -> Result<(Recordings, MemoryClaim), TranscribeError> {
         let limits = self.limits.clone();
         let (channels, clip, vad) = (wishes.channels, wishes.clip, wishes.vad);
         // Dropped with this future, which is how the decoding learns that nobody waits for it.
         let caller = Arc::new(());
         let waiting = Arc::downgrade(&caller);
+        let memory = self.memory.claim();
         let decode = move || {
             let is_wanted = || waiting.strong_count() > 0;
-            let decoded = audio::decode_while(&is_wanted, audio, &limits, channels)?;
+            let decoded = audio::decode_while(&is_wanted, audio, &limits, channels, &memory)?;
             let channels = decoded.streams;
             let samples = channels.first().map_or(0, Vec::len);
+            // All at once: a request that lacked memory later would wait while it holds some.
+            memory.hold(bytes_of(&channels, windows))?;
             let several = channels.len() > 1;
             let cutter = |(number, pcm)| {
                 let speaker = several.then_some(Speaker(number));
                 (speaker, Cutter::new(pcm, clip, vad))
             };
-            Ok(Recordings {
+            let recordings = Recordings {
                 cutters: channels.into_iter().enumerate().map(cutter).collect(),
                 duration: Duration::from_secs_f64(seconds(samples)),
                 damaged: decoded.lost.into_iter().map(damaged).collect(),
-            })
+            };
+            Ok((recordings, memory))
         };
         self.front_end.run("decode", decode).await?
     }
@@ -347,6 +370,21 @@ impl Transcriber {
         }
         Ok(heard)
     }
+}
+
+/// Mel bands of the models that have most of them (large-v3).
+const MAX_MELS: usize = 128;
+
+/// A window of the longest length.
+const WINDOW_SAMPLES: usize = WINDOW_FRAMES * HOP_SAMPLES;
+
+/// What decoded channels take in memory, with so many of their windows on the way to an engine.
+fn bytes_of(channels: &[Vec<f32>], windows: usize) -> u64 {
+    let samples: usize = channels.iter().map(Vec::len).sum();
+    let on_the_way = samples.min(windows.saturating_mul(WINDOW_SAMPLES));
+    let pcm = (samples + on_the_way) * size_of::<f32>();
+    let features = on_the_way / HOP_SAMPLES * MAX_MELS * size_of::<f32>();
+    (pcm + features) as u64
 }
 
 fn seconds(samples: usize) -> f64 {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use halkspeech::audio::{DecodeLimits, FfmpegMode};
+use halkspeech::audio::{DecodeLimits, FfmpegMode, MemoryBudget};
 use halkspeech::batch::Limits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{Detected, EngineFactory, Generation, Input};
@@ -118,6 +118,7 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
             models,
             FrontEnd::new(NonZeroUsize::MIN),
             limits,
+            Arc::new(MemoryBudget::unlimited()),
             metrics.clone(),
         ),
         aliases: Aliases::new(ModelId::parse(MODEL).expect("it is a name"), []),

@@ -6,25 +6,31 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Raises the soft limit to the hard one, and warns where this is too few for so many connections.
-pub fn raise_limit(connections: usize) {
+/// Raises the soft limit to the hard one; the connections there may be, of so many wanted. Where
+/// connections could take more than half of the open files, there are fewer and a warning: uploads,
+/// models and `ffmpeg` need the others.
+pub fn raise_limit(connections: usize) -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }
-    if let Some(open_files) = too_few(getrlimit(Resource::Nofile).current, connections) {
+    let open_files = getrlimit(Resource::Nofile).current;
+    let allowed = allowed(open_files, connections);
+    if allowed < connections {
         tracing::warn!(
             open_files,
-            connections,
-            "the limit of open files is below SERVER__MAX_CONNECTIONS"
+            connections = allowed,
+            "the limit of open files is below twice SERVER__MAX_CONNECTIONS, so there may be fewer"
         );
     }
+    allowed
 }
 
-/// The limit, where connections alone can reach it. `None` stands for no limit.
-fn too_few(limit: Option<u64>, connections: usize) -> Option<u64> {
-    limit.filter(|&limit| limit <= connections as u64)
+/// How many of the wanted connections there may be. `None` stands for no limit of open files.
+fn allowed(open_files: Option<u64>, connections: usize) -> usize {
+    let half = open_files.and_then(|files| usize::try_from(files / 2).ok());
+    connections.min(half.unwrap_or(usize::MAX).max(1))
 }
 
 #[cfg(test)]
@@ -32,10 +38,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_is_too_low_when_connections_alone_reach_it() {
-        assert_eq!(too_few(Some(1024), 4096), Some(1024));
-        assert_eq!(too_few(Some(4096), 4096), Some(4096));
-        assert_eq!(too_few(Some(4097), 4096), None);
-        assert_eq!(too_few(None, 4096), None);
+    fn connections_take_half_of_the_open_files_at_most() {
+        assert_eq!(allowed(Some(1024), 4096), 512);
+        assert_eq!(allowed(Some(8191), 4096), 4095);
+        assert_eq!(allowed(Some(8192), 4096), 4096);
+        assert_eq!(allowed(Some(1), 4096), 1);
+        assert_eq!(allowed(None, 4096), 4096);
     }
 }

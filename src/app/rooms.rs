@@ -5,10 +5,10 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::AppError;
-use crate::audio::DecodeLimits;
+use super::{AppError, memory};
+use crate::audio::{DecodeLimits, MemoryBudget};
 use crate::batch::Limits;
-use crate::config::{DeviceChoice, ModelTtl, Models, Settings, Whisper};
+use crate::config::{Audio, DeviceChoice, ModelTtl, Models, Settings, Whisper};
 use crate::engine::EngineFactory;
 use crate::engine::ct2::{self, EngineSpec, Placement};
 use crate::engine::memory::Dimensions;
@@ -21,6 +21,10 @@ use crate::telemetry::Metrics;
 use crate::tokens::Vocabulary;
 use crate::transcribe::{FrontEnd, Transcriber};
 
+/// A second of PCM.
+const DECODED_BYTES_A_SECOND: u64 = 64_000;
+/// What the windows of one recording take at most on their way to an engine: enough for 64 of 30 s.
+const WINDOWS_BYTES: u64 = 256 * MIB;
 const MIB: u64 = 1024 * 1024;
 /// What a card's memory is sold in.
 const GB: u64 = 1_000_000_000;
@@ -52,6 +56,8 @@ impl Rooms {
     /// [`AppError`] when the settings cannot be carried out.
     pub async fn build(settings: &Settings) -> Result<Self, AppError> {
         ct2::make_kernels().map_err(AppError::Kernels)?;
+        let decoded = decoded_bytes(&settings.audio, memory::limit_bytes());
+        let decoded = Arc::new(MemoryBudget::new(decoded));
         let metrics = Metrics::new();
         let aliases = aliases(settings)?;
         let catalog = open_catalog(&settings.models).await?;
@@ -67,7 +73,7 @@ impl Rooms {
             metrics: metrics.clone(),
         }));
         Ok(Self {
-            transcriber: transcriber(settings, &models, &metrics),
+            transcriber: transcriber(settings, &models, &decoded, &metrics),
             models,
             aliases,
             metrics,
@@ -297,7 +303,12 @@ fn placements(whisper: &Whisper) -> Result<Vec<Placement>, AppError> {
     Ok(vec![Placement::Cpu { threads }; workers])
 }
 
-fn transcriber(settings: &Settings, models: &Arc<LoadedModels>, metrics: &Metrics) -> Transcriber {
+fn transcriber(
+    settings: &Settings,
+    models: &Arc<LoadedModels>,
+    decoded: &Arc<MemoryBudget>,
+    metrics: &Metrics,
+) -> Transcriber {
     let audio = &settings.audio;
     let workers = NonZeroUsize::new(audio.workers).or(NonZeroUsize::new(cores()));
     let limits = DecodeLimits {
@@ -306,5 +317,42 @@ fn transcriber(settings: &Settings, models: &Arc<LoadedModels>, metrics: &Metric
         ffmpeg_timeout: Duration::from_secs(audio.ffmpeg_timeout_s),
     };
     let front_end = FrontEnd::new(workers.unwrap_or(NonZeroUsize::MIN));
-    Transcriber::new(Arc::clone(models), front_end, limits, metrics.clone())
+    Transcriber::new(
+        Arc::clone(models),
+        front_end,
+        limits,
+        Arc::clone(decoded),
+        metrics.clone(),
+    )
+}
+
+/// What decoded audio may take: as set, else a quarter of the memory, and no less than one recording
+/// of the longest duration.
+fn decoded_bytes(audio: &Audio, memory_bytes: Option<u64>) -> u64 {
+    let longest = audio.max_duration_s.saturating_mul(DECODED_BYTES_A_SECOND) + WINDOWS_BYTES;
+    match (audio.max_decoded_mib, memory_bytes) {
+        (0, None) => u64::MAX,
+        (0, Some(bytes)) => longest.max(bytes / 4),
+        (mib, _) => mib * MIB,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoded_audio_gets_a_quarter_of_the_memory_and_one_long_recording_at_least() {
+        let audio = |max_duration_s, max_decoded_mib| Audio {
+            max_duration_s,
+            max_decoded_mib,
+            ..Audio::default()
+        };
+        let gib = 1024 * MIB;
+        assert_eq!(decoded_bytes(&audio(3_600, 0), Some(16 * gib)), 4 * gib);
+        let longest = 3_600 * 64_000 + WINDOWS_BYTES;
+        assert_eq!(decoded_bytes(&audio(3_600, 0), Some(gib)), longest);
+        assert_eq!(decoded_bytes(&audio(3_600, 100), Some(gib)), 100 * MIB);
+        assert_eq!(decoded_bytes(&audio(3_600, 0), None), u64::MAX);
+    }
 }

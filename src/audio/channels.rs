@@ -8,7 +8,7 @@
 use symphonia::core::audio::GenericAudioBufferRef;
 
 use super::resample::Resampler;
-use super::{AudioError, Channels, DecodeLimits, MAX_SPLIT_CHANNELS, SAMPLE_RATE_HZ};
+use super::{AudioError, Channels, DecodeLimits, MAX_SPLIT_CHANNELS, MemoryClaim, SAMPLE_RATE_HZ};
 
 mod mix;
 mod scale;
@@ -20,15 +20,16 @@ use scale::Scale;
 /// that were written on the scale of 16-bit integers.
 const MAX_SAMPLE: f32 = 1e6;
 
-/// A recording may be put together from several, but a new rate costs new filters, and a file made
-/// of nothing but changes would keep a core busy for minutes.
-const MAX_RATE_CHANGES: u32 = 64;
+/// A recording may be put together from several, but a new rate costs a new filter for each channel,
+/// and a file made of nothing but changes would keep a core busy for minutes.
+const MAX_RESAMPLERS: usize = 64;
 
 /// Resamples packet by packet, so that memory holds the result and one packet.
 pub struct ChannelStreams<'a> {
     channels: Channels,
     limits: &'a DecodeLimits,
-    rate_changes: u32,
+    memory: &'a MemoryClaim,
+    resamplers_made: usize,
     rate_hz: Option<u32>,
     streams: Vec<Stream>,
     planes: Vec<Vec<f32>>,
@@ -59,12 +60,14 @@ struct Stream {
 }
 
 impl<'a> ChannelStreams<'a> {
-    /// Empty streams that may grow to `limits.max_duration` together.
-    pub fn new(channels: Channels, limits: &'a DecodeLimits) -> Self {
+    /// Empty streams that may grow to `limits.max_duration` together; what they take counts into
+    /// `memory`.
+    pub fn new(channels: Channels, limits: &'a DecodeLimits, memory: &'a MemoryClaim) -> Self {
         Self {
             channels,
             limits,
-            rate_changes: 0,
+            memory,
+            resamplers_made: 0,
             rate_hz: None,
             streams: Vec::new(),
             planes: Vec::new(),
@@ -198,18 +201,17 @@ impl<'a> ChannelStreams<'a> {
     /// been silent until now.
     fn restart(&mut self, rate_hz: u32, wanted: usize) -> Result<(), AudioError> {
         self.flush();
-        if self.rate_hz.replace(rate_hz) != Some(rate_hz) {
-            self.rate_changes += 1;
-        }
-        if self.rate_changes > MAX_RATE_CHANGES {
-            return Err(undecodable(rate_hz, "the sample rate keeps changing"));
-        }
+        self.rate_hz = Some(rate_hz);
         let samples_before = self.streams.first().map_or(0, |stream| stream.pcm.len());
         let channels = self.streams.len().max(wanted);
+        self.resamplers_made += channels;
+        if self.resamplers_made > MAX_RESAMPLERS {
+            let reason = "its sample rate or its channels keep changing";
+            return Err(undecodable(rate_hz, reason));
+        }
         self.streams.resize_with(channels, Stream::default);
         for stream in &mut self.streams {
-            let resampler = Resampler::new(rate_hz)
-                .ok_or_else(|| undecodable(rate_hz, "sample rates from 4 to 384 kHz are taken"))?;
+            let resampler = Resampler::new(rate_hz).ok_or_else(|| undecodable(rate_hz, RATES))?;
             stream.resampler = Some(resampler);
             stream.pcm.resize(samples_before, 0.0);
         }
@@ -232,7 +234,7 @@ impl<'a> ChannelStreams<'a> {
         if samples > self.limits.max_samples() {
             return self.too_long();
         }
-        Ok(())
+        self.memory.hold((samples * size_of::<f32>()) as u64)
     }
 
     /// Each of the streams has an equal share of the longest duration.
@@ -241,6 +243,8 @@ impl<'a> ChannelStreams<'a> {
         Err(AudioError::TooLong { limit })
     }
 }
+
+const RATES: &str = "sample rates from 4 to 384 kHz are taken, above 48 kHz multiples of 10 Hz";
 
 fn silence_damage(sample: &mut f32) {
     if sample.is_nan() || sample.abs() > MAX_SAMPLE {
@@ -270,16 +274,21 @@ mod tests {
         ffmpeg_timeout: Duration::from_secs(1),
     };
 
+    fn packet(rate_hz: u32, samples: &[f32]) -> AudioBuffer<f32> {
+        let layout = Layout::Discrete(samples.len() as u16);
+        let mut buffer = AudioBuffer::<f32>::new(AudioSpec::new(rate_hz, layout), 100);
+        buffer.render_uninit(Some(100));
+        for (index, sample) in samples.iter().enumerate() {
+            buffer.plane_mut(index).unwrap().fill(*sample);
+        }
+        buffer
+    }
+
     /// 100 frames at 16 kHz for each packet, which is given by its channels' samples.
     fn streams(channels: Channels, packets: &[&[f32]]) -> Vec<Vec<f32>> {
-        let mut streams = ChannelStreams::new(channels, &LIMITS);
+        let mut streams = ChannelStreams::new(channels, &LIMITS, MemoryClaim::unlimited());
         for packet in packets {
-            let layout = Layout::Discrete(packet.len() as u16);
-            let mut buffer = AudioBuffer::<f32>::new(AudioSpec::new(16_000, layout), 100);
-            buffer.render_uninit(Some(100));
-            for (index, sample) in packet.iter().enumerate() {
-                buffer.plane_mut(index).unwrap().fill(*sample);
-            }
+            let buffer = self::packet(16_000, packet);
             let packet = GenericAudioBufferRef::F32(&buffer);
             streams.push(&packet, Trim::default()).unwrap();
         }
@@ -292,6 +301,28 @@ mod tests {
         let expected = [[0.1, 0.2, 0.4, 0.5], [0.0, 0.3, 0.0, 0.6]];
         let expected = expected.map(|samples| samples.map(|sample| [sample; 100]).concat());
         assert_eq!(streams, expected);
+    }
+
+    #[test]
+    fn a_chain_of_rates_makes_a_bounded_number_of_resamplers() {
+        for (channels, links) in [(1, 64), (4, 16)] {
+            let mut streams =
+                ChannelStreams::new(Channels::Split, &LIMITS, MemoryClaim::unlimited());
+            let mut push = |link: usize| {
+                let rate_hz = if link.is_multiple_of(2) {
+                    16_000
+                } else {
+                    8_000
+                };
+                let buffer = packet(rate_hz, &vec![0.5; channels]);
+                streams.push(&GenericAudioBufferRef::F32(&buffer), Trim::default())
+            };
+            for link in 0..links {
+                push(link).unwrap();
+            }
+            let error = push(links).unwrap_err();
+            assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
+        }
     }
 
     #[test]

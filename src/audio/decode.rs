@@ -16,7 +16,7 @@ mod watched;
 
 use super::channels::ChannelStreams;
 use super::demux::{self, Demuxer};
-use super::{AudioError, Channels, DecodeLimits};
+use super::{AudioError, Caller, Channels, DecodeLimits};
 use damage::Damage;
 use end_trim::EndTrim;
 use timeline::Timeline;
@@ -28,8 +28,8 @@ use watched::Watched;
 pub struct Allowance<'a> {
     /// The length of the file; [`u64::MAX`] where it is not known.
     pub file_bytes: u64,
-    /// Whether anybody still waits for the result.
-    pub is_wanted: &'a (dyn Fn() -> bool + Sync),
+    /// For whom it is decoded.
+    pub caller: Caller<'a>,
 }
 
 /// A decoded recording.
@@ -54,9 +54,9 @@ pub fn decode(
 ) -> Result<Decoded, AudioError> {
     let (source, read_bytes) = Watched::new(source);
     let mut demuxer = demux::open(Box::new(source))?;
-    let mut decoding = Decoding::new(&demuxer, limits, channels)?;
+    let mut decoding = Decoding::new(&demuxer, allowance.caller, limits, channels)?;
     let mut reader_error = None;
-    while (allowance.is_wanted)() {
+    while (allowance.caller.is_wanted)() {
         let packet = match demuxer.reader.next_packet() {
             Ok(Some(packet)) => packet,
             Ok(None) => break,
@@ -107,6 +107,7 @@ struct Decoding<'a> {
 impl<'a> Decoding<'a> {
     fn new(
         demuxer: &Demuxer,
+        caller: Caller<'a>,
         limits: &'a DecodeLimits,
         channels: Channels,
     ) -> Result<Self, AudioError> {
@@ -114,7 +115,7 @@ impl<'a> Decoding<'a> {
         Ok(Self {
             end_trim: EndTrim::new(track.end_trim_rule(demuxer)),
             track,
-            streams: ChannelStreams::new(channels, limits),
+            streams: ChannelStreams::new(channels, limits, caller.memory),
             timeline: Timeline::new(demuxer.clock),
             damage: Damage::default(),
         })

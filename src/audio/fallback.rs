@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::decode::{self, Allowance};
 use super::{
-    AudioError, Channels, DecodeLimits, Decoded, FfmpegMode, MIN_DURATION, SAMPLE_RATE_HZ, Source,
-    ffmpeg, open, signature,
+    AudioError, Caller, Channels, DecodeLimits, Decoded, FfmpegMode, MIN_DURATION, SAMPLE_RATE_HZ,
+    Source, ffmpeg, open, signature,
 };
 
 /// Audio of less than [`MIN_DURATION`] is in doubt where its file is longer than this: 0.1 s at
@@ -24,13 +24,13 @@ const UNKNOWN: &str = "the file";
 /// What symphonia's probe says of it.
 const NO_READER: &str = "no suitable format reader found";
 
-/// Decodes an upload, however it can be decoded. `is_wanted` is called before each packet; once it
-/// says no, the result is what was decoded until then.
+/// Decodes an upload, however it can be decoded. `caller.is_wanted` is asked before each packet; once
+/// it says no, the result is what was decoded until then.
 ///
 /// # Errors
 /// See [`AudioError`].
 pub fn decode(
-    is_wanted: &(dyn Fn() -> bool + Sync),
+    caller: Caller<'_>,
     source: Source,
     limits: &DecodeLimits,
     channels: Channels,
@@ -38,7 +38,7 @@ pub fn decode(
     let mut media = open(&source).map_err(AudioError::Read)?;
     let allowance = Allowance {
         file_bytes: media.byte_len().unwrap_or(u64::MAX),
-        is_wanted,
+        caller,
     };
     let mut head = Vec::with_capacity(signature::HEAD_BYTES);
     media
@@ -57,7 +57,7 @@ pub fn decode(
     };
     let uses_ffmpeg = limits.ffmpeg == FfmpegMode::Auto
         && is_for_ffmpeg(&error, &head, allowance.file_bytes)
-        && is_wanted();
+        && (caller.is_wanted)();
     if !uses_ffmpeg {
         return Err(error);
     }
@@ -68,7 +68,7 @@ pub fn decode(
         },
         limits,
         channels,
-        is_wanted,
+        caller,
     };
     match checked(|| ffmpeg::decode(source, &job)) {
         // Where neither can, the built-in decoder's error says more.
@@ -143,6 +143,7 @@ fn decode_natively(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::MemoryClaim;
 
     const LIMITS: DecodeLimits = DecodeLimits {
         max_duration: Duration::from_secs(10),
@@ -154,7 +155,11 @@ mod tests {
     fn check(ffmpeg: FfmpegMode, file: &[u8], expected: &str) {
         let source = Source::Memory(file.to_vec().into());
         let limits = DecodeLimits { ffmpeg, ..LIMITS };
-        let error = decode(&|| true, source, &limits, Channels::Mix).unwrap_err();
+        let caller = Caller {
+            is_wanted: &|| true,
+            memory: MemoryClaim::unlimited(),
+        };
+        let error = decode(caller, source, &limits, Channels::Mix).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 

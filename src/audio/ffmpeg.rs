@@ -7,7 +7,7 @@
 
 use std::process::Command;
 
-use super::{AudioError, Channels, DecodeLimits, Decoded, SAMPLE_RATE_HZ, Source};
+use super::{AudioError, Caller, Channels, DecodeLimits, Decoded, SAMPLE_RATE_HZ, Source};
 
 mod process;
 
@@ -43,8 +43,8 @@ pub struct Job<'a> {
     pub limits: &'a DecodeLimits,
     /// What becomes of the channels.
     pub channels: Channels,
-    /// Whether anybody still waits for the result. Once it says no, the process is killed.
-    pub is_wanted: &'a (dyn Fn() -> bool + Sync),
+    /// For whom it is done. Once nobody waits for the result, the process is killed.
+    pub caller: Caller<'a>,
 }
 
 /// Decodes `source` to 16 kHz PCM, as the native decoder does.

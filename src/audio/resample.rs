@@ -11,6 +11,10 @@ use super::SAMPLE_RATE_HZ;
 /// and a forged header would make the transform buffers huge.
 const INPUT_RATES_HZ: RangeInclusive<u32> = 4_000..=384_000;
 
+/// Longest block that the two rates have in common, in frames of the input: its transform takes twice
+/// as many. Rates in use need a few hundred at most, a prime one near the upper bound 384,000.
+const MAX_BLOCK_FRAMES: usize = 48_000;
+
 /// Shortest transform, in frames of the slower side. Its length sets how sharp the filter is: with
 /// 1,024 it is flat to 7.8 kHz (-2 to -8 dB at 7.9) and more than 130 dB down from 8 kHz on. Half of
 /// it costs 0.1 kHz of band and saves no time.
@@ -39,7 +43,8 @@ struct Transform {
 }
 
 impl Resampler {
-    /// Prepares for an input at `rate_hz`, or gives `None` outside 4 to 384 kHz.
+    /// Prepares for an input at `rate_hz`, or gives `None` outside 4 to 384 kHz and for a rate that has
+    /// next to nothing in common with 16 kHz.
     pub fn new(rate_hz: u32) -> Option<Self> {
         if !INPUT_RATES_HZ.contains(&rate_hz) {
             return None;
@@ -94,6 +99,9 @@ impl Transform {
         let (rate_in, rate_out) = (rate_hz as usize, SAMPLE_RATE_HZ as usize);
         let divisor = greatest_common_divisor(rate_in, rate_out);
         let (block_in, block_out) = (rate_in / divisor, rate_out / divisor);
+        if block_in > MAX_BLOCK_FRAMES {
+            return None;
+        }
         // An even number of blocks makes the delay, half a transform, whole on both sides.
         let blocks = MIN_TRANSFORM_FRAMES
             .div_ceil(block_in.min(block_out))
@@ -252,7 +260,7 @@ mod tests {
 
     #[test]
     fn refuses_absurd_rates() {
-        for rate_hz in [0, 1, 3_999, 384_001, u32::MAX] {
+        for rate_hz in [0, 1, 3_999, 48_017, 383_987, 384_001, u32::MAX] {
             assert!(Resampler::new(rate_hz).is_none());
         }
     }

@@ -1,5 +1,6 @@
 //! Decoding of files that the tests make themselves.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -122,8 +123,36 @@ fn stops_when_nobody_wants_it() {
     let asked = AtomicUsize::new(0);
     let is_wanted = || asked.fetch_add(1, Ordering::Relaxed) < 2;
     let source = wav(16_000, 1, &[0; 16_000]);
-    let decoded = decode_while(&is_wanted, source, &LIMITS, Channels::Mix).unwrap();
+    let decoded = decode_while(
+        &is_wanted,
+        source,
+        &LIMITS,
+        Channels::Mix,
+        MemoryClaim::unlimited(),
+    )
+    .unwrap();
     assert!(decoded.streams[0].len() < 16_000);
+}
+
+#[test]
+fn what_comes_out_counts_into_the_memory() {
+    const MIB: u64 = 1 << 20;
+    let second = || wav(16_000, 1, &[0; 16_000]);
+    let budget = Arc::new(MemoryBudget::new(MIB / 8));
+    let decode =
+        |source, claim: &MemoryClaim| decode_while(&|| true, source, &LONG, Channels::Mix, claim);
+    let (first, other) = (budget.claim(), budget.claim());
+    decode(second(), &first).unwrap();
+    assert_eq!(budget.used_bytes(), 64 * 1024);
+    other.hold(64 * 1024).unwrap();
+    let error = decode(wav(16_000, 1, &[0; 24_000]), &first).unwrap_err();
+    assert!(matches!(error, AudioError::NoMemory { .. }), "{error}");
+    let error = decode(wav(16_000, 1, &[0; 40_000]), &budget.claim()).unwrap_err();
+    assert!(matches!(error, AudioError::NoMemory { .. }), "{error}");
+    drop((first, other));
+    let error = decode(wav(16_000, 1, &[0; 40_000]), &budget.claim()).unwrap_err();
+    assert!(matches!(error, AudioError::TooMuchMemory { .. }), "{error}");
+    assert_eq!(budget.used_bytes(), 0);
 }
 
 #[test]

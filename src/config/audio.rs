@@ -27,6 +27,15 @@ pub struct Audio {
     /// whatever the size of the upload was.
     pub max_duration_s: u64,
 
+    /// The memory that the decoded audio of all requests may take together,
+    /// in MiB; more is refused.
+    ///
+    /// Default 0 (a quarter of the memory of the machine or the container,
+    /// and at least one recording of the longest duration), at most
+    /// 16,777,216; environment `AUDIO__MAX_DECODED_MIB`. A recording that is
+    /// too large by itself gets 413, one that others leave no room for 429.
+    pub max_decoded_mib: u64,
+
     /// Threads for decoding, resampling and features.
     ///
     /// Default 0 (one a core), at most 1,024; environment `AUDIO__WORKERS`.
@@ -41,6 +50,7 @@ impl Default for Audio {
             ffmpeg: FfmpegMode::Auto,
             ffmpeg_timeout_s: 60,
             max_duration_s: 14_400,
+            max_decoded_mib: 0,
             workers: 0,
         }
     }

@@ -82,6 +82,7 @@ pub(super) const KEYS: &[Key] = &[
     key("audio.ffmpeg", Choice(&["auto", "off"])),
     key("audio.ffmpeg_timeout_s", Integer(1, 3600)),
     key("audio.max_duration_s", Integer(1, 604_800)),
+    key("audio.max_decoded_mib", Integer(0, 16_777_216)),
     key("audio.workers", Integer(0, 1024)),
     key("models.dir", Folder)
         .names(&["MODELS_DIR"])

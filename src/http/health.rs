@@ -87,6 +87,10 @@ pub async fn show_metrics(
     State(context): State<Arc<Context>>,
     headers: HeaderMap,
 ) -> impl IntoResponse {
+    let memory = context.transcriber.memory();
+    context
+        .metrics
+        .observe_decoded(memory.used_bytes(), memory.limit_bytes());
     let open_metrics = context.metrics.encode();
     let accepted = headers.get_all(header::ACCEPT).iter();
     let wants_open_metrics = accepted

@@ -24,7 +24,7 @@ use super::parameters::{Asked, Parameters};
 use super::rate::Caller;
 use super::upload::Upload;
 use super::{Context, Rules, boundary, door, models, stream};
-use crate::audio::Source;
+use crate::audio::{AudioError, Source};
 use crate::format::{self, Wish};
 use crate::models::ModelId;
 use crate::telemetry::{Refusal, traces};
@@ -160,8 +160,13 @@ async fn admit(
 
 /// Counts a request that the transcriber turned away.
 pub(super) fn refused(context: &Context, error: TranscribeError) -> ApiError {
-    if matches!(error, TranscribeError::QueueFull(_)) {
-        door::count_refusal(&context.metrics, Refusal::Queue);
+    let reason = match &error {
+        TranscribeError::QueueFull(_) => Some(Refusal::Queue),
+        TranscribeError::Audio(AudioError::NoMemory { .. }) => Some(Refusal::Memory),
+        _ => None,
+    };
+    if let Some(reason) = reason {
+        door::count_refusal(&context.metrics, reason);
     }
     ApiError::Transcribe(error)
 }

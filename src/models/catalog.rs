@@ -25,7 +25,10 @@ impl Catalog {
     /// Reads the disk once; blocks meanwhile.
     #[must_use]
     pub fn open(store: Store) -> Self {
-        let models = store.list(&[]);
+        let models = store.list(&[]).unwrap_or_else(|error| {
+            tracing::error!(%error, "models on disk cannot be read");
+            Vec::new()
+        });
         Self {
             store: Arc::new(store),
             models: RwLock::new(models.into()),
@@ -63,7 +66,10 @@ impl Catalog {
         let (store, known) = (Arc::clone(&self.store), self.list());
         let reading = tokio::task::spawn_blocking(move || store.list(&known));
         match reading.await {
-            Ok(models) => self.replace(models.into()),
+            Ok(Ok(models)) => self.replace(models.into()),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "models on disk cannot be read now; the last listing stays");
+            }
             Err(panic) => tracing::error!(%panic, "models on disk could not be read"),
         }
     }

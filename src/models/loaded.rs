@@ -92,10 +92,12 @@ impl LoadedModels {
         &self.setup.downloads
     }
 
-    /// Whether a request for this model has a chance: it is on disk, or will be fetched.
+    /// Whether a request for this model has a chance: it is in memory or on disk, or will be fetched.
     #[must_use]
     pub fn is_known(&self, id: &ModelId) -> bool {
-        self.setup.auto_download || self.setup.catalog.find(id).is_some()
+        self.setup.auto_download
+            || self.setup.catalog.find(id).is_some()
+            || self.is_loaded(&self.name(id))
     }
 
     /// Whether this model is in memory, or on its way there.

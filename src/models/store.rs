@@ -98,8 +98,11 @@ impl Store {
 
     /// Every whole model, by name; the first place wins where a name is in both. Reads the disk,
     /// though not the files of those in `known` that have not changed.
-    #[must_use]
-    pub fn list(&self, known: &[Arc<StoredModel>]) -> Vec<Arc<StoredModel>> {
+    ///
+    /// # Errors
+    /// The operating system's, where a folder that is there cannot be read now, as for want of file
+    /// descriptors. One that may not be read is passed over.
+    pub fn list(&self, known: &[Arc<StoredModel>]) -> io::Result<Vec<Arc<StoredModel>>> {
         for folder in [&self.models_dir, &self.hub_cache] {
             if let Err(error) = fs::read_dir(folder)
                 && error.kind() != io::ErrorKind::NotFound
@@ -114,12 +117,12 @@ impl Store {
                 None
             })
         };
-        let mut models: Vec<_> = self.named_folders().into_iter().filter_map(read).collect();
+        let mut models: Vec<_> = self.named_folders()?.into_iter().filter_map(read).collect();
         let taken = models.iter().map(|model| model.id.clone()).collect();
-        models.extend(self.snapshots(&taken).into_iter().filter_map(read));
+        models.extend(self.snapshots(&taken)?.into_iter().filter_map(read));
         models.sort_by(|a, b| a.id.cmp(&b.id));
         models.dedup_by(|later, first| later.id == first.id);
-        models
+        Ok(models)
     }
 
     /// Says why nothing in this folder can be served.
@@ -132,7 +135,7 @@ impl Store {
     }
 
     /// `name` and `owner/name`.
-    fn named_folders(&self) -> Vec<Candidate> {
+    fn named_folders(&self) -> io::Result<Vec<Candidate>> {
         let mut candidates = Vec::new();
         let mut add = |name: &str, dir: PathBuf| {
             // A revision has no place here.
@@ -145,20 +148,20 @@ impl Store {
                 place: Place::Folder,
             }));
         };
-        for (name, dir) in entries(&self.models_dir) {
-            for (inner, dir) in entries(&dir) {
+        for (name, dir) in entries(&self.models_dir)? {
+            for (inner, dir) in entries(&dir)? {
                 add(&format!("{name}/{inner}"), dir);
             }
             add(&name, dir);
         }
-        candidates
+        Ok(candidates)
     }
 
     /// The snapshots of the cache, under each name they have beside those that are `taken`; one
     /// that has none is named by its commit.
-    fn snapshots(&self, taken: &BTreeSet<ModelId>) -> Vec<Candidate> {
+    fn snapshots(&self, taken: &BTreeSet<ModelId>) -> io::Result<Vec<Candidate>> {
         let mut candidates = Vec::new();
-        for (folder, repository) in entries(&self.hub_cache) {
+        for (folder, repository) in entries(&self.hub_cache)? {
             let name = folder
                 .strip_prefix("models--")
                 .map(|name| name.replace("--", "/"));
@@ -174,8 +177,8 @@ impl Store {
                 let id = ModelId::parse(&id).ok();
                 id.filter(|id| !taken.contains(id))
             };
-            let refs = refs(&repository);
-            for (commit, dir) in entries(&repository.join("snapshots")) {
+            let refs = refs(&repository)?;
+            for (commit, dir) in entries(&repository.join("snapshots"))? {
                 let here = refs.iter().filter(|(_, at)| *at == commit);
                 let mut ids: Vec<_> = here.filter_map(|(name, _)| id(name)).collect();
                 if ids.is_empty() {
@@ -188,7 +191,7 @@ impl Store {
                 }));
             }
         }
-        candidates
+        Ok(candidates)
     }
 }
 
@@ -271,25 +274,38 @@ fn languages(vocabulary: &Path, shape: &Shape) -> io::Result<Arc<[String]>> {
     Ok(tokens.iter().filter_map(code).collect())
 }
 
-/// Names and paths of a folder's entries, without hidden ones; none where it cannot be read.
-fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
+/// Names and paths of a folder's entries, without hidden ones; none where it is no folder, or may not
+/// be read.
+fn entries(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries.flatten(),
+        Err(error) if is_of_the_folder(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let entries = entries
         .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
-        .filter(|(name, _)| !name.starts_with('.'))
-        .collect()
+        .filter(|(name, _)| !name.starts_with('.'));
+    Ok(entries.collect())
+}
+
+/// Whether a folder cannot be read for a reason of its own, and not of the process or the disk.
+fn is_of_the_folder(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied
+    )
 }
 
 /// The branches and tags of a repository, whose names may have slashes, and their commits. No link
 /// is followed, as it may lead back or out of the repository.
-fn refs(repository: &Path) -> Vec<(String, String)> {
+fn refs(repository: &Path) -> io::Result<Vec<(String, String)>> {
     let mut refs = Vec::new();
     let mut folders = vec![(String::new(), repository.join("refs"))];
     while let Some((prefix, folder)) = folders.pop() {
         if folder.is_symlink() {
             continue;
         }
-        for (name, path) in entries(&folder) {
+        for (name, path) in entries(&folder)? {
             let name = format!("{prefix}{name}");
             if path.is_dir() {
                 folders.push((format!("{name}/"), path));
@@ -298,5 +314,5 @@ fn refs(repository: &Path) -> Vec<(String, String)> {
             }
         }
     }
-    refs
+    Ok(refs)
 }

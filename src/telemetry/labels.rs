@@ -69,6 +69,18 @@ pub enum Refusal {
     Queue,
     /// `RATE_LIMIT_PER_MINUTE`.
     RateLimit,
+    /// `AUDIO__MAX_DECODED_MIB`.
+    Memory,
+}
+
+impl Refusal {
+    /// Every bound.
+    pub const ALL: [Self; 4] = [
+        Self::Concurrency,
+        Self::Queue,
+        Self::RateLimit,
+        Self::Memory,
+    ];
 }
 
 impl EncodeLabelValue for Refusal {
@@ -77,6 +89,7 @@ impl EncodeLabelValue for Refusal {
             Self::Concurrency => "concurrency",
             Self::Queue => "queue",
             Self::RateLimit => "rate_limit",
+            Self::Memory => "memory",
         })
     }
 }

@@ -45,6 +45,8 @@ pub struct Metrics {
     /// Frames of 10 ms that wait for a batch; shown as seconds, which do not add up exactly.
     queued_frames: Arc<AtomicI64>,
     queued_audio_seconds: Gauge<f64, AtomicU64>,
+    decoded_bytes: Gauge,
+    decoded_limit_bytes: Gauge,
     /// Time of a transcription as a share of its audio's.
     pub real_time_factor: Histogram,
     /// Seconds a batch spent in the engine.
@@ -109,6 +111,8 @@ impl Metrics {
             queued_windows: Gauge::default(),
             queued_frames: Arc::default(),
             queued_audio_seconds: Gauge::default(),
+            decoded_bytes: Gauge::default(),
+            decoded_limit_bytes: Gauge::default(),
             real_time_factor: Histogram::new([
                 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
             ]),
@@ -132,7 +136,7 @@ impl Metrics {
             process: Arc::default(),
         };
         // Seen before the first of them, so that a rate can be taken of it.
-        for reason in [Refusal::Concurrency, Refusal::Queue, Refusal::RateLimit] {
+        for reason in Refusal::ALL {
             let _zero = metrics.refused.get_or_create(&RefusalLabels { reason });
         }
         let r = &mut registry;
@@ -213,6 +217,18 @@ impl Metrics {
             "queued_windows",
             "Windows that wait for a batch",
             metrics.queued_windows.clone(),
+        );
+        r.register_with_unit(
+            "decoded_audio",
+            "Memory that decoded audio takes",
+            Unit::Bytes,
+            metrics.decoded_bytes.clone(),
+        );
+        r.register_with_unit(
+            "decoded_audio_limit",
+            "Memory that decoded audio may take",
+            Unit::Bytes,
+            metrics.decoded_limit_bytes.clone(),
         );
         r.register(
             "real_time_factor",
@@ -348,6 +364,15 @@ impl Metrics {
         count("audio", audio);
         count("margin", margin);
         count("padding", padding);
+    }
+
+    /// Tells how much memory decoded audio takes, and may take, in bytes.
+    pub fn observe_decoded(&self, used: u64, limit: u64) {
+        let set = |gauge: &Gauge, bytes| {
+            gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        };
+        set(&self.decoded_bytes, used);
+        set(&self.decoded_limit_bytes, limit);
     }
 
     /// Tells how much of a card's memory is free, in bytes.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use halkspeech::audio::{DecodeLimits, FfmpegMode};
+use halkspeech::audio::{DecodeLimits, FfmpegMode, MemoryBudget};
 use halkspeech::batch::Limits;
 use halkspeech::engine::EngineFactory;
 use halkspeech::features::Lengths;
@@ -50,6 +50,8 @@ pub struct Setup {
     pub limits: Limits,
     pub engine: EngineFactory,
     pub max_duration: Duration,
+    /// What decoded audio may take.
+    pub decoded_bytes: u64,
     pub front_end_workers: usize,
     pub models_dir: PathBuf,
     pub hub_cache: PathBuf,
@@ -105,6 +107,7 @@ impl Default for Setup {
             },
             engine: engine::listening(),
             max_duration: Duration::from_secs(100),
+            decoded_bytes: u64::MAX,
             front_end_workers: 2,
             models_dir: models_dir(),
             hub_cache: PathBuf::from("/nonexistent"),
@@ -139,7 +142,13 @@ impl TestApp {
         let front_end = FrontEnd::new(NonZeroUsize::new(setup.front_end_workers).unwrap());
         let (phase, phase_receiver) = watch::channel(Phase::Ready);
         let context = Context {
-            transcriber: Transcriber::new(Arc::clone(&models), front_end, limits, metrics.clone()),
+            transcriber: Transcriber::new(
+                Arc::clone(&models),
+                front_end,
+                limits,
+                Arc::new(MemoryBudget::new(setup.decoded_bytes)),
+                metrics.clone(),
+            ),
             aliases: Aliases::new(default, []),
             door: Arc::new(Semaphore::new(setup.max_concurrent_requests)),
             max_concurrent_requests: setup.max_concurrent_requests,

@@ -5,7 +5,7 @@ use halkspeech::telemetry::Refusal;
 use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
-use crate::helpers::audio::tone;
+use crate::helpers::audio::{tone, tones};
 use crate::helpers::engine::{Gate, gated};
 use crate::helpers::{MODEL, Setup, TestApp, check_error, error, header, raw, until};
 
@@ -44,6 +44,45 @@ async fn refuses_at_the_door_before_the_body_is_looked_at() {
     gate.open();
     assert_eq!(running.await.unwrap().status(), 200);
     assert_eq!(app.submit(tone(500.0)).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn refuses_what_decodes_to_more_than_the_memory_for_it() {
+    let gate = Gate::new();
+    let setup = Setup {
+        // A second of audio takes 180 kB, with its window on the way to the engine.
+        decoded_bytes: 300_000,
+        engine: gated(&gate),
+        ..Setup::default()
+    };
+    let app = TestApp::start_with(setup).await;
+    let running = app.submit(tone(500.0));
+    gate.reached().await;
+
+    let answer = app.submit(tone(600.0)).await.unwrap();
+
+    assert_eq!(answer.status(), 429);
+    assert_eq!(header(&answer, "retry-after"), "1");
+    let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
+    check_error(&error(answer).await, kind, None, code, "memory");
+    assert_eq!(app.refused(Refusal::Memory), 1);
+    let metrics = app.get("/metrics").send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    assert!(
+        metrics.contains("\nhalkspeech_decoded_audio_bytes 196608\n"),
+        "{metrics}"
+    );
+
+    gate.open();
+    assert_eq!(running.await.unwrap().status(), 200);
+    assert_eq!(app.submit(tone(600.0)).await.unwrap().status(), 200);
+    let long = tones(&[(500.0, Duration::from_secs(3))]);
+    let answer = app.submit(long).await.unwrap();
+    assert_eq!(answer.status(), 413);
+    let (kind, code) = ("invalid_request_error", Some("audio_too_long"));
+    let piece = "AUDIO__MAX_DECODED_MIB";
+    check_error(&error(answer).await, kind, Some("file"), code, piece);
+    assert_eq!(app.refused(Refusal::Memory), 1);
 }
 
 #[tokio::test]

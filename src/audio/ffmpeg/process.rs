@@ -102,7 +102,7 @@ fn converse(child: &mut Child, source: Source, job: &Job<'_>) -> Result<Decoded,
 /// the thread that decodes gives what it has.
 fn wait(rx: &Receiver<Event>, job: &Job<'_>) -> Result<Event, AudioError> {
     let mut left = job.limits.ffmpeg_timeout;
-    while !left.is_zero() && (job.is_wanted)() {
+    while !left.is_zero() && (job.caller.is_wanted)() {
         let period = left.min(WATCH_PERIOD);
         match rx.recv_timeout(period) {
             Ok(event) => return Ok(event),
@@ -124,7 +124,7 @@ fn wait(rx: &Receiver<Event>, job: &Job<'_>) -> Result<Event, AudioError> {
 fn decode_output(stdout: ChildStdout, job: &Job<'_>) -> Result<Decoded, AudioError> {
     let allowance = native::Allowance {
         file_bytes: u64::MAX,
-        is_wanted: job.is_wanted,
+        caller: job.caller,
     };
     let output = Box::new(ReadOnlySource::new(stdout));
     native::decode(output, allowance, job.limits, job.channels)
@@ -183,14 +183,17 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::audio::{Channels, DecodeLimits, FfmpegMode, SAMPLE_RATE_HZ};
+    use crate::audio::{Caller, Channels, DecodeLimits, FfmpegMode, MemoryClaim, SAMPLE_RATE_HZ};
 
     fn job(limits: &DecodeLimits) -> Job<'_> {
         Job {
             found: "noise",
             limits,
             channels: Channels::Split,
-            is_wanted: &|| true,
+            caller: Caller {
+                is_wanted: &|| true,
+                memory: MemoryClaim::unlimited(),
+            },
         }
     }
 
@@ -250,7 +253,10 @@ mod tests {
     fn kills_a_process_whose_result_is_not_wanted() {
         let limits = limits(LONG, LONG);
         let job = Job {
-            is_wanted: &|| false,
+            caller: Caller {
+                is_wanted: &|| false,
+                memory: MemoryClaim::unlimited(),
+            },
             ..job(&limits)
         };
         let error = run_script("exec sleep 600", &job).unwrap_err();

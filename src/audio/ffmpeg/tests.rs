@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::*;
-use crate::audio::{FfmpegMode, Source, decode};
+use crate::audio::{FfmpegMode, MemoryClaim, Source, decode};
 
 const LIMITS: DecodeLimits = DecodeLimits {
     max_duration: Duration::from_secs(60),
@@ -164,7 +164,10 @@ fn opens_no_file_that_an_upload_names() {
             found: "script",
             limits: &LIMITS,
             channels: Channels::Mix,
-            is_wanted: &|| true,
+            caller: Caller {
+                is_wanted: &|| true,
+                memory: MemoryClaim::unlimited(),
+            },
         };
         let result = super::decode(Source::Memory(file.clone().into()), &job);
         assert!(

@@ -58,6 +58,7 @@ SERVER__REJECT_UNKNOWN_FIELDS=YES => server.reject_unknown_fields true
 AUDIO__FFMPEG=off => audio.ffmpeg off
 AUDIO__FFMPEG_TIMEOUT_S=5 => audio.ffmpeg_timeout_s 5
 AUDIO__MAX_DURATION_S=30 => audio.max_duration_s 30
+AUDIO__MAX_DECODED_MIB=512 => audio.max_decoded_mib 512
 AUDIO__WORKERS=3 => audio.workers 3
 MODELS_DIR=~/m => models.dir /home/ada/m
 MODELS_DIR=~ => models.dir /home/ada/
@@ -127,6 +128,7 @@ SERVER__SHUTDOWN_TIMEOUT_S=3601 => a whole number from 0 to 3600
 SERVER__REJECT_UNKNOWN_FIELDS=y => true, false, 1, 0, yes, no, on or off
 AUDIO__FFMPEG=on => auto or off
 AUDIO__FFMPEG_TIMEOUT_S=0 => a whole number from 1 to 3600
+AUDIO__MAX_DECODED_MIB=16777217 => a whole number from 0 to 16777216
 AUDIO__MAX_DURATION_S=604801 => a whole number from 1 to 604800
 AUDIO__WORKERS=1025 => a whole number from 0 to 1024
 PRELOAD_MODELS=["a", 1] => a list of texts such as ["one", "two"]

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use rustix::io::Errno;
 
 use super::{ApiError, models, transcription};
 
@@ -11,6 +12,9 @@ use super::{ApiError, models, transcription};
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
 /// When a starting, stopping or restarting server is best asked again.
 const RETRY_WHEN_AWAY: Duration = Duration::from_secs(5);
+
+/// When a full disk is best asked again: somebody has to make room.
+pub(super) const RETRY_WHEN_NO_SPACE: Duration = Duration::from_secs(60);
 
 /// What the caller is told.
 pub(super) struct Description {
@@ -129,7 +133,9 @@ impl ApiError {
                 StatusCode::INSUFFICIENT_STORAGE,
                 "The disk has no room for the upload.",
             )
-            .code("insufficient_storage"),
+            .code("insufficient_storage")
+            .retry_after(RETRY_WHEN_NO_SPACE),
+            Self::Spool(error) if is_scarce(error) => out_of_files(),
             Self::Spool(_) => failed("The upload could not be stored."),
             Self::Panicked(_) | Self::Docs(_) => failed("The server failed on this request."),
             Self::Transcribe(error) => transcription::describe(error),
@@ -143,6 +149,16 @@ pub(super) fn is_full(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     )
+}
+
+/// Whether the process or the system has no file descriptor left.
+pub(super) fn is_scarce(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+}
+
+pub(super) fn out_of_files() -> Description {
+    away("The server has too many files and connections open.")
 }
 
 pub(super) fn not_found(name: &str, present: &[String]) -> Description {

@@ -2,7 +2,9 @@
 
 use axum::http::StatusCode;
 
-use super::description::{Description, away, bytes, failed, full, is_full, not_found};
+use super::description::{
+    Description, RETRY_WHEN_NO_SPACE, away, bytes, failed, full, is_full, not_found,
+};
 use crate::engine::EngineError;
 use crate::models::{DeleteError, HubError, LoadError, ModelError, ModelId, UnloadError};
 use crate::tokens::VocabularyError;
@@ -74,7 +76,8 @@ pub(super) fn describe_download(id: &ModelId, error: &HubError) -> Description {
                 bytes(*free)
             ),
         )
-        .code("insufficient_storage"),
+        .code("insufficient_storage")
+        .retry_after(RETRY_WHEN_NO_SPACE),
         HubError::Corrupt { file, .. } => unreachable_hub(&format!(
             "The file {file} of '{id}' is not what the hub says it is; it was thrown away."
         )),
@@ -91,7 +94,8 @@ pub(super) fn describe_download(id: &ModelId, error: &HubError) -> Description {
                 "The disk has no more room for '{id}'. What has come is kept: ask again to go on."
             ),
         )
-        .code("insufficient_storage"),
+        .code("insufficient_storage")
+        .retry_after(RETRY_WHEN_NO_SPACE),
         HubError::Io { .. } | HubError::Panicked | HubError::Client { .. } => {
             failed(&format!("The model '{id}' could not be stored."))
         }

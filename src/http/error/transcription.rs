@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use super::description::{Description, away, failed, full, too_late};
+use super::description::{Description, away, failed, full, is_scarce, out_of_files, too_late};
 use super::models;
 use crate::audio::AudioError;
 use crate::job::JobError;
@@ -68,7 +68,15 @@ fn describe_audio(error: &AudioError) -> Description {
         .code("invalid_value")
         .param("channels"),
         AudioError::TooLong { .. } => bad_file(&format!("Audio file is too long: {error}.")),
+        AudioError::TooMuchMemory { .. } => Description::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &format!("Audio file is too long: {error} (AUDIO__MAX_DECODED_MIB)."),
+        )
+        .code("audio_too_long")
+        .param("file"),
+        AudioError::NoMemory { .. } => full(&format!("The server's memory is taken: {error}.")),
         AudioError::FfmpegTimedOut { .. } => too_late(),
+        AudioError::Ffmpeg(error) | AudioError::Read(error) if is_scarce(error) => out_of_files(),
         AudioError::Ffmpeg(_) | AudioError::Read(_) => failed("The file could not be processed."),
     }
 }

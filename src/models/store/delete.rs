@@ -69,7 +69,7 @@ fn delete_snapshot(repository: &Path, snapshot: &Path) -> Result<(), StoreError>
     remove_empty(snapshot);
     if !snapshot.exists() {
         let commit = snapshot.file_name().unwrap_or_default();
-        for (name, at) in refs(repository) {
+        for (name, at) in refs(repository).map_err(|error| StoreError::new(repository, error))? {
             if *commit == *at {
                 let path = repository.join("refs").join(name);
                 remove(&path)?;

@@ -15,7 +15,7 @@ fn store(root: &Path) -> Store {
 }
 
 fn names(root: &Path) -> Vec<String> {
-    let models = store(root).list(&[]);
+    let models = store(root).list(&[]).unwrap();
     models.iter().map(|model| model.id.to_string()).collect()
 }
 
@@ -28,7 +28,7 @@ fn cache(root: &Path, repository: &str, commit: &str, weights_blob: &str) -> Pat
     lay_out(files.path(), &Fixture::default());
     fs::create_dir_all(&snapshot).unwrap();
     fs::create_dir_all(&blobs).unwrap();
-    for (name, path) in entries(files.path()) {
+    for (name, path) in entries(files.path()).unwrap() {
         let blob = if name == WEIGHTS {
             weights_blob.to_owned()
         } else {
@@ -86,7 +86,7 @@ fn lists_whole_models_of_both_layouts_with_what_they_are() {
     cache(root, "datasets--owner--turbo", COMMIT, "w");
 
     assert_eq!(names(root), ["base", "owner/small", "owner/turbo"]);
-    let models = store(root).list(&[]);
+    let models = store(root).list(&[]).unwrap();
     assert_eq!(*models[0].languages, ["en"]);
     assert_eq!(*models[1].languages, ["en", "tr", "haw"]);
     assert_eq!(models[1].shape.vocabulary_size, 51_866);
@@ -133,12 +133,12 @@ fn a_damaged_model_is_told_of_once_for_each_flaw() {
         .finish();
 
     tracing::subscriber::with_default(subscriber, || {
-        assert_eq!(store.list(&[]).len(), 1);
+        assert_eq!(store.list(&[]).unwrap().len(), 1);
         fs::remove_file(folder.join("config.json")).unwrap();
-        assert!(store.list(&[]).is_empty() && store.list(&[]).is_empty());
+        assert!(store.list(&[]).unwrap().is_empty() && store.list(&[]).unwrap().is_empty());
         fs::write(folder.join("config.json"), "{}").unwrap();
         fs::write(folder.join(WEIGHTS), "").unwrap();
-        assert!(store.list(&[]).is_empty() && store.list(&[]).is_empty());
+        assert!(store.list(&[]).unwrap().is_empty() && store.list(&[]).unwrap().is_empty());
     });
 
     let log = fs::read_to_string(log).unwrap();
@@ -178,7 +178,7 @@ fn a_folder_goes_before_the_cache() {
     point(&repository, "main", COMMIT);
     lay_out(&root.join("models/o/n"), &Fixture::default());
 
-    let models = store(root).list(&[]);
+    let models = store(root).list(&[]).unwrap();
 
     assert_eq!(models[0].id.as_str(), "o/n");
     assert_eq!(models[0].dir, root.join("models/o/n"));
@@ -191,8 +191,8 @@ fn what_is_known_is_not_read_again_until_it_changes() {
     let folder = root.path().join("models/base");
     lay_out(&folder, &Fixture::default());
 
-    let first = store.list(&[]);
-    let second = store.list(&first);
+    let first = store.list(&[]).unwrap();
+    let second = store.list(&first).unwrap();
     lay_out(
         &folder,
         &Fixture {
@@ -200,7 +200,7 @@ fn what_is_known_is_not_read_again_until_it_changes() {
             ..Fixture::default()
         },
     );
-    let third = store.list(&second);
+    let third = store.list(&second).unwrap();
 
     assert!(Arc::ptr_eq(&first[0], &second[0]));
     assert_eq!(third[0].shape.width, 4);
@@ -223,9 +223,9 @@ fn a_vocabulary_that_is_still_being_copied_is_waited_for() {
     )
     .unwrap();
 
-    let half = store.list(&[]);
+    let half = store.list(&[]).unwrap();
     fs::write(folder.join("vocabulary.json"), &vocabulary).unwrap();
-    let whole = store.list(&half);
+    let whole = store.list(&half).unwrap();
 
     assert_eq!(half.len(), 0);
     assert_eq!(*whole[0].languages, ["en", "tr", "haw"]);
@@ -238,9 +238,9 @@ fn a_file_beside_the_weights_that_grows_is_seen() {
     let folder = root.path().join("models/base");
     lay_out(&folder, &Fixture::default());
 
-    let before = store.list(&[]);
+    let before = store.list(&[]).unwrap();
     fs::write(folder.join("tokenizer.json"), "{      }").unwrap();
-    let after = store.list(&before);
+    let after = store.list(&before).unwrap();
 
     assert_eq!(after[0].size_bytes, before[0].size_bytes + 6);
 }
@@ -258,7 +258,7 @@ fn vocabularies_of_either_kind_tell_the_languages() {
     let tokens = "a\n<|startoftranscript|>\n<|en|>\n<|yue|>\n<|jw|>\n<|nospeech|>\n<|0.00|>\n";
     fs::write(folder.join("vocabulary.txt"), tokens).unwrap();
 
-    let models = store(root.path()).list(&[]);
+    let models = store(root.path()).list(&[]).unwrap();
 
     assert_eq!(*models[0].languages, ["en", "yue", "jw"]);
 }

@@ -10,7 +10,7 @@ use crate::models::test_files::{Fixture, lay_out};
 
 fn delete(root: &Path, name: &str) {
     let store = store(root);
-    let models = store.list(&[]);
+    let models = store.list(&[]).unwrap();
     let model = models
         .iter()
         .find(|model| model.id.as_str() == name)
@@ -96,7 +96,7 @@ fn no_link_out_of_the_repository_is_followed() {
     lay_out(&root.join("elsewhere"), &Fixture::default());
     let snapshot = root.join("hub/models--o--n/snapshots").join(COMMIT);
     fs::create_dir_all(&snapshot).unwrap();
-    for (name, path) in entries(&root.join("elsewhere")) {
+    for (name, path) in entries(&root.join("elsewhere")).unwrap() {
         symlink(path, snapshot.join(name)).unwrap();
     }
     let before = tree(&root.join("elsewhere"));
@@ -138,7 +138,7 @@ fn a_snapshot_that_lies_elsewhere_is_not_deleted() {
     let before = tree(root);
 
     let store = store(root);
-    let models = store.list(&[]);
+    let models = store.list(&[]).unwrap();
 
     assert!(store.delete(&models[0]).is_err());
     assert_eq!(tree(root), before);
