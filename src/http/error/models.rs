@@ -4,7 +4,9 @@ use axum::http::StatusCode;
 
 use super::description::{Description, away, bytes, failed, full, is_full, not_found};
 use crate::engine::EngineError;
-use crate::models::{DeleteError, HubError, LoadError, ModelError, ModelId, UnloadError};
+use crate::models::{
+    DeleteError, HubError, LoadError, ModelError, ModelId, StoreError, UnloadError,
+};
 use crate::tokens::VocabularyError;
 
 /// Every reason why a model cannot be used.
@@ -112,6 +114,13 @@ pub(super) fn describe_delete(error: &DeleteError) -> Description {
         DeleteError::NotFound(id) => not_found(id.as_str(), &[]),
         DeleteError::InUse(id) => in_use(id),
         DeleteError::Downloading(id) => conflict(&format!("The model '{id}' is being downloaded.")),
+        DeleteError::Store {
+            id,
+            source: StoreError::BehindLink { .. },
+        } => conflict(&format!(
+            "The files of the model '{id}' lie behind a link to other files too, and are not removed: \
+             remove the link on the server."
+        )),
         DeleteError::Store { id, .. } => failed(&format!(
             "The files of the model '{id}' could not be removed."
         )),
