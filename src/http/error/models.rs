@@ -80,6 +80,10 @@ pub(super) fn describe_download(id: &ModelId, error: &HubError) -> Description {
         HubError::Corrupt { file, .. } => unreachable_hub(&format!(
             "The file {file} of '{id}' is not what the hub says it is; it was thrown away."
         )),
+        HubError::ListingTooLong { limit, .. } => unreachable_hub(&format!(
+            "The hub's list of the files of '{id}' is longer than the limit of {}.",
+            bytes(*limit as u64)
+        )),
         HubError::Unavailable { .. } => unreachable_hub("The hub cannot be reached, or fails."),
         HubError::Stalled { .. } => Description::new(
             StatusCode::GATEWAY_TIMEOUT,
