@@ -46,7 +46,9 @@ impl Use {
     fn fault(&self, file: &Path, recording: &Path) -> String {
         let (file, recording) = (file.display(), recording.display());
         match self {
-            Self::Recording => format!("{file} is a recording; {recording} would be written to it"),
+            Self::Recording => {
+                format!("{file} is a recording, and the text of {recording} would overwrite it")
+            }
             Self::OutputOf(other) => {
                 let other = other.display();
                 format!("{other} and {recording} would both be written to {file}")
@@ -70,20 +72,20 @@ pub fn plan<F: Copy>(
     let mut uses: HashMap<PathBuf, Use> = (recordings.iter())
         .map(|recording| (inputs::place(recording), Use::Recording))
         .collect();
-    let mut faults = Vec::new();
+    let (mut taken, mut present) = (Vec::new(), Vec::new());
     let mut works = Vec::new();
     for (recording, stem) in recordings.into_iter().zip(stems) {
         let mut outputs = Vec::new();
         for (format, extension) in formats {
             let path = with_ending(&stem, extension);
             match uses.entry(inputs::place(&path)) {
-                Entry::Occupied(taken) => faults.push(taken.get().fault(&path, &recording)),
+                Entry::Occupied(other) => taken.push(other.get().fault(&path, &recording)),
                 Entry::Vacant(free) => {
                     free.insert(Use::OutputOf(recording.clone()));
                     if existing == Existing::Overwrite || !is_there(&path) {
                         outputs.push((*format, path));
                     } else if existing == Existing::Refuse {
-                        faults.push(format!("{} is there already", path.display()));
+                        present.push(format!("{} is there already", path.display()));
                     }
                 }
             }
@@ -92,8 +94,13 @@ pub fn plan<F: Copy>(
             works.push(Work { recording, outputs });
         }
     }
-    if !faults.is_empty() {
-        bail!("{}", refusal(&faults));
+    if !taken.is_empty() {
+        let way_out = "write them elsewhere, one after the other (--output-dir)";
+        bail!("{}", refusal(&taken, way_out));
+    }
+    if !present.is_empty() {
+        let way_out = "--skip-existing leaves out what is there, --force overwrites it";
+        bail!("{}", refusal(&present, way_out));
     }
     Ok(works)
 }
@@ -161,16 +168,13 @@ fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-fn refusal(faults: &[String]) -> String {
+fn refusal(faults: &[String], way_out: &str) -> String {
     let mut lines = vec!["nothing was transcribed:".to_owned()];
     lines.extend(faults.iter().take(MAX_NAMED).cloned());
     if faults.len() > MAX_NAMED {
         lines.push(format!("and {} more", faults.len() - MAX_NAMED));
     }
-    lines.push(
-        "--output-dir writes elsewhere, --skip-existing leaves out what is there, --force overwrites it"
-            .to_owned(),
-    );
+    lines.push(way_out.to_owned());
     lines.join("\n  ")
 }
 

@@ -100,10 +100,10 @@ fn two_recordings_of_one_file_name_do_not_go_into_one_folder() {
 #[test]
 fn no_recording_is_written_to_whatever_it_is_called() {
     for existing in [Existing::Refuse, Existing::Skip, Existing::Overwrite] {
-        let piece = "voice.txt is a recording; voice.txt would be written to it";
+        let piece = "voice.txt is a recording, and the text of voice.txt would overwrite it";
         check_refused(&["voice.txt"], &["voice.txt"], existing, piece);
         let recordings = ["a.mp3", "a.wav", "a.mp3.srt"];
-        let piece = "a.mp3.srt is a recording; a.mp3 would be written to it";
+        let piece = "a.mp3.srt is a recording, and the text of a.mp3 would overwrite it";
         check_refused(&recordings, &recordings, existing, piece);
     }
 }
