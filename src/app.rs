@@ -275,6 +275,7 @@ fn rules(settings: &Settings, max_connections: usize) -> Result<Rules, AppError>
         max_connections,
         read_timeout: Duration::from_secs(server.read_timeout_s),
         allow_origins: server.allow_origins.clone(),
+        allowed_hosts: server.allowed_hosts.clone(),
         enable_ui: server.enable_ui,
         max_upload_bytes: server.max_upload_mib * MIB,
         upload_memory_bytes: server.upload_memory_mib * MIB,

@@ -6,6 +6,7 @@ pub mod models;
 pub mod transcribe;
 mod bar;
 mod inputs;
+mod outputs;
 
 use std::path::PathBuf;
 

@@ -11,6 +11,7 @@ mod router;
 mod middleware;
 mod linger;
 mod auth;
+mod cross_site;
 mod door;
 mod rate;
 mod transcriptions;
@@ -27,6 +28,8 @@ mod openapi;
 mod docs;
 mod page;
 mod error;
+#[cfg(test)]
+mod test_rules;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -88,6 +91,8 @@ pub struct Rules {
     pub read_timeout: Duration,
     /// Origins that browsers may call from.
     pub allow_origins: Vec<String>,
+    /// Names, beside those that no web site can have, by which a server without keys may be called.
+    pub allowed_hosts: Vec<String>,
     /// Whether `/` shows a page to try the server, and `/docs` the `OpenAPI` document.
     pub enable_ui: bool,
     /// Largest upload, in bytes.

@@ -132,6 +132,7 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
             max_connections: 1,
             read_timeout: PATIENCE,
             allow_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
             enable_ui: false,
             max_upload_bytes: 64 * 1024,
             upload_memory_bytes: 16 * 1024,

@@ -1,11 +1,13 @@
-//! Which recordings are meant, and what the files written for them are called.
+//! Which recordings the paths of a command line mean, and how each is opened.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
-use std::fs;
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Seek};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 /// What a folder's recordings end in; a file that is named itself may be called anything.
 const EXTENSIONS: [&str; 21] = [
@@ -13,81 +15,106 @@ const EXTENSIONS: [&str; 21] = [
     "mpeg", "mpga", "oga", "ogg", "opus", "wav", "webm", "wma",
 ];
 
-/// A recording.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Input {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What is written is called so, and then by its format.
-    output: PathBuf,
-}
+/// The path of standard input, which `-` means, too.
+const STANDARD_INPUT: &str = "/dev/stdin";
 
-impl Input {
-    /// The file to write in the format of this extension.
-    pub fn output(&self, extension: &str) -> PathBuf {
-        let mut name = OsString::from(&self.output);
-        name.push(".");
-        name.push(extension);
-        PathBuf::from(name)
-    }
-}
-
-/// The recordings that `paths` mean, folders searched to any depth, in order; beside them what is
-/// wrong with the paths that mean none. What is written goes beside each, or into `output_dir`.
-pub fn collect(paths: &[PathBuf], output_dir: Option<&Path>) -> (Vec<Input>, Vec<anyhow::Error>) {
+/// The recordings that `paths` mean, folders searched to any depth, each once and in order; beside them
+/// what is wrong with the paths that mean none.
+pub fn collect(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<anyhow::Error>) {
     let mut files = Vec::new();
     let mut errors = Vec::new();
     for path in paths {
-        let found = files.len();
-        match add(path, &mut files, Origin::Named) {
-            Ok(()) if files.len() == found => {
-                errors.push(anyhow::anyhow!("{}: no recordings in it", path.display()));
-            }
-            Ok(()) => {}
+        match named(path) {
+            Ok(found) => files.extend(found),
             Err(error) => errors.push(error.context(path.display().to_string())),
         }
     }
-    let mut seen = std::collections::HashSet::new();
-    files.retain(|file: &PathBuf| seen.insert(file.clone()));
+    let mut seen = HashSet::new();
+    files.retain(|file| seen.insert(place(file)));
+    (files, errors)
+}
 
-    let beside = |file: &Path| match output_dir {
-        Some(folder) => folder.join(file.file_name().unwrap_or_default()),
-        None => file.to_owned(),
+/// The recording as a file that can be read again from its beginning. What comes through a pipe is
+/// written into a temporary file first, to its end.
+///
+/// # Errors
+/// The system's.
+pub fn open(path: &Path) -> io::Result<File> {
+    let mut file = if is_standard_input(path) {
+        // Not by its path: opening a named pipe again would wait for another writer.
+        File::from(io::stdin().as_fd().try_clone_to_owned()?)
+    } else {
+        File::open(path)?
     };
-    let mut same = HashMap::<_, usize>::new();
-    for file in &files {
-        *same.entry(beside(file).with_extension("")).or_default() += 1;
+    if file.metadata()?.is_file() {
+        return Ok(file);
     }
-    let input = |path: PathBuf| {
-        let whole = beside(&path);
-        let short = whole.with_extension("");
-        // a.mp3 and a.wav would both become a.txt.
-        let output = if same[&short] > 1 { whole } else { short };
-        Input { path, output }
-    };
-    (files.into_iter().map(input).collect(), errors)
+    let mut spooled = tempfile::tempfile()?;
+    io::copy(&mut file, &mut spooled)?;
+    spooled.rewind()?;
+    Ok(spooled)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Named,
-    InFolder,
+/// Whether it is a path of standard input.
+pub fn is_standard_input(path: &Path) -> bool {
+    path == Path::new(STANDARD_INPUT)
 }
 
-fn add(path: &Path, files: &mut Vec<PathBuf>, origin: Origin) -> anyhow::Result<()> {
+/// Where a file lies, however its folder is written. Links to files are files of their own.
+pub fn place(file: &Path) -> PathBuf {
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
+    match (folder, file.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        // Nothing is there yet.
+        _ => file.to_owned(),
+    }
+}
+
+/// The recordings that a path of the command line means, at least one.
+fn named(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if path == Path::new("-") || is_standard_input(path) {
+        return Ok(vec![PathBuf::from(STANDARD_INPUT)]);
+    }
     let kind = fs::metadata(path).context("cannot be read")?;
-    if kind.is_dir() {
-        let entries = fs::read_dir(path).context("cannot be read")?;
-        let mut inside = entries
-            .map(|entry| Ok(entry?.path()))
-            .collect::<std::io::Result<Vec<_>>>()?;
-        inside.sort();
-        for path in inside {
-            // What cannot be read inside a folder was not asked for by name.
-            let _unreadable = add(&path, files, Origin::InFolder);
+    if kind.is_file() || kind.file_type().is_fifo() {
+        return Ok(vec![path.to_owned()]);
+    }
+    if !kind.is_dir() {
+        bail!("neither a file, a folder nor a pipe");
+    }
+    let mut files = Vec::new();
+    search(path, &mut files, &mut HashSet::new()).context("cannot be read")?;
+    if files.is_empty() {
+        bail!("no recordings in it");
+    }
+    Ok(files)
+}
+
+/// Finds the recordings in a folder. Links may lead back into it, so that each folder is searched once;
+/// a pipe or a device in it is no recording, and could be waited for without end.
+fn search(
+    folder: &Path,
+    files: &mut Vec<PathBuf>,
+    searched: &mut HashSet<(u64, u64)>,
+) -> io::Result<()> {
+    let metadata = fs::metadata(folder)?;
+    if !searched.insert((metadata.dev(), metadata.ino())) {
+        return Ok(());
+    }
+    let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+    let mut inside = entries.collect::<io::Result<Vec<_>>>()?;
+    inside.sort();
+    for path in inside {
+        // What cannot be read inside a folder was not asked for by name.
+        let Ok(kind) = fs::metadata(&path) else {
+            continue;
+        };
+        if kind.is_dir() {
+            let _unreadable = search(&path, files, searched);
+        } else if kind.is_file() && is_recording(&path) {
+            files.push(path);
         }
-    } else if origin == Origin::Named || is_recording(path) {
-        files.push(path.to_owned());
     }
     Ok(())
 }
@@ -102,104 +129,119 @@ fn is_recording(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
 
+    /// A folder with these files; a name that ends in `|` is a pipe.
     fn folder(files: &[&str]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for file in files {
-            let path = root.path().join(file);
+            let path = root.path().join(file.trim_end_matches('|'));
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "x").unwrap();
+            if file.ends_with('|') {
+                mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+            } else {
+                fs::write(path, "x").unwrap();
+            }
         }
         root
     }
 
     #[track_caller]
-    fn check(files: &[&str], paths: &[&str], output_dir: Option<&str>, outputs: &[(&str, &str)]) {
-        let root = folder(files);
-        let paths: Vec<_> = paths.iter().map(|path| root.path().join(path)).collect();
-        let output_dir = output_dir.map(|folder| root.path().join(folder));
-        let (inputs, errors) = collect(&paths, output_dir.as_deref());
+    fn check(root: &Path, paths: &[&str], expected: &[&str]) {
+        let paths: Vec<_> = paths.iter().map(|path| root.join(path)).collect();
+        let (files, errors) = collect(&paths);
         assert_eq!(errors.len(), 0, "{errors:?}");
-        let below = |path: &Path| {
-            let path = path.strip_prefix(root.path()).unwrap();
-            path.to_str().unwrap().to_owned()
-        };
-        let found: Vec<_> = inputs
-            .iter()
-            .map(|input| (below(&input.path), below(&input.output("txt"))))
-            .collect();
-        let expected: Vec<_> = outputs
-            .iter()
-            .map(|(path, output)| ((*path).to_owned(), (*output).to_owned()))
-            .collect();
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn writes_beside_each_recording_or_into_a_folder() {
-        check(&["a.mp3"], &["a.mp3"], None, &[("a.mp3", "a.txt")]);
-        check(
-            &["d/a.mp3"],
-            &["d/a.mp3"],
-            Some("out"),
-            &[("d/a.mp3", "out/a.txt")],
-        );
-        check(
-            &["no_extension"],
-            &["no_extension"],
-            None,
-            &[("no_extension", "no_extension.txt")],
-        );
-        check(&["a.b.mp3"], &["a.b.mp3"], None, &[("a.b.mp3", "a.b.txt")]);
-    }
-
-    #[test]
-    fn two_recordings_of_one_name_keep_their_endings() {
-        check(
-            &["a.mp3", "a.wav", "b.wav"],
-            &["a.mp3", "a.wav", "b.wav"],
-            None,
-            &[
-                ("a.mp3", "a.mp3.txt"),
-                ("a.wav", "a.wav.txt"),
-                ("b.wav", "b.txt"),
-            ],
-        );
-        check(
-            &["d/a.mp3", "e/a.wav"],
-            &["d", "e"],
-            Some("out"),
-            &[("d/a.mp3", "out/a.mp3.txt"), ("e/a.wav", "out/a.wav.txt")],
-        );
+        let expected: Vec<_> = expected.iter().map(|path| root.join(path)).collect();
+        assert_eq!(files, expected);
     }
 
     #[test]
     fn a_folder_means_its_recordings_in_order() {
+        let root = folder(&["b.OGG", "a.wav", "a.txt", "sub/c.flac", "README"]);
+        check(root.path(), &["."], &["a.wav", "b.OGG", "sub/c.flac"]);
+    }
+
+    #[test]
+    fn a_recording_that_is_named_twice_is_meant_once() {
+        let root = folder(&["a.wav", "sub/b.wav"]);
+        check(root.path(), &["a.wav", "sub/../a.wav", "a.wav"], &["a.wav"]);
+        check(root.path(), &["sub", "."], &["sub/b.wav", "a.wav"]);
+        check(root.path(), &["sub", "sub"], &["sub/b.wav"]);
+    }
+
+    #[test]
+    fn links_are_followed_and_a_circle_of_them_ends() {
+        let root = folder(&["in/a.wav", "out/b.wav"]);
+        let inside = root.path().join("in");
+        for (link, target) in [
+            ("l1", "."),
+            ("l2", "."),
+            ("l3", "../out"),
+            ("c.wav", "a.wav"),
+        ] {
+            symlink(target, inside.join(link)).unwrap();
+        }
+        symlink("gone.wav", inside.join("d.wav")).unwrap();
         check(
-            &["b.OGG", "a.wav", "a.txt", "sub/c.flac", "README"],
-            &["."],
-            None,
-            &[
-                ("a.wav", "a.txt"),
-                ("b.OGG", "b.txt"),
-                ("sub/c.flac", "sub/c.txt"),
-            ],
+            root.path(),
+            &["in"],
+            &["in/a.wav", "in/c.wav", "in/l3/b.wav"],
         );
-        check(&["a.wav"], &["a.wav", "a.wav"], None, &[("a.wav", "a.txt")]);
+    }
+
+    #[test]
+    fn a_pipe_in_a_folder_is_no_recording_and_one_that_is_named_is() {
+        let root = folder(&["a.wav", "pipe.wav|"]);
+        check(root.path(), &["."], &["a.wav"]);
+        check(root.path(), &["pipe.wav"], &["pipe.wav"]);
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end() {
+        let root = folder(&["pipe|"]);
+        let path = root.path().join("pipe");
+        let mut text = String::new();
+        std::thread::scope(|scope| {
+            let writer = std::thread::Builder::new();
+            let written = writer.spawn_scoped(scope, || fs::write(&path, "sound").unwrap());
+            let mut file = open(&path).unwrap();
+            file.read_to_string(&mut text).unwrap();
+            file.rewind().unwrap();
+            file.read_to_string(&mut text).unwrap();
+            written.unwrap().join().unwrap();
+        });
+        assert_eq!(text, "soundsound");
+    }
+
+    #[test]
+    fn both_names_of_standard_input_mean_it() {
+        let (files, errors) = collect(&["-".into(), "/dev/stdin".into()]);
+        assert_eq!(files, [PathBuf::from("/dev/stdin")]);
+        assert_eq!(errors.len(), 0, "{errors:?}");
     }
 
     #[test]
     fn names_what_is_not_there() {
         let root = folder(&["empty/README"]);
-        let paths = ["none.wav", "empty"].map(|path| root.path().join(path));
-        let (inputs, errors) = collect(&paths, None);
-        assert_eq!(inputs, []);
+        let mut paths = ["none.wav", "empty"]
+            .map(|path| root.path().join(path))
+            .to_vec();
+        paths.push("/dev/null".into());
+        let (files, errors) = collect(&paths);
+        assert_eq!(files.len(), 0, "{files:?}");
         let errors: Vec<_> = errors.iter().map(|error| format!("{error:#}")).collect();
-        assert!(errors[0].contains("none.wav: cannot be read"), "{errors:?}");
-        assert!(
-            errors[1].contains("empty: no recordings in it"),
-            "{errors:?}"
-        );
+        for (error, piece) in errors.iter().zip([
+            "none.wav: cannot be read",
+            "empty: no recordings in it",
+            "/dev/null: neither a file",
+        ]) {
+            assert!(error.contains(piece), "{errors:?}");
+        }
+        assert_eq!(errors.len(), 3);
     }
 }

@@ -1,101 +1,34 @@
 //! Recordings written down at the command line, by the same transcriber as the server's.
 
-use std::fs::File;
+mod flags;
+
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
 use futures_util::stream;
 use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 
-use super::inputs::{self, Input};
-use super::{CommonFlags, bar};
+use self::flags::Format;
+pub use self::flags::TranscribeFlags;
+use super::outputs::{self, Existing, Work};
+use super::{bar, inputs};
 use crate::app::rooms::Rooms;
 use crate::audio::{Source, VadOptions};
 use crate::config::{Settings, Whisper};
-use crate::format::{self, Granularities, ResponseFormat, SubtitleShape, Wish};
+use crate::format;
 use crate::models::ModelId;
 use crate::telemetry::{logging, traces::Tracing};
-use crate::tokens::{Language, Task};
+use crate::tokens::Task;
 use crate::transcribe::{Progress, Request, Transcriber, Wishes};
 use crate::transcript::Transcript;
 
 /// Nobody waits for a recording at the command line but whoever can stop it.
 const NO_DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// What `transcribe` takes.
-#[derive(Clone, Debug, Args)]
-#[command(
-    after_help = "Exit codes: 0 every recording was written down, 1 one or more were not (each is \
-                  named on standard error, the others are done), 2 the command is not understood.\n\
-                  The path of each file written is printed on standard output."
-)]
-pub struct TranscribeFlags {
-    /// Recordings, and folders whose recordings are meant
-    #[arg(required = true, value_name = "FILE")]
-    paths: Vec<PathBuf>,
-    /// Write these formats, one file each
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "txt",
-        value_name = "FORMATS"
-    )]
-    format: Vec<Format>,
-    /// Write into this folder instead of beside each recording
-    #[arg(short, long, value_name = "FOLDER", conflicts_with = "stdout")]
-    output_dir: Option<PathBuf>,
-    /// Print what was said instead of writing files
-    #[arg(long)]
-    stdout: bool,
-    /// Run this model [default: base]
-    #[arg(short, long)]
-    model: Option<String>,
-    /// The language spoken, as a code or a name [default: detected]
-    #[arg(short, long, value_parser = language)]
-    language: Option<Language>,
-    /// Write English, whatever is spoken
-    #[arg(long)]
-    translate: bool,
-    /// Text that comes before, or words to expect
-    #[arg(long, value_name = "TEXT")]
-    prompt: Option<String>,
-    /// Beams of the search; 1 is fastest [default: 5]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
-    beam_size: Option<u8>,
-    /// Give silence, noise and music to the model, too
-    #[arg(long)]
-    no_vad: bool,
-    /// Put the time of every word into the JSON
-    #[arg(long)]
-    words: bool,
-    /// Recordings worked on at one time [default: a batch]
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<NonZeroUsize>,
-    #[command(flatten)]
-    common: CommonFlags,
-}
-
-/// A file format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Plain text
-    Txt,
-    /// SubRip subtitles
-    Srt,
-    /// WebVTT subtitles
-    Vtt,
-    /// Everything, as OpenAI's `verbose_json`
-    Json,
-}
 
 /// What is to be done with every recording.
 struct Order {
@@ -105,13 +38,15 @@ struct Order {
     formats: Vec<Format>,
     words: bool,
     prints: bool,
+    existing: Existing,
 }
 
 /// Writes recordings down.
 ///
 /// # Errors
 ///
-/// The model cannot be loaded, or one or more recordings were not written down.
+/// A file to write is there already or would be written twice, the model cannot be loaded, or one or
+/// more recordings were not written down.
 pub fn run(flags: TranscribeFlags) -> anyhow::Result<()> {
     let settings = flags.common.clone().load(flags.model.clone())?;
     logging::init(&settings.log, &Tracing::none())?;
@@ -122,6 +57,12 @@ pub fn run(flags: TranscribeFlags) -> anyhow::Result<()> {
 }
 
 async fn transcribe(flags: TranscribeFlags, settings: &Settings) -> anyhow::Result<()> {
+    // Before anything else, so that no transcript is made that could not be kept.
+    let (recordings, missing) = inputs::collect(&flags.paths);
+    let works = flags.plan(recordings)?;
+    if works.is_empty() && missing.is_empty() {
+        return Ok(());
+    }
     let rooms = Rooms::build(settings).await?;
     let catalog = rooms.models.catalog();
     let wanted = &settings.whisper.model;
@@ -136,29 +77,28 @@ async fn transcribe(flags: TranscribeFlags, settings: &Settings) -> anyhow::Resu
     let lease = rooms.models.lease(&model).await?;
     let whisper = settings.whisper_of(model.as_str());
     let jobs = flags.jobs.unwrap_or(whisper.batch_size).get();
-    let (inputs, missing) = inputs::collect(&flags.paths, flags.output_dir.as_deref());
     let order = Order::new(flags, model, &whisper);
 
-    let bar = bar::of_recordings(inputs.len());
+    let bar = bar::of_recordings(works.len());
     let mut failed = missing.len();
     for error in missing {
         say(&bar, &format!("{error:#}"));
     }
-    let all = inputs.len() + failed;
-    let mut results = stream::iter(inputs)
-        .map(|input| {
+    let all = works.len() + failed;
+    let mut results = stream::iter(works)
+        .map(|work| {
             let (transcriber, order, bar) = (&rooms.transcriber, &order, &bar);
             async move {
-                let result = one(transcriber, order, &input, bar).await;
-                (result, input)
+                let result = one(transcriber, order, &work.recording, bar).await;
+                (result, work)
             }
         })
         // In order, so that what is printed comes in the order of the files.
         .buffered(jobs);
-    while let Some((result, input)) = results.next().await {
-        if let Err(error) = result.and_then(|transcript| order.deliver(&transcript, &input, &bar)) {
+    while let Some((result, work)) = results.next().await {
+        if let Err(error) = result.and_then(|transcript| order.deliver(&transcript, &work, &bar)) {
             failed += 1;
-            say(&bar, &format!("{}: {error:#}", input.path.display()));
+            say(&bar, &format!("{}: {error:#}", work.recording.display()));
         }
     }
     drop(results);
@@ -173,11 +113,12 @@ async fn transcribe(flags: TranscribeFlags, settings: &Settings) -> anyhow::Resu
 
 impl Order {
     fn new(flags: TranscribeFlags, model: ModelId, whisper: &Whisper) -> Self {
+        let (formats, existing) = (flags.formats(), flags.existing());
         let mut wishes = Wishes {
             language: flags.language,
             prompt: flags.prompt,
             vad: (whisper.vad_filter && !flags.no_vad).then(VadOptions::default),
-            words: flags.words && flags.format.contains(&Format::Json),
+            words: flags.words && formats.contains(&Format::Json),
             ..Wishes::default()
         };
         let beam_size = flags
@@ -185,7 +126,7 @@ impl Order {
             .and_then(|beams| NonZeroUsize::new(beams.into()));
         wishes.options.beam_size = beam_size.unwrap_or(whisper.beam_size);
         // The words are a little better without time stamps, so only what shows them has them.
-        wishes.options.timestamps = flags.format.iter().any(|format| *format != Format::Txt);
+        wishes.options.timestamps = formats.iter().any(|format| *format != Format::Txt);
         Self {
             model,
             task: if flags.translate {
@@ -194,27 +135,28 @@ impl Order {
                 Task::Transcribe
             },
             wishes,
-            formats: flags.format,
+            formats,
             words: flags.words,
             prints: flags.stdout,
+            existing,
         }
     }
 
-    /// Writes or prints a transcript in every format.
+    /// Writes a transcript into its files, or prints it in every format.
     fn deliver(
         &self,
         transcript: &Transcript,
-        input: &Input,
+        work: &Work<Format>,
         bar: &ProgressBar,
     ) -> anyhow::Result<()> {
-        for format in &self.formats {
-            let text = format::render(transcript, &format.wish(self.words));
-            if self.prints {
-                bar.suspend(|| io::stdout().write_all(text.as_bytes()))?;
-                continue;
+        let text = |format: &Format| format::render(transcript, &format.wish(self.words));
+        if self.prints {
+            for format in &self.formats {
+                bar.suspend(|| io::stdout().write_all(text(format).as_bytes()))?;
             }
-            let path = input.output(format.extension());
-            write_whole(&path, &text)
+        }
+        for (format, path) in &work.outputs {
+            outputs::write_whole(path, &text(format), self.existing)
                 .with_context(|| format!("cannot write {}", path.display()))?;
             bar.suspend(|| writeln!(io::stdout(), "{}", path.display()))?;
         }
@@ -226,10 +168,13 @@ impl Order {
 async fn one(
     transcriber: &Transcriber,
     order: &Order,
-    input: &Input,
+    recording: &Path,
     bar: &ProgressBar,
 ) -> anyhow::Result<Transcript> {
-    let audio = File::open(&input.path).context("cannot be opened")?;
+    let path = recording.to_owned();
+    // What comes through a pipe may take its time.
+    let audio = tokio::task::spawn_blocking(move || inputs::open(&path)).await?;
+    let audio = audio.context("cannot be opened")?;
     let request = Request {
         audio: Source::File(audio),
         model: order.model.clone(),
@@ -271,56 +216,7 @@ fn steps(heard_s: f64, duration: Duration) -> u64 {
     (share.clamp(0.0, 1.0) * bar::STEPS as f64) as u64
 }
 
-impl Format {
-    fn extension(self) -> &'static str {
-        match self {
-            Self::Txt => "txt",
-            Self::Srt => "srt",
-            Self::Vtt => "vtt",
-            Self::Json => "json",
-        }
-    }
-
-    fn wish(self, words: bool) -> Wish {
-        Wish {
-            format: match self {
-                Self::Txt => ResponseFormat::Text,
-                Self::Srt => ResponseFormat::Srt,
-                Self::Vtt => ResponseFormat::Vtt,
-                Self::Json => ResponseFormat::VerboseJson,
-            },
-            granularities: Granularities {
-                segments: true,
-                words,
-            },
-            logprobs: false,
-            dropped: false,
-            subtitles: SubtitleShape::default(),
-        }
-    }
-}
-
-/// Writes a file that is there whole or not at all.
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new()
-        .permissions(PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
-}
-
 fn say(bar: &ProgressBar, text: &str) {
     // Whoever closed standard error does not want to hear it.
     let _closed = bar.suspend(|| writeln!(io::stderr(), "halkspeech: {text}"));
-}
-
-fn language(text: &str) -> Result<Language, String> {
-    let expected = || format!("{text:?} is no language Whisper knows; write tr or turkish");
-    Language::parse(text).ok_or_else(expected)
 }

@@ -1,8 +1,8 @@
 //! The table of all settings: path, names, flag, allowed values.
 
 use super::kind::Kind::{
-    self, Choice, DeviceNumbers, File, Folder, Hidden, Integer, Switch, Text, TextList, TextMap,
-    Url, WebOrigins, Word,
+    self, Choice, DeviceNumbers, File, Folder, Hidden, HostNames, Integer, Switch, Text, TextList,
+    TextMap, Url, WebOrigins, Word,
 };
 
 /// One setting, as every source may name it.
@@ -70,6 +70,7 @@ pub(super) const KEYS: &[Key] = &[
     key("server.api_key", Hidden).names(&["API_KEY"]),
     key("server.api_keys_file", File).names(&["API_KEYS_FILE"]),
     key("server.allow_origins", WebOrigins).names(&["ALLOW_ORIGINS"]),
+    key("server.allowed_hosts", HostNames).names(&["ALLOWED_HOSTS"]),
     key("server.enable_ui", Switch).names(&["ENABLE_UI"]),
     key("server.max_upload_mib", Integer(1, 65_536)),
     key("server.upload_memory_mib", Integer(0, 65_536)),

@@ -34,6 +34,8 @@ pub(super) enum Kind {
     TextList,
     /// What a browser sends as `Origin`, or `*`.
     WebOrigins,
+    /// Names that a client may send as `Host`, without a port, or `*`.
+    HostNames,
     /// Text → text; in a file only.
     TextMap,
 }
@@ -75,6 +77,7 @@ impl Kind {
             }
             Self::TextList => checked_texts(value, |_| true),
             Self::WebOrigins => checked_texts(value, is_web_origin),
+            Self::HostNames => checked_texts(value, is_host_name),
             Self::TextMap => {
                 let texts = value.as_dict()?.iter().map(|(name, text)| {
                     let text = non_empty(text.as_str()?)?;
@@ -107,6 +110,9 @@ impl Kind {
             Self::WebOrigins => {
                 r#"a list of web origins such as ["https://app.example:8443"], without a path, or ["*"]"#
                     .to_owned()
+            }
+            Self::HostNames => {
+                r#"a list of host names such as ["stt.example"], without a port, or ["*"]"#.to_owned()
             }
             Self::TextMap => "a table of texts".to_owned(),
         }
@@ -187,4 +193,10 @@ fn is_web_origin(text: &str) -> bool {
         || text
             .split_once("://")
             .is_some_and(|(scheme, host)| is_plain(scheme) && is_plain(host))
+}
+
+/// Whether it could be the name in `Host`: a port or a scheme would never match.
+fn is_host_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    text == "*" || text.bytes().all(is_plain)
 }

@@ -41,8 +41,19 @@ pub struct Server {
     ///
     /// Default none; environment `SERVER__ALLOW_ORIGINS` or `ALLOW_ORIGINS`,
     /// a JSON list (`["https://app.example"]`) or names between commas; `*`
-    /// lets every page call.
+    /// lets every page call. Where there is no key, what pages of other
+    /// origins send is refused, except those of the server itself, of loopback,
+    /// and of `app://` and `tauri://`.
     pub allow_origins: Vec<String>,
+
+    /// The names by which the server may be called (`Host`) where there is no
+    /// key, so that no web page's name can be made to mean the server.
+    ///
+    /// Default none; environment `SERVER__ALLOWED_HOSTS` or `ALLOWED_HOSTS`, a
+    /// JSON list (`["stt.example"]`) or names between commas; `*` is any name.
+    /// Addresses, names without a dot, and names that end in `.localhost`,
+    /// `.local`, `.internal` or `.svc` are always allowed.
+    pub allowed_hosts: Vec<String>,
 
     /// Whether the page for trying the server out is served at `/`, and Swagger
     /// UI at `/docs`.
@@ -115,6 +126,7 @@ impl Default for Server {
             api_key: None,
             api_keys_file: None,
             allow_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
             enable_ui: true,
             max_upload_mib: 100,
             upload_memory_mib: 8,

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use description::Description;
 
+use super::cross_site::CrossSite;
 use super::middleware::{RETRY_AFTER_MS, RequestId};
 use super::rate::Exceeded;
 use crate::format::sse;
@@ -82,6 +83,9 @@ pub enum ApiError {
     /// The key is missing or wrong.
     #[error("API key is missing or wrong")]
     InvalidApiKey,
+    /// A page of another site sent it.
+    #[error(transparent)]
+    CrossSite(CrossSite),
     /// The model is not on disk.
     #[error("model {name} is not on disk")]
     ModelNotFound {

@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::openapi::OfReading;
 use super::{Context, Phase};
 use crate::telemetry::in_text_format;
 
@@ -77,11 +78,14 @@ pub async fn show_readiness(State(context): State<Arc<Context>>) -> (StatusCode,
     operation_id = "showMetrics",
     tag = "operation",
     security(()),
-    responses((
-        status = 200,
-        description = "The metrics.",
-        content((String = "text/plain"), (String = "application/openmetrics-text")),
-    )),
+    responses(
+        (
+            status = 200,
+            description = "The metrics.",
+            content((String = "text/plain"), (String = "application/openmetrics-text")),
+        ),
+        OfReading,
+    ),
 )]
 pub async fn show_metrics(
     State(context): State<Arc<Context>>,

@@ -40,10 +40,14 @@ pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms")
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
 
-/// The model that a request is for and that is there to be run, for the metrics: an extension of the
-/// answer.
+/// The model that a request is for, for the metrics: an extension of the answer. None is one that is
+/// not on disk, although the request could wait for its download.
 #[derive(Clone, Debug)]
-pub struct RunModel(pub ModelId);
+pub struct RunModel(pub Option<ModelId>);
+
+/// Label of all models that are not on disk. Their names are the callers' to make up, and a label
+/// stays as long as the process.
+const UNKNOWN_MODEL: &str = "unknown";
 
 /// Longest request id taken over from a caller.
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -84,7 +88,9 @@ pub async fn observe(
         let labels = RequestLabels {
             route,
             status,
-            model: model.map_or_else(String::new, |RunModel(id)| id.to_string()),
+            model: model.map_or_else(String::new, |RunModel(id)| {
+                id.map_or_else(|| UNKNOWN_MODEL.to_owned(), |id| id.to_string())
+            }),
         };
         context.metrics.observe_request(&labels, duration);
         let headers = response.headers_mut();

@@ -23,7 +23,9 @@ pub use form::{
     Recording, TranscriptionForm, TranscriptionParameters, TranslationForm, TranslationParameters,
 };
 pub use model::ModelName;
-pub use refusals::{OfAudio, OfDeletion, OfDownload, OfListing, OfLoading, OfNaming, OfUnloading};
+pub use refusals::{
+    OfAudio, OfDeletion, OfDownload, OfListing, OfLoading, OfNaming, OfReading, OfUnloading,
+};
 
 /// Name of the way to show a key.
 const BEARER: &str = "bearer";

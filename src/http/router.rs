@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::error::ApiError;
 use super::openapi::{self, Keys};
 use super::{
-    Context, auth, docs, downloads, health, linger, memory, middleware, models, page,
+    Context, auth, cross_site, docs, downloads, health, linger, memory, middleware, models, page,
     transcriptions,
 };
 
@@ -59,7 +59,8 @@ pub fn router(context: Arc<Context>) -> Router {
             Arc::clone(&context),
             linger::read_to_the_end,
         ))
-        .layer(CatchPanicLayer::custom(middleware::answer_panic));
+        .layer(CatchPanicLayer::custom(middleware::answer_panic))
+        .layer(from_fn_with_state(Arc::clone(&context), cross_site::refuse));
     public
         .method_not_allowed_fallback(wrong_method)
         .merge(keyed)

@@ -100,7 +100,9 @@ async fn create(
     let answer = admit(&context, request_id, task, request, &mut model).await;
     let mut response = answer.into_response();
     if let Some(id) = model {
-        response.extensions_mut().insert(RunModel(id));
+        let stored = context.transcriber.models().catalog().find(&id);
+        let named = stored.map(|stored| stored.id.clone());
+        response.extensions_mut().insert(RunModel(named));
     }
     let headers = response.headers_mut();
     headers.insert(

@@ -1,11 +1,12 @@
 //! Models from the Hugging Face hub: downloaded into a cache that Python's `huggingface_hub` reads.
 //!
 //! hf-hub speaks to the hub, but writes nothing: its own cache begins broken downloads anew and
-//! compares no digests. Here a download goes on where it broke off, every large file is compared
-//! with its SHA-256, and a model is visible when all of it is there.
+//! compares no digests. Here a download goes on where it broke off, every file is compared with
+//! its digest, and a model is visible when all of it is there.
 
 mod listing;
 mod cache;
+mod digest;
 mod partial;
 mod tally;
 mod transfer;

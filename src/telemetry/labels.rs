@@ -11,7 +11,7 @@ pub struct RequestLabels {
     pub route: String,
     /// The HTTP status code.
     pub status: u16,
-    /// The model that was run; empty where none was.
+    /// The model that was run; `unknown` for one that is not on disk; empty where none was.
     pub model: String,
 }
 

@@ -84,6 +84,7 @@ impl Default for Setup {
                 max_connections: 1000,
                 read_timeout: PATIENCE,
                 allow_origins: Vec::new(),
+                allowed_hosts: Vec::new(),
                 enable_ui: false,
                 max_upload_bytes: 16 << 20,
                 upload_memory_bytes: 4 << 20,

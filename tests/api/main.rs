@@ -19,6 +19,8 @@ mod batching;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod cross_site;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod downloads;

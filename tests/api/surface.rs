@@ -94,6 +94,39 @@ async fn metrics_are_open_metrics() {
 }
 
 #[tokio::test]
+async fn made_up_names_of_models_do_not_stay_in_the_metrics() {
+    let app = TestApp::start_with(Setup {
+        auto_download: true,
+        ..Setup::default()
+    })
+    .await;
+
+    for name in ["o/one", "o/two"] {
+        let answer = app.form(tone(500.0), &[("model", name)]).send().await;
+        assert_eq!(answer.unwrap().status(), 404, "{name}");
+    }
+    app.text_of(tone(500.0)).await;
+
+    let text = app
+        .get("/metrics")
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let start = "halkspeech_requests_total{route=\"/v1/audio/transcriptions\"";
+    for (status, model, count) in [(404, "unknown", 2), (200, MODEL, 1)] {
+        let line = format!("{start},status=\"{status}\",model=\"{model}\"}} {count}");
+        assert!(
+            text.lines().any(|found| found == line),
+            "no {line} in {text}"
+        );
+    }
+    assert!(!text.contains("o/one") && !text.contains("o/two"), "{text}");
+}
+
+#[tokio::test]
 async fn browsers_may_call_from_the_origins_of_the_settings() {
     let mut setup = Setup::default();
     setup.rules.allow_origins = vec!["https://app.example".to_owned()];

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 /// A repository of one commit.
@@ -136,9 +137,11 @@ impl Content {
         }
     }
 
-    /// As long as git's hash of the contents; nobody here computes SHA-1.
+    /// Git's hash of the contents.
     fn git_hash(&self) -> String {
-        self.sha256[..40].to_owned()
+        let mut hash = Sha1::new_with_prefix(format!("blob {}\0", self.bytes.len()));
+        hash.update(&self.bytes);
+        hexadecimal(&hash.finalize())
     }
 }
 

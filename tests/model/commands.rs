@@ -1,8 +1,9 @@
 //! The command line, without a server.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -10,6 +11,11 @@ use super::speech::{SENTENCE, models_dir, sample, words};
 
 /// Runs the program with these arguments in `folder`.
 fn run(folder: &Path, arguments: &[&str]) -> Output {
+    program(folder, arguments).output().unwrap()
+}
+
+/// The program with these arguments in `folder`.
+fn program(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_halkspeech"));
     command
         .args(arguments)
@@ -17,9 +23,8 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
         .env_clear()
         .env("MODELS_DIR", models_dir())
         .env("HF_HUB_CACHE", folder.join("hub"))
-        .env("HF_HUB_OFFLINE", "1")
-        .output()
-        .unwrap()
+        .env("HF_HUB_OFFLINE", "1");
+    command
 }
 
 fn stdout(output: &Output) -> String {
@@ -115,6 +120,100 @@ fn prints_instead_of_writing_where_that_is_wanted() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(words(&stdout(&output)), words(SENTENCE));
     assert!(!folder.path().join("talk.txt").exists());
+}
+
+#[test]
+fn nothing_is_transcribed_where_a_text_would_be_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["d", "e", "out"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    for name in ["d/a.wav", "e/a.wav", "talk.wav", "voice.txt"] {
+        fs::write(path(name), sample()).unwrap();
+    }
+    fs::write(path("talk.txt"), "my notes").unwrap();
+
+    for (arguments, piece) in [
+        (
+            &["-o", "out", "d/a.wav", "e/a.wav"][..],
+            "d/a.wav and e/a.wav would both be written to out/a.wav.txt",
+        ),
+        (&["d/a.wav", "talk.wav"], "talk.txt is there already"),
+        (&["--force", "voice.txt"], "voice.txt is a recording"),
+    ] {
+        let arguments = [&["transcribe", "-m", "tiny.en"], arguments].concat();
+        let output = run(folder.path(), &arguments);
+
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let errors = stderr(&output);
+        assert!(errors.contains(piece), "no {piece:?} in {errors}");
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+    }
+    assert_eq!(fs::read(path("voice.txt")).unwrap(), sample());
+    assert_eq!(fs::read(path("talk.txt")).unwrap(), b"my notes");
+    assert_eq!(fs::read_dir(path("out")).unwrap().count(), 0);
+    assert!(!path("d/a.txt").exists());
+}
+
+#[test]
+fn a_folder_that_was_begun_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["a.wav", "b.wav"] {
+        fs::write(path(name), sample()).unwrap();
+    }
+    fs::write(path("a.txt"), "done before").unwrap();
+    let transcribe = |flag| run(folder.path(), &["transcribe", "-m", "tiny.en", flag, "."]);
+
+    let first = transcribe("--skip-existing");
+    let second = transcribe("--skip-existing");
+    let kept = fs::read_to_string(path("a.txt")).unwrap();
+    let third = transcribe("--force");
+
+    assert_eq!(stdout(&first), "./b.txt\n", "{}", stderr(&first));
+    assert_eq!(
+        (stdout(&second).as_str(), second.status.code()),
+        ("", Some(0))
+    );
+    assert_eq!(kept, "done before");
+    assert_eq!(stdout(&third), "./a.txt\n./b.txt\n", "{}", stderr(&third));
+    let text = fs::read_to_string(path("a.txt")).unwrap();
+    assert_eq!(words(&text), words(SENTENCE));
+}
+
+#[test]
+fn standard_input_is_a_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("input");
+    fs::write(&input, sample()).unwrap();
+
+    let mut piped = program(
+        folder.path(),
+        &["transcribe", "-m", "tiny.en", "--stdout", "-"],
+    );
+    piped.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut piped = piped.spawn().unwrap();
+    let mut pipe = piped.stdin.take().unwrap();
+    pipe.write_all(&sample()).unwrap();
+    drop(pipe);
+    let piped = piped.wait_with_output().unwrap();
+    let mut redirected = program(
+        folder.path(),
+        &["transcribe", "-m", "tiny.en", "/dev/stdin"],
+    );
+    redirected.stdin(File::open(&input).unwrap());
+    let redirected = redirected.output().unwrap();
+
+    assert_eq!(words(&stdout(&piped)), words(SENTENCE));
+    assert_eq!(
+        stdout(&redirected),
+        "stdin.txt\n",
+        "{}",
+        stderr(&redirected)
+    );
+    let text = fs::read_to_string(folder.path().join("stdin.txt")).unwrap();
+    assert_eq!(words(&text), words(SENTENCE));
 }
 
 #[test]

@@ -63,11 +63,11 @@ struct Line {
 
 /// The recordings that `paths` mean, folders searched to any depth.
 pub fn of_paths(paths: &[PathBuf]) -> anyhow::Result<Vec<Clip>> {
-    let (inputs, errors) = inputs::collect(paths, None);
+    let (inputs, errors) = inputs::collect(paths);
     if let Some(error) = errors.into_iter().next() {
         return Err(error);
     }
-    inputs.into_iter().map(|input| read(&input.path)).collect()
+    inputs.iter().map(|path| read(path)).collect()
 }
 
 /// The recordings of a manifest that are selected.

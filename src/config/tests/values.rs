@@ -49,6 +49,8 @@ SERVER__RATE_LIMIT_PER_MINUTE=60 => server.rate_limit_per_minute 60
 ALLOW_ORIGINS=["*"] => server.allow_origins ["*"]
 ALLOW_ORIGINS=http://a, null => server.allow_origins ["http://a","null"]
 ALLOW_ORIGINS=[] => server.allow_origins []
+ALLOWED_HOSTS=["*"] => server.allowed_hosts ["*"]
+ALLOWED_HOSTS=a.example, b => server.allowed_hosts ["a.example","b"]
 ENABLE_UI=0 => server.enable_ui false
 SERVER__MAX_UPLOAD_MIB=25 => server.max_upload_mib 25
 SERVER__UPLOAD_MEMORY_MIB=0 => server.upload_memory_mib 0
@@ -120,6 +122,10 @@ SERVER__MAX_CONNECTIONS=0 => a whole number from 1 to 1000000
 SERVER__RATE_LIMIT_PER_MINUTE=-1 => a whole number from 0 to 1000000
 UVICORN_HOST=a b => a text without spaces
 UVICORN_PORT=65536 => a whole number from 0 to 65535
+ALLOWED_HOSTS=a.example:80 => a list of host names such as ["stt.example"], without a port, or ["*"]
+ALLOWED_HOSTS=http://a.example => a list of host names such as ["stt.example"], without a port, or ["*"]
+ALLOWED_HOSTS=["a/"] => a list of host names such as ["stt.example"], without a port, or ["*"]
+ALLOWED_HOSTS=*.example => a list of host names such as ["stt.example"], without a port, or ["*"]
 ENABLE_UI=enabled => true, false, 1, 0, yes, no, on or off
 SERVER__MAX_UPLOAD_MIB=0 => a whole number from 1 to 65536
 SERVER__UPLOAD_MEMORY_MIB=65537 => a whole number from 0 to 65536

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use rustix::io::Errno;
 
+use super::super::cross_site::CrossSite;
 use super::{ApiError, models, transcription};
 
 /// When a full server is best asked again: most requests are short.
@@ -80,6 +81,7 @@ impl ApiError {
                 "Incorrect or missing API key. Send it as 'Authorization: Bearer <key>'.",
             )
             .code("invalid_api_key"),
+            Self::CrossSite(reason) => cross_site(reason),
             Self::ModelNotFound { name, present } => not_found(name, present),
             Self::InvalidModelId { name, source } => bad(&format!(
                 "Invalid value for 'model': {:?}. Expected a model's name: {source}.",
@@ -159,6 +161,35 @@ pub(super) fn is_scarce(error: &io::Error) -> bool {
 
 pub(super) fn out_of_files() -> Description {
     away("The server has too many files and connections open.")
+}
+
+/// Names the setting that lets the page in.
+fn cross_site(reason: &CrossSite) -> Description {
+    let (message, code) = match reason {
+        CrossSite::Host(host) => (
+            format!(
+                "This server is not known by the host name {:?}. If it is the server's, add it to \
+                 ALLOWED_HOSTS; or set API_KEY.",
+                short(host)
+            ),
+            "host_not_allowed",
+        ),
+        CrossSite::Origin(origin) => (
+            format!(
+                "Pages of the origin {:?} may not call this server. To let them, add it to \
+                 ALLOW_ORIGINS; or set API_KEY.",
+                short(origin)
+            ),
+            "origin_not_allowed",
+        ),
+        CrossSite::Site => (
+            "Pages of other sites may not call this server. To let one, add its origin to \
+             ALLOW_ORIGINS; or set API_KEY."
+                .to_owned(),
+            "origin_not_allowed",
+        ),
+    };
+    Description::new(StatusCode::FORBIDDEN, &message).code(code)
 }
 
 pub(super) fn not_found(name: &str, present: &[String]) -> Description {

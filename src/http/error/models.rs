@@ -6,7 +6,9 @@ use super::description::{
     Description, RETRY_WHEN_NO_SPACE, away, bytes, failed, full, is_full, not_found,
 };
 use crate::engine::EngineError;
-use crate::models::{DeleteError, HubError, LoadError, ModelError, ModelId, UnloadError};
+use crate::models::{
+    DeleteError, HubError, LoadError, ModelError, ModelId, StoreError, UnloadError,
+};
 use crate::tokens::VocabularyError;
 
 /// Every reason why a model cannot be used.
@@ -81,6 +83,10 @@ pub(super) fn describe_download(id: &ModelId, error: &HubError) -> Description {
         HubError::Corrupt { file, .. } => unreachable_hub(&format!(
             "The file {file} of '{id}' is not what the hub says it is; it was thrown away."
         )),
+        HubError::ListingTooLong { limit, .. } => unreachable_hub(&format!(
+            "The hub's list of the files of '{id}' is longer than the limit of {}.",
+            bytes(*limit as u64)
+        )),
         HubError::Unavailable { .. } => unreachable_hub("The hub cannot be reached, or fails."),
         HubError::Stalled { .. } => Description::new(
             StatusCode::GATEWAY_TIMEOUT,
@@ -116,6 +122,13 @@ pub(super) fn describe_delete(error: &DeleteError) -> Description {
         DeleteError::NotFound(id) => not_found(id.as_str(), &[]),
         DeleteError::InUse(id) => in_use(id),
         DeleteError::Downloading(id) => conflict(&format!("The model '{id}' is being downloaded.")),
+        DeleteError::Store {
+            id,
+            source: StoreError::BehindLink { .. },
+        } => conflict(&format!(
+            "The files of the model '{id}' lie behind a link to other files too, and are not removed: \
+             remove the link on the server."
+        )),
         DeleteError::Store { id, .. } => failed(&format!(
             "The files of the model '{id}' could not be removed."
         )),

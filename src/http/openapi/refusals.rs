@@ -29,19 +29,21 @@ macro_rules! refusals {
 
 refusals! {
     /// An upload; its model may have to be downloaded first.
-    OfAudio: [400, 401, 404, 408, 413, 429, 500, 502, 503, 504, 507];
+    OfAudio: [400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504, 507];
+    /// What is open to everyone but pages of other sites.
+    OfReading: [403];
     /// A list, which asks for nothing but the key.
-    OfListing: [401, 500];
+    OfListing: [401, 403, 500];
     /// One model by its name.
-    OfNaming: [400, 401, 404, 500];
+    OfNaming: [400, 401, 403, 404, 500];
     /// A download.
-    OfDownload: [400, 401, 404, 429, 500, 502, 503, 504, 507];
+    OfDownload: [400, 401, 403, 404, 429, 500, 502, 503, 504, 507];
     /// A deletion.
-    OfDeletion: [400, 401, 404, 409, 500];
+    OfDeletion: [400, 401, 403, 404, 409, 500];
     /// A model's loading; it may have to be downloaded first.
-    OfLoading: [400, 401, 404, 409, 429, 500, 502, 503, 504, 507];
+    OfLoading: [400, 401, 403, 404, 409, 429, 500, 502, 503, 504, 507];
     /// A model's unloading.
-    OfUnloading: [400, 401, 404, 409, 500];
+    OfUnloading: [400, 401, 403, 404, 409, 500];
 }
 
 fn refusal(status: u16) -> Response {
@@ -72,6 +74,10 @@ fn meaning(status: u16) -> &'static str {
     match status {
         400 => "A field, the name or the body is not what it may be; `param` names the field.",
         401 => "The key is missing or wrong; or the hub does not let this server have the model.",
+        403 => {
+            "The server has no keys, and a page of another site sent it, or it is called by a name \
+                that is not its own; the message names the setting."
+        }
         404 => "No such model.",
         408 => "The upload was not complete in time.",
         409 => "The model is in use, loaded already, or being downloaded.",
@@ -94,6 +100,7 @@ mod tests {
     fn every_status_has_a_meaning() {
         for responses in [
             OfAudio::responses(),
+            OfReading::responses(),
             OfDownload::responses(),
             OfLoading::responses(),
             OfDeletion::responses(),

@@ -64,6 +64,14 @@ pub enum HubError {
         /// Whether it holds the weights in the form of the transformers library.
         is_transformers: bool,
     },
+    /// The hub's list of the repository's files never seems to end.
+    #[error("hub's list of the files of {id} is longer than {limit} bytes")]
+    ListingTooLong {
+        /// The model.
+        id: ModelId,
+        /// The most that is read of it, in bytes.
+        limit: usize,
+    },
     /// The disk of the cache has no room for it.
     #[error("disk has {free} bytes free of the {needed} that are needed")]
     NoSpace {

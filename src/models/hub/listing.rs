@@ -24,6 +24,8 @@ const WANTED: [&str; 6] = [
 /// Files without which a repository holds no CTranslate2 Whisper.
 const REQUIRED: [&str; 3] = ["model.bin", "config.json", "tokenizer.json"];
 const VOCABULARIES: [&str; 2] = ["vocabulary.json", "vocabulary.txt"];
+/// The longest listing that is read, in bytes: some ten thousand files.
+const MAX_BYTES: usize = 4 << 20;
 const TRANSFORMERS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 /// One commit of a model.
@@ -111,7 +113,7 @@ pub(super) async fn ask(
     asked: Asked<'_>,
 ) -> Result<Listing, HubError> {
     let broken = |error| asked.broken(error);
-    let answer = request.send().await.map_err(broken)?;
+    let mut answer = request.send().await.map_err(broken)?;
     if !answer.status().is_success() {
         let header = |name| {
             answer
@@ -126,7 +128,16 @@ pub(super) async fn ask(
             retry_after: seconds.map(Duration::from_secs),
         }));
     }
-    let body = answer.bytes().await.map_err(broken)?;
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(broken)? {
+        if body.len() + piece.len() > MAX_BYTES {
+            return Err(HubError::ListingTooLong {
+                id: asked.id.clone(),
+                limit: MAX_BYTES,
+            });
+        }
+        body.extend_from_slice(&piece);
+    }
     read(&body, asked.id)
 }
 

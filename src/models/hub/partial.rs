@@ -9,11 +9,10 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sha2::{Digest, Sha256};
-
 use super::blocking;
+use super::digest::Digest;
 use super::error::HubError;
-use super::listing::{Object, RemoteFile};
+use super::listing::RemoteFile;
 
 /// How much of a file found on disk is read at once, in bytes.
 const READ: usize = 1 << 20;
@@ -28,7 +27,8 @@ pub(super) struct Partial {
 struct Inner {
     path: PathBuf,
     file: File,
-    sha256: Sha256,
+    expected: RemoteFile,
+    digest: Digest,
     /// Held here, so that nobody else writes while a last piece is still being written after the
     /// download was broken off.
     _lock: File,
@@ -37,8 +37,8 @@ struct Inner {
 impl Partial {
     /// Goes on with what is at `path`, which is hashed first; with nothing where it is longer than
     /// it may be.
-    pub async fn open(path: PathBuf, lock: File, size: u64) -> Result<Self, HubError> {
-        let (inner, len) = blocking(move || Inner::open(path, lock, size)).await?;
+    pub async fn open(path: PathBuf, lock: File, expected: RemoteFile) -> Result<Self, HubError> {
+        let (inner, len) = blocking(move || Inner::open(path, lock, expected)).await?;
         Ok(Self {
             inner: Arc::new(Mutex::new(inner)),
             len,
@@ -80,23 +80,18 @@ impl Partial {
     }
 
     /// Compares the contents with what the hub lists.
-    pub async fn check(&self, expected: &RemoteFile) -> Result<(), HubError> {
-        // A blob of git is known by its SHA-1, which nothing else here needs. Such files are small
-        // and come in one piece; their size is right, and what is in them is read when the model
-        // is loaded.
-        let Object::Large(hash) = &expected.object else {
-            return Ok(());
-        };
-        let found = self
-            .on_disk(|inner| Ok(hexadecimal(&inner.sha256.clone().finalize())))
-            .await?;
-        if found == *hash {
-            return Ok(());
-        }
-        Err(HubError::Corrupt {
-            file: expected.name.to_owned(),
-            problem: format!("its SHA-256 is {found}"),
+    pub async fn check(&self) -> Result<(), HubError> {
+        self.on_disk(|inner| {
+            let found = inner.digest.hexadecimal();
+            if found == inner.expected.etag() {
+                return Ok(());
+            }
+            Err(HubError::Corrupt {
+                file: inner.expected.name.to_owned(),
+                problem: format!("its digest is {found}"),
+            })
         })
+        .await
     }
 
     /// Gives the whole file its place.
@@ -126,18 +121,19 @@ impl Partial {
 }
 
 impl Inner {
-    fn open(path: PathBuf, lock: File, size: u64) -> Result<(Self, u64), HubError> {
+    fn open(path: PathBuf, lock: File, expected: RemoteFile) -> Result<(Self, u64), HubError> {
         let mut open = File::options();
         open.read(true).write(true).create(true).truncate(false);
         let file = open.open(&path).map_err(HubError::io(&path))?;
         let mut inner = Self {
             path,
             file,
-            sha256: Sha256::new(),
+            digest: Digest::new(&expected),
+            expected,
             _lock: lock,
         };
         let found = inner.file.metadata().map_err(inner.io())?.len();
-        if found > size {
+        if found > inner.expected.size {
             inner.restart()?;
             return Ok((inner, 0));
         }
@@ -154,21 +150,21 @@ impl Inner {
             if read == 0 {
                 return Ok(hashed);
             }
-            self.sha256.update(&piece[..read]);
+            self.digest.update(&piece[..read]);
             hashed += read as u64;
         }
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), HubError> {
         self.file.write_all(bytes).map_err(self.io())?;
-        self.sha256.update(bytes);
+        self.digest.update(bytes);
         Ok(())
     }
 
     fn restart(&mut self) -> Result<(), HubError> {
         self.file.set_len(0).map_err(self.io())?;
         self.file.seek(SeekFrom::Start(0)).map_err(self.io())?;
-        self.sha256.reset();
+        self.digest = Digest::new(&self.expected);
         Ok(())
     }
 
@@ -177,30 +173,25 @@ impl Inner {
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
+    use super::super::listing::Object;
     use super::*;
-
-    const SIZE: u64 = 11;
 
     fn hello() -> RemoteFile {
         let sha256 = "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9";
         RemoteFile {
             name: "model.bin",
-            size: SIZE,
+            size: 11,
             object: Object::Large(sha256.to_owned()),
         }
     }
 
     async fn open(folder: &Path) -> Partial {
         let lock = File::create(folder.join("lock")).unwrap();
-        Partial::open(folder.join("part"), lock, SIZE)
+        Partial::open(folder.join("part"), lock, hello())
             .await
             .unwrap()
     }
@@ -217,9 +208,9 @@ mod tests {
         let mut partial = open(folder.path()).await;
         assert_eq!(partial.go_on(), 6);
         assert!(partial.is_joined());
-        assert!(partial.check(&hello()).await.is_err());
+        assert!(partial.check().await.is_err());
         partial.append(b"world".to_vec()).await.unwrap();
-        partial.check(&hello()).await.unwrap();
+        partial.check().await.unwrap();
         let place = folder.path().join("whole");
         partial.finish(place.clone()).await.unwrap();
         assert_eq!(fs::read(place).unwrap(), b"hello world");
@@ -232,7 +223,7 @@ mod tests {
         let mut partial = open(folder.path()).await;
         assert_eq!(partial.len(), 0);
         partial.append(b"hello world".to_vec()).await.unwrap();
-        partial.check(&hello()).await.unwrap();
+        partial.check().await.unwrap();
         partial.discard().await.unwrap();
         assert!(!folder.path().join("part").exists());
     }

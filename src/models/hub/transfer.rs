@@ -40,7 +40,7 @@ impl Transfer<'_> {
             tally.has(file, file.size);
             return Ok(());
         }
-        let mut partial = Partial::open(self.cached.partial(file), lock, file.size).await?;
+        let mut partial = Partial::open(self.cached.partial(file), lock, file.clone()).await?;
         tally.has(file, partial.len());
         let mut anew = false;
         loop {
@@ -95,7 +95,7 @@ impl Transfer<'_> {
             let doublings = in_vain.saturating_sub(1);
             tokio::time::sleep(self.asked.back_off() * 2_u32.pow(doublings)).await;
         }
-        partial.check(file).await
+        partial.check().await
     }
 
     /// Takes one answer, as long as it lasts.

@@ -9,51 +9,79 @@ use super::{Place, Store, StoredModel, files, refs};
 
 /// Why a model's files are still there, or some of them.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot remove {}", path.display())]
-pub struct StoreError {
-    path: PathBuf,
-    #[source]
-    source: io::Error,
+pub enum StoreError {
+    /// The system does not remove a file.
+    #[error("cannot remove {}", path.display())]
+    Remove {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// They lie elsewhere, behind a link that is not this model's alone.
+    #[error("{} is or leads through a link, and what lies behind it is not removed", path.display())]
+    BehindLink {
+        /// The link, or the folder behind it.
+        path: PathBuf,
+    },
 }
 
 impl StoreError {
     pub(in crate::models) fn new(path: &Path, source: io::Error) -> Self {
-        Self {
+        Self::Remove {
             path: path.to_owned(),
             source,
+        }
+    }
+
+    fn behind_link(path: &Path) -> Self {
+        Self::BehindLink {
+            path: path.to_owned(),
         }
     }
 }
 
 impl Store {
     /// Deletes a model's files. Others in its folder stay, and so do files that another revision
-    /// has too, and whatever a link out of the cache leads to.
+    /// has too, and whatever a link leads to: of a folder that is a link, the link is removed.
     ///
     /// # Errors
-    /// [`StoreError`] when a file cannot be removed; what is left is then no model.
+    /// [`StoreError`] when a file cannot be removed, what is left is then no model; or where the files
+    /// lie behind a link to more than this model, nothing is removed then.
     pub fn delete(&self, model: &StoredModel) -> Result<(), StoreError> {
         match &model.place {
             Place::Folder => {
-                for file in files() {
-                    remove(&model.dir.join(file))?;
-                }
-                remove_empty(&model.dir);
-                if let Some(owner) = model.dir.parent().filter(|_| model.id.owner().is_some()) {
-                    remove_empty(owner);
-                }
-                Ok(())
+                let owner = model.dir.parent();
+                delete_folder(&model.dir, owner.filter(|_| model.id.owner().is_some()))
             }
             Place::Cache(repository) => delete_snapshot(repository, &model.dir),
         }
     }
 }
 
+/// `owner` is the folder of all models of an owner, where the name has one.
+fn delete_folder(folder: &Path, owner: Option<&Path>) -> Result<(), StoreError> {
+    if let Some(owner) = owner.filter(|owner| owner.is_symlink()) {
+        return Err(StoreError::behind_link(owner));
+    }
+    if folder.is_symlink() {
+        remove(folder)?;
+    } else {
+        for file in files() {
+            remove(&folder.join(file))?;
+        }
+        remove_empty(folder);
+    }
+    owner.into_iter().for_each(remove_empty);
+    Ok(())
+}
+
 fn delete_snapshot(repository: &Path, snapshot: &Path) -> Result<(), StoreError> {
     let canonical = |path: &Path| fs::canonicalize(path).map_err(|e| StoreError::new(path, e));
     let inside = canonical(repository)?;
     if !canonical(snapshot)?.starts_with(&inside) {
-        let elsewhere = io::Error::other("a link leads out of the repository");
-        return Err(StoreError::new(snapshot, elsewhere));
+        return Err(StoreError::behind_link(snapshot));
     }
     let blobs = inside.join("blobs");
     let links: Vec<_> = files().map(|file| snapshot.join(file)).collect();

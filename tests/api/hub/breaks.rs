@@ -99,6 +99,23 @@ async fn refuses_what_the_hub_does_not_list() {
 }
 
 #[tokio::test]
+async fn a_small_file_is_compared_too() {
+    let scene = Scene::new().await;
+    scene.hub.next("tokenizer.json", Fault::WrongBytes);
+
+    let error = scene.fetch(NAME).await.unwrap_err();
+
+    let is_named = matches!(&*error, HubError::Corrupt { file, .. } if file == "tokenizer.json");
+    assert!(is_named, "{error}");
+    scene.assert_absent();
+    assert!(!scene.blob("tokenizer.json").exists());
+    assert!(scene.hub.ranges("model.bin").is_empty());
+
+    scene.fetch(NAME).await.unwrap();
+    scene.assert_whole("main");
+}
+
+#[tokio::test]
 async fn begins_anew_where_an_earlier_part_was_wrong() {
     let scene = Scene::new().await;
     fs::create_dir_all(scene.cached("blobs")).unwrap();

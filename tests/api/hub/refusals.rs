@@ -70,6 +70,20 @@ async fn knows_what_the_hub_does_not_have() {
 }
 
 #[tokio::test]
+async fn a_listing_without_end_is_not_read_to_its_end() {
+    let scene = Scene::new().await;
+    let long = Repo::whisper("weights").file(&"x".repeat(5 << 20), "");
+    scene.hub.serve(NAME, long);
+
+    let error = scene.fetch(NAME).await.unwrap_err();
+
+    assert!(matches!(*error, HubError::ListingTooLong { .. }), "{error}");
+    // Asking again would not help.
+    assert_eq!(scene.hub.authorizations().len(), 1);
+    scene.assert_absent();
+}
+
+#[tokio::test]
 async fn shows_its_token() {
     let mut scene = Scene::new().await;
     scene.hub.require_token("hf_secret");

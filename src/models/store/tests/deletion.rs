@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::{COMMIT, OTHER, cache, names, point, store, tree};
-use crate::models::store::entries;
+use crate::models::store::{StoreError, entries};
 use crate::models::test_files::{Fixture, lay_out};
 
 fn delete(root: &Path, name: &str) {
@@ -33,17 +33,54 @@ fn deletes_a_folder_model_and_nothing_else() {
 }
 
 #[test]
-fn deletes_a_linked_folders_files_and_leaves_the_link() {
+fn of_a_linked_folder_the_link_is_removed_and_nothing_behind_it() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     lay_out(&root.join("elsewhere"), &Fixture::default());
-    fs::create_dir(root.join("models")).unwrap();
+    fs::create_dir_all(root.join("models/o")).unwrap();
     symlink(root.join("elsewhere"), root.join("models/base")).unwrap();
+    symlink("../../elsewhere", root.join("models/o/n")).unwrap();
+    let before = tree(&root.join("elsewhere"));
+
+    delete(root, "base");
+    delete(root, "o/n");
+
+    assert_eq!(tree(&root.join("elsewhere")), before);
+    assert_eq!(tree(&root.join("models")), [""; 0]);
+}
+
+#[test]
+fn a_linked_file_loses_its_link_and_nothing_behind_it() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    lay_out(&root.join("elsewhere"), &Fixture::default());
+    fs::create_dir_all(root.join("models/base")).unwrap();
+    for (name, path) in entries(&root.join("elsewhere")) {
+        symlink(path, root.join("models/base").join(name)).unwrap();
+    }
+    let before = tree(&root.join("elsewhere"));
 
     delete(root, "base");
 
-    assert_eq!(tree(&root.join("elsewhere")), [""; 0]);
-    assert!(root.join("models/base").is_symlink());
+    assert_eq!(tree(&root.join("elsewhere")), before);
+    assert_eq!(tree(&root.join("models")), [""; 0]);
+}
+
+#[test]
+fn nothing_behind_the_link_of_an_owner_is_deleted() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    lay_out(&root.join("elsewhere/n"), &Fixture::default());
+    fs::create_dir(root.join("models")).unwrap();
+    symlink(root.join("elsewhere"), root.join("models/o")).unwrap();
+    let before = tree(root);
+
+    let store = store(root);
+    let models = store.list(&[]);
+    let error = store.delete(&models[0]).unwrap_err();
+
+    assert!(matches!(error, StoreError::BehindLink { .. }), "{error}");
+    assert_eq!(tree(root), before);
 }
 
 #[test]
@@ -140,7 +177,8 @@ fn a_snapshot_that_lies_elsewhere_is_not_deleted() {
     let store = store(root);
     let models = store.list(&[]).unwrap();
 
-    assert!(store.delete(&models[0]).is_err());
+    let error = store.delete(&models[0]).unwrap_err();
+    assert!(matches!(error, StoreError::BehindLink { .. }), "{error}");
     assert_eq!(tree(root), before);
 }
 

@@ -1,0 +1,277 @@
+//! Who is let in by which headers.
+
+use super::*;
+use crate::config::Secret;
+use crate::http::test_rules;
+
+fn rules(origins: &[&str], hosts: &[&str]) -> Rules {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    Rules {
+        allow_origins: owned(origins),
+        allowed_hosts: owned(hosts),
+        ..test_rules::rules()
+    }
+}
+
+fn judged(rules: &Rules, target: &str, headers: &[(&str, &str)]) -> Result<(), CrossSite> {
+    let (method, path) = target.split_once(' ').unwrap();
+    let headers: HeaderMap = headers
+        .iter()
+        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
+        .collect();
+    let uri: Uri = path.parse().unwrap();
+    judge(Sender::of(&method.parse().unwrap(), &uri, &headers), rules)
+}
+
+#[track_caller]
+fn check_host(rules: &Rules, host: &str, allowed: bool) {
+    let verdict = judged(rules, "GET /v1/models", &[("host", host)]);
+    let refused = CrossSite::Host(host.to_owned());
+    assert_eq!(
+        verdict,
+        if allowed { Ok(()) } else { Err(refused) },
+        "{host}"
+    );
+}
+
+#[track_caller]
+fn check_origin(rules: &Rules, host: &str, origin: &str, allowed: bool) {
+    let headers = [("host", host), ("origin", origin)];
+    let verdict = judged(rules, "POST /v1/models/x", &headers);
+    let refused = CrossSite::Origin(origin.to_owned());
+    let expected = if allowed { Ok(()) } else { Err(refused) };
+    assert_eq!(verdict, expected, "{origin} to {host}");
+}
+
+#[test]
+fn a_host_that_no_web_page_can_have_is_allowed() {
+    let rules = rules(&[], &[]);
+    for host in [
+        "127.0.0.1",
+        "192.0.2.7:8000",
+        "[::1]:8000",
+        "[2001:db8::1]",
+        "localhost",
+        "LOCALHOST:8000",
+        "halkspeech:8000",
+        "gpu_box",
+        "stt.localhost:8000",
+        "gpu.local",
+        "gpu.local.:8000",
+        "host.docker.internal:8000",
+        "halkspeech.svc",
+        "halkspeech.speech.svc:80",
+        "halkspeech.speech.svc.cluster.local:8000",
+    ] {
+        check_host(&rules, host, true);
+    }
+}
+
+#[test]
+fn a_host_that_a_web_page_can_have_is_not() {
+    let rules = rules(&[], &[]);
+    for host in [
+        "evil.example",
+        "evil.example:8000",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "x.svc.evil.example",
+        "1.2.3",
+        "256.0.0.1",
+        "evil.example@localhost",
+        "localhost/evil.example",
+        "[::1].evil.example",
+        "[evil.example]",
+        "localhost:8000:8000",
+        "local host",
+    ] {
+        check_host(&rules, host, false);
+    }
+}
+
+#[test]
+fn a_host_of_the_settings_is_allowed_on_every_port() {
+    let named = rules(&[], &["stt.example"]);
+    for (host, allowed) in [
+        ("stt.example", true),
+        ("STT.example:8443", true),
+        ("stt.example.:8443", true),
+        ("a.stt.example", false),
+        ("stt.example.evil.example", false),
+    ] {
+        check_host(&named, host, allowed);
+    }
+    let any = rules(&[], &["*"]);
+    check_host(&any, "evil.example", true);
+    check_host(&any, "no name", true);
+}
+
+#[test]
+fn the_target_of_a_request_goes_before_its_host() {
+    let rules = rules(&[], &[]);
+    let of_page = [("host", "localhost")];
+    assert_eq!(
+        judged(&rules, "GET http://evil.example/v1/models", &of_page),
+        Err(CrossSite::Host("evil.example".to_owned()))
+    );
+    assert_eq!(
+        judged(&rules, "GET http://localhost/v1/models", &of_page),
+        Ok(())
+    );
+}
+
+#[test]
+fn a_header_that_is_sent_twice_is_refused() {
+    let rules = rules(&[], &[]);
+    for one in [
+        ("host", "localhost"),
+        ("origin", "http://localhost"),
+        ("sec-fetch-site", "none"),
+    ] {
+        assert_eq!(
+            judged(&rules, "POST /v1/models/x", &[one]),
+            Ok(()),
+            "{one:?}"
+        );
+        let twice = judged(&rules, "POST /v1/models/x", &[one, one]);
+        assert!(twice.is_err(), "{one:?}");
+    }
+}
+
+#[test]
+fn the_servers_own_pages_may_call() {
+    let rules = rules(&[], &["stt.example"]);
+    for (host, origin, allowed) in [
+        ("gpu:8000", "http://gpu:8000", true),
+        ("gpu:8000", "http://gpu:9000", false),
+        ("gpu:8000", "http://gpu", false),
+        ("gpu:8000", "http://other:8000", false),
+        ("gpu:8000", "ftp://gpu:8000", false),
+        ("192.0.2.7:8000", "http://192.0.2.7:8000", true),
+        ("[2001:db8::1]:8000", "http://[2001:db8::1]:8000", true),
+        ("gpu:80", "http://gpu", true),
+        ("gpu", "http://gpu", true),
+        // TLS ends in a proxy.
+        ("stt.example", "https://stt.example", true),
+        ("stt.example:443", "https://stt.example", true),
+        ("Stt.Example", "https://stt.example", true),
+        ("stt.example", "https://evil.example", false),
+    ] {
+        check_origin(&rules, host, origin, allowed);
+    }
+}
+
+#[test]
+fn pages_of_loopback_and_of_programs_may_call() {
+    let rules = rules(&[], &[]);
+    for (origin, allowed) in [
+        ("http://localhost:3000", true),
+        ("https://localhost", true),
+        ("http://tauri.localhost", true),
+        ("http://127.0.0.1:5173", true),
+        ("http://[::1]:5173", true),
+        ("app://obsidian.md", true),
+        ("tauri://localhost", true),
+        ("null", false),
+        ("http://192.0.2.7", false),
+        ("http://localhost.evil.example", false),
+        ("http://127.0.0.1.evil.example", false),
+        ("http://evil.example", false),
+        ("chrome-extension://abc", false),
+        ("", false),
+    ] {
+        check_origin(&rules, "127.0.0.1:8000", origin, allowed);
+    }
+}
+
+#[test]
+fn origins_of_the_settings_may_call() {
+    let named = rules(&["https://app.example:8443", "null"], &[]);
+    for (origin, allowed) in [
+        ("https://app.example:8443", true),
+        ("null", true),
+        ("https://app.example", false),
+        ("http://app.example:8443", false),
+    ] {
+        check_origin(&named, "127.0.0.1:8000", origin, allowed);
+    }
+    check_origin(
+        &rules(&["*"], &[]),
+        "127.0.0.1:8000",
+        "https://evil.example",
+        true,
+    );
+}
+
+#[test]
+fn a_page_of_another_site_needs_an_origin_that_is_allowed() {
+    let none = rules(&[], &[]);
+    let from = |site| [("host", "localhost:8000"), ("sec-fetch-site", site)];
+    for (target, allowed) in [
+        ("GET /v1/models", false),
+        ("GET /metrics", false),
+        ("POST /v1/models/x", false),
+        ("POST /", false),
+        ("GET /docsy", false),
+        ("GET /", true),
+        ("GET /docs", true),
+        ("GET /docs/swagger-ui.css", true),
+        ("HEAD /health", true),
+        ("GET /ready", true),
+    ] {
+        let expected = if allowed {
+            Ok(())
+        } else {
+            Err(CrossSite::Site)
+        };
+        assert_eq!(
+            judged(&none, target, &from("cross-site")),
+            expected,
+            "{target}"
+        );
+        for site in ["same-origin", "same-site", "none"] {
+            assert_eq!(
+                judged(&none, target, &from(site)),
+                Ok(()),
+                "{target}, {site}"
+            );
+        }
+    }
+    let with_origin = |origin| {
+        let [host, site] = from("cross-site");
+        judged(
+            &none,
+            "POST /v1/models/x",
+            &[host, site, ("origin", origin)],
+        )
+    };
+    assert_eq!(with_origin("tauri://localhost"), Ok(()));
+    assert_eq!(
+        with_origin("https://evil.example"),
+        Err(CrossSite::Origin("https://evil.example".to_owned()))
+    );
+    let any = rules(&["*"], &[]);
+    assert_eq!(judged(&any, "GET /v1/models", &from("cross-site")), Ok(()));
+}
+
+#[test]
+fn programs_that_are_no_browser_send_none_of_it() {
+    let rules = rules(&[], &[]);
+    assert_eq!(
+        judged(&rules, "POST /v1/models/x", &[("host", "localhost:8000")]),
+        Ok(())
+    );
+    assert_eq!(judged(&rules, "POST /v1/models/x", &[]), Ok(()));
+}
+
+#[test]
+fn with_a_key_nothing_of_it_is_looked_at() {
+    let mut rules = rules(&[], &[]);
+    rules.api_keys = vec![Secret::new("open sesame")];
+    let headers = [
+        ("host", "evil.example"),
+        ("origin", "http://evil.example"),
+        ("sec-fetch-site", "cross-site"),
+    ];
+    assert_eq!(judged(&rules, "DELETE /v1/models/x", &headers), Ok(()));
+}

@@ -1,0 +1,32 @@
+//! The rules that unit tests of this room begin with.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::{Defaults, Rules};
+
+pub fn rules() -> Rules {
+    Rules {
+        api_keys: Vec::new(),
+        max_connections: 1000,
+        read_timeout: Duration::from_secs(1),
+        allow_origins: Vec::new(),
+        allowed_hosts: Vec::new(),
+        enable_ui: false,
+        max_upload_bytes: 1,
+        upload_memory_bytes: 1,
+        request_timeout: Duration::from_secs(1),
+        reject_unknown_fields: true,
+        defaults: defaults(),
+        defaults_of: BTreeMap::new(),
+        keep_alive: Duration::from_secs(1),
+    }
+}
+
+pub fn defaults() -> Defaults {
+    Defaults {
+        beam_size: NonZeroUsize::new(3).unwrap(),
+        vad_filter: true,
+    }
+}
