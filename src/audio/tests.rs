@@ -246,7 +246,7 @@ fn what_is_missing_of_flac_is_silence_and_is_listed() {
     const FRAME: usize = 4_096;
     let missing = 40 * FRAME..41 * FRAME;
     let decoded = decode(flac((0..80).filter(|n| *n != 40)), &LONG, Channels::Mix).unwrap();
-    assert_eq!(decoded.lost, [missing.clone()]);
+    assert_eq!(decoded.lost, std::slice::from_ref(&missing));
     assert_eq!(decoded.streams[0].len(), 80 * FRAME);
     for (at, sample) in decoded.streams[0].iter().enumerate() {
         let expected = if missing.contains(&at) { 0.0 } else { 0.5 };
