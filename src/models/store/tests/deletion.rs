@@ -55,7 +55,7 @@ fn a_linked_file_loses_its_link_and_nothing_behind_it() {
     let root = root.path();
     lay_out(&root.join("elsewhere"), &Fixture::default());
     fs::create_dir_all(root.join("models/base")).unwrap();
-    for (name, path) in entries(&root.join("elsewhere")) {
+    for (name, path) in entries(&root.join("elsewhere")).unwrap() {
         symlink(path, root.join("models/base").join(name)).unwrap();
     }
     let before = tree(&root.join("elsewhere"));
@@ -76,7 +76,7 @@ fn nothing_behind_the_link_of_an_owner_is_deleted() {
     let before = tree(root);
 
     let store = store(root);
-    let models = store.list(&[]);
+    let models = store.list(&[]).unwrap();
     let error = store.delete(&models[0]).unwrap_err();
 
     assert!(matches!(error, StoreError::BehindLink { .. }), "{error}");
