@@ -20,6 +20,8 @@ use rooms::{Rooms, model_id};
 const MIB: u64 = 1024 * 1024;
 /// Time for the last answers once everything still running was told to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// Time for engines to end after that: one that is inside a batch ends with the process.
+pub const ENGINES_END: Duration = Duration::from_secs(1);
 /// How often a stream without news says that it is alive: well within the minute after which proxies
 /// give up.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -171,7 +173,8 @@ impl App {
                 tokio::select! {
                     served = &mut server => return served.map_err(AppError::Serve),
                     () = models.catalog().keep_fresh() => {}
-                    () = models.unload_idle(&mut stop) => {}
+                    () = models.unload_idle() => {}
+                    () = &mut stop => {}
                 }
             }
             served = &mut server => return served.map_err(AppError::Serve),
@@ -186,7 +189,7 @@ impl App {
             let _over = tokio::time::timeout(LAST_ANSWERS, &mut server).await;
         }
         models.downloads().stop().await;
-        models.unload_all().await;
+        models.unload_all(ENGINES_END).await;
         tracing::info!("stopped");
         Ok(())
     }

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::inputs::{self, Input};
 use super::{CommonFlags, bar};
+use crate::app::ENGINES_END;
 use crate::app::rooms::Rooms;
 use crate::audio::{Source, VadOptions};
 use crate::config::{Settings, Whisper};
@@ -164,7 +165,7 @@ async fn transcribe(flags: TranscribeFlags, settings: &Settings) -> anyhow::Resu
     drop(results);
     bar.finish_and_clear();
     drop(lease);
-    rooms.models.unload_all().await;
+    rooms.models.unload_all(ENGINES_END).await;
     if failed > 0 {
         bail!("{failed} of {all} recordings were not written down");
     }

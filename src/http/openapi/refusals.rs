@@ -41,7 +41,7 @@ refusals! {
     /// A model's loading; it may have to be downloaded first.
     OfLoading: [400, 401, 404, 409, 429, 500, 502, 503, 504, 507];
     /// A model's unloading.
-    OfUnloading: [400, 401, 404, 409, 500];
+    OfUnloading: [400, 401, 404, 409, 500, 503];
 }
 
 fn refusal(status: u16) -> Response {
