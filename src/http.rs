@@ -19,6 +19,7 @@ mod parameters;
 mod upload;
 mod body;
 mod boundary;
+mod form;
 mod models;
 mod downloads;
 mod memory;

@@ -74,7 +74,9 @@ pub struct Server {
     /// upload, in seconds; then the connection is closed, or the answer is 408.
     ///
     /// Default 60, 1 to 3,600; environment `SERVER__READ_TIMEOUT_S`. A
-    /// connection that is kept open between requests closes after it too.
+    /// connection that is kept open between requests closes after it too. An
+    /// upload that is 30 s behind a pace of 512 bytes a second gets its 408 then,
+    /// however much longer this is.
     pub read_timeout_s: u64,
 
     /// The most connections at a time; further ones wait to be accepted.

@@ -76,9 +76,12 @@ pub enum ApiError {
     /// The query string is none.
     #[error("query is malformed: {0}")]
     MalformedQuery(String),
-    /// The body broke off.
+    /// The body breaks HTTP's rules.
+    #[error("body is malformed")]
+    MalformedBody(#[source] axum::Error),
+    /// The client left before its body was complete.
     #[error("body broke off")]
-    BrokenBody(#[source] axum::Error),
+    ClientLeft(#[source] axum::Error),
     /// The key is missing or wrong.
     #[error("API key is missing or wrong")]
     InvalidApiKey,

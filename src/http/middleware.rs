@@ -45,6 +45,10 @@ pub struct RequestId(pub String);
 #[derive(Clone, Debug)]
 pub struct RunModel(pub ModelId);
 
+/// The status that metrics and traces show of a request whose client left before the answer; the
+/// number is nginx's.
+pub const CLIENT_LEFT: u16 = 499;
+
 /// Longest request id taken over from a caller.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
+use super::super::middleware::CLIENT_LEFT;
 use super::{ApiError, models, transcription};
 
 /// When a full server is best asked again: most requests are short.
@@ -70,7 +71,11 @@ impl ApiError {
             Self::MalformedQuery(reason) => {
                 bad(&format!("The query string cannot be read: {reason}."))
             }
-            Self::BrokenBody(_) => bad("The body broke off before its end."),
+            Self::MalformedBody(_) => bad("The body breaks the rules of HTTP."),
+            Self::ClientLeft(_) => Description::new(
+                StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST),
+                "The body broke off before its end.",
+            ),
             Self::InvalidApiKey => Description::new(
                 StatusCode::UNAUTHORIZED,
                 "Incorrect or missing API key. Send it as 'Authorization: Bearer <key>'.",
@@ -104,7 +109,8 @@ impl ApiError {
             .code("method_not_allowed"),
             Self::UploadTooSlow => Description::new(
                 StatusCode::REQUEST_TIMEOUT,
-                "The upload was not complete within the time a request may take, or stood still for too long.",
+                "The upload was not complete within the time a request may take, stood still for too \
+                 long or came too slowly.",
             )
             .code("timeout"),
             Self::UploadTooLarge { limit } => Description::new(

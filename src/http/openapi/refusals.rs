@@ -73,7 +73,7 @@ fn meaning(status: u16) -> &'static str {
         400 => "A field, the name or the body is not what it may be; `param` names the field.",
         401 => "The key is missing or wrong; or the hub does not let this server have the model.",
         404 => "No such model.",
-        408 => "The upload was not complete in time.",
+        408 => "The upload was not complete in time, or came too slowly.",
         409 => "The model is in use, loaded already, or being downloaded.",
         413 => "The body is over the limit, which the message names.",
         429 => "Too many requests: at one time, within a minute, in the queue, or at the hub.",
