@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::config::{KeysError, Settings, Whisper};
 use crate::engine::ct2::GivenUp;
-use crate::http::{self, Context, Defaults, Phase, RateLimit, Rules};
+use crate::http::{self, Context, Defaults, Door, Phase, RateLimit, Rules};
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use rooms::{Rooms, model_id};
 
@@ -105,10 +105,7 @@ impl App {
         let context = Context {
             transcriber,
             aliases,
-            door: Arc::new(Semaphore::new(
-                settings.whisper.max_concurrent_requests.get(),
-            )),
-            max_concurrent_requests: settings.whisper.max_concurrent_requests.get(),
+            door: Arc::new(Door::new(settings.whisper.max_concurrent_requests.get())),
             rate_limit: NonZeroU32::new(settings.server.rate_limit_per_minute).map(RateLimit::new),
             phase: watched,
             metrics,

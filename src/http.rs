@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::config::Secret;
 use crate::models::{Aliases, ModelId};
@@ -43,6 +43,7 @@ use crate::telemetry::Metrics;
 use crate::transcribe::Transcriber;
 
 pub use rate::RateLimit;
+pub use door::Door;
 pub use router::router;
 
 /// What the handlers share.
@@ -52,9 +53,7 @@ pub struct Context {
     /// Which model a name means.
     pub aliases: Aliases,
     /// The door: one permit a transcription request.
-    pub door: Arc<Semaphore>,
-    /// Number of permits at the door.
-    pub max_concurrent_requests: usize,
+    pub door: Arc<Door>,
     /// How many requests a caller may make in a minute; none: as many as get in.
     pub rate_limit: Option<RateLimit>,
     /// Where the server is in its life.

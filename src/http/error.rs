@@ -151,6 +151,15 @@ pub enum ApiError {
         /// How many there are.
         limit: usize,
     },
+    /// The caller has as many permits as one may while others ask.
+    #[error("caller's share of {share} places is taken")]
+    ShareTaken {
+        /// How many one may have.
+        share: usize,
+    },
+    /// All connections are taken, and the reserve is for probes.
+    #[error("all connections are taken")]
+    TooManyConnections,
     /// The caller has made too many requests within a minute.
     #[error("caller's limit of {} requests a minute is reached", .0.per_minute)]
     TooOften(Exceeded),

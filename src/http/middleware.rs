@@ -30,7 +30,7 @@ pub const INFERENCE_MS: HeaderName = HeaderName::from_static("x-inference-ms");
 pub const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
 /// Transcriptions the server works on at a time.
 pub const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
-/// How many more it would take at this moment.
+/// How many more of the caller it would take at this moment.
 pub const REMAINING_REQUESTS: HeaderName =
     HeaderName::from_static("x-ratelimit-remaining-requests");
 /// Seconds to wait before trying again, in milliseconds; OpenAI's SDK prefers it.

@@ -98,19 +98,17 @@ async fn create(
     request: Request,
 ) -> Response {
     let mut model = None;
+    let caller = Caller::of(request.extensions());
     let answer = admit(&context, request_id, task, request, &mut model).await;
     let mut response = answer.into_response();
     if let Some(id) = model {
         response.extensions_mut().insert(RunModel(id));
     }
     let headers = response.headers_mut();
-    headers.insert(
-        LIMIT_REQUESTS,
-        HeaderValue::from(context.max_concurrent_requests),
-    );
+    headers.insert(LIMIT_REQUESTS, HeaderValue::from(context.door.limit()));
     headers.insert(
         REMAINING_REQUESTS,
-        HeaderValue::from(context.door.available_permits()),
+        HeaderValue::from(context.door.free_for(caller)),
     );
     response
 }
@@ -245,11 +243,11 @@ async fn receive_form(
             });
             audio = Some(receive_file(pin!(chunks), upload).await?);
         } else if Parameters::knows(&name) {
+            let value = receive_text(&name, part).await?;
+            parameters.set(&name, value, rules)?;
         } else {
             parameters.set(&name, String::new(), rules)?;
             part.skip().await?;
-            let value = receive_text(&name, part).await?;
-            parameters.set(&name, value, rules)?;
         }
     }
     Ok((parameters, audio.ok_or(ApiError::MissingFile)?))

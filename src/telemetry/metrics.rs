@@ -132,7 +132,7 @@ impl Metrics {
             process: Arc::default(),
         };
         // Seen before the first of them, so that a rate can be taken of it.
-        for reason in [Refusal::Concurrency, Refusal::Queue, Refusal::RateLimit] {
+        for reason in Refusal::ALL {
             let _zero = metrics.refused.get_or_create(&RefusalLabels { reason });
         }
         let r = &mut registry;

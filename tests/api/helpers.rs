@@ -14,7 +14,7 @@ use halkspeech::audio::{DecodeLimits, FfmpegMode};
 use halkspeech::batch::Limits;
 use halkspeech::engine::EngineFactory;
 use halkspeech::features::Lengths;
-use halkspeech::http::{self, Context, Defaults, Phase, RateLimit, Rules};
+use halkspeech::http::{self, Context, Defaults, Door, Phase, RateLimit, Rules};
 use halkspeech::models::{
     self, Aliases, Budget, Catalog, Downloads, Hub, HubSettings, LoadedModels, MakeFactory,
     ModelId, Plan, Store,
@@ -25,7 +25,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub const TRANSCRIPTIONS: &str = "/v1/audio/transcriptions";
@@ -141,8 +141,7 @@ impl TestApp {
         let context = Context {
             transcriber: Transcriber::new(Arc::clone(&models), front_end, limits, metrics.clone()),
             aliases: Aliases::new(default, []),
-            door: Arc::new(Semaphore::new(setup.max_concurrent_requests)),
-            max_concurrent_requests: setup.max_concurrent_requests,
+            door: Arc::new(Door::new(setup.max_concurrent_requests)),
             rate_limit: setup.rate_limit_per_minute.map(RateLimit::new),
             phase: phase_receiver,
             metrics: metrics.clone(),

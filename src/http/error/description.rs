@@ -124,6 +124,11 @@ impl ApiError {
             Self::TooManyRequests { limit } => full(&format!(
                 "The server's limit on concurrent requests ({limit}) is reached."
             )),
+            Self::ShareTaken { share } => full(&format!(
+                "Your share of the server's concurrent requests ({share} while others ask) is \
+                 reached."
+            )),
+            Self::TooManyConnections => away("The server has no connection free."),
             Self::TooOften(exceeded) => full(&format!(
                 "Your limit of {} requests a minute is reached.",
                 exceeded.per_minute
