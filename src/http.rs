@@ -7,6 +7,7 @@
 //! documents all of it out of what the handlers state; `docs` shows that.
 
 mod listen;
+mod reserve;
 mod router;
 mod middleware;
 mod linger;
@@ -84,7 +85,8 @@ pub struct Rules {
     pub api_keys: Vec<Secret>,
     /// Connections at a time.
     pub max_connections: usize,
-    /// The longest time for the head of a request, and without a byte of its body.
+    /// The longest time for the head of a request, without a byte of its body, and without a byte of
+    /// the answer taken.
     pub read_timeout: Duration,
     /// Origins that browsers may call from.
     pub allow_origins: Vec<String>,
@@ -135,7 +137,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let bounds = listen::Bounds {
         connections: context.rules.max_connections,
-        head: context.rules.read_timeout,
+        patience: context.rules.read_timeout,
     };
     listen::serve(listener, router(Arc::new(context)), bounds, stop).await
 }

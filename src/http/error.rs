@@ -240,9 +240,11 @@ fn report(error: &ApiError, request_id: &str) -> ErrorObject {
         ..
     } = error.describe();
     let reason = reasons(error);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    // Whoever can fill the connections could fill the log, too: `listen` tells of it.
+    let is_told = matches!(error, ApiError::TooManyConnections);
+    if status == StatusCode::SERVICE_UNAVAILABLE && !is_told {
         tracing::warn!(http.status = status.as_u16(), reason, "request refused");
-    } else if status.is_server_error() {
+    } else if status.is_server_error() && !is_told {
         tracing::error!(http.status = status.as_u16(), reason, "request failed");
     } else {
         tracing::debug!(http.status = status.as_u16(), reason, "request refused");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::error::ApiError;
 use super::openapi::{self, Keys};
 use super::{
-    Context, auth, docs, downloads, health, linger, memory, middleware, models, page,
+    Context, auth, docs, downloads, health, linger, memory, middleware, models, page, reserve,
     transcriptions,
 };
 
@@ -59,6 +59,7 @@ pub fn router(context: Arc<Context>) -> Router {
             Arc::clone(&context),
             linger::read_to_the_end,
         ))
+        .layer(from_fn(reserve::answer_probes))
         .layer(CatchPanicLayer::custom(middleware::answer_panic));
     public
         .method_not_allowed_fallback(wrong_method)

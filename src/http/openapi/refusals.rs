@@ -31,13 +31,13 @@ refusals! {
     /// An upload; its model may have to be downloaded first.
     OfAudio: [400, 401, 404, 408, 413, 429, 500, 502, 503, 504, 507];
     /// A list, which asks for nothing but the key.
-    OfListing: [401, 500];
+    OfListing: [401, 500, 503];
     /// One model by its name.
-    OfNaming: [400, 401, 404, 500];
+    OfNaming: [400, 401, 404, 500, 503];
     /// A download.
     OfDownload: [400, 401, 404, 429, 500, 502, 503, 504, 507];
     /// A deletion.
-    OfDeletion: [400, 401, 404, 409, 500];
+    OfDeletion: [400, 401, 404, 409, 500, 503];
     /// A model's loading; it may have to be downloaded first.
     OfLoading: [400, 401, 404, 409, 429, 500, 502, 503, 504, 507];
     /// A model's unloading.
@@ -79,7 +79,7 @@ fn meaning(status: u16) -> &'static str {
         429 => "Too many requests: at one time, within a minute, in the queue, or at the hub.",
         500 => "The server failed on this request; the message has the id that its log knows.",
         502 => "The hub cannot be reached, or fails.",
-        503 => "The server is stopping, or the model cannot be loaded.",
+        503 => "The server is stopping or has no connection free, or the model cannot be loaded.",
         504 => "It was not done in time.",
         507 => "The disk has no room for the model, or for the upload.",
         _ => "",
