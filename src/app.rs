@@ -152,7 +152,7 @@ impl App {
             patience,
         } = self;
         let address = listener.local_addr().map_err(AppError::Serve)?;
-        let server = http::serve(listener, context, draining(phase.subscribe()));
+        let server = http::serve(listener, Arc::new(context), draining(phase.subscribe()));
         tokio::pin!(server, stop);
 
         // The port answers while models load: `/health` is alive, `/ready` says what is missing.

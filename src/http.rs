@@ -19,8 +19,8 @@ mod stream;
 mod parameters;
 mod upload;
 mod body;
-mod boundary;
 mod form;
+mod boundary;
 mod models;
 mod downloads;
 mod memory;
@@ -43,8 +43,8 @@ use crate::models::{Aliases, ModelId};
 use crate::telemetry::Metrics;
 use crate::transcribe::Transcriber;
 
-pub use rate::RateLimit;
 pub use door::Door;
+pub use rate::RateLimit;
 pub use router::router;
 
 /// What the handlers share.
@@ -132,12 +132,12 @@ impl Rules {
 /// The operating system's, when the listener breaks.
 pub async fn serve(
     listener: TcpListener,
-    context: Context,
+    context: Arc<Context>,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let bounds = listen::Bounds {
         connections: context.rules.max_connections,
         patience: context.rules.read_timeout,
     };
-    listen::serve(listener, router(Arc::new(context)), bounds, stop).await
+    listen::serve(listener, router(context), bounds, stop).await
 }

@@ -70,6 +70,8 @@ pub struct TestApp {
     pub models: Arc<LoadedModels>,
     pub phase: watch::Sender<Phase>,
     pub address: String,
+    /// For what no connection can show.
+    pub context: Arc<Context>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<std::io::Result<()>>,
 }
@@ -138,7 +140,7 @@ impl TestApp {
         };
         let front_end = FrontEnd::new(NonZeroUsize::new(setup.front_end_workers).unwrap());
         let (phase, phase_receiver) = watch::channel(Phase::Ready);
-        let context = Context {
+        let context = Arc::new(Context {
             transcriber: Transcriber::new(Arc::clone(&models), front_end, limits, metrics.clone()),
             aliases: Aliases::new(default, []),
             door: Arc::new(Door::new(setup.max_concurrent_requests)),
@@ -150,7 +152,7 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(http::serve(listener, context, async {
+        let server = tokio::spawn(http::serve(listener, Arc::clone(&context), async {
             let _stop_or_end_of_test = stopped.await;
         }));
         Self {
@@ -159,6 +161,7 @@ impl TestApp {
             models,
             phase,
             address,
+            context,
             stop,
             server,
         }
