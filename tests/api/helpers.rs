@@ -148,7 +148,7 @@ impl TestApp {
             phase: phase_receiver,
             metrics: metrics.clone(),
             rules: setup.rules,
-        };
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -227,10 +227,15 @@ impl TestApp {
 
     /// Answers to transcription requests for the model, by status.
     pub fn answered(&self, status: u16) -> u64 {
+        self.counted(status, MODEL)
+    }
+
+    /// Transcription requests by their status and the model that was run for them.
+    pub fn counted(&self, status: u16, model: &str) -> u64 {
         let labels = RequestLabels {
             route: TRANSCRIPTIONS.to_owned(),
             status,
-            model: MODEL.to_owned(),
+            model: model.to_owned(),
         };
         self.metrics.requests.get_or_create(&labels).get()
     }

@@ -4,6 +4,7 @@ use halkspeech::config::Secret;
 use halkspeech::http::Phase;
 use halkspeech::telemetry::Refusal;
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, Instant};
 
 use crate::helpers::audio::tone;
@@ -47,7 +48,6 @@ async fn refuses_at_the_door_before_the_body_is_looked_at() {
     assert_eq!(app.submit(tone(500.0)).await.unwrap().status(), 200);
 }
 
-#[tokio::test]
 #[tokio::test]
 async fn one_caller_leaves_half_of_the_places_to_others() {
     let mut setup = Setup {
@@ -124,6 +124,7 @@ async fn every_request_is_counted_once() {
     assert_eq!(count("halkspeech_request_seconds_count"), 3, "{metrics}");
 }
 
+#[tokio::test]
 async fn refuses_when_the_queue_is_full() {
     let gate = Gate::new();
     let setup = Setup {
