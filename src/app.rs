@@ -11,17 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::config::{KeysError, Server, Settings, Whisper};
 use crate::engine::ct2::GivenUp;
-use crate::http::{self, Context, Defaults, Phase, RateLimit, Rules};
+use crate::http::{self, Context, Defaults, Door, Phase, RateLimit, Rules};
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use rooms::{Rooms, model_id};
 
 const MIB: u64 = 1024 * 1024;
 /// Time for the last answers once everything still running was told to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// Time for engines to end after that: one that is inside a batch ends with the process.
+pub const ENGINES_END: Duration = Duration::from_secs(1);
 /// How often a stream without news says that it is alive: well within the minute after which proxies
 /// give up.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -115,10 +117,7 @@ impl App {
         let context = Context {
             transcriber,
             aliases,
-            door: Arc::new(Semaphore::new(
-                settings.whisper.max_concurrent_requests.get(),
-            )),
-            max_concurrent_requests: settings.whisper.max_concurrent_requests.get(),
+            door: Arc::new(Door::new(settings.whisper.max_concurrent_requests.get())),
             rate_limit: NonZeroU32::new(settings.server.rate_limit_per_minute).map(RateLimit::new),
             phase: watched,
             metrics,
@@ -166,7 +165,7 @@ impl App {
         } = self;
         let address = listener.local_addr().map_err(AppError::Serve)?;
         let decoded_bytes = context.transcriber.memory().limit_bytes();
-        let server = http::serve(listener, context, draining(phase.subscribe()));
+        let server = http::serve(listener, Arc::new(context), draining(phase.subscribe()));
         tokio::pin!(server, stop);
 
         // The port answers while models load: `/health` is alive, `/ready` says what is missing.
@@ -185,7 +184,8 @@ impl App {
                 tokio::select! {
                     served = &mut server => return served.map_err(AppError::Serve),
                     () = models.catalog().keep_fresh() => {}
-                    () = models.unload_idle(&mut stop) => {}
+                    () = models.unload_idle() => {}
+                    () = &mut stop => {}
                 }
             }
             served = &mut server => return served.map_err(AppError::Serve),
@@ -200,7 +200,7 @@ impl App {
             let _over = tokio::time::timeout(LAST_ANSWERS, &mut server).await;
         }
         models.downloads().stop().await;
-        models.unload_all().await;
+        models.unload_all(ENGINES_END).await;
         tracing::info!("stopped");
         Ok(())
     }

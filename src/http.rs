@@ -7,6 +7,7 @@
 //! documents all of it out of what the handlers state; `docs` shows that.
 
 mod listen;
+mod reserve;
 mod router;
 mod middleware;
 mod linger;
@@ -19,6 +20,7 @@ mod stream;
 mod parameters;
 mod upload;
 mod body;
+mod form;
 mod boundary;
 mod models;
 mod downloads;
@@ -37,13 +39,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::config::Secret;
 use crate::models::{Aliases, ModelId};
 use crate::telemetry::Metrics;
 use crate::transcribe::Transcriber;
 
+pub use door::Door;
 pub use rate::RateLimit;
 pub use router::router;
 
@@ -54,9 +57,7 @@ pub struct Context {
     /// Which model a name means.
     pub aliases: Aliases,
     /// The door: one permit a transcription request.
-    pub door: Arc<Semaphore>,
-    /// Number of permits at the door.
-    pub max_concurrent_requests: usize,
+    pub door: Arc<Door>,
     /// How many requests a caller may make in a minute; none: as many as get in.
     pub rate_limit: Option<RateLimit>,
     /// Where the server is in its life.
@@ -87,7 +88,8 @@ pub struct Rules {
     pub api_keys: Vec<Secret>,
     /// Connections at a time.
     pub max_connections: usize,
-    /// The longest time for the head of a request, and without a byte of its body.
+    /// The longest time for the head of a request, without a byte of its body, and without a byte of
+    /// the answer taken.
     pub read_timeout: Duration,
     /// Origins that browsers may call from.
     pub allow_origins: Vec<String>,
@@ -135,12 +137,12 @@ impl Rules {
 /// The operating system's, when the listener breaks.
 pub async fn serve(
     listener: TcpListener,
-    context: Context,
+    context: Arc<Context>,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let bounds = listen::Bounds {
         connections: context.rules.max_connections,
-        head: context.rules.read_timeout,
+        patience: context.rules.read_timeout,
     };
-    listen::serve(listener, router(Arc::new(context)), bounds, stop).await
+    listen::serve(listener, router(context), bounds, stop).await
 }

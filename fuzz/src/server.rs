@@ -14,7 +14,7 @@ use halkspeech::batch::Limits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{Detected, EngineFactory, Generation, Input};
 use halkspeech::features::Lengths;
-use halkspeech::http::{Context, Defaults, Phase, Rules, router};
+use halkspeech::http::{Context, Defaults, Door, Phase, Rules, router};
 use halkspeech::models::{
     Aliases, Budget, Catalog, Downloads, Hub, HubSettings, LoadedModels, MakeFactory, ModelId,
     Plan, Setup, Store,
@@ -24,7 +24,7 @@ use halkspeech::tokens::{Alignment, Language, Vocabulary};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
 use tempfile::TempDir;
 use tokio::runtime::{self, Runtime};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 use crate::model_files::{Fixture, lay_out};
@@ -112,7 +112,6 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
         ffmpeg_timeout: PATIENCE,
     };
     let models = Arc::new(models(models_dir, &metrics));
-    let max_concurrent_requests = 2;
     Context {
         transcriber: Transcriber::new(
             models,
@@ -122,8 +121,7 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
             metrics.clone(),
         ),
         aliases: Aliases::new(ModelId::parse(MODEL).expect("it is a name"), []),
-        door: Arc::new(Semaphore::new(max_concurrent_requests)),
-        max_concurrent_requests,
+        door: Arc::new(Door::new(2)),
         rate_limit: None,
         phase,
         metrics,

@@ -17,6 +17,7 @@ use self::flags::Format;
 pub use self::flags::TranscribeFlags;
 use super::outputs::{self, Existing, Work};
 use super::{bar, inputs};
+use crate::app::ENGINES_END;
 use crate::app::rooms::Rooms;
 use crate::audio::{Source, VadOptions};
 use crate::config::{Settings, Whisper};
@@ -104,7 +105,7 @@ async fn transcribe(flags: TranscribeFlags, settings: &Settings) -> anyhow::Resu
     drop(results);
     bar.finish_and_clear();
     drop(lease);
-    rooms.models.unload_all().await;
+    rooms.models.unload_all(ENGINES_END).await;
     if failed > 0 {
         bail!("{failed} of {all} recordings were not written down");
     }

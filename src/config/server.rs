@@ -81,14 +81,18 @@ pub struct Server {
     /// Take what the longest file needs under full load.
     pub request_timeout_s: u64,
 
-    /// The longest time for the head of a request, and between two pieces of an
-    /// upload, in seconds; then the connection is closed, or the answer is 408.
+    /// The longest time for the head of a request, between two pieces of an
+    /// upload, and without a byte of an answer taken, in seconds; then the
+    /// connection is closed, or the answer to an upload is 408.
     ///
     /// Default 60, 1 to 3,600; environment `SERVER__READ_TIMEOUT_S`. A
-    /// connection that is kept open between requests closes after it too.
+    /// connection that is kept open between requests closes after it too. An
+    /// upload that is 30 s behind a pace of 512 bytes a second gets its 408 then,
+    /// however much longer this is.
     pub read_timeout_s: u64,
 
-    /// The most connections at a time; further ones wait to be accepted.
+    /// The most connections at a time; beyond it the answer is 503, but for
+    /// `/health`, `/ready` and `/metrics`, which eight more are kept for.
     ///
     /// Default 4096, 1 to 1,000,000; environment `SERVER__MAX_CONNECTIONS`.
     /// Keep it below the limit of open files (`ulimit -n`).

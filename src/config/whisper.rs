@@ -104,7 +104,8 @@ pub struct Whisper {
     pub max_queue_size: NonZeroUsize,
 
     /// Requests inside the server at one time, at most; beyond it a new one
-    /// is refused with 429.
+    /// is refused with 429. While others ask, one caller (a key, or an address
+    /// where there are no keys) has half of them at most.
     ///
     /// Default 256, 1 to 1,000,000; environment
     /// `WHISPER__MAX_CONCURRENT_REQUESTS`. Each holds its decoded audio, 230

@@ -1,35 +1,70 @@
 //! Lets a transcription request in, or refuses it before anything was done for it.
 
-use tokio::sync::OwnedSemaphorePermit;
+mod shares;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
 
 use super::error::ApiError;
 use super::rate::Caller;
 use super::{Context, Phase};
 use crate::telemetry::{Metrics, Refusal, RefusalLabels};
+use shares::{Refused, Shares};
+
+/// Bounds the requests inside, one permit each. While others ask, one caller holds half of the
+/// permits at most.
+#[derive(Debug)]
+pub struct Door(Mutex<Shares>);
 
 /// One of the requests being worked on; dropping it makes room for the next.
 pub struct Admission {
     metrics: Metrics,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
+}
+
+/// A permit; dropping it gives it back.
+struct Permit {
+    door: Arc<Door>,
+    caller: Caller,
+}
+
+impl Door {
+    /// A door with so many permits.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self(Mutex::new(Shares::new(limit)))
+    }
+
+    /// The number of permits.
+    pub fn limit(&self) -> usize {
+        self.shares().limit()
+    }
+
+    /// How many more permits a caller would get at this moment.
+    pub fn free_for(&self, caller: Caller) -> usize {
+        self.shares().free_for(caller, Instant::now().into_std())
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        // What the lock guards is whole between any two statements.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Takes one of the permits at the door, without waiting.
 ///
 /// # Errors
 /// [`ApiError::Draining`] when the server is about to stop, [`ApiError::TooManyRequests`] when
-/// all permits are taken, [`ApiError::TooOften`] when the caller has sent too many within a minute.
+/// all permits are taken, [`ApiError::ShareTaken`] when the caller holds half of them and others ask,
+/// [`ApiError::TooOften`] when the caller has sent too many within a minute.
 pub fn enter(context: &Context, caller: Caller) -> Result<Admission, ApiError> {
     // While models load a request is let in: it waits for the loading like any other.
     match *context.phase.borrow() {
         Phase::Starting | Phase::Ready => {}
         Phase::Draining | Phase::CutOff => return Err(ApiError::Draining),
     }
-    let Ok(permit) = context.door.clone().try_acquire_owned() else {
-        count_refusal(&context.metrics, Refusal::Concurrency);
-        return Err(ApiError::TooManyRequests {
-            limit: context.max_concurrent_requests,
-        });
-    };
+    let permit = take_permit(context, caller)?;
     // After the permit, so that a request which is refused for others' sake is not counted.
     if let Some(limit) = &context.rate_limit
         && let Err(exceeded) = limit.count(caller)
@@ -42,6 +77,27 @@ pub fn enter(context: &Context, caller: Caller) -> Result<Admission, ApiError> {
         metrics: context.metrics.clone(),
         _permit: permit,
     })
+}
+
+fn take_permit(context: &Context, caller: Caller) -> Result<Permit, ApiError> {
+    let mut shares = context.door.shares();
+    let entered = shares.enter(caller, Instant::now().into_std());
+    let (limit, share) = (shares.limit(), shares.share());
+    drop(shares);
+    match entered {
+        Ok(()) => Ok(Permit {
+            door: Arc::clone(&context.door),
+            caller,
+        }),
+        Err(Refused::Full) => {
+            count_refusal(&context.metrics, Refusal::Concurrency);
+            Err(ApiError::TooManyRequests { limit })
+        }
+        Err(Refused::Share) => {
+            count_refusal(&context.metrics, Refusal::CallerShare);
+            Err(ApiError::ShareTaken { share })
+        }
+    }
 }
 
 /// Counts a request that met a bound.
@@ -70,6 +126,12 @@ async fn reached(context: &Context, is_reached: impl Fn(Phase) -> bool) {
     if phase.wait_for(|phase| is_reached(*phase)).await.is_err() {
         // Whoever could say so is gone, so it will not be said.
         std::future::pending::<()>().await;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.door.shares().leave(self.caller);
     }
 }
 

@@ -77,9 +77,12 @@ pub enum ApiError {
     /// The query string is none.
     #[error("query is malformed: {0}")]
     MalformedQuery(String),
-    /// The body broke off.
+    /// The body breaks HTTP's rules.
+    #[error("body is malformed")]
+    MalformedBody(#[source] axum::Error),
+    /// The client left before its body was complete.
     #[error("body broke off")]
-    BrokenBody(#[source] axum::Error),
+    ClientLeft(#[source] axum::Error),
     /// The key is missing or wrong.
     #[error("API key is missing or wrong")]
     InvalidApiKey,
@@ -152,6 +155,15 @@ pub enum ApiError {
         /// How many there are.
         limit: usize,
     },
+    /// The caller has as many permits as one may while others ask.
+    #[error("caller's share of {share} places is taken")]
+    ShareTaken {
+        /// How many one may have.
+        share: usize,
+    },
+    /// All connections are taken, and the reserve is for probes.
+    #[error("all connections are taken")]
+    TooManyConnections,
     /// The caller has made too many requests within a minute.
     #[error("caller's limit of {} requests a minute is reached", .0.per_minute)]
     TooOften(Exceeded),
@@ -232,9 +244,11 @@ fn report(error: &ApiError, request_id: &str) -> ErrorObject {
         ..
     } = error.describe();
     let reason = reasons(error);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    // Whoever can fill the connections could fill the log, too: `listen` tells of it.
+    let is_told = matches!(error, ApiError::TooManyConnections);
+    if status == StatusCode::SERVICE_UNAVAILABLE && !is_told {
         tracing::warn!(http.status = status.as_u16(), reason, "request refused");
-    } else if status.is_server_error() {
+    } else if status.is_server_error() && !is_told {
         tracing::error!(http.status = status.as_u16(), reason, "request failed");
     } else {
         tracing::debug!(http.status = status.as_u16(), reason, "request refused");

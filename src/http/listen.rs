@@ -1,4 +1,5 @@
-//! Accepts connections, so many at a time, and closes those whose client keeps it waiting.
+//! Accepts connections, so many at a time and a few more for probes, and closes those whose client
+//! keeps it waiting.
 //!
 //! HTTP/1.1 only, as behind every proxy: with it, whoever has not sent the head of a request in
 //! time is known from the first byte on.
@@ -17,24 +18,60 @@ use hyper_util::service::TowerToHyperService;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_io_timeout::TimeoutWriter;
 use tower::ServiceExt;
 
 use super::rate::Peer;
+use super::reserve::Reserved;
 
 /// Time to wait when the system has no more sockets: until some close, accepting is pointless.
 const NO_SOCKETS: Duration = Duration::from_millis(100);
 /// How long to keep quiet about it once it was said.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
 
+/// Connections for probes, when all others are taken.
+const RESERVE: usize = 8;
+/// The longest time for the head of a request on one of them, and for all of it with its answer.
+const RESERVE_HEAD: Duration = Duration::from_secs(1);
+const RESERVE_TIME: Duration = Duration::from_secs(5);
+
 /// What connections are held to.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections at a time; further ones wait in the system's backlog.
+    /// Connections at a time; on a few more only probes are answered, and further ones wait in the
+    /// system's backlog.
     pub connections: usize,
-    /// The longest time for the head of a request, counted from the last answer.
-    pub head: Duration,
+    /// The longest time for the head of a request, counted from the last answer, and without a byte
+    /// of an answer taken.
+    pub patience: Duration,
+}
+
+/// The places of connections.
+struct Places {
+    ordinary: Arc<Semaphore>,
+    reserve: Arc<Semaphore>,
+}
+
+/// A connection's place, free when this is dropped.
+struct Place {
+    is_reserved: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// When something was said that is not to be said all the time.
+#[derive(Default)]
+struct Told(Option<Instant>);
+
+/// How connections are served.
+struct Http {
+    ordinary: http1::Builder,
+    /// One request a connection.
+    reserve: http1::Builder,
+    router: Router,
+    patience: Duration,
+    open: GracefulShutdown,
 }
 
 /// Serves until `stop` completes and every request then running is answered.
@@ -47,59 +84,148 @@ pub async fn serve(
     bounds: Bounds,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(bounds.head);
-    let places = Arc::new(Semaphore::new(bounds.connections));
-    let open = GracefulShutdown::new();
+    let places = Places::new(bounds.connections);
+    let http = Http::new(router, bounds.patience);
     tokio::pin!(stop);
-    let mut told: Option<Instant> = None;
+    let (mut no_sockets, mut no_places) = (Told::default(), Told::default());
     loop {
         let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
+            let place = places.any().await;
             (listener.accept().await, place)
         };
         let (accepted, place) = tokio::select! {
             accepted = accepted => accepted,
             () = &mut stop => break,
         };
-        let (stream, peer) = match accepted {
-            Ok((stream, address)) => (stream, Peer(address.ip())),
+        match accepted {
+            Ok((stream, address)) => {
+                let place = places.better(place);
+                if place.is_reserved && no_places.is_due() {
+                    tracing::warn!("all connections are taken, only probes are answered");
+                }
+                http.serve(stream, Peer(address.ip()), place);
+            }
             Err(error) if is_of_the_listener(&error) => return Err(error),
             Err(error) if is_for_want_of_sockets(&error) => {
-                if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+                if no_sockets.is_due() {
                     tracing::error!(%error, "no connection can be accepted: raise the limit of open files");
-                    told = Some(Instant::now());
                 }
                 tokio::time::sleep(NO_SOCKETS).await;
-                continue;
             }
             // The system reports what happened to a connection before it was accepted.
             Err(error) => {
                 tracing::debug!(%error, "connection lost before it was accepted");
-                continue;
             }
+        }
+    }
+    drop(listener);
+    http.open.shutdown().await;
+    Ok(())
+}
+
+impl Told {
+    /// Whether it is to be said now.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|told| told.elapsed() >= TELL_AGAIN);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+impl Places {
+    fn new(connections: usize) -> Self {
+        Self {
+            ordinary: Arc::new(Semaphore::new(connections)),
+            reserve: Arc::new(Semaphore::new(RESERVE)),
+        }
+    }
+
+    /// Waits for a place; one of the reserve only when no other is free.
+    async fn any(&self) -> Place {
+        let (ordinary, reserve) = (Arc::clone(&self.ordinary), Arc::clone(&self.reserve));
+        let (is_reserved, permit) = tokio::select! {
+            biased;
+            permit = ordinary.acquire_owned() => (false, permit),
+            permit = reserve.acquire_owned() => (true, permit),
         };
+        Place {
+            is_reserved,
+            _permit: permit.expect("neither semaphore is ever closed"),
+        }
+    }
+
+    /// The place, or an ordinary one where it is of the reserve and one has become free.
+    fn better(&self, place: Place) -> Place {
+        if !place.is_reserved {
+            return place;
+        }
+        let ordinary = Arc::clone(&self.ordinary).try_acquire_owned();
+        ordinary.map_or(place, |permit| Place {
+            is_reserved: false,
+            _permit: permit,
+        })
+    }
+}
+
+impl Http {
+    fn new(router: Router, patience: Duration) -> Self {
+        let mut ordinary = http1::Builder::new();
+        ordinary
+            .timer(TokioTimer::new())
+            .header_read_timeout(patience);
+        let mut reserve = http1::Builder::new();
+        reserve
+            .timer(TokioTimer::new())
+            .header_read_timeout(RESERVE_HEAD.min(patience))
+            .keep_alive(false);
+        Self {
+            ordinary,
+            reserve,
+            router,
+            patience,
+            open: GracefulShutdown::new(),
+        }
+    }
+
+    /// Serves a connection in a task of its own.
+    fn serve(&self, stream: TcpStream, peer: Peer, place: Place) {
         set_up(&stream);
-        let service = router
+        let is_reserved = place.is_reserved;
+        let service = self
+            .router
             .clone()
             .map_request(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(peer);
+                if is_reserved {
+                    request.extensions_mut().insert(Reserved);
+                }
                 request
             });
         let service = TowerToHyperService::new(service);
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        let connection = open.watch(connection);
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(self.patience));
+        let stream = TokioIo::new(Box::pin(stream));
+        let http = if is_reserved {
+            &self.reserve
+        } else {
+            &self.ordinary
+        };
+        let connection = self.open.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let ended = if is_reserved {
+                let in_time = tokio::time::timeout(RESERVE_TIME, connection).await;
+                in_time.unwrap_or(Ok(()))
+            } else {
+                connection.await
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "connection ended");
             }
             drop(place);
         });
     }
-    drop(listener);
-    open.shutdown().await;
-    Ok(())
 }
 
 fn set_up(stream: &TcpStream) {

@@ -133,7 +133,10 @@ pub async fn unload_model(
     id: PathId,
 ) -> Result<StatusCode, ApiError> {
     let (_, id) = named(&context, &uri, id)?;
-    context.transcriber.models().unload(&id).await?;
+    tokio::select! {
+        unloaded = context.transcriber.models().unload(&id) => unloaded?,
+        () = door::draining(&context) => return Err(ApiError::Draining),
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

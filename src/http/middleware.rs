@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Context;
 use super::error::{self, ApiError};
 use crate::models::ModelId;
-use crate::telemetry::{RequestLabels, traces};
+use crate::telemetry::{Metrics, RequestLabels, traces};
 
 /// Names a request in the answer and in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,7 +30,7 @@ pub const INFERENCE_MS: HeaderName = HeaderName::from_static("x-inference-ms");
 pub const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
 /// Transcriptions the server works on at a time.
 pub const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
-/// How many more it would take at this moment.
+/// How many more of the caller it would take at this moment.
 pub const REMAINING_REQUESTS: HeaderName =
     HeaderName::from_static("x-ratelimit-remaining-requests");
 /// Seconds to wait before trying again, in milliseconds; OpenAI's SDK prefers it.
@@ -49,6 +49,10 @@ pub struct RunModel(pub Option<ModelId>);
 /// stays as long as the process.
 const UNKNOWN_MODEL: &str = "unknown";
 
+/// The status that metrics and traces show of a request whose client left before the answer; the
+/// number is nginx's.
+pub const CLIENT_LEFT: u16 = 499;
+
 /// Longest request id taken over from a caller.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
@@ -58,7 +62,6 @@ pub async fn observe(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let arrival = Instant::now();
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
     let matched = request.extensions().get::<MatchedPath>();
@@ -76,23 +79,19 @@ pub async fn observe(
     if let Some(trace) = traces::continue_trace(&span, header) {
         span.record("trace.id", trace);
     }
-    let method = request.method().to_string();
+    let arrived = Arrived {
+        arrival: Instant::now(),
+        route,
+        method: request.method().to_string(),
+        metrics: context.metrics.clone(),
+        span: span.clone(),
+        is_counted: false,
+    };
 
-    let answer = async {
+    let answer = async move {
         let mut response = error::write_out(next.run(request).await, &id);
-        let (status, duration) = (response.status().as_u16(), arrival.elapsed());
         let model = response.extensions_mut().remove::<RunModel>();
-        let duration_ms = duration.as_millis() as u64;
-        tracing::debug!(http.status = status, duration_ms, "request answered");
-        traces::answered(&Span::current(), &method, &route, status);
-        let labels = RequestLabels {
-            route,
-            status,
-            model: model.map_or_else(String::new, |RunModel(id)| {
-                id.map_or_else(|| UNKNOWN_MODEL.to_owned(), |id| id.to_string())
-            }),
-        };
-        context.metrics.observe_request(&labels, duration);
+        let duration_ms = arrived.answered(response.status().as_u16(), model);
         let headers = response.headers_mut();
         headers.insert(PROCESSING_MS, HeaderValue::from(duration_ms));
         if let Ok(id) = HeaderValue::from_str(&id) {
@@ -101,6 +100,50 @@ pub async fn observe(
         response
     };
     answer.instrument(span).await
+}
+
+/// A request that came in and is counted once: when it is answered, or when it is dropped before,
+/// which is what happens to it when its client leaves.
+struct Arrived {
+    arrival: Instant,
+    route: String,
+    method: String,
+    metrics: Metrics,
+    span: Span,
+    is_counted: bool,
+}
+
+impl Arrived {
+    /// Counts it; gives the milliseconds that it took.
+    fn answered(mut self, status: u16, model: Option<RunModel>) -> u64 {
+        let duration_ms = self.count(status, model);
+        tracing::debug!(parent: &self.span, http.status = status, duration_ms, "request answered");
+        duration_ms
+    }
+
+    fn count(&mut self, status: u16, model: Option<RunModel>) -> u64 {
+        self.is_counted = true;
+        let duration = self.arrival.elapsed();
+        traces::answered(&self.span, &self.method, &self.route, status);
+        let labels = RequestLabels {
+            route: std::mem::take(&mut self.route),
+            status,
+            model: model.map_or_else(String::new, |RunModel(id)| {
+                id.map_or_else(|| UNKNOWN_MODEL.to_owned(), |id| id.to_string())
+            }),
+        };
+        self.metrics.observe_request(&labels, duration);
+        duration.as_millis() as u64
+    }
+}
+
+impl Drop for Arrived {
+    fn drop(&mut self) {
+        if !self.is_counted {
+            let duration_ms = self.count(CLIENT_LEFT, None);
+            tracing::debug!(parent: &self.span, duration_ms, "client left before the answer");
+        }
+    }
 }
 
 /// The caller's id where it is fit for headers and logs, else a new one.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -17,7 +17,7 @@ use super::error::ApiError;
 use super::openapi::{self, Keys};
 use super::{
     Context, auth, cross_site, docs, downloads, health, linger, memory, middleware, models, page,
-    transcriptions,
+    reserve, transcriptions,
 };
 
 /// All routes with everything that every request goes through.
@@ -59,6 +59,7 @@ pub fn router(context: Arc<Context>) -> Router {
             Arc::clone(&context),
             linger::read_to_the_end,
         ))
+        .layer(from_fn(reserve::answer_probes))
         .layer(CatchPanicLayer::custom(middleware::answer_panic))
         .layer(from_fn_with_state(Arc::clone(&context), cross_site::refuse));
     public

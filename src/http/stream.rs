@@ -1,7 +1,6 @@
 //! Answers of server-sent events; `stream=true` sends a window's text as soon as it is known.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -9,6 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 use tracing::{Instrument, Span};
 
@@ -20,8 +20,10 @@ use crate::format::{Wish, sse};
 use crate::transcribe::{Progress, Request};
 use crate::transcript::Transcript;
 
-/// The whole work of a request; dropping it, as happens when the client leaves, ends all of it.
-type Work = Pin<Box<dyn Future<Output = Result<Transcript, ApiError>> + Send>>;
+/// The whole work of a request, as a task of its own: it ends with the deadline, and makes its place
+/// and its model free, however slowly the client reads. Dropping it, as happens when the client leaves,
+/// ends all of it.
+struct Work(JoinSet<Result<Transcript, ApiError>>);
 
 struct Events {
     work: Work,
@@ -58,7 +60,7 @@ pub async fn respond(
         }
     };
     let mut events = Events {
-        work: Box::pin(work.instrument(Span::current())),
+        work: Work::begin(work.instrument(Span::current())),
         progress,
         keep_alive,
         wish,
@@ -67,8 +69,8 @@ pub async fn respond(
     };
     let first = tokio::select! {
         biased;
-        progress = events.progress.recv() => progress.and_then(|said| events.said(said)),
-        result = &mut events.work => Some(events.ending(Ok(result?))),
+        Some(said) = events.progress.recv() => events.said(said),
+        result = events.work.end() => Some(events.ending(Ok(result?))),
     };
     let rest = stream::unfold(events, async |mut events| {
         events.next().await.map(|event| (event, events))
@@ -89,6 +91,23 @@ pub fn answer(events: impl Stream<Item = String> + Send + 'static) -> Response {
     (headers, unbuffered, Body::from_stream(body)).into_response()
 }
 
+impl Work {
+    fn begin(work: impl Future<Output = Result<Transcript, ApiError>> + Send + 'static) -> Self {
+        let mut task = JoinSet::new();
+        task.spawn(work);
+        Self(task)
+    }
+
+    /// Waits for its end; may be dropped and called again until it has come.
+    async fn end(&mut self) -> Result<Transcript, ApiError> {
+        let over = || Err(ApiError::Panicked("work of a stream is over".to_owned()));
+        let ended = self.0.join_next().await;
+        ended.map_or_else(over, |ended| {
+            ended.unwrap_or_else(|panic| Err(ApiError::Panicked(panic.to_string())))
+        })
+    }
+}
+
 impl Events {
     async fn next(&mut self) -> Option<String> {
         if self.is_over {
@@ -103,7 +122,7 @@ impl Events {
                         return Some(event);
                     }
                 }
-                result = &mut self.work => return Some(self.ending(result)),
+                result = self.work.end() => return Some(self.ending(result)),
                 _ = self.keep_alive.tick() => return Some(sse::keep_alive().to_owned()),
             }
         }

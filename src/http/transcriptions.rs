@@ -1,18 +1,19 @@
 //! Transcriptions, into the language spoken or into English: from the upload to the answer.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
-use axum::extract::multipart::{Field, Multipart, MultipartError};
-use axum::extract::{Extension, FromRequest, Request, State};
+use axum::body::Bytes;
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::{Stream, StreamExt};
+use futures_util::stream::{self as streams, Stream, StreamExt};
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::body::{self, BodyError};
 use super::error::ApiError;
+use super::form::{Form, Part};
 use super::middleware::{
     BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS, RequestId, RunModel,
 };
@@ -97,6 +98,7 @@ async fn create(
     request: Request,
 ) -> Response {
     let mut model = None;
+    let caller = Caller::of(request.extensions());
     let answer = admit(&context, request_id, task, request, &mut model).await;
     let mut response = answer.into_response();
     if let Some(id) = model {
@@ -105,13 +107,10 @@ async fn create(
         response.extensions_mut().insert(RunModel(named));
     }
     let headers = response.headers_mut();
-    headers.insert(
-        LIMIT_REQUESTS,
-        HeaderValue::from(context.max_concurrent_requests),
-    );
+    headers.insert(LIMIT_REQUESTS, HeaderValue::from(context.door.limit()));
     headers.insert(
         REMAINING_REQUESTS,
-        HeaderValue::from(context.door.available_permits()),
+        HeaderValue::from(context.door.free_for(caller)),
     );
     response
 }
@@ -211,9 +210,7 @@ async fn receive(
     )?;
     if is_multipart(&head.headers) {
         boundary::quote(&mut head.headers);
-        let request = Request::from_parts(head, Body::from_stream(stream));
-        let form = Multipart::from_request(request, &()).await;
-        let form = form.map_err(|error| ApiError::MalformedForm(error.body_text()))?;
+        let form = Form::new(head, stream).await?;
         let (parameters, audio) = receive_form(form, expected, parameters, rules).await?;
         Ok((finish(context, parameters)?, audio))
     } else {
@@ -235,28 +232,29 @@ fn is_multipart(headers: &HeaderMap) -> bool {
 }
 
 async fn receive_form(
-    mut form: Multipart,
+    mut form: Form<impl Stream<Item = Result<Bytes, BodyError>> + Unpin>,
     expected: Option<u64>,
     mut parameters: Parameters,
     rules: &Rules,
 ) -> Result<(Parameters, Source), ApiError> {
     let mut audio = None;
-    while let Some(field) = form.next_field().await? {
-        let name = field.name().unwrap_or_default().to_owned();
+    while let Some(part) = form.next_part().await? {
+        let name = part.name().to_owned();
         if name == "file" {
             if audio.is_some() {
                 return Err(ApiError::SecondFile);
             }
             let upload = Upload::new(rules.upload_memory_bytes, expected);
-            audio = Some(receive_file(field, upload).await?);
-        } else {
-            let known = Parameters::knows(&name);
-            let value = if known {
-                receive_text(&name, field).await?
-            } else {
-                String::new()
-            };
+            let chunks = streams::try_unfold(part, |mut part| async move {
+                Ok::<_, ApiError>(part.chunk().await?.map(|chunk| (chunk, part)))
+            });
+            audio = Some(receive_file(pin!(chunks), upload).await?);
+        } else if Parameters::knows(&name) {
+            let value = receive_text(&name, part).await?;
             parameters.set(&name, value, rules)?;
+        } else {
+            parameters.set(&name, String::new(), rules)?;
+            part.skip().await?;
         }
     }
     Ok((parameters, audio.ok_or(ApiError::MissingFile)?))
@@ -279,9 +277,12 @@ where
         .ok_or(ApiError::EmptyFile)
 }
 
-async fn receive_text(name: &str, mut field: Field<'_>) -> Result<String, ApiError> {
+async fn receive_text(
+    name: &str,
+    mut part: Part<'_, impl Stream<Item = Result<Bytes, BodyError>> + Unpin>,
+) -> Result<String, ApiError> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await? {
+    while let Some(chunk) = part.chunk().await? {
         if bytes.len() + chunk.len() > MAX_FIELD_BYTES {
             return Err(ApiError::FieldTooLong {
                 name: name.to_owned(),
@@ -293,12 +294,6 @@ async fn receive_text(name: &str, mut field: Field<'_>) -> Result<String, ApiErr
     String::from_utf8(bytes).map_err(|_| ApiError::FieldNotText {
         name: name.to_owned(),
     })
-}
-
-impl From<MultipartError> for ApiError {
-    fn from(error: MultipartError) -> Self {
-        BodyError::answer_in(&error).unwrap_or_else(|| Self::MalformedForm(error.body_text()))
-    }
 }
 
 fn write(transcript: &Transcript, wish: &Wish) -> Response {

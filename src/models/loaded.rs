@@ -1,35 +1,33 @@
 //! Models in memory: loaded once however many ask, within a budget, unloaded after their idle time.
 //!
-//! A model that is wanted has an [`Entry`] from the moment its loading begins until it has been
-//! unloaded. Whoever uses it holds the entry, so an entry with one owner is idle. New entries are
-//! made in one place, past the `room` lock, which hands out turns in order of arrival.
+//! A model that is wanted has an [`Entry`] from the moment its loading begins until it is taken out
+//! to be unloaded. Whoever uses it holds the entry, so an entry with one owner is idle. New entries
+//! are made in one place (`room.rs`), past the `room` lock, which hands out turns in order of
+//! arrival. A model that was taken out is a [`Closing`] until its engines have ended: a task waits for
+//! them, and no lock is held meanwhile.
 
 mod budget;
+mod closing;
 mod entry;
 mod memory;
+mod room;
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use budget::Budget;
-use budget::Room;
-use entry::{Entry, Failure};
+use closing::{Closing, Ending};
+use entry::Entry;
 pub use entry::{InMemory, Lease};
-use memory::give_memory_back;
 
-use super::error::{DeleteError, LoadError, ModelError, UnloadError};
-use super::{Catalog, Downloads, LoadedModel, ModelId, Plan, StoredModel};
-use crate::telemetry::{Metrics, reasons};
-
-/// A model whose loading failed is tried again by the first request after this time.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
+use super::error::{DeleteError, ModelError, UnloadError};
+use super::{Catalog, Downloads, ModelId, Plan, StoredModel};
+use crate::telemetry::Metrics;
 
 /// Everything that models in memory need to know.
 pub struct Setup {
@@ -55,7 +53,11 @@ pub struct LoadedModels {
     setup: Setup,
     /// Held while room is being made, so that whoever came first gets it.
     room: tokio::sync::Mutex<()>,
-    state: Mutex<State>,
+    /// Held while a model's files are being deleted.
+    deletion: tokio::sync::Mutex<()>,
+    state: Arc<Mutex<State>>,
+    /// Loadings and unloadings under way.
+    tasks: Mutex<JoinSet<()>>,
     /// Written when an entry has one owner less, or memory is given back.
     released: watch::Sender<()>,
 }
@@ -63,9 +65,12 @@ pub struct LoadedModels {
 #[derive(Default)]
 struct State {
     entries: HashMap<ModelId, Arc<Entry>>,
-    /// Models that are giving their memory back, and how much.
-    closing: Vec<(ModelId, u64)>,
-    loading: JoinSet<()>,
+    /// Models that are giving their memory back.
+    closing: Vec<Arc<Closing>>,
+    /// The model whose files are being deleted; it is not loaded meanwhile.
+    deleting: Option<ModelId>,
+    /// Whether a request waits until a model is idle: then later ones wait behind it.
+    is_idle_awaited: bool,
 }
 
 impl LoadedModels {
@@ -75,7 +80,9 @@ impl LoadedModels {
         Self {
             setup,
             room: tokio::sync::Mutex::default(),
-            state: Mutex::default(),
+            deletion: tokio::sync::Mutex::default(),
+            state: Arc::default(),
+            tasks: Mutex::default(),
             released: watch::Sender::default(),
         }
     }
@@ -150,47 +157,28 @@ impl LoadedModels {
         self.lease(id).await.map(|_lease| true)
     }
 
-    /// Unloads the model, whose memory is given back when this returns.
+    /// Unloads the model, whose memory is given back when this returns. Whoever leaves does not stop
+    /// it.
     ///
     /// # Errors
     /// [`UnloadError`] when it is not in memory, or in use.
     pub async fn unload(&self, id: &ModelId) -> Result<(), UnloadError> {
-        let id = &self.name(id);
-        let model = {
-            let mut state = self.state();
-            let entry = state.entries.get(id).filter(|entry| !entry.failed());
-            let entry = entry.ok_or_else(|| UnloadError::NotLoaded(id.clone()))?;
-            // Leases are handed out under this lock, so a lone owner stays the only one.
-            if Arc::strong_count(entry) > 1 {
-                return Err(UnloadError::InUse(id.clone()));
-            }
-            let memory_bytes = entry.memory_bytes;
-            state.closing.push((id.clone(), memory_bytes));
-            let entry = state.entries.remove(id).and_then(Arc::into_inner);
-            entry.and_then(|entry| entry.outcome.into_inner())
-        };
-        // Dropped in the end, however this future ends.
-        let _closing = Closing { models: self, id };
-        if let Some(Ok(model)) = model {
-            model.close().await;
-            self.setup.metrics.models_loaded.dec();
-            give_memory_back().await;
-            tracing::info!(model.id = %id, "model unloaded");
-        }
+        self.take_out(id)?.ended().await;
         Ok(())
     }
 
-    /// Deletes the model's files; it is unloaded first.
+    /// Deletes the model's files; it is taken out of use first, and its memory is given back later.
     ///
     /// # Errors
     /// [`DeleteError`] when it is not on disk or in use, or its files cannot be removed.
     pub async fn delete(&self, id: &ModelId) -> Result<(), DeleteError> {
-        // Nobody begins to load it meanwhile.
-        let _turn = self.room.lock().await;
+        let _turn = self.deletion.lock().await;
         if self.setup.downloads.is_running(id) {
             return Err(DeleteError::Downloading(id.clone()));
         }
-        if let Err(UnloadError::InUse(id)) = self.unload(id).await {
+        // Nobody begins to load it meanwhile.
+        let _deleting = Deleting::begin(self, id);
+        if let Err(UnloadError::InUse(id)) = self.take_out(id) {
             return Err(DeleteError::InUse(id));
         }
         let Some(stored) = self.setup.catalog.find(id) else {
@@ -203,15 +191,14 @@ impl LoadedModels {
         })
     }
 
-    /// Unloads idle models until it is dropped; drop it while it waits, not while it unloads.
-    pub async fn unload_idle(&self, stop: impl Future<Output = ()>) {
+    /// Unloads idle models until it is dropped, which stops no unloading that has begun.
+    pub async fn unload_idle(&self) {
         let mut released = self.released.subscribe();
-        tokio::pin!(stop);
         loop {
             let mut next = None;
             for (id, until) in self.expiries() {
                 if until <= Instant::now() {
-                    let _used_again = self.unload(&id).await;
+                    let _used_again = self.take_out(&id);
                 } else {
                     next = next.into_iter().chain([until]).min();
                 }
@@ -225,19 +212,59 @@ impl LoadedModels {
             tokio::select! {
                 () = wait => {}
                 _ = released.changed() => {}
-                () = &mut stop => return,
             }
         }
     }
 
-    /// Unloads every model that nobody uses; what is still in use ends with the process.
-    pub async fn unload_all(&self) {
-        let mut loading = std::mem::take(&mut self.state().loading);
-        while loading.join_next().await.is_some() {}
-        let ids: Vec<_> = self.state().entries.keys().cloned().collect();
-        for id in ids {
-            let _in_use = self.unload(&id).await;
+    /// Unloads every model that nobody uses. What is in use, or does not end within the time of
+    /// `patience`, ends with the process.
+    pub async fn unload_all(&self, patience: Duration) {
+        let unloading = async {
+            self.tasks_end().await;
+            let ids: Vec<_> = self.state().entries.keys().cloned().collect();
+            for id in ids {
+                let _in_use = self.take_out(&id);
+            }
+            self.tasks_end().await;
+        };
+        if tokio::time::timeout(patience, unloading).await.is_err() {
+            tracing::warn!("engines still work, and end with the process");
         }
+    }
+
+    /// Takes a model out of use; a task waits for its engines and gives its memory back.
+    fn take_out(&self, id: &ModelId) -> Result<Arc<Closing>, UnloadError> {
+        let id = &self.name(id);
+        let mut state = self.state();
+        let entry = state.entries.get(id).filter(|entry| !entry.failed());
+        let not_loaded = || UnloadError::NotLoaded(id.clone());
+        // Leases are handed out under this lock, so a lone owner stays the only one.
+        if Arc::strong_count(entry.ok_or_else(not_loaded)?) > 1 {
+            return Err(UnloadError::InUse(id.clone()));
+        }
+        let entry = state.entries.remove(id).and_then(Arc::into_inner);
+        let entry = entry.ok_or_else(not_loaded)?;
+        let closing = Arc::new(Closing::new(id, &entry));
+        state.closing.push(Arc::clone(&closing));
+        drop(state);
+        let ending = Ending {
+            closing: Arc::clone(&closing),
+            state: Arc::clone(&self.state),
+            released: self.released.clone(),
+        };
+        self.spawn(ending.run(entry, self.setup.metrics.clone()));
+        Ok(closing)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    async fn tasks_end(&self) {
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
+        while tasks.join_next().await.is_some() {}
     }
 
     /// The name a model is listed under: that of its branch, where it was asked for by commit.
@@ -263,121 +290,18 @@ impl LoadedModels {
         found.ok_or_else(|| ModelError::NotFound(id.clone()))
     }
 
-    /// The model's entry; where there is none, its loading is begun as soon as there is room.
-    async fn enter(&self, id: &ModelId) -> Result<Arc<Entry>, ModelError> {
-        let _turn = self.room.lock().await;
-        if let Some(entry) = self.living_entry(id) {
-            return Ok(entry);
-        }
-        let stored = self.setup.catalog.find(id);
-        let stored = stored.ok_or_else(|| ModelError::NotFound(id.clone()))?;
-        let plan = (self.setup.plan)(&stored);
-        let needed = plan.memory_bytes;
-        if let Some(limit) = self.setup.budget.exceeded_by_one(needed) {
-            return Err(ModelError::TooLarge {
-                id: id.clone(),
-                needed,
-                limit,
-            });
-        }
-        let mut released = self.released.subscribe();
-        loop {
-            released.mark_unchanged();
-            match self.room_for(needed) {
-                Room::Free => break,
-                Room::After(victim) => {
-                    tracing::info!(model.id = %victim, for_model.id = %id, "making room");
-                    let _used_again = self.unload(&victim).await;
-                }
-                Room::None => {
-                    tracing::debug!(model.id = %id, "waiting until a model is idle");
-                    let _never_closed = released.changed().await;
-                }
-            }
-        }
-        Ok(self.begin(stored, plan))
-    }
-
-    /// Begins to load a model; the loading goes on when whoever wanted it has left.
-    fn begin(&self, stored: Arc<StoredModel>, plan: Plan) -> Arc<Entry> {
-        let entry = Arc::new(Entry::new(&plan));
-        let id = stored.id.clone();
-        let metrics = self.setup.metrics.clone();
-        let lease = Lease::new(&entry, &self.released);
-        let load = {
-            let id = id.clone();
-            async move {
-                let started = Instant::now();
-                let loading = AssertUnwindSafe(LoadedModel::load(stored, plan, &metrics));
-                let loaded = loading
-                    .catch_unwind()
-                    .await
-                    .unwrap_or_else(|_panic| Err(LoadError::Panicked));
-                metrics.observe_load(loaded.is_ok(), started.elapsed());
-                // Loading takes twice the weights' memory for a moment, or more.
-                give_memory_back().await;
-                let outcome = loaded.map_err(|error| {
-                    let reason = reasons(&error);
-                    tracing::error!(model.id = %id, reason, "model could not be loaded");
-                    Failure {
-                        source: Arc::new(error),
-                        retry_at: Instant::now() + RETRY_AFTER,
-                    }
-                });
-                let _only_this_task_sets_it = lease.entry().outcome.set(outcome);
-            }
-        };
-        let mut state = self.state();
-        while state.loading.try_join_next().is_some() {}
-        state.loading.spawn(load);
-        state.entries.insert(id, Arc::clone(&entry));
-        entry
-    }
-
-    /// The model's entry; none where the last of its engines has died, or it failed some time ago.
-    fn living_entry(&self, id: &ModelId) -> Option<Arc<Entry>> {
-        let mut state = self.state();
-        let entry = state.entries.get(id)?;
-        let dead = match entry.outcome.get() {
-            Some(Ok(model)) if model.queue.is_closed() => {
-                tracing::warn!(model.id = %id, "all engines have ended, loading the model again");
-                self.setup.metrics.models_loaded.dec();
-                true
-            }
-            Some(Err(failure)) => failure.retry_at <= Instant::now(),
-            _ => false,
-        };
-        if dead {
-            state.entries.remove(id);
-            return None;
-        }
-        Some(Arc::clone(entry))
-    }
-
-    /// Idle models and the moments at which they are to be unloaded.
+    /// Idle models and the moments at which they are to be unloaded. One is left out while an earlier
+    /// copy of it is being unloaded: requests that leave must not make more and more of them.
     fn expiries(&self) -> Vec<(ModelId, Instant)> {
         let state = self.state();
         let expiry = |(id, entry): (&ModelId, &Arc<Entry>)| {
             let idle_since = entry.idle_since()?;
+            if state.closing.iter().any(|closing| closing.id == *id) {
+                return None;
+            }
             Some((id.clone(), idle_since + entry.idle_time?))
         };
         state.entries.iter().filter_map(expiry).collect()
-    }
-
-    fn room_for(&self, needed: u64) -> Room {
-        let state = self.state();
-        let held = state.entries.iter().filter(|(_, entry)| !entry.failed());
-        let held = held.map(|(id, entry)| budget::Held {
-            id,
-            memory_bytes: entry.memory_bytes,
-            idle_since: entry.idle_since().map(Instant::into_std),
-        });
-        let closing = state.closing.iter().map(|(id, memory_bytes)| budget::Held {
-            id,
-            memory_bytes: *memory_bytes,
-            idle_since: None,
-        });
-        self.setup.budget.room_for(needed, held.chain(closing))
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -385,20 +309,20 @@ impl LoadedModels {
     }
 }
 
-/// Memory that is being given back; when it is dropped, it has been.
-struct Closing<'a> {
-    models: &'a LoadedModels,
-    id: &'a ModelId,
+/// Keeps a model from being loaded until it is dropped.
+struct Deleting<'a>(&'a LoadedModels);
+
+impl<'a> Deleting<'a> {
+    fn begin(models: &'a LoadedModels, id: &ModelId) -> Self {
+        let id = models.name(id);
+        models.state().deleting = Some(id);
+        Self(models)
+    }
 }
 
-impl Drop for Closing<'_> {
+impl Drop for Deleting<'_> {
     fn drop(&mut self) {
-        let mut state = self.models.state();
-        if let Some(at) = state.closing.iter().position(|(id, _)| id == self.id) {
-            state.closing.swap_remove(at);
-        }
-        drop(state);
-        self.models.released.send_replace(());
+        self.0.state().deleting = None;
     }
 }
 

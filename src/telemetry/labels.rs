@@ -4,12 +4,12 @@ use std::fmt::{self, Write};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
-/// Labels of an answered request.
+/// Labels of a request that came in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
     /// The route's pattern, not the path that was asked for.
     pub route: String,
-    /// The HTTP status code.
+    /// The HTTP status code; 499 where the client left before the answer.
     pub status: u16,
     /// The model that was run; `unknown` for one that is not on disk; empty where none was.
     pub model: String,
@@ -65,6 +65,8 @@ pub struct RefusalLabels {
 pub enum Refusal {
     /// `MAX_CONCURRENT_REQUESTS`.
     Concurrency,
+    /// A caller's half of that, while others ask.
+    CallerShare,
     /// `MAX_QUEUE_SIZE`.
     Queue,
     /// `RATE_LIMIT_PER_MINUTE`.
@@ -75,8 +77,9 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every bound.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Concurrency,
+        Self::CallerShare,
         Self::Queue,
         Self::RateLimit,
         Self::Memory,
@@ -87,6 +90,7 @@ impl EncodeLabelValue for Refusal {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         encoder.write_str(match self {
             Self::Concurrency => "concurrency",
+            Self::CallerShare => "caller_share",
             Self::Queue => "queue",
             Self::RateLimit => "rate_limit",
             Self::Memory => "memory",

@@ -20,9 +20,9 @@ use super::process::Process;
 /// The server's metrics; a clone counts into the same ones.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// Answered HTTP requests.
+    /// HTTP requests that came in, each once.
     pub requests: Family<RequestLabels, Counter>,
-    /// Seconds from a request's arrival to the head of its answer.
+    /// Seconds from a request's arrival to the head of its answer, or to its client's leaving.
     pub request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     /// Requests refused before their audio was decoded.
     pub refused: Family<RefusalLabels, Counter>,
@@ -146,7 +146,7 @@ impl Metrics {
         r.register("build_info", "What is running", build);
         r.register(
             "requests",
-            "Answered HTTP requests",
+            "HTTP requests by the status of their answer, 499 where the client left before it",
             metrics.requests.clone(),
         );
         r.register(
@@ -164,7 +164,7 @@ impl Metrics {
         let request = metrics.request_seconds.clone();
         r.register_with_unit(
             "request",
-            "Time from a request's arrival to the head of its answer",
+            "Time from a request's arrival to the head of its answer, or to its client's leaving",
             seconds.clone(),
             request,
         );
@@ -317,7 +317,7 @@ impl Metrics {
         metrics
     }
 
-    /// Counts an answered request.
+    /// Counts a request.
     pub fn observe_request(&self, labels: &RequestLabels, time: Duration) {
         let route = labels.route.clone();
         let seconds = self.request_seconds.get_or_create(&RouteLabels { route });

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
-use crate::helpers::{MODEL, Setup, TestApp, raw, until, within_patience};
+use crate::helpers::audio::tone;
+use crate::helpers::{
+    MODEL, Setup, TestApp, check_error, error, header, raw, until, within_patience,
+};
 
 async fn impatient() -> TestApp {
     let mut setup = Setup::default();
@@ -21,7 +25,7 @@ async fn to_the_end(connection: &mut TcpStream) -> String {
         let _reset = connection.read_to_end(&mut bytes).await;
     })
     .await;
-    String::from_utf8(bytes).unwrap()
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,20 +57,75 @@ async fn an_upload_that_stands_still_is_answered() {
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
-#[tokio::test]
-async fn connections_above_the_bound_wait_for_a_place() {
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_is_cut_off() {
+    const REQUESTS: usize = 64;
+    let mut setup = Setup::default();
+    setup.rules.read_timeout = Duration::from_secs(1);
+    setup.rules.enable_ui = true;
+    let app = TestApp::start_with(setup).await;
+    let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut connection = TcpStream::connect(&app.address).await.unwrap();
+    let requests = request.repeat(REQUESTS);
+    connection.write_all(requests.as_bytes()).await.unwrap();
+
+    // The paused clock goes on only when the server waits, too: its buffers are full then.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let read = to_the_end(&mut connection).await;
+
+    let answers = read.matches("HTTP/1.1 200").count();
+    assert!((1..REQUESTS).contains(&answers), "{answers}");
+}
+
+/// A server whose only connection is taken.
+async fn without_a_free_connection() -> (TestApp, TcpStream) {
     let mut setup = Setup::default();
     setup.rules.max_connections = 1;
     let app = TestApp::start_with(setup).await;
     let query = format!("?model={MODEL}");
-    let first = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
+    let only = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
     until(|| app.metrics.requests_in_flight.get() == 1).await;
+    (app, only)
+}
 
-    // It would be answered within a millisecond.
-    let mut second = tokio::spawn(app.get("/health").send());
-    let waited = tokio::time::timeout(Duration::from_millis(100), &mut second).await;
-    assert!(waited.is_err(), "{waited:?}");
-    drop(first);
+#[tokio::test]
+async fn probes_are_answered_when_all_connections_are_taken() {
+    let (app, only) = without_a_free_connection().await;
 
-    assert_eq!(second.await.unwrap().unwrap().status(), 200);
+    for path in ["/health", "/ready", "/metrics"] {
+        let answer = app.get(path).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(header(&answer, "connection"), "close");
+    }
+    for request in [
+        app.get("/v1/models"),
+        app.raw(tone(500.0), &[("model", MODEL)]),
+    ] {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 503);
+        assert_eq!(header(&answer, "retry-after"), "5");
+        assert_eq!(header(&answer, "connection"), "close");
+        let error = error(answer).await;
+        check_error(&error, "server_error", None, None, "no connection free");
+    }
+
+    drop(only);
+    until(|| app.metrics.requests_in_flight.get() == 0).await;
+    within_patience(async { while app.get("/v1/models").send().await.unwrap().status() != 200 {} })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_connections_do_not_keep_probes_out() {
+    let (app, _only) = without_a_free_connection().await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(&app.address).await.unwrap());
+    }
+
+    let asked = Instant::now();
+    let answer = app.get("/health").send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    assert!(asked.elapsed() < Duration::from_secs(5));
 }

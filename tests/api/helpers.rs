@@ -14,7 +14,7 @@ use halkspeech::audio::{DecodeLimits, FfmpegMode, MemoryBudget};
 use halkspeech::batch::Limits;
 use halkspeech::engine::EngineFactory;
 use halkspeech::features::Lengths;
-use halkspeech::http::{self, Context, Defaults, Phase, RateLimit, Rules};
+use halkspeech::http::{self, Context, Defaults, Door, Phase, RateLimit, Rules};
 use halkspeech::models::{
     self, Aliases, Budget, Catalog, Downloads, Hub, HubSettings, LoadedModels, MakeFactory,
     ModelId, Plan, Store,
@@ -25,7 +25,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub const TRANSCRIPTIONS: &str = "/v1/audio/transcriptions";
@@ -72,6 +72,8 @@ pub struct TestApp {
     pub models: Arc<LoadedModels>,
     pub phase: watch::Sender<Phase>,
     pub address: String,
+    /// For what no connection can show.
+    pub context: Arc<Context>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<std::io::Result<()>>,
 }
@@ -142,7 +144,7 @@ impl TestApp {
         };
         let front_end = FrontEnd::new(NonZeroUsize::new(setup.front_end_workers).unwrap());
         let (phase, phase_receiver) = watch::channel(Phase::Ready);
-        let context = Context {
+        let context = Arc::new(Context {
             transcriber: Transcriber::new(
                 Arc::clone(&models),
                 front_end,
@@ -151,17 +153,16 @@ impl TestApp {
                 metrics.clone(),
             ),
             aliases: Aliases::new(default, []),
-            door: Arc::new(Semaphore::new(setup.max_concurrent_requests)),
-            max_concurrent_requests: setup.max_concurrent_requests,
+            door: Arc::new(Door::new(setup.max_concurrent_requests)),
             rate_limit: setup.rate_limit_per_minute.map(RateLimit::new),
             phase: phase_receiver,
             metrics: metrics.clone(),
             rules: setup.rules,
-        };
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(http::serve(listener, context, async {
+        let server = tokio::spawn(http::serve(listener, Arc::clone(&context), async {
             let _stop_or_end_of_test = stopped.await;
         }));
         Self {
@@ -170,6 +171,7 @@ impl TestApp {
             models,
             phase,
             address,
+            context,
             stop,
             server,
         }
@@ -235,10 +237,15 @@ impl TestApp {
 
     /// Answers to transcription requests for the model, by status.
     pub fn answered(&self, status: u16) -> u64 {
+        self.counted(status, MODEL)
+    }
+
+    /// Transcription requests by their status and the model that was run for them.
+    pub fn counted(&self, status: u16, model: &str) -> u64 {
         let labels = RequestLabels {
             route: TRANSCRIPTIONS.to_owned(),
             status,
-            model: MODEL.to_owned(),
+            model: model.to_owned(),
         };
         self.metrics.requests.get_or_create(&labels).get()
     }

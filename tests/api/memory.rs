@@ -17,9 +17,10 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::helpers::audio::tone;
-use crate::helpers::engine::{Gate, gated, listen, listening};
+use crate::helpers::engine::{Gate, gated, gated_at_first, listen, listening};
 use crate::helpers::{
     MODEL, MODEL_BYTES, Setup, TestApp, check_error, error, header, models_dir, until,
+    within_patience,
 };
 
 /// Makes a folder of links to the files of a real model.
@@ -233,7 +234,7 @@ async fn a_request_during_unloading_is_served() {
     };
     let app = start(root.path(), setup).await;
     let models = Arc::clone(&app.models);
-    let unloading = tokio::spawn(async move { models.unload_idle(std::future::pending()).await });
+    let unloading = tokio::spawn(async move { models.unload_idle().await });
 
     for _ in 0..20 {
         assert_eq!(status(&app, "one").await, 200);
@@ -242,6 +243,138 @@ async fn a_request_during_unloading_is_served() {
     until(|| app.models.list().is_empty()).await;
     assert!(loads.load(Ordering::SeqCst) > 1, "it was never unloaded");
     unloading.abort();
+}
+
+/// A server on which nobody uses model `one` any more, whose engine is still before the gate.
+async fn with_a_window_without_owner(root: &Path, gate: &Arc<Gate>, setup: Setup) -> TestApp {
+    let setup = Setup {
+        engine: gated_at_first(gate),
+        ..setup
+    };
+    let app = start(root, setup).await;
+    let leaving = submit(&app, "one");
+    gate.reached().await;
+    leaving.abort();
+    until(|| app.metrics.requests_in_flight.get() == 0).await;
+    app
+}
+
+#[tokio::test]
+async fn deleting_a_model_does_not_wait_for_its_engine() {
+    let root = two_models();
+    let gate = Gate::new();
+    let app = with_a_window_without_owner(root.path(), &gate, Setup::default()).await;
+
+    let delete = app.client.delete(app.url("/v1/models/one"));
+    assert_eq!(delete.send().await.unwrap().status(), 200);
+
+    assert_eq!(status(&app, "one").await, 404);
+    assert_eq!(status(&app, "owner/two").await, 200);
+    gate.open();
+}
+
+#[tokio::test]
+async fn others_do_not_wait_for_the_engine_of_a_model_that_is_unloaded() {
+    let root = two_models();
+    let gate = Gate::new();
+    let app = with_a_window_without_owner(root.path(), &gate, Setup::default()).await;
+
+    let unload = app.client.delete(app.url("/api/ps/one")).send();
+    let unload = tokio::spawn(unload);
+    until(|| app.models.list().is_empty()).await;
+    assert_eq!(status(&app, "owner/two").await, 200);
+    assert!(!unload.is_finished());
+
+    gate.open();
+    assert_eq!(unload.await.unwrap().unwrap().status(), 204);
+}
+
+#[tokio::test]
+async fn memory_counts_until_it_is_free_and_holds_up_only_those_who_want_it() {
+    let root = two_models();
+    link_model(&root.path().join("three"));
+    let gate = Gate::new();
+    let setup = Setup {
+        budget: Budget {
+            models: NonZeroUsize::new(2),
+            memory_bytes: None,
+        },
+        ..Setup::default()
+    };
+    let app = with_a_window_without_owner(root.path(), &gate, setup).await;
+    assert_eq!(status(&app, "owner/two").await, 200);
+
+    let waiting = submit(&app, "three");
+    let names = |app: &TestApp| {
+        let list = app.models.list().into_iter();
+        list.map(|model| model.stored.id.to_string())
+            .collect::<Vec<_>>()
+    };
+    until(|| names(&app) == ["owner/two"]).await;
+    for _ in 0..10 {
+        assert_eq!(status(&app, "owner/two").await, 200);
+    }
+    assert_eq!(names(&app), ["owner/two"]);
+    assert!(!waiting.is_finished());
+
+    gate.open();
+    assert_eq!(waiting.await.unwrap().status(), 200);
+    assert_eq!(names(&app), ["owner/two", "three"]);
+}
+
+#[tokio::test]
+async fn one_idle_model_does_not_hold_up_the_unloading_of_another() {
+    let root = two_models();
+    let gate = Gate::new();
+    let setup = Setup {
+        idle_time: Some(Duration::ZERO),
+        ..Setup::default()
+    };
+    let app = with_a_window_without_owner(root.path(), &gate, setup).await;
+    let models = Arc::clone(&app.models);
+    let unloading = tokio::spawn(async move { models.unload_idle().await });
+    until(|| app.models.list().is_empty()).await;
+
+    assert_eq!(status(&app, "owner/two").await, 200);
+    until(|| app.models.list().is_empty()).await;
+
+    gate.open();
+    unloading.abort();
+}
+
+#[tokio::test]
+async fn a_model_has_two_copies_at_most() {
+    let root = two_models();
+    let gate = Gate::new();
+    let setup = Setup {
+        idle_time: Some(Duration::ZERO),
+        ..Setup::default()
+    };
+    let app = with_a_window_without_owner(root.path(), &gate, setup).await;
+    let models = Arc::clone(&app.models);
+    let unloading = tokio::spawn(async move { models.unload_idle().await });
+    until(|| app.models.list().is_empty()).await;
+
+    for model in ["one", "owner/two", "one"] {
+        assert_eq!(status(&app, model).await, 200);
+    }
+    until(|| app.models.list().len() == 1).await;
+    assert_eq!(in_memory(&app).await["models"], serde_json::json!(["one"]));
+
+    gate.open();
+    until(|| app.models.list().is_empty()).await;
+    unloading.abort();
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_for_an_engine_for_ever() {
+    let root = two_models();
+    let gate = Gate::new();
+    let app = with_a_window_without_owner(root.path(), &gate, Setup::default()).await;
+
+    within_patience(app.models.unload_all(Duration::ZERO)).await;
+
+    gate.open();
 }
 
 #[tokio::test]

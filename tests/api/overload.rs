@@ -1,8 +1,10 @@
 //! Too many, too late, gone, stopping.
 
+use halkspeech::config::Secret;
 use halkspeech::http::Phase;
 use halkspeech::telemetry::Refusal;
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, Instant};
 
 use crate::helpers::audio::{tone, tones};
@@ -83,6 +85,82 @@ async fn refuses_what_decodes_to_more_than_the_memory_for_it() {
     let piece = "AUDIO__MAX_DECODED_MIB";
     check_error(&error(answer).await, kind, Some("file"), code, piece);
     assert_eq!(app.refused(Refusal::Memory), 1);
+}
+
+#[tokio::test]
+async fn one_caller_leaves_half_of_the_places_to_others() {
+    let mut setup = Setup {
+        max_concurrent_requests: 4,
+        ..Setup::default()
+    };
+    setup.rules.api_keys = ["alice", "bob"].map(Secret::new).to_vec();
+    let app = TestApp::start_with(setup).await;
+    let query = format!("?model={MODEL}");
+    let key = "Authorization: Bearer alice";
+    let mut uploads = Vec::new();
+    for _ in 0..4 {
+        uploads.push(raw::begin(&app, &query, &[key, "Content-Length: 1000"]).await);
+    }
+    until(|| app.metrics.requests_in_flight.get() == 4).await;
+    let send = |key: &str| {
+        let request = app.raw(tone(500.0), &[("model", MODEL)]);
+        request.bearer_auth(key).send()
+    };
+    assert_eq!(send("bob").await.unwrap().status(), 429);
+
+    drop(uploads.pop());
+    until(|| app.metrics.requests_in_flight.get() == 3).await;
+    let refused = send("alice").await.unwrap();
+
+    assert_eq!(refused.status(), 429);
+    assert_eq!(header(&refused, "retry-after"), "1");
+    assert_eq!(header(&refused, "x-ratelimit-remaining-requests"), "0");
+    let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
+    check_error(
+        &error(refused).await,
+        kind,
+        None,
+        code,
+        "(2 while others ask)",
+    );
+    assert_eq!(app.refused(Refusal::CallerShare), 1);
+    assert_eq!(app.refused(Refusal::Concurrency), 1);
+    assert_eq!(send("bob").await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn every_request_is_counted_once() {
+    let gate = Gate::new();
+    let app = TestApp::start_with(Setup {
+        engine: gated(&gate),
+        ..Setup::default()
+    })
+    .await;
+    let leaving = app.submit(tone(500.0));
+    gate.reached().await;
+    let query = format!("?model={MODEL}");
+    let mut broken = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
+    broken.write_all(b"RIFF").await.unwrap();
+    until(|| app.metrics.requests_in_flight.get() == 2).await;
+
+    leaving.abort();
+    drop(broken);
+    until(|| app.metrics.requests_in_flight.get() == 0).await;
+    gate.open();
+    app.text_of(tone(500.0)).await;
+
+    until(|| app.counted(499, "") == 2).await;
+    assert_eq!(app.answered(200), 1);
+    let metrics = app.metrics.encode();
+    let count = |start: &str| {
+        let lines = metrics.lines().filter(|line| line.starts_with(start));
+        let values = lines.map(|line| line.rsplit_once(' ').unwrap().1);
+        values
+            .map(|value| value.parse::<u64>().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(count("halkspeech_requests_total"), 3, "{metrics}");
+    assert_eq!(count("halkspeech_request_seconds_count"), 3, "{metrics}");
 }
 
 #[tokio::test]

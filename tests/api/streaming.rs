@@ -5,18 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
 use halkspeech::batch::Limits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::http::Phase;
+use halkspeech::models::ModelId;
 use halkspeech::telemetry::Refusal;
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::helpers::audio::{tone, tones};
 use crate::helpers::engine::{
     BAD_PITCH_HZ, Fault, Gate, gated, gated_after_the_first, gated_with_fault, listen,
 };
-use crate::helpers::{MODEL, Setup, TestApp, check_error, error, error_in, header, text, until};
+use crate::helpers::{
+    MODEL, Setup, TRANSCRIPTIONS, TestApp, check_error, error, error_in, header, text, until,
+};
 
 /// Four windows, each with a pitch of its own for the most part.
 fn long() -> Vec<u8> {
@@ -254,6 +260,33 @@ async fn a_client_that_leaves_frees_its_place_and_its_windows() {
     assert_eq!(next.status(), 200);
     // The first, the one that was before the gate, and that of the next request.
     assert_eq!(heard.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_reads_ends_with_its_deadline() {
+    let app = TestApp::start().await;
+    let router = halkspeech::http::router(Arc::clone(&app.context));
+    let request = Request::post(format!("{TRANSCRIPTIONS}?model={MODEL}&stream=true"));
+    let request = request.body(Body::from(long())).unwrap();
+
+    let answer = router.oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    // The paused clock goes on when nothing else does, to the deadline and further.
+    tokio::time::sleep(Duration::from_secs(61)).await;
+
+    assert_eq!(app.metrics.requests_in_flight.get(), 0);
+    let model = ModelId::parse(MODEL).unwrap();
+    app.models.unload(&model).await.unwrap();
+    let body = to_bytes(answer.into_body(), 100_000).await.unwrap();
+    let events = events(std::str::from_utf8(&body).unwrap());
+    let error = error_in(events.last().unwrap());
+    check_error(
+        &error,
+        "server_error",
+        None,
+        Some("timeout"),
+        "within the time",
+    );
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use futures_util::stream;
 use reqwest::Body;
 use reqwest::multipart::{Form, Part};
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
 use crate::helpers::audio::{tone, tones};
 use crate::helpers::{
@@ -133,6 +134,24 @@ async fn a_client_that_never_finishes_sending_runs_out_of_time() {
 
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("\"timeout\""), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_of_a_byte_at_a_time_is_too_slow() {
+    let app = TestApp::start().await;
+    let query = format!("?model={MODEL}");
+    let mut connection = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
+    let begun = Instant::now();
+    for _ in 0..6 {
+        connection.write_all(b"x").await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    let answer = raw::read_until(&mut connection, "}}").await;
+
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("too slowly"), "{answer}");
+    // Half a minute, and ten seconds for what may still come; the request itself has 60.
+    assert!(begun.elapsed() < Duration::from_secs(45));
 }
 
 #[tokio::test]

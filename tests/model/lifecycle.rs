@@ -70,6 +70,65 @@ async fn sigterm_lets_running_requests_end() {
     assert!(log.contains("stopped"), "{log}");
 }
 
+/// What keeps an engine inside one window for many seconds.
+const HARD: [(&str, &str); 10] = [
+    ("model", "base"),
+    ("language", "en"),
+    ("beam_size", "32"),
+    ("best_of", "32"),
+    ("patience", "10"),
+    ("length_penalty", "0"),
+    ("compression_ratio_threshold", "0"),
+    ("logprob_threshold", "0"),
+    ("no_speech_threshold", "none"),
+    ("vad_filter", "false"),
+];
+
+/// A server whose engine works on a window that nobody waits for any more.
+async fn with_a_window_without_owner(model_ttl: &str) -> Server {
+    let settings = [
+        ("WHISPER__MODEL", "base"),
+        ("WHISPER__PRELOAD_MODEL", "false"),
+        ("WHISPER__MODEL_TTL", model_ttl),
+    ];
+    let server = Server::start(&settings);
+    let leaving = server.transcription(&HARD, wav(&sample_pcm().repeat(2)));
+    let leaving = tokio::spawn(leaving.send());
+    until_shown(&server, "/metrics", "batch_windows_count 1").await;
+    leaving.abort();
+    until_shown(&server, "/metrics", "requests_in_flight 0").await;
+    server
+}
+
+async fn until_shown(server: &Server, path: &str, text: &str) {
+    while !server.get(path).await.text().await.unwrap().contains(text) {}
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_for_a_window_without_owner() {
+    let server = with_a_window_without_owner("-1").await;
+
+    server.terminate();
+
+    let (status, log) = server.wait();
+    assert!(status.success(), "{log}");
+    assert!(log.contains("engines still work"), "{log}");
+    assert!(log.contains("stopped"), "{log}");
+}
+
+#[tokio::test]
+async fn a_stop_is_heard_while_a_model_is_being_unloaded() {
+    let server = with_a_window_without_owner("0").await;
+    until_shown(&server, "/api/ps", "\"models\":[]").await;
+
+    server.terminate();
+
+    let (status, log) = server.wait();
+    assert!(status.success(), "{log}");
+    assert!(log.contains("draining"), "{log}");
+    assert!(!log.contains("model unloaded"), "{log}");
+}
+
 #[test]
 fn a_setting_out_of_range_stops_the_start_with_its_name() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_halkspeech"))

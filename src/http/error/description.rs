@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use rustix::io::Errno;
 
 use super::super::cross_site::CrossSite;
+use super::super::middleware::CLIENT_LEFT;
 use super::{ApiError, models, transcription};
 
 /// When a full server is best asked again: most requests are short.
@@ -75,7 +76,11 @@ impl ApiError {
             Self::MalformedQuery(reason) => {
                 bad(&format!("The query string cannot be read: {reason}."))
             }
-            Self::BrokenBody(_) => bad("The body broke off before its end."),
+            Self::MalformedBody(_) => bad("The body breaks the rules of HTTP."),
+            Self::ClientLeft(_) => Description::new(
+                StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST),
+                "The body broke off before its end.",
+            ),
             Self::InvalidApiKey => Description::new(
                 StatusCode::UNAUTHORIZED,
                 "Incorrect or missing API key. Send it as 'Authorization: Bearer <key>'.",
@@ -110,7 +115,8 @@ impl ApiError {
             .code("method_not_allowed"),
             Self::UploadTooSlow => Description::new(
                 StatusCode::REQUEST_TIMEOUT,
-                "The upload was not complete within the time a request may take, or stood still for too long.",
+                "The upload was not complete within the time a request may take, stood still for too \
+                 long or came too slowly.",
             )
             .code("timeout"),
             Self::UploadTooLarge { limit } => Description::new(
@@ -124,6 +130,11 @@ impl ApiError {
             Self::TooManyRequests { limit } => full(&format!(
                 "The server's limit on concurrent requests ({limit}) is reached."
             )),
+            Self::ShareTaken { share } => full(&format!(
+                "Your share of the server's concurrent requests ({share} while others ask) is \
+                 reached."
+            )),
+            Self::TooManyConnections => away("The server has no connection free."),
             Self::TooOften(exceeded) => full(&format!(
                 "Your limit of {} requests a minute is reached.",
                 exceeded.per_minute

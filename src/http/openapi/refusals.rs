@@ -33,17 +33,17 @@ refusals! {
     /// What is open to everyone but pages of other sites.
     OfReading: [403];
     /// A list, which asks for nothing but the key.
-    OfListing: [401, 403, 500];
+    OfListing: [401, 403, 500, 503];
     /// One model by its name.
-    OfNaming: [400, 401, 403, 404, 500];
+    OfNaming: [400, 401, 403, 404, 500, 503];
     /// A download.
     OfDownload: [400, 401, 403, 404, 429, 500, 502, 503, 504, 507];
     /// A deletion.
-    OfDeletion: [400, 401, 403, 404, 409, 500];
+    OfDeletion: [400, 401, 403, 404, 409, 500, 503];
     /// A model's loading; it may have to be downloaded first.
     OfLoading: [400, 401, 403, 404, 409, 429, 500, 502, 503, 504, 507];
     /// A model's unloading.
-    OfUnloading: [400, 401, 403, 404, 409, 500];
+    OfUnloading: [400, 401, 403, 404, 409, 500, 503];
 }
 
 fn refusal(status: u16) -> Response {
@@ -79,13 +79,13 @@ fn meaning(status: u16) -> &'static str {
                 that is not its own; the message names the setting."
         }
         404 => "No such model.",
-        408 => "The upload was not complete in time.",
+        408 => "The upload was not complete in time, or came too slowly.",
         409 => "The model is in use, loaded already, or being downloaded.",
         413 => "The body is over the limit, which the message names.",
         429 => "Too many requests: at one time, within a minute, in the queue, or at the hub.",
         500 => "The server failed on this request; the message has the id that its log knows.",
         502 => "The hub cannot be reached, or fails.",
-        503 => "The server is stopping, or the model cannot be loaded.",
+        503 => "The server is stopping or has no connection free, or the model cannot be loaded.",
         504 => "It was not done in time.",
         507 => "The disk has no room for the model, or for the upload.",
         _ => "",

@@ -18,8 +18,18 @@ pub struct Budget {
 pub(super) struct Held<'a> {
     pub id: &'a ModelId,
     pub memory_bytes: u64,
-    /// Since when nobody uses it; none while somebody does.
-    pub idle_since: Option<Instant>,
+    pub usage: Usage,
+}
+
+/// How a model is being used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Usage {
+    /// A request holds it, or it is being loaded.
+    InUse,
+    /// Nobody has used it since then.
+    Idle(Instant),
+    /// It is being unloaded; its memory is free once its engines have ended.
+    Closing,
 }
 
 /// Whether another model may be loaded.
@@ -29,8 +39,10 @@ pub(super) enum Room {
     Free,
     /// Once this one is unloaded, or more of them after it: the least recently used.
     After(ModelId),
+    /// Once the models that are being unloaded are gone.
+    AfterClosing,
     /// Not before a model is idle.
-    None,
+    AfterIdle,
 }
 
 impl Budget {
@@ -43,18 +55,25 @@ impl Budget {
     /// Whether a model of `needed` bytes may be loaded beside those that are `held`.
     pub(super) fn room_for<'a>(&self, needed: u64, held: impl Iterator<Item = Held<'a>>) -> Room {
         let held: Vec<_> = held.collect();
-        let memory_bytes: u64 = held.iter().map(|held| held.memory_bytes).sum();
-        let fits = self.models.is_none_or(|most| held.len() < most.get())
-            && (self.memory_bytes).is_none_or(|most| memory_bytes + needed <= most.get());
-        if fits {
+        let fits_beside = |counts: fn(&Held<'_>) -> bool| {
+            let counted = held.iter().filter(|held| counts(held));
+            let memory_bytes: u64 = counted.clone().map(|held| held.memory_bytes).sum();
+            self.models.is_none_or(|most| counted.count() < most.get())
+                && (self.memory_bytes).is_none_or(|most| memory_bytes + needed <= most.get())
+        };
+        if fits_beside(|_| true) {
             return Room::Free;
         }
-        let idle = held
-            .iter()
-            .filter_map(|held| Some((held.idle_since?, held.id)));
+        if fits_beside(|held| held.usage != Usage::Closing) {
+            return Room::AfterClosing;
+        }
+        let idle = held.iter().filter_map(|held| match held.usage {
+            Usage::Idle(since) => Some((since, held.id)),
+            Usage::InUse | Usage::Closing => None,
+        });
         match idle.min_by_key(|(since, _)| *since) {
             Some((_, victim)) => Room::After(victim.clone()),
-            None => Room::None,
+            None => Room::AfterIdle,
         }
     }
 }
@@ -65,10 +84,18 @@ mod tests {
 
     use super::*;
 
-    /// Models as (name, bytes, seconds for which it has been idle).
+    const TWO: Budget = Budget {
+        models: NonZeroUsize::new(2),
+        memory_bytes: None,
+    };
+    const TEN_BYTES: Budget = Budget {
+        models: None,
+        memory_bytes: NonZeroU64::new(10),
+    };
+
+    /// Models as (name, bytes, usage).
     #[track_caller]
-    fn check(budget: Budget, held: &[(&str, u64, Option<u64>)], needed: u64, room: &Room) {
-        let now = Instant::now() + Duration::from_secs(1000);
+    fn check(budget: Budget, held: &[(&str, u64, Usage)], needed: u64, room: &Room) {
         let ids: Vec<_> = held
             .iter()
             .map(|(id, ..)| ModelId::parse(id).unwrap())
@@ -76,10 +103,10 @@ mod tests {
         let held = held
             .iter()
             .zip(&ids)
-            .map(|((_, memory_bytes, idle), id)| Held {
+            .map(|((_, memory_bytes, usage), id)| Held {
                 id,
                 memory_bytes: *memory_bytes,
-                idle_since: idle.map(|seconds| now - Duration::from_secs(seconds)),
+                usage: *usage,
             });
         assert_eq!(&budget.room_for(needed, held), room);
     }
@@ -90,41 +117,46 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_idle_model_makes_room() {
-        let two = Budget {
-            models: NonZeroUsize::new(2),
-            memory_bytes: None,
-        };
-        check(two, &[], 9, &Room::Free);
-        check(two, &[("a", 1, None)], 9, &Room::Free);
-        check(two, &[("a", 1, Some(1)), ("b", 1, Some(2))], 9, &after("b"));
-        check(two, &[("a", 1, Some(1)), ("b", 1, None)], 9, &after("a"));
-        check(two, &[("a", 1, None), ("b", 1, None)], 9, &Room::None);
+        let early = Instant::now();
+        let (late, in_use) = (Usage::Idle(early + Duration::from_secs(1)), Usage::InUse);
+        let early = Usage::Idle(early);
+        check(TWO, &[], 9, &Room::Free);
+        check(TWO, &[("a", 1, in_use)], 9, &Room::Free);
+        check(TWO, &[("a", 1, late), ("b", 1, early)], 9, &after("b"));
+        check(TWO, &[("a", 1, late), ("b", 1, in_use)], 9, &after("a"));
+        let both_in_use = [("a", 1, in_use), ("b", 1, in_use)];
+        check(TWO, &both_in_use, 9, &Room::AfterIdle);
 
-        let bytes = Budget {
-            models: None,
-            memory_bytes: NonZeroU64::new(10),
-        };
-        check(bytes, &[("a", 4, None)], 6, &Room::Free);
-        check(bytes, &[("a", 4, None)], 7, &Room::None);
+        check(TEN_BYTES, &[("a", 4, in_use)], 6, &Room::Free);
+        check(TEN_BYTES, &[("a", 4, in_use)], 7, &Room::AfterIdle);
         check(
-            bytes,
-            &[("a", 4, Some(1)), ("b", 4, Some(3))],
+            TEN_BYTES,
+            &[("a", 4, late), ("b", 4, early)],
             7,
             &after("b"),
         );
 
         let no_bounds = Budget::default();
-        check(no_bounds, &[("a", 1 << 40, None)], 1 << 40, &Room::Free);
+        check(no_bounds, &[("a", 1 << 40, in_use)], 1 << 40, &Room::Free);
+    }
+
+    #[test]
+    fn a_model_that_is_being_unloaded_counts_until_it_is_gone() {
+        let (closing, idle) = (Usage::Closing, Usage::Idle(Instant::now()));
+        // No further model is unloaded where one that is going makes enough room.
+        let held = [("a", 1, closing), ("b", 1, idle)];
+        check(TWO, &held, 9, &Room::AfterClosing);
+        let held = [("a", 4, closing), ("b", 4, idle)];
+        check(TEN_BYTES, &held, 6, &Room::AfterClosing);
+        check(TEN_BYTES, &held, 7, &after("b"));
+        let held = [("a", 4, closing), ("b", 4, Usage::InUse)];
+        check(TEN_BYTES, &held, 7, &Room::AfterIdle);
     }
 
     #[test]
     fn one_model_may_be_too_large_alone() {
-        let bytes = Budget {
-            models: None,
-            memory_bytes: NonZeroU64::new(10),
-        };
-        assert_eq!(bytes.exceeded_by_one(10), None);
-        assert_eq!(bytes.exceeded_by_one(11), Some(10));
+        assert_eq!(TEN_BYTES.exceeded_by_one(10), None);
+        assert_eq!(TEN_BYTES.exceeded_by_one(11), Some(10));
         assert_eq!(Budget::default().exceeded_by_one(u64::MAX), None);
     }
 }

@@ -92,6 +92,18 @@ pub fn gated_after_the_first(gate: &Arc<Gate>) -> EngineFactory {
     })
 }
 
+/// As [`listening`], but the first batch waits until the gate is open.
+pub fn gated_at_first(gate: &Arc<Gate>) -> EngineFactory {
+    let gate = Arc::clone(gate);
+    let is_first = AtomicBool::new(true);
+    FakeEngine::factory(move |_, inputs| {
+        if is_first.swap(false, Ordering::SeqCst) {
+            gate.pass();
+        }
+        Ok(listen(inputs))
+    })
+}
+
 /// As [`gated`], but a bad tone spoils its batch.
 pub fn gated_with_fault(gate: &Arc<Gate>, fault: Fault) -> EngineFactory {
     let gate = Arc::clone(gate);

@@ -1,0 +1,196 @@
+//! Who holds the permits at the door and who gets one, as a decision without a clock.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::Caller;
+
+/// How long a caller counts as one that asks, for others' sake.
+const ASKS_FOR: Duration = Duration::from_secs(60);
+
+/// The permits that callers hold, and the two who asked last.
+#[derive(Debug)]
+pub(super) struct Shares {
+    limit: usize,
+    taken: usize,
+    /// No caller without a permit is in it.
+    held: HashMap<Caller, usize>,
+    /// Different callers, the last one first: one of them is another than whoever asks next.
+    asked: [Option<(Caller, Instant)>; 2],
+}
+
+/// Why there is no permit for a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// All permits are taken.
+    Full,
+    /// The caller holds half of them, and others ask.
+    Share,
+}
+
+impl Shares {
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            taken: 0,
+            held: HashMap::new(),
+            asked: [None; 2],
+        }
+    }
+
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The most that one caller may hold while others ask.
+    pub fn share(&self) -> usize {
+        self.limit.div_ceil(2)
+    }
+
+    /// Gives a permit to a caller, or refuses; both count as asking.
+    pub fn enter(&mut self, caller: Caller, now: Instant) -> Result<(), Refused> {
+        self.note(caller, now);
+        if self.taken >= self.limit {
+            return Err(Refused::Full);
+        }
+        if self.free_for(caller, now) == 0 {
+            return Err(Refused::Share);
+        }
+        self.taken += 1;
+        *self.held.entry(caller).or_default() += 1;
+        Ok(())
+    }
+
+    /// Takes a permit back.
+    pub fn leave(&mut self, caller: Caller) {
+        self.taken -= 1;
+        if let Some(held) = self.held.get_mut(&caller) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(&caller);
+            }
+        }
+    }
+
+    /// How many more permits a caller would get.
+    pub fn free_for(&self, caller: Caller, now: Instant) -> usize {
+        let free = self.limit - self.taken;
+        if self.others_ask(caller, now) {
+            let held = self.held.get(&caller).copied().unwrap_or(0);
+            free.min(self.share().saturating_sub(held))
+        } else {
+            free
+        }
+    }
+
+    fn others_ask(&self, caller: Caller, now: Instant) -> bool {
+        let mut others = self.asked.iter().flatten();
+        others.any(|(other, at)| *other != caller && now.saturating_duration_since(*at) < ASKS_FOR)
+    }
+
+    fn note(&mut self, caller: Caller, now: Instant) {
+        let [first, second] = self.asked;
+        let is_first = first.is_some_and(|(other, _)| other == caller);
+        self.asked = [Some((caller, now)), if is_first { second } else { first }];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
+
+    use super::*;
+
+    const ALICE: Caller = Caller::Key(0);
+    const BOB: Caller = Caller::Key(1);
+    const CAROL: Caller = Caller::Key(2);
+
+    #[test]
+    fn alone_a_caller_may_take_all() {
+        let (mut shares, now) = (Shares::new(5), Instant::now());
+        for free in (0..5).rev() {
+            shares.enter(ALICE, now).unwrap();
+            assert_eq!(shares.free_for(ALICE, now), free);
+        }
+        assert_eq!(shares.enter(ALICE, now), Err(Refused::Full));
+        shares.leave(ALICE);
+        shares.enter(ALICE, now).unwrap();
+    }
+
+    #[test]
+    fn while_others_ask_a_caller_gets_half() {
+        let (mut shares, now) = (Shares::new(4), Instant::now());
+        shares.enter(BOB, now).unwrap();
+        shares.leave(BOB);
+        for _ in 0..2 {
+            shares.enter(ALICE, now).unwrap();
+        }
+        for refusals in 0..3 {
+            assert_eq!(shares.enter(ALICE, now), Err(Refused::Share), "{refusals}");
+        }
+        assert_eq!(shares.free_for(ALICE, now), 0);
+        assert_eq!(shares.free_for(BOB, now), 2);
+        shares.enter(BOB, now).unwrap();
+
+        let later = now + ASKS_FOR;
+        shares.enter(ALICE, later).unwrap();
+        assert_eq!(shares.enter(BOB, later), Err(Refused::Full));
+    }
+
+    #[test]
+    fn whoever_was_refused_asks_too() {
+        let (mut shares, now) = (Shares::new(4), Instant::now());
+        for _ in 0..4 {
+            shares.enter(ALICE, now).unwrap();
+        }
+        assert_eq!(shares.enter(BOB, now), Err(Refused::Full));
+
+        // What alice has stays hers; what becomes free is bob's until she is down to her half.
+        shares.leave(ALICE);
+        assert_eq!(shares.enter(ALICE, now), Err(Refused::Share));
+        shares.enter(BOB, now).unwrap();
+    }
+
+    #[test]
+    fn the_last_two_callers_are_enough_to_know_another() {
+        let (mut shares, now) = (Shares::new(2), Instant::now());
+        let asks = [(BOB, 0), (CAROL, 30), (ALICE, 40), (ALICE, 89), (ALICE, 90)];
+        for (caller, at_s) in asks {
+            let now = now + Duration::from_secs(at_s);
+            let others = shares.others_ask(ALICE, now);
+            assert_eq!(others, (1..90).contains(&at_s), "{at_s}");
+            shares.note(caller, now);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn the_permits_add_up(
+            limit in 1_usize..9,
+            steps in proptest::collection::vec((0_usize..3, any::<bool>(), 0_u64..40), 0..100),
+        ) {
+            let (mut shares, mut now) = (Shares::new(limit), Instant::now());
+            let mut inside = Vec::new();
+            for (number, enters, passed_s) in steps {
+                now += Duration::from_secs(passed_s);
+                let caller = Caller::Key(number);
+                if enters {
+                    let others = shares.others_ask(caller, now);
+                    let own = inside.iter().filter(|other| **other == caller).count();
+                    let expected = inside.len() < limit && !(others && own >= limit.div_ceil(2));
+                    prop_assert!(shares.enter(caller, now).is_ok() == expected);
+                    if expected {
+                        inside.push(caller);
+                    }
+                } else if let Some(at) = inside.iter().position(|other| *other == caller) {
+                    shares.leave(inside.swap_remove(at));
+                }
+                prop_assert!(shares.taken == inside.len());
+                prop_assert!(shares.held.values().sum::<usize>() == inside.len());
+                prop_assert!(shares.held.values().all(|held| *held > 0));
+            }
+        }
+    }
+}
