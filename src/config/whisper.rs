@@ -162,7 +162,8 @@ pub struct Whisper {
     /// Silence behind a short window, at least, in seconds.
     ///
     /// Default 1, 1 to 30; environment `WHISPER__LENGTH_MARGIN_S`. Of what
-    /// follows it up to 30 s the encoder is given a few moments.
+    /// follows it up to 30 s the encoder is given a few moments. A window has
+    /// 6 s with it, at least.
     pub length_margin_s: usize,
 
     /// What the length of a short window is a multiple of, in seconds.
