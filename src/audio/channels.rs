@@ -24,6 +24,12 @@ const MAX_SAMPLE: f32 = 1e6;
 /// and a file made of nothing but changes would keep a core busy for minutes.
 const MAX_RESAMPLERS: usize = 64;
 
+/// A stream of this many samples, 17 minutes, is a long one.
+const LONG_SAMPLES: usize = 16 << 20;
+
+/// Beyond the longest duration: what a packet may add before that is noticed.
+const SPARE_SAMPLES: usize = 1 << 20;
+
 /// Resamples packet by packet, so that memory holds the result and one packet.
 pub struct ChannelStreams<'a> {
     channels: Channels,
@@ -187,8 +193,10 @@ impl<'a> ChannelStreams<'a> {
         if self.planes.len() < self.streams.len() {
             self.planes.resize_with(self.streams.len(), Vec::new);
         }
+        let most = self.limits.max_samples() / self.streams.len().max(1);
         for (stream, plane) in self.streams.iter_mut().zip(&mut self.planes) {
             plane.resize(frames, 0.0);
+            reserve_if_long(&mut stream.pcm, most.saturating_add(SPARE_SAMPLES));
             if let Some(resampler) = &mut stream.resampler {
                 resampler.push(plane, &mut stream.pcm);
             }
@@ -241,6 +249,17 @@ impl<'a> ChannelStreams<'a> {
     fn too_long(&self) -> Result<(), AudioError> {
         let limit = self.limits.max_duration / self.streams.len().max(1) as u32;
         Err(AudioError::TooLong { limit })
+    }
+}
+
+/// Gives a long stream room for all that it may become.
+///
+/// That takes addresses, and memory only where something is written. A vector that grows by doubling
+/// has what it leaves behind in memory as well, twice the stream at times. Where the system refuses, it
+/// grows so all the same.
+fn reserve_if_long(pcm: &mut Vec<f32>, most: usize) {
+    if pcm.len() >= LONG_SAMPLES && pcm.capacity() < most {
+        let _refused = pcm.try_reserve_exact(most - pcm.len());
     }
 }
 
@@ -323,6 +342,20 @@ mod tests {
             let error = push(links).unwrap_err();
             assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn a_long_stream_gets_its_room_once() {
+        let mut pcm = vec![0.0; LONG_SAMPLES - 1];
+        let most = 4 * LONG_SAMPLES;
+        reserve_if_long(&mut pcm, most);
+        assert!(pcm.capacity() < most);
+        pcm.push(0.0);
+        reserve_if_long(&mut pcm, most);
+        let capacity = pcm.capacity();
+        assert!(capacity >= most);
+        reserve_if_long(&mut pcm, most);
+        assert_eq!(pcm.capacity(), capacity);
     }
 
     #[test]

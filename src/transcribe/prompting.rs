@@ -9,6 +9,10 @@ use crate::tokens::{Language, PREVIOUS_TOKENS, PromptSpec, Vocabulary};
 /// `prompt_reset_on_temperature`).
 const MAX_CONTINUED_TEMPERATURE: f32 = 0.5;
 
+/// The end of a text that can matter: far more than [`PREVIOUS_TOKENS`] tokens of any language. What is
+/// in front would be turned into tokens only to be left out, which takes seconds for some texts.
+const MAX_PROMPT_BYTES: usize = 8 * 1024;
+
 pub(super) fn check_languages(
     model: &LoadedModel,
     id: &ModelId,
@@ -42,13 +46,21 @@ pub(super) fn previous_tokens(vocabulary: &Vocabulary, wishes: &Wishes) -> Vec<u
     let encode = |text: &Option<String>| {
         let tokens = text
             .as_deref()
-            .map(|text| vocabulary.encode_prompt_text(text));
+            .map(|text| vocabulary.encode_prompt_text(end_of(text)));
         tokens.unwrap_or_default()
     };
     let mut tokens = encode(&wishes.hotwords);
     tokens.extend(encode(&wishes.prompt));
     keep_last(&mut tokens);
     tokens
+}
+
+fn end_of(text: &str) -> &str {
+    let mut start = text.len().saturating_sub(MAX_PROMPT_BYTES);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
 }
 
 /// What was heard becomes the text before the next window, unless it is too uncertain.
@@ -63,4 +75,19 @@ pub(super) fn continue_with(prompt: &mut PromptSpec, heard: &Heard) {
 
 pub(super) fn keep_last(tokens: &mut Vec<u32>) {
     tokens.drain(..tokens.len().saturating_sub(PREVIOUS_TOKENS));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_long_text_is_kept_in_whole_characters() {
+        assert_eq!(end_of("Willoughby."), "Willoughby.");
+        // Three bytes a character, and the bound is no multiple of three.
+        let long = "\u{20ac}".repeat(MAX_PROMPT_BYTES);
+        let end = end_of(&long);
+        assert_eq!(end.len(), MAX_PROMPT_BYTES / 3 * 3);
+        assert!(long.ends_with(end));
+    }
 }
