@@ -198,7 +198,7 @@ pub fn decode_while(
     fallback::decode(caller, source, limits, channels)
 }
 
-/// For whom something is decoded.
+/// The request that a decode belongs to.
 #[derive(Clone, Copy)]
 struct Caller<'a> {
     /// Whether anybody still waits for the result.

@@ -258,8 +258,8 @@ impl Transcriber {
         Ok(transcript)
     }
 
-    /// Decodes the audio, and gets ready to cut it where somebody speaks, so many windows at a time;
-    /// with what all of that takes.
+    /// Decodes the audio and prepares its cutting at speech; returns the claim on the memory of the PCM and
+    /// of up to `windows` windows in flight.
     async fn decode(
         &self,
         audio: Source,
@@ -378,7 +378,8 @@ const MAX_MELS: usize = 128;
 /// A window of the longest length.
 const WINDOW_SAMPLES: usize = WINDOW_FRAMES * HOP_SAMPLES;
 
-/// What decoded channels take in memory, with so many of their windows on the way to an engine.
+/// Memory of decoded channels in bytes, including up to `windows` windows in flight: a copy of their PCM
+/// and their features.
 fn bytes_of(channels: &[Vec<f32>], windows: usize) -> u64 {
     let samples: usize = channels.iter().map(Vec::len).sum();
     let on_the_way = samples.min(windows.saturating_mul(WINDOW_SAMPLES));

@@ -26,8 +26,8 @@ pub fn limit_bytes() -> Option<u64> {
     limits.chain(machine).min()
 }
 
-/// Warns where decoded audio, beside what the process takes now, can reach the limit; batches of the
-/// models take more.
+/// Logs a warning if the memory in use now plus the budget of decoded audio exceeds the limit. What
+/// batches take comes on top and is not counted.
 pub fn warn_if_scarce(decoded_bytes: u64) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let (Some(limit), Some(used)) = (limit_bytes(), kilobytes(&status, "VmRSS:")) else {

@@ -6,9 +6,9 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Raises the soft limit to the hard one; the connections there may be, of so many wanted. Where
-/// connections could take more than half of the open files, there are fewer and a warning: uploads,
-/// models and `ffmpeg` need the others.
+/// Raises the soft limit to the hard one and returns the number of connections to allow: those that are
+/// wanted, but at most half of the open files, because uploads, models and `ffmpeg` need the rest. Logs
+/// a warning if that is fewer than wanted.
 pub fn raise_limit(connections: usize) -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

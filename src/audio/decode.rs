@@ -28,7 +28,7 @@ use watched::Watched;
 pub struct Allowance<'a> {
     /// The length of the file; [`u64::MAX`] where it is not known.
     pub file_bytes: u64,
-    /// For whom it is decoded.
+    /// The request that the decode belongs to.
     pub caller: Caller<'a>,
 }
 

@@ -43,7 +43,7 @@ pub struct Job<'a> {
     pub limits: &'a DecodeLimits,
     /// What becomes of the channels.
     pub channels: Channels,
-    /// For whom it is done. Once nobody waits for the result, the process is killed.
+    /// The request that the decode belongs to. The process is killed once its result is not wanted.
     pub caller: Caller<'a>,
 }
 

@@ -1,8 +1,8 @@
 //! Bounds the memory that the decoded audio of all requests takes together.
 //!
 //! A few kilobytes of silence are hours of PCM, so no bound on uploads bounds what comes out of them.
-//! Every recording counts what it holds; one that needs more than there is ends at once, because one
-//! that waited would keep what it has from others who wait as well.
+//! Every recording counts what it holds. One that needs more than is left is refused at once: waiting
+//! recordings that each hold a part could block one another.
 
 use std::sync::Arc;
 #[cfg(test)]
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::AudioError;
 
-/// Recordings are counted in steps of so many bytes.
+/// Granularity of a claim, in bytes.
 const STEP_BYTES: u64 = 64 * 1024;
 
 /// What the decoded audio of all requests may take.
@@ -29,7 +29,7 @@ pub struct MemoryClaim {
 }
 
 impl MemoryBudget {
-    /// A budget of so many bytes.
+    /// A budget of `limit_bytes`.
     #[must_use]
     pub fn new(limit_bytes: u64) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl MemoryBudget {
 }
 
 impl MemoryClaim {
-    /// Makes the claim one of so many bytes, more or less than before.
+    /// Sets the size of the claim to `bytes`, larger or smaller than before.
     ///
     /// # Errors
     /// [`AudioError::TooMuchMemory`] where that is more than the whole budget,

@@ -43,8 +43,8 @@ struct Transform {
 }
 
 impl Resampler {
-    /// Prepares for an input at `rate_hz`, or gives `None` outside 4 to 384 kHz and for a rate that has
-    /// next to nothing in common with 16 kHz.
+    /// Prepares for an input at `rate_hz`, or returns `None` outside 4 to 384 kHz and for a rate whose
+    /// ratio to 16 kHz needs a block of more than `MAX_BLOCK_FRAMES`.
     pub fn new(rate_hz: u32) -> Option<Self> {
         if !INPUT_RATES_HZ.contains(&rate_hz) {
             return None;

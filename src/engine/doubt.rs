@@ -84,7 +84,7 @@ mod tests {
         }
     }
 
-    /// A good text of so many tokens.
+    /// A good text of `tokens` tokens.
     fn attempt(avg_logprob: f32, tokens: usize) -> Attempt {
         let quality = Quality {
             avg_logprob,

@@ -64,7 +64,7 @@ pub async fn refuse(State(context): State<Arc<Context>>, request: Request, next:
 /// # Errors
 /// [`CrossSite`], the reason.
 pub fn judge(sender: Sender<'_>, rules: &Rules) -> Result<(), CrossSite> {
-    // A page does not know the key, so that whoever shows it is let in; and these tell nothing.
+    // A page does not know the key, so a request with the key is no page's; and these tell nothing.
     if !rules.api_keys.is_empty() || sender.asks_for_what_tells_nothing() {
         return Ok(());
     }

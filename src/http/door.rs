@@ -30,7 +30,7 @@ struct Permit {
 }
 
 impl Door {
-    /// A door with so many permits.
+    /// A door with `limit` permits.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self(Mutex::new(Shares::new(limit)))

@@ -301,6 +301,7 @@ mod tests {
     use axum::body::to_bytes;
 
     use super::*;
+    use crate::audio::AudioError;
 
     #[test]
     fn a_full_disk_is_told_apart_from_other_faults_of_it() {
@@ -317,11 +318,26 @@ mod tests {
                 let said = error.describe();
                 assert_eq!(said.status, StatusCode::INSUFFICIENT_STORAGE, "{error}");
                 assert_eq!(said.code, Some("insufficient_storage"), "{error}");
+                assert!(said.retry_after.is_some(), "{error}");
             }
         }
         let denied = io::ErrorKind::PermissionDenied;
         for error in [download(denied), upload(denied)] {
             assert_eq!(error.describe().status, StatusCode::INTERNAL_SERVER_ERROR);
+        }
+    }
+
+    #[test]
+    fn a_lack_of_file_descriptors_is_a_reason_to_try_again() {
+        let scarce = || io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+        for error in [
+            ApiError::Spool(scarce()),
+            ApiError::Transcribe(AudioError::Read(scarce()).into()),
+            ApiError::Transcribe(AudioError::Ffmpeg(scarce()).into()),
+        ] {
+            let said = error.describe();
+            assert_eq!(said.status, StatusCode::SERVICE_UNAVAILABLE, "{error}");
+            assert!(said.retry_after.is_some(), "{error}");
         }
     }
 

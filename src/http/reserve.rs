@@ -1,6 +1,6 @@
 //! Connections beyond the bound, on which only probes are answered.
 //!
-//! Whoever watches the server must hear from it when all its connections are taken, too: else it would
+//! Probes must be answered when all connections are taken, too: otherwise the server would
 //! be restarted, with everything that it is working on.
 
 use axum::extract::Request;

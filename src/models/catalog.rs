@@ -158,6 +158,24 @@ mod tests {
         assert_eq!(catalog.list().len(), 0);
     }
 
+    #[tokio::test]
+    async fn a_listing_that_cannot_be_read_keeps_the_last_one() {
+        let root = tempfile::tempdir().unwrap();
+        let models = root.path().join("models");
+        lay_out(&models.join("base"), &Fixture::default());
+        let catalog = open(root.path());
+        std::fs::rename(&models, root.path().join("elsewhere")).unwrap();
+        // A link to itself cannot be read, and is not absent.
+        std::os::unix::fs::symlink(&models, &models).unwrap();
+
+        catalog.refresh().await;
+        assert_eq!(find(&catalog, "base"), Some("base".to_owned()));
+
+        std::fs::remove_file(&models).unwrap();
+        catalog.refresh().await;
+        assert_eq!(find(&catalog, "base"), None, "an absent folder is empty");
+    }
+
     #[test]
     fn a_whole_commit_is_a_name_too() {
         let commit = "0123456789abcdef0123456789abcdef01234567";

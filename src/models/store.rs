@@ -100,8 +100,8 @@ impl Store {
     /// though not the files of those in `known` that have not changed.
     ///
     /// # Errors
-    /// The operating system's, where a folder that is there cannot be read now, as for want of file
-    /// descriptors. One that may not be read is passed over.
+    /// The operating system's, if an existing folder cannot be read now, for example because no file
+    /// descriptor is left. A folder without read permission is passed over.
     pub fn list(&self, known: &[Arc<StoredModel>]) -> io::Result<Vec<Arc<StoredModel>>> {
         for folder in [&self.models_dir, &self.hub_cache] {
             if let Err(error) = fs::read_dir(folder)

@@ -15,7 +15,7 @@ pub(super) struct Shares {
     taken: usize,
     /// No caller without a permit is in it.
     held: HashMap<Caller, usize>,
-    /// Different callers, the last one first: one of them is another than whoever asks next.
+    /// The two most recent distinct callers, latest first: at least one of them differs from the next.
     asked: [Option<(Caller, Instant)>; 2],
 }
 
