@@ -1,21 +1,40 @@
 //! Lets a transcription request in, or refuses it before anything was done for it.
 
+mod turnover;
+mod line;
 mod shares;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
+
+use axum::extract::Request;
+use axum::http::{HeaderName, header};
 
 use super::error::ApiError;
 use super::rate::Caller;
 use super::{Context, Phase};
 use crate::telemetry::{Metrics, Refusal, RefusalLabels};
+use line::{Attempt, Line};
 use shares::{Refused, Shares};
+use turnover::Turnover;
+
+/// How often OpenAI's SDKs have sent a request before; 0 for the first time.
+const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
 /// Bounds the requests inside, one permit each. While others ask, one caller holds half of the
-/// permits at most.
+/// permits at most. A refusal tells when to come back, and a permit is kept for a request that does.
 #[derive(Debug)]
-pub struct Door(Mutex<Shares>);
+pub struct Door(Mutex<Permits>);
+
+/// What the decisions know.
+#[derive(Debug)]
+struct Permits {
+    shares: Shares,
+    line: Line,
+    turnover: Turnover,
+}
 
 /// One of the requests being worked on; dropping it makes room for the next.
 pub struct Admission {
@@ -27,28 +46,59 @@ pub struct Admission {
 struct Permit {
     door: Arc<Door>,
     caller: Caller,
+    entry: Instant,
 }
 
 impl Door {
     /// A door with `limit` permits.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self(Mutex::new(Shares::new(limit)))
+        Self(Mutex::new(Permits {
+            shares: Shares::new(limit),
+            line: Line::new(limit),
+            turnover: Turnover::new(limit, now()),
+        }))
     }
 
     /// The number of permits.
     pub fn limit(&self) -> usize {
-        self.shares().limit()
+        self.permits().shares.limit()
     }
 
     /// How many more permits a caller would get at this moment.
     pub fn free_for(&self, caller: Caller) -> usize {
-        self.shares().free_for(caller, Instant::now().into_std())
+        self.permits().shares.free_for(caller, now())
     }
 
-    fn shares(&self) -> MutexGuard<'_, Shares> {
+    /// When to come back after a refusal for another reason than permits.
+    pub fn pause(&self) -> Duration {
+        let Permits { line, turnover, .. } = &mut *self.permits();
+        line.pause(turnover, now())
+    }
+
+    fn permits(&self) -> MutexGuard<'_, Permits> {
         // What the lock guards is whole between any two statements.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The runtime's clock, which tests may stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Attempt {
+    /// A return has the path, the query and the length of the first attempt.
+    fn of(request: &Request) -> Self {
+        let headers = request.headers();
+        let mut hasher = DefaultHasher::new();
+        request.uri().hash(&mut hasher);
+        headers.get(header::CONTENT_LENGTH).hash(&mut hasher);
+        Self {
+            caller: Caller::of(request.extensions()),
+            request: hasher.finish(),
+            is_first: headers.get(RETRY_COUNT).is_some_and(|count| count == "0"),
+        }
     }
 }
 
@@ -58,16 +108,17 @@ impl Door {
 /// [`ApiError::Draining`] when the server is about to stop, [`ApiError::TooManyRequests`] when
 /// all permits are taken, [`ApiError::ShareTaken`] when the caller holds half of them and others ask,
 /// [`ApiError::TooOften`] when the caller has sent too many within a minute.
-pub fn enter(context: &Context, caller: Caller) -> Result<Admission, ApiError> {
+pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError> {
     // While models load a request is let in: it waits for the loading like any other.
     match *context.phase.borrow() {
         Phase::Starting | Phase::Ready => {}
         Phase::Draining | Phase::CutOff => return Err(ApiError::Draining),
     }
-    let permit = take_permit(context, caller)?;
+    let attempt = Attempt::of(request);
+    let permit = take_permit(context, attempt)?;
     // After the permit, so that a request which is refused for others' sake is not counted.
     if let Some(limit) = &context.rate_limit
-        && let Err(exceeded) = limit.count(caller)
+        && let Err(exceeded) = limit.count(attempt.caller)
     {
         count_refusal(&context.metrics, Refusal::RateLimit);
         return Err(ApiError::TooOften(exceeded));
@@ -79,25 +130,43 @@ pub fn enter(context: &Context, caller: Caller) -> Result<Admission, ApiError> {
     })
 }
 
-fn take_permit(context: &Context, caller: Caller) -> Result<Permit, ApiError> {
-    let mut shares = context.door.shares();
-    let entered = shares.enter(caller, Instant::now().into_std());
-    let (limit, share) = (shares.limit(), shares.share());
-    drop(shares);
-    match entered {
-        Ok(()) => Ok(Permit {
-            door: Arc::clone(&context.door),
-            caller,
-        }),
+fn take_permit(context: &Context, attempt: Attempt) -> Result<Permit, ApiError> {
+    let now = now();
+    let caller = attempt.caller;
+    let mut permits = context.door.permits();
+    let Permits {
+        shares,
+        line,
+        turnover,
+    } = &mut *permits;
+    let open_to = |caller| shares.open_to(caller);
+    let reserved = line.reserved(attempt, turnover, now, open_to);
+    let (reason, error) = match shares.enter(caller, reserved, now) {
+        Ok(()) => {
+            line.enter(attempt, now);
+            turnover.enter(now);
+            return Ok(Permit {
+                door: Arc::clone(&context.door),
+                caller,
+                entry: now,
+            });
+        }
         Err(Refused::Full) => {
-            count_refusal(&context.metrics, Refusal::Concurrency);
-            Err(ApiError::TooManyRequests { limit })
+            let limit = shares.limit();
+            let wait = line.refuse(attempt, turnover, now);
+            let error = ApiError::TooManyRequests { limit, wait };
+            (Refusal::Concurrency, error)
         }
         Err(Refused::Share) => {
-            count_refusal(&context.metrics, Refusal::CallerShare);
-            Err(ApiError::ShareTaken { share })
+            let share = shares.share();
+            let wait = line.pause(turnover, now);
+            let error = ApiError::ShareTaken { share, wait };
+            (Refusal::CallerShare, error)
         }
-    }
+    };
+    drop(permits);
+    count_refusal(&context.metrics, reason);
+    Err(error)
 }
 
 /// Counts a request that met a bound.
@@ -131,7 +200,9 @@ async fn reached(context: &Context, is_reached: impl Fn(Phase) -> bool) {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.door.shares().leave(self.caller);
+        let mut permits = self.door.permits();
+        permits.shares.leave(self.caller);
+        permits.turnover.leave(self.entry, now());
     }
 }
 

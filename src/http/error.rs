@@ -6,6 +6,7 @@ mod transcription;
 mod models;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -154,12 +155,16 @@ pub enum ApiError {
     TooManyRequests {
         /// How many there are.
         limit: usize,
+        /// When one is likely to be free for this request.
+        wait: Duration,
     },
     /// The caller has as many permits as one may while others ask.
     #[error("caller's share of {share} places is taken")]
     ShareTaken {
         /// How many one may have.
         share: usize,
+        /// When one of them is likely to be free.
+        wait: Duration,
     },
     /// All connections are taken, and the reserve is for probes.
     #[error("all connections are taken")]
@@ -185,6 +190,14 @@ pub enum ApiError {
     /// The transcriber gave up.
     #[error(transparent)]
     Transcribe(#[from] TranscribeError),
+    /// The transcriber has no room for it at this moment.
+    #[error("{source}")]
+    Busy {
+        /// What it lacks.
+        source: TranscribeError,
+        /// When it is likely to have room.
+        wait: Duration,
+    },
 }
 
 /// An error as OpenAI writes it.

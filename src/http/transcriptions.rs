@@ -125,7 +125,7 @@ async fn admit(
     let arrival = Instant::now();
     let deadline = arrival + context.rules.request_timeout;
     // Before the body is looked at: a refusal must cost next to nothing.
-    let admission = door::enter(context, Caller::of(request.extensions()))?;
+    let admission = door::enter(context, &request)?;
     // Nothing here is spawned: when the client leaves, dropping this future ends all of it.
     let receiving = receive(context, task, request).instrument(traces::room("upload"));
     let received = tokio::select! {
@@ -166,10 +166,16 @@ pub(super) fn refused(context: &Context, error: TranscribeError) -> ApiError {
         TranscribeError::Audio(AudioError::NoMemory { .. }) => Some(Refusal::Memory),
         _ => None,
     };
-    if let Some(reason) = reason {
-        door::count_refusal(&context.metrics, reason);
+    match reason {
+        Some(reason) => {
+            door::count_refusal(&context.metrics, reason);
+            ApiError::Busy {
+                source: error,
+                wait: context.door.pause(),
+            }
+        }
+        None => ApiError::Transcribe(error),
     }
-    ApiError::Transcribe(error)
 }
 
 /// The model that a request names, if there is any chance to run it.

@@ -24,12 +24,13 @@ async fn refuses_at_the_door_before_the_body_is_looked_at() {
     gate.reached().await;
 
     // Garbage would be a 400 and the missing model too, if anybody looked.
-    for body in [vec![7; 10], vec![7; 8 << 20]] {
+    let mut waits_ms = Vec::new();
+    for length in [8 << 20, 10, 10] {
+        let body = vec![7; length];
         let answer = app.raw(body, &[]).send().await.unwrap();
 
         assert_eq!(answer.status(), 429);
-        assert_eq!(header(&answer, "retry-after"), "1");
-        assert_eq!(header(&answer, "retry-after-ms"), "1000");
+        waits_ms.push(wait_ms(&answer));
         assert_eq!(header(&answer, "x-ratelimit-limit-requests"), "1");
         assert_eq!(header(&answer, "x-ratelimit-remaining-requests"), "0");
         let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
@@ -41,11 +42,14 @@ async fn refuses_at_the_door_before_the_body_is_looked_at() {
             "concurrent requests (1)",
         );
     }
-    assert_eq!(app.refused(Refusal::Concurrency), 2);
+    assert_eq!(app.refused(Refusal::Concurrency), 3);
+    // Each is to come back later than the one before it, and so is one that did not wait.
+    assert!(waits_ms.is_sorted_by(|a, b| a < b), "{waits_ms:?}");
 
     gate.open();
     assert_eq!(running.await.unwrap().status(), 200);
-    assert_eq!(app.submit(tone(500.0)).await.unwrap().status(), 200);
+    let answer = app.raw(vec![7; 10], &[("model", MODEL)]).send().await;
+    assert_eq!(answer.unwrap().status(), 400);
 }
 
 #[tokio::test]
@@ -64,7 +68,7 @@ async fn refuses_what_decodes_to_more_than_the_memory_for_it() {
     let answer = app.submit(tone(600.0)).await.unwrap();
 
     assert_eq!(answer.status(), 429);
-    assert_eq!(header(&answer, "retry-after"), "1");
+    wait_ms(&answer);
     let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
     check_error(&error(answer).await, kind, None, code, "memory");
     assert_eq!(app.refused(Refusal::Memory), 1);
@@ -113,7 +117,7 @@ async fn one_caller_leaves_half_of_the_places_to_others() {
     let refused = send("alice").await.unwrap();
 
     assert_eq!(refused.status(), 429);
-    assert_eq!(header(&refused, "retry-after"), "1");
+    wait_ms(&refused);
     assert_eq!(header(&refused, "x-ratelimit-remaining-requests"), "0");
     let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
     check_error(
@@ -185,7 +189,7 @@ async fn refuses_when_the_queue_is_full() {
         .unwrap();
 
     assert_eq!(answer.status(), 429);
-    assert_eq!(header(&answer, "retry-after"), "1");
+    wait_ms(&answer);
     let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
     check_error(&error(answer).await, kind, None, code, "queue is full");
     assert_eq!(app.refused(Refusal::Queue), 1);
@@ -349,4 +353,14 @@ async fn a_client_that_is_still_sending_is_answered_when_time_is_up() {
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     // The process is gone two seconds later.
     assert!(cut_off.elapsed() < Duration::from_secs(1));
+}
+
+/// The wait that a refusal names, which its two headers agree on.
+#[track_caller]
+fn wait_ms(answer: &reqwest::Response) -> u64 {
+    let [wait_s, wait_ms] =
+        ["retry-after", "retry-after-ms"].map(|name| header(answer, name).parse::<u64>().unwrap());
+    assert!((100..=60_000).contains(&wait_ms), "{wait_ms}");
+    assert_eq!(wait_s, wait_ms.div_ceil(1000));
+    wait_ms
 }

@@ -22,7 +22,7 @@ pub(super) struct Shares {
 /// Why there is no permit for a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// All permits are taken.
+    /// All permits are taken, or kept for others.
     Full,
     /// The caller holds half of them, and others ask.
     Share,
@@ -47,10 +47,11 @@ impl Shares {
         self.limit.div_ceil(2)
     }
 
-    /// Gives a permit to a caller, or refuses; both count as asking.
-    pub fn enter(&mut self, caller: Caller, now: Instant) -> Result<(), Refused> {
+    /// Gives a permit to a caller, or refuses; both count as asking. `reserved` permits are kept for
+    /// others.
+    pub fn enter(&mut self, caller: Caller, reserved: usize, now: Instant) -> Result<(), Refused> {
         self.note(caller, now);
-        if self.taken >= self.limit {
+        if self.taken + reserved >= self.limit {
             return Err(Refused::Full);
         }
         if self.free_for(caller, now) == 0 {
@@ -76,11 +77,16 @@ impl Shares {
     pub fn free_for(&self, caller: Caller, now: Instant) -> usize {
         let free = self.limit - self.taken;
         if self.others_ask(caller, now) {
-            let held = self.held.get(&caller).copied().unwrap_or(0);
-            free.min(self.share().saturating_sub(held))
+            free.min(self.open_to(caller))
         } else {
             free
         }
+    }
+
+    /// How many more permits a caller would get, were there any, beside others that ask.
+    pub fn open_to(&self, caller: Caller) -> usize {
+        let held = self.held.get(&caller).copied().unwrap_or(0);
+        self.share().saturating_sub(held)
     }
 
     fn others_ask(&self, caller: Caller, now: Instant) -> bool {
@@ -109,46 +115,59 @@ mod tests {
     fn alone_a_caller_may_take_all() {
         let (mut shares, now) = (Shares::new(5), Instant::now());
         for free in (0..5).rev() {
-            shares.enter(ALICE, now).unwrap();
+            shares.enter(ALICE, 0, now).unwrap();
             assert_eq!(shares.free_for(ALICE, now), free);
         }
-        assert_eq!(shares.enter(ALICE, now), Err(Refused::Full));
+        assert_eq!(shares.enter(ALICE, 0, now), Err(Refused::Full));
         shares.leave(ALICE);
-        shares.enter(ALICE, now).unwrap();
+        shares.enter(ALICE, 0, now).unwrap();
     }
 
     #[test]
     fn while_others_ask_a_caller_gets_half() {
         let (mut shares, now) = (Shares::new(4), Instant::now());
-        shares.enter(BOB, now).unwrap();
+        shares.enter(BOB, 0, now).unwrap();
         shares.leave(BOB);
         for _ in 0..2 {
-            shares.enter(ALICE, now).unwrap();
+            shares.enter(ALICE, 0, now).unwrap();
         }
         for refusals in 0..3 {
-            assert_eq!(shares.enter(ALICE, now), Err(Refused::Share), "{refusals}");
+            assert_eq!(
+                shares.enter(ALICE, 0, now),
+                Err(Refused::Share),
+                "{refusals}"
+            );
         }
         assert_eq!(shares.free_for(ALICE, now), 0);
         assert_eq!(shares.free_for(BOB, now), 2);
-        shares.enter(BOB, now).unwrap();
+        shares.enter(BOB, 0, now).unwrap();
 
         let later = now + ASKS_FOR;
-        shares.enter(ALICE, later).unwrap();
-        assert_eq!(shares.enter(BOB, later), Err(Refused::Full));
+        shares.enter(ALICE, 0, later).unwrap();
+        assert_eq!(shares.enter(BOB, 0, later), Err(Refused::Full));
+    }
+
+    #[test]
+    fn permits_kept_for_others_are_not_given() {
+        let (mut shares, now) = (Shares::new(3), Instant::now());
+        shares.enter(ALICE, 2, now).unwrap();
+        assert_eq!(shares.enter(ALICE, 2, now), Err(Refused::Full));
+        shares.enter(ALICE, 1, now).unwrap();
+        assert_eq!([ALICE, BOB].map(|caller| shares.open_to(caller)), [0, 2]);
     }
 
     #[test]
     fn whoever_was_refused_asks_too() {
         let (mut shares, now) = (Shares::new(4), Instant::now());
         for _ in 0..4 {
-            shares.enter(ALICE, now).unwrap();
+            shares.enter(ALICE, 0, now).unwrap();
         }
-        assert_eq!(shares.enter(BOB, now), Err(Refused::Full));
+        assert_eq!(shares.enter(BOB, 0, now), Err(Refused::Full));
 
         // What alice has stays hers; what becomes free is bob's until she is down to her half.
         shares.leave(ALICE);
-        assert_eq!(shares.enter(ALICE, now), Err(Refused::Share));
-        shares.enter(BOB, now).unwrap();
+        assert_eq!(shares.enter(ALICE, 0, now), Err(Refused::Share));
+        shares.enter(BOB, 0, now).unwrap();
     }
 
     #[test]
@@ -180,7 +199,7 @@ mod tests {
                     let others = shares.others_ask(caller, now);
                     let own = inside.iter().filter(|other| **other == caller).count();
                     let expected = inside.len() < limit && !(others && own >= limit.div_ceil(2));
-                    prop_assert!(shares.enter(caller, now).is_ok() == expected);
+                    prop_assert!(shares.enter(caller, 0, now).is_ok() == expected);
                     if expected {
                         inside.push(caller);
                     }

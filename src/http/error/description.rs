@@ -127,13 +127,15 @@ impl ApiError {
                 ),
             )
             .param("file"),
-            Self::TooManyRequests { limit } => full(&format!(
+            Self::TooManyRequests { limit, wait } => full(&format!(
                 "The server's limit on concurrent requests ({limit}) is reached."
-            )),
-            Self::ShareTaken { share } => full(&format!(
+            ))
+            .retry_after(*wait),
+            Self::ShareTaken { share, wait } => full(&format!(
                 "Your share of the server's concurrent requests ({share} while others ask) is \
                  reached."
-            )),
+            ))
+            .retry_after(*wait),
             Self::TooManyConnections => away("The server has no connection free."),
             Self::TooOften(exceeded) => full(&format!(
                 "Your limit of {} requests a minute is reached.",
@@ -152,6 +154,7 @@ impl ApiError {
             Self::Spool(_) => failed("The upload could not be stored."),
             Self::Panicked(_) | Self::Docs(_) => failed("The server failed on this request."),
             Self::Transcribe(error) => transcription::describe(error),
+            Self::Busy { source, wait } => transcription::describe(source).retry_after(*wait),
         }
     }
 }
