@@ -15,6 +15,7 @@ use symphonia::core::io::MediaSource;
 use thiserror::Error;
 
 mod memory;
+mod effort;
 mod signature;
 mod names;
 mod fallback;
@@ -27,10 +28,11 @@ mod vad;
 mod window;
 
 pub use decode::Decoded;
+pub use effort::CpuClock;
 pub use memory::{MemoryBudget, MemoryClaim};
 pub use resample::Resampler;
 pub use vad::{FRAME_SAMPLES, Silero, VadOptions, spans};
-pub use window::{Clip, Clock, Cutter, Piece, Window};
+pub use window::{Clip, Clock, Cutter, Piece, Step, Window};
 
 /// The sample rate of all PCM in this server, which is the rate Whisper was trained on.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;
@@ -133,6 +135,14 @@ pub enum AudioError {
         /// What all recordings may take together, in bytes.
         limit_bytes: u64,
     },
+    /// The file is forged, or damaged so that decoding it takes far more time than its audio is worth.
+    #[error("{found} is too costly to decode: {reason}")]
+    TooCostly {
+        /// The format, as far as it was recognised.
+        found: String,
+        /// What shows it.
+        reason: String,
+    },
     /// The channels of a recording with more than [`MAX_SPLIT_CHANNELS`] were to be split.
     #[error("the audio has {found} channels; at most {limit} are transcribed one by one")]
     TooManyChannels {
@@ -178,33 +188,39 @@ pub fn decode(
     limits: &DecodeLimits,
     channels: Channels,
 ) -> Result<Decoded, AudioError> {
-    let memory = Arc::new(MemoryBudget::unlimited()).claim();
-    decode_while(&|| true, source, limits, channels, &memory)
+    let requester = Requester {
+        is_wanted: &|| true,
+        memory: &Arc::new(MemoryBudget::unlimited()).claim(),
+        cpu_clock: || Duration::ZERO,
+    };
+    decode_for(requester, source, limits, channels)
 }
 
-/// As [`decode`], but gives what it has as soon as `is_wanted` says no. It is asked before each packet: a
-/// file may be forged to take hours, and nothing else can stop a thread. The PCM counts into `memory`.
+/// As [`decode`], within what a request may take: it gives what it has once the result is not wanted, the
+/// PCM counts into the request's memory, and a file that takes far more processor time than recordings of
+/// its length is an error. Nothing else can stop a thread.
 ///
 /// # Errors
-/// As [`decode`], and [`AudioError::TooMuchMemory`] and [`AudioError::NoMemory`].
-pub fn decode_while(
-    is_wanted: &(dyn Fn() -> bool + Sync),
+/// As [`decode`], and [`AudioError::TooMuchMemory`], [`AudioError::NoMemory`] and
+/// [`AudioError::TooCostly`].
+pub fn decode_for(
+    requester: Requester<'_>,
     source: Source,
     limits: &DecodeLimits,
     channels: Channels,
-    memory: &MemoryClaim,
 ) -> Result<Decoded, AudioError> {
-    let caller = Caller { is_wanted, memory };
-    fallback::decode(caller, source, limits, channels)
+    fallback::decode(requester, source, limits, channels)
 }
 
 /// The request that a decode belongs to.
 #[derive(Clone, Copy)]
-struct Caller<'a> {
-    /// Whether anybody still waits for the result.
-    is_wanted: &'a (dyn Fn() -> bool + Sync),
+pub struct Requester<'a> {
+    /// Whether the result is still waited for; asked before each packet.
+    pub is_wanted: &'a (dyn Fn() -> bool + Sync),
     /// What the PCM counts into.
-    memory: &'a MemoryClaim,
+    pub memory: &'a MemoryClaim,
+    /// The processor time of the calling thread.
+    pub cpu_clock: CpuClock,
 }
 
 fn open(source: &Source) -> io::Result<Box<dyn MediaSource>> {

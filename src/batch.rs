@@ -8,4 +8,4 @@ mod policy;
 pub use batcher::{Batch, Batcher, EngineSlot};
 pub use key::{BatchKey, GenerateOptions};
 pub use pending::{Pending, Standing};
-pub use policy::{Decision, Limits, Situation, decide};
+pub use policy::{Decision, Limits, Situation, Weigh, decide};

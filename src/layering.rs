@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms a room may use; `app` and `cli` wire and may use all.
-const KNOWS: [(&str, &[&str]); 14] = [
+const KNOWS: [(&str, &[&str]); 15] = [
     (
         "http",
         &[
             "audio",
             "batch",
+            "caller",
             "config",
             "engine",
             "format",
@@ -28,6 +29,7 @@ const KNOWS: [(&str, &[&str]); 14] = [
         &[
             "audio",
             "batch",
+            "caller",
             "engine",
             "features",
             "job",
@@ -38,6 +40,7 @@ const KNOWS: [(&str, &[&str]); 14] = [
             "transcript",
         ],
     ),
+    ("caller", &[]),
     ("audio", &[]),
     ("features", &[]),
     ("job", &["batch", "engine", "features", "tokens"]),
@@ -82,13 +85,15 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 8] = [
 ];
 
 /// No runtime, no clock, no environment in these.
-const PURE: [&str; 27] = [
+const PURE: [&str; 30] = [
     "audio.rs",
     "audio/",
     "features.rs",
     "features/",
     "tokens.rs",
     "tokens/",
+    "caller.rs",
+    "caller/",
     "batch/key.rs",
     "batch/pending.rs",
     "batch/policy.rs",
@@ -106,6 +111,7 @@ const PURE: [&str; 27] = [
     "models/loaded/budget.rs",
     "models/shape.rs",
     "models/shape/",
+    "transcribe/front_end/turns.rs",
     "transcribe/guard.rs",
     "transcript.rs",
     "format.rs",

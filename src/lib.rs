@@ -37,6 +37,7 @@ mod allocator;
 pub mod app;
 #[cfg(not(fuzzing))]
 pub mod cli;
+pub mod caller;
 pub mod config;
 pub mod models;
 pub mod telemetry;

@@ -7,14 +7,14 @@
 
 mod error;
 mod front_end;
+mod cpu_time;
 mod generating;
 pub mod guard;
 mod hearing;
 mod prompting;
+mod recordings;
 mod wishes;
 
-use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,22 +23,23 @@ use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::audio::{
-    self, Cutter, DecodeLimits, MemoryBudget, MemoryClaim, SAMPLE_RATE_HZ, Source, Window,
+    self, DecodeLimits, MemoryBudget, MemoryClaim, Requester, Source, Step, Window,
 };
+use crate::caller::Caller;
 use crate::engine::Decoding;
-use crate::features::{HOP_SAMPLES, WINDOW_FRAMES};
 use crate::job::RequestId;
 use crate::models::{LoadedModel, LoadedModels, ModelId};
 use crate::queue::{Slot, UpstreamGuard};
 use crate::telemetry::Metrics;
 use crate::tokens::{PromptSpec, Task};
-use crate::transcript::{DropReason, Dropped, Speaker, Transcript};
+use crate::transcript::{Speaker, Transcript};
 
 pub use error::TranscribeError;
-pub use front_end::{FrontEnd, FrontEndPanicked};
+pub use front_end::{FrontEnd, FrontEndPanicked, Stage};
 pub use hearing::Part;
 use hearing::{Heard, Joiner, clip_end_s};
 use prompting::{check_languages, continue_with, keep_last, previous_tokens};
+use recordings::Recordings;
 pub use wishes::Wishes;
 
 /// Turns audio into transcripts.
@@ -62,6 +63,8 @@ pub struct Request {
     pub task: Task,
     /// How it is to be done.
     pub wishes: Wishes,
+    /// Who asks; callers take turns in the CPU work.
+    pub caller: Caller,
     /// When the caller stops waiting.
     pub deadline: Instant,
 }
@@ -79,6 +82,7 @@ pub enum Progress {
 struct Plan<'a> {
     model: &'a LoadedModel,
     request: RequestId,
+    caller: Caller,
     wishes: &'a Wishes,
     decoding: Arc<Decoding>,
     prompt: PromptSpec,
@@ -91,14 +95,6 @@ struct Plan<'a> {
 struct Ticket {
     slot: Slot,
     coming: UpstreamGuard,
-}
-
-/// The recordings of a request, each with its speaker where channels are kept apart.
-struct Recordings {
-    cutters: VecDeque<(Option<Speaker>, Cutter)>,
-    duration: Duration,
-    /// Where the file could not be decoded.
-    damaged: Vec<Dropped>,
 }
 
 impl Transcriber {
@@ -176,18 +172,22 @@ impl Transcriber {
             audio,
             task,
             wishes,
+            caller,
             deadline,
-            ..
+            model,
         } = request;
-        let model = self.models.lease(&request.model).await?;
-        check_languages(&model, &request.model, &wishes)?;
+        let id = model;
+        let model = self.models.lease(&id).await?;
+        check_languages(&model, &id, &wishes)?;
         // A full queue refuses here, before the audio has cost anything.
         let first = Ticket {
             slot: model.queue.try_reserve()?,
             coming: model.queue.expect_window(),
         };
         let started = Instant::now();
-        let (recordings, _memory) = self.decode(audio, &wishes, model.windows_in_flight).await?;
+        let (recordings, _memory) = self
+            .decode(audio, &wishes, caller, model.windows_in_flight)
+            .await?;
         let decode_time = started.elapsed();
         self.metrics
             .decode_seconds
@@ -197,6 +197,7 @@ impl Transcriber {
         let mut plan = Plan {
             model: &model,
             request: RequestId(self.next_request.fetch_add(1, Ordering::Relaxed)),
+            caller,
             decoding: Arc::new(wishes.decoding()),
             prompt: PromptSpec {
                 language: prompting::language(&model.vocabulary, &wishes),
@@ -211,7 +212,7 @@ impl Transcriber {
         let duration = recordings.duration;
         self.report_damage(&recordings);
         let mut joiner = Joiner::new(&plan, &recordings, decode_time);
-        let mut windows = Box::pin(self.windows(recordings));
+        let mut windows = Box::pin(self.windows(recordings, caller));
         let mut first = Some(first);
         let detects = plan.prompt.language.is_none();
         let in_turn = wishes.condition_on_previous_text;
@@ -264,34 +265,28 @@ impl Transcriber {
         &self,
         audio: Source,
         wishes: &Wishes,
+        caller: Caller,
         windows: usize,
     ) -> Result<(Recordings, MemoryClaim), TranscribeError> {
         let limits = self.limits.clone();
         let (channels, clip, vad) = (wishes.channels, wishes.clip, wishes.vad);
         // Dropped with this future, which is how the decoding learns that nobody waits for it.
-        let caller = Arc::new(());
-        let waiting = Arc::downgrade(&caller);
+        let alive = Arc::new(());
+        let waiting = Arc::downgrade(&alive);
         let memory = self.memory.claim();
         let decode = move || {
             let is_wanted = || waiting.strong_count() > 0;
-            let decoded = audio::decode_while(&is_wanted, audio, &limits, channels, &memory)?;
-            let channels = decoded.streams;
-            let samples = channels.first().map_or(0, Vec::len);
+            let requester = Requester {
+                is_wanted: &is_wanted,
+                memory: &memory,
+                cpu_clock: cpu_time::of_this_thread,
+            };
+            let decoded = audio::decode_for(requester, audio, &limits, channels)?;
             // All at once: a request that lacked memory later would wait while it holds some.
-            memory.hold(bytes_of(&channels, windows))?;
-            let several = channels.len() > 1;
-            let cutter = |(number, pcm)| {
-                let speaker = several.then_some(Speaker(number));
-                (speaker, Cutter::new(pcm, clip, vad))
-            };
-            let recordings = Recordings {
-                cutters: channels.into_iter().enumerate().map(cutter).collect(),
-                duration: Duration::from_secs_f64(seconds(samples)),
-                damaged: decoded.lost.into_iter().map(damaged).collect(),
-            };
-            Ok((recordings, memory))
+            memory.hold(recordings::bytes_of(&decoded.streams, windows))?;
+            Ok((Recordings::new(decoded, clip, vad), memory))
         };
-        self.front_end.run("decode", decode).await?
+        self.front_end.run(Stage::Decode, caller, decode).await?
     }
 
     /// Counts and logs what was lost in decoding.
@@ -314,25 +309,23 @@ impl Transcriber {
     fn windows(
         &self,
         recordings: Recordings,
+        caller: Caller,
     ) -> impl Stream<Item = Result<(Option<Speaker>, Window), TranscribeError>> + Send {
-        stream::try_unfold(recordings, |mut recordings| {
-            let cut = move || {
-                while let Some((speaker, cutter)) = recordings.cutters.front_mut() {
-                    if let Some(window) = cutter.next() {
-                        return Some(((*speaker, window), recordings));
+        stream::try_unfold(recordings, move |mut recordings| async move {
+            let started = Instant::now();
+            loop {
+                let cut = move || (recordings.next_window(), recordings);
+                let step;
+                (step, recordings) = self.front_end.run(Stage::Vad, caller, cut).await?;
+                match step {
+                    (speaker, Step::Window(window)) => {
+                        let time = started.elapsed();
+                        self.metrics.vad_seconds.observe(time.as_secs_f64());
+                        return Ok(Some(((speaker, window), recordings)));
                     }
-                    recordings.cutters.pop_front();
+                    (_, Step::Unsettled) => {}
+                    (_, Step::End) => return Ok(None),
                 }
-                None
-            };
-            async {
-                let started = Instant::now();
-                let window = self.front_end.run("vad", cut).await?;
-                if window.is_some() {
-                    let time = started.elapsed();
-                    self.metrics.vad_seconds.observe(time.as_secs_f64());
-                }
-                Ok(window)
             }
         })
     }
@@ -369,35 +362,6 @@ impl Transcriber {
             unheard = rest;
         }
         Ok(heard)
-    }
-}
-
-/// Mel bands of the models that have most of them (large-v3).
-const MAX_MELS: usize = 128;
-
-/// A window of the longest length.
-const WINDOW_SAMPLES: usize = WINDOW_FRAMES * HOP_SAMPLES;
-
-/// Memory of decoded channels in bytes, including up to `windows` windows in flight: a copy of their PCM
-/// and their features.
-fn bytes_of(channels: &[Vec<f32>], windows: usize) -> u64 {
-    let samples: usize = channels.iter().map(Vec::len).sum();
-    let on_the_way = samples.min(windows.saturating_mul(WINDOW_SAMPLES));
-    let pcm = (samples + on_the_way) * size_of::<f32>();
-    let features = on_the_way / HOP_SAMPLES * MAX_MELS * size_of::<f32>();
-    (pcm + features) as u64
-}
-
-fn seconds(samples: usize) -> f64 {
-    samples as f64 / f64::from(SAMPLE_RATE_HZ)
-}
-
-fn damaged(samples: Range<usize>) -> Dropped {
-    Dropped {
-        start_s: seconds(samples.start),
-        end_s: seconds(samples.end),
-        reason: DropReason::Damaged,
-        text: String::new(),
     }
 }
 

@@ -16,12 +16,16 @@ mod watched;
 
 use super::channels::ChannelStreams;
 use super::demux::{self, Demuxer};
-use super::{AudioError, Caller, Channels, DecodeLimits};
+use super::effort::Effort;
+use super::{AudioError, Channels, DecodeLimits, Requester};
 use damage::Damage;
 use end_trim::EndTrim;
 use timeline::Timeline;
 use track::SelectedTrack;
 use watched::Watched;
+
+/// What a file is called of which nothing is known yet.
+const UNKNOWN: &str = "the file";
 
 /// What bounds the reading of a source, whatever its tables say.
 #[derive(Clone, Copy)]
@@ -29,7 +33,15 @@ pub struct Allowance<'a> {
     /// The length of the file; [`u64::MAX`] where it is not known.
     pub file_bytes: u64,
     /// The request that the decode belongs to.
-    pub caller: Caller<'a>,
+    pub requester: Requester<'a>,
+}
+
+impl Allowance<'_> {
+    /// The processor time that the decode may take.
+    fn effort(&self) -> Effort {
+        let known = Some(self.file_bytes).filter(|bytes| *bytes != u64::MAX);
+        Effort::new(self.requester.cpu_clock, known.unwrap_or(0))
+    }
 }
 
 /// A decoded recording.
@@ -52,11 +64,17 @@ pub fn decode(
     limits: &DecodeLimits,
     channels: Channels,
 ) -> Result<Decoded, AudioError> {
-    let (source, read_bytes) = Watched::new(source);
-    let mut demuxer = demux::open(Box::new(source))?;
-    let mut decoding = Decoding::new(&demuxer, allowance.caller, limits, channels)?;
+    let effort = allowance.effort();
+    let memory = allowance.requester.memory;
+    let (source, read_bytes) = Watched::new(source, effort.clone());
+    let mut demuxer = demux::open(Box::new(source)).map_err(|error| {
+        // A reader that was stopped for its cost says something else.
+        effort.check(UNKNOWN, memory).err().unwrap_or(error)
+    })?;
+    let mut decoding = Decoding::new(&demuxer, allowance.requester, limits, channels)?;
     let mut reader_error = None;
-    while (allowance.caller.is_wanted)() {
+    while (allowance.requester.is_wanted)() {
+        effort.check(&decoding.track.found, memory)?;
         let packet = match demuxer.reader.next_packet() {
             Ok(Some(packet)) => packet,
             Ok(None) => break,
@@ -75,6 +93,7 @@ pub fn decode(
         };
         decoding.push(&demuxer, packet)?;
     }
+    effort.check(&decoding.track.found, memory)?;
     // A recording that breaks off gives what it holds; one that goes on behind the place where its
     // reader stopped is not whole.
     let unread_bytes = match allowance.file_bytes {
@@ -107,7 +126,7 @@ struct Decoding<'a> {
 impl<'a> Decoding<'a> {
     fn new(
         demuxer: &Demuxer,
-        caller: Caller<'a>,
+        requester: Requester<'a>,
         limits: &'a DecodeLimits,
         channels: Channels,
     ) -> Result<Self, AudioError> {
@@ -115,7 +134,7 @@ impl<'a> Decoding<'a> {
         Ok(Self {
             end_trim: EndTrim::new(track.end_trim_rule(demuxer)),
             track,
-            streams: ChannelStreams::new(channels, limits, caller.memory),
+            streams: ChannelStreams::new(channels, limits, requester.memory),
             timeline: Timeline::new(demuxer.clock),
             damage: Damage::default(),
         })

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::decode::{self, Allowance};
 use super::{
-    AudioError, Caller, Channels, DecodeLimits, Decoded, FfmpegMode, MIN_DURATION, SAMPLE_RATE_HZ,
-    Source, ffmpeg, open, signature,
+    AudioError, Channels, DecodeLimits, Decoded, FfmpegMode, MIN_DURATION, Requester,
+    SAMPLE_RATE_HZ, Source, ffmpeg, open, signature,
 };
 
 /// Audio of less than [`MIN_DURATION`] is in doubt where its file is longer than this: 0.1 s at
@@ -24,13 +24,13 @@ const UNKNOWN: &str = "the file";
 /// What symphonia's probe says of it.
 const NO_READER: &str = "no suitable format reader found";
 
-/// Decodes an upload, however it can be decoded. `caller.is_wanted` is asked before each packet; once
+/// Decodes an upload, however it can be decoded. `requester.is_wanted` is asked before each packet; once
 /// it says no, the result is what was decoded until then.
 ///
 /// # Errors
 /// See [`AudioError`].
 pub fn decode(
-    caller: Caller<'_>,
+    requester: Requester<'_>,
     source: Source,
     limits: &DecodeLimits,
     channels: Channels,
@@ -38,7 +38,7 @@ pub fn decode(
     let mut media = open(&source).map_err(AudioError::Read)?;
     let allowance = Allowance {
         file_bytes: media.byte_len().unwrap_or(u64::MAX),
-        caller,
+        requester,
     };
     let mut head = Vec::with_capacity(signature::HEAD_BYTES);
     media
@@ -57,7 +57,7 @@ pub fn decode(
     };
     let uses_ffmpeg = limits.ffmpeg == FfmpegMode::Auto
         && is_for_ffmpeg(&error, &head, allowance.file_bytes)
-        && (caller.is_wanted)();
+        && (requester.is_wanted)();
     if !uses_ffmpeg {
         return Err(error);
     }
@@ -68,8 +68,11 @@ pub fn decode(
         },
         limits,
         channels,
-        caller,
+        requester,
+        file_bytes: allowance.file_bytes,
     };
+    // What the built-in decoders made of it is gone.
+    requester.memory.hold(0)?;
     match checked(|| ffmpeg::decode(source, &job)) {
         // Where neither can, the built-in decoder's error says more.
         Err(
@@ -155,11 +158,12 @@ mod tests {
     fn check(ffmpeg: FfmpegMode, file: &[u8], expected: &str) {
         let source = Source::Memory(file.to_vec().into());
         let limits = DecodeLimits { ffmpeg, ..LIMITS };
-        let caller = Caller {
+        let requester = Requester {
             is_wanted: &|| true,
             memory: MemoryClaim::unlimited(),
+            cpu_clock: || Duration::ZERO,
         };
-        let error = decode(caller, source, &limits, Channels::Mix).unwrap_err();
+        let error = decode(requester, source, &limits, Channels::Mix).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 
@@ -213,6 +217,11 @@ mod tests {
         let head = b"\x1a\x45\xdf\xa3";
         assert!(is_for_ffmpeg(&short, head, 100_000));
         assert!(!is_for_ffmpeg(&short, head, 3_000));
+        let costly = AudioError::TooCostly {
+            found: String::new(),
+            reason: String::new(),
+        };
+        assert!(!is_for_ffmpeg(&costly, head, 100_000));
         // More of it would be too long, too.
         let long = AudioError::TooLong {
             limit: Duration::ZERO,

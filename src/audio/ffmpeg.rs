@@ -2,13 +2,14 @@
 //!
 //! The process sees pipes only: no network, no file but an unlinked scratch copy of its own input
 //! (its `cache` protocol, without which MP4 files that end with their index cannot be read from a
-//! pipe). Its time, its output and the size of its single allocations are bounded. What it writes is
+//! pipe). Its time, its processor time, its output and the size of its single allocations are bounded. What it writes is
 //! a WAV file, which says how many channels there are, and goes through the native decoder.
 
 use std::process::Command;
 
-use super::{AudioError, Caller, Channels, DecodeLimits, Decoded, SAMPLE_RATE_HZ, Source};
+use super::{AudioError, Channels, DecodeLimits, Decoded, Requester, SAMPLE_RATE_HZ, Source};
 
+mod cpu_time;
 mod process;
 
 /// Bound on each of ffmpeg's allocations; a 4K picture, which it does not decode, would fit.
@@ -44,7 +45,9 @@ pub struct Job<'a> {
     /// What becomes of the channels.
     pub channels: Channels,
     /// The request that the decode belongs to. The process is killed once its result is not wanted.
-    pub caller: Caller<'a>,
+    pub requester: Requester<'a>,
+    /// The length of the file; [`u64::MAX`] where it is not known.
+    pub file_bytes: u64,
 }
 
 /// Decodes `source` to 16 kHz PCM, as the native decoder does.

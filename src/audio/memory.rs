@@ -67,6 +67,12 @@ impl MemoryBudget {
 }
 
 impl MemoryClaim {
+    /// What it holds, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Sets the size of the claim to `bytes`, larger or smaller than before.
     ///
     /// # Errors
@@ -75,7 +81,7 @@ impl MemoryClaim {
     pub fn hold(&self, bytes: u64) -> Result<(), AudioError> {
         let budget = &self.budget;
         let wanted = bytes.next_multiple_of(STEP_BYTES);
-        let held = self.bytes.load(Ordering::Relaxed);
+        let held = self.held_bytes();
         if wanted > held {
             if bytes > budget.limit_bytes {
                 return Err(AudioError::TooMuchMemory {

@@ -1,5 +1,6 @@
 //! Decoding of files that the tests make themselves.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -123,15 +124,63 @@ fn stops_when_nobody_wants_it() {
     let asked = AtomicUsize::new(0);
     let is_wanted = || asked.fetch_add(1, Ordering::Relaxed) < 2;
     let source = wav(16_000, 1, &[0; 16_000]);
-    let decoded = decode_while(
-        &is_wanted,
-        source,
-        &LIMITS,
-        Channels::Mix,
-        MemoryClaim::unlimited(),
-    )
-    .unwrap();
+    let requester = Requester {
+        is_wanted: &is_wanted,
+        ..requester(MemoryClaim::unlimited())
+    };
+    let decoded = decode_for(requester, source, &LIMITS, Channels::Mix).unwrap();
     assert!(decoded.streams[0].len() < 16_000);
+}
+
+/// A request that waits for ever, and whose decoding takes no time.
+fn requester(memory: &MemoryClaim) -> Requester<'_> {
+    Requester {
+        is_wanted: &|| true,
+        memory,
+        cpu_clock: || Duration::ZERO,
+    }
+}
+
+thread_local! {
+    static SECONDS: Cell<u64> = const { Cell::new(0) };
+}
+
+#[test]
+fn stops_where_it_takes_far_more_time_than_the_audio_is_worth() {
+    // Each look at the clock is a second later: more than a file of 1 s may take.
+    let requester = Requester {
+        cpu_clock: || {
+            SECONDS.set(SECONDS.get() + 1);
+            Duration::from_secs(SECONDS.get())
+        },
+        ..requester(MemoryClaim::unlimited())
+    };
+    for bytes in [
+        wav(16_000, 1, &[0; 16_000]),
+        Source::Memory(mp4_without_audio()),
+    ] {
+        let error = decode_for(requester, bytes, &LIMITS, Channels::Mix).unwrap_err();
+        assert!(matches!(error, AudioError::TooCostly { .. }), "{error}");
+    }
+}
+
+/// A file of which a reader reads for long before it gives up.
+fn mp4_without_audio() -> Bytes {
+    let empty = b"\0\0\0\x08free".repeat(100_000);
+    [&b"\0\0\0\x10ftypM4A \0\0\0\0"[..], &empty].concat().into()
+}
+
+#[test]
+fn a_file_of_nothing_but_empty_chunks_is_refused_at_once() {
+    let file = [
+        &b"RIFF\xff\xff\xff\xffWAVE"[..],
+        &b"JUNK\0\0\0\0".repeat(20_000),
+        b"fmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\0\x08\0\0",
+        &[0; 2_048],
+    ]
+    .concat();
+    let error = decode_mixed(Source::Memory(file.into())).unwrap_err();
+    assert!(matches!(error, AudioError::TooCostly { .. }), "{error}");
 }
 
 #[test]
@@ -140,7 +189,7 @@ fn what_comes_out_counts_into_the_memory() {
     let second = || wav(16_000, 1, &[0; 16_000]);
     let budget = Arc::new(MemoryBudget::new(MIB / 8));
     let decode =
-        |source, claim: &MemoryClaim| decode_while(&|| true, source, &LONG, Channels::Mix, claim);
+        |source, claim: &MemoryClaim| decode_for(requester(claim), source, &LONG, Channels::Mix);
     let (first, other) = (budget.claim(), budget.claim());
     decode(second(), &first).unwrap();
     assert_eq!(budget.used_bytes(), 64 * 1024);

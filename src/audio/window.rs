@@ -69,6 +69,17 @@ pub struct Cutter {
     method: Method,
 }
 
+/// What a bounded part of the work gave.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// The next window.
+    Window(Window),
+    /// Nothing yet; there is more to be examined.
+    Unsettled,
+    /// There are no more windows.
+    End,
+}
+
 enum Method {
     /// Everything up to here is in a window.
     Quietest(usize),
@@ -126,36 +137,59 @@ impl Cutter {
     pub fn samples(&self) -> usize {
         self.pcm.len()
     }
-}
 
-impl Iterator for Cutter {
-    type Item = Window;
+    /// As [`next`](Self::next), but stops once the network has examined `samples`, so that hours
+    /// without speech are not one piece of work.
+    pub fn step(&mut self, samples: usize) -> Step {
+        let packed = match &mut self.method {
+            Method::Quietest(cut) => match next_piece(&self.pcm, cut) {
+                Some(piece) => Packed::Window(vec![piece]),
+                None => Packed::End,
+            },
+            Method::Speech(speech) => speech.next(&self.pcm, samples),
+        };
+        match packed {
+            Packed::Window(pieces) => Step::Window(self.window(pieces)),
+            Packed::Unsettled => Step::Unsettled,
+            Packed::End => Step::End,
+        }
+    }
 
-    fn next(&mut self) -> Option<Window> {
-        let mut pieces = match &mut self.method {
-            Method::Quietest(cut) => next_piece(&self.pcm, cut).map(|piece| vec![piece]),
-            Method::Speech(speech) => speech.next(&self.pcm),
-        }?;
+    fn window(&self, mut pieces: Vec<Piece>) -> Window {
         let samples = pieces.iter().map(|piece| piece.samples).sum();
         let mut pcm = Vec::with_capacity(samples);
         for piece in &mut pieces {
             pcm.extend_from_slice(&self.pcm[piece.start..piece.end()]);
             piece.start += self.offset;
         }
-        Some(Window {
+        Window {
             pcm,
             clock: Clock::new(pieces),
-        })
+        }
+    }
+}
+
+impl Iterator for Cutter {
+    type Item = Window;
+
+    fn next(&mut self) -> Option<Window> {
+        loop {
+            match self.step(usize::MAX) {
+                Step::Window(window) => return Some(window),
+                Step::End => return None,
+                Step::Unsettled => {}
+            }
+        }
     }
 }
 
 impl Speech {
-    fn next(&mut self, pcm: &[f32]) -> Option<Vec<Piece>> {
+    /// The next window, unless more than `samples` have to be examined for it.
+    fn next(&mut self, pcm: &[f32], samples: usize) -> Packed {
+        let stop = self.heard.saturating_add(samples);
         loop {
             match self.packer.next(pcm) {
-                Packed::Window(pieces) => return Some(pieces),
-                Packed::End => return None,
-                Packed::Unsettled => {
+                Packed::Unsettled if self.heard < stop => {
                     let end = pcm.len().min(self.heard + BLOCK_SAMPLES);
                     let block: Vec<f32> = pcm[self.heard..end]
                         .iter()
@@ -164,6 +198,7 @@ impl Speech {
                     self.packer.push(&self.network.probabilities(&block));
                     self.heard = end;
                 }
+                packed => return packed,
             }
         }
     }

@@ -9,6 +9,8 @@ use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use super::policy::Weigh;
+
 /// Windows with equal keys may share a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BatchKey {
@@ -18,6 +20,12 @@ pub struct BatchKey {
     pub previous_tokens: usize,
     /// How tokens are chosen.
     pub options: GenerateOptions,
+}
+
+impl Weigh for BatchKey {
+    fn hypotheses(&self) -> usize {
+        self.options.max_hypotheses()
+    }
 }
 
 /// How the model chooses tokens; one set for a whole batch. The names and meanings are those of
@@ -72,6 +80,12 @@ impl GenerateOptions {
             self.beam_size
         };
         held.get()
+    }
+
+    /// The most texts of one window that are held at one time, at any temperature.
+    #[must_use]
+    pub fn max_hypotheses(&self) -> usize {
+        self.beam_size.max(self.best_of).get()
     }
 
     /// All of it in types that are equal when they look equal.

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 
 use super::pending::{Pending, Waiting};
 
+/// A batch holds as many hypotheses as a full one of a search this wide. The reference's default is 5.
+const HYPOTHESES_PER_WINDOW: usize = 8;
+
 /// The two knobs of the micro-batcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -21,6 +24,22 @@ pub struct Limits {
     pub batch_size: NonZeroUsize,
     /// Longest wait for company, counted from the oldest job's arrival.
     pub window: Duration,
+}
+
+/// A key that says what its jobs cost.
+pub trait Weigh {
+    /// Texts that are searched at one time for each job.
+    fn hypotheses(&self) -> usize;
+}
+
+impl Limits {
+    /// The most windows in a batch of this key: those of wide searches are fewer, because a batch holds
+    /// its engine until all of them are done, and others wait.
+    fn batch_size_of<K: Weigh>(&self, key: &K) -> usize {
+        let windows = self.batch_size.get();
+        let hypotheses = windows.saturating_mul(HYPOTHESES_PER_WINDOW);
+        (hypotheses / key.hypotheses().max(1)).clamp(1, windows)
+    }
 }
 
 /// What is known at the moment of a decision.
@@ -55,7 +74,7 @@ pub enum Decision<K> {
 }
 
 /// Chooses among the keys that are due.
-pub fn decide<K: Clone + Eq + Hash, J>(
+pub fn decide<K: Clone + Eq + Hash + Weigh, J>(
     pending: &Pending<K, J>,
     limits: Limits,
     situation: Situation,
@@ -65,7 +84,7 @@ pub fn decide<K: Clone + Eq + Hash, J>(
     };
     let due = |waiting: &Waiting<K>| {
         !situation.more_is_coming
-            || waiting.len >= limits.batch_size.get()
+            || waiting.len >= limits.batch_size_of(&waiting.key)
             || situation.now >= waiting.oldest + limits.window
     };
     let oldest = pending
@@ -78,7 +97,7 @@ pub fn decide<K: Clone + Eq + Hash, J>(
         // Idle engines share what waits, so that none sleeps beside a full one.
         let share = chosen.len.div_ceil(idle_engines.get());
         return Decision::Take {
-            limit: share.min(limits.batch_size.get()),
+            limit: share.min(limits.batch_size_of(&chosen.key)),
             overtakes: chosen.key != oldest.key,
             key: chosen.key,
         };
@@ -110,6 +129,13 @@ mod tests {
         batch_size: NonZeroUsize::new(4).unwrap(),
         window: WINDOW,
     };
+
+    /// Keys from 100 on are those of wide searches.
+    impl Weigh for u8 {
+        fn hypotheses(&self) -> usize {
+            if *self < 100 { 5 } else { 16 }
+        }
+    }
 
     /// Decides over jobs given as (key, milliseconds since the start at which it arrived).
     #[track_caller]
@@ -171,6 +197,17 @@ mod tests {
             (1, 1, true),
             take(0, 4),
         );
+    }
+
+    #[test]
+    fn a_batch_of_wide_searches_has_fewer_windows() {
+        check(&[(100, 0); 9], (0, 1, false), take(100, 2));
+        check(&[(100, 0), (100, 0)], (1, 1, true), take(100, 2));
+        let huge = Limits {
+            batch_size: NonZeroUsize::MIN,
+            ..LIMITS
+        };
+        assert_eq!(huge.batch_size_of(&100), 1);
     }
 
     #[test]

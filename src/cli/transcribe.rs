@@ -20,6 +20,7 @@ use super::{bar, inputs};
 use crate::app::ENGINES_END;
 use crate::app::rooms::Rooms;
 use crate::audio::{Source, VadOptions};
+use crate::caller::Caller;
 use crate::config::{Settings, Whisper};
 use crate::format;
 use crate::models::ModelId;
@@ -181,6 +182,7 @@ async fn one(
         model: order.model.clone(),
         task: order.task,
         wishes: order.wishes.clone(),
+        caller: Caller::LOCAL,
         deadline: Instant::now() + NO_DEADLINE,
     };
     let mut shown = 0;

@@ -92,7 +92,8 @@ pub struct Server {
     pub read_timeout_s: u64,
 
     /// The most connections at a time; beyond it the answer is 503, but for
-    /// `/health`, `/ready` and `/metrics`, which eight more are kept for.
+    /// `/health`, `/ready` and `/metrics`, which 64 more are kept for. An
+    /// address that has more than half makes way for others.
     ///
     /// Default 4096, 1 to 1,000,000; environment `SERVER__MAX_CONNECTIONS`.
     /// Keep it below the limit of open files (`ulimit -n`).

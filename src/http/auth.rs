@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Context;
 use super::error::ApiError;
-use super::rate::Caller;
+use crate::caller::Caller;
 use crate::config::Secret;
 
 /// Refuses a request without `Authorization: Bearer <key>`, where keys are set.

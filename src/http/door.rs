@@ -13,8 +13,8 @@ use axum::extract::Request;
 use axum::http::{HeaderName, header};
 
 use super::error::ApiError;
-use super::rate::Caller;
 use super::{Context, Phase};
+use crate::caller::Caller;
 use crate::telemetry::{Metrics, Refusal, RefusalLabels};
 use line::{Attempt, Line};
 use shares::{Refused, Shares};

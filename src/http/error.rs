@@ -15,6 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use description::Description;
+pub use description::is_lack_of_resources;
 
 use super::cross_site::CrossSite;
 use super::middleware::{RETRY_AFTER_MS, RequestId};
@@ -312,6 +313,7 @@ mod tests {
     use std::io;
 
     use axum::body::to_bytes;
+    use rustix::io::Errno;
 
     use super::*;
     use crate::audio::AudioError;
@@ -341,16 +343,18 @@ mod tests {
     }
 
     #[test]
-    fn a_lack_of_file_descriptors_is_a_reason_to_try_again() {
-        let scarce = || io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
-        for error in [
-            ApiError::Spool(scarce()),
-            ApiError::Transcribe(AudioError::Read(scarce()).into()),
-            ApiError::Transcribe(AudioError::Ffmpeg(scarce()).into()),
-        ] {
-            let said = error.describe();
-            assert_eq!(said.status, StatusCode::SERVICE_UNAVAILABLE, "{error}");
-            assert!(said.retry_after.is_some(), "{error}");
+    fn a_lack_of_descriptors_or_memory_is_a_reason_to_try_again() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            let scarce = || io::Error::from_raw_os_error(errno.raw_os_error());
+            for error in [
+                ApiError::Spool(scarce()),
+                ApiError::Transcribe(AudioError::Read(scarce()).into()),
+                ApiError::Transcribe(AudioError::Ffmpeg(scarce()).into()),
+            ] {
+                let said = error.describe();
+                assert_eq!(said.status, StatusCode::SERVICE_UNAVAILABLE, "{error}");
+                assert!(said.retry_after.is_some(), "{error}");
+            }
         }
     }
 

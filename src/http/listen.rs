@@ -1,8 +1,11 @@
-//! Accepts connections, so many at a time and a few more for probes, and closes those whose client
-//! keeps it waiting.
+//! Accepts connections, a bounded number at a time and a few more for probes, and closes those whose
+//! client keeps it waiting.
 //!
-//! HTTP/1.1 only, as behind every proxy: with it, whoever has not sent the head of a request in
+//! HTTP/1.1 only, as behind every proxy: with it, a client that has not sent the head of a request in
 //! time is known from the first byte on.
+
+mod connections;
+mod table;
 
 use std::io;
 use std::sync::Arc;
@@ -12,27 +15,32 @@ use axum::Router;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_io_timeout::TimeoutWriter;
 use tower::ServiceExt;
 
+use super::error::is_lack_of_resources;
 use super::rate::Peer;
 use super::reserve::Reserved;
+use crate::caller::Caller;
+use connections::{Connection, Connections};
+use table::Kind;
 
 /// Time to wait when the system has no more sockets: until some close, accepting is pointless.
 const NO_SOCKETS: Duration = Duration::from_millis(100);
 /// How long to keep quiet about it once it was said.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
 
-/// Connections for probes, when all others are taken.
-const RESERVE: usize = 8;
+/// Connections for probes, when all others are taken. So many that one of the half that a caller may have
+/// is not displaced by the caller's next ones before the head of its request has arrived.
+const RESERVE: usize = 64;
 /// The longest time for the head of a request on one of them, and for all of it with its answer.
 const RESERVE_HEAD: Duration = Duration::from_secs(1);
 const RESERVE_TIME: Duration = Duration::from_secs(5);
@@ -40,24 +48,11 @@ const RESERVE_TIME: Duration = Duration::from_secs(5);
 /// What connections are held to.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections at a time; on a few more only probes are answered, and further ones wait in the
-    /// system's backlog.
+    /// Connections at a time; on a few more only probes are answered, and further ones are closed.
     pub connections: usize,
     /// The longest time for the head of a request, counted from the last answer, and without a byte
     /// of an answer taken.
     pub patience: Duration,
-}
-
-/// The places of connections.
-struct Places {
-    ordinary: Arc<Semaphore>,
-    reserve: Arc<Semaphore>,
-}
-
-/// A connection's place, free when this is dropped.
-struct Place {
-    is_reserved: bool,
-    _permit: OwnedSemaphorePermit,
 }
 
 /// When something was said that is not to be said all the time.
@@ -84,29 +79,30 @@ pub async fn serve(
     bounds: Bounds,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let places = Places::new(bounds.connections);
+    let connections = Connections::new(bounds.connections, RESERVE);
     let http = Http::new(router, bounds.patience);
     tokio::pin!(stop);
-    let (mut no_sockets, mut no_places) = (Told::default(), Told::default());
+    let (mut no_sockets, mut all_taken) = (Told::default(), Told::default());
     loop {
-        let accepted = async {
-            let place = places.any().await;
-            (listener.accept().await, place)
-        };
-        let (accepted, place) = tokio::select! {
-            accepted = accepted => accepted,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
         match accepted {
             Ok((stream, address)) => {
-                let place = places.better(place);
-                if place.is_reserved && no_places.is_due() {
+                let peer = Peer(address.ip());
+                let admitted = connections.admit(Caller::of_address(peer.0));
+                let is_ordinary =
+                    |(connection, _): &(Connection, _)| connection.kind() == Kind::Ordinary;
+                if !admitted.as_ref().is_some_and(is_ordinary) && all_taken.is_due() {
                     tracing::warn!("all connections are taken, only probes are answered");
                 }
-                http.serve(stream, Peer(address.ip()), place);
+                if let Some((connection, displaced)) = admitted {
+                    http.serve(stream, peer, connection, displaced);
+                }
             }
             Err(error) if is_of_the_listener(&error) => return Err(error),
-            Err(error) if is_for_want_of_sockets(&error) => {
+            Err(error) if is_lack_of_resources(&error) => {
                 if no_sockets.is_due() {
                     tracing::error!(%error, "no connection can be accepted: raise the limit of open files");
                 }
@@ -134,41 +130,6 @@ impl Told {
     }
 }
 
-impl Places {
-    fn new(connections: usize) -> Self {
-        Self {
-            ordinary: Arc::new(Semaphore::new(connections)),
-            reserve: Arc::new(Semaphore::new(RESERVE)),
-        }
-    }
-
-    /// Waits for a place; one of the reserve only when no other is free.
-    async fn any(&self) -> Place {
-        let (ordinary, reserve) = (Arc::clone(&self.ordinary), Arc::clone(&self.reserve));
-        let (is_reserved, permit) = tokio::select! {
-            biased;
-            permit = ordinary.acquire_owned() => (false, permit),
-            permit = reserve.acquire_owned() => (true, permit),
-        };
-        Place {
-            is_reserved,
-            _permit: permit.expect("neither semaphore is ever closed"),
-        }
-    }
-
-    /// The place, or an ordinary one where it is of the reserve and one has become free.
-    fn better(&self, place: Place) -> Place {
-        if !place.is_reserved {
-            return place;
-        }
-        let ordinary = Arc::clone(&self.ordinary).try_acquire_owned();
-        ordinary.map_or(place, |permit| Place {
-            is_reserved: false,
-            _permit: permit,
-        })
-    }
-}
-
 impl Http {
     fn new(router: Router, patience: Duration) -> Self {
         let mut ordinary = http1::Builder::new();
@@ -189,21 +150,28 @@ impl Http {
         }
     }
 
-    /// Serves a connection in a task of its own.
-    fn serve(&self, stream: TcpStream, peer: Peer, place: Place) {
+    /// Serves a connection in a task of its own, until it ends or is displaced.
+    fn serve(
+        &self,
+        stream: TcpStream,
+        peer: Peer,
+        connection: Connection,
+        displaced: oneshot::Receiver<()>,
+    ) {
         set_up(&stream);
-        let is_reserved = place.is_reserved;
-        let service = self
-            .router
-            .clone()
-            .map_request(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(peer);
-                if is_reserved {
-                    request.extensions_mut().insert(Reserved);
-                }
-                request
-            });
-        let service = TowerToHyperService::new(service);
+        let is_reserved = connection.kind() == Kind::Reserved;
+        let connection = Arc::new(connection);
+        let router = self.router.clone();
+        let entry = Arc::clone(&connection);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let busy = entry.begin();
+            request.extensions_mut().insert(peer);
+            if is_reserved {
+                request.extensions_mut().insert(Reserved);
+            }
+            let answer = router.clone().oneshot(request);
+            async move { answer.await.map(|answer| busy.until_written(answer)) }
+        });
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(self.patience));
         let stream = TokioIo::new(Box::pin(stream));
@@ -212,18 +180,25 @@ impl Http {
         } else {
             &self.ordinary
         };
-        let connection = self.open.watch(http.serve_connection(stream, service));
+        let serving = self.open.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
-            let ended = if is_reserved {
-                let in_time = tokio::time::timeout(RESERVE_TIME, connection).await;
-                in_time.unwrap_or(Ok(()))
-            } else {
-                connection.await
+            let serving = async {
+                if is_reserved {
+                    let in_time = tokio::time::timeout(RESERVE_TIME, serving).await;
+                    in_time.unwrap_or(Ok(()))
+                } else {
+                    serving.await
+                }
             };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "connection ended");
+            tokio::select! {
+                biased;
+                // The sender is dropped without a message only with the connection's entry.
+                Ok(()) = displaced => tracing::debug!("idle connection closed for another caller"),
+                ended = serving => if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                },
             }
-            drop(place);
+            drop(connection);
         });
     }
 }
@@ -246,13 +221,6 @@ fn is_of_the_listener(error: &io::Error) -> bool {
     )
 }
 
-fn is_for_want_of_sockets(error: &io::Error) -> bool {
-    matches!(
-        errno(error),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
-    )
-}
-
 fn errno(error: &io::Error) -> Option<Errno> {
     error.raw_os_error().map(Errno::from_raw_os_error)
 }
@@ -271,9 +239,8 @@ mod tests {
             Errno::PERM,
         ] {
             assert!(!is_of_the_listener(&of(errno)), "{errno}");
-            assert!(!is_for_want_of_sockets(&of(errno)), "{errno}");
+            assert!(!is_lack_of_resources(&of(errno)), "{errno}");
         }
-        assert!(is_for_want_of_sockets(&of(Errno::MFILE)));
         assert!(is_of_the_listener(&of(Errno::BADF)));
     }
 }

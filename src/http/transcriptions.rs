@@ -22,10 +22,10 @@ use super::openapi::{
     TranslationForm, TranslationParameters,
 };
 use super::parameters::{Asked, Parameters};
-use super::rate::Caller;
 use super::upload::Upload;
 use super::{Context, Rules, boundary, door, models, stream};
 use crate::audio::{AudioError, Source};
+use crate::caller::Caller;
 use crate::format::{self, Wish};
 use crate::models::ModelId;
 use crate::telemetry::{Refusal, traces};
@@ -125,6 +125,7 @@ async fn admit(
     let arrival = Instant::now();
     let deadline = arrival + context.rules.request_timeout;
     // Before the body is looked at: a refusal must cost next to nothing.
+    let caller = Caller::of(request.extensions());
     let admission = door::enter(context, &request)?;
     // Nothing here is spawned: when the client leaves, dropping this future ends all of it.
     let receiving = receive(context, task, request).instrument(traces::room("upload"));
@@ -142,6 +143,7 @@ async fn admit(
         model,
         task,
         wishes: asked.wishes,
+        caller,
         deadline: deadline.into_std(),
     };
     if asked.stream {

@@ -1,16 +1,31 @@
-//! The bounded pool for decoding, resampling and features.
+//! The bounded pool for decoding, speech detection and features.
 
+mod turns;
+
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
+use crate::caller::Caller;
 use crate::telemetry::traces;
+use turns::{Ticket, Turns};
 
-/// Runs CPU work off the async workers, a bounded number of pieces at a time, in turn.
+/// Runs CPU work off the async workers, a bounded number of pieces at a time. Callers take turns.
 #[derive(Clone, Debug)]
-pub struct FrontEnd {
-    permits: Arc<Semaphore>,
+pub struct FrontEnd(Arc<Mutex<Line>>);
+
+/// A kind of CPU work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// A whole upload to PCM, which may take seconds.
+    Decode,
+    /// A bounded part of the speech detection.
+    Vad,
+    /// The features of one window.
+    Features,
 }
 
 /// The work panicked.
@@ -18,32 +33,186 @@ pub struct FrontEnd {
 #[error("audio front end panicked")]
 pub struct FrontEndPanicked;
 
+/// The decision, and the senders that start waiting pieces, by the number of their ticket.
+#[derive(Debug)]
+struct Line {
+    turns: Turns,
+    starts: HashMap<u64, oneshot::Sender<()>>,
+}
+
+/// A piece that waits or runs; dropping it lets the next one start.
+struct Turn {
+    line: Arc<Mutex<Line>>,
+    ticket: Ticket,
+}
+
+impl Stage {
+    /// The name of its trace span.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Vad => "vad",
+            Self::Features => "features",
+        }
+    }
+}
+
 impl FrontEnd {
     /// At most `workers` pieces of work run at once.
     #[must_use]
     pub fn new(workers: NonZeroUsize) -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(workers.get())),
-        }
+        Self(Arc::new(Mutex::new(Line {
+            turns: Turns::new(workers),
+            starts: HashMap::new(),
+        })))
     }
 
-    /// Runs `work` of this room when its turn comes; dropping the future before that cancels it.
+    /// Runs `work` when it is the caller's turn; dropping the future before that cancels it.
     ///
     /// # Errors
     /// [`FrontEndPanicked`] when the work panicked; nothing else suffers.
     pub async fn run<T: Send + 'static>(
         &self,
-        room: &'static str,
+        stage: Stage,
+        caller: Caller,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, FrontEndPanicked> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.map_err(|_| FrontEndPanicked)?;
-        let span = traces::room(room);
+        let (turn, started) = self.ask(stage, caller);
+        started.await.map_err(|_| FrontEndPanicked)?;
+        let span = traces::room(stage.name());
         let running = tokio::task::spawn_blocking(move || {
             let result = span.in_scope(work);
-            drop(permit);
+            drop(turn);
             result
         });
         running.await.map_err(|_| FrontEndPanicked)
+    }
+
+    fn ask(&self, stage: Stage, caller: Caller) -> (Turn, oneshot::Receiver<()>) {
+        let (start, started) = oneshot::channel();
+        let mut line = lock(&self.0);
+        let ticket = line.turns.ask(caller, stage == Stage::Decode, now());
+        line.starts.insert(ticket.number, start);
+        line.start_waiting();
+        drop(line);
+        let turn = Turn {
+            line: Arc::clone(&self.0),
+            ticket,
+        };
+        (turn, started)
+    }
+}
+
+impl Line {
+    fn start_waiting(&mut self) {
+        while let Some(ticket) = self.turns.start_next(now()) {
+            if let Some(start) = self.starts.remove(&ticket.number) {
+                // A receiver that is gone belongs to a turn that is being dropped.
+                let _ = start.send(());
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut line = lock(&self.line);
+        line.starts.remove(&self.ticket.number);
+        line.turns.leave(self.ticket);
+        line.start_waiting();
+    }
+}
+
+fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
+    // No statement under the lock leaves the line half changed.
+    line.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The runtime's clock, which tests can pause.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const ALICE: Caller = Caller::Key(0);
+    const BOB: Caller = Caller::Key(1);
+
+    fn front_end(workers: usize) -> FrontEnd {
+        FrontEnd::new(NonZeroUsize::new(workers).unwrap())
+    }
+
+    /// Polls a run until its piece of work waits or runs.
+    async fn begin(run: &mut (impl Future<Output = Result<(), FrontEndPanicked>> + Unpin)) {
+        tokio::select! {
+            biased;
+            _ = run => panic!("it has ended already"),
+            () = std::future::ready(()) => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_waiting_piece_that_is_dropped_frees_its_turn() {
+        let front_end = front_end(1);
+        let (end, ended) = mpsc::sync_channel::<()>(1);
+        let mut running = Box::pin(front_end.run(Stage::Decode, ALICE, move || {
+            let _ = ended.recv();
+        }));
+        begin(&mut running).await;
+        let mut dropped = Box::pin(front_end.run(Stage::Decode, BOB, || ()));
+        begin(&mut dropped).await;
+        drop(dropped);
+        let last = front_end.run(Stage::Features, BOB, || 7);
+
+        drop(end);
+        running.await.unwrap();
+
+        assert_eq!(last.await, Ok(7));
+        assert!(lock(&front_end.0).starts.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_piece_that_panics_frees_its_worker() {
+        let front_end = front_end(1);
+        let panics = front_end.run(Stage::Vad, ALICE, || -> u8 {
+            std::panic::resume_unwind(Box::new(()))
+        });
+        assert_eq!(panics.await, Err(FrontEndPanicked));
+        assert_eq!(front_end.run(Stage::Vad, ALICE, || 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn another_caller_is_served_before_the_rest_of_many_pieces() {
+        let front_end = front_end(1);
+        let (end, ended) = mpsc::sync_channel::<()>(1);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let piece = |caller, name: &'static str| {
+            let order = Arc::clone(&order);
+            Box::pin(front_end.run(Stage::Decode, caller, move || {
+                order.lock().unwrap().push(name);
+            }))
+        };
+        let mut running = Box::pin(front_end.run(Stage::Decode, ALICE, move || {
+            let _ = ended.recv();
+        }));
+        begin(&mut running).await;
+        let (mut second, mut third) = (piece(ALICE, "second"), piece(ALICE, "third"));
+        begin(&mut second).await;
+        begin(&mut third).await;
+        let mut other = piece(BOB, "other");
+        begin(&mut other).await;
+
+        drop(end);
+        let all = futures_util::future::join4(running, second, third, other);
+        assert_eq!(all.await, (Ok(()), Ok(()), Ok(()), Ok(())));
+
+        let order = order.lock().unwrap();
+        // The second piece of the first caller waited longer when the worker became free; then it is
+        // the other's turn.
+        assert_eq!(*order, ["second", "other", "third"]);
     }
 }

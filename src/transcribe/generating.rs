@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use super::{Plan, Ticket, TranscribeError, Transcriber};
+use super::{Plan, Stage, Ticket, TranscribeError, Transcriber};
 use crate::audio::Window;
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::engine::Attempt;
@@ -114,7 +114,9 @@ impl Transcriber {
         let started = Instant::now();
         let features = self
             .front_end
-            .run("features", move || log_mel.compute(&window.pcm, reached))
+            .run(Stage::Features, plan.caller, move || {
+                log_mel.compute(&window.pcm, reached)
+            })
             .await?;
         let time = started.elapsed();
         self.metrics.features_seconds.observe(time.as_secs_f64());

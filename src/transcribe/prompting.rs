@@ -43,14 +43,12 @@ pub(super) fn language(vocabulary: &Vocabulary, wishes: &Wishes) -> Option<Langu
 
 /// Hotwords first, then the prompt, whose end is the one that is kept.
 pub(super) fn previous_tokens(vocabulary: &Vocabulary, wishes: &Wishes) -> Vec<u32> {
-    let encode = |text: &Option<String>| {
-        let tokens = text
-            .as_deref()
-            .map(|text| vocabulary.encode_prompt_text(end_of(text)));
-        tokens.unwrap_or_default()
-    };
-    let mut tokens = encode(&wishes.hotwords);
-    tokens.extend(encode(&wishes.prompt));
+    tokens_before(wishes, |text| vocabulary.encode_prompt_text(text))
+}
+
+fn tokens_before(wishes: &Wishes, encode: impl Fn(&str) -> Vec<u32>) -> Vec<u32> {
+    let texts = [&wishes.hotwords, &wishes.prompt].into_iter().flatten();
+    let mut tokens: Vec<u32> = texts.flat_map(|text| encode(end_of(text))).collect();
     keep_last(&mut tokens);
     tokens
 }
@@ -79,7 +77,28 @@ pub(super) fn keep_last(tokens: &mut Vec<u32>) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    #[test]
+    fn no_more_of_a_prompt_becomes_tokens_than_its_end() {
+        let wishes = Wishes {
+            hotwords: Some("h".repeat(1 << 20)),
+            prompt: Some("p".repeat(1 << 20)),
+            ..Wishes::default()
+        };
+        let encoded = RefCell::new(Vec::new());
+        let tokens = tokens_before(&wishes, |text| {
+            encoded
+                .borrow_mut()
+                .push((text[..1].to_owned(), text.len()));
+            vec![7; 1_000]
+        });
+        let end = |text: &str| (text.to_owned(), MAX_PROMPT_BYTES);
+        assert_eq!(encoded.take(), [end("h"), end("p")]);
+        assert_eq!(tokens, [7; PREVIOUS_TOKENS]);
+    }
 
     #[test]
     fn the_end_of_a_long_text_is_kept_in_whole_characters() {

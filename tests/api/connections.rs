@@ -1,7 +1,9 @@
 //! Connections whose clients keep the server waiting, and too many of them.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use reqwest::Client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -128,4 +130,70 @@ async fn silent_connections_do_not_keep_probes_out() {
 
     assert_eq!(answer.status(), 200);
     assert!(asked.elapsed() < Duration::from_secs(5));
+}
+
+/// Connections that begin the head of a request and never end it.
+async fn half_sent_heads(app: &TestApp, count: usize) -> Vec<TcpStream> {
+    let mut connections = Vec::new();
+    for _ in 0..count {
+        let mut connection = TcpStream::connect(&app.address).await.unwrap();
+        connection
+            .write_all(b"GET /health HTTP/1.1\r\n")
+            .await
+            .unwrap();
+        connections.push(connection);
+    }
+    connections
+}
+
+/// A client whose address is another one than that of all others.
+fn elsewhere() -> Client {
+    let address = IpAddr::from([127, 0, 0, 2]);
+    Client::builder().local_address(address).build().unwrap()
+}
+
+#[tokio::test]
+async fn half_sent_heads_do_not_keep_probes_out() {
+    let (app, _only) = without_a_free_connection().await;
+    // One after the other, a second each and a few at a time, they would take longer than patience lasts.
+    let _heads = half_sent_heads(&app, 600).await;
+
+    within_patience(async {
+        for client in [Client::new(), elsewhere()] {
+            let answer = client.get(app.url("/health")).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn idle_connections_of_one_address_give_way_to_another_one() {
+    let mut setup = Setup::default();
+    setup.rules.max_connections = 4;
+    let app = TestApp::start_with(setup).await;
+    let mut heads = half_sent_heads(&app, 4).await;
+
+    let answer = elsewhere().get(app.url("/v1/models")).send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(to_the_end(&mut heads[0]).await, "");
+}
+
+#[tokio::test]
+async fn requests_that_are_being_answered_do_not_give_way() {
+    let mut setup = Setup::default();
+    setup.rules.max_connections = 2;
+    let app = TestApp::start_with(setup).await;
+    let query = format!("?model={MODEL}");
+    let mut first = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
+    let _second = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
+    until(|| app.metrics.requests_in_flight.get() == 2).await;
+
+    let answer = elsewhere().get(app.url("/v1/models")).send().await.unwrap();
+
+    assert_eq!(answer.status(), 503);
+    first.write_all(&[0; 1_000]).await.unwrap();
+    let answer = raw::read_until(&mut first, "}}").await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
 }

@@ -540,3 +540,18 @@ async fn a_model_may_have_defaults_of_its_own() {
 
     assert_eq!(*beams.lock().unwrap(), [2, 7, 3]);
 }
+
+#[tokio::test]
+async fn a_loaded_model_is_served_after_its_files_are_gone() {
+    let root = two_models();
+    let app = start(root.path(), Setup::default()).await;
+    assert_eq!(status(&app, "one").await, 200);
+
+    fs::remove_dir_all(root.path().join("one")).unwrap();
+    app.models.catalog().refresh().await;
+
+    assert_eq!(status(&app, "one").await, 200);
+    fs::remove_dir_all(root.path().join("owner")).unwrap();
+    app.models.catalog().refresh().await;
+    assert_eq!(status(&app, "owner/two").await, 404);
+}

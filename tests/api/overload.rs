@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, Instant};
 
-use crate::helpers::audio::{tone, tones};
+use crate::helpers::audio::{adts_with_a_damaged_frame, tone, tones};
 use crate::helpers::engine::{Gate, gated};
 use crate::helpers::{MODEL, Setup, TestApp, check_error, error, header, raw, until};
 
@@ -353,6 +353,35 @@ async fn a_client_that_is_still_sending_is_answered_when_time_is_up() {
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     // The process is gone two seconds later.
     assert!(cut_off.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn long_recordings_of_one_caller_do_not_hold_up_another() {
+    const MANY: usize = 10;
+    let mut setup = Setup {
+        front_end_workers: 1,
+        ..Setup::default()
+    };
+    setup.rules.api_keys = ["alice", "bob"].map(Secret::new).to_vec();
+    let app = TestApp::start_with(setup).await;
+    let send = |file: Vec<u8>, key: &'static str| {
+        let request = app.raw(file, &[("model", MODEL)]).bearer_auth(key);
+        tokio::spawn(async move { request.send().await.unwrap() })
+    };
+    // A few kilobytes each, so that all of them have come before the first few are decoded.
+    let long = adts_with_a_damaged_frame(500, usize::MAX);
+    let many: Vec<_> = (0..MANY).map(|_| send(long.clone(), "alice")).collect();
+    let uploaded = format!("halkspeech_upload_seconds_count {MANY}\n");
+    until(|| app.metrics.encode().contains(&uploaded)).await;
+
+    let answer = send(tone(500.0), "bob").await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    let all = format!("halkspeech_decode_seconds_count {}\n", MANY + 1);
+    assert!(!app.metrics.encode().contains(&all), "it was the last");
+    for answer in many {
+        assert_eq!(answer.await.unwrap().status(), 200);
+    }
 }
 
 /// The wait that a refusal names, which its two headers agree on.

@@ -186,3 +186,31 @@ async fn the_limit_of_open_files_is_raised_as_far_as_the_system_allows() {
     assert!(limit > 100.0, "{limit}");
     assert_eq!(limit, allowed);
 }
+
+#[test]
+fn a_server_that_has_no_place_for_uploads_does_not_start() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_halkspeech"))
+        .env_clear()
+        .env("TMPDIR", "/nonexistent")
+        .output()
+        .unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("/nonexistent (TMPDIR)"), "{message}");
+}
+
+#[test]
+fn a_server_whose_audio_may_take_more_memory_than_there_is_warns() {
+    for (decoded_mib, warns) in [("16777216", true), ("1", false)] {
+        let settings = [
+            ("WHISPER__MODEL", "tiny.en"),
+            ("AUDIO__MAX_DECODED_MIB", decoded_mib),
+        ];
+        let server = Server::start(&settings);
+
+        let log = server.log_at_start();
+
+        assert_eq!(log.contains("memory is scarce"), warns, "{log}");
+    }
+}

@@ -15,6 +15,7 @@ pub struct Server {
     address: String,
     child: Child,
     stderr: BufReader<ChildStderr>,
+    log_at_start: String,
 }
 
 impl Server {
@@ -63,6 +64,7 @@ impl Server {
             address,
             child,
             stderr,
+            log_at_start: log,
         }
     }
 
@@ -114,6 +116,11 @@ impl Server {
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
         let kibibytes = line.unwrap().split_whitespace().nth(1).unwrap();
         kibibytes.parse::<u64>().unwrap() * 1024
+    }
+
+    /// What was logged until the server was ready.
+    pub fn log_at_start(&self) -> &str {
+        &self.log_at_start
     }
 
     /// Reads the log up to a line with this text.

@@ -69,7 +69,8 @@ const HEAD_BYTES: u64 = 64;
 ///
 /// # Errors
 /// [`AudioError::Read`], [`AudioError::NeedsFfmpeg`] for what is known and not read here, and
-/// [`AudioError::Undecodable`] where there is no movie header or its tables are too large.
+/// [`AudioError::Undecodable`] where there is no movie header or its tables are too large, and
+/// [`AudioError::TooCostly`] for a forged edit list.
 pub fn open(mut file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioError> {
     let mut head = Vec::new();
     file.by_ref()
@@ -84,6 +85,10 @@ pub fn open(mut file: Box<dyn MediaSource>) -> std::result::Result<Attempt, Audi
         Error::IoError(error) if is_read_failure(&error) => AudioError::Read(error),
         Error::Unsupported(found) => AudioError::NeedsFfmpeg {
             found: found.to_owned(),
+        },
+        Error::LimitError(reason @ track::TOO_MANY_EDITS) => AudioError::TooCostly {
+            found: names::container(&FORMAT_INFO).to_owned(),
+            reason: reason.to_owned(),
         },
         error => AudioError::Undecodable {
             found: names::container(&FORMAT_INFO).to_owned(),

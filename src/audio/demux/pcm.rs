@@ -155,6 +155,11 @@ pub fn open(file: Box<dyn MediaSource>) -> Result<Attempt, AudioError> {
         })),
         Ok(None) => undecodable("its header ends before its samples begin"),
         Err(chunks::Error::Compressed) => given_back(input),
+        // ffmpeg would take seconds for them.
+        Err(chunks::Error::TooMany) => Err(AudioError::TooCostly {
+            found: found.to_owned(),
+            reason: "it has more chunks than any recording".to_owned(),
+        }),
         Err(chunks::Error::Read(error)) => Err(AudioError::Read(error)),
         Err(chunks::Error::Header(HeaderError::Malformed(reason))) => undecodable(reason),
         Err(chunks::Error::Header(HeaderError::Codec(codec))) => Err(AudioError::NeedsFfmpeg {

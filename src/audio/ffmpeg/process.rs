@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use symphonia::core::io::ReadOnlySource;
 
-use super::{Job, Source};
+use super::{Job, Source, cpu_time};
 use crate::audio::decode as native;
-use crate::audio::{AudioError, Decoded};
+use crate::audio::{AudioError, Decoded, effort};
 
 /// What ffmpeg warns of when no format fits well. It then decodes noise from anything; formats that
 /// it is sure of never have this line.
@@ -88,7 +88,7 @@ fn converse(child: &mut Child, source: Source, job: &Job<'_>) -> Result<Decoded,
         let log = threads
             .inspect_err(|_| stop(child))
             .map_err(AudioError::Ffmpeg)?;
-        let event = wait(&rx, job);
+        let event = wait(&rx, child.id(), job);
         stop(child);
         let is_guess = log.join().unwrap_or(true);
         match event? {
@@ -100,9 +100,10 @@ fn converse(child: &mut Child, source: Source, job: &Job<'_>) -> Result<Decoded,
 
 /// Waits for the first event, while the process has time and its result is wanted. Once it is not,
 /// the thread that decodes gives what it has.
-fn wait(rx: &Receiver<Event>, job: &Job<'_>) -> Result<Event, AudioError> {
+fn wait(rx: &Receiver<Event>, process: u32, job: &Job<'_>) -> Result<Event, AudioError> {
     let mut left = job.limits.ffmpeg_timeout;
-    while !left.is_zero() && (job.caller.is_wanted)() {
+    while !left.is_zero() && (job.requester.is_wanted)() {
+        check_cpu_time(process, job)?;
         let period = left.min(WATCH_PERIOD);
         match rx.recv_timeout(period) {
             Ok(event) => return Ok(event),
@@ -121,10 +122,20 @@ fn wait(rx: &Receiver<Event>, job: &Job<'_>) -> Result<Event, AudioError> {
     Ok(Event::Output(Ok(Decoded::default())))
 }
 
+/// Compares the processor time of the process with what has come out of it so far.
+fn check_cpu_time(process: u32, job: &Job<'_>) -> Result<(), AudioError> {
+    let file_bytes = Some(job.file_bytes).filter(|bytes| *bytes != u64::MAX);
+    let limit = effort::limit(file_bytes.unwrap_or(0), job.requester.memory.held_bytes());
+    match cpu_time::of(process) {
+        Some(used) if used > limit => Err(effort::too_costly(job.found, limit)),
+        _ => Ok(()),
+    }
+}
+
 fn decode_output(stdout: ChildStdout, job: &Job<'_>) -> Result<Decoded, AudioError> {
     let allowance = native::Allowance {
         file_bytes: u64::MAX,
-        caller: job.caller,
+        requester: job.requester,
     };
     let output = Box::new(ReadOnlySource::new(stdout));
     native::decode(output, allowance, job.limits, job.channels)
@@ -183,16 +194,20 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::audio::{Caller, Channels, DecodeLimits, FfmpegMode, MemoryClaim, SAMPLE_RATE_HZ};
+    use crate::audio::{
+        Channels, DecodeLimits, FfmpegMode, MemoryClaim, Requester, SAMPLE_RATE_HZ,
+    };
 
     fn job(limits: &DecodeLimits) -> Job<'_> {
         Job {
             found: "noise",
             limits,
             channels: Channels::Split,
-            caller: Caller {
+            file_bytes: 1_000,
+            requester: Requester {
                 is_wanted: &|| true,
                 memory: MemoryClaim::unlimited(),
+                cpu_clock: || Duration::ZERO,
             },
         }
     }
@@ -250,12 +265,20 @@ mod tests {
     }
 
     #[test]
+    fn kills_a_process_that_takes_too_much_processor_time() {
+        let limits = limits(LONG, Duration::from_secs(600));
+        let error = run_script("while :; do :; done", &job(&limits)).unwrap_err();
+        assert!(matches!(error, AudioError::TooCostly { .. }), "{error}");
+    }
+
+    #[test]
     fn kills_a_process_whose_result_is_not_wanted() {
         let limits = limits(LONG, LONG);
         let job = Job {
-            caller: Caller {
+            requester: Requester {
                 is_wanted: &|| false,
                 memory: MemoryClaim::unlimited(),
+                cpu_clock: || Duration::ZERO,
             },
             ..job(&limits)
         };

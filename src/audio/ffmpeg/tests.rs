@@ -164,9 +164,11 @@ fn opens_no_file_that_an_upload_names() {
             found: "script",
             limits: &LIMITS,
             channels: Channels::Mix,
-            caller: Caller {
+            file_bytes: 1_000,
+            requester: Requester {
                 is_wanted: &|| true,
                 memory: MemoryClaim::unlimited(),
+                cpu_clock: || Duration::ZERO,
             },
         };
         let result = super::decode(Source::Memory(file.clone().into()), &job);

@@ -7,8 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Caller;
 use super::turnover::Turnover;
+use crate::caller::Caller;
 
 /// Longest wait that a refusal names: OpenAI's SDKs do not obey longer ones.
 const MAX_WAIT: Duration = Duration::from_secs(60);

@@ -1,22 +1,18 @@
 //! Who holds the permits at the door and who gets one, as a decision without a clock.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::Caller;
+use crate::caller::{Caller, RecentCallers};
 
-/// How long a caller counts as one that asks, for others' sake.
-const ASKS_FOR: Duration = Duration::from_secs(60);
-
-/// The permits that callers hold, and the two who asked last.
+/// The permits that callers hold, and who asked last.
 #[derive(Debug)]
 pub(super) struct Shares {
     limit: usize,
     taken: usize,
     /// No caller without a permit is in it.
     held: HashMap<Caller, usize>,
-    /// The two most recent distinct callers, latest first: at least one of them differs from the next.
-    asked: [Option<(Caller, Instant)>; 2],
+    recent: RecentCallers,
 }
 
 /// Why there is no permit for a caller.
@@ -34,7 +30,7 @@ impl Shares {
             limit,
             taken: 0,
             held: HashMap::new(),
-            asked: [None; 2],
+            recent: RecentCallers::default(),
         }
     }
 
@@ -50,7 +46,7 @@ impl Shares {
     /// Gives a permit to a caller, or refuses; both count as asking. `reserved` permits are kept for
     /// others.
     pub fn enter(&mut self, caller: Caller, reserved: usize, now: Instant) -> Result<(), Refused> {
-        self.note(caller, now);
+        self.recent.note(caller, now);
         if self.taken + reserved >= self.limit {
             return Err(Refused::Full);
         }
@@ -76,7 +72,7 @@ impl Shares {
     /// How many more permits a caller would get.
     pub fn free_for(&self, caller: Caller, now: Instant) -> usize {
         let free = self.limit - self.taken;
-        if self.others_ask(caller, now) {
+        if self.recent.has_others(caller, now) {
             free.min(self.open_to(caller))
         } else {
             free
@@ -88,28 +84,18 @@ impl Shares {
         let held = self.held.get(&caller).copied().unwrap_or(0);
         self.share().saturating_sub(held)
     }
-
-    fn others_ask(&self, caller: Caller, now: Instant) -> bool {
-        let mut others = self.asked.iter().flatten();
-        others.any(|(other, at)| *other != caller && now.saturating_duration_since(*at) < ASKS_FOR)
-    }
-
-    fn note(&mut self, caller: Caller, now: Instant) {
-        let [first, second] = self.asked;
-        let is_first = first.is_some_and(|(other, _)| other == caller);
-        self.asked = [Some((caller, now)), if is_first { second } else { first }];
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 
     use super::*;
 
     const ALICE: Caller = Caller::Key(0);
     const BOB: Caller = Caller::Key(1);
-    const CAROL: Caller = Caller::Key(2);
 
     #[test]
     fn alone_a_caller_may_take_all() {
@@ -142,7 +128,7 @@ mod tests {
         assert_eq!(shares.free_for(BOB, now), 2);
         shares.enter(BOB, 0, now).unwrap();
 
-        let later = now + ASKS_FOR;
+        let later = now + Duration::from_secs(60);
         shares.enter(ALICE, 0, later).unwrap();
         assert_eq!(shares.enter(BOB, 0, later), Err(Refused::Full));
     }
@@ -170,18 +156,6 @@ mod tests {
         shares.enter(BOB, 0, now).unwrap();
     }
 
-    #[test]
-    fn the_last_two_callers_are_enough_to_know_another() {
-        let (mut shares, now) = (Shares::new(2), Instant::now());
-        let asks = [(BOB, 0), (CAROL, 30), (ALICE, 40), (ALICE, 89), (ALICE, 90)];
-        for (caller, at_s) in asks {
-            let now = now + Duration::from_secs(at_s);
-            let others = shares.others_ask(ALICE, now);
-            assert_eq!(others, (1..90).contains(&at_s), "{at_s}");
-            shares.note(caller, now);
-        }
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -196,7 +170,7 @@ mod tests {
                 now += Duration::from_secs(passed_s);
                 let caller = Caller::Key(number);
                 if enters {
-                    let others = shares.others_ask(caller, now);
+                    let others = shares.recent.has_others(caller, now);
                     let own = inside.iter().filter(|other| **other == caller).count();
                     let expected = inside.len() < limit && !(others && own >= limit.div_ceil(2));
                     prop_assert!(shares.enter(caller, 0, now).is_ok() == expected);

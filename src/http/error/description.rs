@@ -150,7 +150,7 @@ impl ApiError {
             )
             .code("insufficient_storage")
             .retry_after(RETRY_WHEN_NO_SPACE),
-            Self::Spool(error) if is_scarce(error) => out_of_files(),
+            Self::Spool(error) if is_lack_of_resources(error) => out_of_files(),
             Self::Spool(_) => failed("The upload could not be stored."),
             Self::Panicked(_) | Self::Docs(_) => failed("The server failed on this request."),
             Self::Transcribe(error) => transcription::describe(error),
@@ -167,14 +167,17 @@ pub(super) fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// Whether the process or the system has no file descriptor left.
-pub(super) fn is_scarce(error: &io::Error) -> bool {
+/// Whether the process or the system lacks file descriptors or memory for another file or connection.
+pub fn is_lack_of_resources(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+    matches!(
+        errno,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
 }
 
 pub(super) fn out_of_files() -> Description {
-    away("The server has too many files and connections open.")
+    away("The server lacks file descriptors or memory for another file.")
 }
 
 /// Names the setting that lets the page in.

@@ -2,7 +2,9 @@
 
 use axum::http::StatusCode;
 
-use super::description::{Description, away, failed, full, is_scarce, out_of_files, too_late};
+use super::description::{
+    Description, away, failed, full, is_lack_of_resources, out_of_files, too_late,
+};
 use super::models;
 use crate::audio::AudioError;
 use crate::job::JobError;
@@ -61,6 +63,7 @@ fn describe_audio(error: &AudioError) -> Description {
         AudioError::TooShort { .. } => {
             bad_file(&format!("Audio file is too short: {error}.")).code("audio_too_short")
         }
+        AudioError::TooCostly { .. } => bad_file(&format!("Invalid audio file: {error}.")),
         AudioError::TooManyChannels { .. } => Description::new(
             StatusCode::BAD_REQUEST,
             &format!("Invalid value for 'channels': \"split\". Here, {error}."),
@@ -76,7 +79,9 @@ fn describe_audio(error: &AudioError) -> Description {
         .param("file"),
         AudioError::NoMemory { .. } => full(&format!("The server's memory is taken: {error}.")),
         AudioError::FfmpegTimedOut { .. } => too_late(),
-        AudioError::Ffmpeg(error) | AudioError::Read(error) if is_scarce(error) => out_of_files(),
+        AudioError::Ffmpeg(error) | AudioError::Read(error) if is_lack_of_resources(error) => {
+            out_of_files()
+        }
         AudioError::Ffmpeg(_) | AudioError::Read(_) => failed("The file could not be processed."),
     }
 }

@@ -53,6 +53,9 @@ const ONLY_IN: [OnlyIn; 7] = [
     },
 ];
 
+/// The most texts that a search may be asked to finish: `beam_size` × `patience`.
+const MAX_FINISHED: f32 = 64.0;
+
 /// Refuses fields that do not go together.
 pub fn check(all: &Parameters) -> Result<(), ApiError> {
     let is_split = all.wishes.channels == Channels::Split;
@@ -68,7 +71,17 @@ pub fn check(all: &Parameters) -> Result<(), ApiError> {
     }
     // What the search does not take: no hypothesis would ever be finished.
     let options = &all.wishes.options;
-    if (options.beam_size.get() as f32 * options.patience).round() < 1.0 {
+    let finished = options.beam_size.get() as f32 * options.patience;
+    // A search for this many occupies an engine for so long that others would wait.
+    if finished > MAX_FINISHED {
+        let value = options.patience.to_string();
+        let expected = format!(
+            "a number that is at most {MAX_FINISHED} when multiplied by beam_size, which is {}",
+            options.beam_size
+        );
+        return Err(refuse("patience", value, expected));
+    }
+    if finished.round() < 1.0 {
         let value = options.patience.to_string();
         let expected = format!(
             "a number that is at least 0.5 when multiplied by beam_size, which is {}",

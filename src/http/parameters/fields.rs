@@ -200,7 +200,7 @@ impl Field {
             .default("1")
             .does(
                 "The search ends once `beam_size` × `patience` texts are finished. The product is \
-                 0.5 at least.",
+                 0.5 to 64.",
             ),
         Self::one("length_penalty", Real(0.0, 10.0), readers::length_penalty)
             .default("1")

@@ -298,8 +298,18 @@ fn fields_that_do_not_go_together() {
             &[("beam_size", "1"), ("patience", "0.4")],
             "patience must be a number that is at least 0.5 when multiplied by beam_size, which is 1",
         ),
+        (
+            &[("beam_size", "32"), ("patience", "2.1")],
+            "patience must be a number that is at most 64 when multiplied by beam_size, which is 32",
+        ),
     ] {
         check_refused(Task::Transcribe, fields, message);
+    }
+    for (beam_size, patience) in [("32", "2"), ("6", "10"), ("5", "2")] {
+        let fields = [("beam_size", beam_size), ("patience", patience)];
+        check(&fields, |it| {
+            it.wishes.options.patience.to_string() == patience
+        });
     }
     check(
         &[("response_format", "diarized_json"), ("channels", "split")],

@@ -20,6 +20,12 @@ use super::table::{SampleTables, TableCursor};
 /// An edit list that goes back more often than this is refused: each time is a pass over the tables.
 const MAX_JUMPS_BACK: usize = 16;
 
+/// Edited recordings have a few hundred edits. ffmpeg takes minutes for a forged million.
+const MAX_EDITS: usize = 16_384;
+
+/// The error of a track with more edits than any recording has.
+pub const TOO_MANY_EDITS: &str = "its edit list is longer than that of any recording";
+
 /// How long before the start of an edit decoding starts, in milliseconds: AAC needs the packet
 /// before, MP3 what its bit reservoir may reach back to (511 bytes), which is less than this for both.
 const PREROLL_MS: u64 = 250;
@@ -78,8 +84,12 @@ impl TrackReader {
     /// Reads an audio track from its beginning.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for an edit list that would need too many passes.
+    /// [`Error::Unsupported`] for an edit list that would need too many passes, [`Error::LimitError`]
+    /// with [`TOO_MANY_EDITS`] for one that is forged.
     pub fn new(track: MovieTrack, clock: MovieClock, flags: TrackFlags) -> Result<Self> {
+        if track.edits.len() > MAX_EDITS {
+            return Err(Error::LimitError(TOO_MANY_EDITS));
+        }
         let edits = edits_of(&track, clock);
         let jumps_back = edits::jumps_back(&edits);
         if jumps_back > MAX_JUMPS_BACK || (clock.is_fragmented && jumps_back > 0) {

@@ -34,6 +34,8 @@ pub struct Samples {
 pub enum Error {
     /// Compressed audio that other readers know how to read.
     Compressed,
+    /// There are more chunks than any recording has.
+    TooMany,
     /// The header is of no use.
     Header(HeaderError),
     /// The source failed.
@@ -136,6 +138,9 @@ impl Chunks {
                 }
                 Role::Known | Role::Unknown => {}
             }
+        }
+        if self.visited > MAX_CHUNKS && !self.has_samples {
+            return Err(Error::TooMany);
         }
         match self.waiting.take() {
             Some(_) => Err(HeaderError::Malformed("it does not state its format").into()),

@@ -31,6 +31,7 @@ pub struct Network {
 }
 
 /// What the LSTM remembers of a recording; zeros at its beginning.
+#[derive(Clone, PartialEq)]
 pub struct Memory {
     hidden: [f32; UNITS],
     cell: [f32; UNITS],

@@ -64,6 +64,12 @@ fn hidden_runs_are_passed_over_at_once() {
     assert_eq!(count(&file(&[], &[track(jumps[..9].to_vec())])), 0);
     let refused = open(&file(&[], &[track([&jumps[..], &jumps].concat())]));
     assert!(matches!(refused, Err(Error::Unsupported(_))));
+    // ffmpeg, which is given what is unsupported, would take minutes for these.
+    let refused = open(&file(&[], &[track(jumps.repeat(1_000))]));
+    assert!(matches!(
+        refused,
+        Err(Error::LimitError(track::TOO_MANY_EDITS))
+    ));
 }
 
 #[test]

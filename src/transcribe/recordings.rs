@@ -1,0 +1,81 @@
+//! The decoded recordings of a request.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::audio::{Clip, Cutter, Decoded, SAMPLE_RATE_HZ, Step, VadOptions};
+use crate::features::{HOP_SAMPLES, WINDOW_FRAMES};
+use crate::transcript::{DropReason, Dropped, Speaker};
+
+/// The speech detection of this many samples, 10 minutes, is one piece of work. It takes less than a
+/// second.
+const MAX_VAD_SAMPLES: usize = 600 * SAMPLE_RATE_HZ as usize;
+
+/// The recordings of a request, each with its speaker where channels are kept apart.
+pub struct Recordings {
+    /// What is not cut into windows yet.
+    pub cutters: VecDeque<(Option<Speaker>, Cutter)>,
+    /// The length of each.
+    pub duration: Duration,
+    /// Where the file could not be decoded.
+    pub damaged: Vec<Dropped>,
+}
+
+impl Recordings {
+    /// What `decoded` holds, of which the part `clip` is wanted.
+    pub fn new(decoded: Decoded, clip: Clip, vad: Option<VadOptions>) -> Self {
+        let channels = decoded.streams;
+        let samples = channels.first().map_or(0, Vec::len);
+        let several = channels.len() > 1;
+        let cutter = |(number, pcm)| {
+            let speaker = several.then_some(Speaker(number));
+            (speaker, Cutter::new(pcm, clip, vad))
+        };
+        Self {
+            cutters: channels.into_iter().enumerate().map(cutter).collect(),
+            duration: Duration::from_secs_f64(seconds(samples)),
+            damaged: decoded.lost.into_iter().map(damaged).collect(),
+        }
+    }
+
+    /// The next window of any of them, unless it takes more than a bounded part of the work.
+    pub fn next_window(&mut self) -> (Option<Speaker>, Step) {
+        while let Some((speaker, cutter)) = self.cutters.front_mut() {
+            match cutter.step(MAX_VAD_SAMPLES) {
+                Step::End => self.cutters.pop_front(),
+                step => return (*speaker, step),
+            };
+        }
+        (None, Step::End)
+    }
+}
+
+/// Mel bands of the models that have most of them (large-v3).
+const MAX_MELS: usize = 128;
+
+/// A window of the longest length.
+const WINDOW_SAMPLES: usize = WINDOW_FRAMES * HOP_SAMPLES;
+
+/// Memory of decoded channels in bytes, including up to `windows` windows in flight: a copy of their PCM
+/// and their features.
+pub fn bytes_of(channels: &[Vec<f32>], windows: usize) -> u64 {
+    let samples: usize = channels.iter().map(Vec::len).sum();
+    let on_the_way = samples.min(windows.saturating_mul(WINDOW_SAMPLES));
+    let pcm = (samples + on_the_way) * size_of::<f32>();
+    let features = on_the_way / HOP_SAMPLES * MAX_MELS * size_of::<f32>();
+    (pcm + features) as u64
+}
+
+fn seconds(samples: usize) -> f64 {
+    samples as f64 / f64::from(SAMPLE_RATE_HZ)
+}
+
+fn damaged(samples: Range<usize>) -> Dropped {
+    Dropped {
+        start_s: seconds(samples.start),
+        end_s: seconds(samples.end),
+        reason: DropReason::Damaged,
+        text: String::new(),
+    }
+}
