@@ -56,6 +56,9 @@ enabled = true
 [[operations]]
 include-tag = "audio"
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 404, 429]
+[[operations]]
+include-tag = "peers"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 404, 429]
 """
 results = []
 

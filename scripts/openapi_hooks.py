@@ -59,7 +59,7 @@ def reconcile(fields):
         fields["channels"], split = "split", True
     allowed = {"word_timestamps": ["verbose_json"], "timestamp_granularities[]": ["verbose_json"], "include[]": [],
                "max_line_width": ["srt", "vtt"], "max_line_count": ["srt", "vtt"],
-               "stream": [] if split else ["json", "text"]}
+               "stream": [] if split else ["json", "text", "verbose_json"]}
     for name, forms in allowed.items():
         if form not in forms:
             fields.pop(name, None)

@@ -239,7 +239,7 @@ fn preload(
     let default = (settings.whisper.preload_model).then_some((&settings.whisper.model, false));
     let mut all: Vec<Preload> = Vec::new();
     for (name, is_required) in required.chain(default) {
-        let id = aliases.resolve(name, |id| models.catalog().find(id).is_some());
+        let id = aliases.resolve(name, &**models.catalog());
         let id = id.map_err(|source| AppError::ModelName {
             name: name.clone(),
             source,
@@ -281,6 +281,7 @@ fn rules(settings: &Settings, max_connections: usize) -> Result<Rules, AppError>
         upload_memory_bytes: server.upload_memory_mib * MIB,
         request_timeout: Duration::from_secs(server.request_timeout_s),
         reject_unknown_fields: server.reject_unknown_fields,
+        require_model: server.require_model,
         defaults: defaults(&settings.whisper),
         defaults_of: of_one.collect::<Result<_, AppError>>()?,
         keep_alive: KEEP_ALIVE,

@@ -4,20 +4,23 @@ mod text;
 mod json;
 mod verbose;
 mod diarized;
+mod asr;
 mod subtitles;
 mod cues;
 mod lines;
 mod pieces;
 pub mod sse;
+mod languages;
 mod usage;
 mod numbers;
 
 use std::num::NonZeroUsize;
 
 use crate::transcript::Transcript;
+pub use asr::{AsrOutput, AsrTranscript, BareText, DetectedLanguage, asr, bare_text, language};
 pub use diarized::TranscriptionDiarized;
 pub use json::Transcription;
-pub use sse::{TranscriptionTextDelta, TranscriptionTextDone};
+pub use sse::{TranscriptionTextDelta, TranscriptionTextDone, TranscriptionTextSegment};
 pub use verbose::TranscriptionVerbose;
 
 /// A response format.

@@ -1,25 +1,31 @@
 //! The HTTP surface: the only room that knows axum and status codes.
 //!
-//! `listen` accepts connections, `router` says which path leads where and `middleware` what every request goes through;
-//! `transcriptions` is the road of an upload, past the `door`, through `upload` and
-//! `parameters`, to the transcriber and back as an answer or an `error`. `models` tells of those
+//! `listen` accepts connections, `router` says which path leads where, once `paths` has put it right, and `middleware`
+//! what every request goes through;
+//! `transcriptions` is the road of an upload, past the `door`, through `encoding`, `upload` and
+//! `parameters`, to the transcriber and back as an answer or an `error`; `peers` has the same for the APIs of other
+//! servers. `models` tells of those
 //! on disk, `downloads` fetches more, and `memory` loads and unloads them. `openapi`
 //! documents all of it out of what the handlers state; `docs` shows that.
 
 mod listen;
 mod reserve;
 mod router;
+mod paths;
 mod middleware;
+mod cors;
 mod linger;
 mod auth;
 mod cross_site;
 mod door;
 mod rate;
 mod transcriptions;
+mod peers;
 mod stream;
 mod parameters;
 mod upload;
 mod body;
+mod encoding;
 mod form;
 mod boundary;
 mod models;
@@ -105,6 +111,8 @@ pub struct Rules {
     pub request_timeout: Duration,
     /// Whether an unknown form field is an error.
     pub reject_unknown_fields: bool,
+    /// Whether a request without `model` is an error, instead of one for the default model.
+    pub require_model: bool,
     /// What holds where a caller does not say it.
     pub defaults: Defaults,
     /// The same for models that have defaults of their own.

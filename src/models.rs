@@ -15,7 +15,7 @@ mod error;
 #[path = "../tests/fixtures/model_files.rs"]
 mod test_files;
 
-pub use aliases::Aliases;
+pub use aliases::{Aliases, OnDisk};
 pub use catalog::Catalog;
 pub use downloads::{Download, Downloads};
 pub use error::{DeleteError, LoadError, ModelError, UnloadError};

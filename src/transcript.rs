@@ -13,6 +13,11 @@ pub struct Transcript {
     pub task: Task,
     /// The language spoken, given or detected; none for silence of an unknown language.
     pub language: Option<Language>,
+    /// How sure the detection of the language was, 0 to 1, and 1 where it was given; none where nothing
+    /// told of it.
+    pub language_probability: Option<f32>,
+    /// Tokens of the prompt and the hints as the model was given them.
+    pub prompt_tokens: usize,
     /// Length of the audio.
     pub duration: Duration,
     /// The text, without white space around it.

@@ -136,6 +136,7 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
             upload_memory_bytes: 16 * 1024,
             request_timeout: PATIENCE,
             reject_unknown_fields: false,
+            require_model: false,
             defaults: Defaults {
                 beam_size: NonZeroUsize::MIN,
                 vad_filter: false,

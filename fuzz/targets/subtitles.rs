@@ -125,6 +125,8 @@ fn transcript(input: Input) -> Transcript {
             Task::Transcribe
         },
         language: input.language.map(language),
+        language_probability: None,
+        prompt_tokens: 0,
         duration: Duration::from_millis(input.duration_ms.into()),
         text: text.trim().to_owned(),
         logprobs: segments.iter().map(token).collect(),

@@ -145,7 +145,8 @@ def shown(answer):
 
 
 def listed(url):
-    return [model["id"] for model in json.loads(call(f"{url}/v1/models")[1])["data"]]
+    models = json.loads(call(f"{url}/v1/models")[1])["data"]
+    return [model["id"] for model in models if "alias_of" not in model]
 
 
 def clean(server):

@@ -128,7 +128,7 @@ impl Here {
             ("languages", model.languages.join(" ")),
             (
                 "aliases",
-                self.aliases.of(&model.id, |id| self.is_here(id)).join(" "),
+                self.aliases.of(&model.id, &*self.catalog).join(" "),
             ),
         ];
         let mut out = io::stdout().lock();
@@ -189,7 +189,7 @@ impl Here {
     }
 
     fn resolve(&self, name: &str) -> anyhow::Result<ModelId> {
-        let id = self.aliases.resolve(name, |id| self.is_here(id));
+        let id = self.aliases.resolve(name, &*self.catalog);
         id.with_context(|| format!("{name:?} cannot name a model"))
     }
 

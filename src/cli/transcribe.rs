@@ -68,9 +68,7 @@ async fn transcribe(flags: TranscribeFlags, settings: &Settings) -> anyhow::Resu
     let rooms = Rooms::build(settings).await?;
     let catalog = rooms.models.catalog();
     let wanted = &settings.whisper.model;
-    let model = rooms
-        .aliases
-        .resolve(wanted, |id| catalog.find(id).is_some());
+    let model = rooms.aliases.resolve(wanted, &**catalog);
     let model = model.with_context(|| format!("{wanted:?} cannot name a model"))?;
     if !rooms.models.is_known(&model) {
         bail!("{model} is not on this machine; `halkspeech models pull {wanted}` downloads it");

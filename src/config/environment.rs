@@ -145,15 +145,8 @@ fn warning_about(name: &str) -> Option<Warning> {
             });
     }
 
-    let (section, key) = upper.split_once("__")?;
+    let (section, _) = upper.split_once("__")?;
     let section = sections().find(|known| known.eq_ignore_ascii_case(section))?;
-    if let Some(key) = Key::at(&format!("{section}.{}", key.to_lowercase())) {
-        return Some(Warning::FileOnly {
-            name: name.to_owned(),
-            path: key.path,
-        });
-    }
-
     let section = format!("{}__", section.to_uppercase());
     let in_section = known().filter(|known| known.starts_with(&section));
     Some(Warning::UnknownName {

@@ -94,15 +94,6 @@ pub enum Warning {
         used: String,
     },
 
-    /// The environment names a setting that only a file can hold.
-    #[error("{name} in the environment is ignored: {path} can be set in a file only")]
-    FileOnly {
-        /// The variable.
-        name: String,
-        /// The setting.
-        path: &'static str,
-    },
-
     /// The queue is too short for one full batch.
     #[error("{queue} is {queue_size}, below {batch} {batch_size}: no batch will ever be full")]
     QueueBelowBatch {

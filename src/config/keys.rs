@@ -80,6 +80,7 @@ pub(super) const KEYS: &[Key] = &[
     key("server.rate_limit_per_minute", Integer(0, 1_000_000)),
     key("server.shutdown_timeout_s", Integer(0, 3600)),
     key("server.reject_unknown_fields", Switch),
+    key("server.require_model", Switch),
     key("audio.ffmpeg", Choice(&["auto", "off"])),
     key("audio.ffmpeg_timeout_s", Integer(1, 3600)),
     key("audio.max_duration_s", Integer(1, 604_800)),
@@ -94,7 +95,7 @@ pub(super) const KEYS: &[Key] = &[
     key("models.hub_endpoint", Url).names(&["HF_ENDPOINT"]),
     key("models.hub_offline", Switch).names(&["HF_HUB_OFFLINE"]),
     key("models.hub_timeout_s", Integer(1, 3600)).names(&["HF_HUB_DOWNLOAD_TIMEOUT"]),
-    key("models.aliases", TextMap),
+    key("models.aliases", TextMap).names(&["MODEL_ALIASES"]),
     key(
         "log.level",
         Choice(&["debug", "info", "warning", "error", "critical"]),
@@ -118,14 +119,11 @@ impl Key {
             .map_or(self.path, |(_, name)| name)
     }
 
-    /// Its environment names, the one that wins first; none for a setting
-    /// that only a file can hold.
+    /// Its environment names, the one that wins first.
     pub fn environment_names(&self) -> impl Iterator<Item = String> {
         let section_name = self.path.replace('.', "__").to_uppercase();
         let flat_names = self.flat_names.iter().map(|&name| name.to_owned());
-        std::iter::once(section_name)
-            .chain(flat_names)
-            .filter(|_| !matches!(self.kind, TextMap))
+        std::iter::once(section_name).chain(flat_names)
     }
 
     const fn names(mut self, names: &'static [&'static str]) -> Self {

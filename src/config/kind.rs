@@ -36,7 +36,7 @@ pub(super) enum Kind {
     WebOrigins,
     /// Names that a client may send as `Host`, without a port, or `*`.
     HostNames,
-    /// Text → text; in a file only.
+    /// Text → text: a table, or a JSON object in a text.
     TextMap,
 }
 
@@ -79,10 +79,16 @@ impl Kind {
             Self::WebOrigins => checked_texts(value, is_web_origin),
             Self::HostNames => checked_texts(value, is_host_name),
             Self::TextMap => {
-                let texts = value.as_dict()?.iter().map(|(name, text)| {
-                    let text = non_empty(text.as_str()?)?;
-                    Some((non_empty(name)?.to_owned(), Value::from(text)))
-                });
+                let read = value.as_str().map(serde_json::from_str::<Dict>);
+                let read = read.transpose().ok()?;
+                let texts = read
+                    .as_ref()
+                    .or(value.as_dict())?
+                    .iter()
+                    .map(|(name, text)| {
+                        let text = non_empty(text.as_str()?)?;
+                        Some((non_empty(name)?.to_owned(), Value::from(text)))
+                    });
                 texts.collect::<Option<Dict>>().map(Value::from)
             }
         }
@@ -114,7 +120,9 @@ impl Kind {
             Self::HostNames => {
                 r#"a list of host names such as ["stt.example"], without a port, or ["*"]"#.to_owned()
             }
-            Self::TextMap => "a table of texts".to_owned(),
+            Self::TextMap => {
+                r#"a table of texts, or a JSON object such as {"name": "model"}"#.to_owned()
+            }
         }
     }
 }

@@ -66,7 +66,9 @@ pub struct Models {
 
     /// More names for models, alias → model, beside OpenAI's.
     ///
-    /// Default none; in a file only, as the table `[models.aliases]`.
+    /// Default none; environment `MODELS__ALIASES` or `MODEL_ALIASES`, a JSON
+    /// object (`{"fast": "owner/name"}`); in a file the table
+    /// `[models.aliases]`. A model on disk of exactly that name goes before its alias.
     pub aliases: BTreeMap<String, String>,
 }
 

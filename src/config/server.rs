@@ -41,9 +41,9 @@ pub struct Server {
     ///
     /// Default none; environment `SERVER__ALLOW_ORIGINS` or `ALLOW_ORIGINS`,
     /// a JSON list (`["https://app.example"]`) or names between commas; `*`
-    /// lets every page call. Where there is no key, what pages of other
-    /// origins send is refused, except those of the server itself, of loopback,
-    /// and of `app://` and `tauri://`.
+    /// lets every page call. Where there is no key, pages of the server itself,
+    /// of loopback, and of `app://` and `tauri://` may call too, and what pages
+    /// of other origins send is refused.
     pub allow_origins: Vec<String>,
 
     /// The names by which the server may be called (`Host`) where there is no
@@ -121,6 +121,13 @@ pub struct Server {
     /// `SERVER__REJECT_UNKNOWN_FIELDS`. True finds misspelt fields while a
     /// client is written.
     pub reject_unknown_fields: bool,
+
+    /// Whether a request that names no model is an error, as at OpenAI, instead
+    /// of one for the default model.
+    ///
+    /// Default false; environment `SERVER__REQUIRE_MODEL`. True finds clients
+    /// that forget to name the model they mean.
+    pub require_model: bool,
 }
 
 impl Default for Server {
@@ -141,6 +148,7 @@ impl Default for Server {
             rate_limit_per_minute: 0,
             shutdown_timeout_s: 30,
             reject_unknown_fields: false,
+            require_model: false,
         }
     }
 }

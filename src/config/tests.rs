@@ -224,7 +224,6 @@ fn warnings_say_what_to_do() {
     let loaded = from_env(&[
         ("API_KEY", "one"),
         ("SERVER__API_KEY", "two"),
-        ("MODELS__ALIASES", "{}"),
         ("WHISPER__MAX_QUEUE_SIZE", "4"),
         ("WHISPER__QUEUE_SIZE", "4"),
     ])
@@ -235,7 +234,6 @@ fn warnings_say_what_to_do() {
         texts,
         [
             "API_KEY in the environment is ignored: SERVER__API_KEY sets the same and goes before it",
-            "MODELS__ALIASES in the environment is ignored: models.aliases can be set in a file only",
             "WHISPER__QUEUE_SIZE in the environment is no setting and has no effect; did you mean WHISPER__MAX_QUEUE_SIZE?",
             "whisper.max_queue_size is 4, below whisper.batch_size 8: no batch will ever be full",
         ]
@@ -340,7 +338,7 @@ fn without_a_home_only_whole_paths_do() {
 }
 
 #[test]
-fn aliases_come_from_a_file() {
+fn aliases_come_from_a_file_or_the_environment() {
     let toml = "[models.aliases]\n'my.whisper-2' = 'org/large'";
     let loaded = from_file(toml, &[]).unwrap();
     assert_eq!(loaded.settings.models.aliases["my.whisper-2"], "org/large");
@@ -348,6 +346,12 @@ fn aliases_come_from_a_file() {
         shown(&loaded, "models.aliases"),
         r#"{"my.whisper-2":"org/large"}"#
     );
+
+    for name in ["MODEL_ALIASES", "MODELS__ALIASES"] {
+        let loaded = from_file(toml, &[(name, r#"{"fast": "org/small"}"#)]).unwrap();
+        assert_eq!(shown(&loaded, "models.aliases"), r#"{"fast":"org/small"}"#);
+        assert_eq!(loaded.warnings, []);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::languages::SpokenLanguage;
 use super::numbers;
 use super::usage::Usage;
 use crate::transcript::{TokenLogprob, Transcript};
@@ -15,6 +16,8 @@ pub struct Transcription<'a> {
     /// Its tokens; only with `include[]=logprobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Vec<Logprob<'a>>>,
+    /// The language spoken; empty where there was no speech to tell it from.
+    languages: Vec<SpokenLanguage>,
     usage: Usage,
 }
 
@@ -42,11 +45,12 @@ impl<'a> Logprob<'a> {
     }
 }
 
-/// `{"text", "logprobs"?, "usage"}`.
+/// `{"text", "logprobs"?, "languages", "usage"}`.
 pub(super) fn render(transcript: &Transcript, logprobs: bool) -> String {
     write(&Transcription {
         text: &transcript.text,
         logprobs: logprobs.then(|| Logprob::list(&transcript.logprobs)),
+        languages: SpokenLanguage::list(transcript.language),
         usage: Usage::of(transcript.duration),
     })
 }

@@ -4,8 +4,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::json::{self, Logprob};
-use super::usage::Usage;
-use crate::transcript::{TokenLogprob, Transcript};
+use super::languages::SpokenLanguage;
+use super::numbers::seconds;
+use super::usage::TokenUsage;
+use super::verbose::{self, Word};
+use super::{ResponseFormat, Wish};
+use crate::transcript::{Segment, TokenLogprob, Transcript};
 
 /// More text.
 #[derive(Serialize, ToSchema)]
@@ -29,7 +33,27 @@ pub struct TranscriptionTextDone<'a> {
     /// Its tokens; only with `include[]=logprobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Vec<Logprob<'a>>>,
-    usage: Usage,
+    /// The language spoken; empty where there was no speech to tell it from.
+    languages: Vec<SpokenLanguage>,
+    usage: TokenUsage,
+}
+
+/// A segment of the text, in a stream of `verbose_json`.
+#[derive(Serialize, ToSchema)]
+pub struct TranscriptionTextSegment<'a> {
+    /// `transcript.text.segment`.
+    r#type: &'static str,
+    /// Its name, from `seg_001`.
+    id: String,
+    /// Where it begins, in seconds.
+    start: f64,
+    /// Where it ends, in seconds.
+    end: f64,
+    /// Its text.
+    text: &'a str,
+    /// Its words; only with `timestamp_granularities[]=word`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<Vec<Word<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -57,14 +81,33 @@ pub fn delta(text: &str, logprobs: Option<&[TokenLogprob]>) -> String {
     })
 }
 
-/// The whole text: the last event of a stream that went well.
+/// A segment of `verbose_json`; `number` counts those of a stream from 1.
 #[must_use]
-pub fn done(transcript: &Transcript, logprobs: bool) -> String {
+pub fn segment(segment: &Segment, number: usize, words: bool) -> String {
+    event(&TranscriptionTextSegment {
+        r#type: "transcript.text.segment",
+        id: format!("seg_{number:03}"),
+        start: seconds(segment.start_s),
+        end: seconds(segment.end_s),
+        text: &segment.text,
+        words: words.then(|| verbose::words(std::slice::from_ref(segment))),
+    })
+}
+
+/// The whole text: the last event of a stream that went well. In a stream of `verbose_json` it is the
+/// whole answer of that format.
+#[must_use]
+pub fn done(transcript: &Transcript, wish: &Wish) -> String {
+    const TYPE: &str = "transcript.text.done";
+    if wish.format == ResponseFormat::VerboseJson {
+        return event(&verbose::whole(transcript, wish, Some(TYPE)));
+    }
     event(&TranscriptionTextDone {
-        r#type: "transcript.text.done",
+        r#type: TYPE,
         text: &transcript.text,
-        logprobs: logprobs.then(|| Logprob::list(&transcript.logprobs)),
-        usage: Usage::of(transcript.duration),
+        logprobs: wish.logprobs.then(|| Logprob::list(&transcript.logprobs)),
+        languages: SpokenLanguage::list(transcript.language),
+        usage: TokenUsage::of(transcript),
     })
 }
 
@@ -105,7 +148,7 @@ mod tests {
             keep_alive(),
             &delta("Imagine\r\n", None),
             &delta(" \"this\".", None),
-            &done(&transcript, false),
+            &done(&transcript, &Wish::default()),
         ];
         insta::assert_snapshot!(stream.concat());
     }
@@ -113,10 +156,14 @@ mod tests {
     #[test]
     fn a_stream_of_text_with_probabilities() {
         let transcript = with_logprobs();
+        let wish = Wish {
+            logprobs: true,
+            ..Wish::default()
+        };
         let stream = [
             delta("Imagine", Some(&transcript.logprobs)),
             delta("", Some(&[])),
-            done(&transcript, true),
+            done(&transcript, &wish),
         ];
         insta::assert_snapshot!(stream.concat());
     }

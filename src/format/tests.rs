@@ -19,6 +19,8 @@ pub(super) fn transcript(segments: Vec<Segment>) -> Transcript {
     Transcript {
         task: Task::Transcribe,
         language: Some(Language::ENGLISH),
+        language_probability: None,
+        prompt_tokens: 0,
         duration: Duration::from_millis(8_470),
         text: text.trim().to_owned(),
         segments,

@@ -1,9 +1,11 @@
-//! What a request is billed by: the length of its audio.
+//! What a request is billed by: the length of its audio, or its tokens.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::transcript::Transcript;
 
 /// OpenAI's usage object for models billed by duration.
 #[derive(Serialize, ToSchema)]
@@ -24,9 +26,82 @@ impl Usage {
     }
 }
 
+/// OpenAI's usage object for models billed by tokens.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = TranscriptionTokenUsage)]
+pub struct TokenUsage {
+    /// `tokens`.
+    r#type: &'static str,
+    /// Those of the audio and of the prompt.
+    input_tokens: u64,
+    /// The same one by one.
+    input_token_details: InputTokens,
+    /// Those of the text.
+    output_tokens: u64,
+    /// All of them.
+    total_tokens: u64,
+}
+
+/// What a model was given, in tokens.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = TranscriptionInputTokens)]
+struct InputTokens {
+    /// Ten for each second, rounded up.
+    audio_tokens: u64,
+    /// Those of the prompt and the hints as the model was given them.
+    text_tokens: u64,
+}
+
+impl TokenUsage {
+    pub(super) fn of(transcript: &Transcript) -> Self {
+        const NANOS_OF_A_TOKEN: u128 = 100_000_000;
+        let audio_tokens = transcript.duration.as_nanos().div_ceil(NANOS_OF_A_TOKEN) as u64;
+        let text_tokens = transcript.prompt_tokens as u64;
+        let written = transcript
+            .segments
+            .iter()
+            .map(|segment| segment.tokens.len());
+        let output_tokens = written.sum::<usize>() as u64;
+        let input_tokens = audio_tokens + text_tokens;
+        Self {
+            r#type: "tokens",
+            input_tokens,
+            input_token_details: InputTokens {
+                audio_tokens,
+                text_tokens,
+            },
+            output_tokens,
+            total_tokens: input_tokens + output_tokens,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::tests::two_sentences;
+
+    #[test]
+    fn a_begun_tenth_of_a_second_is_a_token() {
+        for (ms, audio_tokens) in [(0, 0), (1, 1), (100, 1), (101, 2), (8_470, 85), (9_000, 90)] {
+            let transcript = Transcript {
+                duration: Duration::from_millis(ms),
+                prompt_tokens: 3,
+                ..two_sentences()
+            };
+            let expected = TokenUsage {
+                r#type: "tokens",
+                input_tokens: audio_tokens + 3,
+                input_token_details: InputTokens {
+                    audio_tokens,
+                    text_tokens: 3,
+                },
+                output_tokens: 7,
+                total_tokens: audio_tokens + 10,
+            };
+            assert_eq!(TokenUsage::of(&transcript), expected, "{ms} ms");
+        }
+    }
 
     #[test]
     fn a_begun_second_counts_whole() {

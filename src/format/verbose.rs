@@ -12,11 +12,14 @@ use crate::transcript::{self, Transcript};
 
 /// Stands for the language of a silence. OpenAI's SDK demands a string here, and no language is
 /// called so.
-const UNKNOWN_LANGUAGE: &str = "unknown";
+pub(super) const UNKNOWN_LANGUAGE: &str = "unknown";
 
 /// The text with all that is known of its segments, and of its words if asked for.
 #[derive(Serialize, ToSchema)]
 pub struct TranscriptionVerbose<'a> {
+    /// `transcript.text.done`; only as the last event of a stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<&'static str>,
     /// `transcribe` or `translate`.
     task: &'static str,
     /// The English name of the text's language in lower case; `unknown` for a silence.
@@ -40,7 +43,7 @@ pub struct TranscriptionVerbose<'a> {
 /// A piece of the text with its times.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TranscriptionSegment)]
-struct Segment<'a> {
+pub struct Segment<'a> {
     /// Its number, from 0.
     id: usize,
     /// Where its window begins, in frames of 10 ms.
@@ -64,18 +67,23 @@ struct Segment<'a> {
     /// Who speaks; only with `channels=split`.
     #[serde(skip_serializing_if = "Option::is_none")]
     speaker: Option<String>,
+    /// Its words; only in the answers of `/asr`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<Vec<Word<'a>>>,
 }
 
 /// A word with its times.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TranscriptionWord)]
-struct Word<'a> {
+pub struct Word<'a> {
     /// The word, with its punctuation.
     word: &'a str,
     /// Where it begins, in seconds.
     start: f64,
     /// Where it ends, in seconds.
     end: f64,
+    /// The mean probability of its tokens.
+    probability: f32,
 }
 
 /// A piece of the recording for which nothing was written.
@@ -94,17 +102,27 @@ struct Dropped<'a> {
 
 /// All that is known: segments and words as the granularities say, what was left out if asked.
 pub(super) fn render(transcript: &Transcript, wish: &Wish) -> String {
+    json::write(&whole(transcript, wish, None))
+}
+
+/// The same as an object, with the type of an event where it is one.
+pub(super) fn whole<'a>(
+    transcript: &'a Transcript,
+    wish: &Wish,
+    event: Option<&'static str>,
+) -> TranscriptionVerbose<'a> {
     let Granularities { segments, words } = wish.granularities;
-    json::write(&TranscriptionVerbose {
+    TranscriptionVerbose {
+        r#type: event,
         task: transcript.task.as_str(),
         language: language(transcript),
         duration: seconds(transcript.duration.as_secs_f64()),
         text: &transcript.text,
-        segments: segments.then(|| self::segments(transcript)),
-        words: words.then(|| self::words(transcript)),
+        segments: segments.then(|| self::segments(transcript, false)),
+        words: words.then(|| self::words(&transcript.segments)),
         dropped: wish.dropped.then(|| dropped(transcript)),
         usage: Usage::of(transcript.duration),
-    })
+    }
 }
 
 /// The language of the text, which a translation has in English whatever was spoken.
@@ -116,7 +134,8 @@ fn language(transcript: &Transcript) -> &'static str {
     }
 }
 
-fn segments<'a>(transcript: &'a Transcript) -> Vec<Segment<'a>> {
+/// The segments, each with its words if asked.
+pub(super) fn segments<'a>(transcript: &'a Transcript, words: bool) -> Vec<Segment<'a>> {
     let segments = transcript.segments.iter().enumerate();
     let segment = |(id, segment): (usize, &'a transcript::Segment)| Segment {
         id,
@@ -130,20 +149,19 @@ fn segments<'a>(transcript: &'a Transcript) -> Vec<Segment<'a>> {
         compression_ratio: finite(segment.compression_ratio),
         no_speech_prob: finite(segment.no_speech_prob),
         speaker: segment.speaker.map(transcript::Speaker::label),
+        words: words.then(|| self::words(std::slice::from_ref(segment))),
     };
     segments.map(segment).collect()
 }
 
-/// The words of all segments, without the spaces between them.
-fn words<'a>(transcript: &'a Transcript) -> Vec<Word<'a>> {
-    let words = transcript
-        .segments
-        .iter()
-        .flat_map(|segment| &segment.words);
+/// The words of these segments, without the spaces between them.
+pub(super) fn words<'a>(segments: &'a [transcript::Segment]) -> Vec<Word<'a>> {
+    let words = segments.iter().flat_map(|segment| &segment.words);
     let word = |word: &'a transcript::Word| Word {
         word: word.text.trim(),
         start: seconds(word.start_s),
         end: seconds(word.end_s),
+        probability: finite(word.probability),
     };
     words
         .map(word)

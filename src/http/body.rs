@@ -31,6 +31,9 @@ pub enum BodyError {
     /// The client broke HTTP's rules.
     #[error("body is malformed")]
     Malformed(#[source] axum::Error),
+    /// It is not compressed as its headers say.
+    #[error("body is not compressed as it says")]
+    Encoding(#[source] io::Error),
     /// The client left.
     #[error("body broke off")]
     BrokenOff(#[source] axum::Error),
@@ -147,6 +150,7 @@ impl From<BodyError> for ApiError {
             BodyError::TooLarge { limit } => Self::UploadTooLarge { limit },
             BodyError::TooSlow => Self::UploadTooSlow,
             BodyError::Malformed(source) => Self::MalformedBody(source),
+            BodyError::Encoding(source) => Self::MalformedEncoding(source),
             BodyError::BrokenOff(source) => Self::ClientLeft(source),
         }
     }

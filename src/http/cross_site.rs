@@ -71,9 +71,8 @@ pub fn judge(sender: Sender<'_>, rules: &Rules) -> Result<(), CrossSite> {
     if let Some(host) = sender.host.filter(|host| !is_host_allowed(host, rules)) {
         return Err(CrossSite::Host(host.to_owned()));
     }
-    let any_origin = rules.allow_origins.iter().any(|allowed| allowed == "*");
     match sender.origin {
-        _ if any_origin => Ok(()),
+        _ if is_any_origin_allowed(rules) => Ok(()),
         Some(origin) if is_origin_allowed(origin, rules) => Ok(()),
         Some(origin) if !sender.is_own(origin) => Err(CrossSite::Origin(origin.to_owned())),
         _ if matches!(sender.site, Some("cross-site" | UNREADABLE)) => Err(CrossSite::Site),
@@ -148,9 +147,20 @@ fn is_host_allowed(host: &str, rules: &Rules) -> bool {
     is_address(name) || is_private(name) || is_listed(name)
 }
 
-fn is_origin_allowed(origin: &str, rules: &Rules) -> bool {
+/// Whether pages of every origin are let in.
+pub fn is_any_origin_allowed(rules: &Rules) -> bool {
+    rules.allow_origins.iter().any(|allowed| allowed == "*")
+}
+
+/// Whether pages of this origin are let in, to send requests and to read their answers. Where there
+/// are keys, a page may send what it likes, for it takes a key to have an effect; then this is about
+/// reading alone, which is the settings' to say.
+pub fn is_origin_allowed(origin: &str, rules: &Rules) -> bool {
     if rules.allow_origins.iter().any(|allowed| allowed == origin) {
         return true;
+    }
+    if !rules.api_keys.is_empty() {
+        return false;
     }
     match origin.split_once("://") {
         Some(("http" | "https", authority)) => {

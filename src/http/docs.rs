@@ -61,6 +61,7 @@ fn file(name: &str, method: Method, uri: &Uri) -> Result<Response, ApiError> {
     let file = found.ok_or_else(|| ApiError::UnknownRoute {
         method,
         path: uri.path().to_owned(),
+        nearest: Some("GET /docs".to_owned()),
     })?;
     let content_type = [(header::CONTENT_TYPE, file.content_type)];
     let mut response = (content_type, file.bytes.into_owned()).into_response();

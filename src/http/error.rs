@@ -34,9 +34,12 @@ pub enum ApiError {
         /// The model that OpenAI's names stand for.
         default: String,
     },
-    /// `file` is missing.
-    #[error("file is missing")]
-    MissingFile,
+    /// The recording is missing.
+    #[error("{param} is missing")]
+    MissingFile {
+        /// The field that holds it.
+        param: &'static str,
+    },
     /// The upload has no bytes.
     #[error("file is empty")]
     EmptyFile,
@@ -82,6 +85,15 @@ pub enum ApiError {
     /// The body breaks HTTP's rules.
     #[error("body is malformed")]
     MalformedBody(#[source] axum::Error),
+    /// The body is compressed in a way that is not read here.
+    #[error("encoding {encoding} is unknown")]
+    UnknownEncoding {
+        /// What the header says.
+        encoding: String,
+    },
+    /// The body is not compressed as its headers say.
+    #[error("body is not compressed as it says")]
+    MalformedEncoding(#[source] std::io::Error),
     /// The client left before its body was complete.
     #[error("body broke off")]
     ClientLeft(#[source] axum::Error),
@@ -133,6 +145,8 @@ pub enum ApiError {
         method: Method,
         /// The path.
         path: String,
+        /// The route that is nearest, with its methods.
+        nearest: Option<String>,
     },
     /// The path is served for other methods.
     #[error("{path} is not served for {method}")]

@@ -1,4 +1,4 @@
-//! What every request goes through: its id, its trace span, its metrics, CORS, panics.
+//! What every request goes through: its id, its trace span, its metrics, panics.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -6,10 +6,9 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response as HttpResponse, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response as HttpResponse};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
@@ -166,40 +165,6 @@ pub fn answer_panic(panic: Box<dyn Any + Send>) -> HttpResponse<Body> {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
     ApiError::Panicked(message.unwrap_or_else(|| "no message".to_owned())).into_response()
-}
-
-/// Lets the pages of these origins call the server; `*` lets every page. Without origins there is
-/// no layer: it would answer every `OPTIONS` request, whatever the path.
-pub fn cors(origins: &[String]) -> Option<CorsLayer> {
-    if origins.is_empty() {
-        return None;
-    }
-    let origin = if origins.iter().any(|origin| origin == "*") {
-        AllowOrigin::any()
-    } else {
-        AllowOrigin::list(
-            origins
-                .iter()
-                .filter_map(|origin| HeaderValue::from_str(origin).ok()),
-        )
-    };
-    let layer = CorsLayer::new()
-        .allow_origin(origin)
-        .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        // A star would leave out `Authorization`.
-        .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([
-            REQUEST_ID,
-            PROCESSING_MS,
-            QUEUE_MS,
-            INFERENCE_MS,
-            BATCH_SIZE,
-            LIMIT_REQUESTS,
-            REMAINING_REQUESTS,
-            header::RETRY_AFTER,
-            RETRY_AFTER_MS,
-        ]);
-    Some(layer)
 }
 
 #[cfg(test)]

@@ -57,6 +57,9 @@ pub struct Model {
     n_mels: usize,
     /// Other names for it.
     aliases: Vec<String>,
+    /// Only where this entry is one of those names: the model that it means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias_of: Option<String>,
     /// One an engine, while the model is in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<Vec<Engine>>,
@@ -78,19 +81,39 @@ pub struct Deleted {
 pub type PathId = Result<Path<String>, PathRejection>;
 
 /// Lists the models on disk.
+///
+/// The aliases of models follow as entries of their own, so that a client which offers what is listed
+/// offers them too.
 #[utoipa::path(
     get,
     path = "/v1/models",
     operation_id = "listModels",
     tag = "models",
-    responses((status = 200, description = "Every whole model.", body = List), OfListing),
+    responses(
+        (status = 200, description = "Every whole model, and every alias of one.", body = List),
+        OfListing,
+    ),
 )]
 pub async fn list_models(State(context): State<Arc<Context>>) -> Json<List> {
     let stored = context.transcriber.models().catalog().list();
-    let data = stored.iter().map(|model| describe(&context, model));
+    let names = aliases(&context);
+    let mut data: Vec<Model> = stored
+        .iter()
+        .map(|model| entry(&context, model, &names))
+        .collect();
+    let of_names = names.iter().filter_map(|(name, id)| {
+        let model = stored.iter().find(|model| model.id == *id)?;
+        Some(Model {
+            id: name.clone(),
+            aliases: Vec::new(),
+            alias_of: Some(id.to_string()),
+            ..entry(&context, model, &[])
+        })
+    });
+    data.extend(of_names);
     Json(List {
         object: "list",
-        data: data.collect(),
+        data,
     })
 }
 
@@ -149,8 +172,7 @@ pub async fn delete_model(
 /// [`ApiError::InvalidModelId`] when nothing can be called so.
 pub fn resolve(context: &Context, name: &str) -> Result<ModelId, ApiError> {
     let catalog = context.transcriber.models().catalog();
-    let on_disk = |id: &ModelId| catalog.find(id).is_some();
-    let id = context.aliases.resolve(name, on_disk);
+    let id = context.aliases.resolve(name, &**catalog);
     id.map_err(|source| ApiError::InvalidModelId {
         name: name.to_owned(),
         source,
@@ -176,8 +198,18 @@ pub fn not_found(context: &Context, name: &str) -> ApiError {
 
 /// A model on disk as an answer shows it.
 pub fn describe(context: &Context, model: &StoredModel) -> Model {
+    entry(context, model, &aliases(context))
+}
+
+/// The aliases of all models on disk, each with its model.
+fn aliases(context: &Context) -> Vec<(String, ModelId)> {
+    let catalog = context.transcriber.models().catalog();
+    context.aliases.list(&**catalog)
+}
+
+fn entry(context: &Context, model: &StoredModel, names: &[(String, ModelId)]) -> Model {
     let models = context.transcriber.models();
-    let on_disk = |id: &ModelId| models.catalog().find(id).is_some();
+    let names = names.iter().filter(|(_, id)| *id == model.id);
     let in_memory = models.list().into_iter();
     let in_memory = in_memory.filter(|other| other.stored.id == model.id);
     let plan = in_memory.map(|model| model.engine_plans.into_iter().map(Engine::from).collect());
@@ -194,7 +226,8 @@ pub fn describe(context: &Context, model: &StoredModel) -> Model {
         parameters: model.shape.parameters,
         compute_type: model.shape.stored_type.as_str(),
         n_mels: model.shape.n_mels,
-        aliases: context.aliases.of(&model.id, on_disk),
+        aliases: names.map(|(name, _)| name.clone()).collect(),
+        alias_of: None,
         plan: plan.last(),
     }
 }

@@ -17,10 +17,14 @@ use utoipa::openapi::{Components, OpenApi, RefOr};
 
 use super::error::ErrorResponse;
 use super::middleware::{PROCESSING_MS, REQUEST_ID};
-use answers::{DownloadEvent, TranscriptionAnswer, TranscriptionEvent, TranslationAnswer};
-pub use answers::{Downloaded, Transcribed, Translated};
+use crate::format::{AsrTranscript, DetectedLanguage};
+pub use answers::{Detected, Downloaded, Inferred, Recognised, Transcribed, Translated};
+use answers::{
+    DownloadEvent, InferenceAnswer, TranscriptionAnswer, TranscriptionEvent, TranslationAnswer,
+};
 pub use form::{
-    Recording, TranscriptionForm, TranscriptionParameters, TranslationForm, TranslationParameters,
+    AsrForm, AsrParameters, InferenceForm, InferenceParameters, LanguageParameters, Recording,
+    TranscriptionForm, TranscriptionParameters, TranslationForm, TranslationParameters,
 };
 pub use model::ModelName;
 pub use refusals::{
@@ -42,6 +46,7 @@ const BEARER: &str = "bearer";
     ),
     tags(
         (name = "audio", description = "Audio in, its words out."),
+        (name = "peers", description = "The same, by the APIs of other servers of Whisper."),
         (name = "models", description = "The models on disk."),
         (name = "memory", description = "The models in memory."),
         (name = "operation", description = "For those who run the server; no key is wanted."),
@@ -50,6 +55,9 @@ const BEARER: &str = "bearer";
         ErrorResponse,
         TranscriptionAnswer,
         TranslationAnswer,
+        InferenceAnswer,
+        AsrTranscript<'static>,
+        DetectedLanguage,
         TranscriptionEvent,
         DownloadEvent,
     )),

@@ -1,9 +1,11 @@
 //! The text fields of a request: which there are, and what all of them together ask for.
 //!
-//! `fields` is the table of them, `field` what its rows say; `readers` and `speech` put what they
-//! hold where it belongs, read by `value`; `combinations` refuses what does not go together.
+//! `fields` is the table of them, `field` what its rows say, `api` what other servers' APIs have besides;
+//! `readers` and `speech` put what they hold where it belongs, read by `value`; `combinations` refuses
+//! what does not go together.
 
 mod field;
+mod api;
 mod fields;
 mod readers;
 mod speech;
@@ -21,12 +23,15 @@ use crate::audio::Channels;
 use crate::format::{Granularities, ResponseFormat, SubtitleShape, Wish};
 use crate::tokens::Task;
 use crate::transcribe::Wishes;
+use api::OfOthers;
+pub use api::{Answer, Api};
 pub use field::{Does, Field, Shape, Takes, Unsent};
 use speech::Speech;
 
 /// What the fields have said so far; those not sent stand at their defaults.
 #[derive(Debug)]
 pub struct Parameters {
+    api: Api,
     task: Task,
     model: Option<String>,
     /// Everything that goes into the wishes as it is.
@@ -45,6 +50,8 @@ pub struct Parameters {
     dropped: bool,
     subtitles: SubtitleShape,
     stream: bool,
+    /// What only fields of other servers' APIs say.
+    of_others: OfOthers,
 }
 
 /// What a caller asks for, in the terms of those who do it.
@@ -58,13 +65,18 @@ pub struct Asked {
     pub wish: Wish,
     /// Whether the answer is to be sent piece by piece.
     pub stream: bool,
+    /// Whether the text is to be in the language spoken or in English.
+    pub task: Task,
+    /// What the answer is to be written as.
+    pub answer: Answer,
 }
 
 impl Parameters {
     /// No fields yet.
-    pub fn new(task: Task) -> Self {
+    pub fn new(api: Api) -> Self {
         Self {
-            task,
+            api,
+            task: api.task(),
             model: None,
             wishes: Wishes::default(),
             keywords: Vec::new(),
@@ -82,6 +94,7 @@ impl Parameters {
             dropped: false,
             subtitles: SubtitleShape::default(),
             stream: false,
+            of_others: OfOthers::default(),
         }
     }
 
@@ -89,10 +102,10 @@ impl Parameters {
     ///
     /// # Errors
     /// As [`set`](Self::set), and when it is no query string.
-    pub fn from_query(uri: &Uri, task: Task, rules: &Rules) -> Result<Self, ApiError> {
+    pub fn from_query(uri: &Uri, api: Api, rules: &Rules) -> Result<Self, ApiError> {
         let Query(fields) = Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| ApiError::MalformedQuery(error.body_text()))?;
-        let mut parameters = Self::new(task);
+        let mut parameters = Self::new(api);
         for (name, value) in fields {
             parameters.set(&name, value, rules)?;
         }
@@ -100,8 +113,18 @@ impl Parameters {
     }
 
     /// Whether a field means anything; one that does not need not be kept.
-    pub fn knows(name: &str) -> bool {
-        Field::find(name).is_some()
+    pub fn knows(&self, name: &str) -> bool {
+        Field::find(self.api, name).is_some()
+    }
+
+    /// The API that the fields are read for.
+    pub fn api(&self) -> Api {
+        self.api
+    }
+
+    /// Whether the audio is in a file format, and not bare samples.
+    pub fn is_encoded(&self) -> bool {
+        self.of_others.is_encoded()
     }
 
     /// Takes a field. An empty value is as good as none: many clients send every field. Of several
@@ -110,7 +133,7 @@ impl Parameters {
     /// # Errors
     /// The value is not allowed; or nobody knows the field, where the rules want it known.
     pub fn set(&mut self, name: &str, value: String, rules: &Rules) -> Result<(), ApiError> {
-        let Some(field) = Field::find(name) else {
+        let Some(field) = Field::find(self.api, name) else {
             return if rules.reject_unknown_fields {
                 let name = name.to_owned();
                 Err(ApiError::UnknownField { name })
@@ -143,7 +166,11 @@ impl Parameters {
     ///
     /// # Errors
     /// Two fields do not go together; the error names one and tells of the other.
-    pub fn finish(mut self, defaults: Defaults) -> Result<Asked, ApiError> {
+    pub fn finish(self, defaults: Defaults) -> Result<Asked, ApiError> {
+        api::finish(self, defaults)
+    }
+
+    fn finish_fields(mut self, defaults: Defaults) -> Result<Asked, ApiError> {
         self.wishes.options.beam_size = self.beam_size.unwrap_or(defaults.beam_size);
         combinations::check(&self)?;
 
@@ -181,6 +208,8 @@ impl Parameters {
             wishes,
             wish,
             stream: self.stream,
+            task: self.task,
+            answer: Answer::Format,
         })
     }
 

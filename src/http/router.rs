@@ -8,16 +8,17 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
-use tower::ServiceBuilder;
+use tower::{ServiceBuilder, ServiceExt};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
 use super::openapi::{self, Keys};
+use super::paths::{self, Routes};
 use super::{
-    Context, auth, cross_site, docs, downloads, health, linger, memory, middleware, models, page,
-    reserve, transcriptions,
+    Context, auth, cors, cross_site, docs, downloads, health, linger, memory, middleware, models,
+    page, peers, reserve, transcriptions,
 };
 
 /// All routes with everything that every request goes through.
@@ -30,12 +31,20 @@ pub fn router(context: Arc<Context>) -> Router {
     let (keyed, keyed_document) = keyed().split_for_parts();
     let (public, public_document) = public().split_for_parts();
     let document = openapi::document(keyed_document.merge_from(public_document), keys);
+    let routes = Arc::new(Routes::of(&document));
+    let unknown_route = move |method, uri: Uri| {
+        ready(ApiError::UnknownRoute {
+            method,
+            path: uri.path().to_owned(),
+            nearest: routes.nearest(uri.path()),
+        })
+    };
     let document = docs::Document::new(&document);
 
     let keyed = keyed
         // A route of its own, so that without the key nothing under /v1 or /api tells what exists.
-        .route("/v1/{*rest}", any(unknown_route))
-        .route("/api/{*rest}", any(unknown_route))
+        .route("/v1/{*rest}", any(unknown_route.clone()))
+        .route("/api/{*rest}", any(unknown_route.clone()))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&context), auth::require_key));
     let public = public.route("/openapi.json", get(move || ready(document.show())));
@@ -54,7 +63,7 @@ pub fn router(context: Arc<Context>) -> Router {
             Arc::clone(&context),
             middleware::observe,
         ))
-        .option_layer(middleware::cors(&context.rules.allow_origins))
+        .layer(from_fn_with_state(cors::layer(&context), cors::answer))
         .layer(from_fn_with_state(
             Arc::clone(&context),
             linger::read_to_the_end,
@@ -62,12 +71,14 @@ pub fn router(context: Arc<Context>) -> Router {
         .layer(from_fn(reserve::answer_probes))
         .layer(CatchPanicLayer::custom(middleware::answer_panic))
         .layer(from_fn_with_state(Arc::clone(&context), cross_site::refuse));
-    public
+    let routes = public
         .method_not_allowed_fallback(wrong_method)
         .merge(keyed)
         .fallback(unknown_route)
         .layer(layers)
-        .with_state(context)
+        .with_state(context);
+    // Outside of all routes: a layer of theirs would see a request once its route is found.
+    Router::new().fallback_service(routes.map_request(paths::tidy))
 }
 
 /// What callers need a key for, where there are keys.
@@ -75,6 +86,9 @@ fn keyed() -> OpenApiRouter<Arc<Context>> {
     OpenApiRouter::default()
         .routes(routes!(transcriptions::create_transcription))
         .routes(routes!(transcriptions::create_translation))
+        .routes(routes!(peers::recognise_speech))
+        .routes(routes!(peers::detect_language))
+        .routes(routes!(peers::infer))
         .routes(routes!(models::list_models))
         .routes(routes!(
             models::show_model,
@@ -100,13 +114,6 @@ fn pages() -> Router<Arc<Context>> {
         .route("/docs", get(docs::redirect_to_docs))
         .route("/docs/", get(docs::show_docs))
         .route("/docs/{*file}", get(docs::show_docs_file))
-}
-
-async fn unknown_route(method: Method, uri: Uri) -> ApiError {
-    ApiError::UnknownRoute {
-        method,
-        path: uri.path().to_owned(),
-    }
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {

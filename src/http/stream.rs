@@ -16,7 +16,7 @@ use super::door::{self, Admission};
 use super::error::{ApiError, event};
 use super::middleware::RequestId;
 use super::{Context, transcriptions};
-use crate::format::{Wish, sse};
+use crate::format::{ResponseFormat, Wish, sse};
 use crate::transcribe::{Progress, Request};
 use crate::transcript::Transcript;
 
@@ -30,6 +30,8 @@ struct Events {
     progress: mpsc::Receiver<Progress>,
     keep_alive: Interval,
     wish: Wish,
+    /// Segments sent so far.
+    segments: usize,
     request_id: RequestId,
     is_over: bool,
 }
@@ -64,6 +66,7 @@ pub async fn respond(
         progress,
         keep_alive,
         wish,
+        segments: 0,
         request_id,
         is_over: false,
     };
@@ -136,16 +139,25 @@ impl Events {
             events.extend(self.said(progress));
         }
         events.push_str(&match result {
-            Ok(transcript) => sse::done(&transcript, self.wish.logprobs),
+            Ok(transcript) => sse::done(&transcript, &self.wish),
             Err(error) => event(&error, &self.request_id),
         });
         events
     }
 
-    fn said(&self, progress: Progress) -> Option<String> {
+    fn said(&mut self, progress: Progress) -> Option<String> {
         let Progress::Part(part) = progress else {
             return None;
         };
+        if self.wish.format == ResponseFormat::VerboseJson {
+            let words = self.wish.granularities.words;
+            let numbered = (self.segments + 1..).zip(&part.segments);
+            let events: String = numbered
+                .map(|(number, segment)| sse::segment(segment, number, words))
+                .collect();
+            self.segments += part.segments.len();
+            return (!events.is_empty()).then_some(events);
+        }
         let logprobs = self.wish.logprobs.then_some(part.logprobs.as_slice());
         (!part.delta.is_empty()).then(|| sse::delta(&part.delta, logprobs))
     }

@@ -18,6 +18,7 @@ pub fn rules() -> Rules {
         upload_memory_bytes: 1,
         request_timeout: Duration::from_secs(1),
         reject_unknown_fields: true,
+        require_model: false,
         defaults: defaults(),
         defaults_of: BTreeMap::new(),
         keep_alive: Duration::from_secs(1),

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::body::{self, BodyError};
+use super::encoding::Encoding;
 use super::error::ApiError;
 use super::form::{Form, Part};
 use super::middleware::{
@@ -21,20 +22,21 @@ use super::openapi::{
     OfAudio, Recording, Transcribed, TranscriptionForm, TranscriptionParameters, Translated,
     TranslationForm, TranslationParameters,
 };
-use super::parameters::{Asked, Parameters};
+use super::parameters::{Answer, Api, Asked, Parameters};
 use super::upload::Upload;
-use super::{Context, Rules, boundary, door, models, stream};
+use super::{Context, Rules, boundary, door, models, peers, stream};
 use crate::audio::{AudioError, Source};
 use crate::caller::Caller;
 use crate::format::{self, Wish};
 use crate::models::ModelId;
 use crate::telemetry::{Refusal, traces};
-use crate::tokens::Task;
 use crate::transcribe::{self, TranscribeError};
 use crate::transcript::Transcript;
 
 /// Longest text field, in bytes; Whisper keeps about 1,000 of a prompt.
 const MAX_FIELD_BYTES: usize = 64 * 1024;
+
+const JSON: &str = "application/json";
 
 /// Writes an upload down.
 ///
@@ -61,7 +63,7 @@ pub async fn create_transcription(
     Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Response {
-    create(context, request_id, Task::Transcribe, request).await
+    create(context, request_id, Api::Transcription, request).await
 }
 
 /// Writes an upload down in English.
@@ -88,18 +90,19 @@ pub async fn create_translation(
     Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Response {
-    create(context, request_id, Task::Translate, request).await
+    create(context, request_id, Api::Translation, request).await
 }
 
-async fn create(
+/// Receives an upload, transcribes it, and answers, in the terms of the API that it was sent by.
+pub(super) async fn create(
     context: Arc<Context>,
     request_id: RequestId,
-    task: Task,
+    api: Api,
     request: Request,
 ) -> Response {
     let mut model = None;
     let caller = Caller::of(request.extensions());
-    let answer = admit(&context, request_id, task, request, &mut model).await;
+    let answer = admit(&context, request_id, api, request, &mut model).await;
     let mut response = answer.into_response();
     if let Some(id) = model {
         let stored = context.transcriber.models().catalog().find(&id);
@@ -118,7 +121,7 @@ async fn create(
 async fn admit(
     context: &Arc<Context>,
     request_id: RequestId,
-    task: Task,
+    api: Api,
     request: Request,
     run: &mut Option<ModelId>,
 ) -> Result<Response, ApiError> {
@@ -128,7 +131,7 @@ async fn admit(
     let caller = Caller::of(request.extensions());
     let admission = door::enter(context, &request)?;
     // Nothing here is spawned: when the client leaves, dropping this future ends all of it.
-    let receiving = receive(context, task, request).instrument(traces::room("upload"));
+    let receiving = receive(context, api, request).instrument(traces::room("upload"));
     let received = tokio::select! {
         received = tokio::time::timeout_at(deadline, receiving) => received,
         () = door::cut_off(context) => return Err(ApiError::CutOff),
@@ -136,12 +139,12 @@ async fn admit(
     let (asked, audio) = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
     let upload_seconds = &context.metrics.upload_seconds;
     upload_seconds.observe(arrival.elapsed().as_secs_f64());
-    let model = model(context, &asked)?;
+    let model = model(context, asked.model.as_deref())?;
     *run = Some(model.clone());
     let request = transcribe::Request {
         audio,
         model,
-        task,
+        task: asked.task,
         wishes: asked.wishes,
         caller,
         deadline: deadline.into_std(),
@@ -153,7 +156,7 @@ async fn admit(
     tokio::select! {
         result = context.transcriber.transcribe(request) => match result {
             Ok(transcript) => {
-                Ok(traces::room("format").in_scope(|| write(&transcript, &asked.wish)))
+                Ok(traces::room("format").in_scope(|| write(&transcript, &asked.wish, asked.answer)))
             },
             Err(error) => Err(refused(context, error)),
         },
@@ -180,11 +183,14 @@ pub(super) fn refused(context: &Context, error: TranscribeError) -> ApiError {
     }
 }
 
-/// The model that a request names, if there is any chance to run it.
-fn model(context: &Context, asked: &Asked) -> Result<ModelId, ApiError> {
-    let default = || context.aliases.default_model().to_string();
-    let name = asked.model.as_deref();
-    let name = name.ok_or_else(|| ApiError::MissingModel { default: default() })?;
+/// The model that a request names, or the default one, if there is any chance to run it.
+fn model(context: &Context, name: Option<&str>) -> Result<ModelId, ApiError> {
+    let default = context.aliases.default_model();
+    if name.is_none() && context.rules.require_model {
+        let default = default.to_string();
+        return Err(ApiError::MissingModel { default });
+    }
+    let name = name.unwrap_or(default.as_str());
     let id = models::resolve(context, name)?;
     if context.transcriber.models().is_known(&id) {
         Ok(id)
@@ -195,27 +201,33 @@ fn model(context: &Context, asked: &Asked) -> Result<ModelId, ApiError> {
 
 /// What the fields ask for; what they leave open is the model's to say.
 fn finish(context: &Context, parameters: Parameters) -> Result<Asked, ApiError> {
-    let id = parameters
-        .model()
-        .and_then(|name| models::resolve(context, name).ok());
+    let default = context.aliases.default_model().as_str();
+    let id = models::resolve(context, parameters.model().unwrap_or(default)).ok();
     parameters.finish(context.rules.defaults(id.as_ref()))
 }
 
 async fn receive(
     context: &Context,
-    task: Task,
+    api: Api,
     request: Request,
 ) -> Result<(Asked, Source), ApiError> {
     let rules = &context.rules;
-    let parameters = Parameters::from_query(request.uri(), task, rules)?;
+    let parameters = Parameters::from_query(request.uri(), api, rules)?;
     let (mut head, body) = request.into_parts();
-    let expected = body::content_length(&head.headers);
+    let encoding = Encoding::of(&head.headers)?;
     let stream = body::limited(
         body,
         &head.headers,
         rules.max_upload_bytes,
         rules.read_timeout,
     )?;
+    let (stream, expected) = match encoding {
+        Some(encoding) => (
+            encoding.decode(stream, rules.max_upload_bytes).boxed(),
+            None,
+        ),
+        None => (stream.boxed(), body::content_length(&head.headers)),
+    };
     if is_multipart(&head.headers) {
         boundary::quote(&mut head.headers);
         let form = Form::new(head, stream).await?;
@@ -223,10 +235,11 @@ async fn receive(
         Ok((finish(context, parameters)?, audio))
     } else {
         // All is said before the body begins, so a wrong name need not cost an upload.
+        let is_encoded = parameters.is_encoded();
         let asked = finish(context, parameters)?;
-        model(context, &asked)?;
+        model(context, asked.model.as_deref())?;
         let upload = Upload::new(rules.upload_memory_bytes, expected);
-        let audio = receive_file(stream, upload).await?;
+        let audio = receive_file(stream, upload, is_encoded).await?;
         Ok((asked, audio))
     }
 }
@@ -245,10 +258,11 @@ async fn receive_form(
     mut parameters: Parameters,
     rules: &Rules,
 ) -> Result<(Parameters, Source), ApiError> {
+    let file = parameters.api().file();
     let mut audio = None;
     while let Some(part) = form.next_part().await? {
         let name = part.name().to_owned();
-        if name == "file" {
+        if name == file {
             if audio.is_some() {
                 return Err(ApiError::SecondFile);
             }
@@ -256,8 +270,9 @@ async fn receive_form(
             let chunks = streams::try_unfold(part, |mut part| async move {
                 Ok::<_, ApiError>(part.chunk().await?.map(|chunk| (chunk, part)))
             });
-            audio = Some(receive_file(pin!(chunks), upload).await?);
-        } else if Parameters::knows(&name) {
+            let is_encoded = parameters.is_encoded();
+            audio = Some(receive_file(pin!(chunks), upload, is_encoded).await?);
+        } else if parameters.knows(&name) {
             let value = receive_text(&name, part).await?;
             parameters.set(&name, value, rules)?;
         } else {
@@ -265,18 +280,30 @@ async fn receive_form(
             part.skip().await?;
         }
     }
-    Ok((parameters, audio.ok_or(ApiError::MissingFile)?))
+    Ok((
+        parameters,
+        audio.ok_or(ApiError::MissingFile { param: file })?,
+    ))
 }
 
 async fn receive_file<E>(
     mut chunks: impl Stream<Item = Result<Bytes, E>> + Unpin,
     mut upload: Upload,
+    is_encoded: bool,
 ) -> Result<Source, ApiError>
 where
     ApiError: From<E>,
 {
+    let mut is_begun = is_encoded;
     while let Some(chunk) = chunks.next().await {
-        upload.push(&chunk?).await.map_err(ApiError::Spool)?;
+        let chunk = chunk?;
+        if !is_begun && !chunk.is_empty() {
+            is_begun = true;
+            if let Some(head) = peers::head_of_samples(&chunk) {
+                upload.push(&head).await.map_err(ApiError::Spool)?;
+            }
+        }
+        upload.push(&chunk).await.map_err(ApiError::Spool)?;
     }
     upload
         .finish()
@@ -304,8 +331,17 @@ async fn receive_text(
     })
 }
 
-fn write(transcript: &Transcript, wish: &Wish) -> Response {
-    let content_type = HeaderValue::from_static(wish.format.content_type());
+fn write(transcript: &Transcript, wish: &Wish, answer: Answer) -> Response {
+    let (content_type, body) = match answer {
+        Answer::Format => (wish.format.content_type(), format::render(transcript, wish)),
+        Answer::Asr(output) => {
+            let body = format::asr(transcript, output, wish);
+            (output.content_type(), body)
+        }
+        Answer::Language => (JSON, format::language(transcript)),
+        Answer::BareText => (JSON, format::bare_text(transcript)),
+    };
+    let content_type = HeaderValue::from_static(content_type);
     let timings = transcript.timings;
     let headers = [
         (header::CONTENT_TYPE, content_type),
@@ -319,5 +355,5 @@ fn write(transcript: &Transcript, wish: &Wish) -> Response {
         ),
         (BATCH_SIZE, HeaderValue::from(timings.batch_size)),
     ];
-    (headers, format::render(transcript, wish)).into_response()
+    (headers, body).into_response()
 }

@@ -1,10 +1,10 @@
 //! Other names for models.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{InvalidModelId, ModelId};
 
-/// OpenAI's names for transcription models; clients send them unasked.
+/// OpenAI's names for transcription models that listings show; [`is_of_openai`] tells of all of them.
 const OPENAI_NAMES: [&str; 4] = [
     "whisper-1",
     "gpt-4o-transcribe",
@@ -41,6 +41,22 @@ const SHORT_NAMES: [(&str, &str); 19] = [
     ("distil-large-v3.5", "distil-whisper/distil-large-v3.5-ct2"),
 ];
 
+/// Owners whose names for the sizes stand for any model of that size: they publish the weights in other
+/// formats than this server reads.
+const PUBLISHERS: [&str; 2] = ["openai", "distil-whisper"];
+
+/// Ends of names that tell how a model is stored, not which it is.
+const STORAGE_ENDS: [&str; 4] = ["-int8", "-float16", "-float32", "-ct2"];
+
+/// The models that names are looked up among.
+pub trait OnDisk {
+    /// Whether a model is called exactly so.
+    fn has(&self, id: &ModelId) -> bool;
+
+    /// The first model, in the order of names, for which `is_meant` holds.
+    fn first(&self, is_meant: &dyn Fn(&ModelId) -> bool) -> Option<ModelId>;
+}
+
 /// Which model a name in a request means.
 #[derive(Clone, Debug)]
 pub struct Aliases {
@@ -52,49 +68,119 @@ impl Aliases {
     /// OpenAI's names stand for `default`; `more` adds names or redirects OpenAI's.
     #[must_use]
     pub fn new(default: ModelId, more: impl IntoIterator<Item = (String, ModelId)>) -> Self {
-        let openai = OPENAI_NAMES.map(|name| (name.to_owned(), default.clone()));
-        let names = openai.into_iter().chain(more).collect();
+        let names = more.into_iter().collect();
         Self { default, names }
     }
 
-    /// The model that OpenAI's names stand for.
+    /// The model that OpenAI's names stand for, as the settings name it.
     #[must_use]
     pub fn default_model(&self) -> &ModelId {
         &self.default
     }
 
-    /// The model that `name` means: what an alias stands for, or the model of that name. Where no
-    /// model is called so, a short name stands for faster-whisper's repository.
+    /// The model that `name` means: the one on disk of exactly this name, what an alias stands for, or
+    /// the one on disk of this name in another letter case or of this size. Where there is none, a
+    /// size stands for faster-whisper's repository, and any other name for itself.
     ///
     /// # Errors
-    /// [`InvalidModelId`] when it is neither.
-    pub fn resolve(
-        &self,
-        name: &str,
-        on_disk: impl Fn(&ModelId) -> bool,
-    ) -> Result<ModelId, InvalidModelId> {
-        let id = match self.names.get(name) {
-            Some(id) => id.clone(),
-            None => ModelId::parse(name)?,
-        };
-        if on_disk(&id) {
-            return Ok(id);
+    /// [`InvalidModelId`] when the name is no alias and nothing can be called so.
+    pub fn resolve(&self, name: &str, disk: &impl OnDisk) -> Result<ModelId, InvalidModelId> {
+        let id = ModelId::parse(name);
+        if let Ok(id) = &id
+            && disk.has(id)
+        {
+            return Ok(id.clone());
         }
-        let short = SHORT_NAMES.iter().find(|(short, _)| *short == id.as_str());
-        short.map_or(Ok(id), |(_, repository)| ModelId::parse(repository))
+        match self.target(name) {
+            Some(target) => Ok(nearest(target, disk)),
+            None => Ok(nearest(&id?, disk)),
+        }
+    }
+
+    /// Every alias of a listing with the model that it means, in the order of their names.
+    #[must_use]
+    pub fn list(&self, disk: &impl OnDisk) -> Vec<(String, ModelId)> {
+        let known = OPENAI_NAMES.into_iter();
+        let known = known.chain(SHORT_NAMES.iter().map(|(name, _)| *name));
+        let names: BTreeSet<&str> = known.chain(self.names.keys().map(String::as_str)).collect();
+        let meant = |name: &str| {
+            let id = self.resolve(name, disk).ok()?;
+            (id.as_str() != name).then(|| (name.to_owned(), id))
+        };
+        names.into_iter().filter_map(meant).collect()
     }
 
     /// The other names of a model, in order.
     #[must_use]
-    pub fn of(&self, id: &ModelId, on_disk: impl Fn(&ModelId) -> bool) -> Vec<String> {
-        let short = SHORT_NAMES.iter().map(|(name, _)| *name);
-        let names = self.names.keys().map(String::as_str).chain(short);
-        let stands_for = |name: &&str| {
-            let meant = self.resolve(name, &on_disk);
-            *name != id.as_str() && meant.as_ref() == Ok(id)
-        };
-        names.filter(stands_for).map(str::to_owned).collect()
+    pub fn of(&self, id: &ModelId, disk: &impl OnDisk) -> Vec<String> {
+        let all = self.list(disk).into_iter();
+        all.filter(|(_, meant)| meant == id)
+            .map(|(name, _)| name)
+            .collect()
     }
+
+    /// What an alias stands for; those of the settings go before OpenAI's.
+    fn target(&self, name: &str) -> Option<&ModelId> {
+        let in_any_case = || {
+            let mut names = self.names.iter();
+            names.find_map(|(alias, id)| alias.eq_ignore_ascii_case(name).then_some(id))
+        };
+        self.names
+            .get(name)
+            .or_else(in_any_case)
+            .or_else(|| is_of_openai(name).then_some(&self.default))
+    }
+}
+
+/// Whether OpenAI calls, or may come to call, a model of transcription so.
+fn is_of_openai(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let transcribes = name.contains("transcribe") || name.contains("whisper");
+    name == "whisper-1" || (name.starts_with("gpt-") && transcribes)
+}
+
+/// The model on disk that is meant by a name which is no alias.
+fn nearest(id: &ModelId, disk: &impl OnDisk) -> ModelId {
+    // A revision is one of a certain repository.
+    if disk.has(id) || id.revision().is_some() {
+        return id.clone();
+    }
+    let in_any_case = |other: &ModelId| other.as_str().eq_ignore_ascii_case(id.as_str());
+    if let Some(found) = disk.first(&in_any_case) {
+        return found;
+    }
+    let is_publisher = |owner| PUBLISHERS.iter().any(|one| one.eq_ignore_ascii_case(owner));
+    let is_size = id.owner().is_none_or(is_publisher);
+    let Some(repository) = repository_of_size(id).filter(|_| is_size) else {
+        return id.clone();
+    };
+    let is_repository = |other: &ModelId| other.as_str() == repository;
+    let is_same = |other: &ModelId| repository_of_size(other) == Some(repository);
+    let is_bare = |other: &ModelId| other.owner().is_none() && is_same(other);
+    let found = (disk.first(&is_repository))
+        .or_else(|| disk.first(&is_bare))
+        .or_else(|| disk.first(&is_same));
+    let of_hub = || {
+        ModelId::parse(repository)
+            .ok()
+            .filter(|_| id.owner().is_none())
+    };
+    found.or_else(of_hub).unwrap_or_else(|| id.clone())
+}
+
+/// faster-whisper's repository for the size that the name of a model tells, whoever owns it.
+fn repository_of_size(id: &ModelId) -> Option<&'static str> {
+    if id.revision().is_some() {
+        return None;
+    }
+    let name = id.as_str().rsplit('/').next()?.to_ascii_lowercase();
+    let mut size = name.strip_prefix("faster-").unwrap_or(&name);
+    for end in STORAGE_ENDS {
+        size = size.strip_suffix(end).unwrap_or(size);
+    }
+    let size = size.replacen("whisper-", "", 1);
+    let mut known = SHORT_NAMES.iter();
+    known.find_map(|(short, repository)| (*short == size).then_some(*repository))
 }
 
 #[cfg(test)]
@@ -105,57 +191,138 @@ mod tests {
         ModelId::parse(name).unwrap()
     }
 
+    impl OnDisk for &[&str] {
+        fn has(&self, id: &ModelId) -> bool {
+            self.contains(&id.as_str())
+        }
+
+        fn first(&self, is_meant: &dyn Fn(&ModelId) -> bool) -> Option<ModelId> {
+            self.iter().map(|name| id(name)).find(is_meant)
+        }
+    }
+
     fn aliases() -> Aliases {
         let more = [
             ("fast".to_owned(), id("tiny.en")),
-            ("whisper-1".to_owned(), id("owner/large")),
+            ("gpt-4o-transcribe".to_owned(), id("owner/large")),
         ];
         Aliases::new(id("base"), more)
     }
 
     #[track_caller]
     fn check(name: &str, on_disk: &[&str], meant: &str) {
-        let resolved = aliases().resolve(name, |id| on_disk.contains(&id.as_str()));
-        assert_eq!(resolved, Ok(id(meant)), "{name}");
+        assert_eq!(aliases().resolve(name, &on_disk), Ok(id(meant)), "{name}");
     }
 
     #[test]
-    fn resolves_openai_names_own_aliases_and_plain_names() {
-        check("gpt-4o-transcribe", &["base"], "base");
-        check("whisper-1", &[], "owner/large");
+    fn openai_names_of_transcription_stand_for_the_default_model() {
+        for name in [
+            "whisper-1",
+            "Whisper-1",
+            "gpt-transcribe",
+            "gpt-live-transcribe",
+            "gpt-realtime-whisper",
+            "GPT-4o-Mini-Transcribe-2025-12-15",
+        ] {
+            check(name, &["base", "tiny.en"], "base");
+        }
+        for name in [
+            "whisper-2",
+            "gpt-4o",
+            "my-gpt-transcribe",
+            "transcribe",
+            "o/gpt-whisper",
+        ] {
+            check(name, &["base"], name);
+        }
+    }
+
+    #[test]
+    fn aliases_of_the_settings_go_before_openai_names() {
+        check("gpt-4o-transcribe", &[], "owner/large");
+        check("GPT-4o-transcribe", &[], "owner/large");
         check("fast", &["tiny.en"], "tiny.en");
-        check("owner/other", &[], "owner/other");
-        let refused = aliases().resolve("../x", |_| false);
+        check("Fast", &["tiny.en"], "tiny.en");
+        let nothing: &[&str] = &[];
+        let refused = aliases().resolve("../x", &nothing);
         assert_eq!(refused, Err(InvalidModelId));
     }
 
     #[test]
-    fn a_short_name_means_the_repository_where_no_model_is_called_so() {
-        check("base", &["base"], "base");
+    fn a_model_of_exactly_that_name_goes_before_every_alias() {
+        for name in ["whisper-1", "gpt-4o-transcribe", "fast", "whisper-small"] {
+            check(name, &["base", name, "small"], name);
+        }
+    }
+
+    #[test]
+    fn a_name_in_another_letter_case_is_that_model() {
+        check("Tiny.EN", &["tiny.en"], "tiny.en");
+        check("owner/Other", &["Owner/other"], "Owner/other");
+    }
+
+    #[test]
+    fn a_size_means_a_model_on_disk_of_that_size() {
+        let repository = "Systran/faster-whisper-small";
+        for name in [
+            "small",
+            "Small",
+            "whisper-small",
+            "openai/whisper-small",
+            "faster-whisper-small",
+        ] {
+            check(name, &["base", "small", "small.en"], "small");
+            check(name, &["base", repository], repository);
+            check(
+                name,
+                &["o/whisper-small-ct2-int8"],
+                "o/whisper-small-ct2-int8",
+            );
+        }
+        check(
+            "turbo",
+            &["o/faster-whisper-large-v3-turbo-ct2"],
+            "o/faster-whisper-large-v3-turbo-ct2",
+        );
+        check(
+            "distil-whisper/distil-small.en",
+            &["Systran/faster-distil-whisper-small.en"],
+            "Systran/faster-distil-whisper-small.en",
+        );
+        // These are certain models, which are not here.
+        check("owner/whisper-small", &["small"], "owner/whisper-small");
+        check("small@v1", &["small"], "small@v1");
+        check("small", &["whisper-small-turkish"], repository);
+    }
+
+    #[test]
+    fn a_size_means_the_repository_where_no_model_is_of_that_size() {
         check("base", &[], "Systran/faster-whisper-base");
-        check("gpt-4o-transcribe", &[], "Systran/faster-whisper-base");
+        check("whisper-base", &[], "Systran/faster-whisper-base");
+        check("openai/whisper-base", &[], "openai/whisper-base");
+        check("gpt-transcribe", &[], "Systran/faster-whisper-base");
         check("base@v1", &[], "base@v1");
         check("unheard-of", &[], "unheard-of");
+        check("owner/other", &[], "owner/other");
         for (name, repository) in SHORT_NAMES {
             check(name, &[], repository);
+            check(repository, &[], repository);
         }
     }
 
     #[test]
     fn tells_the_other_names_of_a_model() {
-        let of = |name: &str, on_disk: &[&str]| {
-            aliases().of(&id(name), |id| on_disk.contains(&id.as_str()))
-        };
+        let of = |name: &str, on_disk: &[&str]| aliases().of(&id(name), &on_disk);
         let openai = [
             "gpt-4o-mini-transcribe",
-            "gpt-4o-transcribe",
             "gpt-4o-transcribe-diarize",
+            "whisper-1",
         ];
         assert_eq!(of("base", &["base"]), openai);
-        assert_eq!(of("owner/large", &[]), ["whisper-1"]);
+        assert_eq!(of("owner/large", &[]), ["gpt-4o-transcribe"]);
         assert_eq!(
             of("Systran/faster-whisper-base", &[]),
-            [&openai[..], &["base"]].concat()
+            [&["base"][..], &openai].concat()
         );
         assert_eq!(of("Systran/faster-whisper-base", &["base"]), [""; 0]);
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::aliases::OnDisk;
 use super::{ModelId, Store, StoreError, StoredModel};
 
 /// How often the disk is looked at for what others put there or took away.
@@ -104,6 +105,18 @@ impl Catalog {
             tracing::info!(model.id = %model.id, "model gone");
         }
         *self.models.write().unwrap_or_else(PoisonError::into_inner) = models;
+    }
+}
+
+impl OnDisk for Catalog {
+    fn has(&self, id: &ModelId) -> bool {
+        self.find(id).is_some()
+    }
+
+    fn first(&self, is_meant: &dyn Fn(&ModelId) -> bool) -> Option<ModelId> {
+        let models = self.list();
+        let mut ids = models.iter().map(|model| &model.id);
+        ids.find(|id| is_meant(id)).cloned()
     }
 }
 

@@ -21,6 +21,8 @@ const MIN_UNHEARD_SPEECH_S: f64 = 1.0;
 pub struct Part {
     /// The text as it is to be appended to what came before; may be empty.
     pub delta: String,
+    /// Its segments, on the recording's own clock.
+    pub segments: Vec<Segment>,
     /// Its tokens' probabilities, where they were asked for.
     pub logprobs: Vec<TokenLogprob>,
     /// How far the recording has been heard, in seconds.
@@ -30,6 +32,8 @@ pub struct Part {
 /// What was heard in a window.
 pub(super) struct Heard {
     pub(super) language: Option<Language>,
+    /// How sure the detection of it was.
+    language_probability: Option<f32>,
     /// The tokens that the next window's text continues.
     pub(super) tokens: Vec<u32>,
     pub(super) temperature: f32,
@@ -70,6 +74,7 @@ impl Heard {
         let generation = answer.generation;
         let mut heard = Self {
             language: generation.language.map(|found| found.language),
+            language_probability: generation.language.map(|found| found.probability),
             tokens: Vec::new(),
             temperature: generation.temperature,
             segments: Vec::new(),
@@ -228,6 +233,8 @@ impl Joiner {
             transcript: Transcript {
                 task: plan.prompt.task,
                 language: None,
+                language_probability: None,
+                prompt_tokens: plan.prompt.previous.len(),
                 duration: recordings.duration,
                 text: String::new(),
                 segments: Vec::new(),
@@ -247,6 +254,8 @@ impl Joiner {
     /// Adds a window, and says what it adds.
     pub(super) fn add(&mut self, heard: Heard) -> Part {
         let transcript = &mut self.transcript;
+        transcript.language_probability =
+            (transcript.language_probability).or(heard.language_probability);
         let language = match transcript.task {
             Task::Transcribe => heard.language,
             Task::Translate => Some(Language::ENGLISH),
@@ -254,7 +263,7 @@ impl Joiner {
         let texts = heard.segments.iter().map(|segment| segment.text.as_str());
         let delta = joint(&transcript.text, &texts.collect::<String>(), language);
         transcript.text.push_str(&delta);
-        transcript.segments.extend(heard.segments);
+        transcript.segments.extend(heard.segments.iter().cloned());
         transcript.logprobs.extend(heard.logprobs.iter().cloned());
         transcript.dropped.extend(heard.dropped);
         transcript.timings = transcript.timings.max(heard.timings);
@@ -263,6 +272,7 @@ impl Joiner {
         Part {
             end_s,
             delta,
+            segments: heard.segments,
             logprobs: heard.logprobs,
         }
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use halkspeech::engine::fake::FakeEngine;
+use halkspeech::models::ModelId;
 use halkspeech::tokens::{Language, Task};
 use serde_json::{Value, json};
 
@@ -28,7 +29,11 @@ async fn a_form_gets_json() {
     assert_eq!(header(&answer, "content-type"), "application/json");
     let body: Value = answer.json().await.unwrap();
     let usage = json!({ "type": "duration", "seconds": 1 });
-    assert_eq!(body, json!({ "text": TEXT, "usage": usage }));
+    let languages = json!([{ "code": "en" }]);
+    assert_eq!(
+        body,
+        json!({ "text": TEXT, "languages": languages, "usage": usage })
+    );
 }
 
 #[tokio::test]
@@ -103,15 +108,63 @@ async fn a_field_of_the_form_goes_before_the_query() {
 async fn openai_names_stand_for_the_default_model() {
     let app = TestApp::start().await;
 
-    for name in ["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"] {
-        let answer = app
-            .form(tone(500.0), &[("model", name)])
-            .send()
-            .await
-            .unwrap();
+    for name in [
+        "whisper-1",
+        "Whisper-1",
+        "gpt-transcribe",
+        "gpt-live-transcribe",
+        "gpt-realtime-whisper",
+        "gpt-4o-mini-transcribe-2025-12-15",
+    ] {
+        let answer = app.form(tone(500.0), &[("model", name)]).send();
+        let answer = answer.await.unwrap();
 
         assert_eq!(answer.status(), 200, "{name}");
         assert_eq!(text(answer).await, TEXT);
+    }
+    assert_eq!(app.answered(200), 6, "all are the default model");
+}
+
+#[tokio::test]
+async fn without_a_model_the_default_one_answers() {
+    let app = TestApp::start().await;
+
+    for request in [
+        app.form(tone(500.0), &[]),
+        app.form(tone(500.0), &[("model", "")]),
+        app.raw(tone(500.0), &[]),
+    ] {
+        let answer = request.send().await.unwrap();
+
+        assert_eq!(answer.status(), 200);
+        assert_eq!(text(answer).await, TEXT);
+    }
+    assert_eq!(app.answered(200), 3, "all are the default model");
+}
+
+#[tokio::test]
+async fn a_name_means_the_model_on_disk_that_is_nearest() {
+    let alias = |name: &str, id| (name.to_owned(), ModelId::parse(id).unwrap());
+    let app = TestApp::start_with(Setup {
+        aliases: vec![alias("Fast", "tiny.en"), alias("tiny.en", "base")],
+        ..Setup::default()
+    })
+    .await;
+
+    for (name, id) in [
+        ("base", MULTILINGUAL),
+        ("whisper-base", MULTILINGUAL),
+        ("openai/whisper-base", MULTILINGUAL),
+        ("BASE", MULTILINGUAL),
+        ("fast", MODEL),
+        // An alias does not hide a model.
+        (MODEL, MODEL),
+    ] {
+        let before = app.counted(200, id);
+        let answer = app.raw(tone(500.0), &[("model", name)]).send();
+
+        assert_eq!(answer.await.unwrap().status(), 200, "{name}");
+        assert_eq!(app.counted(200, id), before + 1, "{name}");
     }
 }
 
@@ -122,13 +175,17 @@ async fn empty_and_unknown_fields_change_nothing() {
     let fields = [
         ("model", MODEL),
         ("model", ""),
+        ("language", "None"),
+        ("language", "und"),
         ("language", "auto"),
         ("language", ""),
         ("prompt", ""),
         ("response_format", ""),
         ("temperature", ""),
         ("stream", "False"),
-        ("timestamp_granularities[]", "segment"),
+        ("stream", "off"),
+        ("timestamp_granularities[0]", "segment"),
+        ("response_format", "JSON"),
         ("colour", "red"),
     ];
     let answer = app.form(tone(500.0), &fields).send().await.unwrap();

@@ -12,13 +12,16 @@ const HOST: Option<&str> = Some("host_not_allowed");
 const ORIGIN: Option<&str> = Some("origin_not_allowed");
 
 /// Every way to change something, and to read what is not public.
-const GUARDED: [(&str, &str); 10] = [
+const GUARDED: [(&str, &str); 13] = [
     ("POST", "/v1/models/owner/name"),
     ("DELETE", "/v1/models/no/such"),
     ("POST", "/api/ps/base"),
     ("DELETE", "/api/ps/tiny.en"),
     ("POST", TRANSCRIPTIONS),
     ("POST", "/v1/audio/translations"),
+    ("POST", "/asr"),
+    ("POST", "/detect-language"),
+    ("POST", "/inference"),
     ("GET", "/v1/models"),
     ("GET", "/api/ps"),
     ("GET", "/metrics"),

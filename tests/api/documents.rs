@@ -54,10 +54,13 @@ async fn the_document_names_its_version_and_every_operation() {
         "createTranscription",
         "createTranslation",
         "deleteModel",
+        "detectLanguage",
         "downloadModel",
+        "infer",
         "listLoadedModels",
         "listModels",
         "loadModel",
+        "recogniseSpeech",
         "showHealth",
         "showMetrics",
         "showModel",
@@ -224,6 +227,25 @@ async fn answers_have_every_documented_property_and_no_other() {
         assert_eq!(answer.status(), 200, "{schema}");
         check(schema, &answer.json().await.unwrap());
     }
+    for (schema, path, query) in [
+        (
+            "AsrTranscript",
+            "/asr",
+            &[("output", "json"), ("word_timestamps", "true")][..],
+        ),
+        ("DetectedLanguage", "/detect-language", &[]),
+        ("BareText", "/inference", &[]),
+        (
+            "InferenceAnswer",
+            "/inference",
+            &[("response_format", "verbose_json")],
+        ),
+    ] {
+        let request = app.post(path).query(query).body(tone(500.0));
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{schema}");
+        check(schema, &answer.json().await.unwrap());
+    }
     for (schema, path) in [
         ("ModelList", "/v1/models"),
         ("Model", "/v1/models/tiny.en"),
@@ -234,11 +256,17 @@ async fn answers_have_every_documented_property_and_no_other() {
         let answer = app.get(path).send().await.unwrap();
         check(schema, &answer.json().await.unwrap());
     }
-    let query = [("model", MODEL), ("stream", "true")];
-    let events = app.raw(tone(500.0), &query).send().await.unwrap();
-    for line in events.text().await.unwrap().lines() {
-        if let Some(data) = line.strip_prefix("data: ") {
-            check("TranscriptionEvent", &serde_json::from_str(data).unwrap());
+    for format in ["json", "verbose_json"] {
+        let query = [
+            ("model", MODEL),
+            ("stream", "true"),
+            ("response_format", format),
+        ];
+        let events = app.raw(tone(500.0), &query).send().await.unwrap();
+        for line in events.text().await.unwrap().lines() {
+            if let Some(data) = line.strip_prefix("data: ") {
+                check("TranscriptionEvent", &serde_json::from_str(data).unwrap());
+            }
         }
     }
 }

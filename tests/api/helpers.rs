@@ -61,6 +61,7 @@ pub struct Setup {
     /// The longest silence of the hub's connections.
     pub hub_timeout: Duration,
     pub auto_download: bool,
+    pub aliases: Vec<(String, ModelId)>,
     pub budget: Budget,
     pub idle_time: Option<Duration>,
 }
@@ -92,6 +93,7 @@ impl Default for Setup {
                 upload_memory_bytes: 4 << 20,
                 request_timeout: PATIENCE,
                 reject_unknown_fields: false,
+                require_model: false,
                 defaults: Defaults {
                     beam_size: NonZeroUsize::new(2).unwrap(),
                     // Tones are no speech.
@@ -118,6 +120,7 @@ impl Default for Setup {
             hub: None,
             hub_timeout: PATIENCE,
             auto_download: false,
+            aliases: Vec::new(),
             budget: Budget::default(),
             idle_time: None,
         }
@@ -125,7 +128,6 @@ impl Default for Setup {
 }
 
 impl TestApp {
-    /// The default set-up.
     pub async fn start() -> Self {
         Self::start_with(Setup::default()).await
     }
@@ -152,7 +154,7 @@ impl TestApp {
                 Arc::new(MemoryBudget::new(setup.decoded_bytes)),
                 metrics.clone(),
             ),
-            aliases: Aliases::new(default, []),
+            aliases: Aliases::new(default, setup.aliases),
             door: Arc::new(Door::new(setup.max_concurrent_requests)),
             rate_limit: setup.rate_limit_per_minute.map(RateLimit::new),
             phase: phase_receiver,

@@ -17,6 +17,8 @@ mod answers;
 #[cfg(test)]
 mod batching;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod cross_site;
@@ -38,6 +40,8 @@ mod models;
 mod overload;
 #[cfg(test)]
 mod parameters;
+#[cfg(test)]
+mod peers;
 #[cfg(test)]
 mod rates;
 #[cfg(test)]

@@ -45,7 +45,9 @@ async fn lists_what_is_on_disk() {
         .unwrap();
 
     assert_eq!(list["object"], "list");
-    let models = list["data"].as_array().unwrap();
+    let (names, models): (Vec<Value>, Vec<Value>) = (list["data"].as_array().unwrap().iter())
+        .cloned()
+        .partition(|entry| entry.get("alias_of").is_some());
     let field = |name: &str| {
         models
             .iter()
@@ -77,7 +79,21 @@ async fn lists_what_is_on_disk() {
         "gpt-4o-transcribe-diarize",
         "whisper-1",
     ];
-    assert_eq!(field("aliases"), [json!([]), json!(openai)]);
+    // Its name tells a size.
+    let turbo = ["large-v3-turbo", "turbo"];
+    assert_eq!(field("aliases"), [json!(turbo), json!(openai)]);
+    let shown = |entry: &Value| {
+        let field = |name: &str| entry[name].as_str().unwrap().to_owned();
+        (field("id"), field("alias_of"))
+    };
+    let mut expected: Vec<_> = turbo.map(|name| (name, "owner/turbo")).into();
+    expected.extend(openai.map(|name| (name, "tiny.en")));
+    expected.sort_unstable();
+    let expected = expected
+        .iter()
+        .map(|(name, id)| ((*name).to_owned(), (*id).to_owned()));
+    let names = names.iter().map(shown);
+    assert_eq!(names.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     assert!(
         models
             .iter()
@@ -99,6 +115,8 @@ async fn shows_a_model_by_its_name_or_an_alias() {
         ("tiny.en", "tiny.en"),
         ("owner/turbo", "owner/turbo"),
         ("whisper-1", "tiny.en"),
+        ("gpt-live-transcribe", "tiny.en"),
+        ("Owner/Turbo", "owner/turbo"),
     ] {
         let answer = app.get(&format!("/v1/models/{name}")).send().await.unwrap();
 

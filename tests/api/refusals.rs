@@ -41,8 +41,10 @@ async fn bad_parameters_are_named_with_their_value() {
 }
 
 #[tokio::test]
-async fn a_missing_model_is_told_the_default() {
-    let app = TestApp::start().await;
+async fn where_a_model_is_required_a_missing_one_is_told_the_default() {
+    let mut setup = Setup::default();
+    setup.rules.require_model = true;
+    let app = TestApp::start_with(setup).await;
     for request in [
         app.form(tone(500.0), &[]),
         app.form(tone(500.0), &[("model", "")]),
@@ -257,6 +259,9 @@ async fn everything_under_v1_wants_the_key() {
         "/v1/models/tiny.en",
         TRANSCRIPTIONS,
         "/v1/nothing",
+        "/asr",
+        "/detect-language",
+        "/inference",
     ] {
         for key in [None, Some("wrong")] {
             let request = app.get(path);

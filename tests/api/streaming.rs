@@ -88,11 +88,72 @@ async fn the_pieces_are_the_text_in_order() {
     let events = events(&answer.text().await.unwrap());
     let (done, deltas) = events.split_last().unwrap();
     assert_eq!(joined(deltas), (whole.clone(), 4));
-    let usage = json!({ "type": "duration", "seconds": 95 });
+    let written = done["usage"]["output_tokens"].as_u64().unwrap();
+    assert!(written >= 4, "{done}");
+    let usage = json!({
+        "type": "tokens",
+        "input_tokens": 950,
+        "input_token_details": { "audio_tokens": 950, "text_tokens": 0 },
+        "output_tokens": written,
+        "total_tokens": 950 + written,
+    });
+    let languages = json!([{ "code": "en" }]);
     assert_eq!(
         done,
-        &json!({ "type": "transcript.text.done", "text": whole, "usage": usage })
+        &json!({ "type": "transcript.text.done", "text": whole, "languages": languages, "usage": usage })
     );
+}
+
+#[tokio::test]
+async fn a_stream_of_verbose_json_has_segments_and_the_whole_at_its_end() {
+    let app = TestApp::start().await;
+    let fields = [("model", MODEL), ("response_format", "verbose_json")];
+    let whole = app.raw(long(), &fields).send().await.unwrap();
+    let whole: Value = whole.json().await.unwrap();
+
+    let answer = app.raw(long(), &fields).query(&[("stream", "true")]);
+    let answer = answer.send().await.unwrap();
+
+    assert_eq!(answer.status(), 200);
+    let mut events = events(&answer.text().await.unwrap());
+    let mut done = events.pop().unwrap();
+    let kind = done.as_object_mut().unwrap().remove("type");
+    assert_eq!(kind, Some(json!("transcript.text.done")));
+    assert_eq!(done, whole);
+    assert!(events.len() >= 4, "{} segments", events.len());
+    let of_whole = whole["segments"].as_array().unwrap().iter().zip(1..);
+    let expected = of_whole.map(|(segment, number): (&Value, usize)| {
+        json!({
+            "type": "transcript.text.segment",
+            "id": format!("seg_{number:03}"),
+            "start": segment["start"],
+            "end": segment["end"],
+            "text": segment["text"],
+        })
+    });
+    assert_eq!(events, expected.collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_prompt_counts_as_the_model_is_given_it() {
+    let app = TestApp::start().await;
+    let text_tokens = async |prompt: &'static str| {
+        let query = [("model", MODEL), ("stream", "on"), ("prompt", prompt)];
+        let answer = app.raw(tone(500.0), &query).send().await.unwrap();
+        let events = events(&answer.text().await.unwrap());
+        let usage = &events.last().unwrap()["usage"];
+        assert_eq!(usage["input_token_details"]["audio_tokens"], 5);
+        usage["input_token_details"]["text_tokens"]
+            .as_u64()
+            .unwrap()
+    };
+
+    let short = text_tokens("Willoughby and").await;
+    let long: &str = "Willoughby and ".repeat(200).leak();
+
+    assert!((2..20).contains(&short), "{short}");
+    // More the model is not given.
+    assert_eq!(text_tokens(long).await, 223);
 }
 
 #[tokio::test]

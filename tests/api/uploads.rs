@@ -57,24 +57,30 @@ async fn too_large_a_body_is_told_the_limit() {
 #[tokio::test]
 async fn a_form_may_leave_its_boundary_unquoted() {
     let app = TestApp::start().await;
-    let part = |name: &str, value: &[u8]| {
-        let head = format!("--a/b=c\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
-        [head.as_bytes(), value, b"\r\n"].concat()
-    };
-    let file = part("file", &tone(500.0));
-    let form = [
-        part("model", MODEL.as_bytes()),
-        file,
-        b"--a/b=c--\r\n".to_vec(),
-    ]
-    .concat();
-    let request = app
-        .post(TRANSCRIPTIONS)
-        .header("content-type", "multipart/form-data; boundary=a/b=c");
+    for boundary in ["a/b=c", "----=_Part_1:2.3", "==(a)", "'a'+_,-./:=?b", "a b"] {
+        let part = |name: &str, value: &[u8]| {
+            let head =
+                format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+            [head.as_bytes(), value, b"\r\n"].concat()
+        };
+        let form = [
+            part("model", MODEL.as_bytes()),
+            part("file", &tone(500.0)),
+            format!("--{boundary}--\r\n").into_bytes(),
+        ];
+        for content_type in [
+            format!("multipart/form-data; boundary={boundary}"),
+            format!("Multipart/Form-Data;boundary={boundary}; charset=utf-8"),
+        ] {
+            let request = app
+                .post(TRANSCRIPTIONS)
+                .header("content-type", &content_type);
 
-    let answer = request.body(form).send().await.unwrap();
+            let answer = request.body(form.concat()).send().await.unwrap();
 
-    assert_eq!(answer.status(), 200);
+            assert_eq!(answer.status(), 200, "{content_type}");
+        }
+    }
 }
 
 #[tokio::test]

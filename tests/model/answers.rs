@@ -312,3 +312,31 @@ async fn faint_speech_keeps_its_first_words() {
         "{text}"
     );
 }
+
+/// As Bazarr asks: bare samples, first for their language.
+#[tokio::test]
+async fn other_servers_clients_get_the_language_and_subtitles() {
+    let server = Server::with_model("base");
+    let ask = async |path: &str, query: &[(&str, &str)]| {
+        let request = reqwest::Client::new().post(server.url(path));
+        let request = request.query(query).body(sample_pcm());
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.text().await.unwrap()
+    };
+
+    let language = ask("/detect-language", &[("encode", "false")]).await;
+    let language: Value = serde_json::from_str(&language).unwrap();
+    assert_eq!(language["language_code"], "en");
+    assert_eq!(language["detected_language"], "english");
+    let confidence = language["confidence"].as_f64().unwrap();
+    assert!((0.5..=1.0).contains(&confidence), "{language}");
+
+    let query = [("encode", "false"), ("output", "srt"), ("language", "en")];
+    let subtitles = ask("/asr", &query).await;
+    assert!(subtitles.starts_with("1\n00:00:0"), "{subtitles}");
+    assert!(subtitles.contains("what your country"), "{subtitles}");
+    let query = [("encode", "false"), ("output", "tsv"), ("language", "en")];
+    let table = ask("/asr", &query).await;
+    assert!(table.starts_with("start\tend\ttext\n"), "{table}");
+}

@@ -67,6 +67,8 @@ MODELS_DIR=~ => models.dir /home/ada/
 MODELS_DIR=~bob/m => models.dir ~bob/m
 PRELOAD_MODELS=["a", "b"] => models.preload ["a","b"]
 PRELOAD_MODELS=a,b => models.preload ["a","b"]
+MODEL_ALIASES={"fast": "tiny.en", "b.c": "o/n"} => models.aliases {"b.c":"o/n","fast":"tiny.en"}
+SERVER__REQUIRE_MODEL=on => server.require_model true
 HF_HUB_CACHE=/c => models.hub_cache /c
 HUGGINGFACE_HUB_CACHE=~/c => models.hub_cache /home/ada/c
 HF_HOME=~/hf => models.hub_cache /home/ada/hf/hub
@@ -138,6 +140,10 @@ AUDIO__MAX_DECODED_MIB=16777217 => a whole number from 0 to 16777216
 AUDIO__MAX_DURATION_S=604801 => a whole number from 1 to 604800
 AUDIO__WORKERS=1025 => a whole number from 0 to 1024
 PRELOAD_MODELS=["a", 1] => a list of texts such as ["one", "two"]
+MODEL_ALIASES=fast => a table of texts, or a JSON object such as {"name": "model"}
+MODEL_ALIASES={"fast": 1} => a table of texts, or a JSON object such as {"name": "model"}
+MODEL_ALIASES=["fast"] => a table of texts, or a JSON object such as {"name": "model"}
+SERVER__REQUIRE_MODEL=maybe => true, false, 1, 0, yes, no, on or off
 PRELOAD_MODELS=a,,b => a list of texts such as ["one", "two"]
 HF_ENDPOINT=huggingface.co => an address that starts with http:// or https://
 HF_HUB_OFFLINE=tru => true, false, 1, 0, yes, no, on or off
@@ -158,7 +164,7 @@ server.enable_ui = 2 => server.enable_ui in FILE is 2, expected true, false, 1, 
 whisper.model = ' ' => whisper.model in FILE is " ", expected a text that is not empty
 whisper.model = [1] => whisper.model in FILE is [1], expected a text that is not empty
 models.dir = '' => models.dir in FILE is "", expected the path of a folder
-models.aliases.a = 1 => models.aliases in FILE is {"a":1}, expected a table of texts
+models.aliases.a = 1 => models.aliases in FILE is {"a":1}, expected a table of texts, or a JSON object such as {"name": "model"}
 log = 1 => log in FILE is not a table, expected a table [log]
 "#;
 

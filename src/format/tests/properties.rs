@@ -201,7 +201,7 @@ proptest! {
         }
         let events = [
             sse::delta(&transcript.text, Some(&transcript.logprobs)),
-            sse::done(&transcript, true),
+            sse::done(&transcript, &Wish { logprobs: true, ..Wish::default() }),
         ];
         for event in events {
             let data = event.strip_prefix("data: ").unwrap().strip_suffix("\n\n").unwrap();

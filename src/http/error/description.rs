@@ -37,9 +37,11 @@ impl ApiError {
             ))
             .code("missing_required_parameter")
             .param("model"),
-            Self::MissingFile => bad("Missing required parameter: 'file'.")
-                .code("missing_required_parameter")
-                .param("file"),
+            Self::MissingFile { param } => {
+                bad(&format!("Missing required parameter: '{param}'."))
+                    .code("missing_required_parameter")
+                    .param(param)
+            }
             Self::EmptyFile => bad("The file is empty.")
                 .code("invalid_value")
                 .param("file"),
@@ -77,6 +79,15 @@ impl ApiError {
                 bad(&format!("The query string cannot be read: {reason}."))
             }
             Self::MalformedBody(_) => bad("The body breaks the rules of HTTP."),
+            Self::UnknownEncoding { encoding } => bad(&format!(
+                "Invalid value for the header 'Content-Encoding': {:?}. Expected gzip, deflate or \
+                 identity.",
+                short(encoding)
+            ))
+            .code("invalid_value"),
+            Self::MalformedEncoding(_) => {
+                bad("The body is not compressed as its header 'Content-Encoding' says.")
+            }
             Self::ClientLeft(_) => Description::new(
                 StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST),
                 "The body broke off before its end.",
@@ -100,11 +111,18 @@ impl ApiError {
             }
             Self::Unload(error) => models::describe_unload(error),
             Self::Delete(error) => models::describe_delete(error),
-            Self::UnknownRoute { method, path } => Description::new(
-                StatusCode::NOT_FOUND,
-                &format!("Unknown request URL: {method} {}.", short(path)),
-            )
-            .code("unknown_url"),
+            Self::UnknownRoute {
+                method,
+                path,
+                nearest,
+            } => {
+                let unknown = format!("Unknown request URL: {method} {}.", short(path));
+                let nearest = nearest.as_ref().map_or_else(String::new, |nearest| {
+                    format!(" The nearest route is {nearest}; /openapi.json lists all.")
+                });
+                Description::new(StatusCode::NOT_FOUND, &format!("{unknown}{nearest}"))
+                    .code("unknown_url")
+            }
             Self::WrongMethod { method, path } => Description::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 &format!(

@@ -16,8 +16,8 @@ use super::super::middleware::{
 use super::super::models::Model;
 use super::number;
 use crate::format::{
-    Transcription, TranscriptionDiarized, TranscriptionTextDelta, TranscriptionTextDone,
-    TranscriptionVerbose,
+    AsrTranscript, BareText, DetectedLanguage, Transcription, TranscriptionDiarized,
+    TranscriptionTextDelta, TranscriptionTextDone, TranscriptionTextSegment, TranscriptionVerbose,
 };
 
 /// A schema that is any of these, with its name. The one with the most fields goes first: clients
@@ -57,9 +57,14 @@ any_of! {
         TranscriptionVerbose, TranscriptionDiarized, Transcription;
     /// A translation as JSON.
     TranslationAnswer: "`verbose_json`, or `json`.", TranscriptionVerbose, Transcription;
+    /// A transcription of `/inference` as JSON.
+    InferenceAnswer: "`verbose_json`, `diarized_json`, or `json`, which has the text alone.",
+        TranscriptionVerbose, TranscriptionDiarized, Transcription, BareText;
     /// What a stream sends.
     TranscriptionEvent: "The data of one event: more text, the whole text as the last event, or \
-        what failed.", TranscriptionTextDone, TranscriptionTextDelta, ErrorResponse;
+        what failed. In a stream of `verbose_json` a segment, and that format's answer as the last.",
+        TranscriptionVerbose, TranscriptionTextDone, TranscriptionTextSegment,
+        TranscriptionTextDelta, ErrorResponse;
     /// What the stream of a download sends.
     DownloadEvent: "The data of one event: how far it is, the model as the last event, or what \
         failed.", Event, ErrorResponse;
@@ -83,6 +88,43 @@ impl IntoResponses for Translated {
     }
 }
 
+/// The answers of `/asr` that went well.
+pub struct Recognised;
+
+/// The answers of `/detect-language` that went well.
+pub struct Detected;
+
+/// The answers of `/inference` that went well.
+pub struct Inferred;
+
+impl IntoResponses for Recognised {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let response = ResponseBuilder::new()
+            .description("The text in the form that `output` names.")
+            .content("application/json", one(&AsrTranscript::name()))
+            .content(
+                "text/plain",
+                plain("The bare text, subtitles, or a table between tabs."),
+            );
+        ok(with_headers(response))
+    }
+}
+
+impl IntoResponses for Detected {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let response = ResponseBuilder::new()
+            .description("The language.")
+            .content("application/json", one(&DetectedLanguage::name()));
+        ok(with_headers(response))
+    }
+}
+
+impl IntoResponses for Inferred {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        answers(&InferenceAnswer::name())
+    }
+}
+
 /// The answer to a download of a model that was here, and the events of any other.
 pub struct Downloaded;
 
@@ -97,7 +139,7 @@ impl IntoResponses for Downloaded {
 }
 
 fn answers(json: &str) -> BTreeMap<String, RefOr<Response>> {
-    let mut response = ResponseBuilder::new()
+    let response = ResponseBuilder::new()
         .description(
             "The text in the form that `response_format` names. `text` and `srt` are \
              `text/plain`, `vtt` is `text/vtt`; with `stream=true` the answer is events.",
@@ -106,6 +148,15 @@ fn answers(json: &str) -> BTreeMap<String, RefOr<Response>> {
         .content("text/plain", plain("The bare text, or SubRip subtitles."))
         .content("text/vtt", plain("WebVTT subtitles."))
         .content("text/event-stream", events(&TranscriptionEvent::name()));
+    ok(with_headers(response))
+}
+
+fn ok(response: ResponseBuilder) -> BTreeMap<String, RefOr<Response>> {
+    BTreeMap::from([("200".to_owned(), RefOr::T(response.build()))])
+}
+
+/// What every answer to an upload carries.
+fn with_headers(mut response: ResponseBuilder) -> ResponseBuilder {
     for (name, description) in [
         (
             QUEUE_MS,
@@ -124,7 +175,7 @@ fn answers(json: &str) -> BTreeMap<String, RefOr<Response>> {
     ] {
         response = response.header(name.as_str(), number(description));
     }
-    BTreeMap::from([("200".to_owned(), RefOr::T(response.build()))])
+    response
 }
 
 fn one(schema: &str) -> Content {

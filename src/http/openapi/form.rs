@@ -10,7 +10,7 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use super::super::parameters::{Does, Field, Shape, Takes, Unsent};
+use super::super::parameters::{Api, Does, Field, Shape, Takes, Unsent};
 use crate::format::ResponseFormat;
 use crate::tokens::Task;
 
@@ -36,51 +36,67 @@ macro_rules! schemas {
 
 schemas! {
     /// The form of a transcription.
-    TranscriptionForm, "CreateTranscriptionRequest": form(Task::Transcribe);
+    TranscriptionForm, "CreateTranscriptionRequest": form(Api::Transcription);
     /// The form of a translation.
-    TranslationForm, "CreateTranslationRequest": form(Task::Translate);
+    TranslationForm, "CreateTranslationRequest": form(Api::Translation);
+    /// The form of whisper-asr-webservice, whose parameters stand in the query string.
+    AsrForm, "AsrRequest": file(Api::Asr);
+    /// The form of whisper.cpp's server.
+    InferenceForm, "InferenceRequest": form(Api::Inference);
     /// Audio or video as it is.
     Recording, "Recording": binary();
 }
 
-/// The parameters of a transcription in the query string.
-pub struct TranscriptionParameters;
+/// The parameters of an API in the query string.
+macro_rules! parameters {
+    ($($(#[$doc:meta])* $kind:ident: $api:expr;)*) => {$(
+        $(#[$doc])*
+        pub struct $kind;
 
-/// The parameters of a translation in the query string.
-pub struct TranslationParameters;
-
-impl IntoParams for TranscriptionParameters {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        query(Task::Transcribe)
-    }
+        impl IntoParams for $kind {
+            fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+                query($api)
+            }
+        }
+    )*};
 }
 
-impl IntoParams for TranslationParameters {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        query(Task::Translate)
-    }
+parameters! {
+    /// The parameters of a transcription in the query string.
+    TranscriptionParameters: Api::Transcription;
+    /// The parameters of a translation in the query string.
+    TranslationParameters: Api::Translation;
+    /// The parameters of `/asr`.
+    AsrParameters: Api::Asr;
+    /// The parameters of `/detect-language`.
+    LanguageParameters: Api::Language;
+    /// The parameters of `/inference` in the query string.
+    InferenceParameters: Api::Inference;
 }
 
-fn form(task: Task) -> ObjectBuilder {
-    let form = ObjectBuilder::new()
-        .property("file", binary())
-        .required("file")
-        .required("model");
-    let fields = offered().filter(|field| field.member().is_none());
-    fields.fold(form, |form, field| {
-        form.property(field.sent_name(), in_form(field, task))
+fn form(api: Api) -> ObjectBuilder {
+    let fields = offered(api).filter(|field| field.member().is_none());
+    fields.fold(file(api), |form, field| {
+        form.property(field.sent_name(), in_form(field, api.task()))
     })
+}
+
+/// A form with nothing but the recording.
+fn file(api: Api) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .property(api.file(), binary())
+        .required(api.file())
 }
 
 /// What a client is offered: not what is always refused, and no list beside a single value of the same
 /// name, for which most languages would have one identifier.
-fn offered() -> impl Iterator<Item = &'static Field> {
-    let is_offered = |field: &&Field| {
+fn offered(api: Api) -> impl Iterator<Item = &'static Field> {
+    let is_offered = |field: &&'static Field| {
         let is_single = |other: &Field| other.name == field.name && other.shape == Shape::One;
         let is_beside = field.shape == Shape::Many && Field::ALL.iter().any(is_single);
         field.takes != Takes::Nothing && !is_beside
     };
-    Field::ALL.iter().filter(is_offered)
+    api.fields().filter(is_offered)
 }
 
 fn binary() -> ObjectBuilder {
@@ -116,7 +132,7 @@ fn in_form(field: &'static Field, task: Task) -> Schema {
 
 /// An object of the members that have rows of their own, or one of the words that may stand for it.
 fn object(field: &Field, takes: Takes, task: Task, description: &str) -> Schema {
-    let members = offered().filter_map(|member| Some((member.member()?, member)));
+    let members = offered(Api::Transcription).filter_map(|member| Some((member.member()?, member)));
     let members = members.filter(|((object, _), _)| *object == field.name);
     let object = members.fold(
         ObjectBuilder::new().schema_type(Type::Object),
@@ -134,8 +150,9 @@ fn object(field: &Field, takes: Takes, task: Task, description: &str) -> Schema 
 
 /// The same in the query string, where a member of an object has its name in brackets and nothing has
 /// a default: a client that sends defaults would add them to what its form says.
-fn query(task: Task) -> Vec<Parameter> {
-    let fields = offered().filter(|field| field.takes != Takes::OneOf(&[]));
+fn query(api: Api) -> Vec<Parameter> {
+    let task = api.task();
+    let fields = offered(api).filter(|field| field.takes != Takes::OneOf(&[]));
     let parameter = |field: &'static Field| {
         let schema: Schema = match (field.shape, field.takes) {
             (Shape::Many, takes) => ArrayBuilder::new()
@@ -226,7 +243,7 @@ fn description(field: &Field, default: Option<&Value>) -> String {
     };
     match field.unsent {
         _ if default.is_some() => effect,
-        Unsent::Words("none" | "required") => effect,
+        Unsent::Words("none") => effect,
         Unsent::Same(words) | Unsent::Words(words) => format!("{effect} Default: {words}."),
     }
 }

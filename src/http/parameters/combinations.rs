@@ -49,7 +49,11 @@ const ONLY_IN: [OnlyIn; 7] = [
     OnlyIn {
         param: "stream",
         asked: |all| all.stream.then(|| "true".to_owned()),
-        formats: &[ResponseFormat::Json, ResponseFormat::Text],
+        formats: &[
+            ResponseFormat::Json,
+            ResponseFormat::Text,
+            ResponseFormat::VerboseJson,
+        ],
     },
 ];
 

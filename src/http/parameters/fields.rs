@@ -8,7 +8,7 @@
 use super::field::Field;
 use super::field::Takes::{Bound, Nothing, OneOf, Real, Switch, Text, Whole};
 use super::value::Expected;
-use super::{Shape, readers, speech};
+use super::{readers, speech};
 use crate::format::ResponseFormat;
 
 /// The longest recording that any setting allows, in seconds: a week.
@@ -19,10 +19,11 @@ impl Field {
     pub const ALL: &[Self] = &[
         // OpenAI's.
         Self::one("model", Text, readers::model)
-            .without("required")
+            .without("the default model")
             .does(
-                "A model's id, or an alias; `whisper-1` and OpenAI's other names stand for the \
-                 server's default model.",
+                "A model's id, or an alias. `whisper-1` and every name of OpenAI's that begins \
+                 with `gpt-` and holds `transcribe` or `whisper` stand for the default model. \
+                 Letter case does not matter.",
             ),
         Self::one("language", Text, readers::language)
             .without("detected")
@@ -330,15 +331,6 @@ impl Field {
         Self::one("max_line_count", Whole(1, 100), readers::max_line_count)
             .does("The most lines in a subtitle."),
     ];
-
-    /// Finds a field by its name as it was sent.
-    pub fn find(name: &str) -> Option<Self> {
-        let is_called = |field: &&Self| match field.shape {
-            Shape::Many => name.strip_suffix("[]").unwrap_or(name) == field.name,
-            Shape::One | Shape::Object => name == field.name,
-        };
-        Self::ALL.iter().find(is_called).copied()
-    }
 }
 
 /// Puts a value in its place, if it is one.

@@ -2,7 +2,7 @@
 
 use super::Parameters;
 use super::fields::{LONGEST_S, put};
-use super::value::{self, Expected, bound, count, list, real, seconds, switch, whole};
+use super::value::{self, Expected, bound, count, is_none, list, real, seconds, switch, whole};
 use crate::audio::Channels;
 use crate::format::ResponseFormat;
 use crate::tokens::Task;
@@ -25,9 +25,12 @@ pub fn model(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut all.model, Ok(Some(text.trim().to_owned())))
 }
 
-/// `auto` is what other servers call detection.
+/// What clients send where nobody chose a language: `auto`, nothing as other languages write it, the
+/// code of an undetermined language, and an empty text in quotes.
 pub fn language(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    if text.trim().eq_ignore_ascii_case("auto") {
+    let text = text.trim().trim_matches('"');
+    let is_open = |word: &&str| text.eq_ignore_ascii_case(word);
+    if is_none(text) || ["auto", "und", ""].iter().any(is_open) {
         return put(&mut all.wishes.language, Ok(None));
     }
     put(&mut all.wishes.language, value::language(text).map(Some))
@@ -69,7 +72,7 @@ pub fn response_format(all: &mut Parameters, text: &str) -> Result<(), Expected>
     let is_offered = |format: &ResponseFormat| {
         all.task == Task::Transcribe || *format != ResponseFormat::DiarizedJson
     };
-    let format = ResponseFormat::parse(text.trim()).filter(is_offered);
+    let format = ResponseFormat::parse(&text.trim().to_ascii_lowercase()).filter(is_offered);
     let format = format.ok_or_else(|| {
         let names = ResponseFormat::NAMES.into_iter();
         let offered =

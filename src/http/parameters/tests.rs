@@ -1,6 +1,7 @@
 //! What fields ask for, alone and together.
 
 mod documents;
+mod others;
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -11,7 +12,15 @@ use crate::http::test_rules::{defaults, rules};
 use crate::tokens::Language;
 
 fn read(task: Task, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
-    let mut parameters = Parameters::new(task);
+    let api = match task {
+        Task::Transcribe => Api::Transcription,
+        Task::Translate => Api::Translation,
+    };
+    read_by(api, fields)
+}
+
+fn read_by(api: Api, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
+    let mut parameters = Parameters::new(api);
     for (name, value) in fields {
         parameters.set(name, (*value).to_owned(), &rules())?;
     }
@@ -181,6 +190,25 @@ fn temperatures() {
 }
 
 #[test]
+fn what_clients_send_unasked_is_taken() {
+    for value in ["auto", "Auto", "None", "null", "und", "\"\""] {
+        let fields = [("language", "tr"), ("language", value)];
+        check(&fields, |it| it.wishes.language.is_none());
+    }
+    check(&[("language", "\"tr\""), ("stream", "yes")], |it| it.stream);
+    check(&[("stream", "on")], |it| it.stream);
+    let numbered = [
+        ("response_format", "VERBOSE_JSON"),
+        ("timestamp_granularities[0]", "word"),
+        ("timestamp_granularities[1]", "segment"),
+    ];
+    check(&numbered, |it| {
+        let granularities = it.wish.granularities;
+        granularities.words && granularities.segments
+    });
+}
+
+#[test]
 fn decoding_fields() {
     let fields = [
         ("beam_size", "2"),
@@ -288,7 +316,7 @@ fn fields_that_do_not_go_together() {
         ),
         (
             &[("response_format", "srt"), ("stream", "true")],
-            "stream must be response_format json or text with it, not srt",
+            "stream must be response_format json or text or verbose_json with it, not srt",
         ),
         (
             &[("channels", "split"), ("stream", "true")],

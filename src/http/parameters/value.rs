@@ -19,11 +19,11 @@ impl Expected {
     }
 }
 
-/// A switch. Python's `str(True)` begins with a capital.
+/// A switch. Python's `str(True)` begins with a capital; a box that is ticked in a web form is `on`.
 pub fn switch(text: &str) -> Result<bool, Expected> {
     match text.trim().to_ascii_lowercase().as_str() {
-        "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
         _ => Err(Expected::new("true or false")),
     }
 }
@@ -140,13 +140,13 @@ mod tests {
 
     #[test]
     fn switches() {
-        for text in ["true", "True", " TRUE ", "1"] {
+        for text in ["true", "True", " TRUE ", "1", "yes", "On"] {
             assert_eq!(switch(text), Ok(true), "{text}");
         }
-        for text in ["false", "False", "0"] {
+        for text in ["false", "False", "0", "no", "OFF"] {
             assert_eq!(switch(text), Ok(false), "{text}");
         }
-        for text in ["yes", "on", "2", "01", "none"] {
+        for text in ["y", "2", "01", "none", "enabled"] {
             assert_eq!(switch(text), Err(Expected::new("true or false")), "{text}");
         }
     }

@@ -113,7 +113,7 @@ fn examples(takes: Takes) -> (Vec<String>, Vec<String>) {
     match takes {
         // What every text field of ours takes, a language too.
         Takes::Text => (texts(&["en", "turkish"]), Vec::new()),
-        Takes::Switch => (texts(&["true", "false"]), texts(&["2", "yes"])),
+        Takes::Switch => (texts(&["true", "false"]), texts(&["2", "maybe"])),
         Takes::Real(least, most) => (
             vec![
                 least.to_string(),
@@ -149,18 +149,21 @@ fn examples(takes: Takes) -> (Vec<String>, Vec<String>) {
 
 #[test]
 fn a_reader_takes_what_its_row_allows_and_nothing_else() {
-    let set = |field: &Field, value: &str| {
-        let mut parameters = Parameters::new(Task::Transcribe);
+    let set = |api: Api, field: &Field, value: &str| {
+        let mut parameters = Parameters::new(api);
         parameters.set(&field.sent_name(), value.to_owned(), &rules())
     };
-    for field in Field::ALL {
+    // Translations have one format fewer.
+    let apis = [Api::Transcription, Api::Asr, Api::Language, Api::Inference];
+    let fields = apis.into_iter();
+    for (api, field) in fields.flat_map(|api| api.fields().map(move |field| (api, field))) {
         let (taken, refused) = examples(field.takes);
         for value in taken {
             let name = field.name;
-            set(field, &value).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
+            set(api, field, &value).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
         }
         for value in refused {
-            assert!(set(field, &value).is_err(), "{}={value}", field.name);
+            assert!(set(api, field, &value).is_err(), "{}={value}", field.name);
         }
     }
 }
@@ -188,5 +191,22 @@ fn members_belong_to_objects() {
         .collect();
     for (object, _) in Field::ALL.iter().filter_map(Field::member) {
         assert_eq!(shapes.get(object), Some(&Shape::Object), "{object}");
+    }
+}
+
+/// The fields that only other servers' APIs have stand in tables of their own.
+#[test]
+fn the_documentation_says_what_fields_of_other_apis_do() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
+    let text = fs::read_to_string(path).unwrap();
+    for field in [Api::Asr, Api::Inference].into_iter().flat_map(Api::own) {
+        let (Does::This(effect), Unsent::Same(default) | Unsent::Words(default)) =
+            (field.does, field.unsent)
+        else {
+            panic!("{} is another name", field.name);
+        };
+        let takes = takes_in_words(field);
+        let row = format!("| `{}` | {takes} | {default} | {effect} |", field.name);
+        assert!(text.contains(&row), "no {row}");
     }
 }

@@ -1,0 +1,221 @@
+//! The answers of whisper-asr-webservice and of whisper.cpp's server.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::numbers::{finite, milliseconds};
+use super::pieces::collapse;
+use super::verbose::{self, Segment};
+use super::{Granularities, ResponseFormat, Wish, json, subtitles, text};
+use crate::tokens::Language;
+use crate::transcript::Transcript;
+
+/// A form of the answers of `/asr`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AsrOutput {
+    /// The bare text.
+    #[default]
+    Txt,
+    /// `WebVTT` subtitles.
+    Vtt,
+    /// `SubRip` subtitles.
+    Srt,
+    /// A table of times and texts between tabs.
+    Tsv,
+    /// The text with its segments.
+    Json,
+}
+
+/// The text with its segments, as faster-whisper has them.
+#[derive(Serialize, ToSchema)]
+pub struct AsrTranscript<'a> {
+    /// The code of the language spoken; null where there was no speech to tell it from.
+    #[schema(required)]
+    language: Option<&'static str>,
+    /// Its segments.
+    segments: Vec<Segment<'a>>,
+    /// The text.
+    text: &'a str,
+}
+
+/// The language of a recording.
+#[derive(Serialize, ToSchema)]
+pub struct DetectedLanguage {
+    /// Its English name in lower case.
+    detected_language: &'static str,
+    /// Its code.
+    language_code: &'static str,
+    /// How sure the model is, from 0 to 1.
+    confidence: f32,
+}
+
+/// The text alone.
+#[derive(Serialize, ToSchema)]
+pub struct BareText<'a> {
+    /// The text.
+    text: &'a str,
+}
+
+impl AsrOutput {
+    /// Names a caller may use, in the order of the API.
+    pub const NAMES: [&'static str; 5] = ["txt", "vtt", "srt", "tsv", "json"];
+
+    /// Finds a form by its name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "txt" => Some(Self::Txt),
+            "vtt" => Some(Self::Vtt),
+            "srt" => Some(Self::Srt),
+            "tsv" => Some(Self::Tsv),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    /// The format of ours that takes the same of a transcript.
+    #[must_use]
+    pub fn format(self) -> ResponseFormat {
+        match self {
+            Self::Txt => ResponseFormat::Text,
+            Self::Vtt => ResponseFormat::Vtt,
+            Self::Srt | Self::Tsv => ResponseFormat::Srt,
+            Self::Json => ResponseFormat::VerboseJson,
+        }
+    }
+
+    /// The content type of an answer: plain text, as the API has it, but for JSON.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Txt | Self::Vtt | Self::Srt | Self::Tsv => "text/plain; charset=utf-8",
+        }
+    }
+}
+
+/// The whole answer of `/asr`.
+#[must_use]
+pub fn asr(transcript: &Transcript, output: AsrOutput, wish: &Wish) -> String {
+    match output {
+        AsrOutput::Txt => text::render(transcript),
+        AsrOutput::Vtt => subtitles::vtt(transcript, wish.subtitles),
+        AsrOutput::Srt => subtitles::srt(transcript, wish.subtitles),
+        AsrOutput::Tsv => tsv(transcript),
+        AsrOutput::Json => {
+            let Granularities { words, .. } = wish.granularities;
+            json::write(&AsrTranscript {
+                language: transcript.language.map(Language::code),
+                segments: verbose::segments(transcript, words),
+                text: &transcript.text,
+            })
+        }
+    }
+}
+
+/// The answer of `/detect-language`; a recording in which nothing tells of a language has an
+/// undetermined one, of which nobody is sure.
+#[must_use]
+pub fn language(transcript: &Transcript) -> String {
+    let language = transcript.language;
+    json::write(&DetectedLanguage {
+        detected_language: language.map_or(verbose::UNKNOWN_LANGUAGE, Language::name),
+        language_code: language.map_or("und", Language::code),
+        confidence: match language {
+            // A model of one language detects none, and knows it.
+            Some(_) => finite(transcript.language_probability.unwrap_or(1.0)),
+            None => 0.0,
+        },
+    })
+}
+
+/// The `json` answer of `/inference`.
+#[must_use]
+pub fn bare_text(transcript: &Transcript) -> String {
+    json::write(&BareText {
+        text: &transcript.text,
+    })
+}
+
+/// Times in whole milliseconds and texts in one line, under a head.
+fn tsv(transcript: &Transcript) -> String {
+    let mut table = "start\tend\ttext\n".to_owned();
+    for segment in &transcript.segments {
+        let (start, end) = (milliseconds(segment.start_s), milliseconds(segment.end_s));
+        let text = collapse(&segment.text);
+        table.push_str(&format!("{start}\t{end}\t{text}\n"));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::tests::{segment, transcript, two_sentences, with_words};
+
+    #[test]
+    fn forms_are_found_by_their_names() {
+        let formats = AsrOutput::NAMES.map(|name| AsrOutput::parse(name).unwrap().format());
+        let expected = [
+            ResponseFormat::Text,
+            ResponseFormat::Vtt,
+            ResponseFormat::Srt,
+            ResponseFormat::Srt,
+            ResponseFormat::VerboseJson,
+        ];
+        assert_eq!(formats, expected);
+        assert_eq!(AsrOutput::parse("docx"), None);
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each_segment() {
+        let lines = asr(&two_sentences(), AsrOutput::Tsv, &Wish::default());
+        let expected = "start\tend\ttext\n0\t1400\tThe beach is long.\n1500\t2500\tIt ends here.\n";
+        assert_eq!(lines, expected);
+        let nasty = transcript(vec![segment(0.0, 1.0, " a\tb\nc ")]);
+        let lines = asr(&nasty, AsrOutput::Tsv, &Wish::default());
+        assert_eq!(lines, "start\tend\ttext\n0\t1000\ta b c\n");
+    }
+
+    #[test]
+    fn segments_have_words_if_asked() {
+        let wish = |words| Wish {
+            granularities: Granularities {
+                segments: true,
+                words,
+            },
+            ..Wish::default()
+        };
+        let with = asr(&with_words(), AsrOutput::Json, &wish(true));
+        let without = asr(&with_words(), AsrOutput::Json, &wish(false));
+        let read = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(read(&with)["language"], "en");
+        assert_eq!(read(&with)["segments"][0]["words"][0]["word"], "The");
+        assert!(read(&without)["segments"][0].get("words").is_none());
+    }
+
+    #[test]
+    fn a_language_is_told_with_how_sure_it_is() {
+        let of = |language, language_probability| {
+            let transcript = Transcript {
+                language,
+                language_probability,
+                ..transcript(vec![])
+            };
+            super::language(&transcript)
+        };
+        let turkish = Language::parse("tr");
+        assert_eq!(
+            of(turkish, Some(0.5)),
+            r#"{"detected_language":"turkish","language_code":"tr","confidence":0.5}"#
+        );
+        assert_eq!(
+            of(Some(Language::ENGLISH), None),
+            r#"{"detected_language":"english","language_code":"en","confidence":1.0}"#
+        );
+        assert_eq!(
+            of(None, None),
+            r#"{"detected_language":"unknown","language_code":"und","confidence":0.0}"#
+        );
+    }
+}

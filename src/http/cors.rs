@@ -1,0 +1,65 @@
+//! Tells browsers which pages may read an answer (CORS): those whose requests are not refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use tower::{Layer, ServiceExt};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use super::middleware::{
+    BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, PROCESSING_MS, QUEUE_MS, REMAINING_REQUESTS,
+    REQUEST_ID, RETRY_AFTER_MS,
+};
+use super::{Context, cross_site};
+
+/// How long a browser may keep what it was told before a request, so that it asks once a session.
+const MAX_AGE: Duration = Duration::from_secs(3_600);
+
+/// The headers for pages that [`cross_site::is_origin_allowed`] lets in; `*` lets every page.
+pub fn layer(context: &Arc<Context>) -> CorsLayer {
+    let origin = if cross_site::is_any_origin_allowed(&context.rules) {
+        AllowOrigin::any()
+    } else {
+        let context = Arc::clone(context);
+        AllowOrigin::predicate(move |origin: &HeaderValue, _| {
+            let origin = origin.to_str();
+            origin.is_ok_and(|origin| cross_site::is_origin_allowed(origin, &context.rules))
+        })
+    };
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        // A star would leave out `Authorization`.
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([
+            REQUEST_ID,
+            PROCESSING_MS,
+            QUEUE_MS,
+            INFERENCE_MS,
+            BATCH_SIZE,
+            LIMIT_REQUESTS,
+            REMAINING_REQUESTS,
+            header::RETRY_AFTER,
+            RETRY_AFTER_MS,
+        ])
+        .max_age(MAX_AGE)
+}
+
+/// Puts the headers on an answer, and answers what a browser asks before a request. The layer would
+/// answer every `OPTIONS` request, whatever the path.
+pub async fn answer(State(layer): State<CorsLayer>, request: Request, next: Next) -> Response {
+    let names_method = request
+        .headers()
+        .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if request.method() == Method::OPTIONS && !names_method {
+        return next.run(request).await;
+    }
+    match layer.layer(next).oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}

@@ -1,0 +1,131 @@
+//! What is compressed comes out as it was, within the limit.
+
+use axum::http::HeaderValue;
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+
+use super::*;
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn raw(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The bytes, sent in chunks of this size; with the largest piece that came out.
+async fn decoded(
+    encoding: Encoding,
+    bytes: &[u8],
+    chunk: usize,
+    limit: u64,
+) -> Result<(Vec<u8>, usize), BodyError> {
+    let chunks = bytes
+        .chunks(chunk)
+        .map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
+    let chunks = stream::iter(chunks.collect::<Vec<_>>());
+    let mut decoded = Box::pin(encoding.decode(chunks, limit));
+    let (mut all, mut largest) = (Vec::new(), 0);
+    while let Some(piece) = decoded.next().await {
+        let piece = piece?;
+        largest = largest.max(piece.len());
+        all.extend_from_slice(&piece);
+    }
+    Ok((all, largest))
+}
+
+#[tokio::test]
+async fn what_was_compressed_comes_out_however_it_is_cut() {
+    let bytes: Vec<u8> = (0..50_000_u32).map(|i| (i * i % 251) as u8).collect();
+    for (encoding, compressed) in [
+        (Encoding::Gzip, gzip(&bytes)),
+        (
+            Encoding::Gzip,
+            [gzip(&bytes[..9]), gzip(&bytes[9..])].concat(),
+        ),
+        (Encoding::Deflate, zlib(&bytes)),
+        (Encoding::Deflate, raw(&bytes)),
+    ] {
+        for chunk in [1, 1_000, compressed.len()] {
+            let (all, _) = decoded(encoding, &compressed, chunk, 50_000).await.unwrap();
+            assert_eq!(all, bytes, "{encoding:?} in chunks of {chunk}");
+        }
+    }
+    let (none, _) = decoded(Encoding::Gzip, &[], 1, 1).await.unwrap();
+    assert_eq!(none, b"");
+}
+
+#[tokio::test]
+async fn a_body_that_grows_over_the_limit_ends_there() {
+    const LIMIT: u64 = 4 << 20;
+    let zeros = vec![0; 64 << 20];
+    for (encoding, compressed) in [
+        (Encoding::Gzip, gzip(&zeros)),
+        (Encoding::Deflate, zlib(&zeros)),
+    ] {
+        let whole = compressed.len();
+
+        let error = decoded(encoding, &compressed, whole, LIMIT)
+            .await
+            .unwrap_err();
+
+        assert!(
+            matches!(error, BodyError::TooLarge { limit: LIMIT }),
+            "{error}"
+        );
+        let (_, largest) = decoded(encoding, &compressed, whole, u64::MAX)
+            .await
+            .unwrap();
+        assert!(largest <= 2 << 20, "{largest} bytes at once");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_compressed_so_is_refused() {
+    let cut = gzip(b"half of it");
+    for (encoding, bytes) in [
+        (Encoding::Gzip, &b"RIFF of a bare recording"[..]),
+        (Encoding::Gzip, &cut[..cut.len() - 4]),
+        (Encoding::Deflate, b"xyz"),
+    ] {
+        let error = decoded(encoding, bytes, 100, 100).await.unwrap_err();
+        assert!(
+            matches!(error, BodyError::Encoding(_)),
+            "{bytes:?}: {error}"
+        );
+    }
+}
+
+#[test]
+fn reads_the_header() {
+    for (values, expected) in [
+        (&[][..], Ok(None)),
+        (&["identity"], Ok(None)),
+        (&[" GZip "], Ok(Some(Encoding::Gzip))),
+        (&["x-gzip"], Ok(Some(Encoding::Gzip))),
+        (&["identity", "deflate"], Ok(Some(Encoding::Deflate))),
+        (&["br"], Err("encoding br is unknown")),
+        (&["gzip", "gzip"], Err("encoding gzip,gzip is unknown")),
+    ] {
+        let headers = values
+            .iter()
+            .map(|value| (header::CONTENT_ENCODING, HeaderValue::from_static(value)));
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name, value);
+        }
+        let read = Encoding::of(&map).map_err(|error| error.to_string());
+        assert_eq!(read, expected.map_err(str::to_owned), "{values:?}");
+    }
+}

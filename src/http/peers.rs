@@ -1,0 +1,105 @@
+//! The APIs of other servers of Whisper, as forms of a transcription: whisper-asr-webservice, which
+//! Bazarr and Speakr call, and whisper.cpp's server.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Extension, Request, State};
+use axum::response::Response;
+
+use super::Context;
+use super::middleware::RequestId;
+use super::openapi::{
+    AsrForm, AsrParameters, Detected, InferenceForm, InferenceParameters, Inferred,
+    LanguageParameters, OfAudio, Recognised, Recording,
+};
+use super::parameters::Api;
+use super::transcriptions::create;
+
+/// The head of a WAV file of 16-bit samples at 16 kHz on one channel that does not say how long it is:
+/// what stands in front of samples that come without one.
+const PCM_HEAD: &[u8; 44] = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\
+    \x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\xff\xff\xff\xff";
+
+/// Writes an upload down, as whisper-asr-webservice does.
+///
+/// It takes the parameters of `createTranscription` too, but for those that choose the form of the
+/// answer.
+#[utoipa::path(
+    post,
+    path = "/asr",
+    operation_id = "recogniseSpeech",
+    tag = "peers",
+    params(AsrParameters),
+    request_body(
+        description = "A form; or the bare recording under any other content type.",
+        content(
+            (AsrForm = "multipart/form-data"),
+            (Recording = "application/octet-stream"),
+        ),
+    ),
+    responses(Recognised, OfAudio),
+)]
+pub async fn recognise_speech(
+    State(context): State<Arc<Context>>,
+    Extension(request_id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    create(context, request_id, Api::Asr, request).await
+}
+
+/// Tells the language of the first 30 seconds, as whisper-asr-webservice does.
+#[utoipa::path(
+    post,
+    path = "/detect-language",
+    operation_id = "detectLanguage",
+    tag = "peers",
+    params(LanguageParameters),
+    request_body(
+        description = "A form; or the bare recording under any other content type.",
+        content(
+            (AsrForm = "multipart/form-data"),
+            (Recording = "application/octet-stream"),
+        ),
+    ),
+    responses(Detected, OfAudio),
+)]
+pub async fn detect_language(
+    State(context): State<Arc<Context>>,
+    Extension(request_id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    create(context, request_id, Api::Language, request).await
+}
+
+/// Writes an upload down, as whisper.cpp's server does.
+///
+/// It takes the parameters of `createTranscription` too.
+#[utoipa::path(
+    post,
+    path = "/inference",
+    operation_id = "infer",
+    tag = "peers",
+    params(InferenceParameters),
+    request_body(
+        description = "A form; or the bare recording under any other content type.",
+        content(
+            (InferenceForm = "multipart/form-data"),
+            (Recording = "application/octet-stream"),
+        ),
+    ),
+    responses(Inferred, OfAudio),
+)]
+pub async fn infer(
+    State(context): State<Arc<Context>>,
+    Extension(request_id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    create(context, request_id, Api::Inference, request).await
+}
+
+/// What goes in front of samples that begin so; nothing where they are a WAV file after all, which some
+/// clients send.
+pub fn head_of_samples(start: &[u8]) -> Option<Bytes> {
+    (!start.starts_with(b"RIFF")).then(|| Bytes::from_static(PCM_HEAD))
+}
