@@ -3,6 +3,9 @@
 #   docker build -t halkspeech .
 #   docker run -p 8000:8000 -v halkspeech-models:/home/ubuntu/.cache/huggingface/hub halkspeech
 #
+# The volume may be a Hugging Face cache, or a folder of the host with a folder for each model; the only model in it
+# is the default one. `curl -X POST localhost:8000/v1/models/base` downloads one.
+#
 # Building needs BuildKit, which keeps crates and object files between builds: CTranslate2 is compiled once.
 
 FROM rust:1.95-bookworm AS build

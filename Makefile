@@ -11,7 +11,7 @@ UVICORN_PORT     ?= 8000
 # More cargo features of the server. For GPUs there is `make cuda`.
 FEATURES         ?=
 
-# Every cargo command uses the release profile. CTranslate2 is compiled inside a build script, for 18 minutes on two
+# Every cargo command uses the release profile. CTranslate2 is compiled inside a build script, for 30 minutes on two
 # cores, once for each profile: with a dev profile beside it, everybody would pay twice. For the same reason nothing
 # here sets RUSTFLAGS, which would be a third build.
 CARGO := cargo

@@ -3,6 +3,9 @@
 #   docker build -f docker/cuda.Dockerfile -t halkspeech:cuda .
 #   docker run --gpus all -p 8000:8000 -v halkspeech-models:/home/ubuntu/.cache/huggingface/hub halkspeech:cuda
 #
+# The volume may be a Hugging Face cache, or a folder of the host with a folder for each model; the only model in it
+# is the default one. `curl -X POST localhost:8000/v1/models/large-v3-turbo` downloads one.
+#
 # The host needs NVIDIA's driver, 580 or later, and its container toolkit; nothing of CUDA.
 
 FROM rust:1.95-bookworm AS build

@@ -55,6 +55,9 @@ def table(rows):
 def main(args):
     faults = [fault for room in (storage, models, process) for fault in room.FAULTS]
     chosen = [fault for fault in faults if not args.only or any(word in fault.__name__ for word in args.only)]
+    if not chosen:
+        names = ", ".join(fault.__name__ for fault in faults)
+        sys.exit(f"no fault has one of the words {', '.join(args.only)} in its name; there are {names}")
     rows = []
     with tempfile.TemporaryDirectory(prefix="halkspeech-failures-") as folder:
         os.chmod(folder, 0o755)

@@ -1,8 +1,11 @@
 //! Wiring: builds every room from the settings, runs the server, drains it in order.
 
-mod memory;
-mod open_files;
+pub mod advice;
+pub mod memory;
+pub mod open_files;
+pub mod placed;
 pub mod rooms;
+pub mod signals;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -13,7 +16,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::{KeysError, Server, Settings, Whisper};
+use crate::config::{ComputeType, KeysError, Loaded, Server, Settings, Whisper};
 use crate::engine::ct2::GivenUp;
 use crate::http::{self, Context, Defaults, Door, Phase, RateLimit, Rules};
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
@@ -41,8 +44,28 @@ pub enum AppError {
         source: InvalidModelId,
     },
     /// CUDA was asked for, and there is none.
-    #[error("WHISPER__INFERENCE_DEVICE=cuda, but {0}")]
-    NoCuda(&'static str),
+    #[error("{name} is cuda, but {reason}: {remedy}, or write auto or cpu")]
+    NoCuda {
+        /// The setting, as its user wrote it.
+        name: String,
+        /// Why there is none.
+        reason: &'static str,
+        /// What would give one.
+        remedy: &'static str,
+    },
+    /// A number format was asked for that the processor does not have.
+    #[error(
+        "{name} is {compute_type}, which does not run on a processor, and {reason}: leave it out, or \
+         write int8 or float32"
+    )]
+    ComputeType {
+        /// The setting, as its user wrote it.
+        name: String,
+        /// The number format.
+        compute_type: ComputeType,
+        /// Why models run on the processor.
+        reason: &'static str,
+    },
     /// There is no memory for what every model on a processor needs.
     #[error("kernels of the processor cannot be made")]
     Kernels(#[source] GivenUp),
@@ -103,7 +126,8 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`] when the settings cannot be carried out.
-    pub async fn bind(settings: Settings) -> Result<Self, AppError> {
+    pub async fn bind(loaded: &Loaded) -> Result<Self, AppError> {
+        let settings = &loaded.settings;
         let connections = open_files::raise_limit(settings.server.max_connections);
         find_room_for_uploads(&settings.server)?;
         let Rooms {
@@ -111,8 +135,9 @@ impl App {
             models,
             aliases,
             metrics,
-        } = Rooms::build(&settings).await?;
-        let preload = preload(&settings, &aliases, &models)?;
+        } = Rooms::build(loaded).await?;
+        advice::log(loaded, &aliases, models.catalog());
+        let preload = preload(settings, &aliases, &models)?;
         let (phase, watched) = watch::channel(Phase::Starting);
         let context = Context {
             transcriber,
@@ -121,7 +146,7 @@ impl App {
             rate_limit: NonZeroU32::new(settings.server.rate_limit_per_minute).map(RateLimit::new),
             phase: watched,
             metrics,
-            rules: rules(&settings, connections)?,
+            rules: rules(settings, connections)?,
         };
         let (host, port) = (settings.server.host.as_str(), settings.server.port);
         let listen_error = |source| AppError::Listen {
@@ -218,10 +243,7 @@ impl Preload {
         match models.lease(&self.id).await {
             Ok(_lease) => Ok(()),
             Err(ModelError::NotFound(id)) if !self.is_required => {
-                tracing::warn!(
-                    model.id = %id,
-                    "the default model is not on disk; download it with POST /v1/models/{id}"
-                );
+                tracing::debug!(model.id = %id, "the default model is not loaded: it is not on disk");
                 Ok(())
             }
             Err(error) => Err(AppError::Preload(error)),
@@ -235,15 +257,20 @@ fn preload(
     aliases: &Aliases,
     models: &LoadedModels,
 ) -> Result<Vec<Preload>, AppError> {
-    let required = settings.models.preload.iter().map(|name| (name, true));
-    let default = (settings.whisper.preload_model).then_some((&settings.whisper.model, false));
-    let mut all: Vec<Preload> = Vec::new();
-    for (name, is_required) in required.chain(default) {
-        let id = aliases.resolve(name, &**models.catalog());
+    let catalog = &**models.catalog();
+    let named = |name: &String| {
+        let id = aliases.resolve(name, catalog);
         let id = id.map_err(|source| AppError::ModelName {
             name: name.clone(),
             source,
         })?;
+        Ok((id, true))
+    };
+    let default = settings.whisper.preload_model;
+    let default = default.then(|| Ok((aliases.default_model(catalog), false)));
+    let mut all: Vec<Preload> = Vec::new();
+    for model in settings.models.preload.iter().map(named).chain(default) {
+        let (id, is_required) = model?;
         if all.iter().all(|other| other.id != id) {
             all.push(Preload { id, is_required });
         }

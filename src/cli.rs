@@ -1,14 +1,18 @@
 //! The command line.
 
 pub mod bench;
+pub mod doctor;
 pub mod health;
 pub mod models;
 pub mod transcribe;
+pub mod printed;
+pub mod settings;
 mod bar;
 mod inputs;
 mod outputs;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -38,6 +42,11 @@ pub enum Command {
     Bench(Box<BenchFlags>),
     /// Ask a running server whether it is ready: exit code 0 if so, else 1
     Health(HealthFlags),
+    /// Print every setting with its value and its source; exit code 1 if one is wrong
+    Config(ServeFlags),
+    /// Check the machine before serving: device, models, memory, port, ffmpeg, limits; exit code 1 if
+    /// the server cannot run
+    Doctor(ServeFlags),
     /// Print a script that completes this program's commands in a shell
     Completions {
         /// The shell
@@ -63,7 +72,7 @@ pub struct ServeFlags {
     /// Keep models in this folder [default: ~/.cache/halkspeech/models]
     #[arg(long, value_name = "FOLDER")]
     pub models_dir: Option<String>,
-    /// Log at this level: debug, info, warning, error or critical [default: info]
+    /// Log at this level: debug (or trace), info, warning (or warn), error or critical [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
 }
@@ -72,13 +81,13 @@ pub struct ServeFlags {
 #[derive(Clone, Debug, Default, Args)]
 pub struct CommonFlags {
     /// Read settings from this TOML file; the environment counts as for the server
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// Look for models in this folder [default: ~/.cache/halkspeech/models]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", global = true)]
     pub models_dir: Option<String>,
-    /// Log at this level: debug, info, warning, error or critical [default: error]
-    #[arg(long, value_name = "LEVEL")]
+    /// Log at this level: debug (or trace), info, warning (or warn), error or critical [default: error]
+    #[arg(long, value_name = "LEVEL", global = true)]
     pub log_level: Option<String>,
 }
 
@@ -100,9 +109,10 @@ pub struct HealthFlags {
     about,
     args_conflicts_with_subcommands = true,
     after_help = "Start here:\n  \
-        halkspeech models pull large-v3-turbo    download a model\n  \
-        halkspeech transcribe talk.mp3           write talk.txt\n  \
-        halkspeech                               serve OpenAI's API at port 8000\n\n\
+        halkspeech models pull base       download a model; large-v3-turbo suits a GPU\n  \
+        halkspeech transcribe talk.mp3    write talk.txt\n  \
+        halkspeech                        serve OpenAI's API at port 8000\n  \
+        halkspeech doctor                 say what is wrong where one of them fails\n\n\
         Settings come from a file (--config), the environment (WHISPER__…) and flags."
 )]
 struct Arguments {
@@ -115,7 +125,17 @@ struct Arguments {
 /// Reads the command line; prints help, version or a usage error and ends the
 /// process where that is all there is to do.
 pub fn parse() -> Cli {
-    Arguments::parse().into()
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    read(&arguments).unwrap_or_else(|error| error.exit())
+}
+
+/// Reads a command line. An error repeats what it is about, so it is made of arguments whose control
+/// characters are written out.
+fn read(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let printed = || (arguments.iter()).map(|argument| printed::path(Path::new(argument)));
+    Arguments::try_parse_from(arguments)
+        .map(Cli::from)
+        .map_err(|error| Arguments::try_parse_from(printed()).err().unwrap_or(error))
 }
 
 /// Prints the script that completes this program's commands in `shell`.
@@ -152,7 +172,7 @@ impl CommonFlags {
     /// # Errors
     ///
     /// As [`Settings::load`].
-    pub fn load(self, model: Option<String>) -> Result<Settings, ConfigError> {
+    pub fn load(self, model: Option<String>) -> Result<Loaded, ConfigError> {
         let log_level = self.log_level.or_else(|| Some("error".to_owned()));
         let flags = Flags {
             model,
@@ -160,7 +180,7 @@ impl CommonFlags {
             log_level,
             ..Flags::default()
         };
-        Ok(Settings::from_process(self.config, flags)?.settings)
+        Settings::from_process(self.config, flags)
     }
 }
 
@@ -222,6 +242,26 @@ mod tests {
     }
 
     #[test]
+    fn common_flags_stand_before_or_after_the_action() {
+        for arguments in [
+            ["models", "--models-dir", "/m", "list"],
+            ["models", "list", "--models-dir", "/m"],
+        ] {
+            let Command::Models(flags) = parsed(&arguments) else {
+                panic!("{arguments:?} is not models");
+            };
+            assert_eq!(flags.common.models_dir.as_deref(), Some("/m"));
+        }
+    }
+
+    #[test]
+    fn a_usage_error_repeats_no_escape_sequence() {
+        let arguments = ["halkspeech", "--\u{1b}[2J"].map(OsString::from);
+        let error = read(&arguments).unwrap_err().render().ansi().to_string();
+        assert!(error.contains(r"--\u{1b}[2J"), "{error}");
+    }
+
+    #[test]
     fn refuses_flags_of_serve_before_another_sub_command() {
         let arguments = ["halkspeech", "--port", "1", "health"];
         assert!(Arguments::try_parse_from(arguments).is_err());
@@ -238,6 +278,8 @@ mod tests {
                 "models",
                 "pull",
                 "bench",
+                "config",
+                "doctor",
                 "concurrency",
                 "health",
             ] {

@@ -248,6 +248,33 @@ impl Settings {
 }
 
 impl Loaded {
+    /// The setting at `path` as its user wrote it: `MODELS_DIR`, `--port`, or `server.port in FILE`.
+    /// One that is not set has the environment name that the documentation uses.
+    #[must_use]
+    pub fn name_of(&self, path: &str) -> String {
+        let origin = self.origins.get(path).map(|origin| origin.name_of(path));
+        let environment = || Key::at(path).and_then(Key::usual_name);
+        let name = origin.or_else(environment);
+        name.unwrap_or_else(|| path.to_owned())
+    }
+
+    /// The setting at `path` for the model of this name, as [`name_of`](Self::name_of): that of the
+    /// model's own table, where it has one.
+    #[must_use]
+    pub fn name_for_model(&self, model: &str, path: &str) -> String {
+        let own = Key::at(path).map(|key| per_model::path(model, key.name()));
+        match own.filter(|own| self.is_set(own)) {
+            Some(own) => self.name_of(&own),
+            None => self.name_of(path),
+        }
+    }
+
+    /// Whether a source sets the setting at `path`.
+    #[must_use]
+    pub fn is_set(&self, path: &str) -> bool {
+        self.origins.contains_key(path)
+    }
+
     /// The start table.
     ///
     /// # Errors

@@ -1,15 +1,10 @@
 //! The `halkspeech` program.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
 use anyhow::Context;
-use halkspeech::app::App;
-use halkspeech::cli::{self, Command, ServeFlags};
+use halkspeech::app::{App, signals};
+use halkspeech::cli::{self, Command, ServeFlags, printed};
 use halkspeech::telemetry::{self, traces::Tracing};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::{flag, low_level};
-use tokio::signal::unix::{SignalKind, signal};
+use signal_hook::low_level;
 
 #[expect(clippy::print_stderr, reason = "the log may not be set up yet")]
 fn main() {
@@ -19,13 +14,15 @@ fn main() {
         Command::Models(flags) => cli::models::run(flags),
         Command::Bench(flags) => cli::bench::run(*flags),
         Command::Health(flags) => cli::health::check(flags),
+        Command::Config(flags) => cli::settings::print(flags),
+        Command::Doctor(flags) => cli::doctor::run(flags),
         Command::Completions { shell } => {
             cli::print_completions(shell);
             Ok(())
         }
     };
     if let Err(error) = &result {
-        eprintln!("halkspeech: {error:#}");
+        eprintln!("halkspeech: {}", printed::lines(&format!("{error:#}")));
     }
     // An engine may still be in a batch, if its time was up: leave without running the C++
     // library's destructors under it.
@@ -40,28 +37,14 @@ fn serve(flags: ServeFlags) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    second_signal_ends_at_once()?;
+    signals::second_ends_at_once()?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let result = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let stop = async {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        };
-        Ok(App::bind(loaded.settings).await?.run(stop).await?)
+        let stop = signals::first()?;
+        Ok(App::bind(&loaded).await?.run(stop).await?)
     });
     // A decoding whose time was up is not waited for.
     runtime.shutdown_background();
     tracing.end();
     result
-}
-
-/// The first signal only raises the flag, for each handler looks at it before the next raises it.
-fn second_signal_ends_at_once() -> anyhow::Result<()> {
-    let stopping = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        flag::register_conditional_shutdown(signal, 1, Arc::clone(&stopping))?;
-        flag::register(signal, Arc::clone(&stopping))?;
-    }
-    Ok(())
 }

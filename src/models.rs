@@ -13,9 +13,9 @@ mod error;
 
 #[cfg(test)]
 #[path = "../tests/fixtures/model_files.rs"]
-mod test_files;
+pub(crate) mod test_files;
 
-pub use aliases::{Aliases, OnDisk};
+pub use aliases::{Aliases, DefaultModel, OnDisk};
 pub use catalog::Catalog;
 pub use downloads::{Download, Downloads};
 pub use error::{DeleteError, LoadError, ModelError, UnloadError};

@@ -16,8 +16,8 @@ use halkspeech::engine::{Detected, EngineFactory, Generation, Input};
 use halkspeech::features::Lengths;
 use halkspeech::http::{Context, Defaults, Door, Phase, Rules, router};
 use halkspeech::models::{
-    Aliases, Budget, Catalog, Downloads, Hub, HubSettings, LoadedModels, MakeFactory, ModelId,
-    Plan, Setup, Store,
+    Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, MakeFactory,
+    ModelId, Plan, Setup, Store,
 };
 use halkspeech::telemetry::Metrics;
 use halkspeech::tokens::{Alignment, Language, Vocabulary};
@@ -71,11 +71,9 @@ impl Server {
         let (phase, watched) = watch::channel(Phase::Ready);
         let router = runtime.block_on(async {
             let context = context(&models_dir, watched);
-            let lease = context
-                .transcriber
-                .models()
-                .lease(context.aliases.default_model())
-                .await;
+            let models = context.transcriber.models();
+            let default = context.aliases.default_model(&**models.catalog());
+            let lease = models.lease(&default).await;
             drop(lease.expect("the model loads"));
             router(Arc::new(context))
         });
@@ -120,7 +118,10 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
             Arc::new(MemoryBudget::unlimited()),
             metrics.clone(),
         ),
-        aliases: Aliases::new(ModelId::parse(MODEL).expect("it is a name"), []),
+        aliases: Aliases::new(
+            DefaultModel::Named(ModelId::parse(MODEL).expect("it is a name")),
+            [],
+        ),
         door: Arc::new(Door::new(2)),
         rate_limit: None,
         phase,

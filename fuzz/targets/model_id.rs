@@ -4,18 +4,18 @@
 
 use std::path::{Component, Path};
 
-use halkspeech::models::{Aliases, ModelId};
+use halkspeech::models::{Aliases, DefaultModel, ModelId, OnDisk};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let default = ModelId::parse("base").expect("a plain word is a name");
     let alias = ("my/own name".to_owned(), default.clone());
-    let aliases = Aliases::new(default, [alias]);
-    for is_on_disk in [false, true] {
-        if let Ok(id) = aliases.resolve(text, |_| is_on_disk) {
+    let aliases = Aliases::new(DefaultModel::Assumed(default), [alias]);
+    for disk in [Disk::Empty, Disk::Full] {
+        if let Ok(id) = aliases.resolve(text, &disk) {
             check(&id);
-            for name in aliases.of(&id, |_| is_on_disk) {
-                assert_eq!(aliases.resolve(&name, |_| is_on_disk).as_ref(), Ok(&id));
+            for name in aliases.of(&id, &disk) {
+                assert_eq!(aliases.resolve(&name, &disk).as_ref(), Ok(&id));
             }
         }
     }
@@ -24,6 +24,22 @@ fuzz_target!(|text: &str| {
         check(&id);
     }
 });
+
+/// No model is on disk, or every one.
+enum Disk {
+    Empty,
+    Full,
+}
+
+impl OnDisk for Disk {
+    fn has(&self, _: &ModelId) -> bool {
+        matches!(self, Self::Full)
+    }
+
+    fn only(&self) -> Option<ModelId> {
+        None
+    }
+}
 
 fn check(id: &ModelId) {
     assert_eq!(ModelId::parse(&id.to_string()).as_ref(), Ok(id));

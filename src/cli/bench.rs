@@ -26,7 +26,7 @@ pub use self::flags::BenchFlags;
 use self::load::{Pace, Until};
 use self::report::{Report, Run};
 use self::tally::Tally;
-use super::bar;
+use super::{bar, printed};
 use crate::config::{Flags, Secret, Settings};
 
 /// The longest wait for the first connection.
@@ -69,11 +69,11 @@ async fn bench(flags: BenchFlags) -> anyhow::Result<Report> {
     let file = file.transpose()?;
     for pace in flags.paces() {
         if table && report.runs.is_empty() {
-            writeln!(out, "{}", report.head(load_name(pace)))?;
+            writeln!(out, "{}", printed::lines(&report.head(load_name(pace))))?;
         }
         let run = measure(&caller, &flags, pace).await;
         if table {
-            writeln!(out, "{}", run.row())?;
+            writeln!(out, "{}", printed::lines(&run.row()))?;
         }
         report.runs.push(run);
     }
@@ -130,7 +130,7 @@ fn load_name(pace: Pace) -> &'static str {
 fn wish(flags: &BenchFlags) -> anyhow::Result<Wish> {
     let key = match &flags.api_key_file {
         Some(file) => {
-            let shown = file.display();
+            let shown = printed::path(file);
             let key = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
             if key.trim().is_empty() {
                 bail!("{shown} holds no key");
@@ -155,7 +155,7 @@ fn wish(flags: &BenchFlags) -> anyhow::Result<Wish> {
 }
 
 fn create(path: &Path) -> anyhow::Result<File> {
-    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+    File::create(path).with_context(|| format!("cannot write {}", printed::path(path)))
 }
 
 /// Whether anybody is there, so that a run is not one long list of errors.

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use super::printed;
+
 /// What a folder's recordings end in; a file that is named itself may be called anything.
 const EXTENSIONS: [&str; 21] = [
     "3gp", "aac", "aif", "aiff", "amr", "caf", "flac", "m4a", "mka", "mkv", "mov", "mp3", "mp4",
@@ -26,7 +28,7 @@ pub fn collect(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<anyhow::Error>) {
     for path in paths {
         match named(path) {
             Ok(found) => files.extend(found),
-            Err(error) => errors.push(error.context(path.display().to_string())),
+            Err(error) => errors.push(error.context(printed::path(path))),
         }
     }
     let mut seen = HashSet::new();

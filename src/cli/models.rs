@@ -7,9 +7,9 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, ProgressBar};
 
-use super::{CommonFlags, bar};
-use crate::app::rooms;
-use crate::config::Settings;
+use super::{CommonFlags, bar, printed};
+use crate::app::{advice, rooms};
+use crate::config::Loaded;
 use crate::models::{Aliases, Catalog, Download, ModelId, StoredModel};
 use crate::telemetry::{Metrics, logging, traces::Tracing};
 
@@ -20,7 +20,7 @@ pub struct ModelsFlags {
     #[command(subcommand)]
     pub action: Action,
     #[command(flatten)]
-    common: CommonFlags,
+    pub(super) common: CommonFlags,
 }
 
 /// What is to be done with the models on disk.
@@ -47,7 +47,7 @@ pub enum Action {
 
 /// What all actions need.
 struct Here {
-    settings: Settings,
+    loaded: Loaded,
     catalog: Arc<Catalog>,
     aliases: Aliases,
 }
@@ -58,14 +58,14 @@ struct Here {
 ///
 /// There is no such model, or it cannot be downloaded or removed.
 pub fn run(flags: ModelsFlags) -> anyhow::Result<()> {
-    let settings = flags.common.load(None)?;
-    logging::init(&settings.log, &Tracing::none())?;
+    let loaded = flags.common.load(None)?;
+    logging::init(&loaded.settings.log, &Tracing::none())?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     runtime.block_on(async {
         let here = Here {
-            catalog: rooms::open_catalog(&settings.models).await?,
-            aliases: rooms::aliases(&settings)?,
-            settings,
+            catalog: rooms::open_catalog(&loaded.settings.models).await?,
+            aliases: rooms::aliases(&loaded)?,
+            loaded,
         };
         match flags.action {
             Action::List => here.list(),
@@ -78,6 +78,9 @@ pub fn run(flags: ModelsFlags) -> anyhow::Result<()> {
 
 impl Here {
     fn list(&self) -> anyhow::Result<()> {
+        if let Some(advice) = advice::of_models_dir(&self.loaded, &self.catalog) {
+            writeln!(io::stderr(), "warning: {}", printed::lines(&advice))?;
+        }
         let models = self.catalog.list();
         let rows = models.iter().map(|model| {
             [
@@ -113,7 +116,7 @@ impl Here {
         let lines = [
             ("model", model.id.to_string()),
             ("family", shape.family()),
-            ("folder", model.dir.display().to_string()),
+            ("folder", printed::path(&model.dir)),
             ("size", HumanBytes(model.size_bytes).to_string()),
             ("type", shape.stored_type.as_str().to_owned()),
             ("parameters", shape.parameters.to_string()),
@@ -145,7 +148,7 @@ impl Here {
             writeln!(out, "{id} is here already")?;
             return Ok(());
         }
-        let models = &self.settings.models;
+        let models = &self.loaded.settings.models;
         let downloads = rooms::downloads(models, &self.catalog, &Metrics::new())?;
         let download = downloads.start(&id);
         let bar = bar::of_bytes(0);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-use super::inputs;
+use super::{inputs, printed};
 
 /// Most files that a refusal names.
 const MAX_NAMED: usize = 10;
@@ -44,13 +44,13 @@ enum Use {
 impl Use {
     /// Why the file cannot be written for this recording, too.
     fn fault(&self, file: &Path, recording: &Path) -> String {
-        let (file, recording) = (file.display(), recording.display());
+        let (file, recording) = (printed::path(file), printed::path(recording));
         match self {
             Self::Recording => {
                 format!("{file} is a recording, and the text of {recording} would overwrite it")
             }
             Self::OutputOf(other) => {
-                let other = other.display();
+                let other = printed::path(other);
                 format!("{other} and {recording} would both be written to {file}")
             }
         }
@@ -85,7 +85,7 @@ pub fn plan<F: Copy>(
                     if existing == Existing::Overwrite || !is_there(&path) {
                         outputs.push((*format, path));
                     } else if existing == Existing::Refuse {
-                        present.push(format!("{} is there already", path.display()));
+                        present.push(format!("{} is there already", printed::path(&path)));
                     }
                 }
             }

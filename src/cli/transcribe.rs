@@ -16,12 +16,12 @@ use tokio::sync::mpsc;
 use self::flags::Format;
 pub use self::flags::TranscribeFlags;
 use super::outputs::{self, Existing, Work};
-use super::{bar, inputs};
-use crate::app::ENGINES_END;
+use super::{bar, inputs, printed};
 use crate::app::rooms::Rooms;
+use crate::app::{ENGINES_END, advice};
 use crate::audio::{Source, VadOptions};
 use crate::caller::Caller;
-use crate::config::{Settings, Whisper};
+use crate::config::{Loaded, Whisper};
 use crate::format;
 use crate::models::ModelId;
 use crate::telemetry::{logging, traces::Tracing};
@@ -50,37 +50,39 @@ struct Order {
 /// A file to write is there already or would be written twice, the model cannot be loaded, or one or
 /// more recordings were not written down.
 pub fn run(flags: TranscribeFlags) -> anyhow::Result<()> {
-    let settings = flags.common.clone().load(flags.model.clone())?;
-    logging::init(&settings.log, &Tracing::none())?;
+    let loaded = flags.common.clone().load(flags.model.clone())?;
+    logging::init(&loaded.settings.log, &Tracing::none())?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    let result = runtime.block_on(transcribe(flags, &settings));
+    let result = runtime.block_on(transcribe(flags, &loaded));
     runtime.shutdown_background();
     result
 }
 
-async fn transcribe(flags: TranscribeFlags, settings: &Settings) -> anyhow::Result<()> {
+async fn transcribe(flags: TranscribeFlags, loaded: &Loaded) -> anyhow::Result<()> {
     // Before anything else, so that no transcript is made that could not be kept.
     let (recordings, missing) = inputs::collect(&flags.paths);
     let works = flags.plan(recordings)?;
     if works.is_empty() && missing.is_empty() {
         return Ok(());
     }
-    let rooms = Rooms::build(settings).await?;
-    let catalog = rooms.models.catalog();
-    let wanted = &settings.whisper.model;
-    let model = rooms.aliases.resolve(wanted, &**catalog);
-    let model = model.with_context(|| format!("{wanted:?} cannot name a model"))?;
+    let rooms = Rooms::build(loaded).await?;
+    let model = rooms.aliases.default_model(&**rooms.models.catalog());
     if !rooms.models.is_known(&model) {
-        bail!("{model} is not on this machine; `halkspeech models pull {wanted}` downloads it");
+        bail!(
+            "{}",
+            advice::of_missing_model("model", loaded, rooms.models.catalog())
+        );
     }
     // Before the first recording is looked at, so that a model that does not load is one error.
     let lease = rooms.models.lease(&model).await?;
-    let whisper = settings.whisper_of(model.as_str());
+    let whisper = loaded.settings.whisper_of(model.as_str());
     let jobs = flags.jobs.unwrap_or(whisper.batch_size).get();
     let order = Order::new(flags, model, &whisper);
 
-    let bar = bar::of_recordings(works.len());
-    let mut failed = missing.len();
+    let count = works.len();
+    let bar = bar::of_recordings(count);
+    bar.set_message(done(0, count));
+    let (mut delivered, mut failed) = (0, missing.len());
     for error in missing {
         say(&bar, &format!("{error:#}"));
     }
@@ -96,9 +98,14 @@ async fn transcribe(flags: TranscribeFlags, settings: &Settings) -> anyhow::Resu
         // In order, so that what is printed comes in the order of the files.
         .buffered(jobs);
     while let Some((result, work)) = results.next().await {
+        delivered += 1;
+        bar.set_message(done(delivered, count));
         if let Err(error) = result.and_then(|transcript| order.deliver(&transcript, &work, &bar)) {
             failed += 1;
-            say(&bar, &format!("{}: {error:#}", work.recording.display()));
+            say(
+                &bar,
+                &format!("{}: {error:#}", printed::path(&work.recording)),
+            );
         }
     }
     drop(results);
@@ -157,8 +164,9 @@ impl Order {
         }
         for (format, path) in &work.outputs {
             outputs::write_whole(path, &text(format), self.existing)
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            bar.suspend(|| writeln!(io::stdout(), "{}", path.display()))?;
+                .with_context(|| format!("cannot write {}", printed::path(path)))?;
+            let path = printed::path_for_stdout(path);
+            bar.suspend(|| writeln!(io::stdout(), "{path}"))?;
         }
         Ok(())
     }
@@ -211,6 +219,11 @@ async fn one(
     Ok(transcript?)
 }
 
+/// How far the whole work is, for people.
+fn done(delivered: usize, count: usize) -> String {
+    format!("{delivered} done, {} left", count - delivered)
+}
+
 /// How much of a recording has been heard.
 fn steps(heard_s: f64, duration: Duration) -> u64 {
     let share = heard_s / duration.as_secs_f64().max(f64::MIN_POSITIVE);
@@ -219,5 +232,5 @@ fn steps(heard_s: f64, duration: Duration) -> u64 {
 
 fn say(bar: &ProgressBar, text: &str) {
     // Whoever closed standard error does not want to hear it.
-    let _closed = bar.suspend(|| writeln!(io::stderr(), "halkspeech: {text}"));
+    let _closed = bar.suspend(|| writeln!(io::stderr(), "halkspeech: {}", printed::lines(text)));
 }

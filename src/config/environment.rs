@@ -24,6 +24,18 @@ const CACHE_FOLDERS: [(&str, &str, &str); 2] = [
     ("XDG_CACHE_HOME", "models.hub_cache", "huggingface/hub"),
 ];
 
+/// The folder of the Hugging Face tools, in which their cache is.
+const HUB_HOME: &str = "HF_HOME";
+
+/// Variables of other programs whose names are two slips away from one of ours.
+const OTHERS: [&str; 1] = ["TTS_MODEL_TTL"];
+
+/// From this length on, a letter in the place of another counts as a slip.
+const MEDIUM_NAME: usize = 10;
+
+/// From this length on, two slips count.
+const LONG_NAME: usize = 13;
+
 /// The standard variables that name a collector of traces.
 const COLLECTORS: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
@@ -70,8 +82,8 @@ impl Environment {
                 origin: Origin::Environment(name.to_owned()),
             })
         });
-        let hub_home = self.0.get("HF_HOME").and_then(|home| {
-            folder_entry("models.hub_cache", &Path::new(home).join("hub"), "HF_HOME")
+        let hub_home = self.0.get(HUB_HOME).and_then(|home| {
+            folder_entry("models.hub_cache", &Path::new(home).join("hub"), HUB_HOME)
         });
         let is_off = |value: &String| value.eq_ignore_ascii_case("true");
         let no_traces = (self.0.get(NO_TRACES).filter(|value| is_off(value)))
@@ -126,8 +138,7 @@ fn entry(path: &str, value: &str, variable: &str) -> Option<Entry> {
 
 fn warning_about(name: &str) -> Option<Warning> {
     let upper = name.to_uppercase();
-    let known = || KEYS.iter().flat_map(Key::environment_names);
-    if known().any(|known| known == upper) {
+    if known().any(|known| known == upper) || upper == HUB_HOME {
         return None;
     }
 
@@ -145,12 +156,60 @@ fn warning_about(name: &str) -> Option<Warning> {
             });
     }
 
-    let (section, _) = upper.split_once("__")?;
-    let section = sections().find(|known| known.eq_ignore_ascii_case(section))?;
+    let of_section = upper.split_once("__");
+    let of_section = of_section
+        .and_then(|(section, _)| sections().find(|known| known.eq_ignore_ascii_case(section)));
+    let Some(section) = of_section else {
+        return misspelt(&upper).map(|suggestion| Warning::UnknownName {
+            name: name.to_owned(),
+            suggestion: Some(suggestion),
+        });
+    };
     let section = format!("{}__", section.to_uppercase());
     let in_section = known().filter(|known| known.starts_with(&section));
     Some(Warning::UnknownName {
         name: name.to_owned(),
         suggestion: nearest(&upper, in_section).or_else(|| nearest(&upper, known())),
     })
+}
+
+/// Every name that sets something, but [`HUB_HOME`].
+fn known() -> impl Iterator<Item = String> {
+    KEYS.iter().flat_map(Key::environment_names)
+}
+
+/// The setting whose name this one is a slip away from.
+///
+/// `COMPUTE_TYPE` lacks its section; a single word such as `MODEL` may be another program's variable.
+/// Other programs have variables with names much like ours, so one slip counts, in a short name only a
+/// letter too many, too few or in the wrong place; two count in a long name. `SERVER_PORT` with one
+/// underscore is another program's, so a name of a section is compared with names of sections alone.
+fn misspelt(upper: &str) -> Option<String> {
+    if OTHERS.contains(&upper) {
+        return None;
+    }
+    let lacks_section = |key: &&Key| {
+        let name = key.name();
+        key.path.starts_with("whisper.") && name.contains('_') && name.eq_ignore_ascii_case(upper)
+    };
+    if KEYS.iter().any(|key| lacks_section(&key)) {
+        return Some(format!("WHISPER__{upper}"));
+    }
+    let names = known().chain([HUB_HOME.to_owned()]);
+    let comparable = names.filter(|known| upper.contains("__") || !known.contains("__"));
+    let slips = comparable.filter_map(|known| {
+        let distance = strsim::osa_distance(upper, &known);
+        let most = if known.len() < LONG_NAME { 1 } else { 2 };
+        let is_replaced = upper.len() == known.len() && letters(upper) != letters(&known);
+        let is_slip = distance <= most && (known.len() >= MEDIUM_NAME || !is_replaced);
+        is_slip.then_some((distance, known))
+    });
+    slips.min().map(|(_, known)| known)
+}
+
+/// The bytes of a name in order of their value.
+fn letters(name: &str) -> Vec<u8> {
+    let mut letters = name.as_bytes().to_vec();
+    letters.sort_unstable();
+    letters
 }

@@ -98,7 +98,9 @@ pub(super) const KEYS: &[Key] = &[
     key("models.aliases", TextMap).names(&["MODEL_ALIASES"]),
     key(
         "log.level",
-        Choice(&["debug", "info", "warning", "error", "critical"]),
+        Choice(&[
+            "trace", "debug", "info", "warn", "warning", "error", "critical",
+        ]),
     )
     .names(&["LOG_LEVEL"])
     .flag("--log-level"),
@@ -124,6 +126,12 @@ impl Key {
         let section_name = self.path.replace('.', "__").to_uppercase();
         let flat_names = self.flat_names.iter().map(|&name| name.to_owned());
         std::iter::once(section_name).chain(flat_names)
+    }
+
+    /// The environment name that the documentation uses; none for a setting that only a file can hold.
+    pub fn usual_name(&self) -> Option<String> {
+        let flat_name = self.flat_names.first().map(|&name| name.to_owned());
+        flat_name.or_else(|| self.environment_names().next())
     }
 
     const fn names(mut self, names: &'static [&'static str]) -> Self {

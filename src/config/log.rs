@@ -9,7 +9,8 @@ pub struct Log {
     /// The least important message written.
     ///
     /// Default `info`; environment `LOG__LEVEL` or `LOG_LEVEL`, in either
-    /// case, flag `--log-level`. `debug` adds a line a request.
+    /// case, flag `--log-level`. `debug` adds a line a request; `trace` is the
+    /// same, and `warn` is `warning`.
     pub level: LogLevel,
 
     /// The form of a line.
@@ -28,15 +29,18 @@ impl Default for Log {
     }
 }
 
-/// How important a message is, in the names of Python's `logging`.
+/// How important a message is, in the names of Python's `logging`; `warn` and `trace` are taken too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
+    /// The same as `debug`; the name that Rust's programs have for everything.
+    Trace,
     /// What happens to each request.
     Debug,
     /// The server's lifecycle.
     Info,
     /// What an operator should look at.
+    #[serde(alias = "warn")]
     Warning,
     /// What failed.
     Error,

@@ -31,7 +31,7 @@ pub struct Models {
     pub preload: Vec<String>,
 
     /// The cache folder of the Hugging Face tools; models found there are
-    /// used as they are.
+    /// used as they are, and so are plain folders of models.
     ///
     /// Default `~/.cache/huggingface/hub` (under `$XDG_CACHE_HOME` where that
     /// is set); environment `MODELS__HUB_CACHE`, `HF_HUB_CACHE` or

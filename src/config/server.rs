@@ -174,6 +174,12 @@ pub enum KeysError {
 }
 
 impl Server {
+    /// Whether callers must show a key.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        self.api_key.is_some() || self.api_keys_file.is_some()
+    }
+
     /// Every key that lets a caller in; none: everyone is let in.
     ///
     /// # Errors

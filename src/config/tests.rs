@@ -220,6 +220,98 @@ fn warns_about_unknown_names() {
 }
 
 #[test]
+fn warns_about_near_names_and_leaves_other_programs_alone() {
+    for (name, meant) in [
+        ("API_KEYS", "API_KEY"),
+        ("APIKEY", "API_KEY"),
+        ("api_keys", "API_KEY"),
+        ("API_KEY_FILE", "API_KEYS_FILE"),
+        ("ALLOWED_ORIGINS", "ALLOW_ORIGINS"),
+        ("ALLOW_ORIGIN", "ALLOW_ORIGINS"),
+        ("ALLOWED_HOST", "ALLOWED_HOSTS"),
+        ("ENABLED_UI", "ENABLE_UI"),
+        ("UVICORN_PROT", "UVICORN_PORT"),
+        ("UVICORN__PORT", "UVICORN_PORT"),
+        ("LOG_LEVLE", "LOG_LEVEL"),
+        ("LOG_FORMATS", "LOG_FORMAT"),
+        ("MODEL_DIR", "MODELS_DIR"),
+        ("PRELOAD_MODEL", "WHISPER__PRELOAD_MODEL"),
+        ("PRELOADED_MODELS", "PRELOAD_MODELS"),
+        ("HF_TOKENS", "HF_TOKEN"),
+        ("HF_HOMES", "HF_HOME"),
+        ("HF_HUB_OFLINE", "HF_HUB_OFFLINE"),
+        ("WISPER__MODEL", "WHISPER__MODEL"),
+        ("SERVR__PORT", "SERVER__PORT"),
+        ("AUDIOS__FFMPEG", "AUDIO__FFMPEG"),
+        ("TRACE__EXPORTER", "TRACES__EXPORTER"),
+        ("COMPUTE_TYPE", "WHISPER__COMPUTE_TYPE"),
+        ("MODEL_TTL", "WHISPER__MODEL_TTL"),
+    ] {
+        let loaded = from_env(&[(name, "1")]).unwrap();
+        let expected = Warning::UnknownName {
+            name: name.to_owned(),
+            suggestion: Some(meant.to_owned()),
+        };
+        assert_eq!(loaded.warnings, [expected], "{name}");
+    }
+    for name in [
+        "OPENAI_API_KEY",
+        "SERVER_PORT",
+        "SERVICE_PORT",
+        "AUDIO_WORKERS",
+        "ENABLE_CI",
+        "MODULES_DIR",
+        "NODE_DIR",
+        "TTS_MODEL_TTL",
+        "HF_HUB_ETAG_TIMEOUT",
+        "HF_TOKEN_PATH",
+        "HF_XET_CACHE",
+        "HF_ASSETS_CACHE",
+        "OTEL_METRICS_EXPORTER",
+        "OTEL_LOGS_EXPORTER",
+        "OTHER__MODEL",
+        "HOME",
+        "HOST",
+        "MODEL",
+        "PORT",
+        "LOGNAME",
+        "UVICORN_WORKERS",
+    ] {
+        assert_eq!(from_env(&[(name, "/1")]).unwrap().warnings, [], "{name}");
+    }
+}
+
+#[test]
+fn a_setting_is_named_as_it_was_written() {
+    let toml = "[server]\nport = 1\n[models.tiny]\ncompute_type = 'int8'";
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(toml.as_bytes()).unwrap();
+    let loaded = Settings::load(Sources {
+        file: Some(file.path().to_owned()),
+        env: variables(&[("models_dir", "/m"), ("WHISPER__COMPUTE_TYPE", "int8")]),
+        flags: Flags {
+            model: Some("tiny".to_owned()),
+            ..Flags::default()
+        },
+    });
+    let loaded = loaded.unwrap();
+    let path = file.path().display();
+
+    assert_eq!(loaded.name_of("models.dir"), "models_dir");
+    assert_eq!(loaded.name_of("whisper.model"), "--model");
+    assert_eq!(
+        loaded.name_of("server.port"),
+        format!("server.port in {path}")
+    );
+    assert_eq!(loaded.name_of("server.host"), "UVICORN_HOST");
+    assert_eq!(loaded.name_of("audio.workers"), "AUDIO__WORKERS");
+    let compute_type = |model| loaded.name_for_model(model, "whisper.compute_type");
+    assert_eq!(compute_type("base"), "WHISPER__COMPUTE_TYPE");
+    let own = format!("models.tiny.compute_type in {path}");
+    assert_eq!(compute_type("tiny"), own);
+}
+
+#[test]
 fn warnings_say_what_to_do() {
     let loaded = from_env(&[
         ("API_KEY", "one"),

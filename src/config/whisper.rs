@@ -1,5 +1,6 @@
 //! The `[whisper]` settings: which model runs, on what, in batches of what size.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Whisper {
-    /// The model that serves `whisper-1` and the other OpenAI names.
+    /// The model that serves `whisper-1` and the other OpenAI names; where
+    /// nothing sets it and `base` is not on disk, the only model on disk.
     ///
     /// Default `base`; environment `WHISPER__MODEL`, flag `--model`.
     /// `base` suits a small CPU, `large-v3-turbo` a GPU.
@@ -83,8 +85,8 @@ pub struct Whisper {
     ///
     /// Default true; environment `WHISPER__PRELOAD_MODEL`. False starts
     /// faster and makes the first request wait. A default model that is not
-    /// on disk is a warning then, not an error: download it, or set
-    /// `auto_download`.
+    /// on disk is a warning, and requests for it get 404 until it is there:
+    /// download it, or set `auto_download`.
     pub preload_model: bool,
 
     /// Whether a model that a request names and that is not on disk is
@@ -240,6 +242,23 @@ pub enum ComputeType {
     Bfloat16,
     /// 32-bit floats.
     Float32,
+}
+
+impl fmt::Display for ComputeType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+            Self::Auto => "auto",
+            Self::Int8 => "int8",
+            Self::Int8Float16 => "int8_float16",
+            Self::Int8Bfloat16 => "int8_bfloat16",
+            Self::Int8Float32 => "int8_float32",
+            Self::Int16 => "int16",
+            Self::Float16 => "float16",
+            Self::Bfloat16 => "bfloat16",
+            Self::Float32 => "float32",
+        })
+    }
 }
 
 /// How long an unused model stays loaded; written in seconds, -1 for never.

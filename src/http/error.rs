@@ -43,6 +43,18 @@ pub enum ApiError {
     /// The upload has no bytes.
     #[error("file is empty")]
     EmptyFile,
+    /// The file is a field of text: a path or an address, most of the time.
+    #[error("file is text")]
+    FileIsText {
+        /// What it holds.
+        text: String,
+    },
+    /// The body is of a kind that holds no recording.
+    #[error("body is {kind}")]
+    NotAudio {
+        /// What it is.
+        kind: &'static str,
+    },
     /// There are two uploads in one form.
     #[error("form has more than one file")]
     SecondFile,

@@ -82,6 +82,11 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Part<'_, S> {
         self.field.name().unwrap_or_default()
     }
 
+    /// Whether it is a field of text as a form writes it, with neither a file's name nor a type.
+    pub fn is_text(&self) -> bool {
+        self.field.file_name().is_none() && self.field.content_type().is_none()
+    }
+
     /// The next piece of the part; none at its end.
     ///
     /// # Errors

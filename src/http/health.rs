@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::openapi::OfReading;
 use super::{Context, Phase};
+use crate::models::OnDisk;
 use crate::telemetry::in_text_format;
 
 /// The format of [`Metrics::encode`](crate::telemetry::Metrics::encode).
@@ -26,11 +27,18 @@ pub struct Health {
     /// Why it is not ready: `loading` or `draining`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// `missing` where the default model is not on disk, so that requests for it get 404; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_model: Option<&'static str>,
 }
 
 impl Health {
-    const fn new(status: &'static str, reason: Option<&'static str>) -> Self {
-        Self { status, reason }
+    const fn new(status: &'static str) -> Self {
+        Self {
+            status,
+            reason: None,
+            default_model: None,
+        }
     }
 }
 
@@ -44,7 +52,7 @@ impl Health {
     responses((status = 200, description = "It is alive.", body = Health)),
 )]
 pub async fn show_health() -> Json<Health> {
-    Json(Health::new("ok", None))
+    Json(Health::new("ok"))
 }
 
 /// Says whether requests are best sent here, and why not.
@@ -60,13 +68,24 @@ pub async fn show_health() -> Json<Health> {
     ),
 )]
 pub async fn show_readiness(State(context): State<Arc<Context>>) -> (StatusCode, Json<Health>) {
-    let reason = match *context.phase.borrow() {
-        Phase::Ready => return (StatusCode::OK, Json(Health::new("ready", None))),
-        Phase::Starting => "loading",
-        Phase::Draining | Phase::CutOff => "draining",
+    let catalog = &**context.transcriber.models().catalog();
+    let is_missing = !catalog.has(&context.aliases.default_model(catalog));
+    let default_model = is_missing.then_some("missing");
+    let (status, reason) = match *context.phase.borrow() {
+        Phase::Ready => (StatusCode::OK, None),
+        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, Some("loading")),
+        Phase::Draining | Phase::CutOff => (StatusCode::SERVICE_UNAVAILABLE, Some("draining")),
     };
-    let health = Health::new("not ready", Some(reason));
-    (StatusCode::SERVICE_UNAVAILABLE, Json(health))
+    let health = Health {
+        reason,
+        default_model,
+        ..Health::new(if reason.is_none() {
+            "ready"
+        } else {
+            "not ready"
+        })
+    };
+    (status, Json(health))
 }
 
 /// Shows everything that is counted, for Prometheus.

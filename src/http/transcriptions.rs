@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Extension, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self as streams, Stream, StreamExt};
@@ -185,12 +186,11 @@ pub(super) fn refused(context: &Context, error: TranscribeError) -> ApiError {
 
 /// The model that a request names, or the default one, if there is any chance to run it.
 fn model(context: &Context, name: Option<&str>) -> Result<ModelId, ApiError> {
-    let default = context.aliases.default_model();
+    let default = default_model(context);
     if name.is_none() && context.rules.require_model {
-        let default = default.to_string();
         return Err(ApiError::MissingModel { default });
     }
-    let name = name.unwrap_or(default.as_str());
+    let name = name.unwrap_or(&default);
     let id = models::resolve(context, name)?;
     if context.transcriber.models().is_known(&id) {
         Ok(id)
@@ -199,10 +199,15 @@ fn model(context: &Context, name: Option<&str>) -> Result<ModelId, ApiError> {
     }
 }
 
+fn default_model(context: &Context) -> String {
+    let catalog = context.transcriber.models().catalog();
+    context.aliases.default_model(&**catalog).to_string()
+}
+
 /// What the fields ask for; what they leave open is the model's to say.
 fn finish(context: &Context, parameters: Parameters) -> Result<Asked, ApiError> {
-    let default = context.aliases.default_model().as_str();
-    let id = models::resolve(context, parameters.model().unwrap_or(default)).ok();
+    let default = default_model(context);
+    let id = models::resolve(context, parameters.model().unwrap_or(&default)).ok();
     parameters.finish(context.rules.defaults(id.as_ref()))
 }
 
@@ -214,6 +219,9 @@ async fn receive(
     let rules = &context.rules;
     let parameters = Parameters::from_query(request.uri(), api, rules)?;
     let (mut head, body) = request.into_parts();
+    if let Some(kind) = other_kind(&head) {
+        return Err(ApiError::NotAudio { kind });
+    }
     let encoding = Encoding::of(&head.headers)?;
     let stream = body::limited(
         body,
@@ -252,6 +260,29 @@ fn is_multipart(headers: &HeaderMap) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"))
 }
 
+/// What the body is, where its content type says that it is neither a form with files nor audio.
+fn other_kind(head: &Parts) -> Option<&'static str> {
+    let content_type = head.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Some("JSON");
+    }
+    // curl sends this type with every body where none is given, so only one without a query string
+    // is taken for a form.
+    let is_form = essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    (is_form && head.uri.query().is_none()).then_some("a form without files")
+}
+
+/// What a short upload holds, where that is a line of text; no recording is.
+fn plain_text(source: &Source) -> Option<String> {
+    let Source::Memory(bytes) = source else {
+        return None;
+    };
+    let text = str::from_utf8(bytes).ok()?.trim();
+    let is_line = bytes.len() <= MAX_FIELD_BYTES && !text.contains(char::is_control);
+    is_line.then(|| text.to_owned())
+}
+
 async fn receive_form(
     mut form: Form<impl Stream<Item = Result<Bytes, BodyError>> + Unpin>,
     expected: Option<u64>,
@@ -266,12 +297,17 @@ async fn receive_form(
             if audio.is_some() {
                 return Err(ApiError::SecondFile);
             }
+            let is_text = part.is_text();
             let upload = Upload::new(rules.upload_memory_bytes, expected);
             let chunks = streams::try_unfold(part, |mut part| async move {
                 Ok::<_, ApiError>(part.chunk().await?.map(|chunk| (chunk, part)))
             });
             let is_encoded = parameters.is_encoded();
-            audio = Some(receive_file(pin!(chunks), upload, is_encoded).await?);
+            let source = receive_file(pin!(chunks), upload, is_encoded).await?;
+            if let Some(text) = plain_text(&source).filter(|_| is_text) {
+                return Err(ApiError::FileIsText { text });
+            }
+            audio = Some(source);
         } else if parameters.knows(&name) {
             let value = receive_text(&name, part).await?;
             parameters.set(&name, value, rules)?;

@@ -12,33 +12,49 @@ const OPENAI_NAMES: [&str; 4] = [
     "gpt-4o-transcribe-diarize",
 ];
 
-/// The short names that faster-whisper knows, and the repository on the hub that each stands for.
-const SHORT_NAMES: [(&str, &str); 19] = [
-    ("tiny", "Systran/faster-whisper-tiny"),
-    ("tiny.en", "Systran/faster-whisper-tiny.en"),
-    ("base", "Systran/faster-whisper-base"),
-    ("base.en", "Systran/faster-whisper-base.en"),
-    ("small", "Systran/faster-whisper-small"),
-    ("small.en", "Systran/faster-whisper-small.en"),
-    ("medium", "Systran/faster-whisper-medium"),
-    ("medium.en", "Systran/faster-whisper-medium.en"),
-    ("large-v1", "Systran/faster-whisper-large-v1"),
-    ("large-v2", "Systran/faster-whisper-large-v2"),
-    ("large-v3", "Systran/faster-whisper-large-v3"),
-    ("large", "Systran/faster-whisper-large-v3"),
+/// The short names that faster-whisper knows, and the repositories on the hub that each stands for: the
+/// first of them that is on disk, and where none is, the first, which is the one to download.
+const SHORT_NAMES: [(&str, &[&str]); 19] = [
+    ("tiny", &["Systran/faster-whisper-tiny"]),
+    ("tiny.en", &["Systran/faster-whisper-tiny.en"]),
+    ("base", &["Systran/faster-whisper-base"]),
+    ("base.en", &["Systran/faster-whisper-base.en"]),
+    ("small", &["Systran/faster-whisper-small"]),
+    ("small.en", &["Systran/faster-whisper-small.en"]),
+    ("medium", &["Systran/faster-whisper-medium"]),
+    ("medium.en", &["Systran/faster-whisper-medium.en"]),
+    ("large-v1", &["Systran/faster-whisper-large-v1"]),
+    ("large-v2", &["Systran/faster-whisper-large-v2"]),
+    ("large-v3", &["Systran/faster-whisper-large-v3"]),
+    ("large", &["Systran/faster-whisper-large-v3"]),
+    ("large-v3-turbo", TURBO),
+    ("turbo", TURBO),
     (
-        "large-v3-turbo",
-        "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
+        "distil-small.en",
+        &["Systran/faster-distil-whisper-small.en"],
     ),
-    ("turbo", "mobiuslabsgmbh/faster-whisper-large-v3-turbo"),
-    ("distil-small.en", "Systran/faster-distil-whisper-small.en"),
     (
         "distil-medium.en",
-        "Systran/faster-distil-whisper-medium.en",
+        &["Systran/faster-distil-whisper-medium.en"],
     ),
-    ("distil-large-v2", "Systran/faster-distil-whisper-large-v2"),
-    ("distil-large-v3", "Systran/faster-distil-whisper-large-v3"),
-    ("distil-large-v3.5", "distil-whisper/distil-large-v3.5-ct2"),
+    (
+        "distil-large-v2",
+        &["Systran/faster-distil-whisper-large-v2"],
+    ),
+    (
+        "distil-large-v3",
+        &["Systran/faster-distil-whisper-large-v3"],
+    ),
+    (
+        "distil-large-v3.5",
+        &["distil-whisper/distil-large-v3.5-ct2"],
+    ),
+];
+
+/// The repositories of large-v3-turbo: the one that the documentation names, and faster-whisper's.
+const TURBO: &[&str] = &[
+    "deepdml/faster-whisper-large-v3-turbo-ct2",
+    "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
 ];
 
 /// Owners whose names for the sizes stand for any model of that size: they publish the weights in other
@@ -55,27 +71,48 @@ pub trait OnDisk {
 
     /// The first model, in the order of names, for which `is_meant` holds.
     fn first(&self, is_meant: &dyn Fn(&ModelId) -> bool) -> Option<ModelId>;
+
+    /// The model on disk, where there is exactly one.
+    fn only(&self) -> Option<ModelId>;
 }
 
 /// Which model a name in a request means.
 #[derive(Clone, Debug)]
 pub struct Aliases {
-    default: ModelId,
+    default: DefaultModel,
     names: BTreeMap<String, ModelId>,
+}
+
+/// The model that OpenAI's names stand for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DefaultModel {
+    /// The one that the settings name.
+    Named(ModelId),
+    /// The settings name none: this one or, where it is not on disk, the only one that is.
+    Assumed(ModelId),
 }
 
 impl Aliases {
     /// OpenAI's names stand for `default`; `more` adds names or redirects OpenAI's.
     #[must_use]
-    pub fn new(default: ModelId, more: impl IntoIterator<Item = (String, ModelId)>) -> Self {
+    pub fn new(default: DefaultModel, more: impl IntoIterator<Item = (String, ModelId)>) -> Self {
         let names = more.into_iter().collect();
         Self { default, names }
     }
 
-    /// The model that OpenAI's names stand for, as the settings name it.
+    /// The model that OpenAI's names stand for.
     #[must_use]
-    pub fn default_model(&self) -> &ModelId {
-        &self.default
+    pub fn default_model(&self, disk: &impl OnDisk) -> ModelId {
+        let (DefaultModel::Named(id) | DefaultModel::Assumed(id)) = &self.default;
+        let meant = if disk.has(id) {
+            id.clone()
+        } else {
+            nearest(self.target(id.as_str()).unwrap_or(id), disk)
+        };
+        match &self.default {
+            DefaultModel::Assumed(_) if !disk.has(&meant) => disk.only().unwrap_or(meant),
+            DefaultModel::Assumed(_) | DefaultModel::Named(_) => meant,
+        }
     }
 
     /// The model that `name` means: the one on disk of exactly this name, what an alias stands for, or
@@ -93,6 +130,7 @@ impl Aliases {
         }
         match self.target(name) {
             Some(target) => Ok(nearest(target, disk)),
+            None if is_of_openai(name) => Ok(self.default_model(disk)),
             None => Ok(nearest(&id?, disk)),
         }
     }
@@ -119,16 +157,13 @@ impl Aliases {
             .collect()
     }
 
-    /// What an alias stands for; those of the settings go before OpenAI's.
+    /// What an alias of the settings stands for.
     fn target(&self, name: &str) -> Option<&ModelId> {
         let in_any_case = || {
             let mut names = self.names.iter();
             names.find_map(|(alias, id)| alias.eq_ignore_ascii_case(name).then_some(id))
         };
-        self.names
-            .get(name)
-            .or_else(in_any_case)
-            .or_else(|| is_of_openai(name).then_some(&self.default))
+        self.names.get(name).or_else(in_any_case)
     }
 }
 
@@ -151,25 +186,28 @@ fn nearest(id: &ModelId, disk: &impl OnDisk) -> ModelId {
     }
     let is_publisher = |owner| PUBLISHERS.iter().any(|one| one.eq_ignore_ascii_case(owner));
     let is_size = id.owner().is_none_or(is_publisher);
-    let Some(repository) = repository_of_size(id).filter(|_| is_size) else {
+    let Some(repositories) = repositories_of_size(id).filter(|_| is_size) else {
         return id.clone();
     };
-    let is_repository = |other: &ModelId| other.as_str() == repository;
-    let is_same = |other: &ModelId| repository_of_size(other) == Some(repository);
-    let is_bare = |other: &ModelId| other.owner().is_none() && is_same(other);
-    let found = (disk.first(&is_repository))
-        .or_else(|| disk.first(&is_bare))
-        .or_else(|| disk.first(&is_same));
-    let of_hub = || {
-        ModelId::parse(repository)
-            .ok()
-            .filter(|_| id.owner().is_none())
+    let of_repository = || {
+        let mut names = repositories.iter();
+        names.find_map(|name| disk.first(&|other: &ModelId| other.as_str() == *name))
     };
-    found.or_else(of_hub).unwrap_or_else(|| id.clone())
+    let is_same = |other: &ModelId| repositories_of_size(other) == Some(repositories);
+    let is_bare = |other: &ModelId| other.owner().is_none() && is_same(other);
+    let of_hub = || {
+        let first = repositories.first().filter(|_| id.owner().is_none());
+        first.and_then(|name| ModelId::parse(name).ok())
+    };
+    of_repository()
+        .or_else(|| disk.first(&is_bare))
+        .or_else(|| disk.first(&is_same))
+        .or_else(of_hub)
+        .unwrap_or_else(|| id.clone())
 }
 
-/// faster-whisper's repository for the size that the name of a model tells, whoever owns it.
-fn repository_of_size(id: &ModelId) -> Option<&'static str> {
+/// The repositories for the size that the name of a model tells, under any owner.
+fn repositories_of_size(id: &ModelId) -> Option<&'static [&'static str]> {
     if id.revision().is_some() {
         return None;
     }
@@ -180,7 +218,7 @@ fn repository_of_size(id: &ModelId) -> Option<&'static str> {
     }
     let size = size.replacen("whisper-", "", 1);
     let mut known = SHORT_NAMES.iter();
-    known.find_map(|(short, repository)| (*short == size).then_some(*repository))
+    known.find_map(|(short, repositories)| (*short == size).then_some(*repositories))
 }
 
 #[cfg(test)]
@@ -199,14 +237,25 @@ mod tests {
         fn first(&self, is_meant: &dyn Fn(&ModelId) -> bool) -> Option<ModelId> {
             self.iter().map(|name| id(name)).find(is_meant)
         }
+
+        fn only(&self) -> Option<ModelId> {
+            match self {
+                [name] => ModelId::parse(name).ok(),
+                _ => None,
+            }
+        }
     }
 
     fn aliases() -> Aliases {
+        aliases_of(DefaultModel::Named(id("base")))
+    }
+
+    fn aliases_of(default: DefaultModel) -> Aliases {
         let more = [
             ("fast".to_owned(), id("tiny.en")),
             ("gpt-4o-transcribe".to_owned(), id("owner/large")),
         ];
-        Aliases::new(id("base"), more)
+        Aliases::new(default, more)
     }
 
     #[track_caller]
@@ -304,10 +353,41 @@ mod tests {
         check("base@v1", &[], "base@v1");
         check("unheard-of", &[], "unheard-of");
         check("owner/other", &[], "owner/other");
-        for (name, repository) in SHORT_NAMES {
-            check(name, &[], repository);
-            check(repository, &[], repository);
+        for (name, repositories) in SHORT_NAMES {
+            check(name, &[], repositories[0]);
+            for repository in repositories {
+                check(repository, &[], repository);
+            }
         }
+    }
+
+    #[test]
+    fn a_size_of_two_repositories_means_the_one_on_disk() {
+        let &[first, second] = TURBO else {
+            panic!("two repositories");
+        };
+        for name in ["large-v3-turbo", "turbo"] {
+            check(name, &[], first);
+            check(name, &[second], second);
+            check(name, &[second, first], first);
+            check(name, &[second, name], name);
+        }
+    }
+
+    #[test]
+    fn the_only_model_on_disk_is_the_default_where_none_is_named() {
+        #[track_caller]
+        fn check(default: DefaultModel, on_disk: &[&str], meant: &str) {
+            let found = aliases_of(default).default_model(&on_disk);
+            assert_eq!(found, id(meant), "{on_disk:?}");
+        }
+        let assumed = || DefaultModel::Assumed(id("base"));
+        check(assumed(), &["base", "small"], "base");
+        check(assumed(), &["small"], "small");
+        check(assumed(), &["small", "tiny"], "Systran/faster-whisper-base");
+        check(assumed(), &[], "Systran/faster-whisper-base");
+        let named = DefaultModel::Named(id("base"));
+        check(named, &["small"], "Systran/faster-whisper-base");
     }
 
     #[test]

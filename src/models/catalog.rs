@@ -4,8 +4,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::aliases::OnDisk;
-use super::{ModelId, Store, StoreError, StoredModel};
+use super::{ModelId, OnDisk, Store, StoreError, StoredModel};
 
 /// How often the disk is looked at for what others put there or took away.
 const RESCAN: Duration = Duration::from_secs(10);
@@ -118,6 +117,14 @@ impl OnDisk for Catalog {
         let mut ids = models.iter().map(|model| &model.id);
         ids.find(|id| is_meant(id)).cloned()
     }
+
+    /// A model has several names where branches and tags of its repository are at one commit.
+    fn only(&self) -> Option<ModelId> {
+        let models = self.list();
+        let (first, others) = models.split_first()?;
+        let is_only = others.iter().all(|other| other.dir == first.dir);
+        is_only.then(|| first.id.clone())
+    }
 }
 
 #[cfg(test)]
@@ -156,6 +163,25 @@ mod tests {
             () = catalog.keep_fresh() => {}
             () = fresh => {}
         }
+    }
+
+    #[test]
+    fn the_only_model_may_have_several_names() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(open(root.path()).only(), None);
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let repository = root.path().join("hub/models--o--n");
+        let snapshot = repository.join("snapshots").join(commit);
+        lay_out(&snapshot, &Fixture::default());
+        std::fs::create_dir(repository.join("refs")).unwrap();
+        for name in ["main", "v1"] {
+            std::fs::write(repository.join("refs").join(name), commit).unwrap();
+        }
+        let only = open(root.path()).only();
+        assert_eq!(only, ModelId::parse("o/n").ok());
+
+        lay_out(&root.path().join("models/base"), &Fixture::default());
+        assert_eq!(open(root.path()).only(), None);
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 //!
 //! The cache has a folder a repository, `models--owner--name`: `refs` holds the commit that each
 //! branch or tag is at, `snapshots` a folder of links a commit, `blobs` the files they lead to.
+//! A folder of models that is mounted in the place of the cache is read as `MODELS_DIR` is.
 
 mod delete;
 #[cfg(test)]
@@ -28,6 +29,8 @@ const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
 const VOCABULARIES: [&str; 2] = ["vocabulary.json", "vocabulary.txt"];
 /// What a model may have beside them.
 const OPTIONAL: [&str; 1] = ["preprocessor_config.json"];
+/// What the folders of the cache begin with that hold repositories.
+const REPOSITORIES: [&str; 3] = ["models--", "datasets--", "spaces--"];
 /// The branch that a name without a revision means.
 const MAIN: &str = "main";
 
@@ -86,7 +89,8 @@ struct Candidate {
 }
 
 impl Store {
-    /// Looks in the folders of `models_dir` first, then in the cache at `hub_cache`.
+    /// Looks in the folders of `models_dir` first, then in those of the same kind at `hub_cache`, then
+    /// in the repositories there.
     #[must_use]
     pub fn new(models_dir: PathBuf, hub_cache: PathBuf) -> Self {
         Self {
@@ -148,7 +152,10 @@ impl Store {
                 place: Place::Folder,
             }));
         };
-        for (name, dir) in entries(&self.models_dir)? {
+        let is_repository = |name: &str| REPOSITORIES.iter().any(|kind| name.starts_with(kind));
+        let in_cache = entries(&self.hub_cache)?.into_iter();
+        let in_cache = in_cache.filter(|(name, _)| !is_repository(name));
+        for (name, dir) in entries(&self.models_dir)?.into_iter().chain(in_cache) {
             for (inner, dir) in entries(&dir)? {
                 add(&format!("{name}/{inner}"), dir);
             }

@@ -53,7 +53,7 @@ const HUB_TARGET: &str = "hf_hub";
 /// below it they describe their insides, some once for each packet.
 fn targets(level: LogLevel) -> Targets {
     let level = match level {
-        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace | LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Warning => LevelFilter::WARN,
         LogLevel::Error | LogLevel::Critical => LevelFilter::ERROR,

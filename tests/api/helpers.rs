@@ -16,8 +16,8 @@ use halkspeech::engine::EngineFactory;
 use halkspeech::features::Lengths;
 use halkspeech::http::{self, Context, Defaults, Door, Phase, RateLimit, Rules};
 use halkspeech::models::{
-    self, Aliases, Budget, Catalog, Downloads, Hub, HubSettings, LoadedModels, MakeFactory,
-    ModelId, Plan, Store,
+    self, Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels,
+    MakeFactory, ModelId, Plan, Store,
 };
 use halkspeech::telemetry::{Metrics, Refusal, RefusalLabels, RequestLabels};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
@@ -64,6 +64,8 @@ pub struct Setup {
     pub aliases: Vec<(String, ModelId)>,
     pub budget: Budget,
     pub idle_time: Option<Duration>,
+    /// What OpenAI's names stand for.
+    pub default_model: DefaultModel,
 }
 
 /// A running server with everything a test looks at.
@@ -123,6 +125,7 @@ impl Default for Setup {
             aliases: Vec::new(),
             budget: Budget::default(),
             idle_time: None,
+            default_model: DefaultModel::Named(ModelId::parse(MODEL).unwrap()),
         }
     }
 }
@@ -154,7 +157,7 @@ impl TestApp {
                 Arc::new(MemoryBudget::new(setup.decoded_bytes)),
                 metrics.clone(),
             ),
-            aliases: Aliases::new(default, setup.aliases),
+            aliases: Aliases::new(setup.default_model, setup.aliases),
             door: Arc::new(Door::new(setup.max_concurrent_requests)),
             rate_limit: setup.rate_limit_per_minute.map(RateLimit::new),
             phase: phase_receiver,

@@ -65,6 +65,78 @@ async fn where_a_model_is_required_a_missing_one_is_told_the_default() {
 }
 
 #[tokio::test]
+async fn refuses_a_text_in_the_place_of_the_file() {
+    let app = TestApp::start().await;
+    for text in [
+        "https://example.com/talk.mp3",
+        "talk.mp3",
+        "data:audio/wav;base64,UklG",
+    ] {
+        let form = Form::new().text("file", text).text("model", MODEL);
+
+        let answer = app
+            .post(TRANSCRIPTIONS)
+            .multipart(form)
+            .send()
+            .await
+            .unwrap();
+
+        assert_eq!(answer.status(), 400, "{text}");
+        let error = error(answer).await;
+        let code = Some("invalid_value");
+        check_error(&error, INVALID, Some("file"), code, text);
+        check_error(&error, INVALID, Some("file"), code, "-F file=@talk.mp3");
+    }
+
+    // A recording may come without a name.
+    let form = Form::new().part("file", Part::bytes(tone(500.0)));
+    let form = form.text("model", MODEL);
+    let answer = app
+        .post(TRANSCRIPTIONS)
+        .multipart(form)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn refuses_a_body_that_holds_no_recording_and_says_what_to_send() {
+    let app = TestApp::start().await;
+    for (content_type, body, kind) in [
+        ("application/json", r#"{"file":"talk.mp3"}"#, "is JSON"),
+        (
+            "application/json; charset=utf-8",
+            r#"{"model":"whisper-1"}"#,
+            "is JSON",
+        ),
+        (
+            "application/x-www-form-urlencoded",
+            "file=talk.mp3&model=base",
+            "is a form without files",
+        ),
+    ] {
+        let request = app
+            .post(TRANSCRIPTIONS)
+            .header("content-type", content_type);
+
+        let answer = request.body(body).send().await.unwrap();
+
+        assert_eq!(answer.status(), 400, "{content_type}");
+        let error = error(answer).await;
+        let code = Some("invalid_value");
+        check_error(&error, INVALID, Some("file"), code, kind);
+        check_error(&error, INVALID, Some("file"), code, "multipart form");
+    }
+
+    // curl names this type for any body, and the query string names the model.
+    let request = app.post(TRANSCRIPTIONS).query(&[("model", MODEL)]);
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let answer = request.body(tone(500.0)).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
 async fn an_absent_model_is_told_how_to_get_it() {
     let app = TestApp::start().await;
     for name in ["large-v9", "owner/model"] {

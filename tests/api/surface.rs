@@ -1,11 +1,16 @@
 //! What every answer carries, and what is not a transcription.
 
+use std::path::Path;
+
 use halkspeech::config::Secret;
+use halkspeech::http::Phase;
+use halkspeech::models::{DefaultModel, ModelId};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::helpers::audio::tone;
 use crate::helpers::{MODEL, Setup, TRANSCRIPTIONS, TestApp, header};
+use crate::model_files::{Fixture, lay_out};
 
 #[tokio::test]
 async fn a_request_id_is_echoed_or_made() {
@@ -40,6 +45,64 @@ async fn health_and_readiness_are_told_apart() {
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.json::<Value>().await.unwrap()["status"], status);
     }
+}
+
+/// A server whose models lie in this folder, and none of which is loaded.
+async fn with_models_in(folder: &Path, default_model: DefaultModel) -> TestApp {
+    TestApp::start_with(Setup {
+        models_dir: folder.to_owned(),
+        default_model,
+        preload: false,
+        ..Setup::default()
+    })
+    .await
+}
+
+async fn readiness(app: &TestApp) -> (u16, Value) {
+    let answer = app.get("/ready").send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn readiness_tells_of_a_default_model_that_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["base", "small"] {
+        lay_out(&folder.path().join(name), &Fixture::default());
+    }
+    let base = DefaultModel::Named(ModelId::parse("base").unwrap());
+    let app = with_models_in(folder.path(), base).await;
+    assert_eq!(readiness(&app).await, (200, json!({ "status": "ready" })));
+
+    let deleted = app.client.delete(app.url("/v1/models/base")).send().await;
+    assert_eq!(deleted.unwrap().status(), 200);
+
+    let missing = json!({ "status": "ready", "default_model": "missing" });
+    assert_eq!(readiness(&app).await, (200, missing));
+    app.phase.send_replace(Phase::Draining);
+    let draining = json!({
+        "status": "not ready",
+        "reason": "draining",
+        "default_model": "missing",
+    });
+    assert_eq!(readiness(&app).await, (503, draining));
+}
+
+#[tokio::test]
+async fn the_only_model_stands_for_openai_names_where_none_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    lay_out(&folder.path().join("small"), &Fixture::default());
+    let assumed = || DefaultModel::Assumed(ModelId::parse("base").unwrap());
+
+    let app = with_models_in(folder.path(), assumed()).await;
+    assert_eq!(readiness(&app).await, (200, json!({ "status": "ready" })));
+    let model = app.get("/v1/models/whisper-1").send().await.unwrap();
+    assert_eq!(model.json::<Value>().await.unwrap()["id"], "small");
+
+    lay_out(&folder.path().join("tiny"), &Fixture::default());
+    let app = with_models_in(folder.path(), assumed()).await;
+    assert_eq!(readiness(&app).await.1["default_model"], "missing");
+    let model = app.get("/v1/models/whisper-1").send().await.unwrap();
+    assert_eq!(model.status(), 404);
 }
 
 #[tokio::test]

@@ -43,6 +43,15 @@ async fn a_model_with_no_time_to_live_is_unloaded_after_its_request() {
 
 #[tokio::test]
 async fn sigterm_lets_running_requests_end() {
+    a_signal_lets_running_requests_end("TERM").await;
+}
+
+#[tokio::test]
+async fn sighup_lets_running_requests_end() {
+    a_signal_lets_running_requests_end("HUP").await;
+}
+
+async fn a_signal_lets_running_requests_end(signal: &str) {
     let server = Server::with_model("tiny.en");
     let query = [("model", "tiny.en")];
     let running = (0..6).map(|_| server.text(&query, sample()));
@@ -56,7 +65,7 @@ async fn sigterm_lets_running_requests_end() {
             .unwrap()
             .contains("in_flight 6")
         {}
-        server.terminate();
+        server.signal(signal);
     };
 
     let (texts, ()) = futures_util::join!(join_all(running), in_flight);
@@ -76,7 +85,7 @@ const HARD: [(&str, &str); 10] = [
     ("language", "en"),
     ("beam_size", "32"),
     ("best_of", "32"),
-    ("patience", "10"),
+    ("patience", "2"),
     ("length_penalty", "0"),
     ("compression_ratio_threshold", "0"),
     ("logprob_threshold", "0"),

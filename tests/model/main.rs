@@ -17,6 +17,8 @@ mod answers;
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod checks;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod downloads;

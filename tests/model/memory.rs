@@ -79,6 +79,8 @@ async fn a_server_without_its_default_model_starts() {
     let folder = folder.path().to_str().unwrap();
     let server = Server::start(&[("MODELS_DIR", folder), ("HF_HUB_CACHE", folder)]);
 
+    let ready: Value = server.get("/ready").await.json().await.unwrap();
+    assert_eq!(ready["default_model"], "missing");
     let answer = server
         .transcription(&[("model", "whisper-1")], sample())
         .send()

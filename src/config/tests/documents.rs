@@ -122,6 +122,16 @@ fn the_documentation_lists_what_a_model_may_have_for_itself() {
 }
 
 #[test]
+fn the_default_file_lists_what_a_model_may_have_for_itself() {
+    let text = fs::read_to_string(DEFAULT_FILE).unwrap();
+    let (_, list) = text.split_once("# What one model has for itself").unwrap();
+    let (list, _) = list.split_once("\n\n").unwrap();
+    for key in KEYS.iter().filter(|key| key.per_model) {
+        assert!(list.contains(key.name()), "no {}", key.name());
+    }
+}
+
+#[test]
 fn the_table_of_keys_and_the_structs_agree() {
     let tree = Value::serialize(Settings::default()).unwrap();
     let mut paths = Vec::new();

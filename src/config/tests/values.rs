@@ -82,6 +82,8 @@ WHISPER__LENGTH_AWARE=off => whisper.length_aware false
 WHISPER__LENGTH_MARGIN_S=30 => whisper.length_margin_s 30
 WHISPER__LENGTH_STEP_S=30 => whisper.length_step_s 30
 LOG_LEVEL=WARNING => log.level warning
+LOG_LEVEL=warn => log.level warning
+LOG_LEVEL=Trace => log.level trace
 LOG_FORMAT=json => log.format json
 OTEL_TRACES_EXPORTER=OTLP => traces.exporter otlp
 TRACES__EXPORTER=none => traces.exporter none
@@ -149,7 +151,7 @@ HF_ENDPOINT=huggingface.co => an address that starts with http:// or https://
 HF_HUB_OFFLINE=tru => true, false, 1, 0, yes, no, on or off
 HF_HUB_DOWNLOAD_TIMEOUT=0 => a whole number from 1 to 3600
 MODELS__HUB_TIMEOUT_S=3601 => a whole number from 1 to 3600
-LOG_LEVEL=trace => debug, info, warning, error or critical
+LOG_LEVEL=loud => trace, debug, info, warn, warning, error or critical
 LOG_FORMAT=xml => text or json
 OTEL_TRACES_EXPORTER=zipkin => none or otlp
 "#;

@@ -45,6 +45,12 @@ impl std::fmt::Display for Placement {
 }
 
 impl Placement {
+    /// Whether it is on the processor.
+    #[must_use]
+    pub fn is_cpu(&self) -> bool {
+        matches!(self, Self::Cpu { .. })
+    }
+
     /// What CTranslate2 wants to know of it.
     pub(super) fn config(self, compute_type: ComputeType) -> Result<Config, EngineError> {
         Ok(match self {

@@ -45,6 +45,20 @@ impl ApiError {
             Self::EmptyFile => bad("The file is empty.")
                 .code("invalid_value")
                 .param("file"),
+            Self::FileIsText { text } => bad(&format!(
+                "The field 'file' holds the text {:?} instead of a recording. Upload the file itself \
+                 (curl: -F file=@talk.mp3, with the @); addresses are not fetched.",
+                short(text)
+            ))
+            .code("invalid_value")
+            .param("file"),
+            Self::NotAudio { kind } => bad(&format!(
+                "The body is {kind}. Send a multipart form with the fields 'file' and 'model' (curl: \
+                 -F file=@talk.mp3 -F model=whisper-1), or the recording as the body and the \
+                 parameters in the query string."
+            ))
+            .code("invalid_value")
+            .param("file"),
             Self::SecondFile => bad("The form has more than one field 'file'; send one a request.")
                 .code("invalid_value")
                 .param("file"),

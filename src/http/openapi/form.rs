@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{
-    AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type,
+    AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
 };
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -13,6 +13,9 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use super::super::parameters::{Api, Does, Field, Shape, Takes, Unsent};
 use crate::format::ResponseFormat;
 use crate::tokens::Task;
+
+/// The model's name that works on every server with a model.
+const ANY_MODEL: &str = "whisper-1";
 
 /// A schema made by a function, with its name.
 macro_rules! schemas {
@@ -75,8 +78,9 @@ parameters! {
 }
 
 fn form(api: Api) -> ObjectBuilder {
+    let form = file(api).description(Some("A field that is empty counts as not sent."));
     let fields = offered(api).filter(|field| field.member().is_none());
-    fields.fold(file(api), |form, field| {
+    fields.fold(form, |form, field| {
         form.property(field.sent_name(), in_form(field, api.task()))
     })
 }
@@ -108,6 +112,11 @@ fn binary() -> ObjectBuilder {
         ))
 }
 
+/// A field of the form.
+///
+/// Swagger UI fills every field in before it sends a request: with its example or its default, and where
+/// it has neither with a value of its type, which may change the request. So each has a default that changes
+/// nothing, which is an empty text where no other value does.
 fn in_form(field: &'static Field, task: Task) -> Schema {
     let default = Some(field).filter(|field| !has_twin(field));
     let default = default.and_then(default_value);
@@ -117,16 +126,27 @@ fn in_form(field: &'static Field, task: Task) -> Schema {
         (Shape::Many, takes) => ArrayBuilder::new()
             .items(RefOr::T(item(takes, task)))
             .description(Some(description))
-            .default(default)
+            .default(Some(default.unwrap_or_else(|| json!([]))))
             .into(),
-        (Shape::One, takes @ Takes::Bound(..)) => bound(takes)
-            .description(Some(description))
-            .default(default)
-            .into(),
-        (Shape::One, takes) => scalar(takes, task)
-            .description(Some(description))
-            .default(default)
-            .into(),
+        (Shape::One, takes @ Takes::Bound(..)) => {
+            let words: &[&str] = if default.is_some() {
+                &["none"]
+            } else {
+                &["none", ""]
+            };
+            bound(takes, words)
+                .description(Some(description))
+                .default(default.or(Some(json!(""))))
+                .into()
+        }
+        (Shape::One, takes) => {
+            let value = match default {
+                Some(default) => scalar(takes, task).default(Some(default)),
+                None if is_model(field) => scalar(takes, task).examples([json!(ANY_MODEL)]),
+                None => scalar_or_empty(takes, task).default(Some(json!(""))),
+            };
+            value.description(Some(description)).into()
+        }
     }
 }
 
@@ -138,14 +158,37 @@ fn object(field: &Field, takes: Takes, task: Task, description: &str) -> Schema 
         ObjectBuilder::new().schema_type(Type::Object),
         |object, ((_, key), member)| object.property(key, in_form(member, task)),
     );
-    if takes == Takes::OneOf(&[]) {
-        return object.description(Some(description)).into();
-    }
+    let Takes::OneOf(words @ [_, ..]) = takes else {
+        let object = object.description(Some(description));
+        return object.default(Some(json!({}))).into();
+    };
     AnyOfBuilder::new()
-        .item(scalar(takes, task))
+        .item(scalar_or_empty(Takes::OneOf(words), task))
         .item(object)
         .description(Some(description))
+        .default(Some(json!("")))
         .into()
+}
+
+/// A value, or an empty text, which counts as none.
+fn scalar_or_empty(takes: Takes, task: Task) -> ObjectBuilder {
+    let or_text = |kind: Type| {
+        let kinds = SchemaType::from_iter([kind, Type::String]);
+        scalar(takes, task).schema_type(kinds).max_length(Some(0))
+    };
+    match takes {
+        Takes::Text | Takes::Nothing => scalar(takes, task),
+        Takes::Switch => or_text(Type::Boolean),
+        Takes::Real(..) | Takes::Bound(..) => or_text(Type::Number),
+        Takes::Whole(..) => or_text(Type::Integer),
+        Takes::OneOf(words) => {
+            let words = words.iter().filter(|word| is_offered(word, task));
+            let words = words.copied().chain([""]);
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some(words))
+        }
+    }
 }
 
 /// The same in the query string, where a member of an object has its name in brackets and nothing has
@@ -158,7 +201,7 @@ fn query(api: Api) -> Vec<Parameter> {
             (Shape::Many, takes) => ArrayBuilder::new()
                 .items(RefOr::T(item(takes, task)))
                 .into(),
-            (_, takes @ Takes::Bound(..)) => bound(takes).into(),
+            (_, takes @ Takes::Bound(..)) => bound(takes, &["none"]).into(),
             (_, takes) => scalar(takes, task).into(),
         };
         ParameterBuilder::new()
@@ -167,6 +210,7 @@ fn query(api: Api) -> Vec<Parameter> {
             .required(Required::False)
             .description(Some(description(field, None)))
             .schema(Some(schema))
+            .example(is_model(field).then(|| json!(ANY_MODEL)))
             .build()
     };
     fields.map(parameter).collect()
@@ -174,19 +218,21 @@ fn query(api: Api) -> Vec<Parameter> {
 
 fn item(takes: Takes, task: Task) -> Schema {
     match takes {
-        Takes::Bound(..) => bound(takes).into(),
+        Takes::Bound(..) => bound(takes, &["none"]).into(),
         takes => scalar(takes, task).into(),
     }
 }
 
-fn bound(takes: Takes) -> AnyOfBuilder {
+/// A number, or one of the words.
+fn bound(takes: Takes, words: &[&str]) -> AnyOfBuilder {
     let number = match takes {
         Takes::Bound(least, most) => Takes::Real(least, most),
         other => other,
     };
+    let word = ObjectBuilder::new().schema_type(Type::String);
     AnyOfBuilder::new()
         .item(scalar(number, Task::Transcribe))
-        .item(scalar(Takes::OneOf(&["none"]), Task::Transcribe))
+        .item(word.enum_values(Some(words.iter().copied())))
 }
 
 fn scalar(takes: Takes, task: Task) -> ObjectBuilder {
@@ -209,6 +255,11 @@ fn scalar(takes: Takes, task: Task) -> ObjectBuilder {
 fn is_offered(word: &str, task: Task) -> bool {
     let diarized = ResponseFormat::parse(word) == Some(ResponseFormat::DiarizedJson);
     task == Task::Transcribe || !diarized
+}
+
+/// Whether it names the model, for which a setting wants a value (`SERVER__REQUIRE_MODEL`).
+fn is_model(field: &Field) -> bool {
+    field.name == "model"
 }
 
 /// Whether there is another name for it: a client that sends defaults would undo with

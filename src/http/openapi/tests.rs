@@ -68,8 +68,30 @@ fn a_field_has_its_range_its_words_and_its_default() {
             "default": ["segment"],
         })
     );
+    assert_eq!(
+        property("model"),
+        json!({ "type": "string", "examples": ["whisper-1"] })
+    );
     // A client that sends defaults would undo what its user said under the other name.
-    assert_eq!(property("no_speech_threshold")["default"], Value::Null);
+    assert_eq!(property("no_speech_threshold")["default"], "");
+    // Without a default, Swagger UI would send a value of its own making.
+    assert_eq!(
+        property("prompt"),
+        json!({ "type": "string", "default": "" })
+    );
+    assert_eq!(
+        property("max_line_width"),
+        json!({
+            "type": ["integer", "string"],
+            "minimum": 1,
+            "maximum": 1000,
+            "maxLength": 0,
+            "default": "",
+        })
+    );
+    assert_eq!(property("keywords[]")["default"], json!([]));
+    assert_eq!(property("vad_parameters")["default"], json!({}));
+    assert_eq!(property("chunking_strategy")["default"], "");
 }
 
 #[test]

@@ -185,6 +185,25 @@ fn a_folder_goes_before_the_cache() {
 }
 
 #[test]
+fn plain_folders_in_the_place_of_the_cache_are_models() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    lay_out(&root.join("hub/base"), &Fixture::default());
+    lay_out(&root.join("hub/owner/small"), &Fixture::default());
+    lay_out(&root.join("hub/.locks/tiny"), &Fixture::default());
+    lay_out(&root.join("hub/datasets--o--n/tiny"), &Fixture::default());
+    let repository = cache(root, "models--o--n", COMMIT, "w");
+    point(&repository, "main", COMMIT);
+    lay_out(&root.join("models/base"), &Fixture::default());
+    assert_eq!(names(root), ["base", "o/n", "owner/small"]);
+
+    let models = store(root).list(&[]).unwrap();
+    assert_eq!(models[0].dir, root.join("models/base"));
+    store(root).delete(&models[2]).unwrap();
+    assert_eq!(names(root), ["base", "o/n"]);
+}
+
+#[test]
 fn what_is_known_is_not_read_again_until_it_changes() {
     let root = tempfile::tempdir().unwrap();
     let store = store(root.path());

@@ -1,0 +1,316 @@
+//! The checks themselves. Each changes nothing: a port is taken for a moment, a temporary file has no
+//! name, and no model is loaded.
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+use indicatif::HumanBytes;
+use rustix::fs::{Access, access, statvfs};
+
+use super::Finding;
+use crate::app::{AppError, advice, memory, open_files, placed, rooms};
+use crate::audio::FfmpegMode;
+use crate::config::Loaded;
+use crate::models::{Aliases, Catalog};
+use crate::telemetry::reasons;
+
+/// The settings were read, or there would be no checks; some may not be as they were meant.
+pub fn settings(loaded: &Loaded) -> Vec<Finding> {
+    let warnings = loaded.warnings.iter();
+    let mut found: Vec<_> = warnings
+        .map(|warning| Finding::warning("settings", warning.to_string()))
+        .collect();
+    if found.is_empty() {
+        let count = loaded.origins.len();
+        found.push(Finding::ok("settings", format!("{count} set, none wrong")));
+    }
+    found
+}
+
+/// Whether models can run where the settings want them.
+pub fn device(loaded: &Loaded) -> Finding {
+    match rooms::plans(loaded).and_then(|_plans| placed::summary(loaded)) {
+        Ok(summary) => Finding::ok("device", summary),
+        Err(error) => Finding::error("device", reasons(&error)),
+    }
+}
+
+/// Which models there are, and whether the memory is enough for the default one.
+pub async fn models(loaded: &Loaded) -> Result<Vec<Finding>, AppError> {
+    let aliases = match rooms::aliases(loaded) {
+        Ok(aliases) => aliases,
+        Err(error) => return Ok(vec![Finding::error("models", reasons(&error))]),
+    };
+    let catalog = rooms::open_catalog(&loaded.settings.models).await?;
+    let folder = advice::of_models_dir(loaded, &catalog);
+    let folder = folder.map(|text| Finding::warning("models", text));
+    let mut found: Vec<_> = folder.into_iter().collect();
+    found.push(default_model(loaded, &aliases, &catalog));
+    found.push(memory_of_model(loaded, &aliases, &catalog));
+    Ok(found)
+}
+
+fn default_model(loaded: &Loaded, aliases: &Aliases, catalog: &Catalog) -> Finding {
+    let count = catalog.list().len();
+    match advice::of_default_model(loaded, aliases, catalog) {
+        None => {
+            let id = aliases.default_model(catalog);
+            Finding::ok("models", format!("{count} on disk, {id} is the default"))
+        }
+        Some(text) if count == 0 && !loaded.settings.whisper.auto_download => {
+            Finding::error("models", text)
+        }
+        Some(text) => Finding::warning("models", text),
+    }
+}
+
+fn memory_of_model(loaded: &Loaded, aliases: &Aliases, catalog: &Catalog) -> Finding {
+    let Some(limit) = memory::limit_bytes() else {
+        return Finding::warning("memory", "the system does not say how much there is");
+    };
+    let decoded = rooms::decoded_bytes(&loaded.settings.audio, Some(limit));
+    let default = catalog.find(&aliases.default_model(catalog));
+    let model = match (default, rooms::plans(loaded)) {
+        (Some(stored), Ok(plans)) if placed::is_on_processor(loaded) => plans(&stored).memory_bytes,
+        _ => 0,
+    };
+    let text = format!(
+        "{} for this process; weights of the default model take {}, decoded audio at most {}",
+        HumanBytes(limit),
+        HumanBytes(model),
+        HumanBytes(decoded)
+    );
+    if model > limit {
+        let remedy = "take a smaller model, or fewer engines (WHISPER__NUM_WORKERS)";
+        Finding::error("memory", format!("{text}: {remedy}"))
+    } else if model.saturating_add(decoded) > limit {
+        let remedy = "lower AUDIO__MAX_DECODED_MIB or AUDIO__MAX_DURATION_S";
+        Finding::warning("memory", format!("{text}: {remedy}"))
+    } else {
+        Finding::ok("memory", text)
+    }
+}
+
+/// Whether downloads have a folder to go into.
+pub fn downloads(loaded: &Loaded) -> Finding {
+    let models = &loaded.settings.models;
+    let (name, folder) = (loaded.name_of("models.hub_cache"), &models.hub_cache);
+    let shown = folder.display();
+    if models.hub_offline {
+        let name = loaded.name_of("models.hub_offline");
+        return Finding::ok("downloads", format!("off ({name})"));
+    }
+    let there = folder.ancestors().find(|folder| folder.exists());
+    match access(there.unwrap_or(Path::new("/")), Access::WRITE_OK) {
+        Ok(()) => Finding::ok("downloads", format!("go to {shown}")),
+        Err(error) => Finding::warning(
+            "downloads",
+            format!(
+                "no model can be downloaded to {shown} ({name}): {error}; make it writable for \
+                 user {}, or name another folder",
+                rustix::process::getuid().as_raw()
+            ),
+        ),
+    }
+}
+
+/// Whether the address can be listened on, and whether callers need a key.
+pub fn port(loaded: &Loaded) -> Vec<Finding> {
+    let server = &loaded.settings.server;
+    let (host, port) = (server.host.as_str(), server.port);
+    let (host_name, port_name) = (loaded.name_of("server.host"), loaded.name_of("server.port"));
+    let listening = match TcpListener::bind((host, port)) {
+        Ok(_listener) => Finding::ok("port", format!("{host} port {port} is free")),
+        Err(error) => {
+            let remedy = match error.kind() {
+                ErrorKind::AddrInUse => format!("stop what listens there, or change {port_name}"),
+                ErrorKind::PermissionDenied => format!("take a {port_name} from 1024 on"),
+                _ => format!("{host_name} must be an address of this machine"),
+            };
+            let text = format!("cannot listen on {host} port {port}: {error}; {remedy}");
+            Finding::error("port", text)
+        }
+    };
+    let keys = match server.api_keys() {
+        Err(error) => Finding::error("keys", reasons(&error)),
+        Ok(keys) => match advice::of_open_port(loaded) {
+            Some(text) => Finding::warning("keys", text),
+            None => Finding::ok("keys", format!("{} set", keys.len())),
+        },
+    };
+    vec![listening, keys]
+}
+
+/// Whether there is a second decoder for what the built-in ones do not read.
+pub fn ffmpeg(loaded: &Loaded) -> Finding {
+    if loaded.settings.audio.ffmpeg == FfmpegMode::Off {
+        return Finding::ok(
+            "ffmpeg",
+            format!("off ({})", loaded.name_of("audio.ffmpeg")),
+        );
+    }
+    match Command::new("ffmpeg").arg("-version").output() {
+        Ok(output) if output.status.success() => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            let version = text.lines().next().unwrap_or_default();
+            let version = version.split(" Copyright").next().unwrap_or_default();
+            Finding::ok("ffmpeg", version)
+        }
+        Ok(output) => Finding::warning("ffmpeg", format!("does not run: {}", output.status)),
+        Err(error) => Finding::warning(
+            "ffmpeg",
+            format!(
+                "does not run ({error}): WMA, AMR, AVI and other formats that the built-in decoders \
+                 do not read are refused; install it, or set AUDIO__FFMPEG=off"
+            ),
+        ),
+    }
+}
+
+/// Whether uploads that are not kept in memory have a place.
+pub fn temporary_files(loaded: &Loaded) -> Finding {
+    let folder = std::env::temp_dir();
+    let shown = folder.display();
+    if let Err(error) = tempfile::tempfile() {
+        let text = format!(
+            "no temporary file can be made in {shown} ({error}): name a folder that can be written \
+             in TMPDIR"
+        );
+        return Finding::error("temporary files", text);
+    }
+    let free = statvfs(&folder).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    let largest = loaded.settings.server.max_upload_mib << 20;
+    match free {
+        Ok(free) if free < largest => Finding::warning(
+            "temporary files",
+            format!(
+                "{shown} has {} left, and one upload may take {}: free some of it, or name another folder \
+                 in TMPDIR",
+                HumanBytes(free),
+                HumanBytes(largest)
+            ),
+        ),
+        Ok(free) => Finding::ok(
+            "temporary files",
+            format!("{shown}, {} free", HumanBytes(free)),
+        ),
+        Err(_) => Finding::ok("temporary files", shown.to_string()),
+    }
+}
+
+/// Whether as many connections can be open as the settings allow.
+pub fn descriptors(loaded: &Loaded) -> Finding {
+    let wanted = loaded.settings.server.max_connections;
+    let allowed = open_files::raise_limit(wanted);
+    if allowed < wanted {
+        let name = loaded.name_of("server.max_connections");
+        return Finding::warning(
+            "descriptors",
+            format!(
+                "enough for {allowed} connections, not for the {wanted} of {name}: raise the limit \
+                 (ulimit -Hn; LimitNOFILE= of systemd)"
+            ),
+        );
+    }
+    Finding::ok("descriptors", format!("enough for {wanted} connections"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+    use crate::config::{Settings, Sources};
+
+    fn load(variables: &[(&str, &str)]) -> Loaded {
+        let home = [("HOME", "/nonexistent")];
+        let env = home.iter().chain(variables);
+        let env = env.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Settings::load(Sources {
+            env: env.collect::<Vec<_>>(),
+            ..Sources::default()
+        })
+        .unwrap()
+    }
+
+    #[track_caller]
+    fn check(finding: &Finding, verdict: Verdict, pieces: &[&str]) {
+        assert_eq!(finding.verdict, verdict, "{finding}");
+        for piece in pieces {
+            assert!(finding.text.contains(piece), "no {piece:?} in {finding}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_an_error() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let number = taken.local_addr().unwrap().port().to_string();
+        let loaded = load(&[
+            ("UVICORN_HOST", "127.0.0.1"),
+            ("UVICORN_PORT", number.as_str()),
+        ]);
+
+        let found = port(&loaded);
+        check(
+            &found[0],
+            Verdict::Error,
+            &[number.as_str(), "change UVICORN_PORT"],
+        );
+        check(&found[1], Verdict::Ok, &["0 set"]);
+        drop(taken);
+        check(&port(&loaded)[0], Verdict::Ok, &["is free"]);
+
+        let found = port(&load(&[("UVICORN_PORT", "0"), ("API_KEYS_FILE", "/gone")]));
+        check(&found[1], Verdict::Error, &["cannot read /gone"]);
+    }
+
+    #[test]
+    #[cfg_attr(feature = "cuda", ignore = "needs a build without CUDA")]
+    fn a_gpu_that_is_not_there_is_an_error_that_names_the_setting() {
+        let loaded = load(&[("WHISPER__INFERENCE_DEVICE", "cuda")]);
+        let pieces = [
+            "WHISPER__INFERENCE_DEVICE is cuda, but this build has no CUDA",
+            "or write auto or cpu",
+        ];
+        check(&device(&loaded), Verdict::Error, &pieces);
+    }
+
+    #[test]
+    fn a_number_format_of_gpus_is_an_error_on_a_processor() {
+        let on_cpu = ("WHISPER__INFERENCE_DEVICE", "cpu");
+        for compute_type in ["float16", "int8_float16", "bfloat16", "int16"] {
+            let loaded = load(&[on_cpu, ("WHISPER__COMPUTE_TYPE", compute_type)]);
+            let said = format!("WHISPER__COMPUTE_TYPE is {compute_type}, which");
+            check(
+                &device(&loaded),
+                Verdict::Error,
+                &[said.as_str(), "write int8 or float32"],
+            );
+        }
+        check(&device(&load(&[on_cpu])), Verdict::Ok, &["processor"]);
+    }
+
+    #[tokio::test]
+    async fn no_model_at_all_is_an_error_and_a_download_on_demand_a_warning() {
+        let found = models(&load(&[])).await.unwrap();
+        check(&found[0], Verdict::Error, &["halkspeech models pull base"]);
+        let on_demand = load(&[("WHISPER__AUTO_DOWNLOAD", "true")]);
+        let found = models(&on_demand).await.unwrap();
+        check(&found[0], Verdict::Warning, &["first request"]);
+    }
+
+    #[test]
+    fn what_is_off_is_not_looked_for() {
+        let loaded = load(&[("AUDIO__FFMPEG", "off"), ("HF_HUB_OFFLINE", "1")]);
+        check(&ffmpeg(&loaded), Verdict::Ok, &["off (AUDIO__FFMPEG)"]);
+        check(&downloads(&loaded), Verdict::Ok, &["off (HF_HUB_OFFLINE)"]);
+    }
+
+    #[test]
+    fn warnings_of_the_settings_are_findings() {
+        let found = settings(&load(&[("API_KEYS", "a")]));
+        check(&found[0], Verdict::Warning, &["did you mean API_KEY?"]);
+        check(&settings(&load(&[]))[0], Verdict::Ok, &["0 set"]);
+    }
+}
