@@ -39,14 +39,15 @@ struct Permits {
 /// One of the requests being worked on; dropping it makes room for the next.
 pub struct Admission {
     metrics: Metrics,
-    _permit: Permit,
+    permit: Permit,
 }
 
 /// A permit; dropping it gives it back.
 struct Permit {
     door: Arc<Door>,
-    caller: Caller,
+    attempt: Attempt,
     entry: Instant,
+    is_refused: bool,
 }
 
 impl Door {
@@ -68,12 +69,6 @@ impl Door {
     /// How many more permits a caller would get at this moment.
     pub fn free_for(&self, caller: Caller) -> usize {
         self.permits().shares.free_for(caller, now())
-    }
-
-    /// When to come back after a refusal for another reason than permits.
-    pub fn pause(&self) -> Duration {
-        let Permits { line, turnover, .. } = &mut *self.permits();
-        line.pause(turnover, now())
     }
 
     fn permits(&self) -> MutexGuard<'_, Permits> {
@@ -126,7 +121,7 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
     context.metrics.requests_in_flight.inc();
     Ok(Admission {
         metrics: context.metrics.clone(),
-        _permit: permit,
+        permit,
     })
 }
 
@@ -147,8 +142,9 @@ fn take_permit(context: &Context, attempt: Attempt) -> Result<Permit, ApiError> 
             turnover.enter(now);
             return Ok(Permit {
                 door: Arc::clone(&context.door),
-                caller,
+                attempt,
                 entry: now,
+                is_refused: false,
             });
         }
         Err(Refused::Full) => {
@@ -198,11 +194,27 @@ async fn reached(context: &Context, is_reached: impl Fn(Phase) -> bool) {
     }
 }
 
+impl Admission {
+    /// Ends a request for which something other than a permit is lacking: when it is to come back.
+    pub fn refuse(mut self) -> Duration {
+        let permit = &mut self.permit;
+        permit.is_refused = true;
+        let mut permits = permit.door.permits();
+        let Permits { line, turnover, .. } = &mut *permits;
+        line.put_first(permit.attempt, turnover, now())
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
+        let now = now();
         let mut permits = self.door.permits();
-        permits.shares.leave(self.caller);
-        permits.turnover.leave(self.entry, now());
+        permits.shares.leave(self.attempt.caller);
+        if self.is_refused {
+            permits.turnover.leave_refused(now);
+        } else {
+            permits.turnover.leave(self.entry, now);
+        }
     }
 }
 

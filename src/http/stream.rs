@@ -53,10 +53,9 @@ pub async fn respond(
     keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     keep_alive.reset();
     let work = async move {
-        let _admission = admission;
         tokio::select! {
             result = context.transcriber.transcribe_in_parts(request, sender) => {
-                result.map_err(|error| transcriptions::refused(&context, error))
+                result.map_err(|error| transcriptions::refused(&context, admission, error))
             }
             () = door::cut_off(&context) => Err(ApiError::CutOff),
         }

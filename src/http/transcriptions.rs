@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::body::{self, BodyError};
+use super::door::Admission;
 use super::encoding::Encoding;
 use super::error::ApiError;
 use super::form::{Form, Part};
@@ -159,14 +160,14 @@ async fn admit(
             Ok(transcript) => {
                 Ok(traces::room("format").in_scope(|| write(&transcript, &asked.wish, asked.answer)))
             },
-            Err(error) => Err(refused(context, error)),
+            Err(error) => Err(refused(context, admission, error)),
         },
         () = door::cut_off(context) => Err(ApiError::CutOff),
     }
 }
 
 /// Counts a request that the transcriber turned away.
-pub(super) fn refused(context: &Context, error: TranscribeError) -> ApiError {
+pub(super) fn refused(context: &Context, admission: Admission, error: TranscribeError) -> ApiError {
     let reason = match &error {
         TranscribeError::QueueFull(_) => Some(Refusal::Queue),
         TranscribeError::Audio(AudioError::NoMemory { .. }) => Some(Refusal::Memory),
@@ -177,7 +178,7 @@ pub(super) fn refused(context: &Context, error: TranscribeError) -> ApiError {
             door::count_refusal(&context.metrics, reason);
             ApiError::Busy {
                 source: error,
-                wait: context.door.pause(),
+                wait: admission.refuse(),
             }
         }
         None => ApiError::Transcribe(error),

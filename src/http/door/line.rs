@@ -3,7 +3,8 @@
 //! A refusal tells when to come back: permits become free one after the other, and so do the
 //! refused requests return, instead of all at once. For one that returns when it was told to,
 //! a permit is kept; one that returns earlier gets what nobody is expected for, and each early
-//! return moves it back by one permit, so that asking again and again gains nothing.
+//! return moves it back by one permit, up to the end of the line, so that asking again and again
+//! gains nothing.
 
 use std::time::{Duration, Instant};
 
@@ -126,33 +127,43 @@ impl Line {
     /// The request was refused, as all permits are taken or kept: when it is to come back.
     pub fn refuse(&mut self, attempt: Attempt, turnover: &Turnover, now: Instant) -> Duration {
         let interval = turnover.interval(now);
+        let hold = turnover.hold(now);
         let own = self.position(attempt, now);
+        let place = own.unwrap_or(self.tickets.len());
+        let wait = |place: usize, refusals: u32| {
+            let before = interval.mul_f64(1.0 + place as f64 * self.returning);
+            let margin = hold.mul_f64(MARGIN * f64::from(refusals));
+            (before + margin).clamp(MIN_WAIT, MAX_WAIT)
+        };
         if let Some(place) = own
             && !self.tickets[place].is_due(now)
         {
+            let last = now + wait(self.tickets.len(), 1);
             let ticket = &mut self.tickets[place];
-            let moved = (ticket.due + interval).min(now + MAX_WAIT);
-            ticket.expires += moved.saturating_duration_since(ticket.due);
+            let moved = (ticket.due + interval).min(last).max(ticket.due);
+            ticket.expires += moved - ticket.due;
             ticket.due = moved;
             return (moved - now).max(MIN_WAIT);
         }
-        let hold = turnover.hold(now);
-        let place = own.unwrap_or(self.tickets.len());
-        let before = interval.mul_f64(1.0 + place as f64 * self.returning);
         let refusals = own.map_or(1, |place| self.tickets[place].refusals + 1);
-        let margin = hold.mul_f64(MARGIN * f64::from(refusals));
-        let wait = (before + margin).clamp(MIN_WAIT, MAX_WAIT);
-        let ticket = Ticket {
-            caller: attempt.caller,
-            request: attempt.request,
-            refusals,
-            due: now + wait,
-            expires: now + wait + hold.mul_f64(PATIENCE) + wait / 8,
-        };
+        let wait = wait(place, refusals);
+        let mut ticket = Ticket::new(attempt, turnover, wait, now);
+        ticket.refusals = refusals;
         if let Some(place) = own {
             self.tickets[place] = ticket;
         } else if self.tickets.len() < MAX_TICKETS && self.alike(attempt) < MAX_ALIKE {
             self.tickets.push(ticket);
+        }
+        wait
+    }
+
+    /// The request had got its permit and was refused for another reason: when it is to come back,
+    /// before all others.
+    pub fn put_first(&mut self, attempt: Attempt, turnover: &Turnover, now: Instant) -> Duration {
+        let wait = self.pause(turnover, now);
+        if self.tickets.len() < MAX_TICKETS && self.alike(attempt) < MAX_ALIKE {
+            let ticket = Ticket::new(attempt, turnover, wait, now);
+            self.tickets.insert(0, ticket);
         }
         wait
     }
@@ -198,6 +209,17 @@ impl Line {
 }
 
 impl Ticket {
+    fn new(attempt: Attempt, turnover: &Turnover, wait: Duration, now: Instant) -> Self {
+        let due = now + wait;
+        Self {
+            caller: attempt.caller,
+            request: attempt.request,
+            refusals: 1,
+            due,
+            expires: due + turnover.hold(now).mul_f64(PATIENCE) + wait / 8,
+        }
+    }
+
     fn is_due(&self, now: Instant) -> bool {
         self.due <= now + TOLERANCE
     }

@@ -34,10 +34,16 @@ impl Turnover {
         self.standstill = now;
     }
 
-    /// A request that entered at `entry` has ended.
-    pub fn leave(&mut self, entry: Instant, now: Instant) {
+    /// A request has ended that was refused after it had got its permit: it tells nothing of the
+    /// time that others keep theirs.
+    pub fn leave_refused(&mut self, now: Instant) {
         self.taken -= 1;
         self.standstill = now;
+    }
+
+    /// A request that entered at `entry` has ended.
+    pub fn leave(&mut self, entry: Instant, now: Instant) {
+        self.leave_refused(now);
         let held_s = now.saturating_duration_since(entry).as_secs_f64();
         self.mean_s += (held_s - self.mean_s) * 2.0 / (self.limit as f64 + 1.0);
     }

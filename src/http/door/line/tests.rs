@@ -186,3 +186,16 @@ fn requests_that_look_the_same_are_kept_apart_where_the_client_says_so() {
     line.enter(attempt(7), now);
     assert_eq!(line.tickets.len(), MAX_ALIKE - 1);
 }
+
+#[test]
+fn a_request_that_was_refused_after_its_permit_comes_before_all_others() {
+    let now = Instant::now();
+    let turnover = Turnover::new(4, now);
+    let mut line = Line::new(4);
+    for request in 0..8 {
+        line.refuse(attempt(request), &turnover, now);
+    }
+    let wait = line.put_first(attempt(9), &turnover, now);
+
+    assert_eq!(line.reserved(attempt(9), &turnover, now + wait, |_| 4), 0);
+}
