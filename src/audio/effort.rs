@@ -17,8 +17,8 @@ const ANY_FILE: Duration = Duration::from_secs(3);
 /// What a file of a given length may take in addition, as an index at the end of a long video does.
 const BYTES_A_SECOND: u64 = 32 << 20;
 
-/// Audio that was decoded may have taken this share of its length. Decoders are a hundred times as fast as
-/// real time, on slow machines with costly codecs twenty times.
+/// Audio that was decoded may have taken this share of its length. The decoders that were measured are
+/// a thousand times as fast as real time (docs/performance.md), so this leaves room for slow machines.
 const SHARE_OF_AUDIO: f64 = 0.1;
 
 const PCM_BYTES_A_SECOND: f64 = SAMPLE_RATE_HZ as f64 * size_of::<f32>() as f64;

@@ -1,12 +1,11 @@
 //! Lets a transcription request in, or refuses it before anything was done for it.
 
 mod turnover;
-mod line;
+mod returns;
 mod shares;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
@@ -16,7 +15,7 @@ use super::error::ApiError;
 use super::{Context, Phase};
 use crate::caller::Caller;
 use crate::telemetry::{Metrics, Refusal, RefusalLabels};
-use line::{Attempt, Line};
+use returns::{Attempt, ExpectedReturns};
 use shares::{Refused, Shares};
 use turnover::Turnover;
 
@@ -32,7 +31,7 @@ pub struct Door(Mutex<Permits>);
 #[derive(Debug)]
 struct Permits {
     shares: Shares,
-    line: Line,
+    returns: ExpectedReturns,
     turnover: Turnover,
 }
 
@@ -56,7 +55,7 @@ impl Door {
     pub fn new(limit: usize) -> Self {
         Self(Mutex::new(Permits {
             shares: Shares::new(limit),
-            line: Line::new(limit),
+            returns: ExpectedReturns::new(limit),
             turnover: Turnover::new(limit, now()),
         }))
     }
@@ -69,6 +68,38 @@ impl Door {
     /// How many more permits a caller would get at this moment.
     pub fn free_for(&self, caller: Caller) -> usize {
         self.permits().shares.free_for(caller, now())
+    }
+
+    fn take(self: &Arc<Self>, attempt: Attempt) -> Result<Permit, ApiError> {
+        let now = now();
+        let mut permits = self.permits();
+        let Permits {
+            shares,
+            returns,
+            turnover,
+        } = &mut *permits;
+        let open_to = |caller| shares.open_to(caller);
+        let reserved = returns.reserved(attempt, turnover, now, open_to);
+        match shares.enter(attempt.caller, reserved, now) {
+            Ok(()) => {
+                returns.enter(attempt, now);
+                turnover.enter(now);
+                Ok(Permit {
+                    door: Arc::clone(self),
+                    attempt,
+                    entry: now,
+                    is_refused: false,
+                })
+            }
+            Err(Refused::Full) => Err(ApiError::TooManyRequests {
+                limit: shares.limit(),
+                wait: returns.refuse(attempt, turnover, now),
+            }),
+            Err(Refused::Share) => Err(ApiError::ShareTaken {
+                share: shares.share(),
+                wait: returns.pause(turnover, now),
+            }),
+        }
     }
 
     fn permits(&self) -> MutexGuard<'_, Permits> {
@@ -110,11 +141,19 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
         Phase::Draining | Phase::CutOff => return Err(ApiError::Draining),
     }
     let attempt = Attempt::of(request);
-    let permit = take_permit(context, attempt)?;
+    let mut permit = context.door.take(attempt).map_err(|error| {
+        let reason = match error {
+            ApiError::ShareTaken { .. } => Refusal::CallerShare,
+            _ => Refusal::Concurrency,
+        };
+        count_refusal(&context.metrics, reason);
+        error
+    })?;
     // After the permit, so that a request which is refused for others' sake is not counted.
     if let Some(limit) = &context.rate_limit
         && let Err(exceeded) = limit.count(attempt.caller)
     {
+        permit.is_refused = true;
         count_refusal(&context.metrics, Refusal::RateLimit);
         return Err(ApiError::TooOften(exceeded));
     }
@@ -123,46 +162,6 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
         metrics: context.metrics.clone(),
         permit,
     })
-}
-
-fn take_permit(context: &Context, attempt: Attempt) -> Result<Permit, ApiError> {
-    let now = now();
-    let caller = attempt.caller;
-    let mut permits = context.door.permits();
-    let Permits {
-        shares,
-        line,
-        turnover,
-    } = &mut *permits;
-    let open_to = |caller| shares.open_to(caller);
-    let reserved = line.reserved(attempt, turnover, now, open_to);
-    let (reason, error) = match shares.enter(caller, reserved, now) {
-        Ok(()) => {
-            line.enter(attempt, now);
-            turnover.enter(now);
-            return Ok(Permit {
-                door: Arc::clone(&context.door),
-                attempt,
-                entry: now,
-                is_refused: false,
-            });
-        }
-        Err(Refused::Full) => {
-            let limit = shares.limit();
-            let wait = line.refuse(attempt, turnover, now);
-            let error = ApiError::TooManyRequests { limit, wait };
-            (Refusal::Concurrency, error)
-        }
-        Err(Refused::Share) => {
-            let share = shares.share();
-            let wait = line.pause(turnover, now);
-            let error = ApiError::ShareTaken { share, wait };
-            (Refusal::CallerShare, error)
-        }
-    };
-    drop(permits);
-    count_refusal(&context.metrics, reason);
-    Err(error)
 }
 
 /// Counts a request that met a bound.
@@ -197,11 +196,18 @@ async fn reached(context: &Context, is_reached: impl Fn(Phase) -> bool) {
 impl Admission {
     /// Ends a request for which something other than a permit is lacking: when it is to come back.
     pub fn refuse(mut self) -> Duration {
-        let permit = &mut self.permit;
-        permit.is_refused = true;
-        let mut permits = permit.door.permits();
-        let Permits { line, turnover, .. } = &mut *permits;
-        line.put_first(permit.attempt, turnover, now())
+        self.permit.refuse()
+    }
+}
+
+impl Permit {
+    fn refuse(&mut self) -> Duration {
+        self.is_refused = true;
+        let mut permits = self.door.permits();
+        let Permits {
+            returns, turnover, ..
+        } = &mut *permits;
+        returns.put_first(self.attempt, turnover, now())
     }
 }
 
@@ -221,5 +227,60 @@ impl Drop for Permit {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.metrics.requests_in_flight.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(request: u64) -> Attempt {
+        Attempt {
+            caller: Caller::Key(0),
+            request,
+            is_first: false,
+        }
+    }
+
+    #[track_caller]
+    fn refused(taken: Result<Permit, ApiError>) -> Duration {
+        match taken {
+            Err(ApiError::TooManyRequests { wait, .. }) => wait,
+            Err(error) => panic!("{error}"),
+            Ok(_) => panic!("a permit"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_permit_is_kept_for_a_request_that_returns_on_time() {
+        let door = Arc::new(Door::new(1));
+        let inside = door.take(attempt(1)).unwrap();
+        let wait = refused(door.take(attempt(2)));
+        tokio::time::advance(wait).await;
+        drop(inside);
+
+        refused(door.take(attempt(3)));
+        let returned = door.take(attempt(2)).unwrap();
+
+        drop(returned);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_refused_after_its_permit_goes_first_and_does_not_count_as_turnover() {
+        let door = Arc::new(Door::new(1));
+        let hold = || door.permits().turnover.hold(now());
+        let before = hold();
+        let mut permit = door.take(attempt(1)).unwrap();
+        let wait = permit.refuse();
+        drop(permit);
+        assert_eq!(hold(), before);
+
+        tokio::time::advance(wait).await;
+        refused(door.take(attempt(2)));
+        let returned = door.take(attempt(1)).unwrap();
+
+        tokio::time::advance(before * 3).await;
+        drop(returned);
+        assert!(hold() > before);
     }
 }

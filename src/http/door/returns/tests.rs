@@ -1,4 +1,4 @@
-//! The line before permits that are held for two seconds each, in virtual time.
+//! Returns to permits that are held for two seconds each, in virtual time.
 
 use super::*;
 
@@ -9,7 +9,7 @@ const STEP: Duration = Duration::from_millis(10);
 /// What a client does when it is refused.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Client {
-    /// Returns when it was told to.
+    /// Returns at the time that the refusal named.
     Obeys,
     /// Returns every 20 ms.
     Hurries,
@@ -33,7 +33,7 @@ struct Sender {
 fn simulate(kinds: &[(Client, usize)], time: Duration) -> Vec<Sender> {
     let start = Instant::now();
     let mut turnover = Turnover::new(LIMIT, start);
-    let mut line = Line::new(LIMIT);
+    let mut returns = ExpectedReturns::new(LIMIT);
     let kinds = kinds
         .iter()
         .flat_map(|(kind, count)| std::iter::repeat_n(*kind, *count));
@@ -65,16 +65,16 @@ fn simulate(kinds: &[(Client, usize)], time: Duration) -> Vec<Sender> {
             let attempt = attempt(sender.request);
             sender.tries += 1;
             sender.most_tries = sender.most_tries.max(sender.tries);
-            let reserved = line.reserved(attempt, &turnover, now, |_| LIMIT);
+            let reserved = returns.reserved(attempt, &turnover, now, |_| LIMIT);
             if taken + reserved < LIMIT {
-                line.enter(attempt, now);
+                returns.enter(attempt, now);
                 turnover.enter(now);
                 taken += 1;
                 sender.entry = Some(now);
                 sender.next = now + HOLD;
                 continue;
             }
-            let wait = line.refuse(attempt, &turnover, now);
+            let wait = returns.refuse(attempt, &turnover, now);
             sender.next = match sender.kind {
                 Client::Obeys => now + wait,
                 Client::Hurries => now + Duration::from_millis(20),
@@ -136,10 +136,10 @@ fn clients_that_never_return_keep_no_permit_from_others() {
 fn refusals_are_told_to_return_one_after_the_other() {
     let now = Instant::now();
     let turnover = Turnover::new(4, now);
-    let mut line = Line::new(4);
+    let mut returns = ExpectedReturns::new(4);
     let mut waits = Vec::new();
     for request in 0..100 {
-        waits.push(line.refuse(attempt(request), &turnover, now));
+        waits.push(returns.refuse(attempt(request), &turnover, now));
     }
     assert!(waits.is_sorted() && waits[0] >= MIN_WAIT, "{waits:?}");
     assert!(
@@ -148,25 +148,25 @@ fn refusals_are_told_to_return_one_after_the_other() {
     );
 
     // An early return moves its own request back, and no other.
-    let early = line.refuse(attempt(0), &turnover, now);
+    let early = returns.refuse(attempt(0), &turnover, now);
     assert!(early > waits[0]);
     let due = now + waits[99];
-    assert_eq!(line.reserved(attempt(99), &turnover, due, |_| 4), 0);
+    assert_eq!(returns.reserved(attempt(99), &turnover, due, |_| 4), 0);
 }
 
 #[test]
 fn what_a_caller_may_not_take_is_not_kept_for_it() {
     let now = Instant::now();
     let turnover = Turnover::new(4, now);
-    let mut line = Line::new(4);
-    let wait = (0..4).map(|request| line.refuse(attempt(request), &turnover, now));
+    let mut returns = ExpectedReturns::new(4);
+    let wait = (0..4).map(|request| returns.refuse(attempt(request), &turnover, now));
     let due = now + wait.last().unwrap_or_default();
     let other = Attempt {
         caller: Caller::Key(1),
         ..attempt(9)
     };
     for (open, reserved) in [(4, 3), (2, 2), (0, 0)] {
-        assert_eq!(line.reserved(other, &turnover, due, |_| open), reserved);
+        assert_eq!(returns.reserved(other, &turnover, due, |_| open), reserved);
     }
 }
 
@@ -178,24 +178,27 @@ fn requests_that_look_the_same_are_kept_apart_where_the_client_says_so() {
         is_first: true,
         ..attempt(7)
     };
-    let mut line = Line::new(4);
+    let mut returns = ExpectedReturns::new(4);
     for number in 0..2 * MAX_ALIKE {
-        line.refuse(first, &turnover, now);
-        assert_eq!(line.tickets.len(), MAX_ALIKE.min(number + 1));
+        returns.refuse(first, &turnover, now);
+        assert_eq!(returns.expected.len(), MAX_ALIKE.min(number + 1));
     }
-    line.enter(attempt(7), now);
-    assert_eq!(line.tickets.len(), MAX_ALIKE - 1);
+    returns.enter(attempt(7), now);
+    assert_eq!(returns.expected.len(), MAX_ALIKE - 1);
 }
 
 #[test]
 fn a_request_that_was_refused_after_its_permit_comes_before_all_others() {
     let now = Instant::now();
     let turnover = Turnover::new(4, now);
-    let mut line = Line::new(4);
+    let mut returns = ExpectedReturns::new(4);
     for request in 0..8 {
-        line.refuse(attempt(request), &turnover, now);
+        returns.refuse(attempt(request), &turnover, now);
     }
-    let wait = line.put_first(attempt(9), &turnover, now);
+    let wait = returns.put_first(attempt(9), &turnover, now);
 
-    assert_eq!(line.reserved(attempt(9), &turnover, now + wait, |_| 4), 0);
+    assert_eq!(
+        returns.reserved(attempt(9), &turnover, now + wait, |_| 4),
+        0
+    );
 }

@@ -1,10 +1,10 @@
-//! Requests that were refused and expected back, as a decision without a clock.
+//! Which refused requests are expected back and when, as a decision without a clock.
 //!
-//! A refusal tells when to come back: permits become free one after the other, and so do the
-//! refused requests return, instead of all at once. For one that returns when it was told to,
-//! a permit is kept; one that returns earlier gets what nobody is expected for, and each early
-//! return moves it back by one permit, up to the end of the line, so that asking again and again
-//! gains nothing.
+//! A refusal names a time to return: permits become free one after the other, and the refused
+//! requests return likewise, instead of all at once. A permit is kept for a request that returns
+//! on time. One that returns early gets only a permit for which no return is expected, and each
+//! early return moves it back by one permit, up to the last expected return, so that asking again
+//! and again gains nothing.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ const PATIENCE: f64 = 0.5;
 /// Weight of one return, or of one that did not happen, in the share of those that return.
 const RETURN_WEIGHT: f64 = 1.0 / 16.0;
 /// Most returns that are expected at a time, and of them most of requests that look the same.
-const MAX_TICKETS: usize = 4096;
+const MAX_EXPECTED: usize = 4096;
 const MAX_ALIKE: usize = 64;
 
 /// A request, as far as it can be known again when it returns.
@@ -46,33 +46,33 @@ pub(super) struct Attempt {
 
 /// The refused requests that are expected back.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct ExpectedReturns {
     /// In the order of their first refusal.
-    tickets: Vec<Ticket>,
+    expected: Vec<ExpectedReturn>,
     /// The share of refused requests that return.
     returning: f64,
-    /// Number of refusals without a ticket, which spreads them.
+    /// Number of refusals after which no return is expected; it spreads their waits.
     spread: usize,
     limit: usize,
 }
 
 /// One that is expected back.
 #[derive(Debug)]
-struct Ticket {
+struct ExpectedReturn {
     caller: Caller,
     request: u64,
-    /// How often it was refused although it came when it was told to, the first time included.
+    /// How often it was refused on time, the first attempt included.
     refusals: u32,
     due: Instant,
     /// After that it is not expected any more.
     expires: Instant,
 }
 
-impl Line {
-    /// An empty line before `limit` permits.
+impl ExpectedReturns {
+    /// No return is expected; there are `limit` permits.
     pub fn new(limit: usize) -> Self {
         Self {
-            tickets: Vec::new(),
+            expected: Vec::new(),
             returning: 0.75,
             spread: 0,
             limit: limit.max(1),
@@ -90,36 +90,36 @@ impl Line {
     ) -> usize {
         self.forget_expired(now);
         let own = self.position(attempt, now);
-        let before = own.filter(|place| self.tickets[*place].is_due(now));
+        let before = own.filter(|place| self.expected[*place].is_due(now));
         let horizon = match (own, before) {
             (Some(_), None) => HORIZON_OF_EARLY,
             _ => HORIZON,
         };
         let until = now + turnover.hold(now).mul_f64(horizon);
-        let mut expected: Vec<(Caller, usize)> = Vec::new();
-        for (place, ticket) in self.tickets.iter().enumerate() {
+        let mut by_caller: Vec<(Caller, usize)> = Vec::new();
+        for (place, entry) in self.expected.iter().enumerate() {
             let is_other = before.map_or(own != Some(place), |own| place < own);
-            if !is_other || ticket.due > until {
+            if !is_other || entry.due > until {
                 continue;
             }
-            match expected
+            match by_caller
                 .iter_mut()
-                .find(|(caller, _)| *caller == ticket.caller)
+                .find(|(caller, _)| *caller == entry.caller)
             {
                 Some((_, count)) => *count += 1,
-                None => expected.push((ticket.caller, 1)),
+                None => by_caller.push((entry.caller, 1)),
             }
         }
-        let expected = expected
+        let others = by_caller
             .into_iter()
             .map(|(caller, count)| count.min(open_to(caller)));
-        (expected.sum::<usize>() as f64 * self.returning).round() as usize
+        (others.sum::<usize>() as f64 * self.returning).round() as usize
     }
 
     /// The request got a permit.
     pub fn enter(&mut self, attempt: Attempt, now: Instant) {
         if let Some(place) = self.position(attempt, now) {
-            self.tickets.remove(place);
+            self.expected.remove(place);
             self.count_return(1.0);
         }
     }
@@ -129,30 +129,30 @@ impl Line {
         let interval = turnover.interval(now);
         let hold = turnover.hold(now);
         let own = self.position(attempt, now);
-        let place = own.unwrap_or(self.tickets.len());
+        let place = own.unwrap_or(self.expected.len());
         let wait = |place: usize, refusals: u32| {
             let before = interval.mul_f64(1.0 + place as f64 * self.returning);
             let margin = hold.mul_f64(MARGIN * f64::from(refusals));
             (before + margin).clamp(MIN_WAIT, MAX_WAIT)
         };
         if let Some(place) = own
-            && !self.tickets[place].is_due(now)
+            && !self.expected[place].is_due(now)
         {
-            let last = now + wait(self.tickets.len(), 1);
-            let ticket = &mut self.tickets[place];
-            let moved = (ticket.due + interval).min(last).max(ticket.due);
-            ticket.expires += moved - ticket.due;
-            ticket.due = moved;
+            let last = now + wait(self.expected.len(), 1);
+            let entry = &mut self.expected[place];
+            let moved = (entry.due + interval).min(last).max(entry.due);
+            entry.expires += moved - entry.due;
+            entry.due = moved;
             return (moved - now).max(MIN_WAIT);
         }
-        let refusals = own.map_or(1, |place| self.tickets[place].refusals + 1);
+        let refusals = own.map_or(1, |place| self.expected[place].refusals + 1);
         let wait = wait(place, refusals);
-        let mut ticket = Ticket::new(attempt, turnover, wait, now);
-        ticket.refusals = refusals;
+        let mut entry = ExpectedReturn::new(attempt, turnover, wait, now);
+        entry.refusals = refusals;
         if let Some(place) = own {
-            self.tickets[place] = ticket;
-        } else if self.tickets.len() < MAX_TICKETS && self.alike(attempt) < MAX_ALIKE {
-            self.tickets.push(ticket);
+            self.expected[place] = entry;
+        } else if self.expected.len() < MAX_EXPECTED && self.alike(attempt) < MAX_ALIKE {
+            self.expected.push(entry);
         }
         wait
     }
@@ -161,9 +161,9 @@ impl Line {
     /// before all others.
     pub fn put_first(&mut self, attempt: Attempt, turnover: &Turnover, now: Instant) -> Duration {
         let wait = self.pause(turnover, now);
-        if self.tickets.len() < MAX_TICKETS && self.alike(attempt) < MAX_ALIKE {
-            let ticket = Ticket::new(attempt, turnover, wait, now);
-            self.tickets.insert(0, ticket);
+        if self.expected.len() < MAX_EXPECTED && self.alike(attempt) < MAX_ALIKE {
+            let entry = ExpectedReturn::new(attempt, turnover, wait, now);
+            self.expected.insert(0, entry);
         }
         wait
     }
@@ -177,28 +177,28 @@ impl Line {
         wait.clamp(MIN_WAIT, MAX_WAIT)
     }
 
-    /// The ticket of a request: of several alike the one that is due, else the oldest.
+    /// The expected return of a request: of several alike the one that is due, else the oldest.
     fn position(&self, attempt: Attempt, now: Instant) -> Option<usize> {
         if attempt.is_first {
             return None;
         }
-        let alike = |ticket: &Ticket| ticket.is_of(attempt);
-        let due = |ticket: &Ticket| alike(ticket) && ticket.is_due(now);
-        let tickets = || self.tickets.iter();
-        tickets()
+        let alike = |entry: &ExpectedReturn| entry.is_of(attempt);
+        let due = |entry: &ExpectedReturn| alike(entry) && entry.is_due(now);
+        let expected = || self.expected.iter();
+        expected()
             .position(due)
-            .or_else(|| tickets().position(alike))
+            .or_else(|| expected().position(alike))
     }
 
     fn alike(&self, attempt: Attempt) -> usize {
-        let alike = self.tickets.iter().filter(|ticket| ticket.is_of(attempt));
+        let alike = self.expected.iter().filter(|entry| entry.is_of(attempt));
         alike.count()
     }
 
     fn forget_expired(&mut self, now: Instant) {
-        let before = self.tickets.len();
-        self.tickets.retain(|ticket| ticket.expires >= now);
-        for _ in self.tickets.len()..before {
+        let before = self.expected.len();
+        self.expected.retain(|entry| entry.expires >= now);
+        for _ in self.expected.len()..before {
             self.count_return(0.0);
         }
     }
@@ -208,7 +208,7 @@ impl Line {
     }
 }
 
-impl Ticket {
+impl ExpectedReturn {
     fn new(attempt: Attempt, turnover: &Turnover, wait: Duration, now: Instant) -> Self {
         let due = now + wait;
         Self {
