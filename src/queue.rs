@@ -2,8 +2,9 @@
 //!
 //! A place in the queue is a [`Slot`]: whoever holds one may send one job, and the place is
 //! free again when the job leaves for an engine or is dropped. A new request takes its first
-//! slot without waiting and is refused when there is none; a long file waits for its further
-//! ones, which is the back-pressure on its own windows.
+//! slot without waiting and is refused when there is none; a request that was refused and returns
+//! when it was told to waits for it. A long file waits for its further slots, which is the
+//! back-pressure on its own windows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,6 +43,15 @@ pub struct Queued {
     /// The job.
     pub job: Job,
     _slot: Slot,
+}
+
+/// What a request does while every place is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It ends.
+    Refuse,
+    /// It waits for its place, before all later requests.
+    Wait,
 }
 
 /// No place is free for a new request.

@@ -29,7 +29,7 @@ use crate::caller::Caller;
 use crate::engine::Decoding;
 use crate::job::RequestId;
 use crate::models::{LoadedModel, LoadedModels, ModelId};
-use crate::queue::{Slot, UpstreamGuard};
+use crate::queue::{Slot, UpstreamGuard, WhenFull};
 use crate::telemetry::Metrics;
 use crate::tokens::{PromptSpec, Task};
 use crate::transcript::{Speaker, Transcript};
@@ -67,6 +67,8 @@ pub struct Request {
     pub caller: Caller,
     /// When the caller stops waiting.
     pub deadline: Instant,
+    /// What happens while the model's queue is full.
+    pub when_full: WhenFull,
 }
 
 /// What a caller who does not wait for the end hears on the way.
@@ -175,13 +177,17 @@ impl Transcriber {
             caller,
             deadline,
             model,
+            when_full,
         } = request;
         let id = model;
         let model = self.models.lease(&id).await?;
         check_languages(&model, &id, &wishes)?;
         // A full queue refuses here, before the audio has cost anything.
         let first = Ticket {
-            slot: model.queue.try_reserve()?,
+            slot: match when_full {
+                WhenFull::Refuse => model.queue.try_reserve()?,
+                WhenFull::Wait => model.queue.reserve().await?,
+            },
             coming: model.queue.expect_window(),
         };
         let started = Instant::now();

@@ -24,6 +24,7 @@ use crate::caller::Caller;
 use crate::config::{Loaded, Whisper};
 use crate::format;
 use crate::models::ModelId;
+use crate::queue::WhenFull;
 use crate::telemetry::{logging, traces::Tracing};
 use crate::tokens::Task;
 use crate::transcribe::{Progress, Request, Transcriber, Wishes};
@@ -190,6 +191,7 @@ async fn one(
         wishes: order.wishes.clone(),
         caller: Caller::LOCAL,
         deadline: Instant::now() + NO_DEADLINE,
+        when_full: WhenFull::Wait,
     };
     let mut shown = 0;
     let mut show = |steps: u64| {

@@ -14,8 +14,9 @@ use axum::http::{HeaderName, header};
 use super::error::ApiError;
 use super::{Context, Phase};
 use crate::caller::Caller;
+use crate::queue::WhenFull;
 use crate::telemetry::{Metrics, Refusal, RefusalLabels};
-use returns::{Attempt, ExpectedReturns};
+use returns::{Attempt, ExpectedReturns, HASTE};
 use shares::{Refused, Shares};
 use turnover::Turnover;
 
@@ -39,12 +40,19 @@ struct Permits {
 pub struct Admission {
     metrics: Metrics,
     permit: Permit,
+    last_refusal: LastRefusal,
 }
+
+/// When a request of a connection was last refused; an extension of its requests.
+#[derive(Clone, Debug, Default)]
+pub struct LastRefusal(Arc<Mutex<Option<Instant>>>);
 
 /// A permit; dropping it gives it back.
 struct Permit {
     door: Arc<Door>,
     attempt: Attempt,
+    /// Whether the request was refused before and returned at the time that it was told.
+    is_return: bool,
     entry: Instant,
     is_refused: bool,
 }
@@ -82,11 +90,11 @@ impl Door {
         let reserved = returns.reserved(attempt, turnover, now, open_to);
         match shares.enter(attempt.caller, reserved, now) {
             Ok(()) => {
-                returns.enter(attempt, now);
                 turnover.enter(now);
                 Ok(Permit {
                     door: Arc::clone(self),
                     attempt,
+                    is_return: returns.enter(attempt, now),
                     entry: now,
                     is_refused: false,
                 })
@@ -113,9 +121,25 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+impl LastRefusal {
+    /// That of the request's connection.
+    fn of(request: &Request) -> Self {
+        let connection = request.extensions().get::<Self>();
+        connection.cloned().unwrap_or_default()
+    }
+
+    fn get(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, now: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+}
+
 impl Attempt {
     /// A return has the path, the query and the length of the first attempt.
-    fn of(request: &Request) -> Self {
+    fn of(request: &Request, last_refusal: &LastRefusal, now: Instant) -> Self {
         let headers = request.headers();
         let mut hasher = DefaultHasher::new();
         request.uri().hash(&mut hasher);
@@ -124,6 +148,9 @@ impl Attempt {
             caller: Caller::of(request.extensions()),
             request: hasher.finish(),
             is_first: headers.get(RETRY_COUNT).is_some_and(|count| count == "0"),
+            is_hasty: last_refusal
+                .get()
+                .is_some_and(|refusal| now < refusal + HASTE),
         }
     }
 }
@@ -140,8 +167,10 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
         Phase::Starting | Phase::Ready => {}
         Phase::Draining | Phase::CutOff => return Err(ApiError::Draining),
     }
-    let attempt = Attempt::of(request);
+    let last_refusal = LastRefusal::of(request);
+    let attempt = Attempt::of(request, &last_refusal, now());
     let mut permit = context.door.take(attempt).map_err(|error| {
+        last_refusal.set(now());
         let reason = match error {
             ApiError::ShareTaken { .. } => Refusal::CallerShare,
             _ => Refusal::Concurrency,
@@ -154,6 +183,7 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
         && let Err(exceeded) = limit.count(attempt.caller)
     {
         permit.is_refused = true;
+        last_refusal.set(now());
         count_refusal(&context.metrics, Refusal::RateLimit);
         return Err(ApiError::TooOften(exceeded));
     }
@@ -161,6 +191,7 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
     Ok(Admission {
         metrics: context.metrics.clone(),
         permit,
+        last_refusal,
     })
 }
 
@@ -194,8 +225,19 @@ async fn reached(context: &Context, is_reached: impl Fn(Phase) -> bool) {
 }
 
 impl Admission {
+    /// A request that returned on time waits for its place in a full queue, instead of being refused
+    /// once more: the permits bound how many wait.
+    pub fn when_full(&self) -> WhenFull {
+        if self.permit.is_return {
+            WhenFull::Wait
+        } else {
+            WhenFull::Refuse
+        }
+    }
+
     /// Ends a request for which something other than a permit is lacking: when it is to come back.
     pub fn refuse(mut self) -> Duration {
+        self.last_refusal.set(now());
         self.permit.refuse()
     }
 }
@@ -239,6 +281,7 @@ mod tests {
             caller: Caller::Key(0),
             request,
             is_first: false,
+            is_hasty: false,
         }
     }
 

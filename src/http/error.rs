@@ -120,6 +120,8 @@ pub enum ApiError {
     ModelNotFound {
         /// The name that was asked for.
         name: String,
+        /// The model that it means, unless that is its own name.
+        stands_for: Option<ModelId>,
         /// The models on disk.
         present: Vec<String>,
     },

@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use tokio_io_timeout::TimeoutWriter;
 use tower::ServiceExt;
 
+use super::door::LastRefusal;
 use super::error::is_lack_of_resources;
 use super::rate::Peer;
 use super::reserve::Reserved;
@@ -163,9 +164,11 @@ impl Http {
         let connection = Arc::new(connection);
         let router = self.router.clone();
         let entry = Arc::clone(&connection);
+        let last_refusal = LastRefusal::default();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let busy = entry.begin();
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(last_refusal.clone());
             if is_reserved {
                 request.extensions_mut().insert(Reserved);
             }

@@ -190,8 +190,10 @@ pub fn path_name(uri: &Uri, id: PathId) -> String {
 /// The error for a model that is not on disk, with the names of those that are.
 pub fn not_found(context: &Context, name: &str) -> ApiError {
     let stored = context.transcriber.models().catalog().list();
+    let id = resolve(context, name).ok();
     ApiError::ModelNotFound {
         name: name.to_owned(),
+        stands_for: id.filter(|id| id.as_str() != name),
         present: stored.iter().map(|model| model.id.to_string()).collect(),
     }
 }

@@ -150,6 +150,7 @@ async fn admit(
         wishes: asked.wishes,
         caller,
         deadline: deadline.into_std(),
+        when_full: admission.when_full(),
     };
     if asked.stream {
         let context = Arc::clone(context);

@@ -199,6 +199,34 @@ async fn refuses_when_the_queue_is_full() {
     assert_eq!(waiting.await.unwrap().status(), 200);
 }
 
+#[tokio::test]
+async fn a_request_that_returns_on_time_waits_while_the_queue_is_full() {
+    let gate = Gate::new();
+    let setup = Setup {
+        queue_capacity: 1,
+        engine: gated(&gate),
+        ..Setup::default()
+    };
+    let app = TestApp::start_with(setup).await;
+    let running = app.submit(tone(500.0));
+    gate.reached().await;
+    let waiting = app.submit(tone(600.0));
+    app.until_queued(1).await;
+    let refused = app.submit(tone(700.0)).await.unwrap();
+    assert_eq!(refused.status(), 429);
+
+    // What a client does that obeys the refusal.
+    tokio::time::sleep(Duration::from_millis(wait_ms(&refused))).await;
+    let returned = app.submit(tone(700.0));
+    until(|| app.metrics.requests_in_flight.get() == 3).await;
+    gate.open();
+
+    assert_eq!(returned.await.unwrap().status(), 200);
+    assert_eq!(running.await.unwrap().status(), 200);
+    assert_eq!(waiting.await.unwrap().status(), 200);
+    assert_eq!(app.refused(Refusal::Queue), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waits_past_its_deadline_is_answered() {
     let gate = Gate::new();

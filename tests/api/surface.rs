@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::helpers::audio::tone;
-use crate::helpers::{MODEL, Setup, TRANSCRIPTIONS, TestApp, header};
+use crate::helpers::{MODEL, Setup, TRANSCRIPTIONS, TestApp, error, header};
 use crate::model_files::{Fixture, lay_out};
 
 #[tokio::test]
@@ -103,6 +103,13 @@ async fn the_only_model_stands_for_openai_names_where_none_is_named() {
     assert_eq!(readiness(&app).await.1["default_model"], "missing");
     let model = app.get("/v1/models/whisper-1").send().await.unwrap();
     assert_eq!(model.status(), 404);
+    let message = error(model).await["message"].to_string();
+    for part in [
+        "'whisper-1' stands for the model 'base'",
+        "POST /v1/models/base;",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@
 //! requests return likewise, instead of all at once. A permit is kept for a request that returns
 //! on time. One that returns early gets only a permit for which no return is expected, and each
 //! early return moves it back by one permit, up to the last expected return, so that asking again
-//! and again gains nothing.
+//! and again gains nothing. Nor does it take the turn of another request that looks the same: a
+//! connection shows that it is in haste, as no refusal names a wait as short as that.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use crate::caller::Caller;
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Shortest one.
 const MIN_WAIT: Duration = Duration::from_millis(100);
+/// A request that follows a refusal sooner than this did not wait as it was told.
+pub(super) const HASTE: Duration = Duration::from_millis(80);
 /// How much too early a return still counts as on time: timers and networks are not exact.
 const TOLERANCE: Duration = Duration::from_millis(20);
 /// A wait is longer than the estimate by this share of the time that a permit is held, and by as
@@ -42,6 +45,9 @@ pub(super) struct Attempt {
     pub request: u64,
     /// Whether the client says that it asks for the first time.
     pub is_first: bool,
+    /// Whether its connection had a refusal less than [`HASTE`] before. Connections are shared by
+    /// requests, so this alone is no proof.
+    pub is_hasty: bool,
 }
 
 /// The refused requests that are expected back.
@@ -63,6 +69,9 @@ struct ExpectedReturn {
     request: u64,
     /// How often it was refused on time, the first attempt included.
     refusals: u32,
+    last_refusal: Instant,
+    /// Whether its last return came too early: all others go before it.
+    is_early: bool,
     due: Instant,
     /// After that it is not expected any more.
     expires: Instant,
@@ -116,12 +125,13 @@ impl ExpectedReturns {
         (others.sum::<usize>() as f64 * self.returning).round() as usize
     }
 
-    /// The request got a permit.
-    pub fn enter(&mut self, attempt: Attempt, now: Instant) {
-        if let Some(place) = self.position(attempt, now) {
-            self.expected.remove(place);
-            self.count_return(1.0);
-        }
+    /// The request got a permit: whether its return was due.
+    pub fn enter(&mut self, attempt: Attempt, now: Instant) -> bool {
+        let Some(place) = self.position(attempt, now) else {
+            return false;
+        };
+        self.count_return(1.0);
+        self.expected.remove(place).is_due(now)
     }
 
     /// The request was refused, as all permits are taken or kept: when it is to come back.
@@ -130,6 +140,8 @@ impl ExpectedReturns {
         let hold = turnover.hold(now);
         let own = self.position(attempt, now);
         let place = own.unwrap_or(self.expected.len());
+        let ahead = self.expected[..place].iter();
+        let ahead = ahead.filter(|entry| !entry.is_early).count();
         let wait = |place: usize, refusals: u32| {
             let before = interval.mul_f64(1.0 + place as f64 * self.returning);
             let margin = hold.mul_f64(MARGIN * f64::from(refusals));
@@ -142,11 +154,13 @@ impl ExpectedReturns {
             let entry = &mut self.expected[place];
             let moved = (entry.due + interval).min(last).max(entry.due);
             entry.expires += moved - entry.due;
+            entry.is_early = true;
             entry.due = moved;
+            entry.last_refusal = now;
             return (moved - now).max(MIN_WAIT);
         }
         let refusals = own.map_or(1, |place| self.expected[place].refusals + 1);
-        let wait = wait(place, refusals);
+        let wait = wait(ahead, refusals);
         let mut entry = ExpectedReturn::new(attempt, turnover, wait, now);
         entry.refusals = refusals;
         if let Some(place) = own {
@@ -177,17 +191,27 @@ impl ExpectedReturns {
         wait.clamp(MIN_WAIT, MAX_WAIT)
     }
 
-    /// The expected return of a request: of several alike the one that is due, else the oldest.
+    /// The expected return of a request: of several alike one that is due, else the oldest. One that
+    /// was refused just now belongs to an attempt in haste, which gets no other unless there is none.
     fn position(&self, attempt: Attempt, now: Instant) -> Option<usize> {
         if attempt.is_first {
             return None;
         }
-        let alike = |entry: &ExpectedReturn| entry.is_of(attempt);
-        let due = |entry: &ExpectedReturn| alike(entry) && entry.is_due(now);
-        let expected = || self.expected.iter();
-        expected()
-            .position(due)
-            .or_else(|| expected().position(alike))
+        let alike = || {
+            let expected = self.expected.iter().enumerate();
+            expected.filter(|(_, entry)| entry.is_of(attempt))
+        };
+        let is_fresh = |entry: &ExpectedReturn| now < entry.last_refusal + HASTE;
+        if attempt.is_hasty {
+            let fresh = alike().filter(|(_, entry)| is_fresh(entry));
+            let longest_ago = fresh.min_by_key(|(_, entry)| (!entry.is_early, entry.last_refusal));
+            if let Some((place, _)) = longest_ago {
+                return Some(place);
+            }
+        }
+        let settled = || alike().filter(|(_, entry)| !is_fresh(entry));
+        let due = settled().find(|(_, entry)| entry.is_due(now));
+        due.or_else(|| settled().next()).map(|(place, _)| place)
     }
 
     fn alike(&self, attempt: Attempt) -> usize {
@@ -196,10 +220,12 @@ impl ExpectedReturns {
     }
 
     fn forget_expired(&mut self, now: Instant) {
-        let before = self.expected.len();
-        self.expected.retain(|entry| entry.expires >= now);
-        for _ in self.expected.len()..before {
-            self.count_return(0.0);
+        while let Some(place) = self.expected.iter().position(|entry| entry.expires < now) {
+            let expired = self.expected.remove(place);
+            // Of several that look the same another may have been taken for it.
+            if !self.expected.iter().any(|entry| entry.looks_like(&expired)) {
+                self.count_return(0.0);
+            }
         }
     }
 
@@ -215,6 +241,8 @@ impl ExpectedReturn {
             caller: attempt.caller,
             request: attempt.request,
             refusals: 1,
+            last_refusal: now,
+            is_early: false,
             due,
             expires: due + turnover.hold(now).mul_f64(PATIENCE) + wait / 8,
         }
@@ -222,6 +250,10 @@ impl ExpectedReturn {
 
     fn is_due(&self, now: Instant) -> bool {
         self.due <= now + TOLERANCE
+    }
+
+    fn looks_like(&self, other: &Self) -> bool {
+        (self.caller, self.request) == (other.caller, other.request)
     }
 
     fn is_of(&self, attempt: Attempt) -> bool {

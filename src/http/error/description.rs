@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::super::cross_site::CrossSite;
 use super::super::middleware::CLIENT_LEFT;
 use super::{ApiError, models, transcription};
+use crate::models::ModelId;
 
 /// When a full server is best asked again: most requests are short.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
@@ -112,7 +113,11 @@ impl ApiError {
             )
             .code("invalid_api_key"),
             Self::CrossSite(reason) => cross_site(reason),
-            Self::ModelNotFound { name, present } => not_found(name, present),
+            Self::ModelNotFound {
+                name,
+                stands_for,
+                present,
+            } => not_found(name, stands_for.as_ref(), present),
             Self::InvalidModelId { name, source } => bad(&format!(
                 "Invalid value for 'model': {:?}. Expected a model's name: {source}.",
                 short(name)
@@ -241,8 +246,19 @@ fn cross_site(reason: &CrossSite) -> Description {
     Description::new(StatusCode::FORBIDDEN, &message).code(code)
 }
 
-pub(super) fn not_found(name: &str, present: &[String]) -> Description {
+pub(super) fn not_found(
+    name: &str,
+    stands_for: Option<&ModelId>,
+    present: &[String],
+) -> Description {
     let name = short(name);
+    let (model, name) = match stands_for {
+        Some(id) => (
+            format!("'{name}' stands for the model '{id}', which"),
+            id.to_string(),
+        ),
+        None => (format!("The model '{name}'"), name),
+    };
     let present = match present {
         [] => String::new(),
         names => format!(" Models here: {}.", names.join(", ")),
@@ -250,7 +266,7 @@ pub(super) fn not_found(name: &str, present: &[String]) -> Description {
     Description::new(
         StatusCode::NOT_FOUND,
         &format!(
-            "The model '{name}' is not on this server. To download it from the Hugging Face hub, \
+            "{model} is not on this server. To download it from the Hugging Face hub, \
              send POST /v1/models/{name}; a CTranslate2 model of your own goes into a folder of \
              that name in MODELS_DIR.{present}"
         ),

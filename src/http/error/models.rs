@@ -14,7 +14,7 @@ use crate::tokens::VocabularyError;
 /// Every reason why a model cannot be used.
 pub(super) fn describe(error: &ModelError) -> Description {
     match error {
-        ModelError::NotFound(id) => not_found(id.as_str(), &[]),
+        ModelError::NotFound(id) => not_found(id.as_str(), None, &[]),
         ModelError::Download { id, source } => describe_download(id, source),
         ModelError::TooLarge { id, needed, limit } => away(&format!(
             "The model '{id}' needs about {}, and models may have {} on this server.",
@@ -119,7 +119,7 @@ pub(super) fn describe_unload(error: &UnloadError) -> Description {
 /// Every reason why a model is not deleted.
 pub(super) fn describe_delete(error: &DeleteError) -> Description {
     match error {
-        DeleteError::NotFound(id) => not_found(id.as_str(), &[]),
+        DeleteError::NotFound(id) => not_found(id.as_str(), None, &[]),
         DeleteError::InUse(id) => in_use(id),
         DeleteError::Downloading(id) => conflict(&format!("The model '{id}' is being downloaded.")),
         DeleteError::Store {

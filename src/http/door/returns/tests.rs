@@ -24,13 +24,15 @@ struct Sender {
     tries: usize,
     most_tries: usize,
     served: usize,
+    refused_at: Option<Instant>,
     /// When it asks, or, with a permit since `entry`, when it is answered.
     next: Instant,
     entry: Option<Instant>,
 }
 
-/// Lets clients send one request after the other.
-fn simulate(kinds: &[(Client, usize)], time: Duration) -> Vec<Sender> {
+/// Lets clients send one request after the other, each on a connection of its own. Of all requests
+/// `recordings` look different.
+fn simulate(kinds: &[(Client, usize)], time: Duration, recordings: u64) -> Vec<Sender> {
     let start = Instant::now();
     let mut turnover = Turnover::new(LIMIT, start);
     let mut returns = ExpectedReturns::new(LIMIT);
@@ -41,10 +43,11 @@ fn simulate(kinds: &[(Client, usize)], time: Duration) -> Vec<Sender> {
         .enumerate()
         .map(|(number, kind)| Sender {
             kind,
-            request: number as u64 * 1_000_000,
+            request: number as u64 * 1_000_003,
             tries: 0,
             most_tries: 0,
             served: 0,
+            refused_at: None,
             next: start + STEP * (number % 10) as u32,
             entry: None,
         })
@@ -62,7 +65,10 @@ fn simulate(kinds: &[(Client, usize)], time: Duration) -> Vec<Sender> {
                 sender.next = now + STEP;
                 continue;
             }
-            let attempt = attempt(sender.request);
+            let attempt = Attempt {
+                is_hasty: sender.refused_at.is_some_and(|at| now < at + HASTE),
+                ..attempt(sender.request % recordings)
+            };
             sender.tries += 1;
             sender.most_tries = sender.most_tries.max(sender.tries);
             let reserved = returns.reserved(attempt, &turnover, now, |_| LIMIT);
@@ -75,6 +81,7 @@ fn simulate(kinds: &[(Client, usize)], time: Duration) -> Vec<Sender> {
                 continue;
             }
             let wait = returns.refuse(attempt, &turnover, now);
+            sender.refused_at = Some(now);
             sender.next = match sender.kind {
                 Client::Obeys => now + wait,
                 Client::Hurries => now + Duration::from_millis(20),
@@ -94,6 +101,7 @@ fn attempt(request: u64) -> Attempt {
         caller: Caller::Key(0),
         request,
         is_first: false,
+        is_hasty: false,
     }
 }
 
@@ -105,7 +113,11 @@ fn served(senders: &[Sender], kind: Client) -> usize {
 #[test]
 fn a_client_that_obeys_is_served_within_six_tries() {
     for callers in [17, 48, 128] {
-        let senders = simulate(&[(Client::Obeys, callers)], Duration::from_secs(60));
+        let senders = simulate(
+            &[(Client::Obeys, callers)],
+            Duration::from_secs(60),
+            u64::MAX,
+        );
 
         let most = senders.iter().map(|sender| sender.most_tries).max();
         assert!(most <= Some(6), "{callers}: {most:?}");
@@ -118,15 +130,20 @@ fn a_client_that_obeys_is_served_within_six_tries() {
 #[test]
 fn asking_again_and_again_gains_nothing() {
     let kinds = [(Client::Obeys, 8), (Client::Hurries, 32)];
-    let senders = simulate(&kinds, Duration::from_secs(60));
+    for recordings in [u64::MAX, 100, 30] {
+        let senders = simulate(&kinds, Duration::from_secs(60), recordings);
 
-    let [obeys, hurries] = [Client::Obeys, Client::Hurries].map(|kind| served(&senders, kind));
-    assert!(obeys * 32 >= hurries * 8, "{obeys}, {hurries}");
+        let [obeys, hurries] = [Client::Obeys, Client::Hurries].map(|kind| served(&senders, kind));
+        assert!(
+            obeys * 32 >= hurries * 8,
+            "{recordings}: {obeys}, {hurries}"
+        );
+    }
 }
 
 #[test]
 fn clients_that_never_return_keep_no_permit_from_others() {
-    let senders = simulate(&[(Client::Leaves, 40)], Duration::from_secs(60));
+    let senders = simulate(&[(Client::Leaves, 40)], Duration::from_secs(60), u64::MAX);
 
     let all = served(&senders, Client::Leaves);
     assert!(all > 60 / 2 * LIMIT * 9 / 10, "{all}");
@@ -183,7 +200,7 @@ fn requests_that_look_the_same_are_kept_apart_where_the_client_says_so() {
         returns.refuse(first, &turnover, now);
         assert_eq!(returns.expected.len(), MAX_ALIKE.min(number + 1));
     }
-    returns.enter(attempt(7), now);
+    returns.enter(attempt(7), now + HASTE);
     assert_eq!(returns.expected.len(), MAX_ALIKE - 1);
 }
 
@@ -201,4 +218,24 @@ fn a_request_that_was_refused_after_its_permit_comes_before_all_others() {
         returns.reserved(attempt(9), &turnover, now + wait, |_| 4),
         0
     );
+}
+
+#[test]
+fn an_attempt_in_haste_does_not_take_the_turn_of_another_that_looks_the_same() {
+    let now = Instant::now();
+    let turnover = Turnover::new(4, now);
+    let mut returns = ExpectedReturns::new(4);
+    let due = now + returns.refuse(attempt(1), &turnover, now);
+    let another = Attempt {
+        is_first: true,
+        ..attempt(1)
+    };
+    returns.refuse(another, &turnover, due - HASTE / 2);
+    let hasty = Attempt {
+        is_hasty: true,
+        ..attempt(1)
+    };
+
+    assert!(!returns.enter(hasty, due));
+    assert!(returns.enter(attempt(1), due));
 }
