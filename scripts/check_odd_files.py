@@ -8,7 +8,7 @@ Without --binary the files are made and decoded by ffmpeg, and nothing else. Wit
 is sent to it, and so is the WAV that ffmpeg makes of the file, unless length and words are those of the sample. A file
 is equal if the server's duration is within 0.1 s of that of the WAV, its text is at most one word away, and its first
 segment begins within 0.5 s of the WAV's.
---without-ffmpeg starts the server with AUDIO__FFMPEG=off and sends only what README names as built in.
+--without-ffmpeg starts the server with AUDIO__FFMPEG=off and sends only what docs/audio.md names as built in.
 --but leaves out the files that are equal in the answers of an earlier run, e.g. the one without ffmpeg.
 The answers are kept in FOLDER/answers*.json, one line a file is printed, and the exit status is 1 if any differs.
 Needs ffmpeg and ffprobe with the usual encoders; a file whose encoder is absent is named and left out.
@@ -1000,7 +1000,7 @@ def by_ffmpeg(name):
 
 
 def built_in(form, codec):
-    """Whether README names a format as read without ffmpeg."""
+    """Whether docs/audio.md names a format as read without ffmpeg."""
     plain = codec.startswith(("pcm_", "adpcm_")) and codec not in ("pcm_dvd", "pcm_bluray")
     if form in ("wav", "w64", "aiff", "au", "caf"):
         return plain
