@@ -43,7 +43,7 @@ pub enum ResponseFormat {
 
 /// What of a transcript the caller wants to see, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct OutputOptions {
     /// The format.
     pub format: ResponseFormat,
     /// What `verbose_json` lists.
@@ -122,7 +122,7 @@ impl Default for Granularities {
     }
 }
 
-impl Wish {
+impl OutputOptions {
     /// Whether the answer is better for words with times: to list them, or to break subtitles at
     /// the right time. Without them, the times of breaks are estimated.
     #[must_use]
@@ -137,13 +137,13 @@ impl Wish {
 
 /// The whole answer.
 #[must_use]
-pub fn render(transcript: &Transcript, wish: &Wish) -> String {
-    match wish.format {
-        ResponseFormat::Json => json::render(transcript, wish.logprobs),
+pub fn render(transcript: &Transcript, options: &OutputOptions) -> String {
+    match options.format {
+        ResponseFormat::Json => json::render(transcript, options.logprobs),
         ResponseFormat::Text => text::render(transcript),
-        ResponseFormat::Srt => subtitles::srt(transcript, wish.subtitles),
-        ResponseFormat::VerboseJson => verbose::render(transcript, wish),
-        ResponseFormat::Vtt => subtitles::vtt(transcript, wish.subtitles),
+        ResponseFormat::Srt => subtitles::srt(transcript, options.subtitles),
+        ResponseFormat::VerboseJson => verbose::render(transcript, options),
+        ResponseFormat::Vtt => subtitles::vtt(transcript, options.subtitles),
         ResponseFormat::DiarizedJson => diarized::render(transcript),
     }
 }

@@ -156,7 +156,7 @@ impl Order {
         work: &Work<Format>,
         bar: &ProgressBar,
     ) -> anyhow::Result<()> {
-        let text = |format: &Format| format::render(transcript, &format.wish(self.words));
+        let text = |format: &Format| format::render(transcript, &format.options(self.words));
         if self.prints {
             for format in &self.formats {
                 bar.suspend(|| io::stdout().write_all(text(format).as_bytes()))?;

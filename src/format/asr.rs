@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::numbers::{finite, milliseconds};
 use super::pieces::collapse;
 use super::verbose::{self, Segment};
-use super::{Granularities, ResponseFormat, Wish, json, subtitles, text};
+use super::{Granularities, OutputOptions, ResponseFormat, json, subtitles, text};
 use crate::tokens::Language;
 use crate::transcript::Transcript;
 
@@ -96,14 +96,14 @@ impl AsrOutput {
 
 /// The whole answer of `/asr`.
 #[must_use]
-pub fn asr(transcript: &Transcript, output: AsrOutput, wish: &Wish) -> String {
+pub fn asr(transcript: &Transcript, output: AsrOutput, options: &OutputOptions) -> String {
     match output {
         AsrOutput::Txt => text::render(transcript),
-        AsrOutput::Vtt => subtitles::vtt(transcript, wish.subtitles),
-        AsrOutput::Srt => subtitles::srt(transcript, wish.subtitles),
+        AsrOutput::Vtt => subtitles::vtt(transcript, options.subtitles),
+        AsrOutput::Srt => subtitles::srt(transcript, options.subtitles),
         AsrOutput::Tsv => tsv(transcript),
         AsrOutput::Json => {
-            let Granularities { words, .. } = wish.granularities;
+            let Granularities { words, .. } = options.granularities;
             json::write(&AsrTranscript {
                 language: transcript.language.map(Language::code),
                 segments: verbose::segments(transcript, words),
@@ -169,25 +169,25 @@ mod tests {
 
     #[test]
     fn a_table_has_a_line_for_each_segment() {
-        let lines = asr(&two_sentences(), AsrOutput::Tsv, &Wish::default());
+        let lines = asr(&two_sentences(), AsrOutput::Tsv, &OutputOptions::default());
         let expected = "start\tend\ttext\n0\t1400\tThe beach is long.\n1500\t2500\tIt ends here.\n";
         assert_eq!(lines, expected);
         let nasty = transcript(vec![segment(0.0, 1.0, " a\tb\nc ")]);
-        let lines = asr(&nasty, AsrOutput::Tsv, &Wish::default());
+        let lines = asr(&nasty, AsrOutput::Tsv, &OutputOptions::default());
         assert_eq!(lines, "start\tend\ttext\n0\t1000\ta b c\n");
     }
 
     #[test]
     fn segments_have_words_if_asked() {
-        let wish = |words| Wish {
+        let options = |words| OutputOptions {
             granularities: Granularities {
                 segments: true,
                 words,
             },
-            ..Wish::default()
+            ..OutputOptions::default()
         };
-        let with = asr(&with_words(), AsrOutput::Json, &wish(true));
-        let without = asr(&with_words(), AsrOutput::Json, &wish(false));
+        let with = asr(&with_words(), AsrOutput::Json, &options(true));
+        let without = asr(&with_words(), AsrOutput::Json, &options(false));
         let read = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
         assert_eq!(read(&with)["language"], "en");
         assert_eq!(read(&with)["segments"][0]["words"][0]["word"], "The");

@@ -71,14 +71,14 @@ pub(super) fn render(transcript: &Transcript) -> String {
 #[cfg(test)]
 mod tests {
     use crate::format::tests::{call, one_object_a_line};
-    use crate::format::{ResponseFormat, Wish, render};
+    use crate::format::{OutputOptions, ResponseFormat, render};
 
     #[test]
     fn says_who_said_what() {
-        let wish = Wish {
+        let options = OutputOptions {
             format: ResponseFormat::DiarizedJson,
-            ..Wish::default()
+            ..OutputOptions::default()
         };
-        insta::assert_snapshot!(one_object_a_line(&render(&call(), &wish)));
+        insta::assert_snapshot!(one_object_a_line(&render(&call(), &options)));
     }
 }

@@ -62,21 +62,21 @@ pub(super) fn write(body: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use crate::format::tests::{two_sentences, with_logprobs};
-    use crate::format::{Wish, render};
+    use crate::format::{OutputOptions, render};
 
     #[test]
     fn says_the_text_and_what_it_costs() {
-        insta::assert_snapshot!(render(&two_sentences(), &Wish::default()));
+        insta::assert_snapshot!(render(&two_sentences(), &OutputOptions::default()));
     }
 
     #[test]
     fn lists_the_probabilities_if_asked() {
-        let wish = Wish {
+        let options = OutputOptions {
             logprobs: true,
-            ..Wish::default()
+            ..OutputOptions::default()
         };
-        insta::assert_snapshot!(render(&with_logprobs(), &wish));
-        let none = render(&two_sentences(), &wish);
+        insta::assert_snapshot!(render(&with_logprobs(), &options));
+        let none = render(&two_sentences(), &options);
         assert!(none.contains(r#""logprobs":[],"#), "{none}");
     }
 }

@@ -8,7 +8,7 @@ use super::languages::SpokenLanguage;
 use super::numbers::seconds;
 use super::usage::TokenUsage;
 use super::verbose::{self, Word};
-use super::{ResponseFormat, Wish};
+use super::{OutputOptions, ResponseFormat};
 use crate::transcript::{Segment, TokenLogprob, Transcript};
 
 /// More text.
@@ -97,15 +97,15 @@ pub fn segment(segment: &Segment, number: usize, words: bool) -> String {
 /// The whole text: the last event of a stream that went well. In a stream of `verbose_json` it is the
 /// whole answer of that format.
 #[must_use]
-pub fn done(transcript: &Transcript, wish: &Wish) -> String {
+pub fn done(transcript: &Transcript, options: &OutputOptions) -> String {
     const TYPE: &str = "transcript.text.done";
-    if wish.format == ResponseFormat::VerboseJson {
-        return event(&verbose::whole(transcript, wish, Some(TYPE)));
+    if options.format == ResponseFormat::VerboseJson {
+        return event(&verbose::whole(transcript, options, Some(TYPE)));
     }
     event(&TranscriptionTextDone {
         r#type: TYPE,
         text: &transcript.text,
-        logprobs: wish.logprobs.then(|| Logprob::list(&transcript.logprobs)),
+        logprobs: options.logprobs.then(|| Logprob::list(&transcript.logprobs)),
         languages: SpokenLanguage::list(transcript.language),
         usage: TokenUsage::of(transcript),
     })
@@ -148,7 +148,7 @@ mod tests {
             keep_alive(),
             &delta("Imagine\r\n", None),
             &delta(" \"this\".", None),
-            &done(&transcript, &Wish::default()),
+            &done(&transcript, &OutputOptions::default()),
         ];
         insta::assert_snapshot!(stream.concat());
     }
@@ -156,14 +156,14 @@ mod tests {
     #[test]
     fn a_stream_of_text_with_probabilities() {
         let transcript = with_logprobs();
-        let wish = Wish {
+        let options = OutputOptions {
             logprobs: true,
-            ..Wish::default()
+            ..OutputOptions::default()
         };
         let stream = [
             delta("Imagine", Some(&transcript.logprobs)),
             delta("", Some(&[])),
-            done(&transcript, &wish),
+            done(&transcript, &options),
         ];
         insta::assert_snapshot!(stream.concat());
     }

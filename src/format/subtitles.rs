@@ -73,17 +73,17 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::format::tests::{call, segment, shape, transcript, two_sentences, with_words};
-    use crate::format::{ResponseFormat, SubtitleShape, Wish, render};
+    use crate::format::{OutputOptions, ResponseFormat, SubtitleShape, render};
     use crate::transcript::Transcript;
 
     fn both(transcript: &Transcript, subtitles: SubtitleShape) -> String {
         let in_format = |format| {
-            let wish = Wish {
+            let options = OutputOptions {
                 format,
                 subtitles,
-                ..Wish::default()
+                ..OutputOptions::default()
             };
-            render(transcript, &wish)
+            render(transcript, &options)
         };
         let srt = in_format(ResponseFormat::Srt);
         let vtt = in_format(ResponseFormat::Vtt);

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::{Granularities, ResponseFormat, SubtitleShape, Wish};
+use super::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::tokens::{Language, Task};
 use crate::transcript::{Segment, Speaker, Timings, TokenLogprob, Transcript, Word};
 
@@ -147,13 +147,13 @@ fn words_are_wanted_to_list_them_or_to_break_lines_by_them() {
         words: true,
     };
     let wants = |format, granularities, subtitles| {
-        let wish = Wish {
+        let options = OutputOptions {
             format,
             granularities,
             subtitles,
-            ..Wish::default()
+            ..OutputOptions::default()
         };
-        wish.wants_words()
+        options.wants_words()
     };
     let wanted = ResponseFormat::NAMES.map(|name| {
         let format = ResponseFormat::parse(name).unwrap();

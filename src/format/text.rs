@@ -36,16 +36,16 @@ pub(super) fn label(speaker: Option<Speaker>) -> Cow<'static, str> {
 #[cfg(test)]
 mod tests {
     use crate::format::tests::{call, segment, transcript, two_sentences};
-    use crate::format::{ResponseFormat, Wish, render};
+    use crate::format::{OutputOptions, ResponseFormat, render};
     use crate::transcript::{Speaker, Transcript};
 
     #[track_caller]
     fn check(transcript: &Transcript, expected: &str) {
-        let wish = Wish {
+        let options = OutputOptions {
             format: ResponseFormat::Text,
-            ..Wish::default()
+            ..OutputOptions::default()
         };
-        assert_eq!(render(transcript, &wish), expected);
+        assert_eq!(render(transcript, &options), expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::json;
 use super::numbers::{finite, seconds};
 use super::usage::Usage;
-use super::{Granularities, Wish};
+use super::{Granularities, OutputOptions};
 use crate::tokens::{Language, Task};
 use crate::transcript::{self, Transcript};
 
@@ -101,17 +101,17 @@ struct Dropped<'a> {
 }
 
 /// All that is known: segments and words as the granularities say, what was left out if asked.
-pub(super) fn render(transcript: &Transcript, wish: &Wish) -> String {
-    json::write(&whole(transcript, wish, None))
+pub(super) fn render(transcript: &Transcript, options: &OutputOptions) -> String {
+    json::write(&whole(transcript, options, None))
 }
 
 /// The same as an object, with the type of an event where it is one.
 pub(super) fn whole<'a>(
     transcript: &'a Transcript,
-    wish: &Wish,
+    options: &OutputOptions,
     event: Option<&'static str>,
 ) -> TranscriptionVerbose<'a> {
-    let Granularities { segments, words } = wish.granularities;
+    let Granularities { segments, words } = options.granularities;
     TranscriptionVerbose {
         r#type: event,
         task: transcript.task.as_str(),
@@ -120,7 +120,7 @@ pub(super) fn whole<'a>(
         text: &transcript.text,
         segments: segments.then(|| self::segments(transcript, false)),
         words: words.then(|| self::words(&transcript.segments)),
-        dropped: wish.dropped.then(|| dropped(transcript)),
+        dropped: options.dropped.then(|| dropped(transcript)),
         usage: Usage::of(transcript.duration),
     }
 }
@@ -182,11 +182,11 @@ fn dropped<'a>(transcript: &'a Transcript) -> Vec<Dropped<'a>> {
 #[cfg(test)]
 mod tests {
     use crate::format::tests::{call, one_object_a_line, transcript, two_sentences, with_words};
-    use crate::format::{Granularities, ResponseFormat, Wish, render};
+    use crate::format::{Granularities, OutputOptions, ResponseFormat, render};
     use crate::tokens::{Language, Task};
     use crate::transcript::{DropReason, Dropped, Transcript};
 
-    const WISH: Wish = Wish {
+    const OPTIONS: OutputOptions = OutputOptions {
         format: ResponseFormat::VerboseJson,
         granularities: Granularities {
             segments: true,
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn says_all_that_is_known_of_a_segment() {
-        insta::assert_snapshot!(one_object_a_line(&render(&two_sentences(), &WISH)));
+        insta::assert_snapshot!(one_object_a_line(&render(&two_sentences(), &OPTIONS)));
     }
 
     #[test]
@@ -211,11 +211,11 @@ mod tests {
             segments: true,
             words: true,
         };
-        let wish = Wish {
+        let options = OutputOptions {
             granularities,
-            ..WISH
+            ..OPTIONS
         };
-        insta::assert_snapshot!(one_object_a_line(&render(&with_words(), &wish)));
+        insta::assert_snapshot!(one_object_a_line(&render(&with_words(), &options)));
     }
 
     #[test]
@@ -224,16 +224,16 @@ mod tests {
             segments: false,
             words: true,
         };
-        let wish = Wish {
+        let options = OutputOptions {
             granularities,
-            ..WISH
+            ..OPTIONS
         };
-        insta::assert_snapshot!(one_object_a_line(&render(&with_words(), &wish)));
+        insta::assert_snapshot!(one_object_a_line(&render(&with_words(), &options)));
     }
 
     #[test]
     fn names_the_speakers() {
-        insta::assert_snapshot!(one_object_a_line(&render(&call(), &WISH)));
+        insta::assert_snapshot!(one_object_a_line(&render(&call(), &OPTIONS)));
     }
 
     #[test]
@@ -252,12 +252,12 @@ mod tests {
             ],
             ..transcript(vec![])
         };
-        let asked = Wish {
+        let asked = OutputOptions {
             dropped: true,
-            ..WISH
+            ..OPTIONS
         };
         insta::assert_snapshot!(one_object_a_line(&render(&transcript, &asked)));
-        assert!(!render(&transcript, &WISH).contains("dropped"));
+        assert!(!render(&transcript, &OPTIONS).contains("dropped"));
     }
 
     #[test]
@@ -275,7 +275,7 @@ mod tests {
                 ..transcript(vec![])
             };
             let start = format!(r#"{{"task":"{}","language":"{expected}","#, task.as_str());
-            let json = render(&transcript, &WISH);
+            let json = render(&transcript, &OPTIONS);
             assert!(json.starts_with(&start), "{json}");
         }
     }

@@ -20,7 +20,7 @@ use axum::http::Uri;
 use super::error::ApiError;
 use super::{Defaults, Rules};
 use crate::audio::Channels;
-use crate::format::{Granularities, ResponseFormat, SubtitleShape, Wish};
+use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::tokens::Task;
 use crate::transcribe::Wishes;
 use api::OfOthers;
@@ -62,7 +62,7 @@ pub struct Asked {
     /// How the audio is to be transcribed.
     pub wishes: Wishes,
     /// How the answer is to be written.
-    pub wish: Wish,
+    pub output: OutputOptions,
     /// Whether the answer is to be sent piece by piece.
     pub stream: bool,
     /// Whether the text is to be in the language spoken or in English.
@@ -195,18 +195,18 @@ impl Parameters {
             None => {}
         }
 
-        let wish = Wish {
+        let output = OutputOptions {
             format: self.format,
             granularities,
             logprobs: wishes.logprobs,
             dropped: self.dropped,
             subtitles: self.subtitles,
         };
-        wishes.words = wish.wants_words() || wishes.hallucination_silence_threshold_s.is_some();
+        wishes.words = output.wants_words() || wishes.hallucination_silence_threshold_s.is_some();
         Ok(Asked {
             model: self.model,
             wishes,
-            wish,
+            output,
             stream: self.stream,
             task: self.task,
             answer: Answer::Format,

@@ -16,7 +16,7 @@ use super::door::{self, Admission};
 use super::error::{ApiError, event};
 use super::middleware::RequestId;
 use super::{Context, transcriptions};
-use crate::format::{ResponseFormat, Wish, sse};
+use crate::format::{OutputOptions, ResponseFormat, sse};
 use crate::transcribe::{Progress, Request};
 use crate::transcript::Transcript;
 
@@ -29,7 +29,7 @@ struct Events {
     work: Work,
     progress: mpsc::Receiver<Progress>,
     keep_alive: Interval,
-    wish: Wish,
+    output: OutputOptions,
     /// Segments sent so far.
     segments: usize,
     request_id: RequestId,
@@ -44,7 +44,7 @@ pub async fn respond(
     context: Arc<Context>,
     admission: Admission,
     request: Request,
-    wish: Wish,
+    output: OutputOptions,
     request_id: RequestId,
 ) -> Result<Response, ApiError> {
     // One event ahead of the client: a client that does not read holds up its own request only.
@@ -64,7 +64,7 @@ pub async fn respond(
         work: Work::begin(work.instrument(Span::current())),
         progress,
         keep_alive,
-        wish,
+        output,
         segments: 0,
         request_id,
         is_over: false,
@@ -138,7 +138,7 @@ impl Events {
             events.extend(self.said(progress));
         }
         events.push_str(&match result {
-            Ok(transcript) => sse::done(&transcript, &self.wish),
+            Ok(transcript) => sse::done(&transcript, &self.output),
             Err(error) => event(&error, &self.request_id),
         });
         events
@@ -148,8 +148,8 @@ impl Events {
         let Progress::Part(part) = progress else {
             return None;
         };
-        if self.wish.format == ResponseFormat::VerboseJson {
-            let words = self.wish.granularities.words;
+        if self.output.format == ResponseFormat::VerboseJson {
+            let words = self.output.granularities.words;
             let numbered = (self.segments + 1..).zip(&part.segments);
             let events: String = numbered
                 .map(|(number, segment)| sse::segment(segment, number, words))
@@ -157,7 +157,7 @@ impl Events {
             self.segments += part.segments.len();
             return (!events.is_empty()).then_some(events);
         }
-        let logprobs = self.wish.logprobs.then_some(part.logprobs.as_slice());
+        let logprobs = self.output.logprobs.then_some(part.logprobs.as_slice());
         (!part.delta.is_empty()).then(|| sse::delta(&part.delta, logprobs))
     }
 }

@@ -29,7 +29,7 @@ use super::upload::Upload;
 use super::{Context, Rules, boundary, door, models, peers, stream};
 use crate::audio::{AudioError, Source};
 use crate::caller::Caller;
-use crate::format::{self, Wish};
+use crate::format::{self, OutputOptions};
 use crate::models::ModelId;
 use crate::telemetry::{Refusal, traces};
 use crate::transcribe::{self, TranscribeError};
@@ -153,12 +153,12 @@ async fn admit(
     };
     if asked.stream {
         let context = Arc::clone(context);
-        return stream::respond(context, admission, request, asked.wish, request_id).await;
+        return stream::respond(context, admission, request, asked.output, request_id).await;
     }
     tokio::select! {
         result = context.transcriber.transcribe(request) => match result {
             Ok(transcript) => {
-                Ok(traces::room("format").in_scope(|| write(&transcript, &asked.wish, asked.answer)))
+                Ok(traces::room("format").in_scope(|| write(&transcript, &asked.output, asked.answer)))
             },
             Err(error) => Err(refused(context, admission, error)),
         },
@@ -368,11 +368,11 @@ async fn receive_text(
     })
 }
 
-fn write(transcript: &Transcript, wish: &Wish, answer: Answer) -> Response {
+fn write(transcript: &Transcript, options: &OutputOptions, answer: Answer) -> Response {
     let (content_type, body) = match answer {
-        Answer::Format => (wish.format.content_type(), format::render(transcript, wish)),
+        Answer::Format => (options.format.content_type(), format::render(transcript, options)),
         Answer::Asr(output) => {
-            let body = format::asr(transcript, output, wish);
+            let body = format::asr(transcript, output, options);
             (output.content_type(), body)
         }
         Answer::Language => (JSON, format::language(transcript)),

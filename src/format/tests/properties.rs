@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::parsers::{self, Seen};
 use super::{segment, shape, transcript, word};
-use crate::format::{Granularities, ResponseFormat, SubtitleShape, Wish, render, sse};
+use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape, render, sse};
 use crate::tokens::Language;
 use crate::transcript::{Segment, Speaker, TokenLogprob, Transcript};
 
@@ -91,12 +91,12 @@ fn any_shape() -> impl Strategy<Value = SubtitleShape> {
 }
 
 fn subtitles(transcript: &Transcript, format: ResponseFormat, subtitles: SubtitleShape) -> String {
-    let wish = Wish {
+    let options = OutputOptions {
         format,
         subtitles,
-        ..Wish::default()
+        ..OutputOptions::default()
     };
-    render(transcript, &wish)
+    render(transcript, &options)
 }
 
 fn read_vtt(transcript: &Transcript, shape: SubtitleShape) -> Result<Vec<Seen>, TestCaseError> {
@@ -190,18 +190,18 @@ proptest! {
         transcript.logprobs = floats.map(token).to_vec();
 
         for name in ["json", "verbose_json", "diarized_json"] {
-            let wish = Wish {
+            let options = OutputOptions {
                 format: ResponseFormat::parse(name).unwrap(),
                 granularities: Granularities { segments: true, words: true },
                 logprobs: true,
                 dropped: true,
                 subtitles: SubtitleShape::default(),
             };
-            check_json(&render(&transcript, &wish))?;
+            check_json(&render(&transcript, &options))?;
         }
         let events = [
             sse::delta(&transcript.text, Some(&transcript.logprobs)),
-            sse::done(&transcript, &Wish { logprobs: true, ..Wish::default() }),
+            sse::done(&transcript, &OutputOptions { logprobs: true, ..OutputOptions::default() }),
         ];
         for event in events {
             let data = event.strip_prefix("data: ").unwrap().strip_suffix("\n\n").unwrap();

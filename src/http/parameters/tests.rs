@@ -51,7 +51,7 @@ fn without_fields_the_defaults_hold() {
     let asked = asked(&[]);
     assert_eq!(asked.model, None);
     assert!(!asked.stream);
-    assert_eq!(asked.wish.format, ResponseFormat::Json);
+    assert_eq!(asked.output.format, ResponseFormat::Json);
     assert_eq!(asked.wishes.options.beam_size, defaults().beam_size);
     assert!(asked.wishes.vad.is_some());
     assert_eq!(asked.wishes.fallback, Wishes::default().fallback);
@@ -102,7 +102,7 @@ fn text_fields() {
 
 #[test]
 fn lists_in_every_wire_form() {
-    let both = |it: &Asked| it.wish.granularities.words && it.wish.granularities.segments;
+    let both = |it: &Asked| it.output.granularities.words && it.output.granularities.segments;
     let verbose = ("response_format", "verbose_json");
     for fields in [
         &[
@@ -120,10 +120,10 @@ fn lists_in_every_wire_form() {
     }
     check(&[verbose, ("word_timestamps", "true")], both);
     check(&[verbose, ("timestamp_granularities[]", "word")], |it| {
-        it.wish.granularities.words && !it.wish.granularities.segments && it.wishes.words
+        it.output.granularities.words && !it.output.granularities.segments && it.wishes.words
     });
     check(&[verbose], |it| {
-        it.wish.granularities.segments && !it.wish.granularities.words && !it.wishes.words
+        it.output.granularities.segments && !it.output.granularities.words && !it.wishes.words
     });
     check(
         &[("languages[]", "de"), ("languages[]", "tr,german")],
@@ -141,10 +141,10 @@ fn lists_in_every_wire_form() {
         |it| it.wishes.hotwords.as_deref() == Some("CTranslate2, Halk, Speech, and more"),
     );
     check(&[("include[]", "logprobs")], |it| {
-        it.wishes.logprobs && it.wish.logprobs && !it.wish.dropped
+        it.wishes.logprobs && it.output.logprobs && !it.output.dropped
     });
     check(&[verbose, ("include", "dropped")], |it| {
-        it.wish.dropped && !it.wish.logprobs
+        it.output.dropped && !it.output.logprobs
     });
     for (value, tokens) in [
         ("-1", &[-1][..]),
@@ -203,7 +203,7 @@ fn what_clients_send_unasked_is_taken() {
         ("timestamp_granularities[1]", "segment"),
     ];
     check(&numbered, |it| {
-        let granularities = it.wish.granularities;
+        let granularities = it.output.granularities;
         granularities.words && granularities.segments
     });
 }
@@ -246,7 +246,7 @@ fn decoding_fields() {
     });
     let subtitles = [("max_line_width", "42"), ("response_format", "srt")];
     check(&subtitles, |it| {
-        it.wishes.words && it.wish.subtitles.max_line_width == NonZeroUsize::new(42)
+        it.wishes.words && it.output.subtitles.max_line_width == NonZeroUsize::new(42)
     });
 }
 
@@ -341,7 +341,7 @@ fn fields_that_do_not_go_together() {
     }
     check(
         &[("response_format", "diarized_json"), ("channels", "split")],
-        |it| it.wish.format == ResponseFormat::DiarizedJson,
+        |it| it.output.format == ResponseFormat::DiarizedJson,
     );
 }
 

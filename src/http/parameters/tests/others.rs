@@ -16,7 +16,7 @@ fn fields_of_whisper_asr_webservice() {
         let asked = read(&[("output", output), ("word_timestamps", "true")]);
         let expected = AsrOutput::parse(&output.to_ascii_lowercase()).unwrap();
         assert_eq!(asked.answer, Answer::Asr(expected));
-        assert_eq!(asked.wish.format, format, "{output}");
+        assert_eq!(asked.output.format, format, "{output}");
         assert_eq!(asked.wishes.options.timestamps, timestamps, "{output}");
         assert_eq!(asked.wishes.words, output == "JSON", "{output}");
     }
