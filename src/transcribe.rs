@@ -13,7 +13,7 @@ pub mod guard;
 mod hearing;
 mod prompting;
 mod recordings;
-mod wishes;
+mod options;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,9 +38,9 @@ pub use error::TranscribeError;
 pub use front_end::{FrontEnd, FrontEndPanicked, Stage};
 pub use hearing::Part;
 use hearing::{Heard, Joiner, clip_end_s};
+pub use options::TranscriptionOptions;
 use prompting::{check_languages, continue_with, keep_last, previous_tokens};
 use recordings::Recordings;
-pub use wishes::Wishes;
 
 /// Turns audio into transcripts.
 pub struct Transcriber {
@@ -62,7 +62,7 @@ pub struct Request {
     /// Same language, or English.
     pub task: Task,
     /// How it is to be done.
-    pub wishes: Wishes,
+    pub options: TranscriptionOptions,
     /// Who asks; callers take turns in the CPU work.
     pub caller: Caller,
     /// When the caller stops waiting.
@@ -83,7 +83,7 @@ struct Plan<'a> {
     model: &'a LoadedModel,
     request: RequestId,
     caller: Caller,
-    wishes: &'a Wishes,
+    options: &'a TranscriptionOptions,
     decoding: Arc<Decoding>,
     prompt: PromptSpec,
     /// Where the wanted part of the recording ends, in seconds.
@@ -171,14 +171,14 @@ impl Transcriber {
         let Request {
             audio,
             task,
-            wishes,
+            options,
             caller,
             deadline,
             model,
         } = request;
         let id = model;
         let model = self.models.lease(&id).await?;
-        check_languages(&model, &id, &wishes)?;
+        check_languages(&model, &id, &options)?;
         // A full queue refuses here, before the audio has cost anything.
         let first = Ticket {
             slot: model.queue.try_reserve()?,
@@ -186,7 +186,7 @@ impl Transcriber {
         };
         let started = Instant::now();
         let (recordings, _memory) = self
-            .decode(audio, &wishes, caller, model.windows_in_flight)
+            .decode(audio, &options, caller, model.windows_in_flight)
             .await?;
         let decode_time = started.elapsed();
         self.metrics
@@ -198,16 +198,16 @@ impl Transcriber {
             model: &model,
             request: RequestId(self.next_request.fetch_add(1, Ordering::Relaxed)),
             caller,
-            decoding: Arc::new(wishes.decoding()),
+            decoding: Arc::new(options.decoding()),
             prompt: PromptSpec {
-                language: prompting::language(&model.vocabulary, &wishes),
+                language: prompting::language(&model.vocabulary, &options),
                 task,
-                timestamps: wishes.options.timestamps,
-                previous: previous_tokens(&model.vocabulary, &wishes),
+                timestamps: options.search.timestamps,
+                previous: previous_tokens(&model.vocabulary, &options),
             },
-            end_s: clip_end_s(wishes.clip, recordings.duration),
+            end_s: clip_end_s(options.clip, recordings.duration),
             deadline,
-            wishes: &wishes,
+            options: &options,
         };
         let duration = recordings.duration;
         self.report_damage(&recordings);
@@ -215,7 +215,7 @@ impl Transcriber {
         let mut windows = Box::pin(self.windows(recordings, caller));
         let mut first = Some(first);
         let detects = plan.prompt.language.is_none();
-        let in_turn = wishes.condition_on_previous_text;
+        let in_turn = options.condition_on_previous_text;
         if in_turn || detects || progress.is_some() {
             // The first window names the language of all, or is to come early. Where a window
             // continues the text of the one before, they all come this way.
@@ -264,12 +264,12 @@ impl Transcriber {
     async fn decode(
         &self,
         audio: Source,
-        wishes: &Wishes,
+        options: &TranscriptionOptions,
         caller: Caller,
         windows: usize,
     ) -> Result<(Recordings, MemoryClaim), TranscribeError> {
         let limits = self.limits.clone();
-        let (channels, clip, vad) = (wishes.channels, wishes.clip, wishes.vad);
+        let (channels, clip, vad) = (options.channels, options.clip, options.vad);
         // Dropped with this future, which is how the decoding learns that nobody waits for it.
         let alive = Arc::new(());
         let waiting = Arc::downgrade(&alive);

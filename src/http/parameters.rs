@@ -22,7 +22,7 @@ use super::{Defaults, Rules};
 use crate::audio::Channels;
 use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::tokens::Task;
-use crate::transcribe::Wishes;
+use crate::transcribe::TranscriptionOptions;
 use api::OfOthers;
 pub use api::{Answer, Api};
 pub use field::{Does, Field, Shape, Takes, Unsent};
@@ -34,10 +34,10 @@ pub struct Parameters {
     api: Api,
     task: Task,
     model: Option<String>,
-    /// Everything that goes into the wishes as it is.
-    wishes: Wishes,
+    /// Everything that goes into the options as it is.
+    options: TranscriptionOptions,
     keywords: Vec<String>,
-    /// The temperatures, where a list of them was sent; it outdoes `wishes`.
+    /// The temperatures, where a list of them was sent; it outdoes `options`.
     temperatures: Vec<f32>,
     suppress_tokens: Option<Vec<i32>>,
     beam_size: Option<NonZeroUsize>,
@@ -60,7 +60,7 @@ pub struct Asked {
     /// The model or alias, as it was written.
     pub model: Option<String>,
     /// How the audio is to be transcribed.
-    pub wishes: Wishes,
+    pub options: TranscriptionOptions,
     /// How the answer is to be written.
     pub output: OutputOptions,
     /// Whether the answer is to be sent piece by piece.
@@ -78,7 +78,7 @@ impl Parameters {
             api,
             task: api.task(),
             model: None,
-            wishes: Wishes::default(),
+            options: TranscriptionOptions::default(),
             keywords: Vec::new(),
             temperatures: Vec::new(),
             suppress_tokens: None,
@@ -171,41 +171,41 @@ impl Parameters {
     }
 
     fn finish_fields(mut self, defaults: Defaults) -> Result<Asked, ApiError> {
-        self.wishes.options.beam_size = self.beam_size.unwrap_or(defaults.beam_size);
+        self.options.search.beam_size = self.beam_size.unwrap_or(defaults.beam_size);
         combinations::check(&self)?;
 
         let granularities = self.granularities();
         let timestamps = self.timestamps();
-        let mut wishes = self.wishes;
-        wishes.options.timestamps = timestamps;
-        wishes.vad = self.speech.options(defaults.vad_filter);
+        let mut options = self.options;
+        options.search.timestamps = timestamps;
+        options.vad = self.speech.options(defaults.vad_filter);
         if let Some(tokens) = self.suppress_tokens {
-            wishes.options.suppress_tokens = tokens.into();
+            options.search.suppress_tokens = tokens.into();
         }
         let mut hints = self.keywords;
-        hints.extend(wishes.hotwords.take());
-        wishes.hotwords = (!hints.is_empty()).then(|| hints.join(", "));
+        hints.extend(options.hotwords.take());
+        options.hotwords = (!hints.is_empty()).then(|| hints.join(", "));
         match self.temperatures.split_first() {
             Some((first, rest)) => {
-                wishes.options.temperature = *first;
-                wishes.fallback.temperatures = rest.to_vec();
+                options.search.temperature = *first;
+                options.fallback.temperatures = rest.to_vec();
             }
             // A caller who names a temperature wants that one.
-            None if wishes.options.temperature > 0.0 => wishes.fallback.temperatures.clear(),
+            None if options.search.temperature > 0.0 => options.fallback.temperatures.clear(),
             None => {}
         }
 
         let output = OutputOptions {
             format: self.format,
             granularities,
-            logprobs: wishes.logprobs,
+            logprobs: options.logprobs,
             dropped: self.dropped,
             subtitles: self.subtitles,
         };
-        wishes.words = output.wants_words() || wishes.hallucination_silence_threshold_s.is_some();
+        options.words = output.wants_words() || options.hallucination_silence_threshold_s.is_some();
         Ok(Asked {
             model: self.model,
-            wishes,
+            options,
             output,
             stream: self.stream,
             task: self.task,
@@ -226,8 +226,8 @@ impl Parameters {
     /// little better without (measured: docs/accuracy.md).
     fn timestamps(&self) -> bool {
         let shows_times = !matches!(self.format, ResponseFormat::Json | ResponseFormat::Text);
-        let puts_in_order = self.wishes.channels == Channels::Split;
-        let judges_segments = self.wishes.hallucination_silence_threshold_s.is_some();
+        let puts_in_order = self.options.channels == Channels::Split;
+        let judges_segments = self.options.hallucination_silence_threshold_s.is_some();
         !self.without_timestamps && (shows_times || puts_in_order || judges_segments)
     }
 }

@@ -147,7 +147,7 @@ async fn admit(
         audio,
         model,
         task: asked.task,
-        wishes: asked.wishes,
+        options: asked.options,
         caller,
         deadline: deadline.into_std(),
     };

@@ -105,7 +105,7 @@ impl Transcriber {
             previous_tokens: prompt.previous.len(),
             options: GenerateOptions {
                 timestamps: prompt.timestamps,
-                ..plan.wishes.options.clone()
+                ..plan.options.search.clone()
             },
         };
         let log_mel = Arc::clone(&plan.model.log_mel);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Plan, Recordings, Wishes, guard};
+use super::{Plan, Recordings, TranscriptionOptions, guard};
 use crate::audio::{Clip, Clock, SAMPLE_RATE_HZ};
 use crate::engine::{Decoding, Generation};
 use crate::job::Answer;
@@ -44,7 +44,7 @@ pub(super) struct Heard {
     timings: Timings,
 }
 
-impl Wishes {
+impl TranscriptionOptions {
     pub(super) fn decoding(&self) -> Decoding {
         Decoding {
             candidates: self.candidates.clone(),
@@ -58,7 +58,7 @@ impl Plan<'_> {
     /// Whether the detector heard speech up to the end of a window, and more of it after that: what
     /// ends a recording may be silence, if it is short.
     fn goes_on_after(&self, clock: &Clock) -> bool {
-        self.wishes.vad.is_some() && clock.end_s() + MIN_UNHEARD_SPEECH_S < self.end_s
+        self.options.vad.is_some() && clock.end_s() + MIN_UNHEARD_SPEECH_S < self.end_s
     }
 }
 
@@ -89,7 +89,7 @@ impl Heard {
             },
         };
         let vocabulary = &plan.model.vocabulary;
-        if plan.wishes.fallback.drops(&generation.quality) {
+        if plan.options.fallback.drops(&generation.quality) {
             heard.dropped.push(Dropped {
                 start_s: clock.start_s(),
                 end_s: clock.end_s(),
@@ -123,14 +123,14 @@ impl Heard {
             .flat_map(|piece| &piece.tokens)
             .copied()
             .collect();
-        if plan.wishes.logprobs {
+        if plan.options.logprobs {
             heard.logprobs = logprobs(vocabulary, &generation);
         }
         heard.segments = timed_segments(plan, clock, &generation, timed);
         for segment in &mut heard.segments {
             segment.speaker = speaker;
         }
-        if let Some(threshold_s) = plan.wishes.hallucination_silence_threshold_s {
+        if let Some(threshold_s) = plan.options.hallucination_silence_threshold_s {
             let window = clock.start_s()..clock.end_s();
             let kept = std::mem::take(&mut heard.segments);
             let (kept, dropped) =
@@ -167,7 +167,7 @@ fn timed_segments(
         Task::Translate => Some(Language::ENGLISH),
     };
     let timed_words = match &generation.alignment {
-        Some(alignment) if plan.wishes.words => words(vocabulary, language, &timed, alignment, 0.0),
+        Some(alignment) if plan.options.words => words(vocabulary, language, &timed, alignment, 0.0),
         _ => timed
             .iter()
             .map(|piece| TimedWords {
@@ -245,8 +245,8 @@ impl Joiner {
                     ..Timings::default()
                 },
             },
-            clip: plan.wishes.clip,
-            detects_voice: plan.wishes.vad.is_some(),
+            clip: plan.options.clip,
+            detects_voice: plan.options.vad.is_some(),
             clocks: Vec::new(),
         }
     }

@@ -1,7 +1,7 @@
 //! What the model is told before a window: languages it must know, words to expect, text so far.
 
 use super::hearing::Heard;
-use super::{TranscribeError, Wishes};
+use super::{TranscribeError, TranscriptionOptions};
 use crate::models::{LoadedModel, ModelId};
 use crate::tokens::{Language, PREVIOUS_TOKENS, PromptSpec, Vocabulary};
 
@@ -16,17 +16,17 @@ const MAX_PROMPT_BYTES: usize = 8 * 1024;
 pub(super) fn check_languages(
     model: &LoadedModel,
     id: &ModelId,
-    wishes: &Wishes,
+    options: &TranscriptionOptions,
 ) -> Result<(), TranscribeError> {
     let unknown = |language: &&Language| !model.vocabulary.languages().contains(language);
     let model = || id.clone();
-    if let Some(&language) = wishes.language.iter().find(unknown) {
+    if let Some(&language) = options.language.iter().find(unknown) {
         return Err(TranscribeError::UnknownLanguage {
             language,
             model: model(),
         });
     }
-    match wishes.candidates.iter().find(unknown) {
+    match options.candidates.iter().find(unknown) {
         Some(&language) => Err(TranscribeError::UnknownCandidate {
             language,
             model: model(),
@@ -36,18 +36,18 @@ pub(super) fn check_languages(
 }
 
 /// The language that is known before anything was heard.
-pub(super) fn language(vocabulary: &Vocabulary, wishes: &Wishes) -> Option<Language> {
+pub(super) fn language(vocabulary: &Vocabulary, options: &TranscriptionOptions) -> Option<Language> {
     let only = (!vocabulary.is_multilingual()).then_some(Language::ENGLISH);
-    wishes.language.or(only)
+    options.language.or(only)
 }
 
 /// Hotwords first, then the prompt, whose end is the one that is kept.
-pub(super) fn previous_tokens(vocabulary: &Vocabulary, wishes: &Wishes) -> Vec<u32> {
-    tokens_before(wishes, |text| vocabulary.encode_prompt_text(text))
+pub(super) fn previous_tokens(vocabulary: &Vocabulary, options: &TranscriptionOptions) -> Vec<u32> {
+    tokens_before(options, |text| vocabulary.encode_prompt_text(text))
 }
 
-fn tokens_before(wishes: &Wishes, encode: impl Fn(&str) -> Vec<u32>) -> Vec<u32> {
-    let texts = [&wishes.hotwords, &wishes.prompt].into_iter().flatten();
+fn tokens_before(options: &TranscriptionOptions, encode: impl Fn(&str) -> Vec<u32>) -> Vec<u32> {
+    let texts = [&options.hotwords, &options.prompt].into_iter().flatten();
     let mut tokens: Vec<u32> = texts.flat_map(|text| encode(end_of(text))).collect();
     keep_last(&mut tokens);
     tokens
@@ -83,13 +83,13 @@ mod tests {
 
     #[test]
     fn no_more_of_a_prompt_becomes_tokens_than_its_end() {
-        let wishes = Wishes {
+        let options = TranscriptionOptions {
             hotwords: Some("h".repeat(1 << 20)),
             prompt: Some("p".repeat(1 << 20)),
-            ..Wishes::default()
+            ..TranscriptionOptions::default()
         };
         let encoded = RefCell::new(Vec::new());
-        let tokens = tokens_before(&wishes, |text| {
+        let tokens = tokens_before(&options, |text| {
             encoded
                 .borrow_mut()
                 .push((text[..1].to_owned(), text.len()));

@@ -8,7 +8,7 @@ use super::value::{Expected, real, switch, whole};
 use super::{ApiError, Asked, Defaults, Parameters, Shape, Takes};
 use crate::format::{AsrOutput, ResponseFormat};
 use crate::tokens::Task;
-use crate::transcribe::Wishes;
+use crate::transcribe::TranscriptionOptions;
 
 /// The APIs that a recording may be sent by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,14 +158,14 @@ const INFERENCE: &[Field] = &[
     .without("0.2")
     .does("From one temperature to the next where a text looks wrong; 0 tries the first alone."),
     Field::one("offset_t", Takes::Whole(0, LONGEST_MS), |all, text| {
-        put(&mut all.wishes.clip.offset, milliseconds(text))
+        put(&mut all.options.clip.offset, milliseconds(text))
     })
     .default("0")
     .does("Where to begin, in milliseconds."),
     Field::one("duration", Takes::Whole(0, LONGEST_MS), |all, text| {
         let duration = milliseconds(text)?;
         let duration = (!duration.is_zero()).then_some(duration);
-        put(&mut all.wishes.clip.duration, Ok(duration))
+        put(&mut all.options.clip.duration, Ok(duration))
     })
     .default("0")
     .does("How much to transcribe, in milliseconds; 0 is all."),
@@ -209,8 +209,8 @@ pub fn finish(mut all: Parameters, defaults: Defaults) -> Result<Asked, ApiError
             Answer::Asr(output)
         }
         Api::Language => {
-            all.wishes = Wishes::default();
-            all.wishes.clip.duration = Some(DETECTION);
+            all.options = TranscriptionOptions::default();
+            all.options.clip.duration = Some(DETECTION);
             all.speech.filter = Some(false);
             Answer::Language
         }
@@ -218,9 +218,9 @@ pub fn finish(mut all: Parameters, defaults: Defaults) -> Result<Asked, ApiError
             if let Some(step) = all.of_others.temperature_step
                 && all.temperatures.is_empty()
             {
-                all.temperatures = steps(all.wishes.options.temperature, step);
+                all.temperatures = steps(all.options.search.temperature, step);
             }
-            let is_bare = all.format == ResponseFormat::Json && !all.wishes.logprobs;
+            let is_bare = all.format == ResponseFormat::Json && !all.options.logprobs;
             if is_bare {
                 Answer::BareText
             } else {

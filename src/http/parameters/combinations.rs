@@ -28,7 +28,7 @@ const ONLY_IN: [OnlyIn; 7] = [
     },
     OnlyIn {
         param: "include",
-        asked: |all| all.wishes.logprobs.then(|| "logprobs".to_owned()),
+        asked: |all| all.options.logprobs.then(|| "logprobs".to_owned()),
         formats: &[ResponseFormat::Json],
     },
     OnlyIn {
@@ -62,7 +62,7 @@ const MAX_FINISHED: f32 = 64.0;
 
 /// Refuses fields that do not go together.
 pub fn check(all: &Parameters) -> Result<(), ApiError> {
-    let is_split = all.wishes.channels == Channels::Split;
+    let is_split = all.options.channels == Channels::Split;
     if all.format == ResponseFormat::DiarizedJson && !is_split {
         let value = name(all.format).to_owned();
         let expected = format!("channels=split with it: {NO_DIARIZATION}");
@@ -74,22 +74,22 @@ pub fn check(all: &Parameters) -> Result<(), ApiError> {
         return Err(refuse("stream", "true".to_owned(), expected));
     }
     // What the search does not take: no hypothesis would ever be finished.
-    let options = &all.wishes.options;
-    let finished = options.beam_size.get() as f32 * options.patience;
+    let search = &all.options.search;
+    let finished = search.beam_size.get() as f32 * search.patience;
     // A search for this many occupies an engine for so long that others would wait.
     if finished > MAX_FINISHED {
-        let value = options.patience.to_string();
+        let value = search.patience.to_string();
         let expected = format!(
             "a number that is at most {MAX_FINISHED} when multiplied by beam_size, which is {}",
-            options.beam_size
+            search.beam_size
         );
         return Err(refuse("patience", value, expected));
     }
     if finished.round() < 1.0 {
-        let value = options.patience.to_string();
+        let value = search.patience.to_string();
         let expected = format!(
             "a number that is at least 0.5 when multiplied by beam_size, which is {}",
-            options.beam_size
+            search.beam_size
         );
         return Err(refuse("patience", value, expected));
     }

@@ -31,22 +31,22 @@ pub fn language(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     let text = text.trim().trim_matches('"');
     let is_open = |word: &&str| text.eq_ignore_ascii_case(word);
     if is_none(text) || ["auto", "und", ""].iter().any(is_open) {
-        return put(&mut all.wishes.language, Ok(None));
+        return put(&mut all.options.language, Ok(None));
     }
-    put(&mut all.wishes.language, value::language(text).map(Some))
+    put(&mut all.options.language, value::language(text).map(Some))
 }
 
 /// Text that the audio continues.
 pub fn prompt(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.wishes.prompt, Ok(Some(text.to_owned())))
+    put(&mut all.options.prompt, Ok(Some(text.to_owned())))
 }
 
 /// Candidates for detection, each once.
 pub fn languages(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     for item in list(text) {
         let language = value::language(&item)?;
-        if !all.wishes.candidates.contains(&language) {
-            all.wishes.candidates.push(language);
+        if !all.options.candidates.contains(&language) {
+            all.options.candidates.push(language);
         }
     }
     Ok(())
@@ -89,7 +89,7 @@ pub fn temperature(all: &mut Parameters, text: &str) -> Result<(), Expected> {
         return more_temperatures(all, text);
     }
     let temperature = real(text, 0.0..=1.0);
-    put(&mut all.wishes.options.temperature, temperature)
+    put(&mut all.options.search.temperature, temperature)
 }
 
 /// Items of such a list.
@@ -113,7 +113,7 @@ pub fn more_temperatures(all: &mut Parameters, text: &str) -> Result<(), Expecte
 pub fn include(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     for item in list(text) {
         match item.as_str() {
-            "logprobs" => all.wishes.logprobs = true,
+            "logprobs" => all.options.logprobs = true,
             "dropped" => all.dropped = true,
             _ => return Err(Expected::new("logprobs or dropped")),
         }
@@ -150,18 +150,18 @@ pub fn beam_size(all: &mut Parameters, text: &str) -> Result<(), Expected> {
 
 /// Texts sampled.
 pub fn best_of(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.wishes.options.best_of, count(text, 32))
+    put(&mut all.options.search.best_of, count(text, 32))
 }
 
 /// How many finished texts end the search.
 pub fn patience(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.wishes.options.patience, real(text, 0.01..=10.0))
+    put(&mut all.options.search.patience, real(text, 0.01..=10.0))
 }
 
 /// Exponent of a text's length.
 pub fn length_penalty(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
-        &mut all.wishes.options.length_penalty,
+        &mut all.options.search.length_penalty,
         real(text, 0.0..=10.0),
     )
 }
@@ -169,13 +169,13 @@ pub fn length_penalty(all: &mut Parameters, text: &str) -> Result<(), Expected> 
 /// Penalty of tokens that were written.
 pub fn repetition_penalty(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     let penalty = real(text, 0.1..=10.0);
-    put(&mut all.wishes.options.repetition_penalty, penalty)
+    put(&mut all.options.search.repetition_penalty, penalty)
 }
 
 /// Length of what does not come twice.
 pub fn no_repeat_ngram_size(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     let size = whole(text, 0..=224);
-    put(&mut all.wishes.options.no_repeat_ngram_size, size)
+    put(&mut all.options.search.no_repeat_ngram_size, size)
 }
 
 /// Tokens never to write; an empty JSON list lets all be written.
@@ -204,19 +204,19 @@ pub fn without_timestamps(all: &mut Parameters, text: &str) -> Result<(), Expect
 
 /// Whether a window continues the text of the one before.
 pub fn condition_on_previous_text(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.wishes.condition_on_previous_text, switch(text))
+    put(&mut all.options.condition_on_previous_text, switch(text))
 }
 
 /// Words to expect, as one text.
 pub fn hotwords(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.wishes.hotwords, Ok(Some(text.trim().to_owned())))
+    put(&mut all.options.hotwords, Ok(Some(text.trim().to_owned())))
 }
 
 /// Bound on how well a text compresses.
 pub fn compression_ratio_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     let threshold = bound(text, 0.0..=100.0);
     put(
-        &mut all.wishes.fallback.compression_ratio_threshold,
+        &mut all.options.fallback.compression_ratio_threshold,
         threshold,
     )
 }
@@ -224,33 +224,33 @@ pub fn compression_ratio_threshold(all: &mut Parameters, text: &str) -> Result<(
 /// Bound on the mean log probability of a token.
 pub fn logprob_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     let threshold = bound(text, -100.0..=0.0);
-    put(&mut all.wishes.fallback.logprob_threshold, threshold)
+    put(&mut all.options.fallback.logprob_threshold, threshold)
 }
 
 /// Bound on the probability of no speech.
 pub fn no_speech_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     let threshold = bound(text, 0.0..=1.0);
-    put(&mut all.wishes.fallback.no_speech_threshold, threshold)
+    put(&mut all.options.fallback.no_speech_threshold, threshold)
 }
 
 /// Silence around improbable text that is left out.
 pub fn hallucination_silence_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     let threshold = bound(text, 0.0..=3_600.0)?.map(f64::from);
     put(
-        &mut all.wishes.hallucination_silence_threshold_s,
+        &mut all.options.hallucination_silence_threshold_s,
         Ok(threshold),
     )
 }
 
 /// Where to begin.
 pub fn offset(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.wishes.clip.offset, seconds(text, 0.0..=LONGEST_S))
+    put(&mut all.options.clip.offset, seconds(text, 0.0..=LONGEST_S))
 }
 
 /// How much to transcribe.
 pub fn duration(all: &mut Parameters, text: &str) -> Result<(), Expected> {
     let duration = seconds(text, 0.1..=LONGEST_S).map(Some);
-    put(&mut all.wishes.clip.duration, duration)
+    put(&mut all.options.clip.duration, duration)
 }
 
 /// Whether channels are mixed or kept apart.
@@ -260,7 +260,7 @@ pub fn channels(all: &mut Parameters, text: &str) -> Result<(), Expected> {
         "split" => Ok(Channels::Split),
         _ => Err(Expected::new("mix or split")),
     };
-    put(&mut all.wishes.channels, channels)
+    put(&mut all.options.channels, channels)
 }
 
 /// Whether words have times.

@@ -52,10 +52,10 @@ fn without_fields_the_defaults_hold() {
     assert_eq!(asked.model, None);
     assert!(!asked.stream);
     assert_eq!(asked.output.format, ResponseFormat::Json);
-    assert_eq!(asked.wishes.options.beam_size, defaults().beam_size);
-    assert!(asked.wishes.vad.is_some());
-    assert_eq!(asked.wishes.fallback, Wishes::default().fallback);
-    assert!(!asked.wishes.words && !asked.wishes.logprobs);
+    assert_eq!(asked.options.search.beam_size, defaults().beam_size);
+    assert!(asked.options.vad.is_some());
+    assert_eq!(asked.options.fallback, TranscriptionOptions::default().fallback);
+    assert!(!asked.options.words && !asked.options.logprobs);
 }
 
 #[test]
@@ -78,19 +78,19 @@ fn text_fields() {
     });
     for value in ["tr", "TUR", "turkish", "tr-TR"] {
         check(&[("language", value)], |it| {
-            it.wishes.language == Language::parse("tr")
+            it.options.language == Language::parse("tr")
         });
     }
     check(&[("language", "tr"), ("language", "auto")], |it| {
-        it.wishes.language.is_none()
+        it.options.language.is_none()
     });
     for name in ["prompt", "initial_prompt"] {
         check(&[(name, "Dear,"), (name, "")], |it| {
-            it.wishes.prompt.as_deref() == Some("Dear,")
+            it.options.prompt.as_deref() == Some("Dear,")
         });
     }
     check(&[("channels", "split")], |it| {
-        it.wishes.channels == Channels::Split
+        it.options.channels == Channels::Split
     });
     for value in ["true", "True", "1"] {
         check(&[("stream", value)], |it| it.stream);
@@ -120,15 +120,15 @@ fn lists_in_every_wire_form() {
     }
     check(&[verbose, ("word_timestamps", "true")], both);
     check(&[verbose, ("timestamp_granularities[]", "word")], |it| {
-        it.output.granularities.words && !it.output.granularities.segments && it.wishes.words
+        it.output.granularities.words && !it.output.granularities.segments && it.options.words
     });
     check(&[verbose], |it| {
-        it.output.granularities.segments && !it.output.granularities.words && !it.wishes.words
+        it.output.granularities.segments && !it.output.granularities.words && !it.options.words
     });
     check(
         &[("languages[]", "de"), ("languages[]", "tr,german")],
         |it| {
-            let codes: Vec<_> = it.wishes.candidates.iter().map(|it| it.code()).collect();
+            let codes: Vec<_> = it.options.candidates.iter().map(|it| it.code()).collect();
             codes == ["de", "tr"]
         },
     );
@@ -138,10 +138,10 @@ fn lists_in_every_wire_form() {
             ("keywords[]", "CTranslate2"),
             ("keywords[]", r#"["Halk, Speech"]"#),
         ],
-        |it| it.wishes.hotwords.as_deref() == Some("CTranslate2, Halk, Speech, and more"),
+        |it| it.options.hotwords.as_deref() == Some("CTranslate2, Halk, Speech, and more"),
     );
     check(&[("include[]", "logprobs")], |it| {
-        it.wishes.logprobs && it.output.logprobs && !it.output.dropped
+        it.options.logprobs && it.output.logprobs && !it.output.dropped
     });
     check(&[verbose, ("include", "dropped")], |it| {
         it.output.dropped && !it.output.logprobs
@@ -153,18 +153,18 @@ fn lists_in_every_wire_form() {
         ("[7]", &[7]),
     ] {
         check(&[("suppress_tokens", value)], |it| {
-            *it.wishes.options.suppress_tokens == *tokens
+            *it.options.search.suppress_tokens == *tokens
         });
     }
     check(
         &[("suppress_tokens[]", "1"), ("suppress_tokens[]", "2")],
-        |it| *it.wishes.options.suppress_tokens == [1, 2],
+        |it| *it.options.search.suppress_tokens == [1, 2],
     );
 }
 
 #[test]
 fn temperatures() {
-    let usual = Wishes::default().fallback.temperatures;
+    let usual = TranscriptionOptions::default().fallback.temperatures;
     for (fields, first, rest) in [
         (&[("temperature", "0")][..], 0.0, &usual[..]),
         (&[("temperature", "-0")], 0.0, &usual),
@@ -184,7 +184,7 @@ fn temperatures() {
         ),
     ] {
         check(fields, |it| {
-            it.wishes.options.temperature == first && it.wishes.fallback.temperatures == rest
+            it.options.search.temperature == first && it.options.fallback.temperatures == rest
         });
     }
 }
@@ -193,7 +193,7 @@ fn temperatures() {
 fn what_clients_send_unasked_is_taken() {
     for value in ["auto", "Auto", "None", "null", "und", "\"\""] {
         let fields = [("language", "tr"), ("language", value)];
-        check(&fields, |it| it.wishes.language.is_none());
+        check(&fields, |it| it.options.language.is_none());
     }
     check(&[("language", "\"tr\""), ("stream", "yes")], |it| it.stream);
     check(&[("stream", "on")], |it| it.stream);
@@ -227,33 +227,33 @@ fn decoding_fields() {
         ("duration", "30"),
     ];
     check(&fields, |it| {
-        let (wishes, options, fallback) = (&it.wishes, &it.wishes.options, &it.wishes.fallback);
-        options.beam_size.get() == 2
-            && options.best_of.get() == 4
-            && options.patience == 1.5
-            && options.length_penalty == 0.5
-            && options.repetition_penalty == 1.1
-            && options.no_repeat_ngram_size == 3
-            && !options.timestamps
-            && wishes.condition_on_previous_text
+        let (options, search, fallback) = (&it.options, &it.options.search, &it.options.fallback);
+        search.beam_size.get() == 2
+            && search.best_of.get() == 4
+            && search.patience == 1.5
+            && search.length_penalty == 0.5
+            && search.repetition_penalty == 1.1
+            && search.no_repeat_ngram_size == 3
+            && !search.timestamps
+            && options.condition_on_previous_text
             && fallback.compression_ratio_threshold == Some(2.0)
             && fallback.logprob_threshold == Some(-2.0)
             && fallback.no_speech_threshold.is_none()
-            && wishes.hallucination_silence_threshold_s == Some(2.0)
-            && wishes.words
-            && wishes.clip.offset == Duration::from_millis(1_500)
-            && wishes.clip.duration == Some(Duration::from_secs(30))
+            && options.hallucination_silence_threshold_s == Some(2.0)
+            && options.words
+            && options.clip.offset == Duration::from_millis(1_500)
+            && options.clip.duration == Some(Duration::from_secs(30))
     });
     let subtitles = [("max_line_width", "42"), ("response_format", "srt")];
     check(&subtitles, |it| {
-        it.wishes.words && it.output.subtitles.max_line_width == NonZeroUsize::new(42)
+        it.options.words && it.output.subtitles.max_line_width == NonZeroUsize::new(42)
     });
 }
 
 #[test]
 fn speech_is_told_from_silence_where_it_is_wanted() {
     let usual = VadOptions::default();
-    let threshold = |it: &Asked| it.wishes.vad.as_ref().map(|vad| vad.threshold);
+    let threshold = |it: &Asked| it.options.vad.as_ref().map(|vad| vad.threshold);
     for (fields, expected) in [
         (&[("vad_filter", "false")][..], None),
         (&[("vad", "0"), ("vad_threshold", "0.7")], None),
@@ -280,7 +280,7 @@ fn speech_is_told_from_silence_where_it_is_wanted() {
     let milliseconds = Duration::from_millis;
     let strategy = r#"{"type":"server_vad","silence_duration_ms":null,"prefix_padding_ms":100}"#;
     check(&[("chunking_strategy", strategy)], |it| {
-        let vad = it.wishes.vad.as_ref().unwrap();
+        let vad = it.options.vad.as_ref().unwrap();
         vad.speech_pad == milliseconds(100) && vad.min_silence == milliseconds(200)
     });
     for fields in [
@@ -298,7 +298,7 @@ fn speech_is_told_from_silence_where_it_is_wanted() {
         ],
     ] {
         check(&fields, |it| {
-            let vad = it.wishes.vad.as_ref().unwrap();
+            let vad = it.options.vad.as_ref().unwrap();
             vad.min_speech == milliseconds(1)
                 && vad.min_silence == milliseconds(2)
                 && vad.max_speech == milliseconds(3_000)
@@ -336,7 +336,7 @@ fn fields_that_do_not_go_together() {
     for (beam_size, patience) in [("32", "2"), ("6", "10"), ("5", "2")] {
         let fields = [("beam_size", beam_size), ("patience", patience)];
         check(&fields, |it| {
-            it.wishes.options.patience.to_string() == patience
+            it.options.search.patience.to_string() == patience
         });
     }
     check(

@@ -17,8 +17,8 @@ fn fields_of_whisper_asr_webservice() {
         let expected = AsrOutput::parse(&output.to_ascii_lowercase()).unwrap();
         assert_eq!(asked.answer, Answer::Asr(expected));
         assert_eq!(asked.output.format, format, "{output}");
-        assert_eq!(asked.wishes.options.timestamps, timestamps, "{output}");
-        assert_eq!(asked.wishes.words, output == "JSON", "{output}");
+        assert_eq!(asked.options.search.timestamps, timestamps, "{output}");
+        assert_eq!(asked.options.words, output == "JSON", "{output}");
     }
     assert_eq!(read(&[]).answer, Answer::Asr(AsrOutput::Txt));
     assert_eq!(read(&[("task", "translate")]).task, Task::Translate);
@@ -31,13 +31,13 @@ fn fields_of_whisper_asr_webservice() {
     ];
     let asked = read(&usual);
     assert_eq!(asked.task, Task::Transcribe);
-    assert_eq!(asked.wishes.prompt.as_deref(), Some("Dear,"));
-    assert!(asked.wishes.vad.is_none() && asked.wishes.language.is_some());
+    assert_eq!(asked.options.prompt.as_deref(), Some("Dear,"));
+    assert!(asked.options.vad.is_none() && asked.options.language.is_some());
 
     let language = read_by(Api::Language, &[("model", "base")]).unwrap();
     assert_eq!(language.answer, Answer::Language);
-    assert_eq!(language.wishes.clip.duration, Some(Duration::from_secs(30)));
-    assert!(language.wishes.vad.is_none());
+    assert_eq!(language.options.clip.duration, Some(Duration::from_secs(30)));
+    assert!(language.options.vad.is_none());
     // The form of the answer is not theirs to say.
     for (api, name) in [(Api::Asr, "response_format"), (Api::Language, "output")] {
         let error = read_by(api, &[(name, "json")]).unwrap_err();
@@ -55,11 +55,11 @@ fn fields_of_whisper_cpp() {
         (Answer::Format, Task::Translate)
     );
     let clip = read(&[("offset_t", "1500"), ("duration", "2000")])
-        .wishes
+        .options
         .clip;
     assert_eq!(clip.offset, Duration::from_millis(1_500));
     assert_eq!(clip.duration, Some(Duration::from_secs(2)));
-    assert_eq!(read(&[("duration", "0")]).wishes.clip.duration, None);
+    assert_eq!(read(&[("duration", "0")]).options.clip.duration, None);
     for (fields, first, rest) in [
         (&[("temperature_inc", "0")][..], 0.0, &[][..]),
         (&[("temperature_inc", "0.5")], 0.0, &[0.5, 1.0]),
@@ -74,9 +74,9 @@ fn fields_of_whisper_cpp() {
             &[0.9],
         ),
     ] {
-        let wishes = read(fields).wishes;
-        assert_eq!(wishes.options.temperature, first, "{fields:?}");
-        let found = wishes.fallback.temperatures;
+        let options = read(fields).options;
+        assert_eq!(options.search.temperature, first, "{fields:?}");
+        let found = options.fallback.temperatures;
         assert_eq!(found.len(), rest.len(), "{fields:?}: {found:?}");
         let mut pairs = found.iter().zip(rest);
         assert!(

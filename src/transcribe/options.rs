@@ -7,7 +7,7 @@ use crate::tokens::Language;
 
 /// How a caller wants audio transcribed; the default is the reference's.
 #[derive(Clone, Debug, Default)]
-pub struct Wishes {
+pub struct TranscriptionOptions {
     /// The language spoken; none: detect it in the first window.
     pub language: Option<Language>,
     /// Languages that detection may choose from; empty: all that the model knows.
@@ -17,7 +17,7 @@ pub struct Wishes {
     /// Words to expect; they stand before the prompt.
     pub hotwords: Option<String>,
     /// How tokens are chosen.
-    pub options: GenerateOptions,
+    pub search: GenerateOptions,
     /// When a window is generated again.
     pub fallback: Fallback,
     /// How speech is told from silence; none: everything is given to the model.
