@@ -68,7 +68,7 @@ async fn send_all(queue: &QueueHandle) {
 fn send(
     queue: &QueueHandle,
     number: u64,
-) -> oneshot::Receiver<Result<halkspeech::job::Answer, halkspeech::job::JobError>> {
+) -> oneshot::Receiver<Result<halkspeech::job::JobOutput, halkspeech::job::JobError>> {
     let (reply, answer) = oneshot::channel();
     let now = Instant::now();
     let job = Job {

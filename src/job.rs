@@ -48,11 +48,11 @@ pub struct Job {
 }
 
 /// The sending half of a job's one answer.
-pub type Reply = oneshot::Sender<Result<Answer, JobError>>;
+pub type Reply = oneshot::Sender<Result<JobOutput, JobError>>;
 
 /// What the engine made of a job, with the times it took.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct JobOutput {
     /// The engine's answer.
     pub generation: Generation,
     /// From entering the queue to entering a batch.
@@ -103,7 +103,7 @@ impl Job {
     }
 
     /// Gives the job its one answer; a caller who has left is no error.
-    pub fn answer(self, answer: Result<Answer, JobError>) {
+    pub fn answer(self, answer: Result<JobOutput, JobError>) {
         let _gone = self.reply.send(answer);
     }
 }
@@ -120,7 +120,7 @@ pub mod test_jobs {
         key: BatchKey,
         now: Instant,
         lasts: Duration,
-    ) -> (Job, oneshot::Receiver<Result<Answer, JobError>>) {
+    ) -> (Job, oneshot::Receiver<Result<JobOutput, JobError>>) {
         let (reply, answers) = oneshot::channel();
         let job = Job {
             request: RequestId(request),

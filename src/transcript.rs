@@ -27,7 +27,7 @@ pub struct Transcript {
     /// Every text token with its probability; empty unless asked for.
     pub logprobs: Vec<TokenLogprob>,
     /// What was left out on purpose, in order.
-    pub dropped: Vec<Dropped>,
+    pub dropped: Vec<DroppedSpan>,
     /// Where the time went.
     pub timings: Timings,
 }
@@ -94,7 +94,7 @@ impl Speaker {
 
 /// A piece of the recording for which nothing was written.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Dropped {
+pub struct DroppedSpan {
     /// Where it begins, in seconds.
     pub start_s: f64,
     /// Where it ends, in seconds.

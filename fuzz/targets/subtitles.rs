@@ -8,7 +8,7 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use halkspeech::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape, render};
 use halkspeech::tokens::{Language, Task};
-use halkspeech::transcript::{DropReason, Dropped, Segment, Speaker, Timings, TokenLogprob};
+use halkspeech::transcript::{DropReason, DroppedSpan, Segment, Speaker, Timings, TokenLogprob};
 use halkspeech::transcript::{Transcript, Word};
 use libfuzzer_sys::fuzz_target;
 
@@ -112,7 +112,7 @@ fn transcript(input: Input) -> Transcript {
         logprob: segment.avg_logprob,
         bytes: segment.text.clone().into_bytes(),
     };
-    let dropped = |segment: &Segment| Dropped {
+    let dropped = |segment: &Segment| DroppedSpan {
         start_s: segment.start_s,
         end_s: segment.end_s,
         reason: DropReason::NoSpeech,

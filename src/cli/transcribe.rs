@@ -26,7 +26,7 @@ use crate::format;
 use crate::models::ModelId;
 use crate::telemetry::{logging, traces::Tracing};
 use crate::tokens::Task;
-use crate::transcribe::{Progress, Request, Transcriber, TranscriptionOptions};
+use crate::transcribe::{TranscriptionProgress, Request, Transcriber, TranscriptionOptions};
 use crate::transcript::Transcript;
 
 /// Nobody waits for a recording at the command line but whoever can stop it.
@@ -208,8 +208,8 @@ async fn one(
             tokio::select! {
                 biased;
                 Some(said) = progress.recv() => match said {
-                    Progress::Decoded(all) => duration = all,
-                    Progress::Part(part) => show(steps(part.end_s, duration)),
+                    TranscriptionProgress::Decoded(all) => duration = all,
+                    TranscriptionProgress::Part(part) => show(steps(part.end_s, duration)),
                 },
                 result = &mut work => break result,
             }

@@ -36,7 +36,7 @@ pub struct TranscriptionVerbose<'a> {
     words: Option<Vec<Word<'a>>>,
     /// What nothing was written for; only with `include[]=dropped`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    dropped: Option<Vec<Dropped<'a>>>,
+    dropped: Option<Vec<DroppedSpan<'a>>>,
     usage: Usage,
 }
 
@@ -89,7 +89,7 @@ pub struct Word<'a> {
 /// A piece of the recording for which nothing was written.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TranscriptionDropped)]
-struct Dropped<'a> {
+struct DroppedSpan<'a> {
     /// Where it begins, in seconds.
     start: f64,
     /// Where it ends, in seconds.
@@ -169,8 +169,8 @@ pub(super) fn words<'a>(segments: &'a [transcript::Segment]) -> Vec<Word<'a>> {
         .collect()
 }
 
-fn dropped<'a>(transcript: &'a Transcript) -> Vec<Dropped<'a>> {
-    let dropped = |dropped: &'a transcript::Dropped| Dropped {
+fn dropped<'a>(transcript: &'a Transcript) -> Vec<DroppedSpan<'a>> {
+    let dropped = |dropped: &'a transcript::DroppedSpan| DroppedSpan {
         start: seconds(dropped.start_s),
         end: seconds(dropped.end_s),
         reason: dropped.reason.as_str(),
@@ -184,7 +184,7 @@ mod tests {
     use crate::format::tests::{call, one_object_a_line, transcript, two_sentences, with_words};
     use crate::format::{Granularities, OutputOptions, ResponseFormat, render};
     use crate::tokens::{Language, Task};
-    use crate::transcript::{DropReason, Dropped, Transcript};
+    use crate::transcript::{DropReason, DroppedSpan, Transcript};
 
     const OPTIONS: OutputOptions = OutputOptions {
         format: ResponseFormat::VerboseJson,
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn explains_what_was_left_out_if_asked() {
-        let dropped = |reason, text: &str| Dropped {
+        let dropped = |reason, text: &str| DroppedSpan {
             start_s: 1.0,
             end_s: 30.004,
             reason,

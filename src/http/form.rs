@@ -28,7 +28,7 @@ pub struct Form<S> {
 }
 
 /// A part of a form: a field, or the file.
-pub struct Part<'a, S> {
+pub struct FormPart<'a, S> {
     field: multipart::Field<'a>,
     feed: &'a mut Feed<S>,
 }
@@ -69,14 +69,14 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Form<S> {
     ///
     /// # Errors
     /// [`ApiError`] when it is malformed, or the body ends with an error.
-    pub async fn next_part(&mut self) -> Result<Option<Part<'_, S>>, ApiError> {
+    pub async fn next_part(&mut self) -> Result<Option<FormPart<'_, S>>, ApiError> {
         let Self { parts, feed } = self;
         let field = feed.step(parts.next_field()).await?;
-        Ok(field.map(|field| Part { field, feed }))
+        Ok(field.map(|field| FormPart { field, feed }))
     }
 }
 
-impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Part<'_, S> {
+impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> FormPart<'_, S> {
     /// The part's name; empty where it has none.
     pub fn name(&self) -> &str {
         self.field.name().unwrap_or_default()

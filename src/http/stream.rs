@@ -17,7 +17,7 @@ use super::error::{ApiError, event};
 use super::middleware::RequestId;
 use super::{Context, transcriptions};
 use crate::format::{OutputOptions, ResponseFormat, sse};
-use crate::transcribe::{Progress, Request};
+use crate::transcribe::{TranscriptionProgress, Request};
 use crate::transcript::Transcript;
 
 /// The whole work of a request, as a task of its own: it ends with the deadline, and makes its place
@@ -27,7 +27,7 @@ struct Work(JoinSet<Result<Transcript, ApiError>>);
 
 struct Events {
     work: Work,
-    progress: mpsc::Receiver<Progress>,
+    progress: mpsc::Receiver<TranscriptionProgress>,
     keep_alive: Interval,
     output: OutputOptions,
     /// Segments sent so far.
@@ -144,8 +144,8 @@ impl Events {
         events
     }
 
-    fn said(&mut self, progress: Progress) -> Option<String> {
-        let Progress::Part(part) = progress else {
+    fn said(&mut self, progress: TranscriptionProgress) -> Option<String> {
+        let TranscriptionProgress::Part(part) = progress else {
             return None;
         };
         if self.output.format == ResponseFormat::VerboseJson {

@@ -16,7 +16,7 @@ use super::body::{self, BodyError};
 use super::door::Admission;
 use super::encoding::Encoding;
 use super::error::ApiError;
-use super::form::{Form, Part};
+use super::form::{Form, FormPart};
 use super::middleware::{
     BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS, RequestId, RunModel,
 };
@@ -351,7 +351,7 @@ where
 
 async fn receive_text(
     name: &str,
-    mut part: Part<'_, impl Stream<Item = Result<Bytes, BodyError>> + Unpin>,
+    mut part: FormPart<'_, impl Stream<Item = Result<Bytes, BodyError>> + Unpin>,
 ) -> Result<String, ApiError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = part.chunk().await? {

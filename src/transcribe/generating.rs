@@ -11,7 +11,7 @@ use crate::audio::Window;
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::engine::Attempt;
 use crate::features::{Lengths, WINDOW_FRAMES, frames_reached, positions};
-use crate::job::{Answer, Job, JobError};
+use crate::job::{JobOutput, Job, JobError};
 use crate::telemetry::traces;
 use crate::tokens::PromptSpec;
 
@@ -33,7 +33,7 @@ impl Transcriber {
         prompt: PromptSpec,
         window: Arc<Window>,
         ticket: Option<Ticket>,
-    ) -> Result<Answer, TranscribeError> {
+    ) -> Result<JobOutput, TranscribeError> {
         let reached = frames_reached(window.pcm.len()).min(WINDOW_FRAMES);
         let lengths = plan.model.lengths;
         let length = lengths.of(reached);
@@ -85,7 +85,7 @@ impl Transcriber {
         prompt: PromptSpec,
         padded: Padded,
         ticket: Option<Ticket>,
-    ) -> Result<Answer, TranscribeError> {
+    ) -> Result<JobOutput, TranscribeError> {
         let Padded {
             window,
             length,

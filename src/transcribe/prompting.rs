@@ -1,6 +1,6 @@
 //! What the model is told before a window: languages it must know, words to expect, text so far.
 
-use super::hearing::Heard;
+use super::window_transcript::WindowTranscript;
 use super::{TranscribeError, TranscriptionOptions};
 use crate::models::{LoadedModel, ModelId};
 use crate::tokens::{Language, PREVIOUS_TOKENS, PromptSpec, Vocabulary};
@@ -62,7 +62,7 @@ fn end_of(text: &str) -> &str {
 }
 
 /// What was heard becomes the text before the next window, unless it is too uncertain.
-pub(super) fn continue_with(prompt: &mut PromptSpec, heard: &Heard) {
+pub(super) fn continue_with(prompt: &mut PromptSpec, heard: &WindowTranscript) {
     if heard.temperature > MAX_CONTINUED_TEMPERATURE {
         prompt.previous.clear();
     } else {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::audio::{Clip, Cutter, Decoded, SAMPLE_RATE_HZ, Step, VadOptions};
 use crate::features::{HOP_SAMPLES, WINDOW_FRAMES};
-use crate::transcript::{DropReason, Dropped, Speaker};
+use crate::transcript::{DropReason, DroppedSpan, Speaker};
 
 /// The speech detection of this many samples, 10 minutes, is one piece of work. It takes less than a
 /// second.
@@ -19,7 +19,7 @@ pub struct Recordings {
     /// The length of each.
     pub duration: Duration,
     /// Where the file could not be decoded.
-    pub damaged: Vec<Dropped>,
+    pub damaged: Vec<DroppedSpan>,
 }
 
 impl Recordings {
@@ -71,8 +71,8 @@ fn seconds(samples: usize) -> f64 {
     samples as f64 / f64::from(SAMPLE_RATE_HZ)
 }
 
-fn damaged(samples: Range<usize>) -> Dropped {
-    Dropped {
+fn damaged(samples: Range<usize>) -> DroppedSpan {
+    DroppedSpan {
         start_s: seconds(samples.start),
         end_s: seconds(samples.end),
         reason: DropReason::Damaged,

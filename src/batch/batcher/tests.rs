@@ -7,14 +7,14 @@ use super::*;
 use crate::batch::GenerateOptions;
 use crate::engine::Generation;
 use crate::engine::fake::FakeEngine;
-use crate::job::Answer;
+use crate::job::JobOutput;
 use crate::job::test_jobs::job;
 use crate::queue::{self, QueueHandle};
 
 const WINDOW: Duration = Duration::from_millis(20);
 const BATCH_SIZE: usize = 4;
 
-type Answers = oneshot::Receiver<Result<Answer, JobError>>;
+type Answers = oneshot::Receiver<Result<JobOutput, JobError>>;
 
 /// A batcher that runs, with the test in place of its callers and engines.
 struct Bench {
@@ -63,9 +63,9 @@ fn key(frames: usize) -> BatchKey {
     }
 }
 
-fn answer() -> Answer {
+fn answer() -> JobOutput {
     let generation: Generation = FakeEngine::generation(vec![1]);
-    Answer {
+    JobOutput {
         generation,
         queue_time: Duration::ZERO,
         inference_time: Duration::ZERO,

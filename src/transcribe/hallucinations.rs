@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::tokens::Word;
-use crate::transcript::{DropReason, Dropped, Segment};
+use crate::transcript::{DropReason, DroppedSpan, Segment};
 
 /// Text that is no word: it says nothing about how likely a segment is.
 const PUNCTUATION: &str = "\"'“¿([{-\"'.。,，!！?？:：”)]}、";
@@ -47,7 +47,7 @@ pub fn drop_hallucinations(
     window: Range<f64>,
     last_speech_s: f64,
     threshold_s: f64,
-) -> (Vec<Segment>, Vec<Dropped>) {
+) -> (Vec<Segment>, Vec<DroppedSpan>) {
     // With its silences left out, a window may reach over more of the recording than it holds.
     let window_end_s = window.end.max(window.start + WINDOW_S);
     let after = followers(&segments, window.end);
@@ -62,7 +62,7 @@ pub fn drop_hallucinations(
                 || next.is_improbable
                 || window_end_s - segment.end_s < EDGE_S;
             if silence_before && silence_after && is_improbable(&segment.words) {
-                dropped.push(Dropped {
+                dropped.push(DroppedSpan {
                     start_s: segment.start_s,
                     end_s: segment.end_s,
                     reason: DropReason::Hallucination,
@@ -373,7 +373,7 @@ mod tests {
         let (_, dropped) =
             drop_hallucinations(vec![segment(5.0, 6.0, UNSURE)], 0.0..30.0, 0.0, 2.0);
 
-        let expected = Dropped {
+        let expected = DroppedSpan {
             start_s: 5.0,
             end_s: 6.0,
             reason: DropReason::Hallucination,
