@@ -29,7 +29,7 @@ use crate::caller::Caller;
 use crate::engine::Decoding;
 use crate::job::RequestId;
 use crate::models::{LoadedModel, LoadedModels, ModelId};
-use crate::queue::{Slot, UpstreamGuard};
+use crate::queue::{QueuePermit, UpstreamGuard};
 use crate::telemetry::Metrics;
 use crate::tokens::{PromptSpec, Task};
 use crate::transcript::{Speaker, Transcript};
@@ -93,7 +93,7 @@ struct Plan<'a> {
 
 /// A window that has a place in the queue and is counted as upstream.
 struct Ticket {
-    slot: Slot,
+    slot: QueuePermit,
     coming: UpstreamGuard,
 }
 

@@ -26,7 +26,7 @@ use crate::format;
 use crate::models::ModelId;
 use crate::telemetry::{logging, traces::Tracing};
 use crate::tokens::Task;
-use crate::transcribe::{TranscriptionProgress, Request, Transcriber, TranscriptionOptions};
+use crate::transcribe::{Request, Transcriber, TranscriptionOptions, TranscriptionProgress};
 use crate::transcript::Transcript;
 
 /// Nobody waits for a recording at the command line but whoever can stop it.

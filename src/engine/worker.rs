@@ -170,7 +170,7 @@ mod tests {
     use crate::batch::{BatchKey, GenerateOptions};
     use crate::engine::fake::FakeEngine;
     use crate::job::test_jobs::job;
-    use crate::job::{JobOutput, JobError};
+    use crate::job::{JobError, JobOutput};
 
     type Answers = oneshot::Receiver<Result<JobOutput, JobError>>;
 

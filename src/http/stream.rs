@@ -17,7 +17,7 @@ use super::error::{ApiError, event};
 use super::middleware::RequestId;
 use super::{Context, transcriptions};
 use crate::format::{OutputOptions, ResponseFormat, sse};
-use crate::transcribe::{TranscriptionProgress, Request};
+use crate::transcribe::{Request, TranscriptionProgress};
 use crate::transcript::Transcript;
 
 /// The whole work of a request, as a task of its own: it ends with the deadline, and makes its place

@@ -11,17 +11,17 @@ use crate::audio::Window;
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::engine::Attempt;
 use crate::features::{Lengths, WINDOW_FRAMES, frames_reached, positions};
-use crate::job::{JobOutput, Job, JobError};
+use crate::job::{Job, JobError, JobOutput};
 use crate::telemetry::traces;
 use crate::tokens::PromptSpec;
 
 /// A window with the length it is padded to.
-struct Padded {
+struct PaddedWindow {
     window: Arc<Window>,
     length: usize,
     is_first: bool,
     /// What came of it when it was padded to less.
-    before: Option<Attempt>,
+    previous_attempt: Option<Attempt>,
 }
 
 impl Transcriber {
@@ -40,11 +40,11 @@ impl Transcriber {
         self.observe(reached, lengths, length);
         // Only the first window of a request comes with its place in the queue.
         let is_first = ticket.is_some();
-        let short = Padded {
+        let short = PaddedWindow {
             window: Arc::clone(&window),
             length,
             is_first,
-            before: None,
+            previous_attempt: None,
         };
         let answer = self
             .generate_padded(plan, prompt.clone(), short, ticket)
@@ -54,11 +54,11 @@ impl Transcriber {
         }
         self.metrics.windows_repeated.inc();
         self.observe(reached, lengths, WINDOW_FRAMES);
-        let whole = Padded {
+        let whole = PaddedWindow {
             window,
             length: WINDOW_FRAMES,
             is_first,
-            before: Some(Attempt::new(
+            previous_attempt: Some(Attempt::new(
                 answer.generation.quality,
                 answer.generation.tokens.len(),
             )),
@@ -83,14 +83,14 @@ impl Transcriber {
         &self,
         plan: &Plan<'_>,
         prompt: PromptSpec,
-        padded: Padded,
+        padded: PaddedWindow,
         ticket: Option<Ticket>,
     ) -> Result<JobOutput, TranscribeError> {
-        let Padded {
+        let PaddedWindow {
             window,
             length,
             is_first,
-            before,
+            previous_attempt,
         } = padded;
         let queue = &plan.model.queue;
         let Ticket { slot, coming } = match ticket {
@@ -129,13 +129,13 @@ impl Transcriber {
             length,
             prompt,
             decoding: Arc::clone(&plan.decoding),
-            before,
+            previous_attempt,
             key,
             deadline: plan.deadline,
             queued_at: tokio::time::Instant::now().into_std(),
             reply,
             span: Span::current(),
-            waiting: traces::room("queue"),
+            queue_span: traces::room("queue"),
         };
         queue.send(slot, job)?;
         // Only now: while the count was above zero the batcher may have waited for this window.

@@ -11,7 +11,7 @@ use crate::batch::{Batch, BatchKey};
 use crate::engine::split::generate_each;
 use crate::engine::{Attempt, Decoding, Engine, EngineError, Generation, Input};
 use crate::features::Features;
-use crate::job::{JobOutput, Job, JobError, Reply};
+use crate::job::{Job, JobError, JobOutput, Reply};
 use crate::telemetry::{Metrics, traces};
 use crate::tokens::PromptSpec;
 
@@ -140,7 +140,7 @@ impl Asked {
             length: job.length,
             prompt: job.prompt,
             decoding: job.decoding,
-            before: job.before,
+            before: job.previous_attempt,
         };
         let open = Open {
             reply: job.reply,
