@@ -1,9 +1,9 @@
-//! Which waiting piece of CPU work a free worker takes. Pure: the time is passed in.
+//! Decides which waiting CPU work a free worker takes. Pure: the time is passed in.
 //!
-//! A worker goes to the caller that occupies the fewest, of several to the one whose last turn is longest
-//! ago. A worker cannot be taken back before its piece ends, so this alone would let one caller occupy
-//! all of them with long pieces whenever nobody waits, and the next caller wait for seconds. So while
-//! others ask, the long pieces of one caller occupy half of the workers at most.
+//! A worker goes to the caller that occupies the fewest workers; on a tie, to the one whose last turn is
+//! longest ago. Running work is not interrupted, so this alone would let one caller occupy all workers
+//! with long items whenever nobody else waits, and the next caller would wait for seconds. So while other
+//! callers are active, the long items of one caller occupy at most half of the workers.
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
@@ -11,45 +11,45 @@ use std::time::Instant;
 
 use crate::caller::{Caller, RecentCallers};
 
-/// The pieces of work that wait and that run.
+/// The work items that are waiting or running.
 #[derive(Debug)]
-pub struct Turns {
+pub struct Scheduler {
     workers: usize,
-    running: HashMap<Caller, Running>,
-    /// No caller without a waiting piece is in it.
-    waiting: HashMap<Caller, Waiting>,
+    running: HashMap<Caller, WorkerCounts>,
+    /// Only callers with at least one waiting item.
+    waiting: HashMap<Caller, CallerQueue>,
     recent: RecentCallers,
     next_number: u64,
 }
 
-/// A piece of work.
+/// A work item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket {
-    /// Lower for a piece that was asked for earlier.
+pub struct WorkItem {
+    /// Order of submission.
     pub number: u64,
     caller: Caller,
     is_long: bool,
 }
 
-/// The waiting pieces of a caller.
+/// The waiting items of a caller.
 #[derive(Debug)]
-struct Waiting {
-    /// A number of the time when it began to wait for its next turn.
+struct CallerQueue {
+    /// Logical time from which on it has been waiting for its next turn.
     since: u64,
-    /// In the order in which they were asked for.
-    tickets: VecDeque<Ticket>,
+    /// In order of submission.
+    items: VecDeque<WorkItem>,
 }
 
 /// The workers that a caller occupies.
 #[derive(Clone, Copy, Debug, Default)]
-struct Running {
+struct WorkerCounts {
     all: usize,
-    /// Those with long pieces.
+    /// Workers that run long items.
     long: usize,
 }
 
-impl Turns {
-    /// Nothing waits, and all `workers` are free.
+impl Scheduler {
+    /// A scheduler with `workers` free workers.
     pub fn new(workers: NonZeroUsize) -> Self {
         Self {
             workers: workers.get(),
@@ -60,26 +60,25 @@ impl Turns {
         }
     }
 
-    /// Adds a piece of work to those that wait.
-    pub fn ask(&mut self, caller: Caller, is_long: bool, now: Instant) -> Ticket {
+    /// Adds a waiting item.
+    pub fn submit(&mut self, caller: Caller, is_long: bool, now: Instant) -> WorkItem {
         self.recent.note(caller, now);
         let number = self.number();
-        let ticket = Ticket {
+        let item = WorkItem {
             number,
             caller,
             is_long,
         };
-        let waiting = self.waiting.entry(caller).or_insert_with(|| Waiting {
+        let waiting = self.waiting.entry(caller).or_insert_with(|| CallerQueue {
             since: number,
-            tickets: VecDeque::new(),
+            items: VecDeque::new(),
         });
-        waiting.tickets.push_back(ticket);
-        ticket
+        waiting.items.push_back(item);
+        item
     }
 
-    /// Gives a free worker to the piece whose turn it is; none where no worker is free or nothing may
-    /// run.
-    pub fn start_next(&mut self, now: Instant) -> Option<Ticket> {
+    /// Assigns a free worker to the next item; none if no worker is free or no item may run.
+    pub fn start_next(&mut self, now: Instant) -> Option<WorkItem> {
         let busy: usize = self.running.values().map(|running| running.all).sum();
         if busy >= self.workers {
             return None;
@@ -87,58 +86,58 @@ impl Turns {
         let candidates = self.waiting.iter().filter_map(|(caller, waiting)| {
             let running = self.running.get(caller).copied().unwrap_or_default();
             let may_be_long = running.long < self.share() || !self.recent.has_others(*caller, now);
-            let mut tickets = waiting.tickets.iter();
-            let ticket = tickets.find(|ticket| may_be_long || !ticket.is_long)?;
-            Some(((running.all, waiting.since), *ticket))
+            let mut items = waiting.items.iter();
+            let item = items.find(|item| may_be_long || !item.is_long)?;
+            Some(((running.all, waiting.since), *item))
         });
-        let (_, ticket) = candidates.min_by_key(|(turn, _)| *turn)?;
-        self.stop_waiting(ticket);
+        let (_, item) = candidates.min_by_key(|(turn, _)| *turn)?;
+        self.stop_waiting(item);
         let number = self.number();
-        if let Some(waiting) = self.waiting.get_mut(&ticket.caller) {
+        if let Some(waiting) = self.waiting.get_mut(&item.caller) {
             waiting.since = number;
         }
-        let running = self.running.entry(ticket.caller).or_default();
+        let running = self.running.entry(item.caller).or_default();
         running.all += 1;
-        running.long += usize::from(ticket.is_long);
-        Some(ticket)
+        running.long += usize::from(item.is_long);
+        Some(item)
     }
 
-    /// Takes out a piece that has run, or that is no longer wanted.
-    pub fn leave(&mut self, ticket: Ticket) {
-        if self.stop_waiting(ticket) {
+    /// Removes an item that has run, or that was cancelled.
+    pub fn remove(&mut self, item: WorkItem) {
+        if self.stop_waiting(item) {
             return;
         }
-        if let Some(running) = self.running.get_mut(&ticket.caller) {
+        if let Some(running) = self.running.get_mut(&item.caller) {
             running.all -= 1;
-            running.long -= usize::from(ticket.is_long);
+            running.long -= usize::from(item.is_long);
             if running.all == 0 {
-                self.running.remove(&ticket.caller);
+                self.running.remove(&item.caller);
             }
         }
     }
 
-    /// The workers that the long pieces of one caller may occupy while others ask.
+    /// The number of workers that long items of one caller may occupy while other callers are active.
     fn share(&self) -> usize {
         self.workers.div_ceil(2)
     }
 
-    /// Takes a piece out of those that wait; whether it was among them.
-    fn stop_waiting(&mut self, ticket: Ticket) -> bool {
-        let Some(waiting) = self.waiting.get_mut(&ticket.caller) else {
+    /// Removes a waiting item; returns whether it was waiting.
+    fn stop_waiting(&mut self, item: WorkItem) -> bool {
+        let Some(waiting) = self.waiting.get_mut(&item.caller) else {
             return false;
         };
-        let tickets = &mut waiting.tickets;
-        let Some(at) = tickets.iter().position(|other| *other == ticket) else {
+        let items = &mut waiting.items;
+        let Some(at) = items.iter().position(|other| *other == item) else {
             return false;
         };
-        tickets.remove(at);
-        if tickets.is_empty() {
-            self.waiting.remove(&ticket.caller);
+        items.remove(at);
+        if items.is_empty() {
+            self.waiting.remove(&item.caller);
         }
         true
     }
 
-    /// The next number; it orders tickets and turns.
+    /// The next logical time, which orders items and turns.
     fn number(&mut self) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
@@ -158,72 +157,72 @@ mod tests {
     const BOB: Caller = Caller::Key(1);
     const CAROL: Caller = Caller::Key(2);
 
-    fn turns(workers: usize) -> Turns {
-        Turns::new(NonZeroUsize::new(workers).unwrap())
+    fn scheduler(workers: usize) -> Scheduler {
+        Scheduler::new(NonZeroUsize::new(workers).unwrap())
     }
 
-    fn start_all(turns: &mut Turns, now: Instant) -> Vec<Ticket> {
-        std::iter::from_fn(|| turns.start_next(now)).collect()
-    }
-
-    #[test]
-    fn alone_a_caller_occupies_all_workers() {
-        let (mut turns, now) = (turns(4), Instant::now());
-        let asked: Vec<_> = (0..6).map(|_| turns.ask(ALICE, true, now)).collect();
-        assert_eq!(start_all(&mut turns, now), asked[..4]);
-        turns.leave(asked[1]);
-        assert_eq!(start_all(&mut turns, now), [asked[4]]);
+    fn start_all(scheduler: &mut Scheduler, now: Instant) -> Vec<WorkItem> {
+        std::iter::from_fn(|| scheduler.start_next(now)).collect()
     }
 
     #[test]
-    fn while_others_ask_long_pieces_occupy_half() {
+    fn a_single_caller_occupies_all_workers() {
+        let (mut scheduler, now) = (scheduler(4), Instant::now());
+        let submitted: Vec<_> = (0..6).map(|_| scheduler.submit(ALICE, true, now)).collect();
+        assert_eq!(start_all(&mut scheduler, now), submitted[..4]);
+        scheduler.remove(submitted[1]);
+        assert_eq!(start_all(&mut scheduler, now), [submitted[4]]);
+    }
+
+    #[test]
+    fn while_others_are_active_long_items_occupy_half() {
         for (workers, expected) in [(1, 1), (2, 1), (3, 2), (4, 2), (16, 8)] {
-            let (mut turns, now) = (turns(workers), Instant::now());
-            let other = turns.ask(BOB, false, now);
-            turns.leave(other);
-            let asked: Vec<_> = (0..20).map(|_| turns.ask(ALICE, true, now)).collect();
-            assert_eq!(start_all(&mut turns, now), asked[..expected], "{workers}");
-            // Short ones may have the rest, in front of long ones that have to wait.
-            let short = turns.ask(ALICE, false, now);
-            let started = start_all(&mut turns, now);
+            let (mut scheduler, now) = (scheduler(workers), Instant::now());
+            let other = scheduler.submit(BOB, false, now);
+            scheduler.remove(other);
+            let submitted: Vec<_> = (0..20).map(|_| scheduler.submit(ALICE, true, now)).collect();
+            assert_eq!(start_all(&mut scheduler, now), submitted[..expected], "{workers}");
+            // Short items may take the remaining workers, before long ones that have to wait.
+            let short = scheduler.submit(ALICE, false, now);
+            let started = start_all(&mut scheduler, now);
             assert_eq!(started.contains(&short), workers > 1, "{workers}");
-            turns.leave(short);
-            // A minute later nobody else asks.
+            scheduler.remove(short);
+            // A minute later no other caller is active.
             let later = now + Duration::from_secs(60);
-            assert_eq!(start_all(&mut turns, later), asked[expected..workers]);
+            assert_eq!(start_all(&mut scheduler, later), submitted[expected..workers]);
         }
     }
 
     #[test]
     fn the_caller_with_the_fewest_workers_is_next() {
-        let (mut turns, now) = (turns(2), Instant::now());
-        let alice = [(); 4].map(|()| turns.ask(ALICE, true, now));
-        assert_eq!(start_all(&mut turns, now), alice[..2]);
-        let bob = [(); 2].map(|()| turns.ask(BOB, true, now));
-        let carol = turns.ask(CAROL, true, now);
-        turns.leave(alice[0]);
-        assert_eq!(start_all(&mut turns, now), [bob[0]]);
-        turns.leave(alice[1]);
-        // Alice and carol have none now, and the last turn of alice was before carol asked.
-        assert_eq!(start_all(&mut turns, now), [alice[2]]);
-        turns.leave(bob[0]);
-        assert_eq!(start_all(&mut turns, now), [carol]);
-        turns.leave(alice[2]);
-        assert_eq!(start_all(&mut turns, now), [bob[1]]);
-        turns.leave(carol);
-        assert_eq!(start_all(&mut turns, now), [alice[3]]);
+        let (mut scheduler, now) = (scheduler(2), Instant::now());
+        let alice = [(); 4].map(|()| scheduler.submit(ALICE, true, now));
+        assert_eq!(start_all(&mut scheduler, now), alice[..2]);
+        let bob = [(); 2].map(|()| scheduler.submit(BOB, true, now));
+        let carol = scheduler.submit(CAROL, true, now);
+        scheduler.remove(alice[0]);
+        assert_eq!(start_all(&mut scheduler, now), [bob[0]]);
+        scheduler.remove(alice[1]);
+        // Alice and carol have none now, and the last turn of alice was before carol's submission.
+        assert_eq!(start_all(&mut scheduler, now), [alice[2]]);
+        scheduler.remove(bob[0]);
+        assert_eq!(start_all(&mut scheduler, now), [carol]);
+        scheduler.remove(alice[2]);
+        assert_eq!(start_all(&mut scheduler, now), [bob[1]]);
+        scheduler.remove(carol);
+        assert_eq!(start_all(&mut scheduler, now), [alice[3]]);
     }
 
     #[derive(Clone, Copy, Debug)]
     enum Step {
-        Ask(usize, bool),
-        Leave(prop::sample::Index),
+        Submit(usize, bool),
+        Remove(prop::sample::Index),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            (0_usize..4, any::<bool>()).prop_map(|(caller, is_long)| Step::Ask(caller, is_long)),
-            any::<prop::sample::Index>().prop_map(Step::Leave),
+            (0_usize..4, any::<bool>()).prop_map(|(caller, is_long)| Step::Submit(caller, is_long)),
+            any::<prop::sample::Index>().prop_map(Step::Remove),
         ]
     }
 
@@ -235,80 +234,80 @@ mod tests {
             workers in 1_usize..6,
             steps in prop::collection::vec((step(), 0_u64..40), 0..100),
         ) {
-            let (mut turns, mut now) = (turns(workers), Instant::now());
+            let (mut scheduler, mut now) = (scheduler(workers), Instant::now());
             let (mut waiting, mut running) = (Vec::new(), Vec::new());
             for (step, passed_s) in steps {
                 now += Duration::from_secs(passed_s);
                 match step {
-                    Step::Ask(caller, is_long) => {
-                        waiting.push(turns.ask(Caller::Key(caller), is_long, now));
+                    Step::Submit(caller, is_long) => {
+                        waiting.push(scheduler.submit(Caller::Key(caller), is_long, now));
                     }
-                    Step::Leave(index) if !(waiting.is_empty() && running.is_empty()) => {
+                    Step::Remove(index) if !(waiting.is_empty() && running.is_empty()) => {
                         let at = index.index(waiting.len() + running.len());
-                        let ticket = if at < waiting.len() {
+                        let item = if at < waiting.len() {
                             waiting.remove(at)
                         } else {
                             running.swap_remove(at - waiting.len())
                         };
-                        turns.leave(ticket);
+                        scheduler.remove(item);
                     }
-                    Step::Leave(_) => {}
+                    Step::Remove(_) => {}
                 }
-                for ticket in start_all(&mut turns, now) {
-                    let at = waiting.iter().position(|other| *other == ticket);
-                    prop_assert!(at.is_some(), "started twice, or after it had left");
+                for item in start_all(&mut scheduler, now) {
+                    let at = waiting.iter().position(|other| *other == item);
+                    prop_assert!(at.is_some(), "started twice, or after it was removed");
                     running.push(waiting.remove(at.unwrap_or_default()));
                 }
                 prop_assert!(running.len() <= workers);
                 if running.len() < workers {
-                    // Nothing waits for a free worker but long pieces beyond their caller's share.
-                    for ticket in &waiting {
-                        let long = |other: &&Ticket| other.is_long && other.caller == ticket.caller;
+                    // Only long items beyond their caller's share wait although a worker is free.
+                    for item in &waiting {
+                        let long = |other: &&WorkItem| other.is_long && other.caller == item.caller;
                         let occupied = running.iter().filter(long).count();
-                        prop_assert!(ticket.is_long && occupied >= turns.share());
+                        prop_assert!(item.is_long && occupied >= scheduler.share());
                     }
                 }
             }
-            // Once nothing comes any more, all of them run.
-            while let Some(ticket) = running.pop() {
-                turns.leave(ticket);
-                let started = start_all(&mut turns, now);
-                waiting.retain(|ticket| !started.contains(ticket));
+            // Once nothing more is submitted, all of them run.
+            while let Some(item) = running.pop() {
+                scheduler.remove(item);
+                let started = start_all(&mut scheduler, now);
+                waiting.retain(|item| !started.contains(item));
                 running.extend(started);
             }
             prop_assert!(waiting.is_empty());
-            prop_assert!(turns.running.is_empty() && turns.waiting.is_empty());
+            prop_assert!(scheduler.running.is_empty() && scheduler.waiting.is_empty());
         }
 
-        /// However many pieces the others have and send, a caller that occupies no worker gets one
-        /// after one piece of each of them at most.
+        /// A caller that occupies no worker waits for at most one item of each other caller, however
+        /// many items they submit.
         #[test]
-        fn nobody_is_overtaken_for_ever(
+        fn no_caller_starves(
             workers in 1_usize..4,
             others in 1_usize..5,
             ended in prop::collection::vec(any::<prop::sample::Index>(), 40),
         ) {
-            let (mut turns, now) = (turns(workers), Instant::now());
+            let (mut scheduler, now) = (scheduler(workers), Instant::now());
             for _ in 0..10 {
                 for other in 1..=others {
-                    turns.ask(Caller::Key(other), true, now);
+                    scheduler.submit(Caller::Key(other), true, now);
                 }
             }
-            let mut running = start_all(&mut turns, now);
-            let mine = turns.ask(ALICE, true, now);
+            let mut running = start_all(&mut scheduler, now);
+            let mine = scheduler.submit(ALICE, true, now);
             let mut ends = 0;
             for index in ended {
-                running.extend(start_all(&mut turns, now));
+                running.extend(start_all(&mut scheduler, now));
                 if running.contains(&mine) {
                     break;
                 }
-                let ticket = running.swap_remove(index.index(running.len()));
-                turns.leave(ticket);
-                turns.ask(ticket.caller, true, now);
+                let item = running.swap_remove(index.index(running.len()));
+                scheduler.remove(item);
+                scheduler.submit(item.caller, true, now);
                 ends += 1;
             }
             prop_assert!(running.contains(&mine));
-            prop_assert!(ends <= others + 1, "{ends} pieces went before");
+            prop_assert!(ends <= others + 1, "{ends} items ran before");
         }
     }
 }
