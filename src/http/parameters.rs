@@ -23,8 +23,8 @@ use crate::audio::Channels;
 use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::tokens::Task;
 use crate::transcribe::TranscriptionOptions;
-use api::OfOthers;
-pub use api::{Answer, Api};
+use api::CompatibilityFields;
+pub use api::{Api, ResponseKind};
 pub use field::{Does, Field, Shape, Takes, Unsent};
 use speech::Speech;
 
@@ -51,12 +51,12 @@ pub struct Parameters {
     subtitles: SubtitleShape,
     stream: bool,
     /// What only fields of other servers' APIs say.
-    of_others: OfOthers,
+    compatibility: CompatibilityFields,
 }
 
 /// What a caller asks for, in the terms of those who do it.
 #[derive(Debug)]
-pub struct Asked {
+pub struct TranscriptionRequest {
     /// The model or alias, as it was written.
     pub model: Option<String>,
     /// How the audio is to be transcribed.
@@ -68,7 +68,7 @@ pub struct Asked {
     /// Whether the text is to be in the language spoken or in English.
     pub task: Task,
     /// What the answer is to be written as.
-    pub answer: Answer,
+    pub response: ResponseKind,
 }
 
 impl Parameters {
@@ -94,7 +94,7 @@ impl Parameters {
             dropped: false,
             subtitles: SubtitleShape::default(),
             stream: false,
-            of_others: OfOthers::default(),
+            compatibility: CompatibilityFields::default(),
         }
     }
 
@@ -124,7 +124,7 @@ impl Parameters {
 
     /// Whether the audio is in a file format, and not bare samples.
     pub fn is_encoded(&self) -> bool {
-        self.of_others.is_encoded()
+        self.compatibility.is_encoded()
     }
 
     /// Takes a field. An empty value is as good as none: many clients send every field. Of several
@@ -166,11 +166,11 @@ impl Parameters {
     ///
     /// # Errors
     /// Two fields do not go together; the error names one and tells of the other.
-    pub fn finish(self, defaults: Defaults) -> Result<Asked, ApiError> {
+    pub fn finish(self, defaults: Defaults) -> Result<TranscriptionRequest, ApiError> {
         api::finish(self, defaults)
     }
 
-    fn finish_fields(mut self, defaults: Defaults) -> Result<Asked, ApiError> {
+    fn finish_fields(mut self, defaults: Defaults) -> Result<TranscriptionRequest, ApiError> {
         self.options.search.beam_size = self.beam_size.unwrap_or(defaults.beam_size);
         combinations::check(&self)?;
 
@@ -203,13 +203,13 @@ impl Parameters {
             subtitles: self.subtitles,
         };
         options.words = output.wants_words() || options.hallucination_silence_threshold_s.is_some();
-        Ok(Asked {
+        Ok(TranscriptionRequest {
             model: self.model,
             options,
             output,
             stream: self.stream,
             task: self.task,
-            answer: Answer::Format,
+            response: ResponseKind::Format,
         })
     }
 

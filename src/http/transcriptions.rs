@@ -24,7 +24,7 @@ use super::openapi::{
     OfAudio, Recording, Transcribed, TranscriptionForm, TranscriptionParameters, Translated,
     TranslationForm, TranslationParameters,
 };
-use super::parameters::{Answer, Api, Asked, Parameters};
+use super::parameters::{Api, Parameters, ResponseKind, TranscriptionRequest};
 use super::upload::Upload;
 use super::{Context, Rules, boundary, door, models, peers, stream};
 use crate::audio::{AudioError, Source};
@@ -138,27 +138,27 @@ async fn admit(
         received = tokio::time::timeout_at(deadline, receiving) => received,
         () = door::cut_off(context) => return Err(ApiError::CutOff),
     };
-    let (asked, audio) = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
+    let (parameters, audio) = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
     let upload_seconds = &context.metrics.upload_seconds;
     upload_seconds.observe(arrival.elapsed().as_secs_f64());
-    let model = model(context, asked.model.as_deref())?;
+    let model = model(context, parameters.model.as_deref())?;
     *run = Some(model.clone());
     let request = transcribe::Request {
         audio,
         model,
-        task: asked.task,
-        options: asked.options,
+        task: parameters.task,
+        options: parameters.options,
         caller,
         deadline: deadline.into_std(),
     };
-    if asked.stream {
+    if parameters.stream {
         let context = Arc::clone(context);
-        return stream::respond(context, admission, request, asked.output, request_id).await;
+        return stream::respond(context, admission, request, parameters.output, request_id).await;
     }
     tokio::select! {
         result = context.transcriber.transcribe(request) => match result {
             Ok(transcript) => {
-                Ok(traces::room("format").in_scope(|| write(&transcript, &asked.output, asked.answer)))
+                Ok(traces::room("format").in_scope(|| write(&transcript, &parameters.output, parameters.response)))
             },
             Err(error) => Err(refused(context, admission, error)),
         },
@@ -206,7 +206,7 @@ fn default_model(context: &Context) -> String {
 }
 
 /// What the fields ask for; what they leave open is the model's to say.
-fn finish(context: &Context, parameters: Parameters) -> Result<Asked, ApiError> {
+fn finish(context: &Context, parameters: Parameters) -> Result<TranscriptionRequest, ApiError> {
     let default = default_model(context);
     let id = models::resolve(context, parameters.model().unwrap_or(&default)).ok();
     parameters.finish(context.rules.defaults(id.as_ref()))
@@ -216,7 +216,7 @@ async fn receive(
     context: &Context,
     api: Api,
     request: Request,
-) -> Result<(Asked, Source), ApiError> {
+) -> Result<(TranscriptionRequest, Source), ApiError> {
     let rules = &context.rules;
     let parameters = Parameters::from_query(request.uri(), api, rules)?;
     let (mut head, body) = request.into_parts();
@@ -245,11 +245,11 @@ async fn receive(
     } else {
         // All is said before the body begins, so a wrong name need not cost an upload.
         let is_encoded = parameters.is_encoded();
-        let asked = finish(context, parameters)?;
-        model(context, asked.model.as_deref())?;
+        let request = finish(context, parameters)?;
+        model(context, request.model.as_deref())?;
         let upload = Upload::new(rules.upload_memory_bytes, expected);
         let audio = receive_file(stream, upload, is_encoded).await?;
-        Ok((asked, audio))
+        Ok((request, audio))
     }
 }
 
@@ -368,15 +368,15 @@ async fn receive_text(
     })
 }
 
-fn write(transcript: &Transcript, options: &OutputOptions, answer: Answer) -> Response {
-    let (content_type, body) = match answer {
-        Answer::Format => (options.format.content_type(), format::render(transcript, options)),
-        Answer::Asr(output) => {
+fn write(transcript: &Transcript, options: &OutputOptions, kind: ResponseKind) -> Response {
+    let (content_type, body) = match kind {
+        ResponseKind::Format => (options.format.content_type(), format::render(transcript, options)),
+        ResponseKind::Asr(output) => {
             let body = format::asr(transcript, output, options);
             (output.content_type(), body)
         }
-        Answer::Language => (JSON, format::language(transcript)),
-        Answer::BareText => (JSON, format::bare_text(transcript)),
+        ResponseKind::Language => (JSON, format::language(transcript)),
+        ResponseKind::BareText => (JSON, format::bare_text(transcript)),
     };
     let content_type = HeaderValue::from_static(content_type);
     let timings = transcript.timings;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::field::Field;
 use super::fields::put;
 use super::value::{Expected, real, switch, whole};
-use super::{ApiError, Asked, Defaults, Parameters, Shape, Takes};
+use super::{ApiError, Defaults, Parameters, Shape, Takes, TranscriptionRequest};
 use crate::format::{AsrOutput, ResponseFormat};
 use crate::tokens::Task;
 use crate::transcribe::TranscriptionOptions;
@@ -27,7 +27,7 @@ pub enum Api {
 
 /// What an answer is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ResponseKind {
     /// As `response_format` says.
     Format,
     /// One of the forms of `/asr`.
@@ -40,7 +40,7 @@ pub enum Answer {
 
 /// What the fields that only other APIs have said so far.
 #[derive(Debug)]
-pub struct OfOthers {
+pub struct CompatibilityFields {
     /// Whether the audio is in a file format, and not bare samples.
     is_encoded: bool,
     output: AsrOutput,
@@ -107,7 +107,7 @@ impl Api {
 }
 
 const ENCODE: Field = Field::one("encode", Takes::Switch, |all, text| {
-    put(&mut all.of_others.is_encoded, switch(text))
+    put(&mut all.compatibility.is_encoded, switch(text))
 })
 .default("true")
 .does(
@@ -133,7 +133,7 @@ const TASK: Field = Field::one(
 const OUTPUT: Field = Field::one("output", Takes::OneOf(&AsrOutput::NAMES), |all, text| {
     let output = AsrOutput::parse(&text.trim().to_ascii_lowercase());
     let expected = || Expected(AsrOutput::NAMES.join(" or "));
-    put(&mut all.of_others.output, output.ok_or_else(expected))
+    put(&mut all.compatibility.output, output.ok_or_else(expected))
 })
 .default("txt")
 .does("The form of the answer.");
@@ -153,7 +153,7 @@ const INFERENCE: &[Field] = &[
     .does("Whether the text is in English, whatever is spoken."),
     Field::one("temperature_inc", Takes::Real(0.0, 1.0), |all, text| {
         let step = real(text, 0.0..=1.0).map(Some);
-        put(&mut all.of_others.temperature_step, step)
+        put(&mut all.compatibility.temperature_step, step)
     })
     .without("0.2")
     .does("From one temperature to the next where a text looks wrong; 0 tries the first alone."),
@@ -177,7 +177,7 @@ fn milliseconds(text: &str) -> Result<Duration, Expected> {
     Ok(Duration::from_millis(number as u64))
 }
 
-impl Default for OfOthers {
+impl Default for CompatibilityFields {
     fn default() -> Self {
         Self {
             is_encoded: true,
@@ -187,7 +187,7 @@ impl Default for OfOthers {
     }
 }
 
-impl OfOthers {
+impl CompatibilityFields {
     /// Whether the audio is in a file format, and not bare samples.
     pub fn is_encoded(&self) -> bool {
         self.is_encoded
@@ -198,38 +198,41 @@ impl OfOthers {
 ///
 /// # Errors
 /// The same.
-pub fn finish(mut all: Parameters, defaults: Defaults) -> Result<Asked, ApiError> {
-    let answer = match all.api {
-        Api::Transcription | Api::Translation => Answer::Format,
+pub fn finish(mut all: Parameters, defaults: Defaults) -> Result<TranscriptionRequest, ApiError> {
+    let response = match all.api {
+        Api::Transcription | Api::Translation => ResponseKind::Format,
         Api::Asr => {
-            let output = all.of_others.output;
+            let output = all.compatibility.output;
             all.format = output.format();
             // Its clients send it whatever the form of the answer is.
             all.word_timestamps &= output == AsrOutput::Json;
-            Answer::Asr(output)
+            ResponseKind::Asr(output)
         }
         Api::Language => {
             all.options = TranscriptionOptions::default();
             all.options.clip.duration = Some(DETECTION);
             all.speech.filter = Some(false);
-            Answer::Language
+            ResponseKind::Language
         }
         Api::Inference => {
-            if let Some(step) = all.of_others.temperature_step
+            if let Some(step) = all.compatibility.temperature_step
                 && all.temperatures.is_empty()
             {
                 all.temperatures = steps(all.options.search.temperature, step);
             }
             let is_bare = all.format == ResponseFormat::Json && !all.options.logprobs;
             if is_bare {
-                Answer::BareText
+                ResponseKind::BareText
             } else {
-                Answer::Format
+                ResponseKind::Format
             }
         }
     };
-    let asked = all.finish_fields(defaults)?;
-    Ok(Asked { answer, ..asked })
+    let request = all.finish_fields(defaults)?;
+    Ok(TranscriptionRequest {
+        response,
+        ..request
+    })
 }
 
 /// The first temperature and those to fall back to, up to 1.

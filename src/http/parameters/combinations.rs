@@ -6,49 +6,49 @@ use crate::audio::Channels;
 use crate::format::ResponseFormat;
 
 /// A field that has a meaning in some formats only.
-struct OnlyIn {
+struct FormatRule {
     param: &'static str,
     /// What it holds, where it asks for something.
-    asked: fn(&Parameters) -> Option<String>,
+    value: fn(&Parameters) -> Option<String>,
     formats: &'static [ResponseFormat],
 }
 
 /// As OpenAI has it for its own fields. The granularity `segment` is the default, so that it asks
 /// for nothing.
-const ONLY_IN: [OnlyIn; 7] = [
-    OnlyIn {
+const FORMAT_RULES: [FormatRule; 7] = [
+    FormatRule {
         param: "timestamp_granularities",
-        asked: |all| all.granularities.words.then(|| "word".to_owned()),
+        value: |all| all.granularities.words.then(|| "word".to_owned()),
         formats: &[ResponseFormat::VerboseJson],
     },
-    OnlyIn {
+    FormatRule {
         param: "word_timestamps",
-        asked: |all| all.word_timestamps.then(|| "true".to_owned()),
+        value: |all| all.word_timestamps.then(|| "true".to_owned()),
         formats: &[ResponseFormat::VerboseJson],
     },
-    OnlyIn {
+    FormatRule {
         param: "include",
-        asked: |all| all.options.logprobs.then(|| "logprobs".to_owned()),
+        value: |all| all.options.logprobs.then(|| "logprobs".to_owned()),
         formats: &[ResponseFormat::Json],
     },
-    OnlyIn {
+    FormatRule {
         param: "include",
-        asked: |all| all.dropped.then(|| "dropped".to_owned()),
+        value: |all| all.dropped.then(|| "dropped".to_owned()),
         formats: &[ResponseFormat::VerboseJson],
     },
-    OnlyIn {
+    FormatRule {
         param: "max_line_width",
-        asked: |all| all.subtitles.max_line_width.map(|width| width.to_string()),
+        value: |all| all.subtitles.max_line_width.map(|width| width.to_string()),
         formats: &[ResponseFormat::Srt, ResponseFormat::Vtt],
     },
-    OnlyIn {
+    FormatRule {
         param: "max_line_count",
-        asked: |all| all.subtitles.max_line_count.map(|count| count.to_string()),
+        value: |all| all.subtitles.max_line_count.map(|count| count.to_string()),
         formats: &[ResponseFormat::Srt, ResponseFormat::Vtt],
     },
-    OnlyIn {
+    FormatRule {
         param: "stream",
-        asked: |all| all.stream.then(|| "true".to_owned()),
+        value: |all| all.stream.then(|| "true".to_owned()),
         formats: &[
             ResponseFormat::Json,
             ResponseFormat::Text,
@@ -93,8 +93,8 @@ pub fn check(all: &Parameters) -> Result<(), ApiError> {
         );
         return Err(refuse("patience", value, expected));
     }
-    for rule in &ONLY_IN {
-        if let Some(value) = (rule.asked)(all)
+    for rule in &FORMAT_RULES {
+        if let Some(value) = (rule.value)(all)
             && !rule.formats.contains(&all.format)
         {
             let formats = rule.formats.iter().copied().map(name).collect::<Vec<_>>();

@@ -11,7 +11,7 @@ use crate::audio::{Channels, VadOptions};
 use crate::http::test_rules::{defaults, rules};
 use crate::tokens::Language;
 
-fn read(task: Task, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
+fn read(task: Task, fields: &[(&str, &str)]) -> Result<TranscriptionRequest, ApiError> {
     let api = match task {
         Task::Transcribe => Api::Transcription,
         Task::Translate => Api::Translation,
@@ -19,7 +19,7 @@ fn read(task: Task, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
     read_by(api, fields)
 }
 
-fn read_by(api: Api, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
+fn read_by(api: Api, fields: &[(&str, &str)]) -> Result<TranscriptionRequest, ApiError> {
     let mut parameters = Parameters::new(api);
     for (name, value) in fields {
         parameters.set(name, (*value).to_owned(), &rules())?;
@@ -28,44 +28,44 @@ fn read_by(api: Api, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
 }
 
 #[track_caller]
-fn asked(fields: &[(&str, &str)]) -> Asked {
+fn request(fields: &[(&str, &str)]) -> TranscriptionRequest {
     read(Task::Transcribe, fields).unwrap()
 }
 
 #[track_caller]
-fn check(fields: &[(&str, &str)], is_right: impl FnOnce(&Asked) -> bool) {
-    let asked = asked(fields);
-    assert!(is_right(&asked), "{fields:?} asks for {asked:?}");
+fn check(fields: &[(&str, &str)], is_right: impl FnOnce(&TranscriptionRequest) -> bool) {
+    let request = request(fields);
+    assert!(is_right(&request), "{fields:?} asks for {request:?}");
 }
 
 #[track_caller]
 fn check_refused(task: Task, fields: &[(&str, &str)], message: &str) {
     match read(task, fields) {
         Err(error) => assert_eq!(error.to_string(), message, "{fields:?}"),
-        Ok(asked) => panic!("{fields:?} asks for {asked:?}"),
+        Ok(request) => panic!("{fields:?} asks for {request:?}"),
     }
 }
 
 #[test]
 fn without_fields_the_defaults_hold() {
-    let asked = asked(&[]);
-    assert_eq!(asked.model, None);
-    assert!(!asked.stream);
-    assert_eq!(asked.output.format, ResponseFormat::Json);
-    assert_eq!(asked.options.search.beam_size, defaults().beam_size);
-    assert!(asked.options.vad.is_some());
-    assert_eq!(asked.options.fallback, TranscriptionOptions::default().fallback);
-    assert!(!asked.options.words && !asked.options.logprobs);
+    let request = request(&[]);
+    assert_eq!(request.model, None);
+    assert!(!request.stream);
+    assert_eq!(request.output.format, ResponseFormat::Json);
+    assert_eq!(request.options.search.beam_size, defaults().beam_size);
+    assert!(request.options.vad.is_some());
+    assert_eq!(request.options.fallback, TranscriptionOptions::default().fallback);
+    assert!(!request.options.words && !request.options.logprobs);
 }
 
 #[test]
 fn an_empty_value_is_as_good_as_none() {
     for field in Field::ALL {
         for value in ["", "  "] {
-            let asked = asked(&[(field.name, value)]);
+            let request = request(&[(field.name, value)]);
             assert_eq!(
-                format!("{asked:?}"),
-                format!("{:?}", super::tests::asked(&[]))
+                format!("{request:?}"),
+                format!("{:?}", super::tests::request(&[]))
             );
         }
     }
@@ -102,7 +102,7 @@ fn text_fields() {
 
 #[test]
 fn lists_in_every_wire_form() {
-    let both = |it: &Asked| it.output.granularities.words && it.output.granularities.segments;
+    let both = |it: &TranscriptionRequest| it.output.granularities.words && it.output.granularities.segments;
     let verbose = ("response_format", "verbose_json");
     for fields in [
         &[
@@ -253,7 +253,7 @@ fn decoding_fields() {
 #[test]
 fn speech_is_told_from_silence_where_it_is_wanted() {
     let usual = VadOptions::default();
-    let threshold = |it: &Asked| it.options.vad.as_ref().map(|vad| vad.threshold);
+    let threshold = |it: &TranscriptionRequest| it.options.vad.as_ref().map(|vad| vad.threshold);
     for (fields, expected) in [
         (&[("vad_filter", "false")][..], None),
         (&[("vad", "0"), ("vad_threshold", "0.7")], None),

@@ -177,7 +177,7 @@ fn a_default_that_is_sent_has_the_effect_of_none() {
             };
             let name = field.sent_name();
             let with = [surroundings, &[(name.as_str(), value)]].concat();
-            let (with, without) = (asked(&with), asked(surroundings));
+            let (with, without) = (request(&with), request(surroundings));
             assert_eq!(format!("{with:?}"), format!("{without:?}"), "{name}");
         }
     }

@@ -13,14 +13,14 @@ fn fields_of_whisper_asr_webservice() {
         ("tsv", ResponseFormat::Srt, true),
         ("JSON", ResponseFormat::VerboseJson, true),
     ] {
-        let asked = read(&[("output", output), ("word_timestamps", "true")]);
+        let request = read(&[("output", output), ("word_timestamps", "true")]);
         let expected = AsrOutput::parse(&output.to_ascii_lowercase()).unwrap();
-        assert_eq!(asked.answer, Answer::Asr(expected));
-        assert_eq!(asked.output.format, format, "{output}");
-        assert_eq!(asked.options.search.timestamps, timestamps, "{output}");
-        assert_eq!(asked.options.words, output == "JSON", "{output}");
+        assert_eq!(request.response, ResponseKind::Asr(expected));
+        assert_eq!(request.output.format, format, "{output}");
+        assert_eq!(request.options.search.timestamps, timestamps, "{output}");
+        assert_eq!(request.options.words, output == "JSON", "{output}");
     }
-    assert_eq!(read(&[]).answer, Answer::Asr(AsrOutput::Txt));
+    assert_eq!(read(&[]).response, ResponseKind::Asr(AsrOutput::Txt));
     assert_eq!(read(&[("task", "translate")]).task, Task::Translate);
     let usual = [
         ("task", ""),
@@ -29,13 +29,13 @@ fn fields_of_whisper_asr_webservice() {
         ("language", "tr"),
         ("beam_size", "1"),
     ];
-    let asked = read(&usual);
-    assert_eq!(asked.task, Task::Transcribe);
-    assert_eq!(asked.options.prompt.as_deref(), Some("Dear,"));
-    assert!(asked.options.vad.is_none() && asked.options.language.is_some());
+    let request = read(&usual);
+    assert_eq!(request.task, Task::Transcribe);
+    assert_eq!(request.options.prompt.as_deref(), Some("Dear,"));
+    assert!(request.options.vad.is_none() && request.options.language.is_some());
 
     let language = read_by(Api::Language, &[("model", "base")]).unwrap();
-    assert_eq!(language.answer, Answer::Language);
+    assert_eq!(language.response, ResponseKind::Language);
     assert_eq!(language.options.clip.duration, Some(Duration::from_secs(30)));
     assert!(language.options.vad.is_none());
     // The form of the answer is not theirs to say.
@@ -48,11 +48,11 @@ fn fields_of_whisper_asr_webservice() {
 #[test]
 fn fields_of_whisper_cpp() {
     let read = |fields: &[(&str, &str)]| read_by(Api::Inference, fields).unwrap();
-    assert_eq!(read(&[]).answer, Answer::BareText);
+    assert_eq!(read(&[]).response, ResponseKind::BareText);
     let verbose = read(&[("response_format", "verbose_json"), ("translate", "true")]);
     assert_eq!(
-        (verbose.answer, verbose.task),
-        (Answer::Format, Task::Translate)
+        (verbose.response, verbose.task),
+        (ResponseKind::Format, Task::Translate)
     );
     let clip = read(&[("offset_t", "1500"), ("duration", "2000")])
         .options
