@@ -8,7 +8,7 @@ mod field;
 mod api;
 mod fields;
 mod readers;
-mod speech;
+mod vad;
 mod value;
 mod combinations;
 
@@ -25,8 +25,8 @@ use crate::tokens::Task;
 use crate::transcribe::TranscriptionOptions;
 use api::CompatibilityFields;
 pub use api::{Api, ResponseKind};
-pub use field::{Does, Field, Shape, Takes, Unsent};
-use speech::Speech;
+pub use field::{Field, FieldDefault, FieldDescription, FieldShape, ValueKind};
+use vad::VadFields;
 
 /// What the fields have said so far; those not sent stand at their defaults.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub struct Parameters {
     suppress_tokens: Option<Vec<i32>>,
     beam_size: Option<NonZeroUsize>,
     without_timestamps: bool,
-    speech: Speech,
+    vad: VadFields,
     format: ResponseFormat,
     /// None of them: the caller named none.
     granularities: Granularities,
@@ -84,7 +84,7 @@ impl Parameters {
             suppress_tokens: None,
             beam_size: None,
             without_timestamps: false,
-            speech: Speech::default(),
+            vad: VadFields::default(),
             format: ResponseFormat::default(),
             granularities: Granularities {
                 segments: false,
@@ -127,7 +127,7 @@ impl Parameters {
         self.compatibility.is_encoded()
     }
 
-    /// Takes a field. An empty value is as good as none: many clients send every field. Of several
+    /// ValueKind a field. An empty value is as good as none: many clients send every field. Of several
     /// with one name the last counts, unless the field is a list, which grows.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ impl Parameters {
         if value.trim().is_empty() {
             return Ok(());
         }
-        if let (Shape::Object, Some(members)) = (field.shape, value::members(&value)) {
+        if let (FieldShape::Object, Some(members)) = (field.shape, value::parse_members(&value)) {
             for (key, value) in members {
                 self.set(&format!("{}[{key}]", field.name), value, rules)?;
             }
@@ -178,7 +178,7 @@ impl Parameters {
         let timestamps = self.timestamps();
         let mut options = self.options;
         options.search.timestamps = timestamps;
-        options.vad = self.speech.options(defaults.vad_filter);
+        options.vad = self.vad.options(defaults.vad_filter);
         if let Some(tokens) = self.suppress_tokens {
             options.search.suppress_tokens = tokens.into();
         }

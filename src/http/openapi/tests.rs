@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, PartialSchema};
 
 use super::*;
-use crate::http::parameters::{Field, Takes};
+use crate::http::parameters::{Field, ValueKind};
 
 fn form() -> Value {
     serde_json::to_value(TranscriptionForm::schema()).unwrap()
@@ -14,7 +14,7 @@ fn form() -> Value {
 
 /// The names of the rows; a list beside a single value of the same name is left out.
 fn names<'a>(fields: impl Iterator<Item = &'a Field>) -> BTreeSet<String> {
-    let offered = fields.filter(|field| field.takes != Takes::Nothing);
+    let offered = fields.filter(|field| field.kind != ValueKind::Rejected);
     let names = offered.map(Field::sent_name);
     names.filter(|name| name != "temperature[]").collect()
 }
@@ -40,7 +40,7 @@ fn the_query_has_every_field_too() {
     let parameters = TranscriptionParameters::into_params(|| None);
     let documented: BTreeSet<_> = parameters.iter().map(|one| one.name.clone()).collect();
     let fields = Field::ALL.iter();
-    let known = names(fields.filter(|field| field.takes != Takes::OneOf(&[])));
+    let known = names(fields.filter(|field| field.kind != ValueKind::OneOf(&[])));
     assert_eq!(documented, known);
 }
 

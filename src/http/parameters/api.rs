@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::field::Field;
 use super::fields::put;
-use super::value::{Expected, real, switch, whole};
-use super::{ApiError, Defaults, Parameters, Shape, Takes, TranscriptionRequest};
+use super::value::{Expected, parse_boolean, parse_integer, parse_number};
+use super::{ApiError, Defaults, FieldShape, Parameters, TranscriptionRequest, ValueKind};
 use crate::format::{AsrOutput, ResponseFormat};
 use crate::tokens::Task;
 use crate::transcribe::TranscriptionOptions;
@@ -106,74 +106,74 @@ impl Api {
     }
 }
 
-const ENCODE: Field = Field::one("encode", Takes::Switch, |all, text| {
-    put(&mut all.compatibility.is_encoded, switch(text))
+const ENCODE: Field = Field::single("encode", ValueKind::Boolean, |parameters, text| {
+    put(&mut parameters.compatibility.is_encoded, parse_boolean(text))
 })
 .default("true")
-.does(
+.describe(
     "`false` says that the file is bare samples: 16 bits, little endian, one channel, 16 kHz. It \
      stands in the query string.",
 );
 
-const TASK: Field = Field::one(
+const TASK: Field = Field::single(
     "task",
-    Takes::OneOf(&["transcribe", "translate"]),
-    |all, text| {
+    ValueKind::OneOf(&["transcribe", "translate"]),
+    |parameters, text| {
         let task = match text.trim().to_ascii_lowercase().as_str() {
             "transcribe" => Ok(Task::Transcribe),
             "translate" => Ok(Task::Translate),
             _ => Err(Expected::new("transcribe or translate")),
         };
-        put(&mut all.task, task)
+        put(&mut parameters.task, task)
     },
 )
 .default("transcribe")
-.does("Whether the text is in the language spoken or in English.");
+.describe("Whether the text is in the language spoken or in English.");
 
-const OUTPUT: Field = Field::one("output", Takes::OneOf(&AsrOutput::NAMES), |all, text| {
+const OUTPUT: Field = Field::single("output", ValueKind::OneOf(&AsrOutput::NAMES), |parameters, text| {
     let output = AsrOutput::parse(&text.trim().to_ascii_lowercase());
     let expected = || Expected(AsrOutput::NAMES.join(" or "));
-    put(&mut all.compatibility.output, output.ok_or_else(expected))
+    put(&mut parameters.compatibility.output, output.ok_or_else(expected))
 })
 .default("txt")
-.does("The form of the answer.");
+.describe("The form of the answer.");
 
 const INFERENCE: &[Field] = &[
-    Field::one("translate", Takes::Switch, |all, text| {
-        let task = switch(text).map(|is_wanted| {
+    Field::single("translate", ValueKind::Boolean, |parameters, text| {
+        let task = parse_boolean(text).map(|is_wanted| {
             if is_wanted {
                 Task::Translate
             } else {
                 Task::Transcribe
             }
         });
-        put(&mut all.task, task)
+        put(&mut parameters.task, task)
     })
     .default("false")
-    .does("Whether the text is in English, whatever is spoken."),
-    Field::one("temperature_inc", Takes::Real(0.0, 1.0), |all, text| {
-        let step = real(text, 0.0..=1.0).map(Some);
-        put(&mut all.compatibility.temperature_step, step)
+    .describe("Whether the text is in English, whatever is spoken."),
+    Field::single("temperature_inc", ValueKind::Number(0.0, 1.0), |parameters, text| {
+        let step = parse_number(text, 0.0..=1.0).map(Some);
+        put(&mut parameters.compatibility.temperature_step, step)
     })
-    .without("0.2")
-    .does("From one temperature to the next where a text looks wrong; 0 tries the first alone."),
-    Field::one("offset_t", Takes::Whole(0, LONGEST_MS), |all, text| {
-        put(&mut all.options.clip.offset, milliseconds(text))
+    .described_default("0.2")
+    .describe("From one temperature to the next where a text looks wrong; 0 tries the first alone."),
+    Field::single("offset_t", ValueKind::Integer(0, LONGEST_MS), |parameters, text| {
+        put(&mut parameters.options.clip.offset, milliseconds(text))
     })
     .default("0")
-    .does("Where to begin, in milliseconds."),
-    Field::one("duration", Takes::Whole(0, LONGEST_MS), |all, text| {
+    .describe("Where to begin, in milliseconds."),
+    Field::single("duration", ValueKind::Integer(0, LONGEST_MS), |parameters, text| {
         let duration = milliseconds(text)?;
         let duration = (!duration.is_zero()).then_some(duration);
-        put(&mut all.options.clip.duration, Ok(duration))
+        put(&mut parameters.options.clip.duration, Ok(duration))
     })
     .default("0")
-    .does("How much to transcribe, in milliseconds; 0 is all."),
+    .describe("How much to transcribe, in milliseconds; 0 is all."),
 ];
 
 fn milliseconds(text: &str) -> Result<Duration, Expected> {
     let most = usize::try_from(LONGEST_MS).unwrap_or(usize::MAX);
-    let number = whole(text, 0..=most)?;
+    let number = parse_integer(text, 0..=most)?;
     Ok(Duration::from_millis(number as u64))
 }
 
@@ -198,29 +198,29 @@ impl CompatibilityFields {
 ///
 /// # Errors
 /// The same.
-pub fn finish(mut all: Parameters, defaults: Defaults) -> Result<TranscriptionRequest, ApiError> {
-    let response = match all.api {
+pub fn finish(mut parameters: Parameters, defaults: Defaults) -> Result<TranscriptionRequest, ApiError> {
+    let response = match parameters.api {
         Api::Transcription | Api::Translation => ResponseKind::Format,
         Api::Asr => {
-            let output = all.compatibility.output;
-            all.format = output.format();
+            let output = parameters.compatibility.output;
+            parameters.format = output.format();
             // Its clients send it whatever the form of the answer is.
-            all.word_timestamps &= output == AsrOutput::Json;
+            parameters.word_timestamps &= output == AsrOutput::Json;
             ResponseKind::Asr(output)
         }
         Api::Language => {
-            all.options = TranscriptionOptions::default();
-            all.options.clip.duration = Some(DETECTION);
-            all.speech.filter = Some(false);
+            parameters.options = TranscriptionOptions::default();
+            parameters.options.clip.duration = Some(DETECTION);
+            parameters.vad.filter = Some(false);
             ResponseKind::Language
         }
         Api::Inference => {
-            if let Some(step) = all.compatibility.temperature_step
-                && all.temperatures.is_empty()
+            if let Some(step) = parameters.compatibility.temperature_step
+                && parameters.temperatures.is_empty()
             {
-                all.temperatures = steps(all.options.search.temperature, step);
+                parameters.temperatures = steps(parameters.options.search.temperature, step);
             }
-            let is_bare = all.format == ResponseFormat::Json && !all.options.logprobs;
+            let is_bare = parameters.format == ResponseFormat::Json && !parameters.options.logprobs;
             if is_bare {
                 ResponseKind::BareText
             } else {
@@ -228,7 +228,7 @@ pub fn finish(mut all: Parameters, defaults: Defaults) -> Result<TranscriptionRe
             }
         }
     };
-    let request = all.finish_fields(defaults)?;
+    let request = parameters.finish_fields(defaults)?;
     Ok(TranscriptionRequest {
         response,
         ..request
@@ -250,8 +250,8 @@ impl Field {
     /// Finds a field of the API by its name as it was sent.
     pub fn find(api: Api, name: &str) -> Option<Self> {
         let is_called = |field: &&Self| match field.shape {
-            Shape::Many => list_name(name) == field.name,
-            Shape::One | Shape::Object => name == field.name,
+            FieldShape::List => list_name(name) == field.name,
+            FieldShape::Single | FieldShape::Object => name == field.name,
         };
         api.fields().find(is_called).copied()
     }

@@ -18,37 +18,37 @@ struct FormatRule {
 const FORMAT_RULES: [FormatRule; 7] = [
     FormatRule {
         param: "timestamp_granularities",
-        value: |all| all.granularities.words.then(|| "word".to_owned()),
+        value: |parameters| parameters.granularities.words.then(|| "word".to_owned()),
         formats: &[ResponseFormat::VerboseJson],
     },
     FormatRule {
         param: "word_timestamps",
-        value: |all| all.word_timestamps.then(|| "true".to_owned()),
+        value: |parameters| parameters.word_timestamps.then(|| "true".to_owned()),
         formats: &[ResponseFormat::VerboseJson],
     },
     FormatRule {
         param: "include",
-        value: |all| all.options.logprobs.then(|| "logprobs".to_owned()),
+        value: |parameters| parameters.options.logprobs.then(|| "logprobs".to_owned()),
         formats: &[ResponseFormat::Json],
     },
     FormatRule {
         param: "include",
-        value: |all| all.dropped.then(|| "dropped".to_owned()),
+        value: |parameters| parameters.dropped.then(|| "dropped".to_owned()),
         formats: &[ResponseFormat::VerboseJson],
     },
     FormatRule {
         param: "max_line_width",
-        value: |all| all.subtitles.max_line_width.map(|width| width.to_string()),
+        value: |parameters| parameters.subtitles.max_line_width.map(|width| width.to_string()),
         formats: &[ResponseFormat::Srt, ResponseFormat::Vtt],
     },
     FormatRule {
         param: "max_line_count",
-        value: |all| all.subtitles.max_line_count.map(|count| count.to_string()),
+        value: |parameters| parameters.subtitles.max_line_count.map(|count| count.to_string()),
         formats: &[ResponseFormat::Srt, ResponseFormat::Vtt],
     },
     FormatRule {
         param: "stream",
-        value: |all| all.stream.then(|| "true".to_owned()),
+        value: |parameters| parameters.stream.then(|| "true".to_owned()),
         formats: &[
             ResponseFormat::Json,
             ResponseFormat::Text,
@@ -61,20 +61,20 @@ const FORMAT_RULES: [FormatRule; 7] = [
 const MAX_FINISHED: f32 = 64.0;
 
 /// Refuses fields that do not go together.
-pub fn check(all: &Parameters) -> Result<(), ApiError> {
-    let is_split = all.options.channels == Channels::Split;
-    if all.format == ResponseFormat::DiarizedJson && !is_split {
-        let value = name(all.format).to_owned();
+pub fn check(parameters: &Parameters) -> Result<(), ApiError> {
+    let is_split = parameters.options.channels == Channels::Split;
+    if parameters.format == ResponseFormat::DiarizedJson && !is_split {
+        let value = name(parameters.format).to_owned();
         let expected = format!("channels=split with it: {NO_DIARIZATION}");
         return Err(refuse("response_format", value, expected));
     }
     // The channels are put together once the last of them is done.
-    if all.stream && is_split {
+    if parameters.stream && is_split {
         let expected = "false with channels=split".to_owned();
         return Err(refuse("stream", "true".to_owned(), expected));
     }
     // What the search does not take: no hypothesis would ever be finished.
-    let search = &all.options.search;
+    let search = &parameters.options.search;
     let finished = search.beam_size.get() as f32 * search.patience;
     // A search for this many occupies an engine for so long that others would wait.
     if finished > MAX_FINISHED {
@@ -94,14 +94,14 @@ pub fn check(all: &Parameters) -> Result<(), ApiError> {
         return Err(refuse("patience", value, expected));
     }
     for rule in &FORMAT_RULES {
-        if let Some(value) = (rule.value)(all)
-            && !rule.formats.contains(&all.format)
+        if let Some(value) = (rule.value)(parameters)
+            && !rule.formats.contains(&parameters.format)
         {
             let formats = rule.formats.iter().copied().map(name).collect::<Vec<_>>();
             let expected = format!(
                 "response_format {} with it, not {}",
                 formats.join(" or "),
-                name(all.format)
+                name(parameters.format)
             );
             return Err(refuse(rule.param, value, expected));
         }

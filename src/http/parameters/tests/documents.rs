@@ -1,4 +1,4 @@
-//! What the table says of each field is what its reader takes, and what `docs/api.md` says.
+//! What the table says of each field is what its reader kind, and what `docs/api.md` says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,7 @@ use super::*;
 /// A row of a table of parameters in the documentation.
 struct Row {
     names: Vec<String>,
-    takes: String,
+    values: String,
     default: String,
     effect: String,
 }
@@ -35,32 +35,32 @@ fn row(line: &str) -> Row {
         .collect();
     Row {
         names,
-        takes: cell(),
+        values: cell(),
         default: cell().replace('`', ""),
         effect: cell(),
     }
 }
 
-/// What a field takes, in the words of the documentation.
-fn takes_in_words(field: &Field) -> String {
-    let item = match field.takes {
-        Takes::Text => "text".to_owned(),
-        Takes::Switch => "switch".to_owned(),
-        Takes::Real(least, most) => format!("{least} to {most}"),
-        Takes::Bound(least, most) => format!("{least} to {most}, or `none`"),
-        Takes::Whole(least, most) => format!("{least} to {most}"),
-        Takes::OneOf(words) => {
+/// What a field kind, in the words of the documentation.
+fn describe_values(field: &Field) -> String {
+    let item = match field.kind {
+        ValueKind::Text => "text".to_owned(),
+        ValueKind::Boolean => "switch".to_owned(),
+        ValueKind::Number(least, most) => format!("{least} to {most}"),
+        ValueKind::OptionalNumber(least, most) => format!("{least} to {most}, or `none`"),
+        ValueKind::Integer(least, most) => format!("{least} to {most}"),
+        ValueKind::OneOf(words) => {
             let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
             words.join(", ")
         }
-        Takes::Nothing => String::new(),
+        ValueKind::Rejected => String::new(),
     };
-    match (field.shape, field.takes) {
-        (Shape::One, _) => item,
-        (Shape::Many, Takes::Text) => "list".to_owned(),
-        (Shape::Many, _) => format!("list of {item}"),
-        (Shape::Object, Takes::OneOf(&[])) => "object".to_owned(),
-        (Shape::Object, _) => format!("{item}, or an object"),
+    match (field.shape, field.kind) {
+        (FieldShape::Single, _) => item,
+        (FieldShape::List, ValueKind::Text) => "list".to_owned(),
+        (FieldShape::List, _) => format!("list of {item}"),
+        (FieldShape::Object, ValueKind::OneOf(&[])) => "object".to_owned(),
+        (FieldShape::Object, _) => format!("{item}, or an object"),
     }
 }
 
@@ -87,34 +87,34 @@ fn the_documentation_says_what_the_table_says() {
         let field = named(first);
         for other in others {
             let other = named(other);
-            assert_eq!(other.does, Does::SameAs(field.name), "{}", other.name);
-            assert_eq!(other.takes, field.takes, "{}", other.name);
+            assert_eq!(other.description, FieldDescription::AliasOf(field.name), "{}", other.name);
+            assert_eq!(other.kind, field.kind, "{}", other.name);
         }
-        let Does::This(effect) = field.does else {
+        let FieldDescription::Text(effect) = field.description else {
             panic!("{first} is another name, and stands first");
         };
-        if field.takes == Takes::Nothing {
-            assert_eq!(row.takes, effect, "{first}");
+        if field.kind == ValueKind::Rejected {
+            assert_eq!(row.values, effect, "{first}");
             continue;
         }
-        let default = match field.unsent {
-            Unsent::Same(value) => value,
-            Unsent::Words(words) => words,
+        let default = match field.default {
+            FieldDefault::Value(value) => value,
+            FieldDefault::Described(words) => words,
         };
-        assert_eq!(row.takes, takes_in_words(&field), "{first}");
+        assert_eq!(row.values, describe_values(&field), "{first}");
         assert_eq!(row.default, default, "{first}");
         assert_eq!(row.effect, effect, "{first}");
     }
 }
 
-/// Values that a field takes, and values that it refuses, by what its row says.
-fn examples(takes: Takes) -> (Vec<String>, Vec<String>) {
+/// Values that a field kind, and values that it refuses, by what its row says.
+fn examples(kind: ValueKind) -> (Vec<String>, Vec<String>) {
     let texts = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
-    match takes {
-        // What every text field of ours takes, a language too.
-        Takes::Text => (texts(&["en", "turkish"]), Vec::new()),
-        Takes::Switch => (texts(&["true", "false"]), texts(&["2", "maybe"])),
-        Takes::Real(least, most) => (
+    match kind {
+        // What every text field of ours kind, a language too.
+        ValueKind::Text => (texts(&["en", "turkish"]), Vec::new()),
+        ValueKind::Boolean => (texts(&["true", "false"]), texts(&["2", "maybe"])),
+        ValueKind::Number(least, most) => (
             vec![
                 least.to_string(),
                 f64::midpoint(least, most).to_string(),
@@ -126,7 +126,7 @@ fn examples(takes: Takes) -> (Vec<String>, Vec<String>) {
                 "none".to_owned(),
             ],
         ),
-        Takes::Bound(least, most) => (
+        ValueKind::OptionalNumber(least, most) => (
             vec![least.to_string(), most.to_string(), "none".to_owned()],
             vec![
                 (least - 0.001).to_string(),
@@ -134,7 +134,7 @@ fn examples(takes: Takes) -> (Vec<String>, Vec<String>) {
                 "x".to_owned(),
             ],
         ),
-        Takes::Whole(least, most) => (
+        ValueKind::Integer(least, most) => (
             vec![least.to_string(), most.to_string()],
             vec![
                 (least - 1).to_string(),
@@ -142,8 +142,8 @@ fn examples(takes: Takes) -> (Vec<String>, Vec<String>) {
                 "1.5".to_owned(),
             ],
         ),
-        Takes::OneOf(words) => (texts(words), texts(&["x"])),
-        Takes::Nothing => (Vec::new(), texts(&["x", "1", "true"])),
+        ValueKind::OneOf(words) => (texts(words), texts(&["x"])),
+        ValueKind::Rejected => (Vec::new(), texts(&["x", "1", "true"])),
     }
 }
 
@@ -157,7 +157,7 @@ fn a_reader_takes_what_its_row_allows_and_nothing_else() {
     let apis = [Api::Transcription, Api::Asr, Api::Language, Api::Inference];
     let fields = apis.into_iter();
     for (api, field) in fields.flat_map(|api| api.fields().map(move |field| (api, field))) {
-        let (taken, refused) = examples(field.takes);
+        let (taken, refused) = examples(field.kind);
         for value in taken {
             let name = field.name;
             set(api, field, &value).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
@@ -172,7 +172,7 @@ fn a_reader_takes_what_its_row_allows_and_nothing_else() {
 fn a_default_that_is_sent_has_the_effect_of_none() {
     for surroundings in [&[][..], &[("chunking_strategy[type]", "server_vad")]] {
         for field in Field::ALL {
-            let Unsent::Same(value) = field.unsent else {
+            let FieldDefault::Value(value) = field.default else {
                 continue;
             };
             let name = field.sent_name();
@@ -190,7 +190,7 @@ fn members_belong_to_objects() {
         .map(|field| (field.name, field.shape))
         .collect();
     for (object, _) in Field::ALL.iter().filter_map(Field::member) {
-        assert_eq!(shapes.get(object), Some(&Shape::Object), "{object}");
+        assert_eq!(shapes.get(object), Some(&FieldShape::Object), "{object}");
     }
 }
 
@@ -200,12 +200,12 @@ fn the_documentation_says_what_fields_of_other_apis_do() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
     let text = fs::read_to_string(path).unwrap();
     for field in [Api::Asr, Api::Inference].into_iter().flat_map(Api::own) {
-        let (Does::This(effect), Unsent::Same(default) | Unsent::Words(default)) =
-            (field.does, field.unsent)
+        let (FieldDescription::Text(effect), FieldDefault::Value(default) | FieldDefault::Described(default)) =
+            (field.description, field.default)
         else {
             panic!("{} is another name", field.name);
         };
-        let takes = takes_in_words(field);
+        let takes = describe_values(field);
         let row = format!("| `{}` | {takes} | {default} | {effect} |", field.name);
         assert!(text.contains(&row), "no {row}");
     }

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use super::Parameters;
 use super::fields::{LONGEST_S, put};
-use super::value::{Expected, is_none, milliseconds, real, seconds, switch};
+use super::value::{Expected, is_none, parse_boolean, parse_milliseconds, parse_number, parse_seconds};
 use crate::audio::VadOptions;
 
 /// What the fields have said so far about telling speech from silence.
 #[derive(Debug, Default)]
-pub struct Speech {
+pub struct VadFields {
     /// Whether it is told apart where no strategy was sent.
     pub filter: Option<bool>,
     /// OpenAI's `chunking_strategy`, which switches it on.
-    pub strategy: Option<Strategy>,
+    pub strategy: Option<ChunkingStrategy>,
     /// Above this probability, 0 to 1, a sound is speech.
     pub threshold: Option<f32>,
     /// Shorter speech is not taken for speech.
@@ -28,19 +28,19 @@ pub struct Speech {
 
 /// OpenAI's `chunking_strategy`: whose defaults hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
+pub enum ChunkingStrategy {
     /// The server's own.
     Auto,
     /// Those that OpenAI documents.
     ServerVad,
 }
 
-impl Speech {
+impl VadFields {
     /// How speech is to be told from silence; none where it is not.
     pub fn options(&self, filter_by_default: bool) -> Option<VadOptions> {
         let defaults = match self.strategy {
-            Some(Strategy::ServerVad) => server_vad(),
-            Some(Strategy::Auto) => VadOptions::default(),
+            Some(ChunkingStrategy::ServerVad) => server_vad(),
+            Some(ChunkingStrategy::Auto) => VadOptions::default(),
             None if self.filter.unwrap_or(filter_by_default) => VadOptions::default(),
             None => return None,
         };
@@ -65,70 +65,70 @@ fn server_vad() -> VadOptions {
 }
 
 /// Reads `chunking_strategy` that is no object, or the `type` of one that is.
-pub fn strategy(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+pub fn strategy(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     match text.trim().trim_matches('"') {
-        "auto" => put(&mut all.speech.strategy, Ok(Some(Strategy::Auto))),
-        "server_vad" => put(&mut all.speech.strategy, Ok(Some(Strategy::ServerVad))),
-        text if is_none(text) => put(&mut all.speech.strategy, Ok(None)),
+        "auto" => put(&mut parameters.vad.strategy, Ok(Some(ChunkingStrategy::Auto))),
+        "server_vad" => put(&mut parameters.vad.strategy, Ok(Some(ChunkingStrategy::ServerVad))),
+        text if is_none(text) => put(&mut parameters.vad.strategy, Ok(None)),
         _ => Err(Expected::new("auto or server_vad")),
     }
 }
 
 /// Reads the switch.
-pub fn filter(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.speech.filter, switch(text).map(Some))
+pub fn filter(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.vad.filter, parse_boolean(text).map(Some))
 }
 
 /// Reads the probability.
-pub fn threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.speech.threshold, real(text, 0.0..=1.0).map(Some))
+pub fn threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.vad.threshold, parse_number(text, 0.0..=1.0).map(Some))
 }
 
 /// Reads the shortest speech.
-pub fn min_speech(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+pub fn min_speech(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
-        &mut all.speech.min_speech,
-        milliseconds(text, 60_000).map(Some),
+        &mut parameters.vad.min_speech,
+        parse_milliseconds(text, 60_000).map(Some),
     )
 }
 
 /// Reads the shortest silence.
-pub fn min_silence(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+pub fn min_silence(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
-        &mut all.speech.min_silence,
-        milliseconds(text, 60_000).map(Some),
+        &mut parameters.vad.min_silence,
+        parse_milliseconds(text, 60_000).map(Some),
     )
 }
 
 /// Reads the longest speech.
-pub fn max_speech(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+pub fn max_speech(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
-        &mut all.speech.max_speech,
-        seconds(text, 1.0..=LONGEST_S).map(Some),
+        &mut parameters.vad.max_speech,
+        parse_seconds(text, 1.0..=LONGEST_S).map(Some),
     )
 }
 
 /// Reads what is kept around speech.
-pub fn pad(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.speech.pad, milliseconds(text, 10_000).map(Some))
+pub fn pad(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.vad.pad, parse_milliseconds(text, 10_000).map(Some))
 }
 
 /// Reads the probability from a `chunking_strategy`, which is `server_vad` where nothing else is said.
-pub fn server_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    all.speech.strategy.get_or_insert(Strategy::ServerVad);
-    threshold(all, text)
+pub fn server_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    parameters.vad.strategy.get_or_insert(ChunkingStrategy::ServerVad);
+    threshold(parameters, text)
 }
 
 /// Reads the shortest silence from a `chunking_strategy`.
-pub fn server_min_silence(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    all.speech.strategy.get_or_insert(Strategy::ServerVad);
-    min_silence(all, text)
+pub fn server_min_silence(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    parameters.vad.strategy.get_or_insert(ChunkingStrategy::ServerVad);
+    min_silence(parameters, text)
 }
 
 /// Reads what is kept around speech from a `chunking_strategy`.
-pub fn server_pad(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    all.speech.strategy.get_or_insert(Strategy::ServerVad);
-    pad(all, text)
+pub fn server_pad(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    parameters.vad.strategy.get_or_insert(ChunkingStrategy::ServerVad);
+    pad(parameters, text)
 }
 
 /// Reads what is sent in place of an object of these.
