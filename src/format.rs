@@ -126,7 +126,7 @@ impl OutputOptions {
     /// Whether the answer is better for words with times: to list them, or to break subtitles at
     /// the right time. Without them, the times of breaks are estimated.
     #[must_use]
-    pub fn wants_words(&self) -> bool {
+    pub fn needs_words(&self) -> bool {
         match self.format {
             ResponseFormat::VerboseJson => self.granularities.words,
             ResponseFormat::Srt | ResponseFormat::Vtt => self.subtitles.max_line_width.is_some(),

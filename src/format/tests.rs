@@ -153,7 +153,7 @@ fn words_are_wanted_to_list_them_or_to_break_lines_by_them() {
             subtitles,
             ..OutputOptions::default()
         };
-        options.wants_words()
+        options.needs_words()
     };
     let wanted = ResponseFormat::NAMES.map(|name| {
         let format = ResponseFormat::parse(name).unwrap();

@@ -226,7 +226,7 @@ fn item(kind: ValueKind, task: Task) -> Schema {
 /// A number, or one of the words.
 fn bound(kind: ValueKind, words: &[&str]) -> AnyOfBuilder {
     let number = match kind {
-        ValueKind::OptionalNumber(least, most) => ValueKind::Number(least, most),
+        ValueKind::OptionalNumber(min, max) => ValueKind::Number(min, max),
         other => other,
     };
     let word = ObjectBuilder::new().schema_type(Type::String);
@@ -240,10 +240,10 @@ fn scalar(kind: ValueKind, task: Task) -> ObjectBuilder {
     match kind {
         ValueKind::Text | ValueKind::Rejected => of(Type::String),
         ValueKind::Boolean => of(Type::Boolean),
-        ValueKind::Number(least, most) | ValueKind::OptionalNumber(least, most) => {
-            of(Type::Number).minimum(Some(least)).maximum(Some(most))
+        ValueKind::Number(min, max) | ValueKind::OptionalNumber(min, max) => {
+            of(Type::Number).minimum(Some(min)).maximum(Some(max))
         }
-        ValueKind::Integer(least, most) => of(Type::Integer).minimum(Some(least)).maximum(Some(most)),
+        ValueKind::Integer(min, max) => of(Type::Integer).minimum(Some(min)).maximum(Some(max)),
         ValueKind::OneOf(words) => {
             let words = words.iter().filter(|word| is_offered(word, task));
             of(Type::String).enum_values(Some(words.copied()))

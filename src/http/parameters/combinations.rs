@@ -1,20 +1,20 @@
-//! Refuses fields that do not go together.
+//! Refuses fields that cannot be combined.
 
 use super::readers::NO_DIARIZATION;
 use super::{ApiError, Parameters};
 use crate::audio::Channels;
 use crate::format::ResponseFormat;
 
-/// A field that has a meaning in some formats only.
+/// A field that is allowed with some response formats only.
 struct FormatRule {
     param: &'static str,
-    /// What it holds, where it asks for something.
+    /// The value that requires one of the formats, if it was sent.
     value: fn(&Parameters) -> Option<String>,
     formats: &'static [ResponseFormat],
 }
 
-/// As OpenAI has it for its own fields. The granularity `segment` is the default, so that it asks
-/// for nothing.
+/// The same rules as OpenAI's for its own fields. The granularity `segment` is the default, so it
+/// requires no format.
 const FORMAT_RULES: [FormatRule; 7] = [
     FormatRule {
         param: "timestamp_granularities",
@@ -57,10 +57,10 @@ const FORMAT_RULES: [FormatRule; 7] = [
     },
 ];
 
-/// The most texts that a search may be asked to finish: `beam_size` × `patience`.
+/// Maximum number of finished hypotheses that end a search: `beam_size` × `patience`.
 const MAX_FINISHED: f32 = 64.0;
 
-/// Refuses fields that do not go together.
+/// Refuses fields that cannot be combined.
 pub fn check(parameters: &Parameters) -> Result<(), ApiError> {
     let is_split = parameters.options.channels == Channels::Split;
     if parameters.format == ResponseFormat::DiarizedJson && !is_split {
@@ -68,15 +68,14 @@ pub fn check(parameters: &Parameters) -> Result<(), ApiError> {
         let expected = format!("channels=split with it: {NO_DIARIZATION}");
         return Err(refuse("response_format", value, expected));
     }
-    // The channels are put together once the last of them is done.
+    // The text of the channels is merged when the last channel is done.
     if parameters.stream && is_split {
         let expected = "false with channels=split".to_owned();
         return Err(refuse("stream", "true".to_owned(), expected));
     }
-    // What the search does not take: no hypothesis would ever be finished.
     let search = &parameters.options.search;
     let finished = search.beam_size.get() as f32 * search.patience;
-    // A search for this many occupies an engine for so long that others would wait.
+    // A wider search would occupy an engine for too long.
     if finished > MAX_FINISHED {
         let value = search.patience.to_string();
         let expected = format!(
@@ -85,6 +84,7 @@ pub fn check(parameters: &Parameters) -> Result<(), ApiError> {
         );
         return Err(refuse("patience", value, expected));
     }
+    // The search would never finish a hypothesis.
     if finished.round() < 1.0 {
         let value = search.patience.to_string();
         let expected = format!(
@@ -117,11 +117,11 @@ fn refuse(param: &'static str, value: String, expected: String) -> ApiError {
     }
 }
 
-/// The name of a format, as callers write it.
+/// The name of a format in requests.
 fn name(format: ResponseFormat) -> &'static str {
-    let is_its_name = |name: &&str| ResponseFormat::parse(name) == Some(format);
+    let is_name = |name: &&str| ResponseFormat::parse(name) == Some(format);
     ResponseFormat::NAMES
         .into_iter()
-        .find(is_its_name)
+        .find(is_name)
         .unwrap_or_default()
 }

@@ -1,9 +1,8 @@
-//! The table of all fields but `file`: their names, what they may hold, and where that goes.
+//! The table of all fields but `file`: their names, allowed values and readers.
 //!
 //! A name that two servers spell differently has a row for each spelling, so that an error names
-//! the field that was sent. `docs/api.md` and the `OpenAPI` document say the same; tests hold the
-//! three equal, and what a row allows equal to what its reader takes. Its length is that of the
-//! table.
+//! the field that was sent. Tests check that `docs/api.md` and the `OpenAPI` document equal the
+//! table, and that each reader accepts what its row allows. The file is as long as the table.
 
 use super::field::Field;
 use super::field::ValueKind::{Boolean, Integer, Number, OneOf, OptionalNumber, Rejected, Text};
@@ -35,9 +34,9 @@ impl Field {
             ),
         Self::list("languages", Text, readers::languages)
             .described_default("all")
-            .describe("Detection chooses among these. No effect where `language` is given."),
+            .describe("Detection chooses among these. No effect if `language` is given."),
         Self::list("keywords", Text, readers::keywords).describe(
-            "Words to expect; they stand in front of `hotwords`. At most 1,000 of at most 200 \
+            "Words to expect; they precede `hotwords`. At most 1,000 of at most 200 \
                  characters.",
         ),
         Self::single("prompt", Text, readers::prompt).describe(
@@ -51,7 +50,7 @@ impl Field {
             readers::response_format,
         )
         .default("json")
-        .describe("The form of the answer."),
+        .describe("The output format."),
         Self::single("temperature", Number(0.0, 1.0), readers::temperature)
             .default("0")
             .describe(
@@ -59,12 +58,12 @@ impl Field {
                  is used alone.",
             ),
         Self::list("temperature", Number(0.0, 1.0), readers::more_temperatures).describe(
-            "The first temperature and those to fall back to, 1 to 6 in all; `[0]` is 0 \
-                 without falling back.",
+            "The first temperature and the fallback temperatures, 1 to 6 in all; `[0]` is 0 \
+             without fallback.",
         ),
         Self::list("include", OneOf(&["logprobs", "dropped"]), readers::include).describe(
-            "`logprobs`: every token of the text with its log probability. `dropped` (ours): \
-                 what nothing was written for, and why.",
+            "`logprobs`: every token of the text with its log probability. `dropped` (an \
+             extension): the parts without text, and why.",
         ),
         Self::list(
             "timestamp_granularities",
@@ -72,13 +71,13 @@ impl Field {
             readers::timestamp_granularities,
         )
         .default("segment")
-        .describe("What has times. `word` alone leaves the segments out."),
+        .describe("The units with times. `word` alone omits the segments."),
         Self::single("stream", Boolean, readers::stream)
             .default("false")
-            .describe("Sends the text piece by piece, as server-sent events."),
+            .describe("Streams the text as server-sent events."),
         Self::object("chunking_strategy", &["auto"], vad::strategy).describe(
-            "OpenAI's form: either switches detection on, whatever `vad_filter` says. `auto` \
-                 takes the defaults of the parameters that begin with `vad_`.",
+            "OpenAI's form: enables detection regardless of `vad_filter`. `auto` uses the \
+             defaults of the parameters that begin with `vad_`.",
         ),
         Self::single(
             "chunking_strategy[type]",
@@ -86,7 +85,7 @@ impl Field {
             vad::strategy,
         )
         .described_default("server_vad")
-        .describe("`server_vad` takes OpenAI's values for the others."),
+        .describe("`server_vad` uses OpenAI's values for the others."),
         Self::single(
             "chunking_strategy[threshold]",
             Number(0.0, 1.0),
@@ -109,17 +108,17 @@ impl Field {
         .described_default("200")
         .describe("As `vad_min_silence_ms`."),
         Self::list("known_speaker_names", Rejected, readers::no_diarization)
-            .describe("They tell speakers apart by their voices, which this server does not do."),
+            .describe("Refused: speaker diarization is not supported."),
         Self::list("known_speaker_references", Rejected, readers::no_diarization)
             .alias_of("known_speaker_names"),
-        // How speech is told from silence.
+        // Voice activity detection.
         Self::single("vad_filter", Boolean, vad::filter)
             .described_default("the setting WHISPER__VAD_FILTER")
-            .describe("Whether speech is told from silence."),
+            .describe("Whether voice activity detection is enabled."),
         Self::single("vad", Boolean, vad::filter).alias_of("vad_filter"),
         Self::single("vad_threshold", Number(0.0, 1.0), vad::threshold)
             .described_default("0.5")
-            .describe("From this probability a sound is speech."),
+            .describe("Probability from which on a sound counts as speech."),
         Self::single("vad_min_speech_ms", Integer(0, 60_000), vad::min_speech)
             .described_default("0")
             .describe("Speech no longer than this is left out; 0 keeps all."),
@@ -152,7 +151,7 @@ impl Field {
         .alias_of("vad_max_speech_s"),
         Self::single("vad_speech_pad_ms", Integer(0, 10_000), vad::pad)
             .described_default("400")
-            .describe("What is kept on either side of speech."),
+            .describe("Audio kept before and after speech."),
         Self::object("vad_parameters", &[], vad::no_object)
             .describe("faster-whisper's form of the same."),
         Self::single(
@@ -190,54 +189,54 @@ impl Field {
         )
         .described_default("400")
         .describe("As `vad_speech_pad_ms`."),
-        // How tokens are chosen.
+        // Search options.
         Self::single("beam_size", Integer(1, 32), readers::beam_size)
             .described_default("the setting WHISPER__BEAM_SIZE")
-            .describe("Texts kept during the search at temperature 0; 1 is greedy."),
+            .describe("Hypotheses kept during the search at temperature 0; 1 is greedy."),
         Self::single("best_of", Integer(1, 32), readers::best_of)
             .default("5")
-            .describe("Texts sampled above temperature 0, of which the most likely is kept."),
+            .describe("Hypotheses sampled above temperature 0, of which the most likely is kept."),
         Self::single("patience", Number(0.01, 10.0), readers::patience)
             .default("1")
             .describe(
-                "The search ends once `beam_size` × `patience` texts are finished. The product is \
-                 0.5 to 64.",
+                "The search ends once `beam_size` × `patience` hypotheses are finished. The \
+                 product is 0.5 to 64.",
             ),
         Self::single("length_penalty", Number(0.0, 10.0), readers::length_penalty)
             .default("1")
-            .describe("Exponent of the length by which a text's score is divided."),
+            .describe("Exponent of the length by which a hypothesis' score is divided."),
         Self::single(
             "repetition_penalty",
             Number(0.1, 10.0),
             readers::repetition_penalty,
         )
         .default("1")
-        .describe("Above 1, tokens that were written become less likely; below 1, more."),
+        .describe("Above 1, tokens that were generated already become less likely; below 1, more."),
         Self::single(
             "no_repeat_ngram_size",
             Integer(0, 224),
             readers::no_repeat_ngram_size,
         )
         .default("0")
-        .describe("No sequence of so many tokens comes twice; 0 allows it."),
+        .describe("No sequence of this many tokens is repeated; 0 allows repetitions."),
         Self::list(
             "suppress_tokens",
-            Integer(-1, readers::HIGHEST_TOKEN as i64),
+            Integer(-1, readers::MAX_TOKEN_ID as i64),
             readers::suppress_tokens,
         )
         .default("-1")
         .describe(
-            "Ids of tokens that are never written; -1 stands for the model's own list of \
+            "Ids of tokens that are never generated; -1 stands for the model's own list of \
                  symbols. `[]` suppresses none. At most 1,000.",
         ),
         Self::single("without_timestamps", Boolean, readers::without_timestamps)
             .default("false")
             .describe(
-                "The model writes no time stamps, so a window is one segment. By default it \
-                 writes them only where they are of use: in `srt`, `vtt`, `verbose_json` and \
+                "The model generates no time stamps, so a window is one segment. By default it \
+                 generates them only where they are needed: in `srt`, `vtt`, `verbose_json` and \
                  `diarized_json`, with `channels=split`, and with \
-                 `hallucination_silence_threshold`. `json` and `text` are written without them, \
-                 so their words may differ a little from the other formats'.",
+                 `hallucination_silence_threshold`. `json` and `text` are generated without them, \
+                 so their words may differ slightly from the other formats'.",
             ),
         Self::single("no_timestamps", Boolean, readers::without_timestamps)
             .alias_of("without_timestamps"),
@@ -248,13 +247,13 @@ impl Field {
         )
         .default("false")
         .describe(
-            "Each window waits for the text of the one before and continues it. The windows \
-                 of a recording then run one after the other.",
+            "Each window waits for the text of the previous one and continues it. The windows of \
+             a recording then run one after the other.",
         ),
         Self::single("initial_prompt", Text, readers::prompt).alias_of("prompt"),
         Self::single("hotwords", Text, readers::hotwords)
-            .describe("Words to expect; they stand in front of the prompt."),
-        // When a text is not believed.
+            .describe("Words to expect; they precede the prompt."),
+        // Rejection of doubtful text.
         Self::single(
             "compression_ratio_threshold",
             OptionalNumber(0.0, 100.0),
@@ -262,8 +261,8 @@ impl Field {
         )
         .default("2.4")
         .describe(
-            "A text that compresses better repeats itself and is made again. `none` switches \
-                 this off, as `null` does.",
+            "A text that compresses better repeats itself and is generated again. `none` or \
+             `null` disables this.",
         ),
         Self::single(
             "logprob_threshold",
@@ -271,7 +270,7 @@ impl Field {
             readers::logprob_threshold,
         )
         .default("-1")
-        .describe("A text whose tokens have a lower mean log probability is made again."),
+        .describe("A text whose tokens have a lower mean log probability is generated again."),
         Self::single(
             "log_prob_threshold",
             OptionalNumber(-100.0, 0.0),
@@ -291,8 +290,8 @@ impl Field {
         )
         .default("0.6")
         .describe(
-            "Above this probability of no speech, a text below `logprob_threshold` is taken \
-                 for silence and left out.",
+            "Above this probability of no speech, a text below `logprob_threshold` is treated as \
+             silence and dropped.",
         ),
         Self::single(
             "no_speech_thold",
@@ -307,34 +306,37 @@ impl Field {
         )
         .default("none")
         .describe(
-            "Improbable text between silences longer than this, in seconds, is left out. It \
-                 takes the times of words, which cost time.",
+            "Improbable text between silences longer than this, in seconds, is dropped. This \
+             computes word times, which takes time.",
         ),
-        // Which part of the recording, and in which form.
+        // The part of the recording, and the output.
         Self::single("offset", Number(0.0, LONGEST_S), readers::offset)
             .default("0")
-            .describe("Where to begin, in seconds. Times in the answer stay those of the recording."),
+            .describe(
+                "Start of the part to transcribe, in seconds. Times in the response are those of \
+                 the recording.",
+            ),
         Self::single("duration", Number(0.1, LONGEST_S), readers::duration)
             .described_default("to the end")
-            .describe("How much to transcribe, in seconds."),
+            .describe("Length of the part to transcribe, in seconds."),
         Self::single("channels", OneOf(&["mix", "split"]), readers::channels)
             .default("mix")
             .describe(
-                "`split` transcribes each channel for itself, for calls with a speaker on each; \
-                 segments then have a `speaker`, `A` for the first channel.",
+                "`split` transcribes each channel separately, for calls with one speaker per \
+                 channel; segments then have a `speaker`, `A` for the first channel.",
             ),
         Self::single("word_timestamps", Boolean, readers::word_timestamps)
             .default("false")
-            .describe("The same as `word` next to whatever else is asked for."),
+            .describe("Adds `word` to `timestamp_granularities[]`."),
         Self::single("max_line_width", Integer(1, 1_000), readers::max_line_width)
-            .describe("The most characters in a line of a subtitle."),
+            .describe("Maximum number of characters in a line of a subtitle."),
         Self::single("max_line_count", Integer(1, 100), readers::max_line_count)
-            .describe("The most lines in a subtitle."),
+            .describe("Maximum number of lines in a subtitle."),
     ];
 }
 
-/// Puts a value in its place, if it is one.
-pub fn put<T>(place: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
-    *place = value?;
+/// Assigns a value if it is valid.
+pub fn put<T>(target: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
+    *target = value?;
     Ok(())
 }

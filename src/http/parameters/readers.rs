@@ -1,4 +1,4 @@
-//! Readers of the fields, but for those of `speech`.
+//! Readers of the fields, except those of `vad`.
 
 use super::Parameters;
 use super::fields::{LONGEST_S, put};
@@ -10,17 +10,17 @@ use crate::audio::Channels;
 use crate::format::ResponseFormat;
 use crate::tokens::Task;
 
-/// What a caller who wants speakers told apart is told.
+/// The reason in errors about speaker diarization.
 pub const NO_DIARIZATION: &str = "speaker diarization of mono audio is not supported, and \
     channels=split labels each channel of a stereo call";
 
-/// The highest id that all of OpenAI's vocabularies have; the smallest has 51,864 tokens.
-pub const HIGHEST_TOKEN: i32 = 51_863;
-/// Bound on what a list may grow to.
+/// The highest token id of the smallest of OpenAI's vocabularies, which has 51,864 tokens.
+pub const MAX_TOKEN_ID: i32 = 51_863;
+/// Maximum length of a list.
 const MAX_ITEMS: usize = 1_000;
-/// Bound on a keyword, in characters.
+/// Maximum length of a keyword, in characters.
 const MAX_KEYWORD_CHARS: usize = 200;
-/// As many as the reference's own list has.
+/// Length of the reference's own list.
 const MAX_TEMPERATURES: usize = 6;
 
 /// The model's name.
@@ -28,12 +28,12 @@ pub fn model(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut parameters.model, Ok(Some(text.trim().to_owned())))
 }
 
-/// What clients send where nobody chose a language: `auto`, nothing as other languages write it, the
+/// The language; none for what clients send if no language was chosen: `auto`, `None` or `null`, the
 /// code of an undetermined language, and an empty text in quotes.
 pub fn language(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let text = text.trim().trim_matches('"');
-    let is_open = |word: &&str| text.eq_ignore_ascii_case(word);
-    if is_none(text) || ["auto", "und", ""].iter().any(is_open) {
+    let is_unset = |word: &&str| text.eq_ignore_ascii_case(word);
+    if is_none(text) || ["auto", "und", ""].iter().any(is_unset) {
         return put(&mut parameters.options.language, Ok(None));
     }
     put(&mut parameters.options.language, value::parse_language(text).map(Some))
@@ -85,7 +85,7 @@ pub fn response_format(parameters: &mut Parameters, text: &str) -> Result<(), Ex
     put(&mut parameters.format, format)
 }
 
-/// One temperature, or a list of the first one and those to fall back to.
+/// One temperature, or a list of the first temperature and the fallback temperatures.
 pub fn temperature(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     parameters.temperatures.clear();
     if text.contains(['[', ',']) {
@@ -95,7 +95,7 @@ pub fn temperature(parameters: &mut Parameters, text: &str) -> Result<(), Expect
     put(&mut parameters.options.search.temperature, temperature)
 }
 
-/// Items of such a list.
+/// Items of the list of temperatures.
 pub fn more_temperatures(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let expected = || {
         let words = format!("1 to {MAX_TEMPERATURES} numbers from 0 to 1");
@@ -112,7 +112,7 @@ pub fn more_temperatures(parameters: &mut Parameters, text: &str) -> Result<(), 
     }
 }
 
-/// What is to be in the answer besides.
+/// Additional parts of the response.
 pub fn include(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     for item in parse_list(text) {
         match item.as_str() {
@@ -124,7 +124,7 @@ pub fn include(parameters: &mut Parameters, text: &str) -> Result<(), Expected> 
     Ok(())
 }
 
-/// What is to have time stamps.
+/// The units with time stamps.
 pub fn timestamp_granularities(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     for item in parse_list(text) {
         match item.as_str() {
@@ -136,32 +136,32 @@ pub fn timestamp_granularities(parameters: &mut Parameters, text: &str) -> Resul
     Ok(())
 }
 
-/// Whether the text is sent piece by piece.
+/// Whether the text is streamed.
 pub fn stream(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut parameters.stream, parse_boolean(text))
 }
 
-/// Refuses what would tell speakers apart by their voices.
+/// Refuses fields of speaker diarization.
 pub fn no_diarization(_: &mut Parameters, _: &str) -> Result<(), Expected> {
     Err(Expected(format!("no value: {NO_DIARIZATION}")))
 }
 
-/// Beams of the search.
+/// The beam size of the search.
 pub fn beam_size(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut parameters.beam_size, parse_count(text, 32).map(Some))
 }
 
-/// Texts sampled.
+/// The number of samples.
 pub fn best_of(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut parameters.options.search.best_of, parse_count(text, 32))
 }
 
-/// How many finished texts end the search.
+/// The number of finished hypotheses that ends the search, relative to the beam size.
 pub fn patience(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut parameters.options.search.patience, parse_number(text, 0.01..=10.0))
 }
 
-/// Exponent of a text's length.
+/// Exponent of a hypothesis' length.
 pub fn length_penalty(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
         &mut parameters.options.search.length_penalty,
@@ -169,23 +169,23 @@ pub fn length_penalty(parameters: &mut Parameters, text: &str) -> Result<(), Exp
     )
 }
 
-/// Penalty of tokens that were written.
+/// Penalty of tokens that were generated already.
 pub fn repetition_penalty(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let penalty = parse_number(text, 0.1..=10.0);
     put(&mut parameters.options.search.repetition_penalty, penalty)
 }
 
-/// Length of what does not come twice.
+/// Length of token sequences that are not repeated.
 pub fn no_repeat_ngram_size(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let size = parse_integer(text, 0..=224);
     put(&mut parameters.options.search.no_repeat_ngram_size, size)
 }
 
-/// Tokens never to write; an empty JSON list lets all be written.
+/// Tokens that are never generated; an empty JSON list suppresses none.
 pub fn suppress_tokens(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let tokens = parse_list(text).into_iter().map(|item| {
         let token = item.parse().ok();
-        token.filter(|token| (-1..=HIGHEST_TOKEN).contains(token))
+        token.filter(|token| (-1..=MAX_TOKEN_ID).contains(token))
     });
     let tokens = tokens.collect::<Option<Vec<i32>>>();
     let all_tokens = parameters.suppress_tokens.get_or_insert_default();
@@ -195,17 +195,17 @@ pub fn suppress_tokens(parameters: &mut Parameters, text: &str) -> Result<(), Ex
             Ok(())
         }
         _ => Err(Expected(format!(
-            "at most {MAX_ITEMS} whole numbers from -1 to {HIGHEST_TOKEN}"
+            "at most {MAX_ITEMS} whole numbers from -1 to {MAX_TOKEN_ID}"
         ))),
     }
 }
 
-/// Whether the model is to write no time stamps.
+/// Whether the model generates no time stamps.
 pub fn without_timestamps(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut parameters.without_timestamps, parse_boolean(text))
 }
 
-/// Whether a window continues the text of the one before.
+/// Whether a window continues the text of the previous one.
 pub fn condition_on_previous_text(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut parameters.options.condition_on_previous_text, parse_boolean(text))
 }
@@ -215,7 +215,7 @@ pub fn hotwords(parameters: &mut Parameters, text: &str) -> Result<(), Expected>
     put(&mut parameters.options.hotwords, Ok(Some(text.trim().to_owned())))
 }
 
-/// Bound on how well a text compresses.
+/// Maximum compression ratio of a text.
 pub fn compression_ratio_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let threshold = parse_optional_number(text, 0.0..=100.0);
     put(
@@ -224,19 +224,19 @@ pub fn compression_ratio_threshold(parameters: &mut Parameters, text: &str) -> R
     )
 }
 
-/// Bound on the mean log probability of a token.
+/// Minimum mean log probability of the tokens.
 pub fn logprob_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let threshold = parse_optional_number(text, -100.0..=0.0);
     put(&mut parameters.options.fallback.logprob_threshold, threshold)
 }
 
-/// Bound on the probability of no speech.
+/// Maximum probability of no speech.
 pub fn no_speech_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let threshold = parse_optional_number(text, 0.0..=1.0);
     put(&mut parameters.options.fallback.no_speech_threshold, threshold)
 }
 
-/// Silence around improbable text that is left out.
+/// Length of the silence around improbable text that is dropped.
 pub fn hallucination_silence_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let threshold = parse_optional_number(text, 0.0..=3_600.0)?.map(f64::from);
     put(
@@ -245,12 +245,12 @@ pub fn hallucination_silence_threshold(parameters: &mut Parameters, text: &str) 
     )
 }
 
-/// Where to begin.
+/// Start of the part to transcribe.
 pub fn offset(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut parameters.options.clip.offset, parse_seconds(text, 0.0..=LONGEST_S))
 }
 
-/// How much to transcribe.
+/// Length of the part to transcribe.
 pub fn duration(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let duration = parse_seconds(text, 0.1..=LONGEST_S).map(Some);
     put(&mut parameters.options.clip.duration, duration)
@@ -271,7 +271,7 @@ pub fn word_timestamps(parameters: &mut Parameters, text: &str) -> Result<(), Ex
     put(&mut parameters.word_timestamps, parse_boolean(text))
 }
 
-/// The longest line.
+/// Maximum length of a subtitle line.
 pub fn max_line_width(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
         &mut parameters.subtitles.max_line_width,
@@ -279,7 +279,7 @@ pub fn max_line_width(parameters: &mut Parameters, text: &str) -> Result<(), Exp
     )
 }
 
-/// The most lines.
+/// Maximum number of lines of a subtitle.
 pub fn max_line_count(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
         &mut parameters.subtitles.max_line_count,

@@ -1,4 +1,4 @@
-//! What fields ask for, alone and together.
+//! Reading fields, alone and in combination.
 
 mod documents;
 mod others;
@@ -35,19 +35,19 @@ fn request(fields: &[(&str, &str)]) -> TranscriptionRequest {
 #[track_caller]
 fn check(fields: &[(&str, &str)], is_right: impl FnOnce(&TranscriptionRequest) -> bool) {
     let request = request(fields);
-    assert!(is_right(&request), "{fields:?} asks for {request:?}");
+    assert!(is_right(&request), "{fields:?} gives {request:?}");
 }
 
 #[track_caller]
 fn check_refused(task: Task, fields: &[(&str, &str)], message: &str) {
     match read(task, fields) {
         Err(error) => assert_eq!(error.to_string(), message, "{fields:?}"),
-        Ok(request) => panic!("{fields:?} asks for {request:?}"),
+        Ok(request) => panic!("{fields:?} gives {request:?}"),
     }
 }
 
 #[test]
-fn without_fields_the_defaults_hold() {
+fn without_fields_the_defaults_apply() {
     let request = request(&[]);
     assert_eq!(request.model, None);
     assert!(!request.stream);
@@ -59,7 +59,7 @@ fn without_fields_the_defaults_hold() {
 }
 
 #[test]
-fn an_empty_value_is_as_good_as_none() {
+fn an_empty_value_counts_as_not_sent() {
     for field in Field::ALL {
         for value in ["", "  "] {
             let request = request(&[(field.name, value)]);
@@ -102,7 +102,9 @@ fn text_fields() {
 
 #[test]
 fn lists_in_every_wire_form() {
-    let both = |it: &TranscriptionRequest| it.output.granularities.words && it.output.granularities.segments;
+    let both = |it: &TranscriptionRequest| {
+        it.output.granularities.words && it.output.granularities.segments
+    };
     let verbose = ("response_format", "verbose_json");
     for fields in [
         &[
@@ -190,7 +192,7 @@ fn temperatures() {
 }
 
 #[test]
-fn what_clients_send_unasked_is_taken() {
+fn accepts_what_clients_send_by_default() {
     for value in ["auto", "Auto", "None", "null", "und", "\"\""] {
         let fields = [("language", "tr"), ("language", value)];
         check(&fields, |it| it.options.language.is_none());
@@ -251,7 +253,7 @@ fn decoding_fields() {
 }
 
 #[test]
-fn speech_is_told_from_silence_where_it_is_wanted() {
+fn vad_is_enabled_by_its_fields() {
     let usual = VadOptions::default();
     let threshold = |it: &TranscriptionRequest| it.options.vad.as_ref().map(|vad| vad.threshold);
     for (fields, expected) in [
@@ -308,7 +310,7 @@ fn speech_is_told_from_silence_where_it_is_wanted() {
 }
 
 #[test]
-fn fields_that_do_not_go_together() {
+fn refuses_fields_that_cannot_be_combined() {
     for (fields, message) in [
         (
             &[("timestamp_granularities[]", "word")][..],
@@ -358,7 +360,7 @@ fn translations_have_no_diarized_json() {
 }
 
 #[test]
-fn members_nobody_knows_are_unknown_fields() {
+fn unknown_members_are_unknown_fields() {
     let fields = [("vad_parameters", r#"{"neg_threshold": 0.3}"#)];
     let message = "field vad_parameters[neg_threshold] is unknown";
     check_refused(Task::Transcribe, &fields, message);

@@ -1,4 +1,4 @@
-//! What the fields say about telling speech from silence.
+//! The fields of voice activity detection.
 
 use std::time::Duration;
 
@@ -7,36 +7,36 @@ use super::fields::{LONGEST_S, put};
 use super::value::{Expected, is_none, parse_boolean, parse_milliseconds, parse_number, parse_seconds};
 use crate::audio::VadOptions;
 
-/// What the fields have said so far about telling speech from silence.
+/// The fields of voice activity detection read so far.
 #[derive(Debug, Default)]
 pub struct VadFields {
-    /// Whether it is told apart where no strategy was sent.
+    /// Whether speech is detected if no strategy was sent.
     pub filter: Option<bool>,
-    /// OpenAI's `chunking_strategy`, which switches it on.
+    /// OpenAI's `chunking_strategy`, which enables the detection.
     pub strategy: Option<ChunkingStrategy>,
-    /// Above this probability, 0 to 1, a sound is speech.
+    /// Probability, 0 to 1, above which a sound is speech.
     pub threshold: Option<f32>,
-    /// Shorter speech is not taken for speech.
+    /// Shorter speech is ignored.
     pub min_speech: Option<Duration>,
     /// Shorter silence does not end speech.
     pub min_silence: Option<Duration>,
     /// Longer speech is cut.
     pub max_speech: Option<Duration>,
-    /// What is kept around speech.
+    /// Audio that is kept before and after speech.
     pub pad: Option<Duration>,
 }
 
-/// OpenAI's `chunking_strategy`: whose defaults hold.
+/// OpenAI's `chunking_strategy`, which determines the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkingStrategy {
-    /// The server's own.
+    /// The server's own defaults.
     Auto,
-    /// Those that OpenAI documents.
+    /// The defaults that OpenAI documents.
     ServerVad,
 }
 
 impl VadFields {
-    /// How speech is to be told from silence; none where it is not.
+    /// The options of voice activity detection; none if it is disabled.
     pub fn options(&self, filter_by_default: bool) -> Option<VadOptions> {
         let defaults = match self.strategy {
             Some(ChunkingStrategy::ServerVad) => server_vad(),
@@ -64,7 +64,7 @@ fn server_vad() -> VadOptions {
     }
 }
 
-/// Reads `chunking_strategy` that is no object, or the `type` of one that is.
+/// Reads a `chunking_strategy` that is a word, or the `type` of one that is an object.
 pub fn strategy(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     match text.trim().trim_matches('"') {
         "auto" => put(&mut parameters.vad.strategy, Ok(Some(ChunkingStrategy::Auto))),
@@ -74,17 +74,17 @@ pub fn strategy(parameters: &mut Parameters, text: &str) -> Result<(), Expected>
     }
 }
 
-/// Reads the switch.
+/// Reads whether the detection is enabled.
 pub fn filter(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut parameters.vad.filter, parse_boolean(text).map(Some))
 }
 
-/// Reads the probability.
+/// Reads the probability threshold.
 pub fn threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut parameters.vad.threshold, parse_number(text, 0.0..=1.0).map(Some))
 }
 
-/// Reads the shortest speech.
+/// Reads the minimum length of speech.
 pub fn min_speech(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
         &mut parameters.vad.min_speech,
@@ -92,7 +92,7 @@ pub fn min_speech(parameters: &mut Parameters, text: &str) -> Result<(), Expecte
     )
 }
 
-/// Reads the shortest silence.
+/// Reads the minimum length of silence.
 pub fn min_silence(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
         &mut parameters.vad.min_silence,
@@ -100,7 +100,7 @@ pub fn min_silence(parameters: &mut Parameters, text: &str) -> Result<(), Expect
     )
 }
 
-/// Reads the longest speech.
+/// Reads the maximum length of speech.
 pub fn max_speech(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
         &mut parameters.vad.max_speech,
@@ -108,30 +108,30 @@ pub fn max_speech(parameters: &mut Parameters, text: &str) -> Result<(), Expecte
     )
 }
 
-/// Reads what is kept around speech.
+/// Reads the padding of speech.
 pub fn pad(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut parameters.vad.pad, parse_milliseconds(text, 10_000).map(Some))
 }
 
-/// Reads the probability from a `chunking_strategy`, which is `server_vad` where nothing else is said.
+/// Reads the probability threshold of a `chunking_strategy`, which is `server_vad` by default.
 pub fn server_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     parameters.vad.strategy.get_or_insert(ChunkingStrategy::ServerVad);
     threshold(parameters, text)
 }
 
-/// Reads the shortest silence from a `chunking_strategy`.
+/// Reads the minimum length of silence of a `chunking_strategy`.
 pub fn server_min_silence(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     parameters.vad.strategy.get_or_insert(ChunkingStrategy::ServerVad);
     min_silence(parameters, text)
 }
 
-/// Reads what is kept around speech from a `chunking_strategy`.
+/// Reads the padding of speech of a `chunking_strategy`.
 pub fn server_pad(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     parameters.vad.strategy.get_or_insert(ChunkingStrategy::ServerVad);
     pad(parameters, text)
 }
 
-/// Reads what is sent in place of an object of these.
+/// Accepts only `none` or `null` in place of the object `vad_parameters`.
 pub fn no_object(_: &mut Parameters, text: &str) -> Result<(), Expected> {
     if is_none(text) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Reads the text that a field holds.
+//! Parses the values of fields.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::tokens::Language;
 
-/// What a field may hold, in words that follow "Expected".
+/// The allowed values, as a phrase that follows "Expected".
 #[derive(Debug, PartialEq, Eq)]
 pub struct Expected(pub String);
 
@@ -19,7 +19,7 @@ impl Expected {
     }
 }
 
-/// A switch. Python's `str(True)` begins with a capital; a box that is ticked in a web form is `on`.
+/// A Boolean. Python's `str(True)` begins with a capital; a checked box of a web form is `on`.
 pub fn parse_boolean(text: &str) -> Result<bool, Expected> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
@@ -28,20 +28,20 @@ pub fn parse_boolean(text: &str) -> Result<bool, Expected> {
     }
 }
 
-/// A number within a range, which is looked at before it is rounded.
+/// A number within a range, which is checked before the number is rounded.
 pub fn parse_number(text: &str, range: RangeInclusive<f64>) -> Result<f32, Expected> {
     let number = text.trim().parse().ok();
     match number.filter(|number| range.contains(number)) {
-        // Adding 0 turns -0 into 0; the two would not share a batch.
+        // -0 and 0 have different batch keys; adding 0 turns -0 into 0.
         Some(number) => Ok(number as f32 + 0.0),
         None => {
-            let (least, most) = (range.start(), range.end());
-            Err(Expected(format!("a number from {least} to {most}")))
+            let (min, max) = (range.start(), range.end());
+            Err(Expected(format!("a number from {min} to {max}")))
         }
     }
 }
 
-/// A bound within a range; `none` or `null` is no bound.
+/// A number within a range, or none for `none` or `null`.
 pub fn parse_optional_number(text: &str, range: RangeInclusive<f64>) -> Result<Option<f32>, Expected> {
     if is_none(text) {
         return Ok(None);
@@ -58,20 +58,20 @@ pub fn parse_seconds(text: &str, range: RangeInclusive<f64>) -> Result<Duration,
     match number.filter(|number| range.contains(number)) {
         Some(number) => Ok(Duration::from_secs_f64(number + 0.0)),
         None => {
-            let (least, most) = (range.start(), range.end());
-            let words = format!("a number of seconds from {least} to {most}");
+            let (min, max) = (range.start(), range.end());
+            let words = format!("a number of seconds from {min} to {max}");
             Err(Expected(words))
         }
     }
 }
 
-/// Whole milliseconds up to a bound.
-pub fn parse_milliseconds(text: &str, most: u64) -> Result<Duration, Expected> {
+/// Whole milliseconds up to a maximum.
+pub fn parse_milliseconds(text: &str, max: u64) -> Result<Duration, Expected> {
     let number = text.trim().parse().ok();
-    match number.filter(|number| *number <= most) {
+    match number.filter(|number| *number <= max) {
         Some(number) => Ok(Duration::from_millis(number)),
         None => {
-            let words = format!("a whole number of milliseconds from 0 to {most}");
+            let words = format!("a whole number of milliseconds from 0 to {max}");
             Err(Expected(words))
         }
     }
@@ -82,24 +82,24 @@ pub fn parse_integer(text: &str, range: RangeInclusive<usize>) -> Result<usize, 
     let number = text.trim().parse().ok();
     let number = number.filter(|number| range.contains(number));
     number.ok_or_else(|| {
-        let (least, most) = (range.start(), range.end());
-        Expected(format!("a whole number from {least} to {most}"))
+        let (min, max) = (range.start(), range.end());
+        Expected(format!("a whole number from {min} to {max}"))
     })
 }
 
-/// A whole number from 1 up to a bound.
-pub fn parse_count(text: &str, most: usize) -> Result<NonZeroUsize, Expected> {
-    let number = parse_integer(text, 1..=most)?;
+/// A whole number from 1 up to a maximum.
+pub fn parse_count(text: &str, max: usize) -> Result<NonZeroUsize, Expected> {
+    let number = parse_integer(text, 1..=max)?;
     Ok(NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN))
 }
 
-/// A language, in any of the ways that [`Language::parse`] takes.
+/// A language in any notation that [`Language::parse`] accepts.
 pub fn parse_language(text: &str) -> Result<Language, Expected> {
     let expected = "an ISO 639 code such as en, or a language's English name";
     Language::parse(text).ok_or_else(|| Expected::new(expected))
 }
 
-/// The items of a list: a JSON list, or texts between commas. Empty ones are left out.
+/// The items of a list: a JSON list, or texts separated by commas. Empty items are skipped.
 pub fn parse_list(text: &str) -> Vec<String> {
     let items = match serde_json::from_str::<Vec<Value>>(text) {
         Ok(items) => items.into_iter().map(plain).collect(),
@@ -112,14 +112,14 @@ pub fn parse_list(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The members of a JSON object, as if each had been sent as a field; none if it is no object.
+/// The members of a JSON object, as if each had been sent as a field; none if it is not an object.
 pub fn parse_members(text: &str) -> Option<Vec<(String, String)>> {
     let object: Map<String, Value> = serde_json::from_str(text).ok()?;
     let members = object.into_iter();
     Some(members.map(|(key, value)| (key, plain(value))).collect())
 }
 
-/// Whether a value says that there is none, as JSON or as Python writes it.
+/// Whether a value is JSON's `null` or Python's `None`.
 pub fn is_none(text: &str) -> bool {
     let text = text.trim();
     text.eq_ignore_ascii_case("none") || text.eq_ignore_ascii_case("null")
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn switches() {
+    fn parses_booleans() {
         for text in ["true", "True", " TRUE ", "1", "yes", "On"] {
             assert_eq!(parse_boolean(text), Ok(true), "{text}");
         }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers() {
+    fn parses_numbers() {
         for (text, number) in [("0", 0.0), (" .5 ", 0.5), ("1e0", 1.0), ("-0", 0.0)] {
             assert_eq!(parse_number(text, 0.0..=1.0), Ok(number), "{text}");
             assert_eq!(parse_optional_number(text, 0.0..=1.0), Ok(Some(number)), "{text}");
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers() {
+    fn parses_whole_numbers() {
         assert_eq!(parse_integer(" 7 ", 3..=9), Ok(7));
         assert_eq!(parse_count("9", 9).map(NonZeroUsize::get), Ok(9));
         assert_eq!(parse_milliseconds("250", 300), Ok(Duration::from_millis(250)));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn lists() {
+    fn parses_lists() {
         for (text, items) in [
             ("word", &["word"][..]),
             ("word, segment", &["word", "segment"]),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn objects() {
+    fn parses_objects() {
         let text = r#"{"type": "server_vad", "threshold": 0.5, "silence_duration_ms": null}"#;
         let pairs = [
             ("silence_duration_ms", ""),

@@ -1,4 +1,4 @@
-//! What the table says of each field is what its reader kind, and what `docs/api.md` says.
+//! The table of fields equals its readers and `docs/api.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +14,7 @@ struct Row {
     effect: String,
 }
 
-/// The rows of all tables of parameters, which begin with this word as no others do.
+/// The rows of all tables of parameters, which are recognized by their first column.
 fn documentation() -> Vec<Row> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
     let text = fs::read_to_string(path).unwrap();
@@ -41,14 +41,14 @@ fn row(line: &str) -> Row {
     }
 }
 
-/// What a field kind, in the words of the documentation.
+/// The allowed values of a field, in the words of the documentation.
 fn describe_values(field: &Field) -> String {
     let item = match field.kind {
         ValueKind::Text => "text".to_owned(),
         ValueKind::Boolean => "switch".to_owned(),
-        ValueKind::Number(least, most) => format!("{least} to {most}"),
-        ValueKind::OptionalNumber(least, most) => format!("{least} to {most}, or `none`"),
-        ValueKind::Integer(least, most) => format!("{least} to {most}"),
+        ValueKind::Number(min, max) => format!("{min} to {max}"),
+        ValueKind::OptionalNumber(min, max) => format!("{min} to {max}, or `none`"),
+        ValueKind::Integer(min, max) => format!("{min} to {max}"),
         ValueKind::OneOf(words) => {
             let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
             words.join(", ")
@@ -69,7 +69,7 @@ fn named(name: &str) -> Field {
     let mut found = fields.filter(|field| field.sent_name() == name);
     *found
         .next()
-        .unwrap_or_else(|| panic!("{name} is in no row"))
+        .unwrap_or_else(|| panic!("{name} has no row"))
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn the_documentation_has_every_field_and_no_other() {
 }
 
 #[test]
-fn the_documentation_says_what_the_table_says() {
+fn the_documentation_equals_the_table() {
     for row in documentation() {
         let (first, others) = row.names.split_first().unwrap();
         let field = named(first);
@@ -107,38 +107,38 @@ fn the_documentation_says_what_the_table_says() {
     }
 }
 
-/// Values that a field kind, and values that it refuses, by what its row says.
+/// Values that a row allows, and values that it does not allow.
 fn examples(kind: ValueKind) -> (Vec<String>, Vec<String>) {
     let texts = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
     match kind {
-        // What every text field of ours kind, a language too.
+        // Accepted by every text field, also by a language.
         ValueKind::Text => (texts(&["en", "turkish"]), Vec::new()),
         ValueKind::Boolean => (texts(&["true", "false"]), texts(&["2", "maybe"])),
-        ValueKind::Number(least, most) => (
+        ValueKind::Number(min, max) => (
             vec![
-                least.to_string(),
-                f64::midpoint(least, most).to_string(),
-                most.to_string(),
+                min.to_string(),
+                f64::midpoint(min, max).to_string(),
+                max.to_string(),
             ],
             vec![
-                (least - 0.001).to_string(),
-                (most + 1.0).to_string(),
+                (min - 0.001).to_string(),
+                (max + 1.0).to_string(),
                 "none".to_owned(),
             ],
         ),
-        ValueKind::OptionalNumber(least, most) => (
-            vec![least.to_string(), most.to_string(), "none".to_owned()],
+        ValueKind::OptionalNumber(min, max) => (
+            vec![min.to_string(), max.to_string(), "none".to_owned()],
             vec![
-                (least - 0.001).to_string(),
-                (most + 1.0).to_string(),
+                (min - 0.001).to_string(),
+                (max + 1.0).to_string(),
                 "x".to_owned(),
             ],
         ),
-        ValueKind::Integer(least, most) => (
-            vec![least.to_string(), most.to_string()],
+        ValueKind::Integer(min, max) => (
+            vec![min.to_string(), max.to_string()],
             vec![
-                (least - 1).to_string(),
-                (most + 1).to_string(),
+                (min - 1).to_string(),
+                (max + 1).to_string(),
                 "1.5".to_owned(),
             ],
         ),
@@ -148,7 +148,7 @@ fn examples(kind: ValueKind) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn a_reader_takes_what_its_row_allows_and_nothing_else() {
+fn a_reader_accepts_exactly_what_its_row_allows() {
     let set = |api: Api, field: &Field, value: &str| {
         let mut parameters = Parameters::new(api);
         parameters.set(&field.sent_name(), value.to_owned(), &rules())
@@ -157,8 +157,8 @@ fn a_reader_takes_what_its_row_allows_and_nothing_else() {
     let apis = [Api::Transcription, Api::Asr, Api::Language, Api::Inference];
     let fields = apis.into_iter();
     for (api, field) in fields.flat_map(|api| api.fields().map(move |field| (api, field))) {
-        let (taken, refused) = examples(field.kind);
-        for value in taken {
+        let (allowed, refused) = examples(field.kind);
+        for value in allowed {
             let name = field.name;
             set(api, field, &value).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
         }
@@ -169,15 +169,15 @@ fn a_reader_takes_what_its_row_allows_and_nothing_else() {
 }
 
 #[test]
-fn a_default_that_is_sent_has_the_effect_of_none() {
-    for surroundings in [&[][..], &[("chunking_strategy[type]", "server_vad")]] {
+fn sending_a_default_has_no_effect() {
+    for others in [&[][..], &[("chunking_strategy[type]", "server_vad")]] {
         for field in Field::ALL {
             let FieldDefault::Value(value) = field.default else {
                 continue;
             };
             let name = field.sent_name();
-            let with = [surroundings, &[(name.as_str(), value)]].concat();
-            let (with, without) = (request(&with), request(surroundings));
+            let with = [others, &[(name.as_str(), value)]].concat();
+            let (with, without) = (request(&with), request(others));
             assert_eq!(format!("{with:?}"), format!("{without:?}"), "{name}");
         }
     }
@@ -194,19 +194,21 @@ fn members_belong_to_objects() {
     }
 }
 
-/// The fields that only other servers' APIs have stand in tables of their own.
+/// The fields that only other servers' APIs have are in separate tables.
 #[test]
-fn the_documentation_says_what_fields_of_other_apis_do() {
+fn the_documentation_has_the_fields_of_other_apis() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
     let text = fs::read_to_string(path).unwrap();
     for field in [Api::Asr, Api::Inference].into_iter().flat_map(Api::own) {
-        let (FieldDescription::Text(effect), FieldDefault::Value(default) | FieldDefault::Described(default)) =
-            (field.description, field.default)
+        let (
+            FieldDescription::Text(effect),
+            FieldDefault::Value(default) | FieldDefault::Described(default),
+        ) = (field.description, field.default)
         else {
             panic!("{} is another name", field.name);
         };
-        let takes = describe_values(field);
-        let row = format!("| `{}` | {takes} | {default} | {effect} |", field.name);
+        let values = describe_values(field);
+        let row = format!("| `{}` | {values} | {default} | {effect} |", field.name);
         assert!(text.contains(&row), "no {row}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the fields of other servers' APIs ask for.
+//! Reading the fields of other servers' APIs.
 
 use super::*;
 use crate::format::AsrOutput;
@@ -38,7 +38,7 @@ fn fields_of_whisper_asr_webservice() {
     assert_eq!(language.response, ResponseKind::Language);
     assert_eq!(language.options.clip.duration, Some(Duration::from_secs(30)));
     assert!(language.options.vad.is_none());
-    // The form of the answer is not theirs to say.
+    // These APIs have no such field.
     for (api, name) in [(Api::Asr, "response_format"), (Api::Language, "output")] {
         let error = read_by(api, &[(name, "json")]).unwrap_err();
         assert_eq!(error.to_string(), format!("field {name} is unknown"));
@@ -76,12 +76,12 @@ fn fields_of_whisper_cpp() {
     ] {
         let options = read(fields).options;
         assert_eq!(options.search.temperature, first, "{fields:?}");
-        let found = options.fallback.temperatures;
-        assert_eq!(found.len(), rest.len(), "{fields:?}: {found:?}");
-        let mut pairs = found.iter().zip(rest);
+        let actual = options.fallback.temperatures;
+        assert_eq!(actual.len(), rest.len(), "{fields:?}: {actual:?}");
+        let mut pairs = actual.iter().zip(rest);
         assert!(
             pairs.all(|(one, other)| (one - other).abs() < 1e-6),
-            "{found:?}"
+            "{actual:?}"
         );
     }
 }
