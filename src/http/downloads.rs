@@ -74,7 +74,7 @@ pub async fn download_model(
             let done = written(&Event::Done {
                 model: Box::new(model),
             });
-            streaming::answer(stream::iter([done]))
+            streaming::event_response(stream::iter([done]))
         } else {
             Json(model).into_response()
         });
@@ -82,7 +82,7 @@ pub async fn download_model(
     let download = context.transcriber.models().downloads().start(&id);
     if streams {
         let told = tell(Arc::clone(&context), download, id, request_id);
-        return Ok(streaming::answer(told));
+        return Ok(streaming::event_response(told));
     }
     let model = finish(&context, &download, &id).await?;
     Ok((StatusCode::CREATED, Json(model)).into_response())
