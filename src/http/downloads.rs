@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::error::{ApiError, event};
 use super::middleware::RequestId;
 use super::models::{Model, PathId, describe, path_name, resolve};
-use super::openapi::{Downloaded, ModelName, OfDownload};
+use super::openapi::{DownloadErrors, DownloadResponses, ModelName};
 use super::{Context, door, stream as streaming};
 use crate::format::sse;
 use crate::models::{Download, ModelId, Progress};
@@ -55,9 +55,9 @@ pub enum Event {
     tag = "models",
     params(ModelName),
     responses(
-        Downloaded,
+        DownloadResponses,
         (status = 201, description = "It is here now.", body = Model),
-        OfDownload,
+        DownloadErrors,
     ),
 )]
 pub async fn download_model(

@@ -21,7 +21,7 @@ use super::middleware::{
     BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS, RequestId, RunModel,
 };
 use super::openapi::{
-    OfAudio, Recording, Transcribed, TranscriptionForm, TranscriptionParameters, Translated,
+    AudioErrors, Recording, TranscriptionResponses, TranscriptionForm, TranscriptionParameters, TranslationResponses,
     TranslationForm, TranslationParameters,
 };
 use super::parameters::{Api, Parameters, ResponseKind, TranscriptionRequest};
@@ -58,7 +58,7 @@ const JSON: &str = "application/json";
             (Recording = "application/octet-stream"),
         ),
     ),
-    responses(Transcribed, OfAudio),
+    responses(TranscriptionResponses, AudioErrors),
 )]
 pub async fn create_transcription(
     State(context): State<Arc<Context>>,
@@ -85,7 +85,7 @@ pub async fn create_transcription(
             (Recording = "application/octet-stream"),
         ),
     ),
-    responses(Translated, OfAudio),
+    responses(TranslationResponses, AudioErrors),
 )]
 pub async fn create_translation(
     State(context): State<Arc<Context>>,

@@ -1,4 +1,4 @@
-//! The parameters of an upload, as a form and in the query string, made out of their table.
+//! The parameters of an upload, as a form and in the query string, derived from their table.
 
 use std::borrow::Cow;
 
@@ -14,10 +14,10 @@ use super::super::parameters::{Api, Field, FieldDefault, FieldDescription, Field
 use crate::format::ResponseFormat;
 use crate::tokens::Task;
 
-/// The model's name that works on every server with a model.
+/// A model name that works on every server with a model.
 const ANY_MODEL: &str = "whisper-1";
 
-/// A schema made by a function, with its name.
+/// A named schema built by a function.
 macro_rules! schemas {
     ($($(#[$doc:meta])* $kind:ident, $name:literal: $schema:expr;)*) => {$(
         $(#[$doc])*
@@ -42,7 +42,7 @@ schemas! {
     TranscriptionForm, "CreateTranscriptionRequest": form(Api::Transcription);
     /// The form of a translation.
     TranslationForm, "CreateTranslationRequest": form(Api::Translation);
-    /// The form of whisper-asr-webservice, whose parameters stand in the query string.
+    /// The form of whisper-asr-webservice, whose parameters are in the query string.
     AsrForm, "AsrRequest": file(Api::Asr);
     /// The form of whisper.cpp's server.
     InferenceForm, "InferenceRequest": form(Api::Inference);
@@ -78,22 +78,22 @@ parameters! {
 }
 
 fn form(api: Api) -> ObjectBuilder {
-    let form = file(api).description(Some("A field that is empty counts as not sent."));
+    let form = file(api).description(Some("An empty field counts as not sent."));
     let fields = offered(api).filter(|field| field.member().is_none());
     fields.fold(form, |form, field| {
         form.property(field.sent_name(), in_form(field, api.task()))
     })
 }
 
-/// A form with nothing but the recording.
+/// A form with the recording alone.
 fn file(api: Api) -> ObjectBuilder {
     ObjectBuilder::new()
         .property(api.file(), binary())
         .required(api.file())
 }
 
-/// What a client is offered: not what is always refused, and no list beside a single value of the same
-/// name, for which most languages would have one identifier.
+/// The fields in the document: none that is always refused, and no list if there is a single value of
+/// the same name, because most languages would use the same identifier for both.
 fn offered(api: Api) -> impl Iterator<Item = &'static Field> {
     let is_offered = |field: &&'static Field| {
         let is_single = |other: &Field| other.name == field.name && other.shape == FieldShape::Single;
@@ -108,15 +108,15 @@ fn binary() -> ObjectBuilder {
         .schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
         .description(Some(
-            "The audio or video. Its content tells the format; its name does not matter.",
+            "The audio or video. The format is detected from its content; its name is ignored.",
         ))
 }
 
 /// A field of the form.
 ///
-/// Swagger UI fills every field in before it sends a request: with its example or its default, and where
-/// it has neither with a value of its type, which may change the request. So each has a default that changes
-/// nothing, which is an empty text where no other value does.
+/// Swagger UI fills in every field before it sends a request: with its example or its default, or else
+/// with a value of its type, which may change the request. So each field has a default without effect,
+/// which is an empty text if there is no other.
 fn in_form(field: &'static Field, task: Task) -> Schema {
     let default = Some(field).filter(|field| !has_alias(field));
     let default = default.and_then(default_value);
@@ -150,7 +150,7 @@ fn in_form(field: &'static Field, task: Task) -> Schema {
     }
 }
 
-/// An object of the members that have rows of their own, or one of the words that may stand for it.
+/// An object of the members that have rows of their own, or one of the words that may replace it.
 fn object(field: &Field, kind: ValueKind, task: Task, description: &str) -> Schema {
     let members = offered(Api::Transcription).filter_map(|member| Some((member.member()?, member)));
     let members = members.filter(|((object, _), _)| *object == field.name);
@@ -191,8 +191,8 @@ fn scalar_or_empty(kind: ValueKind, task: Task) -> ObjectBuilder {
     }
 }
 
-/// The same in the query string, where a member of an object has its name in brackets and nothing has
-/// a default: a client that sends defaults would add them to what its form says.
+/// The fields in the query string, where a member of an object has its name in brackets and no field has
+/// a default: a client that sends defaults would add them to the fields of its form.
 fn query(api: Api) -> Vec<Parameter> {
     let task = api.task();
     let fields = offered(api).filter(|field| field.kind != ValueKind::OneOf(&[]));
@@ -251,25 +251,25 @@ fn scalar(kind: ValueKind, task: Task) -> ObjectBuilder {
     }
 }
 
-/// Whether an endpoint knows this word; only one format is not for both.
+/// Whether an endpoint supports this word; only one format is not available for both tasks.
 fn is_offered(word: &str, task: Task) -> bool {
     let diarized = ResponseFormat::parse(word) == Some(ResponseFormat::DiarizedJson);
     task == Task::Transcribe || !diarized
 }
 
-/// Whether it names the model, for which a setting wants a value (`SERVER__REQUIRE_MODEL`).
+/// Whether it names the model, which a setting can make mandatory (`SERVER__REQUIRE_MODEL`).
 fn is_model(field: &Field) -> bool {
     field.name == "model"
 }
 
-/// Whether there is another name for it: a client that sends defaults would undo with
-/// one row what its user said with the other.
+/// Whether there is another name for it: a client that sends defaults would override the value that
+/// its user sent under the other name.
 fn has_alias(field: &Field) -> bool {
     let mut others = Field::ALL.iter();
     others.any(|other| other.description == FieldDescription::AliasOf(field.name))
 }
 
-/// The default as JSON, where it can be sent.
+/// The default as JSON, if it can be sent.
 fn default_value(field: &Field) -> Option<Value> {
     let FieldDefault::Value(text) = field.default else {
         return None;
@@ -286,7 +286,7 @@ fn default_value(field: &Field) -> Option<Value> {
     })
 }
 
-/// What the field does, and what holds without it where the schema does not say that.
+/// The field's effect, and its default if the schema does not contain it.
 fn description(field: &Field, default: Option<&Value>) -> String {
     let effect = match field.description {
         FieldDescription::Text(effect) => effect.to_owned(),
