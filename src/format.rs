@@ -8,7 +8,7 @@ mod asr;
 mod subtitles;
 mod cues;
 mod lines;
-mod pieces;
+mod text_units;
 pub mod sse;
 mod languages;
 mod usage;

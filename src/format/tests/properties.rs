@@ -9,7 +9,7 @@ use proptest::test_runner::TestCaseError;
 use proptest::{prop_assert, prop_assert_eq};
 use serde_json::Value;
 
-use super::parsers::{self, Seen};
+use super::parsers::{self, ParsedCue};
 use super::{segment, shape, transcript, word};
 use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape, render, sse};
 use crate::tokens::Language;
@@ -99,7 +99,7 @@ fn subtitles(transcript: &Transcript, format: ResponseFormat, subtitles: Subtitl
     render(transcript, &options)
 }
 
-fn read_vtt(transcript: &Transcript, shape: SubtitleShape) -> Result<Vec<Seen>, TestCaseError> {
+fn read_vtt(transcript: &Transcript, shape: SubtitleShape) -> Result<Vec<ParsedCue>, TestCaseError> {
     let file = subtitles(transcript, ResponseFormat::Vtt, shape);
     parsers::vtt(&file).map_err(|why| TestCaseError::fail(format!("{why} in {file:?}")))
 }
@@ -109,11 +109,11 @@ fn is_blank(c: char) -> bool {
 }
 
 /// What can be seen of a text, in any order.
-fn ink<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<char> {
-    let ink = texts.flat_map(str::chars).filter(|&c| !is_blank(c));
-    let mut ink: Vec<_> = ink.collect();
-    ink.sort_unstable();
-    ink
+fn visible_chars<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<char> {
+    let visible_chars = texts.flat_map(str::chars).filter(|&c| !is_blank(c));
+    let mut visible_chars: Vec<_> = visible_chars.collect();
+    visible_chars.sort_unstable();
+    visible_chars
 }
 
 proptest! {
@@ -122,7 +122,7 @@ proptest! {
         let file = subtitles(&transcript, ResponseFormat::Srt, shape);
         let read = parsers::srt(&file);
         prop_assert!(read.is_ok(), "{:?} in {:?}", read, file);
-        prop_assert_eq!(read.unwrap().is_empty(), ink(texts(&transcript)).is_empty());
+        prop_assert_eq!(read.unwrap().is_empty(), visible_chars(texts(&transcript)).is_empty());
     }
 
     #[test]
@@ -132,7 +132,7 @@ proptest! {
     ) {
         let cues = read_vtt(&transcript, shape)?;
         let shown = cues.iter().flat_map(|cue| &cue.lines).map(String::as_str);
-        prop_assert_eq!(ink(shown), ink(texts(&transcript)));
+        prop_assert_eq!(visible_chars(shown), visible_chars(texts(&transcript)));
     }
 
     #[test]
