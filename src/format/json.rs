@@ -16,7 +16,7 @@ pub struct Transcription<'a> {
     /// Its tokens; only with `include[]=logprobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Vec<Logprob<'a>>>,
-    /// The language spoken; empty where there was no speech to tell it from.
+    /// The language spoken; empty if there was no speech.
     languages: Vec<SpokenLanguage>,
     usage: Usage,
 }
@@ -65,12 +65,12 @@ mod tests {
     use crate::format::{OutputOptions, render};
 
     #[test]
-    fn says_the_text_and_what_it_costs() {
+    fn renders_text_and_usage() {
         insta::assert_snapshot!(render(&two_sentences(), &OutputOptions::default()));
     }
 
     #[test]
-    fn lists_the_probabilities_if_asked() {
+    fn lists_the_probabilities_if_requested() {
         let options = OutputOptions {
             logprobs: true,
             ..OutputOptions::default()

@@ -70,8 +70,8 @@ struct ErrorObject<'a> {
     code: Option<&'a str>,
 }
 
-/// More text. The deltas of a stream, joined, are the text of its [`done`] event; a delta includes the
-/// space before it.
+/// More text. The deltas of a stream, joined, must be the text of its [`done`] event, including the
+/// spaces between them.
 #[must_use]
 pub fn delta(text: &str, logprobs: Option<&[TokenLogprob]>) -> String {
     event(&TranscriptionTextDelta {

@@ -10,11 +10,11 @@ use super::{Granularities, OutputOptions};
 use crate::tokens::{Language, Task};
 use crate::transcript::{self, Transcript};
 
-/// Stands for the language of a silence. OpenAI's SDK demands a string here, and no language is
-/// called so.
+/// The language of a recording without speech. OpenAI's SDK requires a string here, and no language
+/// has this name.
 pub(super) const UNKNOWN_LANGUAGE: &str = "unknown";
 
-/// The text with all that is known of its segments, and of its words if asked for.
+/// The text with all data of its segments, and of its words if requested.
 #[derive(Serialize, ToSchema)]
 pub struct TranscriptionVerbose<'a> {
     /// `transcript.text.done`; only as the last event of a stream.
@@ -34,13 +34,13 @@ pub struct TranscriptionVerbose<'a> {
     /// Its words; only with `timestamp_granularities[]=word`.
     #[serde(skip_serializing_if = "Option::is_none")]
     words: Option<Vec<Word<'a>>>,
-    /// What nothing was written for; only with `include[]=dropped`.
+    /// The parts without text; only with `include[]=dropped`.
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<Vec<DroppedSpan<'a>>>,
     usage: Usage,
 }
 
-/// A piece of the text with its times.
+/// A segment of the text with its times.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TranscriptionSegment)]
 pub struct Segment<'a> {
@@ -56,15 +56,15 @@ pub struct Segment<'a> {
     text: &'a str,
     /// The ids of its tokens.
     tokens: &'a [u32],
-    /// The temperature at which it was written.
+    /// The temperature at which it was generated.
     temperature: f32,
     /// The mean log probability of its tokens.
     avg_logprob: f32,
     /// Above 2.4 it repeats itself.
     compression_ratio: f32,
-    /// The probability that nobody speaks.
+    /// The probability of no speech.
     no_speech_prob: f32,
-    /// Who speaks; only with `channels=split`.
+    /// The speaker; only with `channels=split`.
     #[serde(skip_serializing_if = "Option::is_none")]
     speaker: Option<String>,
     /// Its words; only in the answers of `/asr`.
@@ -86,7 +86,7 @@ pub struct Word<'a> {
     probability: f32,
 }
 
-/// A piece of the recording for which nothing was written.
+/// A part of the recording without text.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TranscriptionDropped)]
 struct DroppedSpan<'a> {
@@ -96,16 +96,16 @@ struct DroppedSpan<'a> {
     end: f64,
     /// `no_voice`, `no_speech`, `hallucination` or `damaged`.
     reason: &'static str,
-    /// What the model had written.
+    /// The text that the model generated for it.
     text: &'a str,
 }
 
-/// All that is known: segments and words as the granularities say, what was left out if asked.
+/// Renders segments and words according to the granularities, and dropped parts if requested.
 pub(super) fn render(transcript: &Transcript, options: &OutputOptions) -> String {
     json::write(&whole(transcript, options, None))
 }
 
-/// The same as an object, with the type of an event where it is one.
+/// The same as an object, with the type of the event if it is one.
 pub(super) fn whole<'a>(
     transcript: &'a Transcript,
     options: &OutputOptions,
@@ -125,7 +125,7 @@ pub(super) fn whole<'a>(
     }
 }
 
-/// The language of the text, which a translation has in English whatever was spoken.
+/// The language of the text, which is English for a translation.
 fn language(transcript: &Transcript) -> &'static str {
     match (transcript.task, transcript.language) {
         (Task::Translate, _) => Language::ENGLISH.name(),
@@ -134,7 +134,7 @@ fn language(transcript: &Transcript) -> &'static str {
     }
 }
 
-/// The segments, each with its words if asked.
+/// The segments, each with its words if requested.
 pub(super) fn segments<'a>(transcript: &'a Transcript, words: bool) -> Vec<Segment<'a>> {
     let segments = transcript.segments.iter().enumerate();
     let segment = |(id, segment): (usize, &'a transcript::Segment)| Segment {
@@ -201,12 +201,12 @@ mod tests {
     };
 
     #[test]
-    fn says_all_that_is_known_of_a_segment() {
+    fn renders_all_fields_of_a_segment() {
         insta::assert_snapshot!(one_object_a_line(&render(&two_sentences(), &OPTIONS)));
     }
 
     #[test]
-    fn lists_words_beside_the_segments() {
+    fn lists_words_and_segments() {
         let granularities = Granularities {
             segments: true,
             words: true,
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn explains_what_was_left_out_if_asked() {
+    fn lists_dropped_parts_if_requested() {
         let dropped = |reason, text: &str| DroppedSpan {
             start_s: 1.0,
             end_s: 30.004,
@@ -252,11 +252,11 @@ mod tests {
             ],
             ..transcript(vec![])
         };
-        let asked = OutputOptions {
+        let with_dropped = OutputOptions {
             dropped: true,
             ..OPTIONS
         };
-        insta::assert_snapshot!(one_object_a_line(&render(&transcript, &asked)));
+        insta::assert_snapshot!(one_object_a_line(&render(&transcript, &with_dropped)));
         assert!(!render(&transcript, &OPTIONS).contains("dropped"));
     }
 

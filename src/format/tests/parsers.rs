@@ -1,4 +1,4 @@
-//! Readers of subtitle files that forgive nothing.
+//! Strict parsers of subtitle files.
 
 /// A subtitle as a player sees it.
 #[derive(Debug, PartialEq)]
@@ -30,8 +30,8 @@ pub fn srt(file: &str) -> Result<Vec<ParsedCue>, String> {
     in_order(read.collect::<Result<_, _>>()?)
 }
 
-/// Reads `WebVTT` of the kind written here: a header, then cues without names and settings, whose
-/// text is all escaped but for one voice span at its start.
+/// Reads the `WebVTT` that this module writes: a header, then cues without names and settings, whose
+/// text is escaped except for one voice span at its start.
 pub fn vtt(file: &str) -> Result<Vec<ParsedCue>, String> {
     let body = file.strip_prefix("WEBVTT\n\n").ok_or("no header")?;
     let read = blocks(body)?.into_iter().map(|block| {
@@ -113,7 +113,7 @@ fn text_lines(lines: &[&str]) -> Result<Vec<String>, String> {
     }
 }
 
-/// Knows the escapes of the specification that are used here, and no tags.
+/// Decodes the escapes that this module writes; refuses tags.
 fn unescape(line: &str) -> Result<String, String> {
     let mut text = String::new();
     let mut rest = line;

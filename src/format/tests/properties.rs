@@ -1,4 +1,4 @@
-//! What holds for any transcript.
+//! Properties of all formats for any transcript.
 
 use proptest::collection::vec;
 use proptest::num::{f32, f64};
@@ -15,7 +15,7 @@ use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape,
 use crate::tokens::Language;
 use crate::transcript::{Segment, Speaker, TokenLogprob, Transcript};
 
-/// What has broken subtitle files before.
+/// Text that has broken subtitle files before.
 const NASTY: [&str; 24] = [
     "\n",
     "\r\n\r\n",
@@ -108,7 +108,7 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || c.is_control()
 }
 
-/// What can be seen of a text, in any order.
+/// The visible characters of texts, sorted.
 fn visible_chars<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<char> {
     let visible_chars = texts.flat_map(str::chars).filter(|&c| !is_blank(c));
     let mut visible_chars: Vec<_> = visible_chars.collect();
@@ -218,7 +218,7 @@ fn texts(transcript: &Transcript) -> impl Iterator<Item = &str> {
         .map(|segment| segment.text.as_str())
 }
 
-/// A number that JSON cannot say would be null; no answer holds a null.
+/// A number that JSON cannot represent would be null; no response has a null.
 fn check_json(json: &str) -> Result<(), TestCaseError> {
     fn has_null(value: &Value) -> bool {
         match value {
