@@ -62,7 +62,7 @@ impl Scheduler {
 
     /// Adds a waiting item.
     pub fn submit(&mut self, caller: Caller, is_long: bool, now: Instant) -> WorkItem {
-        self.recent.note(caller, now);
+        self.recent.record(caller, now);
         let number = self.number();
         let item = WorkItem {
             number,
