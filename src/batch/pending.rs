@@ -207,12 +207,12 @@ mod tests {
             limit in 1_usize..5,
         ) {
             let mut pending = Pending::default();
-            for (number, &(key, request, wanted)) in jobs.iter().enumerate() {
-                pending.push(key, arrival(request), (key, request, number, wanted));
+            for (number, &(key, request, kept)) in jobs.iter().enumerate() {
+                pending.push(key, arrival(request), (key, request, number, kept));
             }
 
-            let mut seen = pending.remove_if(|&(.., wanted)| !wanted);
-            prop_assert!(seen.iter().all(|&(.., wanted)| !wanted));
+            let mut taken_out = pending.remove_if(|&(.., kept)| !kept);
+            prop_assert!(taken_out.iter().all(|&(.., kept)| !kept));
             let mut order = std::collections::HashMap::new();
             loop {
                 let Some(group) = pending.groups().next() else {
@@ -227,11 +227,11 @@ mod tests {
                     let before = order.insert((key, request), number);
                     prop_assert!(before.is_none_or(|before| before < number));
                 }
-                seen.extend(taken);
+                taken_out.extend(taken);
             }
 
             prop_assert!(pending.is_empty());
-            let mut numbers: Vec<usize> = seen.iter().map(|job| job.2).collect();
+            let mut numbers: Vec<usize> = taken_out.iter().map(|job| job.2).collect();
             numbers.sort_unstable();
             prop_assert_eq!(numbers, (0..jobs.len()).collect::<Vec<_>>());
         }

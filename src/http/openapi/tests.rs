@@ -12,7 +12,7 @@ fn form() -> Value {
     serde_json::to_value(TranscriptionForm::schema()).unwrap()
 }
 
-/// The names of the rows; a list beside a single value of the same name is left out.
+/// The names of the rows, without the list that has the name of a single value.
 fn names<'a>(fields: impl Iterator<Item = &'a Field>) -> BTreeSet<String> {
     let offered = fields.filter(|field| field.kind != ValueKind::Rejected);
     let names = offered.map(Field::sent_name);
@@ -72,7 +72,7 @@ fn a_field_has_its_range_its_words_and_its_default() {
         property("model"),
         json!({ "type": "string", "examples": ["whisper-1"] })
     );
-    // A client that sends defaults would undo what its user said under the other name.
+    // A client that sends defaults would override what its user sent under the other name.
     assert_eq!(property("no_speech_threshold")["default"], "");
     // Without a default, Swagger UI would send a value of its own making.
     assert_eq!(

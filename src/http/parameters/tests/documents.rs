@@ -91,7 +91,7 @@ fn the_documentation_equals_the_table() {
             assert_eq!(other.kind, field.kind, "{}", other.name);
         }
         let FieldDescription::Text(effect) = field.description else {
-            panic!("{first} is another name, and stands first");
+            panic!("the first name {first} is an alias");
         };
         if field.kind == ValueKind::Rejected {
             assert_eq!(row.values, effect, "{first}");
