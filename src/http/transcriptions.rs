@@ -158,7 +158,9 @@ async fn admit(
     tokio::select! {
         result = context.transcriber.transcribe(request) => match result {
             Ok(transcript) => {
-                Ok(traces::room("format").in_scope(|| write(&transcript, &parameters.output, parameters.response)))
+                Ok(traces::room("format").in_scope(|| {
+                    write(&transcript, &parameters.output, parameters.response)
+                }))
             },
             Err(error) => Err(refused(context, admission, error)),
         },

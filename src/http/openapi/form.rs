@@ -276,9 +276,10 @@ fn default_value(field: &Field) -> Option<Value> {
     };
     let value = match field.kind {
         ValueKind::Text | ValueKind::OneOf(_) | ValueKind::Rejected => json!(text),
-        ValueKind::Boolean | ValueKind::Number(..) | ValueKind::OptionalNumber(..) | ValueKind::Integer(..) => {
-            serde_json::from_str(text).unwrap_or(json!(text))
-        }
+        ValueKind::Boolean
+        | ValueKind::Number(..)
+        | ValueKind::OptionalNumber(..)
+        | ValueKind::Integer(..) => serde_json::from_str(text).unwrap_or(json!(text)),
     };
     Some(match field.shape {
         FieldShape::List => json!([value]),
@@ -295,6 +296,8 @@ fn description(field: &Field, default: Option<&Value>) -> String {
     match field.default {
         _ if default.is_some() => effect,
         FieldDefault::Described("none") => effect,
-        FieldDefault::Value(words) | FieldDefault::Described(words) => format!("{effect} Default: {words}."),
+        FieldDefault::Value(words) | FieldDefault::Described(words) => {
+            format!("{effect} Default: {words}.")
+        }
     }
 }
