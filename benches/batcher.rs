@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use halkspeech::batch::{BatchKey, Batcher, GenerateOptions, Limits};
+use halkspeech::batch::{BatchKey, BatchLimits, Batcher, GenerateOptions};
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::worker;
 use halkspeech::features::Features;
@@ -47,7 +47,7 @@ fn start(batch_size: usize) -> QueueHandle {
             .collect())
     });
     let metrics = Metrics::new();
-    let limits = Limits {
+    let limits = BatchLimits {
         batch_size: NonZeroUsize::new(batch_size).expect("above zero"),
         window: Duration::from_millis(20),
     };
@@ -68,7 +68,7 @@ async fn send_all(queue: &QueueHandle) {
 fn send(
     queue: &QueueHandle,
     number: u64,
-) -> oneshot::Receiver<Result<halkspeech::job::Answer, halkspeech::job::JobError>> {
+) -> oneshot::Receiver<Result<halkspeech::job::JobOutput, halkspeech::job::JobError>> {
     let (reply, answer) = oneshot::channel();
     let now = Instant::now();
     let job = Job {
@@ -92,12 +92,12 @@ fn send(
             options: GenerateOptions::default(),
         },
         decoding: Arc::default(),
-        before: None,
+        previous_attempt: None,
         deadline: now + Duration::from_secs(60),
         queued_at: now,
         reply,
         span: tracing::Span::none(),
-        waiting: tracing::Span::none(),
+        queue_span: tracing::Span::none(),
     };
     queue
         .send(queue.try_reserve().expect("a place"), job)

@@ -1,4 +1,4 @@
-//! From waiting jobs to batches: what may share one, when it leaves, who sends it.
+//! Forms batches of waiting jobs: which jobs may share one, when it is sent, and the task that sends it.
 
 mod batcher;
 mod key;
@@ -7,5 +7,5 @@ mod policy;
 
 pub use batcher::{Batch, Batcher, EngineSlot};
 pub use key::{BatchKey, GenerateOptions};
-pub use pending::{Pending, Standing};
-pub use policy::{Decision, Limits, Situation, Weigh, decide};
+pub use pending::{Arrival, Pending};
+pub use policy::{BatchLimits, Decision, HypothesisCount, PolicyInput, decide};

@@ -1,4 +1,4 @@
-//! Who a request comes from, as far as the sharing of the server is concerned.
+//! The caller of a request, among whom the server's capacity is shared.
 
 mod recent;
 
@@ -11,15 +11,15 @@ pub use recent::RecentCallers;
 pub enum Caller {
     /// The holder of the key at this index among the server's keys.
     Key(usize),
-    /// Everybody in this network, where there are no keys.
+    /// All clients in this network, if the server has no keys.
     Network(IpAddr),
 }
 
 impl Caller {
-    /// The commands of this program, which call no server.
+    /// The commands of this program, which run without a server.
     pub const LOCAL: Self = Self::Network(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
-    /// The network of an address. A holder of one IPv6 address usually has its whole /64.
+    /// The network of an address. The holder of one IPv6 address usually has its whole /64.
     #[must_use]
     pub fn of_address(address: IpAddr) -> Self {
         Self::Network(match address.to_canonical() {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_of_ipv6_stands_for_its_network() {
+    fn an_ipv6_address_is_mapped_to_its_network() {
         for (address, network) in [
             ("192.0.2.7", "192.0.2.7"),
             ("::ffff:192.0.2.7", "192.0.2.7"),

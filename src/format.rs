@@ -1,4 +1,4 @@
-//! Renders a transcript in the format the caller asked for.
+//! Renders a transcript in the requested format.
 
 mod text;
 mod json;
@@ -8,7 +8,7 @@ mod asr;
 mod subtitles;
 mod cues;
 mod lines;
-mod pieces;
+mod text_units;
 pub mod sse;
 mod languages;
 mod usage;
@@ -33,30 +33,30 @@ pub enum ResponseFormat {
     Text,
     /// `SubRip` subtitles.
     Srt,
-    /// A JSON object with all that is known of each segment, and of each word if asked for.
+    /// A JSON object with all data of each segment, and of each word if requested.
     VerboseJson,
     /// `WebVTT` subtitles.
     Vtt,
-    /// A JSON object with who said what.
+    /// A JSON object with the segments of each speaker.
     DiarizedJson,
 }
 
-/// What of a transcript the caller wants to see, and how.
+/// How a transcript is rendered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct OutputOptions {
     /// The format.
     pub format: ResponseFormat,
-    /// What `verbose_json` lists.
+    /// The units that `verbose_json` lists.
     pub granularities: Granularities,
     /// Whether `json` lists the tokens with their probabilities.
     pub logprobs: bool,
-    /// Whether `verbose_json` explains what was left out.
+    /// Whether `verbose_json` lists the dropped parts.
     pub dropped: bool,
     /// How subtitles are broken into lines.
     pub subtitles: SubtitleShape,
 }
 
-/// What `verbose_json` lists; segments alone unless asked otherwise.
+/// The units that `verbose_json` lists; by default segments alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granularities {
     /// Whether it lists the segments.
@@ -68,16 +68,16 @@ pub struct Granularities {
 /// How subtitles are broken into lines and cues. Without a width, a segment is a cue of one line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubtitleShape {
-    /// Longest line, in characters (Unicode scalar values) as the viewer sees them; only a word
-    /// that is longer by itself exceeds it. 42 is usual for television, half of it for languages
+    /// Maximum line length, in visible characters (Unicode scalar values); only a single word that
+    /// is longer exceeds it. 42 is usual for television, half of it for languages
     /// with wide characters.
     pub max_line_width: Option<NonZeroUsize>,
-    /// Most lines of a cue; 2 is usual. It has an effect only together with the width.
+    /// Maximum number of lines of a cue; 2 is usual. It has an effect only together with the width.
     pub max_line_count: Option<NonZeroUsize>,
 }
 
 impl ResponseFormat {
-    /// Names a caller may use, in OpenAI's order.
+    /// The names in requests, in OpenAI's order.
     pub const NAMES: [&'static str; 6] = [
         "json",
         "text",
@@ -101,8 +101,8 @@ impl ResponseFormat {
         }
     }
 
-    /// The content type of an answer in this format. OpenAI's SDK reads an answer as an object
-    /// only where this ends with `json`, and as a string otherwise.
+    /// The content type of a response in this format. OpenAI's SDK parses a response as an object
+    /// only if this ends with `json`, and returns a string otherwise.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
@@ -122,11 +122,11 @@ impl Default for Granularities {
     }
 }
 
-impl Wish {
-    /// Whether the answer is better for words with times: to list them, or to break subtitles at
-    /// the right time. Without them, the times of breaks are estimated.
+impl OutputOptions {
+    /// Whether word times are needed: to list the words, or to break subtitles at the right time.
+    /// Without them, the times of breaks are estimated.
     #[must_use]
-    pub fn wants_words(&self) -> bool {
+    pub fn needs_words(&self) -> bool {
         match self.format {
             ResponseFormat::VerboseJson => self.granularities.words,
             ResponseFormat::Srt | ResponseFormat::Vtt => self.subtitles.max_line_width.is_some(),
@@ -135,15 +135,15 @@ impl Wish {
     }
 }
 
-/// The whole answer.
+/// Renders the whole response.
 #[must_use]
-pub fn render(transcript: &Transcript, wish: &Wish) -> String {
-    match wish.format {
-        ResponseFormat::Json => json::render(transcript, wish.logprobs),
+pub fn render(transcript: &Transcript, options: &OutputOptions) -> String {
+    match options.format {
+        ResponseFormat::Json => json::render(transcript, options.logprobs),
         ResponseFormat::Text => text::render(transcript),
-        ResponseFormat::Srt => subtitles::srt(transcript, wish.subtitles),
-        ResponseFormat::VerboseJson => verbose::render(transcript, wish),
-        ResponseFormat::Vtt => subtitles::vtt(transcript, wish.subtitles),
+        ResponseFormat::Srt => subtitles::srt(transcript, options.subtitles),
+        ResponseFormat::VerboseJson => verbose::render(transcript, options),
+        ResponseFormat::Vtt => subtitles::vtt(transcript, options.subtitles),
         ResponseFormat::DiarizedJson => diarized::render(transcript),
     }
 }

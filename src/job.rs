@@ -11,55 +11,55 @@ use crate::engine::{Attempt, Decoding, Generation};
 use crate::features::Features;
 use crate::tokens::PromptSpec;
 
-/// Names the request a job belongs to, so that requests take turns in a batch.
+/// Identifies the request of a job, so that requests take turns in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
-/// A window on its way to an engine, with everything needed to answer it.
+/// A window waiting for an engine, with everything needed to generate it and to reply.
 #[derive(Debug)]
 pub struct Job {
-    /// The request whose window this is.
+    /// The request that the window belongs to.
     pub request: RequestId,
-    /// Whether it is the first window of its request; the further ones of a long recording let
-    /// those of others go first (`batch/policy.rs`).
+    /// Whether it is the first window of its request; later windows of a long recording have a lower
+    /// priority (`batch/policy.rs`).
     pub is_first: bool,
     /// Log-mel features of the window's own length.
     pub features: Features,
-    /// What the window is padded to, in frames.
+    /// Length that the window is padded to, in frames.
     pub length: usize,
-    /// What precedes the generated text.
+    /// The prompt before the generated text.
     pub prompt: PromptSpec,
-    /// What is to be found out about the window.
+    /// Language candidates, fallback rules and whether words are aligned.
     pub decoding: Arc<Decoding>,
-    /// What came of the window when it was padded to less, and looked wrong.
-    pub before: Option<Attempt>,
-    /// What a batch mate must have in common with this job.
+    /// The doubtful attempt with less padding, if there was one.
+    pub previous_attempt: Option<Attempt>,
+    /// Jobs share a batch only if their keys are equal.
     pub key: BatchKey,
-    /// After this moment nobody wants the answer any more.
+    /// After this time the result is no longer needed.
     pub deadline: Instant,
     /// When the job entered the queue.
     pub queued_at: Instant,
-    /// Where the one answer goes.
+    /// The channel for the one reply.
     pub reply: Reply,
     /// The request's trace span.
     pub span: Span,
-    /// The span of the wait for a batch; it ends when it is dropped.
-    pub waiting: Span,
+    /// The trace span of the time in the queue; it ends when it is dropped.
+    pub queue_span: Span,
 }
 
-/// The sending half of a job's one answer.
-pub type Reply = oneshot::Sender<Result<Answer, JobError>>;
+/// The sending half of a job's one reply.
+pub type Reply = oneshot::Sender<Result<JobOutput, JobError>>;
 
-/// What the engine made of a job, with the times it took.
+/// The engine's output for a job, with timings.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// The engine's answer.
+pub struct JobOutput {
+    /// The generated tokens.
     pub generation: Generation,
-    /// From entering the queue to entering a batch.
+    /// Time from entering the queue to entering a batch.
     pub queue_time: Duration,
     /// Time the window spent in the engine.
     pub inference_time: Duration,
-    /// Number of windows in that batch.
+    /// Number of windows in the batch.
     pub batch_size: usize,
 }
 
@@ -69,7 +69,7 @@ pub enum JobError {
     /// The deadline passed while the job waited.
     #[error("deadline passed while waiting for an engine")]
     Expired,
-    /// The engine refused or failed this very job.
+    /// The engine rejected this job or failed on it.
     #[error("engine failed: {0}")]
     Failed(String),
     /// The engine panicked while this job's batch ran.
@@ -80,48 +80,48 @@ pub enum JobError {
     EngineGone,
 }
 
-/// Why a job left the queue without reaching an engine.
+/// Why a job is skipped instead of given to an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dropped {
-    /// Nobody waits for the answer any more.
+pub enum SkipReason {
+    /// The caller has left.
     Cancelled,
     /// The deadline passed.
     Expired,
 }
 
 impl Job {
-    /// Says whether the job is still worth an engine's time.
+    /// Why the job should be skipped; none if its result is still needed.
     #[must_use]
-    pub fn dropped(&self, now: Instant) -> Option<Dropped> {
+    pub fn skip_reason(&self, now: Instant) -> Option<SkipReason> {
         if self.reply.is_closed() {
-            Some(Dropped::Cancelled)
+            Some(SkipReason::Cancelled)
         } else if now >= self.deadline {
-            Some(Dropped::Expired)
+            Some(SkipReason::Expired)
         } else {
             None
         }
     }
 
-    /// Gives the job its one answer; a caller who has left is no error.
-    pub fn answer(self, answer: Result<Answer, JobError>) {
-        let _gone = self.reply.send(answer);
+    /// Sends the job's one reply; it is not an error if the caller has left.
+    pub fn answer(self, result: Result<JobOutput, JobError>) {
+        let _closed = self.reply.send(result);
     }
 }
 
-/// Jobs for tests of what hands them on.
+/// Jobs for the tests of the batcher and of the engine's worker.
 #[cfg(test)]
 pub mod test_jobs {
     use super::*;
     use crate::tokens::Task;
 
-    /// A window of no length, and where its answer will come.
+    /// A window of length zero, and the receiver of its reply.
     pub fn job(
         request: u64,
         key: BatchKey,
         now: Instant,
-        lasts: Duration,
-    ) -> (Job, oneshot::Receiver<Result<Answer, JobError>>) {
-        let (reply, answers) = oneshot::channel();
+        timeout: Duration,
+    ) -> (Job, oneshot::Receiver<Result<JobOutput, JobError>>) {
+        let (reply, receiver) = oneshot::channel();
         let job = Job {
             request: RequestId(request),
             is_first: true,
@@ -138,14 +138,14 @@ pub mod test_jobs {
                 previous: Vec::new(),
             },
             decoding: Arc::default(),
-            before: None,
+            previous_attempt: None,
             key,
-            deadline: now + lasts,
+            deadline: now + timeout,
             queued_at: now,
             reply,
             span: Span::none(),
-            waiting: Span::none(),
+            queue_span: Span::none(),
         };
-        (job, answers)
+        (job, receiver)
     }
 }

@@ -1,10 +1,10 @@
 //! The bounded queue between requests and the batcher.
 //!
-//! A place in the queue is a [`Slot`]: whoever holds one may send one job, and the place is
-//! free again when the job leaves for an engine or is dropped. A new request takes its first
-//! slot without waiting and is refused when there is none; a request that was refused and returns
-//! when it was told to waits for it. A long file waits for its further slots, which is the
-//! back-pressure on its own windows.
+//! A place in the queue is a [`QueuePermit`]: its holder may send one job, and the place is free
+//! again when the job is sent to an engine or is dropped. A new request takes its first permit
+//! without waiting and is refused when there is none; a request that was refused and returned on
+//! time waits for it. A long recording waits for its further permits, which is the back-pressure on
+//! its own windows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,11 +13,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::job::Job;
 
-/// The sending side: cheap to clone, one per request on its way.
+/// The sending side: cheap to clone, one per running request.
 #[derive(Clone, Debug)]
 pub struct QueueHandle {
-    tx: mpsc::Sender<Queued>,
-    slots: Arc<Semaphore>,
+    tx: mpsc::Sender<QueuedJob>,
+    permits: Arc<Semaphore>,
     upstream: Arc<Upstream>,
     capacity: usize,
 }
@@ -26,23 +26,23 @@ pub struct QueueHandle {
 #[derive(Debug)]
 pub struct QueueReceiver {
     /// Jobs in order of arrival.
-    pub jobs: mpsc::Receiver<Queued>,
-    /// Work that is known to come.
+    pub jobs: mpsc::Receiver<QueuedJob>,
+    /// The count of windows being prepared.
     pub upstream: Arc<Upstream>,
 }
 
 /// A place in the queue.
 #[derive(Debug)]
-pub struct Slot {
+pub struct QueuePermit {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A job together with the place it takes.
+/// A job with its place in the queue.
 #[derive(Debug)]
-pub struct Queued {
+pub struct QueuedJob {
     /// The job.
     pub job: Job,
-    _slot: Slot,
+    _permit: QueuePermit,
 }
 
 /// What a request does while every place is taken.
@@ -69,26 +69,26 @@ pub struct QueueClosed;
 
 /// Counts windows that are being prepared and will be sent soon.
 ///
-/// While it is not zero an idle engine may wait for company; at zero waiting is pointless.
+/// While it is not zero an idle engine may wait for further windows; at zero waiting is pointless.
 #[derive(Debug, Default)]
 pub struct Upstream {
     count: AtomicUsize,
     emptied: Notify,
 }
 
-/// Keeps one piece of work counted as upstream until it is dropped.
+/// Keeps one window counted as upstream until it is dropped.
 #[derive(Debug)]
 pub struct UpstreamGuard(Arc<Upstream>);
 
-/// A queue that holds at most `capacity` windows.
+/// Creates a queue that holds at most `capacity` windows.
 #[must_use]
 pub fn bounded(capacity: usize) -> (QueueHandle, QueueReceiver) {
-    // As many channel places as slots: sending with a slot in hand never waits.
+    // The channel has as many places as there are permits: sending with a permit never waits.
     let (tx, jobs) = mpsc::channel(capacity);
     let upstream = Arc::new(Upstream::default());
     let handle = QueueHandle {
         tx,
-        slots: Arc::new(Semaphore::new(capacity)),
+        permits: Arc::new(Semaphore::new(capacity)),
         upstream: Arc::clone(&upstream),
         capacity,
     };
@@ -96,38 +96,40 @@ pub fn bounded(capacity: usize) -> (QueueHandle, QueueReceiver) {
 }
 
 impl QueueHandle {
-    /// Takes a place for a new request, without waiting.
+    /// Takes a permit for a new request, without waiting.
     ///
     /// # Errors
-    /// [`QueueFull`] when every place is taken.
-    pub fn try_reserve(&self) -> Result<Slot, QueueFull> {
-        Arc::clone(&self.slots)
+    /// [`QueueFull`] when all permits are taken.
+    pub fn try_reserve(&self) -> Result<QueuePermit, QueueFull> {
+        Arc::clone(&self.permits)
             .try_acquire_owned()
-            .map(|permit| Slot { _permit: permit })
+            .map(|permit| QueuePermit { _permit: permit })
             .map_err(|_| QueueFull {
                 capacity: self.capacity,
             })
     }
 
-    /// Waits for a place: for the further windows of a request that is already in.
+    /// Waits for a permit: for further windows of a running request.
     ///
     /// # Errors
     /// [`QueueClosed`] when the model is being unloaded.
-    pub async fn reserve(&self) -> Result<Slot, QueueClosed> {
-        let permit = Arc::clone(&self.slots).acquire_owned().await;
+    pub async fn reserve(&self) -> Result<QueuePermit, QueueClosed> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
         permit
-            .map(|permit| Slot { _permit: permit })
+            .map(|permit| QueuePermit { _permit: permit })
             .map_err(|_| QueueClosed)
     }
 
-    /// Sends a job into its place.
+    /// Sends a job.
     ///
     /// # Errors
     /// [`QueueClosed`] when the batcher is gone.
-    pub fn send(&self, slot: Slot, job: Job) -> Result<(), QueueClosed> {
-        self.tx
-            .try_send(Queued { job, _slot: slot })
-            .map_err(|_| QueueClosed)
+    pub fn send(&self, permit: QueuePermit, job: Job) -> Result<(), QueueClosed> {
+        let queued = QueuedJob {
+            job,
+            _permit: permit,
+        };
+        self.tx.try_send(queued).map_err(|_| QueueClosed)
     }
 
     /// Announces a window that is being prepared.
@@ -137,16 +139,16 @@ impl QueueHandle {
         UpstreamGuard(Arc::clone(&self.upstream))
     }
 
-    /// Whether the batcher is gone, so that nothing sent would be answered.
+    /// Whether the batcher is gone, so that jobs would get no reply.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.tx.is_closed()
     }
 
-    /// Places taken at this moment, in windows.
+    /// Permits taken, in windows.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.capacity - self.slots.available_permits()
+        self.capacity - self.permits.available_permits()
     }
 
     /// The bound, in windows.
@@ -163,7 +165,7 @@ impl Upstream {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Completes after the count has fallen to zero.
+    /// Completes when the count has fallen to zero.
     pub async fn emptied(&self) {
         self.emptied.notified().await;
     }
@@ -177,8 +179,8 @@ impl Drop for UpstreamGuard {
     }
 }
 
-impl Queued {
-    /// Parts the job from its place, which is free from here on.
+impl QueuedJob {
+    /// Returns the job and frees its place.
     #[must_use]
     pub fn into_job(self) -> Job {
         self.job

@@ -1,19 +1,19 @@
-//! The story of a request: audio in, transcript out.
+//! The path of a request: audio in, transcript out.
 //!
-//! The model is leased and a place in its queue taken; the audio is decoded and cut into windows
-//! where somebody speaks; each window's features wait in the queue until an engine takes them in a
-//! batch shared with other requests; the generations are turned into timed text and joined.
+//! The model is leased and a permit of its queue taken; the audio is decoded and cut into windows
+//! of speech; each window's features wait in the queue until an engine takes them in a batch shared
+//! with other requests; the generations are turned into timed text and joined.
 //! HTTP and the command line call [`Transcriber::transcribe`].
 
 mod error;
 mod front_end;
 mod cpu_time;
 mod generating;
-pub mod guard;
-mod hearing;
+pub mod hallucinations;
+mod window_transcript;
 mod prompting;
 mod recordings;
-mod wishes;
+mod options;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,18 +29,18 @@ use crate::caller::Caller;
 use crate::engine::Decoding;
 use crate::job::RequestId;
 use crate::models::{LoadedModel, LoadedModels, ModelId};
-use crate::queue::{Slot, UpstreamGuard, WhenFull};
+use crate::queue::{QueuePermit, UpstreamGuard, WhenFull};
 use crate::telemetry::Metrics;
 use crate::tokens::{PromptSpec, Task};
 use crate::transcript::{Speaker, Transcript};
 
 pub use error::TranscribeError;
 pub use front_end::{FrontEnd, FrontEndPanicked, Stage};
-pub use hearing::Part;
-use hearing::{Heard, Joiner, clip_end_s};
+pub use options::TranscriptionOptions;
 use prompting::{check_languages, continue_with, keep_last, previous_tokens};
 use recordings::Recordings;
-pub use wishes::Wishes;
+pub use window_transcript::TranscriptPart;
+use window_transcript::{TranscriptBuilder, WindowTranscript, clip_end_s};
 
 /// Turns audio into transcripts.
 pub struct Transcriber {
@@ -52,18 +52,18 @@ pub struct Transcriber {
     next_request: AtomicU64,
 }
 
-/// What a caller wants transcribed, and how.
+/// A recording to transcribe, with its options.
 #[derive(Debug)]
 pub struct Request {
     /// The audio as it was uploaded.
     pub audio: Source,
     /// The model to run.
     pub model: ModelId,
-    /// Same language, or English.
+    /// Transcribe in the language spoken, or translate into English.
     pub task: Task,
-    /// How it is to be done.
-    pub wishes: Wishes,
-    /// Who asks; callers take turns in the CPU work.
+    /// How to transcribe it.
+    pub options: TranscriptionOptions,
+    /// The sender of the request; callers take turns in the CPU work.
     pub caller: Caller,
     /// When the caller stops waiting.
     pub deadline: Instant,
@@ -71,37 +71,37 @@ pub struct Request {
     pub when_full: WhenFull,
 }
 
-/// What a caller who does not wait for the end hears on the way.
+/// A progress report of a running request.
 #[derive(Clone, Debug)]
-pub enum Progress {
-    /// The audio is sound and this long, and the model works on it.
+pub enum TranscriptionProgress {
+    /// The audio has been decoded; its length.
     Decoded(Duration),
-    /// The next piece of the text.
-    Part(Part),
+    /// The next part of the text.
+    Part(TranscriptPart),
 }
 
-/// What the windows of one request have in common.
+/// The data that all windows of one request share.
 struct Plan<'a> {
     model: &'a LoadedModel,
     request: RequestId,
     caller: Caller,
-    wishes: &'a Wishes,
+    options: &'a TranscriptionOptions,
     decoding: Arc<Decoding>,
     prompt: PromptSpec,
-    /// Where the wanted part of the recording ends, in seconds.
+    /// End of the requested part of the recording, in seconds.
     end_s: f64,
     deadline: Instant,
 }
 
 /// A window that has a place in the queue and is counted as upstream.
-struct Ticket {
-    slot: Slot,
-    coming: UpstreamGuard,
+struct QueueEntry {
+    permit: QueuePermit,
+    upstream: UpstreamGuard,
 }
 
 impl Transcriber {
-    /// Runs `models` on what `front_end` makes of audio within `limits`; decoded audio of all requests
-    /// takes no more than `memory`.
+    /// Decodes audio within `limits` on `front_end` and runs `models` on it; decoded audio of all
+    /// requests takes at most `memory`.
     #[must_use]
     pub fn new(
         models: Arc<LoadedModels>,
@@ -121,13 +121,13 @@ impl Transcriber {
         }
     }
 
-    /// What decoded audio of all requests takes and may take.
+    /// The memory that decoded audio of all requests takes, and its limit.
     #[must_use]
     pub fn memory(&self) -> &MemoryBudget {
         &self.memory
     }
 
-    /// The models it runs.
+    /// The loaded models.
     #[must_use]
     pub fn models(&self) -> &LoadedModels {
         &self.models
@@ -141,15 +141,15 @@ impl Transcriber {
         self.until_deadline(request, None).await
     }
 
-    /// As [`transcribe`](Self::transcribe), and says how it goes on, in order; the first window
-    /// goes ahead of the others, so that its text comes early. A full channel makes it wait.
+    /// As [`transcribe`](Self::transcribe), and reports progress in order; the first window runs
+    /// ahead of the others, so that its text comes early. A full channel blocks the request.
     ///
     /// # Errors
     /// As [`transcribe`](Self::transcribe).
     pub async fn transcribe_in_parts(
         &self,
         request: Request,
-        progress: mpsc::Sender<Progress>,
+        progress: mpsc::Sender<TranscriptionProgress>,
     ) -> Result<Transcript, TranscribeError> {
         self.until_deadline(request, Some(progress)).await
     }
@@ -157,7 +157,7 @@ impl Transcriber {
     async fn until_deadline(
         &self,
         request: Request,
-        progress: Option<mpsc::Sender<Progress>>,
+        progress: Option<mpsc::Sender<TranscriptionProgress>>,
     ) -> Result<Transcript, TranscribeError> {
         let deadline = request.deadline;
         tokio::time::timeout_at(deadline.into(), self.run(request, progress))
@@ -168,12 +168,12 @@ impl Transcriber {
     async fn run(
         &self,
         request: Request,
-        progress: Option<mpsc::Sender<Progress>>,
+        progress: Option<mpsc::Sender<TranscriptionProgress>>,
     ) -> Result<Transcript, TranscribeError> {
         let Request {
             audio,
             task,
-            wishes,
+            options,
             caller,
             deadline,
             model,
@@ -181,102 +181,107 @@ impl Transcriber {
         } = request;
         let id = model;
         let model = self.models.lease(&id).await?;
-        check_languages(&model, &id, &wishes)?;
+        check_languages(&model, &id, &options)?;
         // A full queue refuses here, before the audio has cost anything.
-        let first = Ticket {
-            slot: match when_full {
+        let first = QueueEntry {
+            permit: match when_full {
                 WhenFull::Refuse => model.queue.try_reserve()?,
                 WhenFull::Wait => model.queue.reserve().await?,
             },
-            coming: model.queue.expect_window(),
+            upstream: model.queue.expect_window(),
         };
         let started = Instant::now();
         let (recordings, _memory) = self
-            .decode(audio, &wishes, caller, model.windows_in_flight)
+            .decode(audio, &options, caller, model.windows_in_flight)
             .await?;
         let decode_time = started.elapsed();
         self.metrics
             .decode_seconds
             .observe(decode_time.as_secs_f64());
-        say(progress.as_ref(), || Progress::Decoded(recordings.duration)).await;
+        notify(progress.as_ref(), || {
+            TranscriptionProgress::Decoded(recordings.duration)
+        })
+        .await;
 
         let mut plan = Plan {
             model: &model,
             request: RequestId(self.next_request.fetch_add(1, Ordering::Relaxed)),
             caller,
-            decoding: Arc::new(wishes.decoding()),
+            decoding: Arc::new(options.decoding()),
             prompt: PromptSpec {
-                language: prompting::language(&model.vocabulary, &wishes),
+                language: prompting::language(&model.vocabulary, &options),
                 task,
-                timestamps: wishes.options.timestamps,
-                previous: previous_tokens(&model.vocabulary, &wishes),
+                timestamps: options.search.timestamps,
+                previous: previous_tokens(&model.vocabulary, &options),
             },
-            end_s: clip_end_s(wishes.clip, recordings.duration),
+            end_s: clip_end_s(options.clip, recordings.duration),
             deadline,
-            wishes: &wishes,
+            options: &options,
         };
         let duration = recordings.duration;
         self.report_damage(&recordings);
-        let mut joiner = Joiner::new(&plan, &recordings, decode_time);
+        let mut builder = TranscriptBuilder::new(&plan, &recordings, decode_time);
         let mut windows = Box::pin(self.windows(recordings, caller));
         let mut first = Some(first);
         let detects = plan.prompt.language.is_none();
-        let in_turn = wishes.condition_on_previous_text;
-        if in_turn || detects || progress.is_some() {
-            // The first window names the language of all, or is to come early. Where a window
-            // continues the text of the one before, they all come this way.
+        let sequential = options.condition_on_previous_text;
+        if sequential || detects || progress.is_some() {
+            // The first window determines the language of all windows, and its text is sent early.
+            // If each window continues the text of the previous one, all windows run in this loop.
             while let Some(next) = windows.next().await {
                 let (speaker, window) = next?;
-                let heard = self.hear(&plan, speaker, window, first.take()).await?;
-                plan.prompt.language = plan.prompt.language.or(heard.language);
-                if in_turn {
-                    continue_with(&mut plan.prompt, &heard);
+                let transcribed = self
+                    .transcribe_window(&plan, speaker, window, first.take())
+                    .await?;
+                plan.prompt.language = plan.prompt.language.or(transcribed.language);
+                if sequential {
+                    continue_with(&mut plan.prompt, &transcribed);
                 }
-                let part = joiner.add(heard);
-                say(progress.as_ref(), || Progress::Part(part)).await;
-                if !in_turn {
+                let part = builder.add(transcribed);
+                notify(progress.as_ref(), || TranscriptionProgress::Part(part)).await;
+                if !sequential {
                     break;
                 }
             }
         }
         let plan = &plan;
-        let mut rest = windows
+        let mut remaining = windows
             .map(|next| {
                 let first = first.take();
                 async move {
                     let (speaker, window) = next?;
-                    self.hear(plan, speaker, window, first).await
+                    self.transcribe_window(plan, speaker, window, first).await
                 }
             })
             .buffered(plan.model.windows_in_flight);
-        while let Some(heard) = rest.next().await {
-            let part = joiner.add(heard?);
-            say(progress.as_ref(), || Progress::Part(part)).await;
+        while let Some(transcribed) = remaining.next().await {
+            let part = builder.add(transcribed?);
+            notify(progress.as_ref(), || TranscriptionProgress::Part(part)).await;
         }
         self.metrics.audio_seconds.inc_by(duration.as_secs_f64());
         if !duration.is_zero() {
             let factor = started.elapsed().div_duration_f64(duration);
             self.metrics.real_time_factor.observe(factor);
         }
-        let transcript = joiner.finish(plan.prompt.language);
+        let transcript = builder.finish(plan.prompt.language);
         for dropped in &transcript.dropped {
             self.metrics.count_dropped(dropped.reason.as_str());
         }
         Ok(transcript)
     }
 
-    /// Decodes the audio and prepares its cutting at speech; returns the claim on the memory of the PCM and
-    /// of up to `windows` windows in flight.
+    /// Decodes the audio and prepares its segmentation; returns the claim on the memory of the PCM and of
+    /// up to `windows` windows in flight.
     async fn decode(
         &self,
         audio: Source,
-        wishes: &Wishes,
+        options: &TranscriptionOptions,
         caller: Caller,
         windows: usize,
     ) -> Result<(Recordings, MemoryClaim), TranscribeError> {
         let limits = self.limits.clone();
-        let (channels, clip, vad) = (wishes.channels, wishes.clip, wishes.vad);
-        // Dropped with this future, which is how the decoding learns that nobody waits for it.
+        let (channels, clip, vad) = (options.channels, options.clip, options.vad);
+        // Dropped with this future, which cancels the decoding.
         let alive = Arc::new(());
         let waiting = Arc::downgrade(&alive);
         let memory = self.memory.claim();
@@ -288,30 +293,30 @@ impl Transcriber {
                 cpu_clock: cpu_time::of_this_thread,
             };
             let decoded = audio::decode_for(requester, audio, &limits, channels)?;
-            // All at once: a request that lacked memory later would wait while it holds some.
+            // Claimed at once: a request that lacked memory later would wait while it holds some.
             memory.hold(recordings::bytes_of(&decoded.streams, windows))?;
             Ok((Recordings::new(decoded, clip, vad), memory))
         };
         self.front_end.run(Stage::Decode, caller, decode).await?
     }
 
-    /// Counts and logs what was lost in decoding.
+    /// Counts and logs the parts that could not be decoded.
     fn report_damage(&self, recordings: &Recordings) {
-        let pieces = &recordings.damaged;
-        if pieces.is_empty() {
+        let spans = &recordings.damaged;
+        if spans.is_empty() {
             return;
         }
-        let lost_s: f64 = pieces.iter().map(|piece| piece.end_s - piece.start_s).sum();
+        let lost_s: f64 = spans.iter().map(|span| span.end_s - span.start_s).sum();
         self.metrics.damaged_seconds.inc_by(lost_s);
         tracing::warn!(
-            audio.damaged_pieces = pieces.len(),
+            audio.damaged_parts = spans.len(),
             audio.damaged_ms = (lost_s * 1000.0).round(),
             audio.duration_ms = recordings.duration.as_millis(),
             "parts of the audio could not be decoded"
         );
     }
 
-    /// The windows of a request, cut when they are wanted: nothing is looked at before its turn.
+    /// The windows of a request, cut lazily: speech detection runs only as far as the next window.
     fn windows(
         &self,
         recordings: Recordings,
@@ -336,43 +341,50 @@ impl Transcriber {
         })
     }
 
-    /// Has a window written down; what the model left unheard at its end is a window of its own.
-    async fn hear(
+    /// Transcribes a window; audio that the model skipped at its end becomes another window.
+    async fn transcribe_window(
         &self,
         plan: &Plan<'_>,
         speaker: Option<Speaker>,
         window: Window,
-        ticket: Option<Ticket>,
-    ) -> Result<Heard, TranscribeError> {
+        entry: Option<QueueEntry>,
+    ) -> Result<WindowTranscript, TranscribeError> {
         let mut window = Arc::new(window);
         let prompt = plan.prompt.clone();
-        let answer = self
-            .generate(plan, prompt, Arc::clone(&window), ticket)
+        let output = self
+            .generate(plan, prompt, Arc::clone(&window), entry)
             .await?;
-        let (mut heard, mut unheard) = Heard::new(plan, speaker, &window.clock, answer);
-        while let Some(from_s) = unheard {
+        let (mut transcribed, mut skipped) =
+            WindowTranscript::new(plan, speaker, &window.clock, output);
+        while let Some(from_s) = skipped {
             window = Arc::new(window.rest(from_s));
-            // Alone it is short: it continues what was heard before, and is heard to its end.
+            // The part is short: it continues the previous text, and is generated without time
+            // stamps, so that the model does not skip its end.
             let mut prompt = PromptSpec {
-                language: plan.prompt.language.or(heard.language),
+                language: plan.prompt.language.or(transcribed.language),
                 timestamps: false,
-                previous: heard.tokens.clone(),
+                previous: transcribed.tokens.clone(),
                 ..plan.prompt.clone()
             };
             keep_last(&mut prompt.previous);
-            let answer = self
+            let output = self
                 .generate(plan, prompt, Arc::clone(&window), None)
                 .await?;
-            let (more, rest) = Heard::new(plan, speaker, &window.clock, answer);
-            heard.append(more);
-            unheard = rest;
+            let (continuation, next) =
+                WindowTranscript::new(plan, speaker, &window.clock, output);
+            transcribed.append(continuation);
+            skipped = next;
         }
-        Ok(heard)
+        Ok(transcribed)
     }
 }
 
-/// Tells a caller who listens; one who has stopped listening is found out by dropping the request.
-async fn say(listener: Option<&mpsc::Sender<Progress>>, progress: impl FnOnce() -> Progress) {
+/// Sends a report to the listener, if there is one. A closed channel is ignored: a caller who leaves
+/// drops the request.
+async fn notify(
+    listener: Option<&mpsc::Sender<TranscriptionProgress>>,
+    progress: impl FnOnce() -> TranscriptionProgress,
+) {
     if let Some(listener) = listener {
         let _gone = listener.send(progress()).await;
     }

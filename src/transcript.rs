@@ -1,4 +1,4 @@
-//! What a request comes back with: plain data.
+//! The result of a request: plain data.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use crate::tokens::{Language, Task};
 
 pub use crate::tokens::Word;
 
-/// The merged result of all windows of a request. Times are seconds of the recording's own clock.
+/// The merged result of all windows of a request. Times are seconds of the recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transcript {
-    /// What was asked for.
+    /// The requested task.
     pub task: Task,
-    /// The language spoken, given or detected; none for silence of an unknown language.
+    /// The language spoken, given or detected; none if there was no speech to detect it from.
     pub language: Option<Language>,
-    /// How sure the detection of the language was, 0 to 1, and 1 where it was given; none where nothing
-    /// told of it.
+    /// The probability of the detected language, 0 to 1, and 1 if it was given; none if there is no
+    /// language.
     pub language_probability: Option<f32>,
-    /// Tokens of the prompt and the hints as the model was given them.
+    /// Tokens of the prompt and the hints that the model was given.
     pub prompt_tokens: usize,
     /// Length of the audio.
     pub duration: Duration,
-    /// The text, without white space around it.
+    /// The text, trimmed.
     pub text: String,
     /// The segments, in order of their starts.
     pub segments: Vec<Segment>,
-    /// Every text token with its probability; empty unless asked for.
+    /// Every text token with its log probability; empty unless requested.
     pub logprobs: Vec<TokenLogprob>,
-    /// What was left out on purpose, in order.
-    pub dropped: Vec<Dropped>,
-    /// Where the time went.
+    /// The parts without text, in order.
+    pub dropped: Vec<DroppedSpan>,
+    /// The duration of each stage.
     pub timings: Timings,
 }
 
@@ -41,28 +41,28 @@ pub struct Segment {
     pub start_s: f64,
     /// Where it ends, in seconds; not before its start.
     pub end_s: f64,
-    /// Its text as the model wrote it, most often with a space in front.
+    /// Its text as the model generated it, usually with a leading space.
     pub text: String,
-    /// Its tokens, time stamps included.
+    /// Its tokens, including time stamps.
     pub tokens: Vec<u32>,
     /// The temperature at which its window was generated.
     pub temperature: f32,
     /// Mean log probability of its window's tokens.
     pub avg_logprob: f32,
-    /// How well its window's text compresses; above 2.4 it repeats itself.
+    /// Compression ratio of its window's text; above 2.4 the text repeats itself.
     pub compression_ratio: f32,
     /// Probability that its window holds no speech.
     pub no_speech_prob: f32,
-    /// Its words; empty unless asked for.
+    /// Its words; empty unless requested.
     pub words: Vec<Word>,
     /// The channel it was spoken on; none unless channels are kept apart.
     pub speaker: Option<Speaker>,
 }
 
-/// A token of the text with its probability.
+/// A token of the text with its log probability.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenLogprob {
-    /// Its text; bytes that are no character of their own show as U+FFFD.
+    /// Its text; bytes that are not a whole character are replaced by U+FFFD.
     pub token: String,
     /// The natural logarithm of its probability.
     pub logprob: f32,
@@ -79,10 +79,10 @@ impl Speaker {
     #[must_use]
     pub fn label(self) -> String {
         let mut label = Vec::new();
-        let mut rest = self.0 + 1;
-        while rest > 0 {
-            label.push(b'A' + ((rest - 1) % 26) as u8);
-            rest = (rest - 1) / 26;
+        let mut number = self.0 + 1;
+        while number > 0 {
+            label.push(b'A' + ((number - 1) % 26) as u8);
+            number = (number - 1) / 26;
         }
         label
             .iter()
@@ -92,29 +92,29 @@ impl Speaker {
     }
 }
 
-/// A piece of the recording for which nothing was written.
+/// A part of the recording without text.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Dropped {
+pub struct DroppedSpan {
     /// Where it begins, in seconds.
     pub start_s: f64,
     /// Where it ends, in seconds.
     pub end_s: f64,
-    /// Why.
+    /// Why it has no text.
     pub reason: DropReason,
-    /// What the model had written; empty where it was never asked.
+    /// The text that the model generated for it; empty if it was not given to the model.
     pub text: String,
 }
 
-/// Why nothing was written for a piece of the recording.
+/// Why a part of the recording has no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DropReason {
-    /// The voice activity detector heard no speech.
+    /// The voice activity detector detected no speech.
     NoVoice,
-    /// The model itself took the window for silence, and was not sure of its text.
+    /// The model classified the window as silence, and its text had a low probability.
     NoSpeech,
-    /// An improbable text between long silences.
+    /// Improbable text between long silences.
     Hallucination,
-    /// The file is damaged there and could not be decoded.
+    /// The file is damaged and could not be decoded.
     Damaged,
 }
 
@@ -127,7 +127,7 @@ impl DropReason {
         Self::Damaged,
     ];
 
-    /// As answers and metrics write it.
+    /// Its name in responses and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -139,21 +139,21 @@ impl DropReason {
     }
 }
 
-/// Where the time of a request went.
+/// The duration of the stages of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// Decoding and resampling, waiting for a processor included.
+    /// Decoding and resampling, including the wait for a worker.
     pub decode: Duration,
-    /// The longest wait of a window for its batch.
+    /// The longest time of a window in the queue.
     pub queue: Duration,
-    /// The longest batch a window was in.
+    /// The longest batch of a window.
     pub inference: Duration,
-    /// The largest batch a window was in.
+    /// The largest batch of a window.
     pub batch_size: usize,
 }
 
 impl Timings {
-    /// Adds what another window went through; windows run side by side, so the longest counts.
+    /// Merges the timings of another window; windows run concurrently, so the maximum counts.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         Self {

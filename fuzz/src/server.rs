@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use halkspeech::audio::{DecodeLimits, FfmpegMode, MemoryBudget};
-use halkspeech::batch::Limits;
+use halkspeech::batch::BatchLimits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{Detected, EngineFactory, Generation, Input};
 use halkspeech::features::Lengths;
@@ -170,7 +170,7 @@ fn models(models_dir: &TempDir, metrics: &Metrics) -> LoadedModels {
             let engine: Box<MakeFactory> = Box::new(|vocabulary| engine(Arc::clone(vocabulary)));
             Plan {
                 engines: vec![engine],
-                limits: Limits {
+                limits: BatchLimits {
                     batch_size: NonZeroUsize::MIN,
                     window: Duration::ZERO,
                 },

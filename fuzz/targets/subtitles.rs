@@ -6,9 +6,9 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
-use halkspeech::format::{Granularities, ResponseFormat, SubtitleShape, Wish, render};
+use halkspeech::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape, render};
 use halkspeech::tokens::{Language, Task};
-use halkspeech::transcript::{DropReason, Dropped, Segment, Speaker, Timings, TokenLogprob};
+use halkspeech::transcript::{DropReason, DroppedSpan, Segment, Speaker, Timings, TokenLogprob};
 use halkspeech::transcript::{Transcript, Word};
 use libfuzzer_sys::fuzz_target;
 
@@ -52,7 +52,7 @@ fuzz_target!(|input: Input| {
     };
     let transcript = transcript(input);
     let in_format = |format| {
-        let wish = Wish {
+        let options = OutputOptions {
             format,
             granularities: Granularities {
                 segments: true,
@@ -62,7 +62,7 @@ fuzz_target!(|input: Input| {
             dropped: true,
             subtitles: shape,
         };
-        render(&transcript, &wish)
+        render(&transcript, &options)
     };
 
     let srt = parsers::srt(&in_format(ResponseFormat::Srt)).expect("valid SubRip");
@@ -112,7 +112,7 @@ fn transcript(input: Input) -> Transcript {
         logprob: segment.avg_logprob,
         bytes: segment.text.clone().into_bytes(),
     };
-    let dropped = |segment: &Segment| Dropped {
+    let dropped = |segment: &Segment| DroppedSpan {
         start_s: segment.start_s,
         end_s: segment.end_s,
         reason: DropReason::NoSpeech,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::AppError;
-use crate::batch::Limits;
+use crate::batch::BatchLimits;
 use crate::config::{ComputeType, DeviceChoice, Loaded, ModelTtl, Whisper};
 use crate::engine::EngineFactory;
 use crate::engine::ct2::{self, EngineSpec, Placement};
@@ -177,13 +177,13 @@ impl Placed {
 }
 
 /// Without batched mode every batch holds one window.
-fn limits(whisper: &Whisper) -> Limits {
+fn limits(whisper: &Whisper) -> BatchLimits {
     let batch_size = if whisper.use_batched_mode {
         whisper.batch_size
     } else {
         NonZeroUsize::MIN
     };
-    Limits {
+    BatchLimits {
         batch_size,
         window: Duration::from_millis(whisper.batch_window_ms),
     }

@@ -1,41 +1,41 @@
-//! The task that carries out what the policy decides.
+//! The task that carries out the policy's decisions.
 
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::key::BatchKey;
-use super::pending::{Pending, Standing};
-use super::policy::{self, Decision, Limits, Situation};
-use crate::job::{Dropped, Job, JobError};
-use crate::queue::{QueueReceiver, Queued};
+use super::pending::{Arrival, Pending};
+use super::policy::{self, BatchLimits, Decision, PolicyInput};
+use crate::job::{Job, JobError, SkipReason};
+use crate::queue::{QueueReceiver, QueuedJob};
 use crate::telemetry::Metrics;
 
-/// Jobs that go through an engine together.
+/// Jobs that an engine runs together.
 #[derive(Debug)]
 pub struct Batch {
-    /// What they have in common.
+    /// The key of all its jobs.
     pub key: BatchKey,
     /// The jobs, at least one.
     pub jobs: Vec<Job>,
 }
 
-/// An idle engine's outstretched hand: takes one batch.
+/// Hand-off from an idle runner: accepts one batch.
 pub type EngineSlot = oneshot::Sender<Batch>;
 
 /// Owns the receiving end of the queue and hands batches to idle engines.
 ///
-/// A batch is formed only once an engine has asked for one, so a job is either still in
-/// `pending`, where it can be dropped for free, or runs at once.
+/// A batch is formed only when an engine is idle, so a job is either still in `pending`, where it
+/// can be dropped at no cost, or runs at once.
 #[derive(Debug)]
 pub struct Batcher {
     queue: QueueReceiver,
     engines: mpsc::Receiver<EngineSlot>,
-    limits: Limits,
+    limits: BatchLimits,
     metrics: Metrics,
-    pending: Pending<BatchKey, Queued>,
+    pending: Pending<BatchKey, QueuedJob>,
     idle: Vec<EngineSlot>,
-    /// Whether the last batch went before one that had waited longer.
+    /// Whether the last batch was sent before one that had waited longer.
     overtook: bool,
 }
 
@@ -45,7 +45,7 @@ impl Batcher {
     pub fn new(
         queue: QueueReceiver,
         engines: mpsc::Receiver<EngineSlot>,
-        limits: Limits,
+        limits: BatchLimits,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -61,12 +61,12 @@ impl Batcher {
 
     /// Runs until the queue is closed and empty, or no engine is left.
     ///
-    /// When it returns, its ends of both channels are gone: engines that wait for a batch stop,
-    /// and jobs still on their way are answered by their dropped reply channels.
+    /// When it returns, its ends of both channels are closed: engines that wait for a batch stop,
+    /// and jobs that are still being sent fail by their dropped reply channels.
     pub async fn run(mut self) {
         let mut queue_open = true;
         loop {
-            // Take in everything that is here already, then decide: a decision made on half the
+            // Receive everything that has arrived before deciding: a decision on a part of the
             // arrivals would send needlessly small batches.
             while let Ok(queued) = self.queue.jobs.try_recv() {
                 self.accept(queued);
@@ -76,7 +76,7 @@ impl Batcher {
             }
             self.idle.retain(|slot| !slot.is_closed());
             let now = now();
-            self.drop_unwanted(now);
+            self.drop_skipped(now);
             let wake_at = match self.decide(now) {
                 Decision::Take {
                     key,
@@ -101,7 +101,7 @@ impl Batcher {
                 },
                 slot = self.engines.recv() => match slot {
                     Some(slot) => self.idle.push(slot),
-                    None => return self.fail_everything(),
+                    None => return self.fail_all(),
                 },
                 () = self.queue.upstream.emptied() => {}
                 () = sleep_until(wake_at) => {}
@@ -109,39 +109,39 @@ impl Batcher {
         }
     }
 
-    fn accept(&mut self, queued: Queued) {
-        let standing = Standing {
+    fn accept(&mut self, queued: QueuedJob) {
+        let arrival = Arrival {
             request: queued.job.request,
             is_first: queued.job.is_first,
             queued_at: queued.job.queued_at,
         };
         self.metrics.enter_queue(queued.job.features.frames);
-        self.pending.push(queued.job.key.clone(), standing, queued);
+        self.pending.push(queued.job.key.clone(), arrival, queued);
     }
 
     fn decide(&self, now: Instant) -> Decision<BatchKey> {
-        // Once the queue is closed the upstream count stays at zero: every guard's owner held a
+        // Once the queue is closed the upstream count stays at zero: every owner of a guard holds a
         // handle of the queue.
-        let situation = Situation {
+        let input = PolicyInput {
             now,
             idle_engines: self.idle.len(),
-            more_is_coming: self.queue.upstream.count() > 0,
+            more_expected: self.queue.upstream.count() > 0,
             overtook: self.overtook,
         };
-        policy::decide(&self.pending, self.limits, situation)
+        policy::decide(&self.pending, self.limits, input)
     }
 
-    /// Cancelled and expired jobs go before they cost anything.
-    fn drop_unwanted(&mut self, now: Instant) {
+    /// Drops cancelled and expired jobs before they reach an engine.
+    fn drop_skipped(&mut self, now: Instant) {
         for queued in self
             .pending
-            .remove_if(|queued| queued.job.dropped(now).is_some())
+            .remove_if(|queued| queued.job.skip_reason(now).is_some())
         {
             let job = queued.into_job();
             self.metrics.leave_queue(job.features.frames);
-            match job.dropped(now) {
-                Some(Dropped::Cancelled) | None => self.metrics.jobs_cancelled.inc(),
-                Some(Dropped::Expired) => self.metrics.jobs_expired.inc(),
+            match job.skip_reason(now) {
+                Some(SkipReason::Cancelled) | None => self.metrics.jobs_cancelled.inc(),
+                Some(SkipReason::Expired) => self.metrics.jobs_expired.inc(),
             };
             job.answer(Err(JobError::Expired));
         }
@@ -159,7 +159,7 @@ impl Batcher {
             .pending
             .take(&key, limit)
             .into_iter()
-            .map(Queued::into_job)
+            .map(QueuedJob::into_job)
             .collect();
         for job in &jobs {
             self.metrics.leave_queue(job.features.frames);
@@ -168,14 +168,14 @@ impl Batcher {
         let full = self.limits.batch_size.get();
         self.metrics.observe_batch(jobs.len(), full, waits);
         if let Err(Batch { jobs, .. }) = slot.send(Batch { key, jobs }) {
-            // The engine died between asking and receiving; its jobs have lost their places.
+            // The engine died before it received the batch; its jobs have left the queue already.
             for job in jobs {
                 job.answer(Err(JobError::EngineGone));
             }
         }
     }
 
-    fn fail_everything(mut self) {
+    fn fail_all(mut self) {
         self.queue.jobs.close();
         while let Ok(queued) = self.queue.jobs.try_recv() {
             queued.into_job().answer(Err(JobError::EngineGone));

@@ -1,34 +1,34 @@
-//! What windows must have in common to share a batch.
+//! The key that windows of one batch share.
 //!
-//! CTranslate2 takes one options struct and one features tensor a call, and throws for the
-//! whole batch unless `<|startoftranscript|>` stands at the same index in every prompt with the
-//! same number of task tokens behind it. Languages and tasks may differ. Every loaded model has
-//! a queue of its own, so the model is not part of the key.
+//! CTranslate2 takes one options struct and one features tensor per call, and throws for the
+//! whole batch unless `<|startoftranscript|>` has the same index in every prompt with the same
+//! number of task tokens after it. Languages and tasks may differ. Every loaded model has its own
+//! queue, so the model is not part of the key.
 
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::policy::Weigh;
+use super::policy::HypothesisCount;
 
 /// Windows with equal keys may share a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BatchKey {
-    /// Length up to which windows share the batch, in frames of 10 ms; none is encoded longer.
+    /// Maximum length of the windows in the batch, in frames of 10 ms.
     pub frames: usize,
     /// Number of tokens before `<|startoftranscript|>`.
     pub previous_tokens: usize,
-    /// How tokens are chosen.
+    /// Search options.
     pub options: GenerateOptions,
 }
 
-impl Weigh for BatchKey {
+impl HypothesisCount for BatchKey {
     fn hypotheses(&self) -> usize {
         self.options.max_hypotheses()
     }
 }
 
-/// How the model chooses tokens; one set for a whole batch. The names and meanings are those of
+/// Options of the token search; one set per batch. The names and meanings are those of
 /// CTranslate2's `WhisperOptions`.
 #[derive(Clone, Debug)]
 pub struct GenerateOptions {
@@ -40,20 +40,20 @@ pub struct GenerateOptions {
     pub patience: f32,
     /// Exponent of the length by which a hypothesis' score is divided.
     pub length_penalty: f32,
-    /// Above 1, tokens that were written already become less likely.
+    /// Above 1, tokens that were generated already become less likely.
     pub repetition_penalty: f32,
-    /// No sequence of so many tokens comes twice; 0 allows it.
+    /// No sequence of this many tokens is repeated; 0 allows repetitions.
     pub no_repeat_ngram_size: usize,
-    /// Tokens that are never written; -1 stands for the model's own list.
+    /// Tokens that are never generated; -1 stands for the model's own list.
     pub suppress_tokens: Arc<[i32]>,
-    /// 0 takes the best token; above it, tokens are sampled.
+    /// At 0 the most likely token is taken; above 0, tokens are sampled.
     pub temperature: f32,
-    /// Whether the model writes time stamps between the words.
+    /// Whether the model generates time stamps.
     pub timestamps: bool,
 }
 
 impl Default for GenerateOptions {
-    /// The reference's.
+    /// The defaults of the reference.
     fn default() -> Self {
         const FIVE: NonZeroUsize = NonZeroUsize::new(5).expect("five is not zero");
         Self {
@@ -71,24 +71,24 @@ impl Default for GenerateOptions {
 }
 
 impl GenerateOptions {
-    /// Texts of one window that are held at one time.
+    /// Hypotheses of one window that are held at one time.
     #[must_use]
     pub fn hypotheses(&self) -> usize {
-        let held = if self.temperature > 0.0 {
+        let hypotheses = if self.temperature > 0.0 {
             self.best_of
         } else {
             self.beam_size
         };
-        held.get()
+        hypotheses.get()
     }
 
-    /// The most texts of one window that are held at one time, at any temperature.
+    /// Maximum number of hypotheses of one window that are held at one time, at any temperature.
     #[must_use]
     pub fn max_hypotheses(&self) -> usize {
         self.beam_size.max(self.best_of).get()
     }
 
-    /// All of it in types that are equal when they look equal.
+    /// All fields in types with bitwise equality.
     fn bits(&self) -> (NonZeroUsize, NonZeroUsize, [u32; 4], usize, &[i32], bool) {
         let reals = [
             self.patience,

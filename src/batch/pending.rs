@@ -1,4 +1,4 @@
-//! Waiting jobs, ordered so that keys go by age and requests take turns.
+//! Jobs waiting for an engine, grouped by batch key; within a key, requests take turns.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -8,48 +8,48 @@ use crate::job::RequestId;
 
 /// Jobs that wait for an engine, grouped by batch key.
 ///
-/// Within a key, requests take turns: a request with many windows gives one, then stands
-/// behind the others. The windows of one request keep their order.
+/// Within a key, requests are served round-robin, one window at a time. The windows of one request
+/// keep their order.
 #[derive(Debug)]
 pub struct Pending<K, J> {
     groups: HashMap<K, Group<J>>,
     len: usize,
 }
 
-/// What a job's turn depends on.
+/// The properties of a job that determine its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Arrival {
     /// The request it belongs to.
     pub request: RequestId,
-    /// Whether it is the first of its request.
+    /// Whether it is the first window of its request.
     pub is_first: bool,
     /// When it arrived.
     pub queued_at: Instant,
 }
 
-/// One key's waiting jobs, as the policy sees them.
+/// The waiting jobs of one key, summarized for the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting<K> {
+pub struct GroupSummary<K> {
     /// The key.
     pub key: K,
     /// Number of jobs with it.
     pub len: usize,
     /// When the oldest of them arrived.
     pub oldest: Instant,
-    /// When the oldest arrived of those that are the first of their request.
+    /// When the oldest first window of a request arrived, if there is one.
     pub oldest_first: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Group<J> {
-    turns: VecDeque<Turn<J>>,
+    requests: VecDeque<RequestJobs<J>>,
     len: usize,
 }
 
 #[derive(Debug)]
-struct Turn<J> {
+struct RequestJobs<J> {
     request: RequestId,
-    jobs: VecDeque<(Standing, J)>,
+    jobs: VecDeque<(Arrival, J)>,
 }
 
 impl<K, J> Default for Pending<K, J> {
@@ -62,39 +62,39 @@ impl<K, J> Default for Pending<K, J> {
 }
 
 impl<K: Clone + Eq + Hash, J> Pending<K, J> {
-    /// Adds a job at the end of its request's line.
-    pub fn push(&mut self, key: K, standing: Standing, job: J) {
+    /// Adds a job behind the others of its request.
+    pub fn push(&mut self, key: K, arrival: Arrival, job: J) {
         let group = self.groups.entry(key).or_insert_with(|| Group {
-            turns: VecDeque::new(),
+            requests: VecDeque::new(),
             len: 0,
         });
-        let mut turns = group.turns.iter_mut();
-        match turns.find(|turn| turn.request == standing.request) {
-            Some(turn) => turn.jobs.push_back((standing, job)),
-            None => group.turns.push_back(Turn {
-                request: standing.request,
-                jobs: VecDeque::from([(standing, job)]),
+        let mut requests = group.requests.iter_mut();
+        match requests.find(|entry| entry.request == arrival.request) {
+            Some(entry) => entry.jobs.push_back((arrival, job)),
+            None => group.requests.push_back(RequestJobs {
+                request: arrival.request,
+                jobs: VecDeque::from([(arrival, job)]),
             }),
         }
         group.len += 1;
         self.len += 1;
     }
 
-    /// Takes up to `limit` jobs of `key`, one request after the other.
+    /// Takes up to `limit` jobs of `key`, one of each request in turn.
     pub fn take(&mut self, key: &K, limit: usize) -> Vec<J> {
         let Some(group) = self.groups.get_mut(key) else {
             return Vec::new();
         };
         let mut taken = Vec::with_capacity(limit.min(group.len));
         while taken.len() < limit {
-            let Some(mut turn) = group.turns.pop_front() else {
+            let Some(mut entry) = group.requests.pop_front() else {
                 break;
             };
-            if let Some((_, job)) = turn.jobs.pop_front() {
+            if let Some((_, job)) = entry.jobs.pop_front() {
                 taken.push(job);
             }
-            if !turn.jobs.is_empty() {
-                group.turns.push_back(turn);
+            if !entry.jobs.is_empty() {
+                group.requests.push_back(entry);
             }
         }
         group.len -= taken.len();
@@ -107,35 +107,35 @@ impl<K: Clone + Eq + Hash, J> Pending<K, J> {
     pub fn remove_if(&mut self, condition: impl Fn(&J) -> bool) -> Vec<J> {
         let mut removed = Vec::new();
         for group in self.groups.values_mut() {
-            for turn in &mut group.turns {
-                // A pass without a hit, the usual case, moves nothing.
-                if turn.jobs.iter().any(|(_, job)| condition(job)) {
-                    for (standing, job) in std::mem::take(&mut turn.jobs) {
+            for entry in &mut group.requests {
+                // Usually no job matches, and none is moved.
+                if entry.jobs.iter().any(|(_, job)| condition(job)) {
+                    for (arrival, job) in std::mem::take(&mut entry.jobs) {
                         if condition(&job) {
                             removed.push(job);
                         } else {
-                            turn.jobs.push_back((standing, job));
+                            entry.jobs.push_back((arrival, job));
                         }
                     }
                 }
             }
-            group.turns.retain(|turn| !turn.jobs.is_empty());
-            group.len = group.turns.iter().map(|turn| turn.jobs.len()).sum();
+            group.requests.retain(|entry| !entry.jobs.is_empty());
+            group.len = group.requests.iter().map(|entry| entry.jobs.len()).sum();
         }
         self.groups.retain(|_, group| group.len > 0);
         self.len -= removed.len();
         removed
     }
 
-    /// What waits, key by key.
-    pub fn waiting(&self) -> impl Iterator<Item = Waiting<K>> + '_ {
+    /// A summary of the waiting jobs of each key.
+    pub fn groups(&self) -> impl Iterator<Item = GroupSummary<K>> + '_ {
         self.groups.iter().filter_map(|(key, group)| {
-            let fronts = group.turns.iter().filter_map(|turn| turn.jobs.front());
-            let fronts = fronts.map(|(standing, _)| standing);
-            let firsts = fronts.clone().filter(|standing| standing.is_first);
-            let oldest_first = firsts.map(|standing| standing.queued_at).min();
-            let oldest = fronts.map(|standing| standing.queued_at).min();
-            oldest.map(|oldest| Waiting {
+            let fronts = group.requests.iter().filter_map(|entry| entry.jobs.front());
+            let fronts = fronts.map(|(arrival, _)| arrival);
+            let firsts = fronts.clone().filter(|arrival| arrival.is_first);
+            let oldest_first = firsts.map(|arrival| arrival.queued_at).min();
+            let oldest = fronts.map(|arrival| arrival.queued_at).min();
+            oldest.map(|oldest| GroupSummary {
                 key: key.clone(),
                 len: group.len,
                 oldest,
@@ -146,8 +146,8 @@ impl<K: Clone + Eq + Hash, J> Pending<K, J> {
 
     /// Every waiting job.
     pub fn iter(&self) -> impl Iterator<Item = &J> {
-        let turns = self.groups.values().flat_map(|group| &group.turns);
-        turns.flat_map(|turn| turn.jobs.iter().map(|(_, job)| job))
+        let requests = self.groups.values().flat_map(|group| &group.requests);
+        requests.flat_map(|entry| entry.jobs.iter().map(|(_, job)| job))
     }
 
     /// Number of waiting jobs.
@@ -156,7 +156,7 @@ impl<K: Clone + Eq + Hash, J> Pending<K, J> {
         self.len
     }
 
-    /// Whether nothing waits.
+    /// Whether no job is waiting.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -169,8 +169,8 @@ mod tests {
 
     use super::*;
 
-    fn standing(request: u64) -> Standing {
-        Standing {
+    fn arrival(request: u64) -> Arrival {
+        Arrival {
             request: RequestId(request),
             is_first: true,
             queued_at: Instant::now(),
@@ -180,7 +180,7 @@ mod tests {
     fn order(pushed: &[(u8, u64, u32)], key: u8, limit: usize) -> Vec<u32> {
         let mut pending = Pending::default();
         for &(key, request, job) in pushed {
-            pending.push(key, standing(request), job);
+            pending.push(key, arrival(request), job);
         }
         pending.take(&key, limit)
     }
@@ -207,31 +207,31 @@ mod tests {
             limit in 1_usize..5,
         ) {
             let mut pending = Pending::default();
-            for (number, &(key, request, wanted)) in jobs.iter().enumerate() {
-                pending.push(key, standing(request), (key, request, number, wanted));
+            for (number, &(key, request, kept)) in jobs.iter().enumerate() {
+                pending.push(key, arrival(request), (key, request, number, kept));
             }
 
-            let mut seen = pending.remove_if(|&(.., wanted)| !wanted);
-            prop_assert!(seen.iter().all(|&(.., wanted)| !wanted));
+            let mut taken_out = pending.remove_if(|&(.., kept)| !kept);
+            prop_assert!(taken_out.iter().all(|&(.., kept)| !kept));
             let mut order = std::collections::HashMap::new();
             loop {
-                let Some(waiting) = pending.waiting().next() else {
+                let Some(group) = pending.groups().next() else {
                     break;
                 };
                 let len = pending.len();
-                let taken = pending.take(&waiting.key, limit);
+                let taken = pending.take(&group.key, limit);
                 prop_assert!(!taken.is_empty() && taken.len() <= limit);
                 prop_assert_eq!(pending.len(), len - taken.len());
-                prop_assert!(taken.iter().all(|job| job.0 == waiting.key));
+                prop_assert!(taken.iter().all(|job| job.0 == group.key));
                 for &(key, request, number, _) in &taken {
                     let before = order.insert((key, request), number);
                     prop_assert!(before.is_none_or(|before| before < number));
                 }
-                seen.extend(taken);
+                taken_out.extend(taken);
             }
 
             prop_assert!(pending.is_empty());
-            let mut numbers: Vec<usize> = seen.iter().map(|job| job.2).collect();
+            let mut numbers: Vec<usize> = taken_out.iter().map(|job| job.2).collect();
             numbers.sort_unstable();
             prop_assert_eq!(numbers, (0..jobs.len()).collect::<Vec<_>>());
         }

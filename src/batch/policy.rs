@@ -1,100 +1,100 @@
-//! Decides which waiting jobs leave for an engine, when. Pure: the caller passes the time in.
+//! Decides when which waiting jobs are sent to an engine. Pure: the caller passes the time in.
 //!
-//! A key's jobs leave together when there are enough for a full batch, when the oldest has
-//! waited for the batch window, or at once when nothing is being prepared that could join them.
-//! Nothing leaves before an engine is idle: while engines are busy, jobs simply gather.
+//! The jobs of a key are due when there are enough for a full batch, when the oldest has waited for
+//! the batch window, or at once when no window is being prepared that could join them. They are sent
+//! only to an idle engine: while all engines are busy, jobs accumulate.
 //!
-//! Of the keys that may leave, the one that waited longest goes first, but every second time one
-//! with the first window of a request may go before it. So the many windows of a long recording
-//! hold up somebody else's short one for one batch at most, and are never held up for ever.
+//! Of the keys that are due, the one that waited longest goes first, but every second batch may be
+//! that of a key with the first window of a request. So the windows of a long recording delay the
+//! short recording of another request by one batch at most, and are not starved either.
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use super::pending::{Pending, Waiting};
+use super::pending::{GroupSummary, Pending};
 
-/// A batch holds as many hypotheses as a full one of a search this wide. The reference's default is 5.
+/// Hypotheses per window for which a full batch is sized. The reference's default is 5.
 const HYPOTHESES_PER_WINDOW: usize = 8;
 
-/// The two knobs of the micro-batcher.
+/// The limits of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Most windows in a batch.
+pub struct BatchLimits {
+    /// Maximum number of windows in a batch.
     pub batch_size: NonZeroUsize,
-    /// Longest wait for company, counted from the oldest job's arrival.
+    /// Longest wait for further windows, counted from the oldest job's arrival.
     pub window: Duration,
 }
 
-/// A key that says what its jobs cost.
-pub trait Weigh {
-    /// Texts that are searched at one time for each job.
+/// A batch key that determines the width of the search.
+pub trait HypothesisCount {
+    /// Hypotheses that are held at one time for each job.
     fn hypotheses(&self) -> usize;
 }
 
-impl Limits {
-    /// The most windows in a batch of this key: those of wide searches are fewer, because a batch holds
-    /// its engine until all of them are done, and others wait.
-    fn batch_size_of<K: Weigh>(&self, key: &K) -> usize {
+impl BatchLimits {
+    /// Maximum number of windows in a batch of this key. It is lower for wide searches, because a batch
+    /// occupies its engine until all its windows are done.
+    fn batch_size_of<K: HypothesisCount>(&self, key: &K) -> usize {
         let windows = self.batch_size.get();
         let hypotheses = windows.saturating_mul(HYPOTHESES_PER_WINDOW);
         (hypotheses / key.hypotheses().max(1)).clamp(1, windows)
     }
 }
 
-/// What is known at the moment of a decision.
+/// The state that a decision depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Situation {
-    /// The moment.
+pub struct PolicyInput {
+    /// The current time.
     pub now: Instant,
     /// Engines that wait for a batch.
     pub idle_engines: usize,
     /// Whether windows are being prepared that may join.
-    pub more_is_coming: bool,
-    /// Whether the last batch went before one that had waited longer.
+    pub more_expected: bool,
+    /// Whether the last batch was sent before one that had waited longer.
     pub overtook: bool,
 }
 
-/// What to do now.
+/// The next action of the batcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision<K> {
     /// Send up to `limit` jobs of `key`.
     Take {
-        /// The key whose turn it is.
+        /// The chosen key.
         key: K,
-        /// How many jobs, at most.
+        /// Maximum number of jobs.
         limit: usize,
-        /// Whether a key that waited longer is left behind.
+        /// Whether it is sent before a key that waited longer.
         overtakes: bool,
     },
-    /// Look again at this moment, or earlier when something arrives.
+    /// Decide again at this time, or earlier when a job or an engine arrives.
     WaitUntil(Instant),
-    /// Look again when something arrives.
+    /// Decide again when a job or an engine arrives.
     Wait,
 }
 
 /// Chooses among the keys that are due.
-pub fn decide<K: Clone + Eq + Hash + Weigh, J>(
+pub fn decide<K: Clone + Eq + Hash + HypothesisCount, J>(
     pending: &Pending<K, J>,
-    limits: Limits,
-    situation: Situation,
+    limits: BatchLimits,
+    input: PolicyInput,
 ) -> Decision<K> {
-    let Some(idle_engines) = NonZeroUsize::new(situation.idle_engines) else {
+    let Some(idle_engines) = NonZeroUsize::new(input.idle_engines) else {
         return Decision::Wait;
     };
-    let due = |waiting: &Waiting<K>| {
-        !situation.more_is_coming
-            || waiting.len >= limits.batch_size_of(&waiting.key)
-            || situation.now >= waiting.oldest + limits.window
+    let due = |group: &GroupSummary<K>| {
+        !input.more_expected
+            || group.len >= limits.batch_size_of(&group.key)
+            || input.now >= group.oldest + limits.window
     };
     let oldest = pending
-        .waiting()
+        .groups()
         .filter(due)
-        .min_by_key(|waiting| waiting.oldest);
+        .min_by_key(|group| group.oldest);
     if let Some(oldest) = oldest {
-        let first = first_of_a_request(pending.waiting().filter(due), situation);
+        let first = oldest_first_window(pending.groups().filter(due), input);
         let chosen = first.unwrap_or_else(|| oldest.clone());
-        // Idle engines share what waits, so that none sleeps beside a full one.
+        // The jobs are divided among the idle engines, so that none stays idle.
         let share = chosen.len.div_ceil(idle_engines.get());
         return Decision::Take {
             limit: share.min(limits.batch_size_of(&chosen.key)),
@@ -102,36 +102,36 @@ pub fn decide<K: Clone + Eq + Hash + Weigh, J>(
             key: chosen.key,
         };
     }
-    match pending.waiting().map(|waiting| waiting.oldest).min() {
+    match pending.groups().map(|group| group.oldest).min() {
         Some(oldest) => Decision::WaitUntil(oldest + limits.window),
         None => Decision::Wait,
     }
 }
 
-/// The key whose first window of a request waited longest, unless the last batch has gone ahead of
-/// its turn already.
-fn first_of_a_request<K>(
-    due: impl Iterator<Item = Waiting<K>>,
-    situation: Situation,
-) -> Option<Waiting<K>> {
-    let firsts = due.filter(|waiting| waiting.oldest_first.is_some() && !situation.overtook);
-    firsts.min_by_key(|waiting| waiting.oldest_first)
+/// The group whose first window of a request waited longest; none if the last batch has overtaken
+/// another one already.
+fn oldest_first_window<K>(
+    due: impl Iterator<Item = GroupSummary<K>>,
+    input: PolicyInput,
+) -> Option<GroupSummary<K>> {
+    let firsts = due.filter(|group| group.oldest_first.is_some() && !input.overtook);
+    firsts.min_by_key(|group| group.oldest_first)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::Standing;
+    use crate::batch::Arrival;
     use crate::job::RequestId;
 
     const WINDOW: Duration = Duration::from_millis(20);
-    const LIMITS: Limits = Limits {
+    const LIMITS: BatchLimits = BatchLimits {
         batch_size: NonZeroUsize::new(4).unwrap(),
         window: WINDOW,
     };
 
     /// Keys from 100 on are those of wide searches.
-    impl Weigh for u8 {
+    impl HypothesisCount for u8 {
         fn hypotheses(&self) -> usize {
             if *self < 100 { 5 } else { 16 }
         }
@@ -141,26 +141,26 @@ mod tests {
     #[track_caller]
     fn check(
         jobs: &[(u8, u64)],
-        (now_ms, idle_engines, more_is_coming): (u64, usize, bool),
+        (now_ms, idle_engines, more_expected): (u64, usize, bool),
         expected: impl Fn(Instant) -> Decision<u8>,
     ) {
         let start = Instant::now();
         let mut pending = Pending::default();
         for (number, &(key, at_ms)) in (0..).zip(jobs) {
-            let standing = Standing {
+            let arrival = Arrival {
                 request: RequestId(number),
                 is_first: true,
                 queued_at: start + Duration::from_millis(at_ms),
             };
-            pending.push(key, standing, ());
+            pending.push(key, arrival, ());
         }
-        let situation = Situation {
+        let input = PolicyInput {
             now: start + Duration::from_millis(now_ms),
             idle_engines,
-            more_is_coming,
+            more_expected,
             overtook: false,
         };
-        assert_eq!(decide(&pending, LIMITS, situation), expected(start));
+        assert_eq!(decide(&pending, LIMITS, input), expected(start));
     }
 
     fn take(key: u8, limit: usize) -> impl Fn(Instant) -> Decision<u8> {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_for_an_engine_whatever_gathers() {
+    fn waits_for_an_idle_engine() {
         check(&[(0, 0); 9], (1000, 0, false), |_| Decision::Wait);
         check(&[], (0, 2, true), |_| Decision::Wait);
     }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_for_company_at_most_for_the_window() {
+    fn waits_for_further_jobs_at_most_for_the_window() {
         check(&[(0, 5)], (5, 1, true), |start| {
             Decision::WaitUntil(start + Duration::from_millis(25))
         });
@@ -203,7 +203,7 @@ mod tests {
     fn a_batch_of_wide_searches_has_fewer_windows() {
         check(&[(100, 0); 9], (0, 1, false), take(100, 2));
         check(&[(100, 0), (100, 0)], (1, 1, true), take(100, 2));
-        let huge = Limits {
+        let huge = BatchLimits {
             batch_size: NonZeroUsize::MIN,
             ..LIMITS
         };
@@ -226,31 +226,31 @@ mod tests {
     }
 
     #[test]
-    fn idle_engines_share_what_waits() {
+    fn idle_engines_share_the_waiting_jobs() {
         check(&[(0, 0), (0, 0), (0, 0)], (0, 2, false), take(0, 2));
     }
 
-    /// The keys that leave one after the other, once an engine is idle: key 0 is that of a long
-    /// recording whose first window has left already, each of `others` a request of one window.
+    /// The order in which keys are sent to one idle engine: key 0 is that of a long recording whose
+    /// first window has been sent already, each of `others` a request of one window.
     fn order(others: &[u8]) -> Vec<(u8, usize)> {
         let start = Instant::now();
         let mut pending = Pending::default();
         let mut push = |request: usize, is_first, key| {
-            let standing = Standing {
+            let arrival = Arrival {
                 request: RequestId(request as u64),
                 is_first,
                 queued_at: start + Duration::from_millis(request as u64),
             };
-            pending.push(key, standing, ());
+            pending.push(key, arrival, ());
         };
         (0..8).for_each(|_| push(0, false, 0));
         for (number, &key) in (1..).zip(others) {
             push(number, true, key);
         }
-        let mut situation = Situation {
+        let mut input = PolicyInput {
             now: start + Duration::from_secs(1),
             idle_engines: 1,
-            more_is_coming: false,
+            more_expected: false,
             overtook: false,
         };
         let mut order = Vec::new();
@@ -258,9 +258,9 @@ mod tests {
             key,
             limit,
             overtakes,
-        } = decide(&pending, LIMITS, situation)
+        } = decide(&pending, LIMITS, input)
         {
-            situation.overtook = overtakes;
+            input.overtook = overtakes;
             order.push((key, pending.take(&key, limit).len()));
         }
         order

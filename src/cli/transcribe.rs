@@ -27,7 +27,7 @@ use crate::models::ModelId;
 use crate::queue::WhenFull;
 use crate::telemetry::{logging, traces::Tracing};
 use crate::tokens::Task;
-use crate::transcribe::{Progress, Request, Transcriber, Wishes};
+use crate::transcribe::{Request, Transcriber, TranscriptionOptions, TranscriptionProgress};
 use crate::transcript::Transcript;
 
 /// Nobody waits for a recording at the command line but whoever can stop it.
@@ -37,7 +37,7 @@ const NO_DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);
 struct Order {
     model: ModelId,
     task: Task,
-    wishes: Wishes,
+    options: TranscriptionOptions,
     formats: Vec<Format>,
     words: bool,
     prints: bool,
@@ -122,19 +122,19 @@ async fn transcribe(flags: TranscribeFlags, loaded: &Loaded) -> anyhow::Result<(
 impl Order {
     fn new(flags: TranscribeFlags, model: ModelId, whisper: &Whisper) -> Self {
         let (formats, existing) = (flags.formats(), flags.existing());
-        let mut wishes = Wishes {
+        let mut options = TranscriptionOptions {
             language: flags.language,
             prompt: flags.prompt,
             vad: (whisper.vad_filter && !flags.no_vad).then(VadOptions::default),
             words: flags.words && formats.contains(&Format::Json),
-            ..Wishes::default()
+            ..TranscriptionOptions::default()
         };
         let beam_size = flags
             .beam_size
             .and_then(|beams| NonZeroUsize::new(beams.into()));
-        wishes.options.beam_size = beam_size.unwrap_or(whisper.beam_size);
+        options.search.beam_size = beam_size.unwrap_or(whisper.beam_size);
         // The words are a little better without time stamps, so only what shows them has them.
-        wishes.options.timestamps = formats.iter().any(|format| *format != Format::Txt);
+        options.search.timestamps = formats.iter().any(|format| *format != Format::Txt);
         Self {
             model,
             task: if flags.translate {
@@ -142,7 +142,7 @@ impl Order {
             } else {
                 Task::Transcribe
             },
-            wishes,
+            options,
             formats,
             words: flags.words,
             prints: flags.stdout,
@@ -157,7 +157,7 @@ impl Order {
         work: &Work<Format>,
         bar: &ProgressBar,
     ) -> anyhow::Result<()> {
-        let text = |format: &Format| format::render(transcript, &format.wish(self.words));
+        let text = |format: &Format| format::render(transcript, &format.options(self.words));
         if self.prints {
             for format in &self.formats {
                 bar.suspend(|| io::stdout().write_all(text(format).as_bytes()))?;
@@ -188,7 +188,7 @@ async fn one(
         audio: Source::File(audio),
         model: order.model.clone(),
         task: order.task,
-        wishes: order.wishes.clone(),
+        options: order.options.clone(),
         caller: Caller::LOCAL,
         deadline: Instant::now() + NO_DEADLINE,
         when_full: WhenFull::Wait,
@@ -210,8 +210,8 @@ async fn one(
             tokio::select! {
                 biased;
                 Some(said) = progress.recv() => match said {
-                    Progress::Decoded(all) => duration = all,
-                    Progress::Part(part) => show(steps(part.end_s, duration)),
+                    TranscriptionProgress::Decoded(all) => duration = all,
+                    TranscriptionProgress::Part(part) => show(steps(part.end_s, duration)),
                 },
                 result = &mut work => break result,
             }

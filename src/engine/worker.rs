@@ -170,9 +170,9 @@ mod tests {
     use crate::batch::{BatchKey, GenerateOptions};
     use crate::engine::fake::FakeEngine;
     use crate::job::test_jobs::job;
-    use crate::job::{Answer, JobError};
+    use crate::job::{JobError, JobOutput};
 
-    type Answers = oneshot::Receiver<Result<Answer, JobError>>;
+    type Answers = oneshot::Receiver<Result<JobOutput, JobError>>;
 
     fn batch() -> (Batch, Answers) {
         let key = BatchKey {

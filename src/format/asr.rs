@@ -1,16 +1,16 @@
-//! The answers of whisper-asr-webservice and of whisper.cpp's server.
+//! The response formats of whisper-asr-webservice and of whisper.cpp's server.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::numbers::{finite, milliseconds};
-use super::pieces::collapse;
+use super::text_units::collapse;
 use super::verbose::{self, Segment};
-use super::{Granularities, ResponseFormat, Wish, json, subtitles, text};
+use super::{Granularities, OutputOptions, ResponseFormat, json, subtitles, text};
 use crate::tokens::Language;
 use crate::transcript::Transcript;
 
-/// A form of the answers of `/asr`.
+/// An output format of `/asr`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AsrOutput {
     /// The bare text.
@@ -20,16 +20,16 @@ pub enum AsrOutput {
     Vtt,
     /// `SubRip` subtitles.
     Srt,
-    /// A table of times and texts between tabs.
+    /// A table of times and texts separated by tabs.
     Tsv,
     /// The text with its segments.
     Json,
 }
 
-/// The text with its segments, as faster-whisper has them.
+/// The text with its segments, as in faster-whisper.
 #[derive(Serialize, ToSchema)]
 pub struct AsrTranscript<'a> {
-    /// The code of the language spoken; null where there was no speech to tell it from.
+    /// The code of the language spoken; null if there was no speech.
     #[schema(required)]
     language: Option<&'static str>,
     /// Its segments.
@@ -45,7 +45,7 @@ pub struct DetectedLanguage {
     detected_language: &'static str,
     /// Its code.
     language_code: &'static str,
-    /// How sure the model is, from 0 to 1.
+    /// Its probability, from 0 to 1.
     confidence: f32,
 }
 
@@ -60,7 +60,7 @@ impl AsrOutput {
     /// Names a caller may use, in the order of the API.
     pub const NAMES: [&'static str; 5] = ["txt", "vtt", "srt", "tsv", "json"];
 
-    /// Finds a form by its name.
+    /// Finds a format by its name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         match name {
@@ -73,7 +73,7 @@ impl AsrOutput {
         }
     }
 
-    /// The format of ours that takes the same of a transcript.
+    /// The response format that uses the same parts of a transcript.
     #[must_use]
     pub fn format(self) -> ResponseFormat {
         match self {
@@ -84,7 +84,7 @@ impl AsrOutput {
         }
     }
 
-    /// The content type of an answer: plain text, as the API has it, but for JSON.
+    /// The content type of a response: plain text, as in the original API, except for JSON.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
@@ -94,16 +94,16 @@ impl AsrOutput {
     }
 }
 
-/// The whole answer of `/asr`.
+/// The response of `/asr`.
 #[must_use]
-pub fn asr(transcript: &Transcript, output: AsrOutput, wish: &Wish) -> String {
+pub fn asr(transcript: &Transcript, output: AsrOutput, options: &OutputOptions) -> String {
     match output {
         AsrOutput::Txt => text::render(transcript),
-        AsrOutput::Vtt => subtitles::vtt(transcript, wish.subtitles),
-        AsrOutput::Srt => subtitles::srt(transcript, wish.subtitles),
+        AsrOutput::Vtt => subtitles::vtt(transcript, options.subtitles),
+        AsrOutput::Srt => subtitles::srt(transcript, options.subtitles),
         AsrOutput::Tsv => tsv(transcript),
         AsrOutput::Json => {
-            let Granularities { words, .. } = wish.granularities;
+            let Granularities { words, .. } = options.granularities;
             json::write(&AsrTranscript {
                 language: transcript.language.map(Language::code),
                 segments: verbose::segments(transcript, words),
@@ -113,8 +113,8 @@ pub fn asr(transcript: &Transcript, output: AsrOutput, wish: &Wish) -> String {
     }
 }
 
-/// The answer of `/detect-language`; a recording in which nothing tells of a language has an
-/// undetermined one, of which nobody is sure.
+/// The response of `/detect-language`; a recording without speech has an undetermined language with
+/// probability 0.
 #[must_use]
 pub fn language(transcript: &Transcript) -> String {
     let language = transcript.language;
@@ -122,14 +122,14 @@ pub fn language(transcript: &Transcript) -> String {
         detected_language: language.map_or(verbose::UNKNOWN_LANGUAGE, Language::name),
         language_code: language.map_or("und", Language::code),
         confidence: match language {
-            // A model of one language detects none, and knows it.
+            // A monolingual model detects no language; its only one is certain.
             Some(_) => finite(transcript.language_probability.unwrap_or(1.0)),
             None => 0.0,
         },
     })
 }
 
-/// The `json` answer of `/inference`.
+/// The `json` response of `/inference`.
 #[must_use]
 pub fn bare_text(transcript: &Transcript) -> String {
     json::write(&BareText {
@@ -137,7 +137,7 @@ pub fn bare_text(transcript: &Transcript) -> String {
     })
 }
 
-/// Times in whole milliseconds and texts in one line, under a head.
+/// A header line, then a line per segment with times in whole milliseconds.
 fn tsv(transcript: &Transcript) -> String {
     let mut table = "start\tend\ttext\n".to_owned();
     for segment in &transcript.segments {
@@ -154,7 +154,7 @@ mod tests {
     use crate::format::tests::{segment, transcript, two_sentences, with_words};
 
     #[test]
-    fn forms_are_found_by_their_names() {
+    fn formats_are_found_by_their_names() {
         let formats = AsrOutput::NAMES.map(|name| AsrOutput::parse(name).unwrap().format());
         let expected = [
             ResponseFormat::Text,
@@ -168,26 +168,26 @@ mod tests {
     }
 
     #[test]
-    fn a_table_has_a_line_for_each_segment() {
-        let lines = asr(&two_sentences(), AsrOutput::Tsv, &Wish::default());
+    fn a_table_has_a_line_per_segment() {
+        let lines = asr(&two_sentences(), AsrOutput::Tsv, &OutputOptions::default());
         let expected = "start\tend\ttext\n0\t1400\tThe beach is long.\n1500\t2500\tIt ends here.\n";
         assert_eq!(lines, expected);
         let nasty = transcript(vec![segment(0.0, 1.0, " a\tb\nc ")]);
-        let lines = asr(&nasty, AsrOutput::Tsv, &Wish::default());
+        let lines = asr(&nasty, AsrOutput::Tsv, &OutputOptions::default());
         assert_eq!(lines, "start\tend\ttext\n0\t1000\ta b c\n");
     }
 
     #[test]
-    fn segments_have_words_if_asked() {
-        let wish = |words| Wish {
+    fn segments_have_words_if_requested() {
+        let options = |words| OutputOptions {
             granularities: Granularities {
                 segments: true,
                 words,
             },
-            ..Wish::default()
+            ..OutputOptions::default()
         };
-        let with = asr(&with_words(), AsrOutput::Json, &wish(true));
-        let without = asr(&with_words(), AsrOutput::Json, &wish(false));
+        let with = asr(&with_words(), AsrOutput::Json, &options(true));
+        let without = asr(&with_words(), AsrOutput::Json, &options(false));
         let read = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
         assert_eq!(read(&with)["language"], "en");
         assert_eq!(read(&with)["segments"][0]["words"][0]["word"], "The");
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_language_is_told_with_how_sure_it_is() {
+    fn a_language_is_reported_with_its_probability() {
         let of = |language, language_probability| {
             let transcript = Transcript {
                 language,

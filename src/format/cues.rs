@@ -1,9 +1,9 @@
-//! Lays a transcript out as subtitles: what is shown when, in which lines.
+//! Lays out a transcript as subtitles: cues with times and lines.
 
 use super::SubtitleShape;
-use super::lines::Typesetter;
+use super::lines::CueBuilder;
 use super::numbers::milliseconds;
-use super::pieces::{Spacing, collapse, pieces};
+use super::text_units::{Spacing, collapse, units};
 use super::text;
 use crate::tokens::Task;
 use crate::transcript::{Segment, Speaker, Transcript};
@@ -11,20 +11,20 @@ use crate::transcript::{Segment, Speaker, Transcript};
 /// One subtitle.
 pub(super) struct Cue {
     pub start_ms: u64,
-    /// After the start.
+    /// Later than the start.
     pub end_ms: u64,
     pub speaker: Option<Speaker>,
-    /// Lines that are not blank, with line feeds between them.
+    /// Nonblank lines, separated by line feeds.
     pub text: String,
 }
 
-/// Where a speaker's name stands.
+/// Where a speaker's name is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Labels {
-    /// In the text, where it takes room.
-    Spelled,
-    /// Beside it.
-    Apart,
+    /// In the text, where it counts as part of the line.
+    InText,
+    /// Outside the text.
+    Separate,
 }
 
 /// The subtitles, in order of their starts. They overlap only where words do.
@@ -36,11 +36,11 @@ pub(super) fn cues(transcript: &Transcript, shape: SubtitleShape, labels: Labels
             .collect(),
         Some(width) => {
             let spacing = spacing(transcript);
-            let mut typesetter = Typesetter::new(width, shape.max_line_count, labels);
+            let mut builder = CueBuilder::new(width, shape.max_line_count, labels);
             for segment in segments {
-                typesetter.push(&pieces(segment, spacing), segment.speaker);
+                builder.push(&units(segment, spacing), segment.speaker);
             }
-            typesetter.into_cues()
+            builder.into_cues()
         }
     };
     for cue in &mut cues {
@@ -64,17 +64,17 @@ fn whole(segment: &Segment, labels: Labels) -> Option<Cue> {
 fn spacing(transcript: &Transcript) -> Spacing {
     match (transcript.task, transcript.language) {
         (Task::Transcribe, Some(language)) if !language.puts_spaces_between_words() => {
-            Spacing::Joined
+            Spacing::Unspaced
         }
-        (Task::Transcribe | Task::Translate, _) => Spacing::Apart,
+        (Task::Transcribe | Task::Translate, _) => Spacing::Spaced,
     }
 }
 
 impl Labels {
     pub(super) fn before(self, speaker: Option<Speaker>) -> String {
         match self {
-            Self::Spelled => text::label(speaker).into_owned(),
-            Self::Apart => String::new(),
+            Self::InText => text::label(speaker).into_owned(),
+            Self::Separate => String::new(),
         }
     }
 }
@@ -102,13 +102,13 @@ mod tests {
     use crate::tokens::Language;
 
     #[test]
-    fn a_translation_has_spaces_whatever_was_spoken() {
+    fn a_translation_has_spaces_whatever_the_language_spoken() {
         let japanese = Transcript {
             language: Language::parse("ja"),
             ..transcript(vec![segment(0.0, 1.0, "東京です。")])
         };
         let expected = ["0 600 東京で", "600 1000 す。"];
-        check(&japanese, shape(3, 1), Labels::Apart, &expected);
+        check(&japanese, shape(3, 1), Labels::Separate, &expected);
         let translated = Transcript {
             task: Task::Translate,
             ..japanese
@@ -116,7 +116,7 @@ mod tests {
         check(
             &translated,
             shape(3, 1),
-            Labels::Apart,
+            Labels::Separate,
             &["0 1000 東京です。"],
         );
     }
@@ -133,14 +133,14 @@ mod tests {
         check(
             &transcript(segments.clone()),
             shape(0, 0),
-            Labels::Apart,
+            Labels::Separate,
             &expected,
         );
         segments.truncate(1);
         check(
             &transcript(segments),
             shape(9, 1),
-            Labels::Apart,
+            Labels::Separate,
             &["5000 5001 late"],
         );
     }

@@ -8,7 +8,7 @@ use super::numbers::seconds;
 use super::usage::Usage;
 use crate::transcript::{self, Speaker, Transcript};
 
-/// The text with who said what.
+/// The text with the segments of each speaker.
 #[derive(Serialize, ToSchema)]
 pub struct TranscriptionDiarized<'a> {
     /// `transcribe`.
@@ -17,18 +17,18 @@ pub struct TranscriptionDiarized<'a> {
     duration: f64,
     /// The text.
     text: &'a str,
-    /// What was said, in order.
+    /// The segments, in order.
     segments: Vec<Segment<'a>>,
     usage: Usage,
 }
 
-/// What one speaker said.
+/// A segment of one speaker.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TranscriptionDiarizedSegment)]
 struct Segment<'a> {
     /// `transcript.text.segment`.
     r#type: &'static str,
-    /// Its name, from `seg_001`.
+    /// Its id, from `seg_001`.
     id: String,
     /// Where it begins, in seconds.
     start: f64,
@@ -41,7 +41,7 @@ struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// `number` counts from 1. Who speaks on a recording of one channel is speaker A.
+    /// `number` counts from 1. The speaker of a recording with one channel is A.
     fn new(segment: &'a transcript::Segment, number: usize) -> Self {
         Self {
             r#type: "transcript.text.segment",
@@ -54,7 +54,7 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// Who said what.
+/// Renders the segments of each speaker.
 pub(super) fn render(transcript: &Transcript) -> String {
     let numbered = (1..).zip(&transcript.segments);
     json::write(&TranscriptionDiarized {
@@ -71,14 +71,14 @@ pub(super) fn render(transcript: &Transcript) -> String {
 #[cfg(test)]
 mod tests {
     use crate::format::tests::{call, one_object_a_line};
-    use crate::format::{ResponseFormat, Wish, render};
+    use crate::format::{OutputOptions, ResponseFormat, render};
 
     #[test]
-    fn says_who_said_what() {
-        let wish = Wish {
+    fn lists_the_segments_of_each_speaker() {
+        let options = OutputOptions {
             format: ResponseFormat::DiarizedJson,
-            ..Wish::default()
+            ..OutputOptions::default()
         };
-        insta::assert_snapshot!(one_object_a_line(&render(&call(), &wish)));
+        insta::assert_snapshot!(one_object_a_line(&render(&call(), &options)));
     }
 }

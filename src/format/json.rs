@@ -16,7 +16,7 @@ pub struct Transcription<'a> {
     /// Its tokens; only with `include[]=logprobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Vec<Logprob<'a>>>,
-    /// The language spoken; empty where there was no speech to tell it from.
+    /// The language spoken; empty if there was no speech.
     languages: Vec<SpokenLanguage>,
     usage: Usage,
 }
@@ -62,21 +62,21 @@ pub(super) fn write(body: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use crate::format::tests::{two_sentences, with_logprobs};
-    use crate::format::{Wish, render};
+    use crate::format::{OutputOptions, render};
 
     #[test]
-    fn says_the_text_and_what_it_costs() {
-        insta::assert_snapshot!(render(&two_sentences(), &Wish::default()));
+    fn renders_text_and_usage() {
+        insta::assert_snapshot!(render(&two_sentences(), &OutputOptions::default()));
     }
 
     #[test]
-    fn lists_the_probabilities_if_asked() {
-        let wish = Wish {
+    fn lists_the_probabilities_if_requested() {
+        let options = OutputOptions {
             logprobs: true,
-            ..Wish::default()
+            ..OutputOptions::default()
         };
-        insta::assert_snapshot!(render(&with_logprobs(), &wish));
-        let none = render(&two_sentences(), &wish);
+        insta::assert_snapshot!(render(&with_logprobs(), &options));
+        let none = render(&two_sentences(), &options);
         assert!(none.contains(r#""logprobs":[],"#), "{none}");
     }
 }

@@ -1,4 +1,4 @@
-//! The languages of a text, as OpenAI lists them.
+//! The languages of a text, in OpenAI's format.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,12 +9,12 @@ use crate::tokens::Language;
 #[derive(Serialize, ToSchema)]
 #[schema(as = TranscriptionLanguage)]
 pub struct SpokenLanguage {
-    /// Its code in ISO 639-1, such as `tr`, or in ISO 639-3 where that has none.
+    /// Its ISO 639-1 code, such as `tr`, or its ISO 639-3 code if it has none.
     code: &'static str,
 }
 
 impl SpokenLanguage {
-    /// The language as a list of one, which is empty where there was no speech to tell it from.
+    /// The language as a list of one, which is empty if there was no speech.
     pub(super) fn list(language: Option<Language>) -> Vec<Self> {
         let code = |language: Language| Self {
             code: language.code(),

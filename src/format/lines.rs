@@ -3,21 +3,21 @@
 use std::num::NonZeroUsize;
 
 use super::cues::{Cue, Labels};
-use super::pieces::Piece;
+use super::text_units::TextUnit;
 use crate::transcript::Speaker;
 
-/// From one word's start to the next one's: a pause over which no subtitle stands.
+/// Time from one word's start to the next one's from which on a new cue starts.
 const LONG_PAUSE_MS: u64 = 3_000;
 
-/// Sets words in lines by the rules of OpenAI's `SubtitlesWriter`: with both limits, lines run on
-/// over the ends of segments; with a width alone, each segment keeps to its own cues. Unlike
-/// there, a long pause inside such a segment starts a new cue too, as does another speaker.
-pub(super) struct Typesetter {
+/// Breaks words into lines by the rules of OpenAI's `SubtitlesWriter`: with both limits, lines
+/// continue over the ends of segments; with a width alone, each segment has its own cues. Unlike in
+/// `SubtitlesWriter`, a long pause within a segment and another speaker start a new cue.
+pub(super) struct CueBuilder {
     width: usize,
     max_lines: usize,
     keeps_segments: bool,
     labels: Labels,
-    /// The last one is being filled.
+    /// The last cue is being filled.
     cues: Vec<Cue>,
     /// Lines of the last cue.
     lines: usize,
@@ -26,7 +26,7 @@ pub(super) struct Typesetter {
     last_start_ms: u64,
 }
 
-impl Typesetter {
+impl CueBuilder {
     pub(super) fn new(
         width: NonZeroUsize,
         max_lines: Option<NonZeroUsize>,
@@ -44,52 +44,52 @@ impl Typesetter {
         }
     }
 
-    /// Sets the words of a segment.
-    pub(super) fn push(&mut self, pieces: &[Piece], speaker: Option<Speaker>) {
+    /// Adds the words of a segment.
+    pub(super) fn push(&mut self, units: &[TextUnit], speaker: Option<Speaker>) {
         let mut may_continue = !self.keeps_segments;
-        for piece in pieces {
-            self.set(piece, speaker, may_continue);
+        for unit in units {
+            self.push_unit(unit, speaker, may_continue);
             may_continue = true;
         }
     }
 
-    /// All that was set.
+    /// All cues.
     pub(super) fn into_cues(self) -> Vec<Cue> {
         self.cues
     }
 
-    fn set(&mut self, piece: &Piece, speaker: Option<Speaker>, may_continue: bool) {
-        let since_last_ms = piece.start_ms.saturating_sub(self.last_start_ms);
+    fn push_unit(&mut self, unit: &TextUnit, speaker: Option<Speaker>, may_continue: bool) {
+        let since_last_ms = unit.start_ms.saturating_sub(self.last_start_ms);
         let may_continue = may_continue && since_last_ms <= LONG_PAUSE_MS;
-        self.last_start_ms = piece.start_ms;
+        self.last_start_ms = unit.start_ms;
         match self.cues.last_mut() {
             Some(cue) if may_continue && cue.speaker == speaker => {
-                let space = if piece.after_space { " " } else { "" };
-                let chars = space.len() + piece.chars();
+                let space = if unit.after_space { " " } else { "" };
+                let chars = space.len() + unit.chars();
                 if self.line_chars.saturating_add(chars) <= self.width {
                     self.line_chars += chars;
                     cue.text += space;
                 } else if self.lines < self.max_lines {
                     self.lines += 1;
-                    self.line_chars = piece.chars();
+                    self.line_chars = unit.chars();
                     cue.text.push('\n');
                 } else {
-                    return self.open(piece, speaker);
+                    return self.start_cue(unit, speaker);
                 }
-                cue.text += &piece.text;
-                cue.end_ms = cue.end_ms.max(piece.end_ms);
+                cue.text += &unit.text;
+                cue.end_ms = cue.end_ms.max(unit.end_ms);
             }
-            _ => self.open(piece, speaker),
+            _ => self.start_cue(unit, speaker),
         }
     }
 
-    fn open(&mut self, piece: &Piece, speaker: Option<Speaker>) {
-        let text = self.labels.before(speaker) + &piece.text;
+    fn start_cue(&mut self, unit: &TextUnit, speaker: Option<Speaker>) {
+        let text = self.labels.before(speaker) + &unit.text;
         self.lines = 1;
         self.line_chars = text.chars().count();
         self.cues.push(Cue {
-            start_ms: piece.start_ms,
-            end_ms: piece.end_ms,
+            start_ms: unit.start_ms,
+            end_ms: unit.end_ms,
             speaker,
             text,
         });
@@ -105,31 +105,31 @@ mod tests {
     #[test]
     fn a_width_alone_keeps_segments() {
         let expected = ["0 1400 The beach\nis long.", "1500 2500 It ends\nhere."];
-        check(&with_words(), shape(10, 0), Labels::Apart, &expected);
+        check(&with_words(), shape(10, 0), Labels::Separate, &expected);
     }
 
     #[test]
-    fn with_both_limits_lines_run_on() {
+    fn with_both_limits_lines_continue_over_segments() {
         let expected = ["0 1800 The beach is\nlong. It", "1800 2500 ends here."];
-        check(&with_words(), shape(12, 2), Labels::Apart, &expected);
+        check(&with_words(), shape(12, 2), Labels::Separate, &expected);
         let expected = ["0 2500 The beach is long. It ends here."];
         check(
             &with_words(),
             shape(usize::MAX, 9),
-            Labels::Apart,
+            Labels::Separate,
             &expected,
         );
     }
 
     #[test]
-    fn a_word_longer_than_a_line_stands_alone() {
+    fn a_word_longer_than_a_line_has_its_own_line() {
         let long = transcript(vec![segment(0.0, 1.6, "a unbelievable b")]);
         let expected = ["0 100 a", "200 1400 unbelievable", "1500 1600 b"];
-        check(&long, shape(3, 1), Labels::Apart, &expected);
+        check(&long, shape(3, 1), Labels::Separate, &expected);
     }
 
     #[test]
-    fn no_cue_stands_over_a_long_pause() {
+    fn no_cue_spans_a_long_pause() {
         let mut paused = segment(0.0, 9.0, " So then");
         paused.words = vec![
             word(0.0, 0.5, " So"),
@@ -141,19 +141,19 @@ mod tests {
             check(
                 &transcript(vec![paused.clone()]),
                 shape(42, lines),
-                Labels::Apart,
+                Labels::Separate,
                 &expected,
             );
         }
     }
 
     #[test]
-    fn each_speaker_has_cues_of_their_own() {
+    fn each_speaker_has_separate_cues() {
         let expected = [
             "0 1800 A: Hello,\nwho is this?",
             "1500 2500 B: It is me.",
             "2600 3400 A: Ah, good.",
         ];
-        check(&call(), shape(12, 2), Labels::Spelled, &expected);
+        check(&call(), shape(12, 2), Labels::InText, &expected);
     }
 }

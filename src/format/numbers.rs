@@ -1,9 +1,9 @@
-//! Makes any number fit for an answer: JSON has no NaN and no infinity.
+//! Makes any number representable in JSON, which has no NaN and no infinity.
 
-/// A million hours, far beyond any recording; what lies beyond is nobody's time.
+/// A million hours, far beyond any recording.
 const MAX_SECONDS: f64 = 3.6e9;
 
-/// What stands for an infinite value, as in OpenAI's answers for a probability of zero.
+/// Replaces an infinite value, as in OpenAI's responses for a probability of zero.
 const INFINITE: f32 = 9999.0;
 
 /// A time in seconds, rounded to two decimals, which is finer than the model's 0.02 s.
@@ -16,8 +16,8 @@ pub(super) fn milliseconds(seconds: f64) -> u64 {
     (bounded(seconds) * 1000.0).round() as u64
 }
 
-/// The value, or the nearest that JSON can say; 0 for what is no number. It stays `f32`, so that
-/// it is written with no more digits than it has.
+/// The value, or the nearest that JSON can represent; 0 for NaN. It stays `f32`, so that it is
+/// written with no more digits than it has.
 pub(super) fn finite(value: f32) -> f32 {
     if value.is_nan() {
         0.0
@@ -30,7 +30,7 @@ pub(super) fn finite(value: f32) -> f32 {
 
 fn bounded(seconds: f64) -> f64 {
     let number = if seconds.is_nan() { 0.0 } else { seconds };
-    // The sum turns -0.0, which would be written so, into 0.0.
+    // Adding 0 turns -0.0 into 0.0.
     number.clamp(0.0, MAX_SECONDS) + 0.0
 }
 
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn times_are_short_and_within_bounds() {
-        let given = [
+        let values = [
             0.1 + 0.2,
             8.474_999,
             -0.0,
@@ -49,14 +49,14 @@ mod tests {
             f64::NEG_INFINITY,
             f64::INFINITY,
         ];
-        let json = serde_json::to_string(&given.map(seconds)).unwrap();
+        let json = serde_json::to_string(&values.map(seconds)).unwrap();
         assert_eq!(json, "[0.3,8.47,0.0,0.0,0.0,0.0,3600000000.0]");
     }
 
     #[test]
     fn single_precision_is_written_as_such() {
-        let given = [0.3, -1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
-        let json = serde_json::to_string(&given.map(finite)).unwrap();
+        let values = [0.3, -1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+        let json = serde_json::to_string(&values.map(finite)).unwrap();
         assert_eq!(json, "[0.3,-1.0,0.0,9999.0,-9999.0]");
     }
 }

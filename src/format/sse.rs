@@ -1,4 +1,4 @@
-//! The events of a streamed answer, each whole: `data: {json}` and an empty line.
+//! The server-sent events of a streamed response: `data: {json}` and an empty line.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,7 +8,7 @@ use super::languages::SpokenLanguage;
 use super::numbers::seconds;
 use super::usage::TokenUsage;
 use super::verbose::{self, Word};
-use super::{ResponseFormat, Wish};
+use super::{OutputOptions, ResponseFormat};
 use crate::transcript::{Segment, TokenLogprob, Transcript};
 
 /// More text.
@@ -16,7 +16,7 @@ use crate::transcript::{Segment, TokenLogprob, Transcript};
 pub struct TranscriptionTextDelta<'a> {
     /// `transcript.text.delta`.
     r#type: &'static str,
-    /// What comes next; the pieces put together are the text.
+    /// The text to append; the deltas of a stream, joined, are the text.
     delta: &'a str,
     /// Its tokens; only with `include[]=logprobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,7 +33,7 @@ pub struct TranscriptionTextDone<'a> {
     /// Its tokens; only with `include[]=logprobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Vec<Logprob<'a>>>,
-    /// The language spoken; empty where there was no speech to tell it from.
+    /// The language spoken; empty if there was no speech.
     languages: Vec<SpokenLanguage>,
     usage: TokenUsage,
 }
@@ -43,7 +43,7 @@ pub struct TranscriptionTextDone<'a> {
 pub struct TranscriptionTextSegment<'a> {
     /// `transcript.text.segment`.
     r#type: &'static str,
-    /// Its name, from `seg_001`.
+    /// Its id, from `seg_001`.
     id: String,
     /// Where it begins, in seconds.
     start: f64,
@@ -70,8 +70,8 @@ struct ErrorObject<'a> {
     code: Option<&'a str>,
 }
 
-/// More text. The deltas of a stream, joined, are the text of its [`done`]: whoever cuts them
-/// keeps the space between two of them.
+/// More text. The deltas of a stream, joined, must be the text of its [`done`] event, including the
+/// spaces between them.
 #[must_use]
 pub fn delta(text: &str, logprobs: Option<&[TokenLogprob]>) -> String {
     event(&TranscriptionTextDelta {
@@ -94,18 +94,18 @@ pub fn segment(segment: &Segment, number: usize, words: bool) -> String {
     })
 }
 
-/// The whole text: the last event of a stream that went well. In a stream of `verbose_json` it is the
-/// whole answer of that format.
+/// The whole text: the last event of a successful stream. In a stream of `verbose_json` it is the
+/// whole response of that format.
 #[must_use]
-pub fn done(transcript: &Transcript, wish: &Wish) -> String {
+pub fn done(transcript: &Transcript, options: &OutputOptions) -> String {
     const TYPE: &str = "transcript.text.done";
-    if wish.format == ResponseFormat::VerboseJson {
-        return event(&verbose::whole(transcript, wish, Some(TYPE)));
+    if options.format == ResponseFormat::VerboseJson {
+        return event(&verbose::whole(transcript, options, Some(TYPE)));
     }
     event(&TranscriptionTextDone {
         r#type: TYPE,
         text: &transcript.text,
-        logprobs: wish.logprobs.then(|| Logprob::list(&transcript.logprobs)),
+        logprobs: options.logprobs.then(|| Logprob::list(&transcript.logprobs)),
         languages: SpokenLanguage::list(transcript.language),
         usage: TokenUsage::of(transcript),
     })
@@ -117,7 +117,7 @@ pub fn keep_alive() -> &'static str {
     ": keep-alive\n\n"
 }
 
-/// Why the stream ends early. OpenAI's SDK raises `APIError` at an object with an `error` key.
+/// An error that ends the stream. OpenAI's SDK raises `APIError` for an object with an `error` key.
 #[must_use]
 pub fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>) -> String {
     event(&Failure {
@@ -130,7 +130,7 @@ pub fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>)
     })
 }
 
-/// An event of this data. JSON has no bare line break, so it is one line whatever the text.
+/// An event with this data. JSON escapes line breaks, so the data is always one line.
 #[must_use]
 pub fn event(data: &impl Serialize) -> String {
     format!("data: {}\n\n", json::write(data))
@@ -148,7 +148,7 @@ mod tests {
             keep_alive(),
             &delta("Imagine\r\n", None),
             &delta(" \"this\".", None),
-            &done(&transcript, &Wish::default()),
+            &done(&transcript, &OutputOptions::default()),
         ];
         insta::assert_snapshot!(stream.concat());
     }
@@ -156,14 +156,14 @@ mod tests {
     #[test]
     fn a_stream_of_text_with_probabilities() {
         let transcript = with_logprobs();
-        let wish = Wish {
+        let options = OutputOptions {
             logprobs: true,
-            ..Wish::default()
+            ..OutputOptions::default()
         };
         let stream = [
             delta("Imagine", Some(&transcript.logprobs)),
             delta("", Some(&[])),
-            done(&transcript, &wish),
+            done(&transcript, &options),
         ];
         insta::assert_snapshot!(stream.concat());
     }

@@ -1,4 +1,4 @@
-//! OpenAI's `srt` and `vtt` formats, valid whatever the segments hold.
+//! OpenAI's `srt` and `vtt` formats, valid for any segments.
 
 use std::fmt::Write;
 
@@ -6,10 +6,10 @@ use super::SubtitleShape;
 use super::cues::{Labels, cues};
 use crate::transcript::Transcript;
 
-/// `SubRip`: numbered cues, the speaker spelled in the text.
+/// `SubRip`: numbered cues, with the speaker's name in the text.
 pub(super) fn srt(transcript: &Transcript, shape: SubtitleShape) -> String {
     let mut file = String::new();
-    let cues = cues(transcript, shape, Labels::Spelled);
+    let cues = cues(transcript, shape, Labels::InText);
     for (number, cue) in (1..).zip(cues) {
         let start = stamp(cue.start_ms, ',');
         let end = stamp(cue.end_ms, ',');
@@ -25,7 +25,7 @@ pub(super) fn srt(transcript: &Transcript, shape: SubtitleShape) -> String {
 /// `WebVTT`: the speaker is a voice span, <https://www.w3.org/TR/webvtt1/>.
 pub(super) fn vtt(transcript: &Transcript, shape: SubtitleShape) -> String {
     let mut file = "WEBVTT\n\n".to_owned();
-    for cue in cues(transcript, shape, Labels::Apart) {
+    for cue in cues(transcript, shape, Labels::Separate) {
         let start = stamp(cue.start_ms, '.');
         let end = stamp(cue.end_ms, '.');
         let text = escape(&cue.text);
@@ -42,7 +42,7 @@ fn append(file: &mut String, text: std::fmt::Arguments<'_>) {
     file.write_fmt(text).expect("a string takes any text");
 }
 
-/// `00:00:00.000`; hours have more digits where they need them.
+/// `00:00:00.000`; hours have more digits if necessary.
 fn stamp(ms: u64, decimal_mark: char) -> String {
     let (seconds, ms) = (ms / 1000, ms % 1000);
     let (minutes, seconds) = (seconds / 60, seconds % 60);
@@ -50,8 +50,8 @@ fn stamp(ms: u64, decimal_mark: char) -> String {
     format!("{hours:02}:{minutes:02}:{seconds:02}{decimal_mark}{ms:03}")
 }
 
-/// `SubRip` has no escapes, so the arrow that marks a line of times loses a dash, as in OpenAI's
-/// writer. Dashes go as long as there is an arrow: `--->` must not become one.
+/// `SubRip` has no escapes, so an arrow, which marks a line of times, loses a dash, as in OpenAI's
+/// writer. Dashes are removed until there is no arrow, because `--->` must not become one.
 fn without_arrows(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -63,7 +63,7 @@ fn without_arrows(text: &str) -> String {
     safe
 }
 
-/// `>` need not be escaped but in an arrow, where it must; everywhere is plainer.
+/// `>` must be escaped only in an arrow; escaping it everywhere is simpler.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -73,17 +73,17 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::format::tests::{call, segment, shape, transcript, two_sentences, with_words};
-    use crate::format::{ResponseFormat, SubtitleShape, Wish, render};
+    use crate::format::{OutputOptions, ResponseFormat, SubtitleShape, render};
     use crate::transcript::Transcript;
 
     fn both(transcript: &Transcript, subtitles: SubtitleShape) -> String {
         let in_format = |format| {
-            let wish = Wish {
+            let options = OutputOptions {
                 format,
                 subtitles,
-                ..Wish::default()
+                ..OutputOptions::default()
             };
-            render(transcript, &wish)
+            render(transcript, &options)
         };
         let srt = in_format(ResponseFormat::Srt);
         let vtt = in_format(ResponseFormat::Vtt);

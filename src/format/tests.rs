@@ -1,9 +1,9 @@
-//! Transcripts for the tests of this room.
+//! Transcripts for the tests of this module.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::{Granularities, ResponseFormat, SubtitleShape, Wish};
+use super::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::tokens::{Language, Task};
 use crate::transcript::{Segment, Speaker, Timings, TokenLogprob, Transcript, Word};
 
@@ -106,14 +106,14 @@ pub(super) fn with_logprobs() -> Transcript {
 
 /// A call whose channels were kept apart.
 pub(super) fn call() -> Transcript {
-    let said = |channel, start_s, end_s, text| Segment {
+    let spoken = |channel, start_s, end_s, text| Segment {
         speaker: Some(Speaker(channel)),
         ..segment(start_s, end_s, text)
     };
     transcript(vec![
-        said(0, 0.0, 1.8, " Hello, who is this?"),
-        said(1, 1.5, 2.5, " It is\nme."),
-        said(0, 2.6, 3.4, " Ah, good."),
+        spoken(0, 0.0, 1.8, " Hello, who is this?"),
+        spoken(1, 1.5, 2.5, " It is\nme."),
+        spoken(0, 2.6, 3.4, " Ah, good."),
     ])
 }
 
@@ -124,7 +124,7 @@ pub(super) fn one_object_a_line(json: &str) -> String {
 
 #[test]
 fn formats_are_found_by_their_names() {
-    let named = ResponseFormat::NAMES.map(|name| ResponseFormat::parse(name).unwrap());
+    let formats = ResponseFormat::NAMES.map(|name| ResponseFormat::parse(name).unwrap());
     let expected = [
         (ResponseFormat::Json, "application/json"),
         (ResponseFormat::Text, "text/plain; charset=utf-8"),
@@ -134,36 +134,36 @@ fn formats_are_found_by_their_names() {
         (ResponseFormat::DiarizedJson, "application/json"),
     ];
     assert_eq!(
-        named.map(|format| (format, format.content_type())),
+        formats.map(|format| (format, format.content_type())),
         expected
     );
     assert_eq!(ResponseFormat::parse("JSON"), None);
 }
 
 #[test]
-fn words_are_wanted_to_list_them_or_to_break_lines_by_them() {
+fn words_are_needed_to_list_them_or_to_break_lines() {
     let words = Granularities {
         segments: false,
         words: true,
     };
-    let wants = |format, granularities, subtitles| {
-        let wish = Wish {
+    let needs = |format, granularities, subtitles| {
+        let options = OutputOptions {
             format,
             granularities,
             subtitles,
-            ..Wish::default()
+            ..OutputOptions::default()
         };
-        wish.wants_words()
+        options.needs_words()
     };
-    let wanted = ResponseFormat::NAMES.map(|name| {
+    let needed = ResponseFormat::NAMES.map(|name| {
         let format = ResponseFormat::parse(name).unwrap();
-        wants(format, words, shape(42, 2))
+        needs(format, words, shape(42, 2))
     });
-    assert_eq!(wanted, [false, false, true, true, true, false]);
-    assert!(!wants(
+    assert_eq!(needed, [false, false, true, true, true, false]);
+    assert!(!needs(
         ResponseFormat::VerboseJson,
         Granularities::default(),
         shape(42, 2)
     ));
-    assert!(!wants(ResponseFormat::Srt, words, shape(0, 2)));
+    assert!(!needs(ResponseFormat::Srt, words, shape(0, 2)));
 }

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::pieces::collapse;
+use super::text_units::collapse;
 use crate::transcript::{Speaker, Transcript};
 
-/// The text and a newline; where speakers are told apart, one line a segment: `A: …`.
+/// The text and a newline; with speakers, one line per segment: `A: …`.
 pub(super) fn render(transcript: &Transcript) -> String {
     let segments = &transcript.segments;
     if segments.iter().all(|segment| segment.speaker.is_none()) {
@@ -17,7 +17,7 @@ pub(super) fn render(transcript: &Transcript) -> String {
         (!text.is_empty()).then(|| format!("{label}{text}\n"))
     });
     let lines: String = lines.collect();
-    // Even where nothing was said, the text is a line.
+    // Even an empty text is a line.
     if lines.is_empty() {
         "\n".to_owned()
     } else {
@@ -25,7 +25,7 @@ pub(super) fn render(transcript: &Transcript) -> String {
     }
 }
 
-/// What is written before a speaker's text.
+/// The prefix of a speaker's text.
 pub(super) fn label(speaker: Option<Speaker>) -> Cow<'static, str> {
     match speaker {
         Some(speaker) => format!("{}: ", speaker.label()).into(),
@@ -36,16 +36,16 @@ pub(super) fn label(speaker: Option<Speaker>) -> Cow<'static, str> {
 #[cfg(test)]
 mod tests {
     use crate::format::tests::{call, segment, transcript, two_sentences};
-    use crate::format::{ResponseFormat, Wish, render};
+    use crate::format::{OutputOptions, ResponseFormat, render};
     use crate::transcript::{Speaker, Transcript};
 
     #[track_caller]
     fn check(transcript: &Transcript, expected: &str) {
-        let wish = Wish {
+        let options = OutputOptions {
             format: ResponseFormat::Text,
-            ..Wish::default()
+            ..OutputOptions::default()
         };
-        assert_eq!(render(transcript, &wish), expected);
+        assert_eq!(render(transcript, &options), expected);
     }
 
     #[test]

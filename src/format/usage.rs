@@ -1,4 +1,4 @@
-//! What a request is billed by: the length of its audio, or its tokens.
+//! The usage of a request: the length of its audio, or its tokens.
 
 use std::time::Duration;
 
@@ -32,23 +32,23 @@ impl Usage {
 pub struct TokenUsage {
     /// `tokens`.
     r#type: &'static str,
-    /// Those of the audio and of the prompt.
+    /// Tokens of the audio and of the prompt.
     input_tokens: u64,
-    /// The same one by one.
+    /// The input tokens by kind.
     input_token_details: InputTokens,
-    /// Those of the text.
+    /// Tokens of the text.
     output_tokens: u64,
-    /// All of them.
+    /// The sum of both.
     total_tokens: u64,
 }
 
-/// What a model was given, in tokens.
+/// The input of a model, in tokens.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = TranscriptionInputTokens)]
 struct InputTokens {
     /// Ten for each second, rounded up.
     audio_tokens: u64,
-    /// Those of the prompt and the hints as the model was given them.
+    /// Tokens of the prompt and the hints that the model was given.
     text_tokens: u64,
 }
 
@@ -57,11 +57,11 @@ impl TokenUsage {
         const NANOS_OF_A_TOKEN: u128 = 100_000_000;
         let audio_tokens = transcript.duration.as_nanos().div_ceil(NANOS_OF_A_TOKEN) as u64;
         let text_tokens = transcript.prompt_tokens as u64;
-        let written = transcript
+        let output_tokens = transcript
             .segments
             .iter()
             .map(|segment| segment.tokens.len());
-        let output_tokens = written.sum::<usize>() as u64;
+        let output_tokens = output_tokens.sum::<usize>() as u64;
         let input_tokens = audio_tokens + text_tokens;
         Self {
             r#type: "tokens",

@@ -6,15 +6,15 @@ use utoipa::ToSchema;
 use super::json;
 use super::numbers::{finite, seconds};
 use super::usage::Usage;
-use super::{Granularities, Wish};
+use super::{Granularities, OutputOptions};
 use crate::tokens::{Language, Task};
 use crate::transcript::{self, Transcript};
 
-/// Stands for the language of a silence. OpenAI's SDK demands a string here, and no language is
-/// called so.
+/// The language of a recording without speech. OpenAI's SDK requires a string here, and no language
+/// has this name.
 pub(super) const UNKNOWN_LANGUAGE: &str = "unknown";
 
-/// The text with all that is known of its segments, and of its words if asked for.
+/// The text with all data of its segments, and of its words if requested.
 #[derive(Serialize, ToSchema)]
 pub struct TranscriptionVerbose<'a> {
     /// `transcript.text.done`; only as the last event of a stream.
@@ -34,13 +34,13 @@ pub struct TranscriptionVerbose<'a> {
     /// Its words; only with `timestamp_granularities[]=word`.
     #[serde(skip_serializing_if = "Option::is_none")]
     words: Option<Vec<Word<'a>>>,
-    /// What nothing was written for; only with `include[]=dropped`.
+    /// The parts without text; only with `include[]=dropped`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    dropped: Option<Vec<Dropped<'a>>>,
+    dropped: Option<Vec<DroppedSpan<'a>>>,
     usage: Usage,
 }
 
-/// A piece of the text with its times.
+/// A segment of the text with its times.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TranscriptionSegment)]
 pub struct Segment<'a> {
@@ -56,15 +56,15 @@ pub struct Segment<'a> {
     text: &'a str,
     /// The ids of its tokens.
     tokens: &'a [u32],
-    /// The temperature at which it was written.
+    /// The temperature at which it was generated.
     temperature: f32,
     /// The mean log probability of its tokens.
     avg_logprob: f32,
     /// Above 2.4 it repeats itself.
     compression_ratio: f32,
-    /// The probability that nobody speaks.
+    /// The probability of no speech.
     no_speech_prob: f32,
-    /// Who speaks; only with `channels=split`.
+    /// The speaker; only with `channels=split`.
     #[serde(skip_serializing_if = "Option::is_none")]
     speaker: Option<String>,
     /// Its words; only in the answers of `/asr`.
@@ -86,32 +86,32 @@ pub struct Word<'a> {
     probability: f32,
 }
 
-/// A piece of the recording for which nothing was written.
+/// A part of the recording without text.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TranscriptionDropped)]
-struct Dropped<'a> {
+struct DroppedSpan<'a> {
     /// Where it begins, in seconds.
     start: f64,
     /// Where it ends, in seconds.
     end: f64,
     /// `no_voice`, `no_speech`, `hallucination` or `damaged`.
     reason: &'static str,
-    /// What the model had written.
+    /// The text that the model generated for it.
     text: &'a str,
 }
 
-/// All that is known: segments and words as the granularities say, what was left out if asked.
-pub(super) fn render(transcript: &Transcript, wish: &Wish) -> String {
-    json::write(&whole(transcript, wish, None))
+/// Renders segments and words according to the granularities, and dropped parts if requested.
+pub(super) fn render(transcript: &Transcript, options: &OutputOptions) -> String {
+    json::write(&whole(transcript, options, None))
 }
 
-/// The same as an object, with the type of an event where it is one.
+/// The same as an object, with the type of the event if it is one.
 pub(super) fn whole<'a>(
     transcript: &'a Transcript,
-    wish: &Wish,
+    options: &OutputOptions,
     event: Option<&'static str>,
 ) -> TranscriptionVerbose<'a> {
-    let Granularities { segments, words } = wish.granularities;
+    let Granularities { segments, words } = options.granularities;
     TranscriptionVerbose {
         r#type: event,
         task: transcript.task.as_str(),
@@ -120,12 +120,12 @@ pub(super) fn whole<'a>(
         text: &transcript.text,
         segments: segments.then(|| self::segments(transcript, false)),
         words: words.then(|| self::words(&transcript.segments)),
-        dropped: wish.dropped.then(|| dropped(transcript)),
+        dropped: options.dropped.then(|| dropped(transcript)),
         usage: Usage::of(transcript.duration),
     }
 }
 
-/// The language of the text, which a translation has in English whatever was spoken.
+/// The language of the text, which is English for a translation.
 fn language(transcript: &Transcript) -> &'static str {
     match (transcript.task, transcript.language) {
         (Task::Translate, _) => Language::ENGLISH.name(),
@@ -134,7 +134,7 @@ fn language(transcript: &Transcript) -> &'static str {
     }
 }
 
-/// The segments, each with its words if asked.
+/// The segments, each with its words if requested.
 pub(super) fn segments<'a>(transcript: &'a Transcript, words: bool) -> Vec<Segment<'a>> {
     let segments = transcript.segments.iter().enumerate();
     let segment = |(id, segment): (usize, &'a transcript::Segment)| Segment {
@@ -169,8 +169,8 @@ pub(super) fn words<'a>(segments: &'a [transcript::Segment]) -> Vec<Word<'a>> {
         .collect()
 }
 
-fn dropped<'a>(transcript: &'a Transcript) -> Vec<Dropped<'a>> {
-    let dropped = |dropped: &'a transcript::Dropped| Dropped {
+fn dropped<'a>(transcript: &'a Transcript) -> Vec<DroppedSpan<'a>> {
+    let dropped = |dropped: &'a transcript::DroppedSpan| DroppedSpan {
         start: seconds(dropped.start_s),
         end: seconds(dropped.end_s),
         reason: dropped.reason.as_str(),
@@ -182,11 +182,11 @@ fn dropped<'a>(transcript: &'a Transcript) -> Vec<Dropped<'a>> {
 #[cfg(test)]
 mod tests {
     use crate::format::tests::{call, one_object_a_line, transcript, two_sentences, with_words};
-    use crate::format::{Granularities, ResponseFormat, Wish, render};
+    use crate::format::{Granularities, OutputOptions, ResponseFormat, render};
     use crate::tokens::{Language, Task};
-    use crate::transcript::{DropReason, Dropped, Transcript};
+    use crate::transcript::{DropReason, DroppedSpan, Transcript};
 
-    const WISH: Wish = Wish {
+    const OPTIONS: OutputOptions = OutputOptions {
         format: ResponseFormat::VerboseJson,
         granularities: Granularities {
             segments: true,
@@ -201,21 +201,21 @@ mod tests {
     };
 
     #[test]
-    fn says_all_that_is_known_of_a_segment() {
-        insta::assert_snapshot!(one_object_a_line(&render(&two_sentences(), &WISH)));
+    fn renders_all_fields_of_a_segment() {
+        insta::assert_snapshot!(one_object_a_line(&render(&two_sentences(), &OPTIONS)));
     }
 
     #[test]
-    fn lists_words_beside_the_segments() {
+    fn lists_words_and_segments() {
         let granularities = Granularities {
             segments: true,
             words: true,
         };
-        let wish = Wish {
+        let options = OutputOptions {
             granularities,
-            ..WISH
+            ..OPTIONS
         };
-        insta::assert_snapshot!(one_object_a_line(&render(&with_words(), &wish)));
+        insta::assert_snapshot!(one_object_a_line(&render(&with_words(), &options)));
     }
 
     #[test]
@@ -224,21 +224,21 @@ mod tests {
             segments: false,
             words: true,
         };
-        let wish = Wish {
+        let options = OutputOptions {
             granularities,
-            ..WISH
+            ..OPTIONS
         };
-        insta::assert_snapshot!(one_object_a_line(&render(&with_words(), &wish)));
+        insta::assert_snapshot!(one_object_a_line(&render(&with_words(), &options)));
     }
 
     #[test]
     fn names_the_speakers() {
-        insta::assert_snapshot!(one_object_a_line(&render(&call(), &WISH)));
+        insta::assert_snapshot!(one_object_a_line(&render(&call(), &OPTIONS)));
     }
 
     #[test]
-    fn explains_what_was_left_out_if_asked() {
-        let dropped = |reason, text: &str| Dropped {
+    fn lists_dropped_parts_if_requested() {
+        let dropped = |reason, text: &str| DroppedSpan {
             start_s: 1.0,
             end_s: 30.004,
             reason,
@@ -252,12 +252,12 @@ mod tests {
             ],
             ..transcript(vec![])
         };
-        let asked = Wish {
+        let with_dropped = OutputOptions {
             dropped: true,
-            ..WISH
+            ..OPTIONS
         };
-        insta::assert_snapshot!(one_object_a_line(&render(&transcript, &asked)));
-        assert!(!render(&transcript, &WISH).contains("dropped"));
+        insta::assert_snapshot!(one_object_a_line(&render(&transcript, &with_dropped)));
+        assert!(!render(&transcript, &OPTIONS).contains("dropped"));
     }
 
     #[test]
@@ -275,7 +275,7 @@ mod tests {
                 ..transcript(vec![])
             };
             let start = format!(r#"{{"task":"{}","language":"{expected}","#, task.as_str());
-            let json = render(&transcript, &WISH);
+            let json = render(&transcript, &OPTIONS);
             assert!(json.starts_with(&start), "{json}");
         }
     }

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::error::{ApiError, event};
 use super::middleware::RequestId;
 use super::models::{Model, PathId, describe, path_name, resolve};
-use super::openapi::{Downloaded, ModelName, OfDownload};
+use super::openapi::{DownloadErrors, DownloadResponses, ModelName};
 use super::{Context, door, stream as streaming};
 use crate::format::sse;
 use crate::models::{Download, ModelId, Progress};
@@ -55,9 +55,9 @@ pub enum Event {
     tag = "models",
     params(ModelName),
     responses(
-        Downloaded,
+        DownloadResponses,
         (status = 201, description = "It is here now.", body = Model),
-        OfDownload,
+        DownloadErrors,
     ),
 )]
 pub async fn download_model(
@@ -74,7 +74,7 @@ pub async fn download_model(
             let done = written(&Event::Done {
                 model: Box::new(model),
             });
-            streaming::answer(stream::iter([done]))
+            streaming::event_response(stream::iter([done]))
         } else {
             Json(model).into_response()
         });
@@ -82,7 +82,7 @@ pub async fn download_model(
     let download = context.transcriber.models().downloads().start(&id);
     if streams {
         let told = tell(Arc::clone(&context), download, id, request_id);
-        return Ok(streaming::answer(told));
+        return Ok(streaming::event_response(told));
     }
     let model = finish(&context, &download, &id).await?;
     Ok((StatusCode::CREATED, Json(model)).into_response())

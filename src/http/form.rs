@@ -1,8 +1,8 @@
-//! Reads a form part by part, with no more of it in memory than the part at hand needs.
+//! Reads a form part by part, with only the current part in memory.
 //!
-//! The reader of forms takes in whatever its stream has, and keeps what it cannot make out yet: a
-//! boundary or the head of a part that never ends would be kept up to the limit of uploads. So its
-//! stream is a [`Hatch`], through which it is given a chunk only when it cannot go on without.
+//! The multipart parser buffers whatever its stream has until it can parse it: a boundary or the head of
+//! a part that never ends would be buffered up to the limit of uploads. So its stream is a
+//! [`ChunkCell`], which gets a chunk only when the parser cannot continue without one.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -18,35 +18,35 @@ use futures_util::stream::{Stream, StreamExt};
 use super::body::BodyError;
 use super::error::ApiError;
 
-/// The most that is read in search of a boundary, or of the end of a part's head.
+/// Maximum number of bytes read in search of a boundary, or of the end of a part's head.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// A form that is being received.
 pub struct Form<S> {
     parts: Multipart,
-    feed: Feed<S>,
+    feed: ChunkFeed<S>,
 }
 
 /// A part of a form: a field, or the file.
-pub struct Part<'a, S> {
+pub struct FormPart<'a, S> {
     field: multipart::Field<'a>,
-    feed: &'a mut Feed<S>,
+    feed: &'a mut ChunkFeed<S>,
 }
 
-/// Gives the reader of the form what it needs.
-struct Feed<S> {
+/// Feeds the parser of the form.
+struct ChunkFeed<S> {
     chunks: S,
-    hatch: Hatch,
+    cell: ChunkCell,
 }
 
-/// Holds a chunk for the reader of the form; it is empty most of the time.
+/// Holds at most one chunk for the parser of the form; it is empty most of the time.
 #[derive(Clone, Default)]
-struct Hatch(Arc<Mutex<Held>>);
+struct ChunkCell(Arc<Mutex<CellState>>);
 
 #[derive(Default)]
-enum Held {
+enum CellState {
     #[default]
-    Nothing,
+    Empty,
     Chunk(Bytes),
     End,
 }
@@ -57,11 +57,11 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Form<S> {
     /// # Errors
     /// [`ApiError::MalformedForm`] when the head names no boundary.
     pub async fn new(head: Parts, chunks: S) -> Result<Self, ApiError> {
-        let hatch = Hatch::default();
-        let request = Request::from_parts(head, Body::from_stream(hatch.clone()));
+        let cell = ChunkCell::default();
+        let request = Request::from_parts(head, Body::from_stream(cell.clone()));
         let parts = Multipart::from_request(request, &()).await;
         let parts = parts.map_err(|error| ApiError::MalformedForm(error.body_text()))?;
-        let feed = Feed { chunks, hatch };
+        let feed = ChunkFeed { chunks, cell };
         Ok(Self { parts, feed })
     }
 
@@ -69,25 +69,25 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Form<S> {
     ///
     /// # Errors
     /// [`ApiError`] when it is malformed, or the body ends with an error.
-    pub async fn next_part(&mut self) -> Result<Option<Part<'_, S>>, ApiError> {
+    pub async fn next_part(&mut self) -> Result<Option<FormPart<'_, S>>, ApiError> {
         let Self { parts, feed } = self;
         let field = feed.step(parts.next_field()).await?;
-        Ok(field.map(|field| Part { field, feed }))
+        Ok(field.map(|field| FormPart { field, feed }))
     }
 }
 
-impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Part<'_, S> {
+impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> FormPart<'_, S> {
     /// The part's name; empty where it has none.
     pub fn name(&self) -> &str {
         self.field.name().unwrap_or_default()
     }
 
-    /// Whether it is a field of text as a form writes it, with neither a file's name nor a type.
+    /// Whether it is a text field: a part with neither a file name nor a content type.
     pub fn is_text(&self) -> bool {
         self.field.file_name().is_none() && self.field.content_type().is_none()
     }
 
-    /// The next piece of the part; none at its end.
+    /// The next chunk of the part; none at its end.
     ///
     /// # Errors
     /// [`ApiError`] when the form is malformed, or the body ends with an error.
@@ -95,7 +95,7 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Part<'_, S> {
         self.feed.step(self.field.chunk()).await
     }
 
-    /// Reads on to the part's end.
+    /// Skips the remaining chunks of the part.
     ///
     /// # Errors
     /// As [`chunk`](Self::chunk).
@@ -105,14 +105,14 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Part<'_, S> {
     }
 }
 
-impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Feed<S> {
-    /// Takes a step of the form's reader to its end.
+impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> ChunkFeed<S> {
+    /// Completes a step of the form's parser.
     async fn step<T>(
         &mut self,
         step: impl Future<Output = Result<T, MultipartError>>,
     ) -> Result<T, ApiError> {
         let mut step = pin!(step);
-        let mut given = 0;
+        let mut fed_bytes = 0;
         poll_fn(|context| {
             loop {
                 if let Poll::Ready(result) = step.as_mut().poll(context) {
@@ -120,16 +120,16 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Feed<S> {
                         |error: MultipartError| ApiError::MalformedForm(error.body_text());
                     return Poll::Ready(result.map_err(malformed));
                 }
-                if given > MAX_HEAD_BYTES || self.hatch.is_closed() {
+                if fed_bytes > MAX_HEAD_BYTES || self.cell.is_closed() {
                     let reason = "there is no boundary, or a part's head has no end";
                     return Poll::Ready(Err(ApiError::MalformedForm(reason.to_owned())));
                 }
                 match ready!(self.chunks.poll_next_unpin(context)).transpose()? {
                     Some(chunk) => {
-                        given += chunk.len();
-                        self.hatch.put(Held::Chunk(chunk));
+                        fed_bytes += chunk.len();
+                        self.cell.set(CellState::Chunk(chunk));
                     }
-                    None => self.hatch.put(Held::End),
+                    None => self.cell.set(CellState::End),
                 }
             }
         })
@@ -137,32 +137,32 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Feed<S> {
     }
 }
 
-impl Hatch {
-    fn put(&self, held: Held) {
-        *self.held() = held;
+impl ChunkCell {
+    fn set(&self, state: CellState) {
+        *self.lock() = state;
     }
 
     fn is_closed(&self) -> bool {
-        matches!(*self.held(), Held::End)
+        matches!(*self.lock(), CellState::End)
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        // What the lock guards is replaced whole.
+    fn lock(&self) -> MutexGuard<'_, CellState> {
+        // The guarded value is only ever replaced as a whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Stream for Hatch {
+impl Stream for ChunkCell {
     type Item = Result<Bytes, BodyError>;
 
-    /// Wakes nobody: [`Feed::step`] looks again when it has put something in.
+    /// Registers no waker: [`ChunkFeed::step`] polls again after setting a chunk.
     fn poll_next(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut held = self.held();
-        match std::mem::take(&mut *held) {
-            Held::Nothing => Poll::Pending,
-            Held::Chunk(chunk) => Poll::Ready(Some(Ok(chunk))),
-            Held::End => {
-                *held = Held::End;
+        let mut state = self.lock();
+        match std::mem::take(&mut *state) {
+            CellState::Empty => Poll::Pending,
+            CellState::Chunk(chunk) => Poll::Ready(Some(Ok(chunk))),
+            CellState::End => {
+                *state = CellState::End;
                 Poll::Ready(None)
             }
         }
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_form_is_the_same_however_it_is_cut() {
+    async fn a_form_does_not_depend_on_its_chunks() {
         let file: Vec<u8> = (0..200_000_u32).map(|index| (index % 251) as u8).collect();
         let bytes = [
             b"before\r\n".to_vec(),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_never_ends_is_not_read_on() {
+    async fn stops_reading_a_boundary_or_head_without_end() {
         let head = b"--b\r\nContent-Disposition: form-data; name=\"";
         for start in [b"x".as_slice(), head] {
             let mut chunks = vec![start.to_vec()];
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_taken_before_it_is_needed() {
+    async fn takes_no_chunk_before_it_is_needed() {
         let fields: Vec<u8> = (0..100).flat_map(|_| part("some", b"value")).collect();
         let mut chunks = vec![fields];
         chunks.extend(vec![vec![b'x'; 4_096]; 1_000]);

@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::openapi::OfReading;
+use super::openapi::ReadErrors;
 use super::{Context, Phase};
 use crate::models::OnDisk;
 use crate::telemetry::in_text_format;
@@ -103,7 +103,7 @@ pub async fn show_readiness(State(context): State<Arc<Context>>) -> (StatusCode,
             description = "The metrics.",
             content((String = "text/plain"), (String = "application/openmetrics-text")),
         ),
-        OfReading,
+        ReadErrors,
     ),
 )]
 pub async fn show_metrics(

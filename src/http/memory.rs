@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::models::{PathId, not_found, path_name, resolve};
-use super::openapi::{ModelName, OfListing, OfLoading, OfUnloading};
+use super::openapi::{ListErrors, LoadErrors, ModelName, UnloadErrors};
 use super::{Context, door};
 use crate::engine::EnginePlan;
 use crate::models::{InMemory, ModelError, ModelId, UnloadError};
@@ -75,7 +75,7 @@ pub struct Engine {
     path = "/api/ps",
     operation_id = "listLoadedModels",
     tag = "memory",
-    responses((status = 200, description = "What is in memory.", body = Loaded), OfListing),
+    responses((status = 200, description = "What is in memory.", body = Loaded), ListErrors),
 )]
 pub async fn list_loaded(State(context): State<Arc<Context>>) -> Json<Loaded> {
     let details: Vec<_> = details(&context).collect();
@@ -92,7 +92,7 @@ pub async fn list_loaded(State(context): State<Arc<Context>>) -> Json<Loaded> {
     operation_id = "loadModel",
     tag = "memory",
     params(ModelName),
-    responses((status = 201, description = "It is in memory.", body = Details), OfLoading),
+    responses((status = 201, description = "It is in memory.", body = Details), LoadErrors),
 )]
 pub async fn load_model(
     State(context): State<Arc<Context>>,
@@ -125,7 +125,7 @@ pub async fn load_model(
     operation_id = "unloadModel",
     tag = "memory",
     params(ModelName),
-    responses((status = 204, description = "It is out of memory."), OfUnloading),
+    responses((status = 204, description = "It is out of memory."), UnloadErrors),
 )]
 pub async fn unload_model(
     State(context): State<Arc<Context>>,

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::Context;
 use super::error::ApiError;
 use super::memory::Engine;
-use super::openapi::{ModelName, OfDeletion, OfListing, OfNaming};
+use super::openapi::{DeletionErrors, ListErrors, ModelErrors, ModelName};
 use crate::models::{DeleteError, ModelId, StoredModel};
 
 /// Owner of a model whose name tells none.
@@ -91,7 +91,7 @@ pub type PathId = Result<Path<String>, PathRejection>;
     tag = "models",
     responses(
         (status = 200, description = "Every whole model, and every alias of one.", body = List),
-        OfListing,
+        ListErrors,
     ),
 )]
 pub async fn list_models(State(context): State<Arc<Context>>) -> Json<List> {
@@ -124,7 +124,7 @@ pub async fn list_models(State(context): State<Arc<Context>>) -> Json<List> {
     operation_id = "showModel",
     tag = "models",
     params(ModelName),
-    responses((status = 200, description = "The model.", body = Model), OfNaming),
+    responses((status = 200, description = "The model.", body = Model), ModelErrors),
 )]
 pub async fn show_model(
     State(context): State<Arc<Context>>,
@@ -146,7 +146,7 @@ pub async fn show_model(
     operation_id = "deleteModel",
     tag = "models",
     params(ModelName),
-    responses((status = 200, description = "It is gone.", body = Deleted), OfDeletion),
+    responses((status = 200, description = "It is gone.", body = Deleted), DeletionErrors),
 )]
 pub async fn delete_model(
     State(context): State<Arc<Context>>,

@@ -1,13 +1,13 @@
-//! The `OpenAPI` document: what the handlers say of themselves, and what holds for all of them.
+//! The `OpenAPI` document: the handlers' annotations, and the parts that all routes share.
 //!
-//! The router is built of the same statements (`router`), so what is documented is what is served.
-//! `form` makes the parameters of an upload out of their table, `model` is the one of a path,
-//! `answers` and `refusals` say what comes back.
+//! The router is built from the same annotations (`router`), so the document matches the routes.
+//! `form` derives the parameters of an upload from their table, `model` is the parameter of a path,
+//! `responses` and `error_responses` describe the responses.
 
 mod form;
 mod model;
-mod answers;
-mod refusals;
+mod responses;
+mod error_responses;
 
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, PathItem};
@@ -18,38 +18,42 @@ use utoipa::openapi::{Components, OpenApi, RefOr};
 use super::error::ErrorResponse;
 use super::middleware::{PROCESSING_MS, REQUEST_ID};
 use crate::format::{AsrTranscript, DetectedLanguage};
-pub use answers::{Detected, Downloaded, Inferred, Recognised, Transcribed, Translated};
-use answers::{
-    DownloadEvent, InferenceAnswer, TranscriptionAnswer, TranscriptionEvent, TranslationAnswer,
+pub use error_responses::{
+    AudioErrors, DeletionErrors, DownloadErrors, ListErrors, LoadErrors, ModelErrors, ReadErrors,
+    UnloadErrors,
 };
 pub use form::{
     AsrForm, AsrParameters, InferenceForm, InferenceParameters, LanguageParameters, Recording,
     TranscriptionForm, TranscriptionParameters, TranslationForm, TranslationParameters,
 };
 pub use model::ModelName;
-pub use refusals::{
-    OfAudio, OfDeletion, OfDownload, OfListing, OfLoading, OfNaming, OfReading, OfUnloading,
+pub use responses::{
+    AsrResponses, DownloadResponses, InferenceResponses, LanguageResponses, TranscriptionResponses,
+    TranslationResponses,
+};
+use responses::{
+    DownloadEvent, InferenceAnswer, TranscriptionAnswer, TranscriptionEvent, TranslationAnswer,
 };
 
-/// Name of the way to show a key.
+/// Name of the security scheme.
 const BEARER: &str = "bearer";
 
-/// What the document says before its routes, and the shape of an error.
+/// The document without its routes.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "HalkSpeech",
         description = "Speech to text with OpenAI's API. Every error has the shape of \
             `ErrorResponse`, also the 404 of an unknown path and the 405 of a method that a path \
-            does not take. A server that is set to reject unknown fields refuses those that are \
-            not listed here; otherwise they are ignored.",
+            does not support. Fields that are not listed here are ignored, unless the server is \
+            configured to reject unknown fields.",
     ),
     tags(
-        (name = "audio", description = "Audio in, its words out."),
-        (name = "peers", description = "The same, by the APIs of other servers of Whisper."),
+        (name = "audio", description = "Transcription and translation of audio."),
+        (name = "peers", description = "The same, with the APIs of other Whisper servers."),
         (name = "models", description = "The models on disk."),
         (name = "memory", description = "The models in memory."),
-        (name = "operation", description = "For those who run the server; no key is wanted."),
+        (name = "operation", description = "For operators; no key is required."),
     ),
     components(schemas(
         ErrorResponse,
@@ -62,20 +66,20 @@ const BEARER: &str = "bearer";
         DownloadEvent,
     )),
 )]
-struct Beginning;
+struct BaseDocument;
 
-/// Whether callers must show a key.
+/// Whether callers must send a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keys {
-    /// They must.
-    Wanted,
-    /// They may; it is not looked at.
+pub enum KeyPolicy {
+    /// A key is required.
+    Required,
+    /// A key may be sent and is ignored.
     Ignored,
 }
 
 /// The document of these routes.
-pub fn document(routes: OpenApi, keys: Keys) -> OpenApi {
-    let mut document = <Beginning as utoipa::OpenApi>::openapi().merge_from(routes);
+pub fn document(routes: OpenApi, keys: KeyPolicy) -> OpenApi {
+    let mut document = <BaseDocument as utoipa::OpenApi>::openapi().merge_from(routes);
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
     let bearer = bearer.description(Some(
         "One of the server's keys (`API_KEY`, `API_KEYS_FILE`).",
@@ -86,8 +90,8 @@ pub fn document(routes: OpenApi, keys: Keys) -> OpenApi {
         .add_security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
     let shown = SecurityRequirement::new(BEARER, Vec::<String>::new());
     document.security = Some(match keys {
-        Keys::Wanted => vec![shown],
-        Keys::Ignored => vec![SecurityRequirement::default(), shown],
+        KeyPolicy::Required => vec![shown],
+        KeyPolicy::Ignored => vec![SecurityRequirement::default(), shown],
     });
     document.info.contact = None;
     let paths = std::mem::take(&mut document.paths.paths);
@@ -95,17 +99,16 @@ pub fn document(routes: OpenApi, keys: Keys) -> OpenApi {
         .into_iter()
         .map(|(path, mut item)| {
             for operation in operations(&mut item) {
-                name_headers(operation);
+                add_headers(operation);
             }
-            (plain(&path), item)
+            (openapi_path(&path), item)
         })
         .collect();
     document
 }
 
-/// A path without the star by which the router knows that a parameter may have slashes; `OpenAPI` has
-/// no word for it.
-fn plain(path: &str) -> String {
+/// A path without the router's star for parameters with slashes, which `OpenAPI` does not have.
+fn openapi_path(path: &str) -> String {
     path.replace("{*", "{")
 }
 
@@ -114,14 +117,14 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     methods.into_iter().filter_map(Option::as_mut)
 }
 
-/// What every answer carries.
-fn name_headers(operation: &mut Operation) {
+/// Adds the headers of every response.
+fn add_headers(operation: &mut Operation) {
     for response in operation.responses.responses.values_mut() {
         let RefOr::T(response) = response else {
             continue;
         };
-        let id = text("The caller's own `x-request-id`, where it is fit for a log, or a new one.");
-        let time = number("Milliseconds from the request's arrival to its answer.");
+        let id = text("The caller's `x-request-id` if it is valid, or a new one.");
+        let time = number("Milliseconds from the request's arrival to its response.");
         for (name, header) in [(REQUEST_ID, id), (PROCESSING_MS, time)] {
             response.headers.insert(name.to_string(), RefOr::T(header));
         }

@@ -1,14 +1,14 @@
-//! The text fields of a request: which there are, and what all of them together ask for.
+//! The text fields of a request, and the transcription request that they form.
 //!
-//! `fields` is the table of them, `field` what its rows say, `api` what other servers' APIs have besides;
-//! `readers` and `speech` put what they hold where it belongs, read by `value`; `combinations` refuses
-//! what does not go together.
+//! `fields` is the table of all fields, `field` the type of its rows, `api` the additional fields of other
+//! servers' APIs; `readers` and `vad` read values into the parameters, parsed by `value`; `combinations`
+//! refuses fields that cannot be combined.
 
 mod field;
 mod api;
 mod fields;
 mod readers;
-mod speech;
+mod vad;
 mod value;
 mod combinations;
 
@@ -20,71 +20,71 @@ use axum::http::Uri;
 use super::error::ApiError;
 use super::{Defaults, Rules};
 use crate::audio::Channels;
-use crate::format::{Granularities, ResponseFormat, SubtitleShape, Wish};
+use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::tokens::Task;
-use crate::transcribe::Wishes;
-use api::OfOthers;
-pub use api::{Answer, Api};
-pub use field::{Does, Field, Shape, Takes, Unsent};
-use speech::Speech;
+use crate::transcribe::TranscriptionOptions;
+use api::CompatibilityFields;
+pub use api::{Api, ResponseKind};
+pub use field::{Field, FieldDefault, FieldDescription, FieldShape, ValueKind};
+use vad::VadFields;
 
-/// What the fields have said so far; those not sent stand at their defaults.
+/// The fields read so far; fields that were not sent have their defaults.
 #[derive(Debug)]
 pub struct Parameters {
     api: Api,
     task: Task,
     model: Option<String>,
-    /// Everything that goes into the wishes as it is.
-    wishes: Wishes,
+    /// Options that are set directly.
+    options: TranscriptionOptions,
     keywords: Vec<String>,
-    /// The temperatures, where a list of them was sent; it outdoes `wishes`.
+    /// The list of temperatures, if one was sent; it overrides that of `options`.
     temperatures: Vec<f32>,
     suppress_tokens: Option<Vec<i32>>,
     beam_size: Option<NonZeroUsize>,
     without_timestamps: bool,
-    speech: Speech,
+    vad: VadFields,
     format: ResponseFormat,
-    /// None of them: the caller named none.
+    /// Both false: none was sent.
     granularities: Granularities,
     word_timestamps: bool,
     dropped: bool,
     subtitles: SubtitleShape,
     stream: bool,
-    /// What only fields of other servers' APIs say.
-    of_others: OfOthers,
+    /// Fields that only other servers' APIs have.
+    compatibility: CompatibilityFields,
 }
 
-/// What a caller asks for, in the terms of those who do it.
+/// A request, in the terms of the transcriber and of the output formats.
 #[derive(Debug)]
-pub struct Asked {
-    /// The model or alias, as it was written.
+pub struct TranscriptionRequest {
+    /// The model or alias, as it was sent.
     pub model: Option<String>,
-    /// How the audio is to be transcribed.
-    pub wishes: Wishes,
-    /// How the answer is to be written.
-    pub wish: Wish,
-    /// Whether the answer is to be sent piece by piece.
+    /// How to transcribe the audio.
+    pub options: TranscriptionOptions,
+    /// How to render the transcript.
+    pub output: OutputOptions,
+    /// Whether to stream the text as server-sent events.
     pub stream: bool,
-    /// Whether the text is to be in the language spoken or in English.
+    /// Transcribe in the language spoken, or translate into English.
     pub task: Task,
-    /// What the answer is to be written as.
-    pub answer: Answer,
+    /// The kind of response.
+    pub response: ResponseKind,
 }
 
 impl Parameters {
-    /// No fields yet.
+    /// Parameters with their defaults.
     pub fn new(api: Api) -> Self {
         Self {
             api,
             task: api.task(),
             model: None,
-            wishes: Wishes::default(),
+            options: TranscriptionOptions::default(),
             keywords: Vec::new(),
             temperatures: Vec::new(),
             suppress_tokens: None,
             beam_size: None,
             without_timestamps: false,
-            speech: Speech::default(),
+            vad: VadFields::default(),
             format: ResponseFormat::default(),
             granularities: Granularities {
                 segments: false,
@@ -94,14 +94,14 @@ impl Parameters {
             dropped: false,
             subtitles: SubtitleShape::default(),
             stream: false,
-            of_others: OfOthers::default(),
+            compatibility: CompatibilityFields::default(),
         }
     }
 
     /// Reads the query string.
     ///
     /// # Errors
-    /// As [`set`](Self::set), and when it is no query string.
+    /// As [`set`](Self::set), and when the query string is malformed.
     pub fn from_query(uri: &Uri, api: Api, rules: &Rules) -> Result<Self, ApiError> {
         let Query(fields) = Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| ApiError::MalformedQuery(error.body_text()))?;
@@ -112,7 +112,7 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// Whether a field means anything; one that does not need not be kept.
+    /// Whether a field has a meaning; others need not be stored.
     pub fn knows(&self, name: &str) -> bool {
         Field::find(self.api, name).is_some()
     }
@@ -122,16 +122,16 @@ impl Parameters {
         self.api
     }
 
-    /// Whether the audio is in a file format, and not bare samples.
+    /// Whether the audio is in a file format rather than raw samples.
     pub fn is_encoded(&self) -> bool {
-        self.of_others.is_encoded()
+        self.compatibility.is_encoded()
     }
 
-    /// Takes a field. An empty value is as good as none: many clients send every field. Of several
-    /// with one name the last counts, unless the field is a list, which grows.
+    /// Sets a field. An empty value counts as not sent, because many clients send every field. Of several
+    /// values the last counts, except for lists, which collect them.
     ///
     /// # Errors
-    /// The value is not allowed; or nobody knows the field, where the rules want it known.
+    /// The value is not allowed, or the field is unknown and the rules reject unknown fields.
     pub fn set(&mut self, name: &str, value: String, rules: &Rules) -> Result<(), ApiError> {
         let Some(field) = Field::find(self.api, name) else {
             return if rules.reject_unknown_fields {
@@ -144,7 +144,7 @@ impl Parameters {
         if value.trim().is_empty() {
             return Ok(());
         }
-        if let (Shape::Object, Some(members)) = (field.shape, value::members(&value)) {
+        if let (FieldShape::Object, Some(members)) = (field.shape, value::parse_members(&value)) {
             for (key, value) in members {
                 self.set(&format!("{}[{key}]", field.name), value, rules)?;
             }
@@ -157,63 +157,63 @@ impl Parameters {
         })
     }
 
-    /// The model or alias that was named, as it was written.
+    /// The model or alias, as it was sent.
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
     }
 
-    /// What all fields together ask for, with the model's defaults for what was not sent.
+    /// The request that all fields form, with the model's defaults for fields that were not sent.
     ///
     /// # Errors
-    /// Two fields do not go together; the error names one and tells of the other.
-    pub fn finish(self, defaults: Defaults) -> Result<Asked, ApiError> {
+    /// Two fields cannot be combined; the error names one and mentions the other.
+    pub fn finish(self, defaults: Defaults) -> Result<TranscriptionRequest, ApiError> {
         api::finish(self, defaults)
     }
 
-    fn finish_fields(mut self, defaults: Defaults) -> Result<Asked, ApiError> {
-        self.wishes.options.beam_size = self.beam_size.unwrap_or(defaults.beam_size);
+    fn finish_fields(mut self, defaults: Defaults) -> Result<TranscriptionRequest, ApiError> {
+        self.options.search.beam_size = self.beam_size.unwrap_or(defaults.beam_size);
         combinations::check(&self)?;
 
         let granularities = self.granularities();
         let timestamps = self.timestamps();
-        let mut wishes = self.wishes;
-        wishes.options.timestamps = timestamps;
-        wishes.vad = self.speech.options(defaults.vad_filter);
+        let mut options = self.options;
+        options.search.timestamps = timestamps;
+        options.vad = self.vad.options(defaults.vad_filter);
         if let Some(tokens) = self.suppress_tokens {
-            wishes.options.suppress_tokens = tokens.into();
+            options.search.suppress_tokens = tokens.into();
         }
         let mut hints = self.keywords;
-        hints.extend(wishes.hotwords.take());
-        wishes.hotwords = (!hints.is_empty()).then(|| hints.join(", "));
+        hints.extend(options.hotwords.take());
+        options.hotwords = (!hints.is_empty()).then(|| hints.join(", "));
         match self.temperatures.split_first() {
-            Some((first, rest)) => {
-                wishes.options.temperature = *first;
-                wishes.fallback.temperatures = rest.to_vec();
+            Some((first, fallbacks)) => {
+                options.search.temperature = *first;
+                options.fallback.temperatures = fallbacks.to_vec();
             }
-            // A caller who names a temperature wants that one.
-            None if wishes.options.temperature > 0.0 => wishes.fallback.temperatures.clear(),
+            // A temperature that was sent is used alone.
+            None if options.search.temperature > 0.0 => options.fallback.temperatures.clear(),
             None => {}
         }
 
-        let wish = Wish {
+        let output = OutputOptions {
             format: self.format,
             granularities,
-            logprobs: wishes.logprobs,
+            logprobs: options.logprobs,
             dropped: self.dropped,
             subtitles: self.subtitles,
         };
-        wishes.words = wish.wants_words() || wishes.hallucination_silence_threshold_s.is_some();
-        Ok(Asked {
+        options.words = output.needs_words() || options.hallucination_silence_threshold_s.is_some();
+        Ok(TranscriptionRequest {
             model: self.model,
-            wishes,
-            wish,
+            options,
+            output,
             stream: self.stream,
             task: self.task,
-            answer: Answer::Format,
+            response: ResponseKind::Format,
         })
     }
 
-    /// Segments where nothing was named, as OpenAI has it; `word` alone means no segments.
+    /// Segments if none was sent, as in OpenAI's API; `word` alone means no segments.
     fn granularities(&self) -> Granularities {
         let Granularities { segments, words } = self.granularities;
         Granularities {
@@ -222,13 +222,13 @@ impl Parameters {
         }
     }
 
-    /// Whether the model is to write time stamps: only where they show, for it writes the words a
-    /// little better without (measured: docs/accuracy.md).
+    /// Whether the model generates time stamps: only if the output needs them, because the words are
+    /// slightly more accurate without (measured: docs/accuracy.md).
     fn timestamps(&self) -> bool {
         let shows_times = !matches!(self.format, ResponseFormat::Json | ResponseFormat::Text);
-        let puts_in_order = self.wishes.channels == Channels::Split;
-        let judges_segments = self.wishes.hallucination_silence_threshold_s.is_some();
-        !self.without_timestamps && (shows_times || puts_in_order || judges_segments)
+        let orders_segments = self.options.channels == Channels::Split;
+        let judges_segments = self.options.hallucination_silence_threshold_s.is_some();
+        !self.without_timestamps && (shows_times || orders_segments || judges_segments)
     }
 }
 

@@ -10,8 +10,8 @@ use axum::response::Response;
 use super::Context;
 use super::middleware::RequestId;
 use super::openapi::{
-    AsrForm, AsrParameters, Detected, InferenceForm, InferenceParameters, Inferred,
-    LanguageParameters, OfAudio, Recognised, Recording,
+    AsrForm, AsrParameters, LanguageResponses, InferenceForm, InferenceParameters, InferenceResponses,
+    LanguageParameters, AudioErrors, AsrResponses, Recording,
 };
 use super::parameters::Api;
 use super::transcriptions::create;
@@ -38,7 +38,7 @@ const PCM_HEAD: &[u8; 44] = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0
             (Recording = "application/octet-stream"),
         ),
     ),
-    responses(Recognised, OfAudio),
+    responses(AsrResponses, AudioErrors),
 )]
 pub async fn recognise_speech(
     State(context): State<Arc<Context>>,
@@ -62,7 +62,7 @@ pub async fn recognise_speech(
             (Recording = "application/octet-stream"),
         ),
     ),
-    responses(Detected, OfAudio),
+    responses(LanguageResponses, AudioErrors),
 )]
 pub async fn detect_language(
     State(context): State<Arc<Context>>,
@@ -88,7 +88,7 @@ pub async fn detect_language(
             (Recording = "application/octet-stream"),
         ),
     ),
-    responses(Inferred, OfAudio),
+    responses(InferenceResponses, AudioErrors),
 )]
 pub async fn infer(
     State(context): State<Arc<Context>>,

@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
-use super::openapi::{self, Keys};
+use super::openapi::{self, KeyPolicy};
 use super::paths::{self, Routes};
 use super::{
     Context, auth, cors, cross_site, docs, downloads, health, linger, memory, middleware, models,
@@ -24,9 +24,9 @@ use super::{
 /// All routes with everything that every request goes through.
 pub fn router(context: Arc<Context>) -> Router {
     let keys = if context.rules.api_keys.is_empty() {
-        Keys::Ignored
+        KeyPolicy::Ignored
     } else {
-        Keys::Wanted
+        KeyPolicy::Required
     };
     let (keyed, keyed_document) = keyed().split_for_parts();
     let (public, public_document) = public().split_for_parts();

@@ -1,4 +1,4 @@
-//! Answers of server-sent events; `stream=true` sends a window's text as soon as it is known.
+//! Responses of server-sent events; with `stream=true`, the text of each window is sent at once.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,38 +16,39 @@ use super::door::{self, Admission};
 use super::error::{ApiError, event};
 use super::middleware::RequestId;
 use super::{Context, transcriptions};
-use crate::format::{ResponseFormat, Wish, sse};
-use crate::transcribe::{Progress, Request};
+use crate::format::{OutputOptions, ResponseFormat, sse};
+use crate::transcribe::{Request, TranscriptionProgress};
 use crate::transcript::Transcript;
 
-/// The whole work of a request, as a task of its own: it ends with the deadline, and makes its place
-/// and its model free, however slowly the client reads. Dropping it, as happens when the client leaves,
-/// ends all of it.
-struct Work(JoinSet<Result<Transcript, ApiError>>);
+/// The transcription of a request in its own task: it ends with the deadline, and frees its permit and
+/// its model, however slowly the client reads. Dropping it aborts the task, for example when the client
+/// disconnects.
+struct TranscriptionTask(JoinSet<Result<Transcript, ApiError>>);
 
+/// The state of a stream of events.
 struct Events {
-    work: Work,
-    progress: mpsc::Receiver<Progress>,
+    task: TranscriptionTask,
+    progress: mpsc::Receiver<TranscriptionProgress>,
     keep_alive: Interval,
-    wish: Wish,
+    output: OutputOptions,
     /// Segments sent so far.
     segments: usize,
     request_id: RequestId,
-    is_over: bool,
+    is_finished: bool,
 }
 
-/// Starts a request, and answers with its events once its audio is known to be sound.
+/// Starts a request, and responds with its events once its audio has been decoded.
 ///
 /// # Errors
-/// Whatever goes wrong before that is an ordinary error answer.
+/// Errors before that are ordinary error responses.
 pub async fn respond(
     context: Arc<Context>,
     admission: Admission,
     request: Request,
-    wish: Wish,
+    output: OutputOptions,
     request_id: RequestId,
 ) -> Result<Response, ApiError> {
-    // One event ahead of the client: a client that does not read holds up its own request only.
+    // One event ahead of the client: a client that does not read blocks its own request only.
     let (sender, progress) = mpsc::channel(1);
     let mut keep_alive = tokio::time::interval(context.rules.keep_alive);
     keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -61,95 +62,95 @@ pub async fn respond(
         }
     };
     let mut events = Events {
-        work: Work::begin(work.instrument(Span::current())),
+        task: TranscriptionTask::begin(work.instrument(Span::current())),
         progress,
         keep_alive,
-        wish,
+        output,
         segments: 0,
         request_id,
-        is_over: false,
+        is_finished: false,
     };
     let first = tokio::select! {
         biased;
-        Some(said) = events.progress.recv() => events.said(said),
-        result = events.work.end() => Some(events.ending(Ok(result?))),
+        Some(progress) = events.progress.recv() => events.render_progress(progress),
+        result = events.task.end() => Some(events.final_events(Ok(result?))),
     };
     let rest = stream::unfold(events, async |mut events| {
         events.next().await.map(|event| (event, events))
     });
-    Ok(answer(stream::iter(first).chain(rest)))
+    Ok(event_response(stream::iter(first).chain(rest)))
 }
 
-/// An answer of these events.
-pub fn answer(events: impl Stream<Item = String> + Send + 'static) -> Response {
+/// A response with these events.
+pub fn event_response(events: impl Stream<Item = String> + Send + 'static) -> Response {
     let body = events.map(|event| Ok::<_, Infallible>(Bytes::from(event)));
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
         (header::CACHE_CONTROL, "no-cache"),
     ];
     let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
-    // Proxies that gather an answer before they pass it on are asked not to.
+    // Disables the buffering of responses in proxies.
     let unbuffered = [("x-accel-buffering", "no")];
     (headers, unbuffered, Body::from_stream(body)).into_response()
 }
 
-impl Work {
+impl TranscriptionTask {
     fn begin(work: impl Future<Output = Result<Transcript, ApiError>> + Send + 'static) -> Self {
         let mut task = JoinSet::new();
         task.spawn(work);
         Self(task)
     }
 
-    /// Waits for its end; may be dropped and called again until it has come.
+    /// Waits for its end. Cancel safe: it may be dropped and called again until the task has ended.
     async fn end(&mut self) -> Result<Transcript, ApiError> {
-        let over = || Err(ApiError::Panicked("work of a stream is over".to_owned()));
-        let ended = self.0.join_next().await;
-        ended.map_or_else(over, |ended| {
-            ended.unwrap_or_else(|panic| Err(ApiError::Panicked(panic.to_string())))
+        let no_task = || Err(ApiError::Panicked("the task of a stream is gone".to_owned()));
+        let joined = self.0.join_next().await;
+        joined.map_or_else(no_task, |joined| {
+            joined.unwrap_or_else(|panic| Err(ApiError::Panicked(panic.to_string())))
         })
     }
 }
 
 impl Events {
     async fn next(&mut self) -> Option<String> {
-        if self.is_over {
+        if self.is_finished {
             return None;
         }
         loop {
             tokio::select! {
                 biased;
                 Some(progress) = self.progress.recv() => {
-                    if let Some(event) = self.said(progress) {
+                    if let Some(event) = self.render_progress(progress) {
                         self.keep_alive.reset();
                         return Some(event);
                     }
                 }
-                result = self.work.end() => return Some(self.ending(result)),
+                result = self.task.end() => return Some(self.final_events(result)),
                 _ = self.keep_alive.tick() => return Some(sse::keep_alive().to_owned()),
             }
         }
     }
 
-    /// The events of the last things said, and the one that ends the stream.
-    fn ending(&mut self, result: Result<Transcript, ApiError>) -> String {
-        self.is_over = true;
+    /// The events of the remaining progress, and the one that ends the stream.
+    fn final_events(&mut self, result: Result<Transcript, ApiError>) -> String {
+        self.is_finished = true;
         let mut events = String::new();
         while let Ok(progress) = self.progress.try_recv() {
-            events.extend(self.said(progress));
+            events.extend(self.render_progress(progress));
         }
         events.push_str(&match result {
-            Ok(transcript) => sse::done(&transcript, &self.wish),
+            Ok(transcript) => sse::done(&transcript, &self.output),
             Err(error) => event(&error, &self.request_id),
         });
         events
     }
 
-    fn said(&mut self, progress: Progress) -> Option<String> {
-        let Progress::Part(part) = progress else {
+    fn render_progress(&mut self, progress: TranscriptionProgress) -> Option<String> {
+        let TranscriptionProgress::Part(part) = progress else {
             return None;
         };
-        if self.wish.format == ResponseFormat::VerboseJson {
-            let words = self.wish.granularities.words;
+        if self.output.format == ResponseFormat::VerboseJson {
+            let words = self.output.granularities.words;
             let numbered = (self.segments + 1..).zip(&part.segments);
             let events: String = numbered
                 .map(|(number, segment)| sse::segment(segment, number, words))
@@ -157,7 +158,7 @@ impl Events {
             self.segments += part.segments.len();
             return (!events.is_empty()).then_some(events);
         }
-        let logprobs = self.wish.logprobs.then_some(part.logprobs.as_slice());
+        let logprobs = self.output.logprobs.then_some(part.logprobs.as_slice());
         (!part.delta.is_empty()).then(|| sse::delta(&part.delta, logprobs))
     }
 }

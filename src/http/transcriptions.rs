@@ -16,20 +16,20 @@ use super::body::{self, BodyError};
 use super::door::Admission;
 use super::encoding::Encoding;
 use super::error::ApiError;
-use super::form::{Form, Part};
+use super::form::{Form, FormPart};
 use super::middleware::{
     BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS, RequestId, RunModel,
 };
 use super::openapi::{
-    OfAudio, Recording, Transcribed, TranscriptionForm, TranscriptionParameters, Translated,
+    AudioErrors, Recording, TranscriptionResponses, TranscriptionForm, TranscriptionParameters, TranslationResponses,
     TranslationForm, TranslationParameters,
 };
-use super::parameters::{Answer, Api, Asked, Parameters};
+use super::parameters::{Api, Parameters, ResponseKind, TranscriptionRequest};
 use super::upload::Upload;
 use super::{Context, Rules, boundary, door, models, peers, stream};
 use crate::audio::{AudioError, Source};
 use crate::caller::Caller;
-use crate::format::{self, Wish};
+use crate::format::{self, OutputOptions};
 use crate::models::ModelId;
 use crate::telemetry::{Refusal, traces};
 use crate::transcribe::{self, TranscribeError};
@@ -58,7 +58,7 @@ const JSON: &str = "application/json";
             (Recording = "application/octet-stream"),
         ),
     ),
-    responses(Transcribed, OfAudio),
+    responses(TranscriptionResponses, AudioErrors),
 )]
 pub async fn create_transcription(
     State(context): State<Arc<Context>>,
@@ -85,7 +85,7 @@ pub async fn create_transcription(
             (Recording = "application/octet-stream"),
         ),
     ),
-    responses(Translated, OfAudio),
+    responses(TranslationResponses, AudioErrors),
 )]
 pub async fn create_translation(
     State(context): State<Arc<Context>>,
@@ -138,28 +138,30 @@ async fn admit(
         received = tokio::time::timeout_at(deadline, receiving) => received,
         () = door::cut_off(context) => return Err(ApiError::CutOff),
     };
-    let (asked, audio) = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
+    let (parameters, audio) = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
     let upload_seconds = &context.metrics.upload_seconds;
     upload_seconds.observe(arrival.elapsed().as_secs_f64());
-    let model = model(context, asked.model.as_deref())?;
+    let model = model(context, parameters.model.as_deref())?;
     *run = Some(model.clone());
     let request = transcribe::Request {
         audio,
         model,
-        task: asked.task,
-        wishes: asked.wishes,
+        task: parameters.task,
+        options: parameters.options,
         caller,
         deadline: deadline.into_std(),
         when_full: admission.when_full(),
     };
-    if asked.stream {
+    if parameters.stream {
         let context = Arc::clone(context);
-        return stream::respond(context, admission, request, asked.wish, request_id).await;
+        return stream::respond(context, admission, request, parameters.output, request_id).await;
     }
     tokio::select! {
         result = context.transcriber.transcribe(request) => match result {
             Ok(transcript) => {
-                Ok(traces::room("format").in_scope(|| write(&transcript, &asked.wish, asked.answer)))
+                Ok(traces::room("format").in_scope(|| {
+                    write(&transcript, &parameters.output, parameters.response)
+                }))
             },
             Err(error) => Err(refused(context, admission, error)),
         },
@@ -207,7 +209,7 @@ fn default_model(context: &Context) -> String {
 }
 
 /// What the fields ask for; what they leave open is the model's to say.
-fn finish(context: &Context, parameters: Parameters) -> Result<Asked, ApiError> {
+fn finish(context: &Context, parameters: Parameters) -> Result<TranscriptionRequest, ApiError> {
     let default = default_model(context);
     let id = models::resolve(context, parameters.model().unwrap_or(&default)).ok();
     parameters.finish(context.rules.defaults(id.as_ref()))
@@ -217,7 +219,7 @@ async fn receive(
     context: &Context,
     api: Api,
     request: Request,
-) -> Result<(Asked, Source), ApiError> {
+) -> Result<(TranscriptionRequest, Source), ApiError> {
     let rules = &context.rules;
     let parameters = Parameters::from_query(request.uri(), api, rules)?;
     let (mut head, body) = request.into_parts();
@@ -246,11 +248,11 @@ async fn receive(
     } else {
         // All is said before the body begins, so a wrong name need not cost an upload.
         let is_encoded = parameters.is_encoded();
-        let asked = finish(context, parameters)?;
-        model(context, asked.model.as_deref())?;
+        let request = finish(context, parameters)?;
+        model(context, request.model.as_deref())?;
         let upload = Upload::new(rules.upload_memory_bytes, expected);
         let audio = receive_file(stream, upload, is_encoded).await?;
-        Ok((asked, audio))
+        Ok((request, audio))
     }
 }
 
@@ -352,7 +354,7 @@ where
 
 async fn receive_text(
     name: &str,
-    mut part: Part<'_, impl Stream<Item = Result<Bytes, BodyError>> + Unpin>,
+    mut part: FormPart<'_, impl Stream<Item = Result<Bytes, BodyError>> + Unpin>,
 ) -> Result<String, ApiError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = part.chunk().await? {
@@ -369,15 +371,15 @@ async fn receive_text(
     })
 }
 
-fn write(transcript: &Transcript, wish: &Wish, answer: Answer) -> Response {
-    let (content_type, body) = match answer {
-        Answer::Format => (wish.format.content_type(), format::render(transcript, wish)),
-        Answer::Asr(output) => {
-            let body = format::asr(transcript, output, wish);
+fn write(transcript: &Transcript, options: &OutputOptions, kind: ResponseKind) -> Response {
+    let (content_type, body) = match kind {
+        ResponseKind::Format => (options.format.content_type(), format::render(transcript, options)),
+        ResponseKind::Asr(output) => {
+            let body = format::asr(transcript, output, options);
             (output.content_type(), body)
         }
-        Answer::Language => (JSON, format::language(transcript)),
-        Answer::BareText => (JSON, format::bare_text(transcript)),
+        ResponseKind::Language => (JSON, format::language(transcript)),
+        ResponseKind::BareText => (JSON, format::bare_text(transcript)),
     };
     let content_type = HeaderValue::from_static(content_type);
     let timings = transcript.timings;

@@ -8,10 +8,10 @@ use tokio::io::{AsyncWriteExt, BufWriter};
 
 use crate::audio::Source;
 
-/// Bytes gathered before a write, each of which is a trip to another thread.
+/// Bytes buffered before a write; each write switches to another thread.
 const WRITE_BYTES: usize = 256 * 1024;
 
-/// The bytes of an upload that have come so far.
+/// The bytes of an upload received so far.
 pub struct Upload {
     memory_limit: u64,
     store: Store,
@@ -19,15 +19,15 @@ pub struct Upload {
 
 enum Store {
     Memory(BytesMut),
-    /// A file without a name: it is gone when it is closed, whatever happens.
+    /// An unlinked file, which is deleted when it is closed.
     File(BufWriter<File>),
 }
 
 impl Upload {
     /// An empty upload that stays in memory up to `memory_limit` bytes; `expected` is the length
-    /// in bytes, as far as it is known.
+    /// in bytes, if it is known.
     pub fn new(memory_limit: u64, expected: Option<u64>) -> Self {
-        // One allocation of the announced length: growing would copy, and hold two of it.
+        // One allocation of the announced length: growing would copy, and hold two buffers.
         let capacity = expected.filter(|&bytes| bytes <= memory_limit).unwrap_or(0);
         let capacity = usize::try_from(capacity).unwrap_or(0);
         Self {
@@ -39,7 +39,7 @@ impl Upload {
     /// Adds a chunk.
     ///
     /// # Errors
-    /// The temporary file cannot be made or written.
+    /// The temporary file cannot be created or written.
     pub async fn push(&mut self, chunk: &Bytes) -> io::Result<()> {
         if let Store::Memory(bytes) = &mut self.store {
             if (bytes.len() + chunk.len()) as u64 <= self.memory_limit {
@@ -56,7 +56,7 @@ impl Upload {
         Ok(())
     }
 
-    /// The whole upload; none when nothing came.
+    /// The whole upload; none if it is empty.
     ///
     /// # Errors
     /// The temporary file cannot be written.
@@ -73,10 +73,10 @@ impl Upload {
 }
 
 async fn temporary_file() -> io::Result<BufWriter<File>> {
-    let made = tokio::task::spawn_blocking(tempfile::tempfile)
+    let file = tokio::task::spawn_blocking(tempfile::tempfile)
         .await
         .map_err(io::Error::other)?;
-    Ok(BufWriter::with_capacity(WRITE_BYTES, File::from_std(made?)))
+    Ok(BufWriter::with_capacity(WRITE_BYTES, File::from_std(file?)))
 }
 
 #[cfg(test)]
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keeps_what_fits_in_memory() {
+    async fn keeps_small_uploads_in_memory() {
         for expected in [None, Some(0), Some(6), Some(u64::MAX)] {
             let upload = upload(6, expected, &["abc", "def"]).await;
             let Some(Source::Memory(bytes)) = upload.finish().await.unwrap() else {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn spools_the_rest() {
+    async fn writes_large_uploads_to_a_file() {
         for memory_limit in 0..6 {
             let upload = upload(memory_limit, Some(6), &["abc", "", "def"]).await;
             let Some(Source::File(mut file)) = upload.finish().await.unwrap() else {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn knows_when_nothing_came() {
+    async fn an_empty_upload_is_none() {
         assert!(
             upload(6, None, &[""])
                 .await

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{LoadError, StoredModel};
-use crate::batch::{Batcher, Limits};
+use crate::batch::{BatchLimits, Batcher};
 use crate::engine::{EngineError, EngineFactory, EnginePlan, worker};
 use crate::features::{Lengths, LogMel};
 use crate::queue::{self, QueueHandle};
@@ -20,7 +20,7 @@ pub struct Plan {
     /// The engines, all behind one queue.
     pub engines: Vec<Box<MakeFactory>>,
     /// The micro-batcher's knobs.
-    pub limits: Limits,
+    pub limits: BatchLimits,
     /// Bound of the queue, in windows.
     pub queue_capacity: usize,
     /// Windows that one request keeps in the queue and the engines, at most.

@@ -1,4 +1,4 @@
-//! Why a request has no transcript.
+//! Errors of a transcription.
 
 use super::FrontEndPanicked;
 use crate::audio::AudioError;
@@ -13,38 +13,38 @@ pub enum TranscribeError {
     /// The model is absent or cannot be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The model does not know the language that was given.
+    /// The model does not support the language that was given.
     #[error("model {model} does not know {}", language.name())]
     UnknownLanguage {
-        /// What was asked for.
+        /// The requested language.
         language: Language,
         /// The model.
         model: ModelId,
     },
-    /// The model does not know a language that detection was to choose from.
+    /// The model does not support a candidate language for detection.
     #[error("model {model} cannot detect {}", language.name())]
     UnknownCandidate {
-        /// What was asked for.
+        /// The requested candidate.
         language: Language,
         /// The model.
         model: ModelId,
     },
-    /// The queue has no place for a new request.
+    /// The queue has no permit for a new request.
     #[error(transparent)]
     QueueFull(#[from] QueueFull),
     /// The audio cannot be used.
     #[error(transparent)]
     Audio(#[from] AudioError),
-    /// The time given is over.
+    /// The deadline passed.
     #[error("deadline passed")]
     DeadlinePassed,
     /// A window was not generated.
     #[error(transparent)]
     Job(#[from] JobError),
-    /// The model was unloaded meanwhile.
+    /// The model was unloaded before the request was complete.
     #[error(transparent)]
     QueueClosed(#[from] QueueClosed),
-    /// Decoding or the features panicked.
+    /// Decoding, speech detection or the features panicked.
     #[error(transparent)]
     FrontEnd(#[from] FrontEndPanicked),
 }

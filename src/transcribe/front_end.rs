@@ -1,6 +1,6 @@
 //! The bounded pool for decoding, speech detection and features.
 
-mod turns;
+mod scheduler;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use crate::caller::Caller;
 use crate::telemetry::traces;
-use turns::{Ticket, Turns};
+use scheduler::{Scheduler, WorkItem};
 
-/// Runs CPU work off the async workers, a bounded number of pieces at a time. Callers take turns.
+/// Runs CPU work outside the async workers, a bounded number of items at a time. Callers take turns.
 #[derive(Clone, Debug)]
-pub struct FrontEnd(Arc<Mutex<Line>>);
+pub struct FrontEnd(Arc<Mutex<FrontEndState>>);
 
 /// A kind of CPU work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,17 +33,17 @@ pub enum Stage {
 #[error("audio front end panicked")]
 pub struct FrontEndPanicked;
 
-/// The decision, and the senders that start waiting pieces, by the number of their ticket.
+/// The scheduler, and the channels that start waiting items, by their number.
 #[derive(Debug)]
-struct Line {
-    turns: Turns,
+struct FrontEndState {
+    scheduler: Scheduler,
     starts: HashMap<u64, oneshot::Sender<()>>,
 }
 
-/// A piece that waits or runs; dropping it lets the next one start.
-struct Turn {
-    line: Arc<Mutex<Line>>,
-    ticket: Ticket,
+/// Holds an item's place in the scheduler; dropping it lets the next item start.
+struct WorkGuard {
+    state: Arc<Mutex<FrontEndState>>,
+    item: WorkItem,
 }
 
 impl Stage {
@@ -58,11 +58,11 @@ impl Stage {
 }
 
 impl FrontEnd {
-    /// At most `workers` pieces of work run at once.
+    /// At most `workers` items run at once.
     #[must_use]
     pub fn new(workers: NonZeroUsize) -> Self {
-        Self(Arc::new(Mutex::new(Line {
-            turns: Turns::new(workers),
+        Self(Arc::new(Mutex::new(FrontEndState {
+            scheduler: Scheduler::new(workers),
             starts: HashMap::new(),
         })))
     }
@@ -70,62 +70,62 @@ impl FrontEnd {
     /// Runs `work` when it is the caller's turn; dropping the future before that cancels it.
     ///
     /// # Errors
-    /// [`FrontEndPanicked`] when the work panicked; nothing else suffers.
+    /// [`FrontEndPanicked`] when the work panicked; other work is not affected.
     pub async fn run<T: Send + 'static>(
         &self,
         stage: Stage,
         caller: Caller,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, FrontEndPanicked> {
-        let (turn, started) = self.ask(stage, caller);
+        let (guard, started) = self.submit(stage, caller);
         started.await.map_err(|_| FrontEndPanicked)?;
         let span = traces::room(stage.name());
         let running = tokio::task::spawn_blocking(move || {
             let result = span.in_scope(work);
-            drop(turn);
+            drop(guard);
             result
         });
         running.await.map_err(|_| FrontEndPanicked)
     }
 
-    fn ask(&self, stage: Stage, caller: Caller) -> (Turn, oneshot::Receiver<()>) {
+    fn submit(&self, stage: Stage, caller: Caller) -> (WorkGuard, oneshot::Receiver<()>) {
         let (start, started) = oneshot::channel();
-        let mut line = lock(&self.0);
-        let ticket = line.turns.ask(caller, stage == Stage::Decode, now());
-        line.starts.insert(ticket.number, start);
-        line.start_waiting();
-        drop(line);
-        let turn = Turn {
-            line: Arc::clone(&self.0),
-            ticket,
+        let mut state = lock(&self.0);
+        let item = state.scheduler.submit(caller, stage == Stage::Decode, now());
+        state.starts.insert(item.number, start);
+        state.start_waiting();
+        drop(state);
+        let guard = WorkGuard {
+            state: Arc::clone(&self.0),
+            item,
         };
-        (turn, started)
+        (guard, started)
     }
 }
 
-impl Line {
+impl FrontEndState {
     fn start_waiting(&mut self) {
-        while let Some(ticket) = self.turns.start_next(now()) {
-            if let Some(start) = self.starts.remove(&ticket.number) {
-                // A receiver that is gone belongs to a turn that is being dropped.
+        while let Some(item) = self.scheduler.start_next(now()) {
+            if let Some(start) = self.starts.remove(&item.number) {
+                // A closed receiver belongs to an item that is being dropped.
                 let _ = start.send(());
             }
         }
     }
 }
 
-impl Drop for Turn {
+impl Drop for WorkGuard {
     fn drop(&mut self) {
-        let mut line = lock(&self.line);
-        line.starts.remove(&self.ticket.number);
-        line.turns.leave(self.ticket);
-        line.start_waiting();
+        let mut state = lock(&self.state);
+        state.starts.remove(&self.item.number);
+        state.scheduler.remove(self.item);
+        state.start_waiting();
     }
 }
 
-fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
-    // No statement under the lock leaves the line half changed.
-    line.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(state: &Mutex<FrontEndState>) -> MutexGuard<'_, FrontEndState> {
+    // No statement under the lock leaves the state inconsistent.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The runtime's clock, which tests can pause.
@@ -146,7 +146,7 @@ mod tests {
         FrontEnd::new(NonZeroUsize::new(workers).unwrap())
     }
 
-    /// Polls a run until its piece of work waits or runs.
+    /// Polls a run until its work waits or runs.
     async fn begin(run: &mut (impl Future<Output = Result<(), FrontEndPanicked>> + Unpin)) {
         tokio::select! {
             biased;
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_waiting_piece_that_is_dropped_frees_its_turn() {
+    async fn waiting_work_that_is_dropped_does_not_block_the_next() {
         let front_end = front_end(1);
         let (end, ended) = mpsc::sync_channel::<()>(1);
         let mut running = Box::pin(front_end.run(Stage::Decode, ALICE, move || {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_piece_that_panics_frees_its_worker() {
+    async fn work_that_panics_frees_its_worker() {
         let front_end = front_end(1);
         let panics = front_end.run(Stage::Vad, ALICE, || -> u8 {
             std::panic::resume_unwind(Box::new(()))
@@ -186,11 +186,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_caller_is_served_before_the_rest_of_many_pieces() {
+    async fn another_caller_is_served_before_all_work_of_the_first() {
         let front_end = front_end(1);
         let (end, ended) = mpsc::sync_channel::<()>(1);
         let order = Arc::new(Mutex::new(Vec::new()));
-        let piece = |caller, name: &'static str| {
+        let work = |caller, name: &'static str| {
             let order = Arc::clone(&order);
             Box::pin(front_end.run(Stage::Decode, caller, move || {
                 order.lock().unwrap().push(name);
@@ -200,10 +200,10 @@ mod tests {
             let _ = ended.recv();
         }));
         begin(&mut running).await;
-        let (mut second, mut third) = (piece(ALICE, "second"), piece(ALICE, "third"));
+        let (mut second, mut third) = (work(ALICE, "second"), work(ALICE, "third"));
         begin(&mut second).await;
         begin(&mut third).await;
-        let mut other = piece(BOB, "other");
+        let mut other = work(BOB, "other");
         begin(&mut other).await;
 
         drop(end);
@@ -211,8 +211,8 @@ mod tests {
         assert_eq!(all.await, (Ok(()), Ok(()), Ok(()), Ok(())));
 
         let order = order.lock().unwrap();
-        // The second piece of the first caller waited longer when the worker became free; then it is
-        // the other's turn.
+        // The second item of the first caller waited longer when the worker became free; then it is
+        // the other caller's turn.
         assert_eq!(*order, ["second", "other", "third"]);
     }
 }

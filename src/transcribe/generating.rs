@@ -6,59 +6,59 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use super::{Plan, Stage, Ticket, TranscribeError, Transcriber};
+use super::{Plan, Stage, QueueEntry, TranscribeError, Transcriber};
 use crate::audio::Window;
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::engine::Attempt;
 use crate::features::{Lengths, WINDOW_FRAMES, frames_reached, positions};
-use crate::job::{Answer, Job, JobError};
+use crate::job::{Job, JobError, JobOutput};
 use crate::telemetry::traces;
 use crate::tokens::PromptSpec;
 
 /// A window with the length it is padded to.
-struct Padded {
+struct PaddedWindow {
     window: Arc<Window>,
     length: usize,
     is_first: bool,
     /// What came of it when it was padded to less.
-    before: Option<Attempt>,
+    previous_attempt: Option<Attempt>,
 }
 
 impl Transcriber {
-    /// Has one window generated, padded to what its model takes; once more, padded to all of 30 s,
-    /// where what came of it looks wrong.
+    /// Generates the text of a window at the shortest padded length; again at 30 s if the text is
+    /// doubtful.
     pub(super) async fn generate(
         &self,
         plan: &Plan<'_>,
         prompt: PromptSpec,
         window: Arc<Window>,
-        ticket: Option<Ticket>,
-    ) -> Result<Answer, TranscribeError> {
+        entry: Option<QueueEntry>,
+    ) -> Result<JobOutput, TranscribeError> {
         let reached = frames_reached(window.pcm.len()).min(WINDOW_FRAMES);
         let lengths = plan.model.lengths;
         let length = lengths.of(reached);
         self.observe(reached, lengths, length);
-        // Only the first window of a request comes with its place in the queue.
-        let is_first = ticket.is_some();
-        let short = Padded {
+        // Only the first window of a request has its place in the queue already.
+        let is_first = entry.is_some();
+        let short = PaddedWindow {
             window: Arc::clone(&window),
             length,
             is_first,
-            before: None,
+            previous_attempt: None,
         };
         let answer = self
-            .generate_padded(plan, prompt.clone(), short, ticket)
+            .generate_padded(plan, prompt.clone(), short, entry)
             .await?;
         if !answer.generation.is_doubtful {
             return Ok(answer);
         }
         self.metrics.windows_repeated.inc();
         self.observe(reached, lengths, WINDOW_FRAMES);
-        let whole = Padded {
+        let whole = PaddedWindow {
             window,
             length: WINDOW_FRAMES,
             is_first,
-            before: Some(Attempt::new(
+            previous_attempt: Some(Attempt::new(
                 answer.generation.quality,
                 answer.generation.tokens.len(),
             )),
@@ -83,21 +83,21 @@ impl Transcriber {
         &self,
         plan: &Plan<'_>,
         prompt: PromptSpec,
-        padded: Padded,
-        ticket: Option<Ticket>,
-    ) -> Result<Answer, TranscribeError> {
-        let Padded {
+        padded: PaddedWindow,
+        entry: Option<QueueEntry>,
+    ) -> Result<JobOutput, TranscribeError> {
+        let PaddedWindow {
             window,
             length,
             is_first,
-            before,
+            previous_attempt,
         } = padded;
         let queue = &plan.model.queue;
-        let Ticket { slot, coming } = match ticket {
-            Some(ticket) => ticket,
-            None => Ticket {
-                slot: queue.reserve().await?,
-                coming: queue.expect_window(),
+        let QueueEntry { permit, upstream } = match entry {
+            Some(entry) => entry,
+            None => QueueEntry {
+                permit: queue.reserve().await?,
+                upstream: queue.expect_window(),
             },
         };
         let key = BatchKey {
@@ -105,7 +105,7 @@ impl Transcriber {
             previous_tokens: prompt.previous.len(),
             options: GenerateOptions {
                 timestamps: prompt.timestamps,
-                ..plan.wishes.options.clone()
+                ..plan.options.search.clone()
             },
         };
         let log_mel = Arc::clone(&plan.model.log_mel);
@@ -129,17 +129,17 @@ impl Transcriber {
             length,
             prompt,
             decoding: Arc::clone(&plan.decoding),
-            before,
+            previous_attempt,
             key,
             deadline: plan.deadline,
             queued_at: tokio::time::Instant::now().into_std(),
             reply,
             span: Span::current(),
-            waiting: traces::room("queue"),
+            queue_span: traces::room("queue"),
         };
-        queue.send(slot, job)?;
+        queue.send(permit, job)?;
         // Only now: while the count was above zero the batcher may have waited for this window.
-        drop(coming);
+        drop(upstream);
         answer
             .await
             .unwrap_or(Err(JobError::EngineGone))

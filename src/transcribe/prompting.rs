@@ -1,32 +1,32 @@
-//! What the model is told before a window: languages it must know, words to expect, text so far.
+//! The prompt of a window: the language, words to expect, and the previous text.
 
-use super::hearing::Heard;
-use super::{TranscribeError, Wishes};
+use super::window_transcript::WindowTranscript;
+use super::{TranscribeError, TranscriptionOptions};
 use crate::models::{LoadedModel, ModelId};
 use crate::tokens::{Language, PREVIOUS_TOKENS, PromptSpec, Vocabulary};
 
-/// Above this temperature a text is too uncertain to be continued (the reference's
+/// Above this temperature a text is too uncertain as a prompt (the reference's
 /// `prompt_reset_on_temperature`).
 const MAX_CONTINUED_TEMPERATURE: f32 = 0.5;
 
-/// The end of a text that can matter: far more than [`PREVIOUS_TOKENS`] tokens of any language. What is
-/// in front would be turned into tokens only to be left out, which takes seconds for some texts.
+/// Maximum length of the end of a text that is tokenized: far more than [`PREVIOUS_TOKENS`] tokens of
+/// any language. Tokenizing the whole text would take seconds for some texts.
 const MAX_PROMPT_BYTES: usize = 8 * 1024;
 
 pub(super) fn check_languages(
     model: &LoadedModel,
     id: &ModelId,
-    wishes: &Wishes,
+    options: &TranscriptionOptions,
 ) -> Result<(), TranscribeError> {
     let unknown = |language: &&Language| !model.vocabulary.languages().contains(language);
     let model = || id.clone();
-    if let Some(&language) = wishes.language.iter().find(unknown) {
+    if let Some(&language) = options.language.iter().find(unknown) {
         return Err(TranscribeError::UnknownLanguage {
             language,
             model: model(),
         });
     }
-    match wishes.candidates.iter().find(unknown) {
+    match options.candidates.iter().find(unknown) {
         Some(&language) => Err(TranscribeError::UnknownCandidate {
             language,
             model: model(),
@@ -35,19 +35,19 @@ pub(super) fn check_languages(
     }
 }
 
-/// The language that is known before anything was heard.
-pub(super) fn language(vocabulary: &Vocabulary, wishes: &Wishes) -> Option<Language> {
+/// The language, if it is known without detection.
+pub(super) fn language(vocabulary: &Vocabulary, options: &TranscriptionOptions) -> Option<Language> {
     let only = (!vocabulary.is_multilingual()).then_some(Language::ENGLISH);
-    wishes.language.or(only)
+    options.language.or(only)
 }
 
-/// Hotwords first, then the prompt, whose end is the one that is kept.
-pub(super) fn previous_tokens(vocabulary: &Vocabulary, wishes: &Wishes) -> Vec<u32> {
-    tokens_before(wishes, |text| vocabulary.encode_prompt_text(text))
+/// Tokens of the hotwords and the prompt, of which the last ones are kept.
+pub(super) fn previous_tokens(vocabulary: &Vocabulary, options: &TranscriptionOptions) -> Vec<u32> {
+    tokens_before(options, |text| vocabulary.encode_prompt_text(text))
 }
 
-fn tokens_before(wishes: &Wishes, encode: impl Fn(&str) -> Vec<u32>) -> Vec<u32> {
-    let texts = [&wishes.hotwords, &wishes.prompt].into_iter().flatten();
+fn tokens_before(options: &TranscriptionOptions, encode: impl Fn(&str) -> Vec<u32>) -> Vec<u32> {
+    let texts = [&options.hotwords, &options.prompt].into_iter().flatten();
     let mut tokens: Vec<u32> = texts.flat_map(|text| encode(end_of(text))).collect();
     keep_last(&mut tokens);
     tokens
@@ -61,12 +61,12 @@ fn end_of(text: &str) -> &str {
     &text[start..]
 }
 
-/// What was heard becomes the text before the next window, unless it is too uncertain.
-pub(super) fn continue_with(prompt: &mut PromptSpec, heard: &Heard) {
-    if heard.temperature > MAX_CONTINUED_TEMPERATURE {
+/// Adds a window's text to the prompt of the next one, unless it is too uncertain.
+pub(super) fn continue_with(prompt: &mut PromptSpec, transcribed: &WindowTranscript) {
+    if transcribed.temperature > MAX_CONTINUED_TEMPERATURE {
         prompt.previous.clear();
     } else {
-        prompt.previous.extend_from_slice(&heard.tokens);
+        prompt.previous.extend_from_slice(&transcribed.tokens);
         keep_last(&mut prompt.previous);
     }
 }
@@ -82,14 +82,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_of_a_prompt_becomes_tokens_than_its_end() {
-        let wishes = Wishes {
+    fn only_the_end_of_a_prompt_is_tokenized() {
+        let options = TranscriptionOptions {
             hotwords: Some("h".repeat(1 << 20)),
             prompt: Some("p".repeat(1 << 20)),
-            ..Wishes::default()
+            ..TranscriptionOptions::default()
         };
         let encoded = RefCell::new(Vec::new());
-        let tokens = tokens_before(&wishes, |text| {
+        let tokens = tokens_before(&options, |text| {
             encoded
                 .borrow_mut()
                 .push((text[..1].to_owned(), text.len()));
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn the_end_of_a_long_text_is_kept_in_whole_characters() {
         assert_eq!(end_of("Willoughby."), "Willoughby.");
-        // Three bytes a character, and the bound is no multiple of three.
+        // Three bytes per character, and the limit is not a multiple of three.
         let long = "\u{20ac}".repeat(MAX_PROMPT_BYTES);
         let end = end_of(&long);
         assert_eq!(end.len(), MAX_PROMPT_BYTES / 3 * 3);

@@ -6,30 +6,29 @@ use std::time::Duration;
 
 use crate::audio::{Clip, Cutter, Decoded, SAMPLE_RATE_HZ, Step, VadOptions};
 use crate::features::{HOP_SAMPLES, WINDOW_FRAMES};
-use crate::transcript::{DropReason, Dropped, Speaker};
+use crate::transcript::{DropReason, DroppedSpan, Speaker};
 
-/// The speech detection of this many samples, 10 minutes, is one piece of work. It takes less than a
-/// second.
+/// Samples per step of the speech detection, 10 minutes. A step takes less than a second.
 const MAX_VAD_SAMPLES: usize = 600 * SAMPLE_RATE_HZ as usize;
 
-/// The recordings of a request, each with its speaker where channels are kept apart.
+/// The recordings of a request, one per channel if channels are split.
 pub struct Recordings {
-    /// What is not cut into windows yet.
+    /// The channels that are not completely cut into windows yet.
     pub cutters: VecDeque<(Option<Speaker>, Cutter)>,
-    /// The length of each.
+    /// The length of the recording.
     pub duration: Duration,
-    /// Where the file could not be decoded.
-    pub damaged: Vec<Dropped>,
+    /// The parts that could not be decoded.
+    pub damaged: Vec<DroppedSpan>,
 }
 
 impl Recordings {
-    /// What `decoded` holds, of which the part `clip` is wanted.
+    /// The part `clip` of `decoded`.
     pub fn new(decoded: Decoded, clip: Clip, vad: Option<VadOptions>) -> Self {
         let channels = decoded.streams;
         let samples = channels.first().map_or(0, Vec::len);
-        let several = channels.len() > 1;
+        let is_split = channels.len() > 1;
         let cutter = |(number, pcm)| {
-            let speaker = several.then_some(Speaker(number));
+            let speaker = is_split.then_some(Speaker(number));
             (speaker, Cutter::new(pcm, clip, vad))
         };
         Self {
@@ -39,7 +38,7 @@ impl Recordings {
         }
     }
 
-    /// The next window of any of them, unless it takes more than a bounded part of the work.
+    /// The next step: a window, or [`Step::Unsettled`] if the bounded step did not complete one.
     pub fn next_window(&mut self) -> (Option<Speaker>, Step) {
         while let Some((speaker, cutter)) = self.cutters.front_mut() {
             match cutter.step(MAX_VAD_SAMPLES) {
@@ -51,7 +50,7 @@ impl Recordings {
     }
 }
 
-/// Mel bands of the models that have most of them (large-v3).
+/// Maximum number of mel bands of any model (large-v3).
 const MAX_MELS: usize = 128;
 
 /// A window of the longest length.
@@ -61,9 +60,9 @@ const WINDOW_SAMPLES: usize = WINDOW_FRAMES * HOP_SAMPLES;
 /// and their features.
 pub fn bytes_of(channels: &[Vec<f32>], windows: usize) -> u64 {
     let samples: usize = channels.iter().map(Vec::len).sum();
-    let on_the_way = samples.min(windows.saturating_mul(WINDOW_SAMPLES));
-    let pcm = (samples + on_the_way) * size_of::<f32>();
-    let features = on_the_way / HOP_SAMPLES * MAX_MELS * size_of::<f32>();
+    let in_flight = samples.min(windows.saturating_mul(WINDOW_SAMPLES));
+    let pcm = (samples + in_flight) * size_of::<f32>();
+    let features = in_flight / HOP_SAMPLES * MAX_MELS * size_of::<f32>();
     (pcm + features) as u64
 }
 
@@ -71,8 +70,8 @@ fn seconds(samples: usize) -> f64 {
     samples as f64 / f64::from(SAMPLE_RATE_HZ)
 }
 
-fn damaged(samples: Range<usize>) -> Dropped {
-    Dropped {
+fn damaged(samples: Range<usize>) -> DroppedSpan {
+    DroppedSpan {
         start_s: seconds(samples.start),
         end_s: seconds(samples.end),
         reason: DropReason::Damaged,

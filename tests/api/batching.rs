@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use halkspeech::batch::Limits;
+use halkspeech::batch::BatchLimits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{Engine, EngineError};
 use reqwest::Response;
@@ -19,9 +19,9 @@ use crate::helpers::engine::{
 use crate::helpers::{MODEL, Setup, TestApp, check_error, error, header, text};
 
 /// So long a window that no test would end if a batch waited for it.
-fn patient() -> Limits {
+fn patient() -> BatchLimits {
     let batch_size = NonZeroUsize::new(64).unwrap();
-    Limits {
+    BatchLimits {
         batch_size,
         window: Duration::from_secs(3_600),
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use halkspeech::audio::{DecodeLimits, FfmpegMode, MemoryBudget};
-use halkspeech::batch::Limits;
+use halkspeech::batch::BatchLimits;
 use halkspeech::engine::EngineFactory;
 use halkspeech::features::Lengths;
 use halkspeech::http::{self, Context, Defaults, Door, Phase, RateLimit, Rules};
@@ -47,7 +47,7 @@ pub struct Setup {
     pub rate_limit_per_minute: Option<NonZeroU32>,
     pub queue_capacity: usize,
     pub lengths: Lengths,
-    pub limits: Limits,
+    pub limits: BatchLimits,
     pub engine: EngineFactory,
     pub max_duration: Duration,
     /// What decoded audio may take.
@@ -108,7 +108,7 @@ impl Default for Setup {
             rate_limit_per_minute: None,
             queue_capacity: 100,
             lengths: Lengths::WHOLE,
-            limits: Limits {
+            limits: BatchLimits {
                 batch_size: NonZeroUsize::new(64).unwrap(),
                 window: Duration::from_millis(5),
             },

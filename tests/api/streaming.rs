@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
-use halkspeech::batch::Limits;
+use halkspeech::batch::BatchLimits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::http::Phase;
 use halkspeech::models::ModelId;
@@ -302,7 +302,7 @@ async fn a_client_that_leaves_frees_its_place_and_its_windows() {
     };
     let app = TestApp::start_with(Setup {
         max_concurrent_requests: 1,
-        limits: Limits {
+        limits: BatchLimits {
             batch_size: NonZeroUsize::MIN,
             ..Setup::default().limits
         },

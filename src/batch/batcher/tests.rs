@@ -7,28 +7,28 @@ use super::*;
 use crate::batch::GenerateOptions;
 use crate::engine::Generation;
 use crate::engine::fake::FakeEngine;
-use crate::job::Answer;
+use crate::job::JobOutput;
 use crate::job::test_jobs::job;
 use crate::queue::{self, QueueHandle};
 
 const WINDOW: Duration = Duration::from_millis(20);
 const BATCH_SIZE: usize = 4;
 
-type Answers = oneshot::Receiver<Result<Answer, JobError>>;
+type ReplyReceiver = oneshot::Receiver<Result<JobOutput, JobError>>;
 
 /// A batcher that runs, with the test in place of its callers and engines.
-struct Bench {
+struct Harness {
     queue: QueueHandle,
     engines: mpsc::Sender<EngineSlot>,
     metrics: Metrics,
 }
 
-impl Bench {
+impl Harness {
     fn start() -> Self {
         let (queue, receiver) = queue::bounded(512);
         let (engines, slots) = mpsc::channel(8);
         let metrics = Metrics::new();
-        let limits = Limits {
+        let limits = BatchLimits {
             batch_size: NonZeroUsize::new(BATCH_SIZE).unwrap(),
             window: WINDOW,
         };
@@ -40,12 +40,12 @@ impl Bench {
         }
     }
 
-    fn send(&self, request: u64, key: BatchKey, lasts: Duration) -> Answers {
-        let (job, answers) = job(request, key, now(), lasts);
+    fn send(&self, request: u64, key: BatchKey, timeout: Duration) -> ReplyReceiver {
+        let (job, receiver) = job(request, key, now(), timeout);
         self.queue
             .send(self.queue.try_reserve().unwrap(), job)
             .unwrap();
-        answers
+        receiver
     }
 
     async fn next_batch(&self) -> Batch {
@@ -63,9 +63,9 @@ fn key(frames: usize) -> BatchKey {
     }
 }
 
-fn answer() -> Answer {
+fn output() -> JobOutput {
     let generation: Generation = FakeEngine::generation(vec![1]);
-    Answer {
+    JobOutput {
         generation,
         queue_time: Duration::ZERO,
         inference_time: Duration::ZERO,
@@ -73,43 +73,43 @@ fn answer() -> Answer {
     }
 }
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(start_paused = true)]
 async fn a_lone_job_does_not_wait_for_the_window() {
-    let bench = Bench::start();
+    let harness = Harness::start();
     let start = now();
-    let _answers = bench.send(1, key(3000), LONG);
+    let _receiver = harness.send(1, key(3000), LONG_TIMEOUT);
 
-    let batch = bench.next_batch().await;
+    let batch = harness.next_batch().await;
 
     assert_eq!(batch.jobs.len(), 1);
     assert_eq!(now(), start);
 }
 
 #[tokio::test(start_paused = true)]
-async fn company_that_is_being_prepared_is_awaited_and_joins() {
-    let bench = Bench::start();
-    let coming = bench.queue.expect_window();
-    let _first = bench.send(1, key(3000), LONG);
-    let batch = bench.next_batch();
+async fn a_window_that_is_being_prepared_joins_the_batch() {
+    let harness = Harness::start();
+    let coming = harness.queue.expect_window();
+    let _first = harness.send(1, key(3000), LONG_TIMEOUT);
+    let batch = harness.next_batch();
     tokio::pin!(batch);
     assert!(futures_util::poll!(&mut batch).is_pending());
 
-    let _second = bench.send(2, key(3000), LONG);
+    let _second = harness.send(2, key(3000), LONG_TIMEOUT);
     drop(coming);
 
     assert_eq!(batch.await.jobs.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn company_that_does_not_come_costs_one_window() {
-    let bench = Bench::start();
-    let _coming = bench.queue.expect_window();
+async fn a_window_that_never_arrives_delays_a_batch_by_one_batch_window() {
+    let harness = Harness::start();
+    let _coming = harness.queue.expect_window();
     let start = now();
-    let _answers = bench.send(1, key(3000), LONG);
+    let _receiver = harness.send(1, key(3000), LONG_TIMEOUT);
 
-    let batch = bench.next_batch().await;
+    let batch = harness.next_batch().await;
 
     assert_eq!(batch.jobs.len(), 1);
     assert_eq!(now() - start, WINDOW);
@@ -117,13 +117,13 @@ async fn company_that_does_not_come_costs_one_window() {
 
 #[tokio::test(start_paused = true)]
 async fn cancelled_and_expired_jobs_never_reach_an_engine() {
-    let bench = Bench::start();
-    drop(bench.send(1, key(3000), LONG));
-    let late = bench.send(2, key(3000), Duration::from_secs(1));
-    let kept = bench.send(3, key(3000), LONG);
+    let harness = Harness::start();
+    drop(harness.send(1, key(3000), LONG_TIMEOUT));
+    let late = harness.send(2, key(3000), Duration::from_secs(1));
+    let kept = harness.send(3, key(3000), LONG_TIMEOUT);
 
     assert_eq!(late.await.unwrap().unwrap_err(), JobError::Expired);
-    let batch = bench.next_batch().await;
+    let batch = harness.next_batch().await;
 
     assert_eq!(
         batch
@@ -133,17 +133,17 @@ async fn cancelled_and_expired_jobs_never_reach_an_engine() {
             .collect::<Vec<_>>(),
         [3]
     );
-    assert_eq!(bench.metrics.jobs_cancelled.get(), 1);
-    assert_eq!(bench.metrics.jobs_expired.get(), 1);
-    assert_eq!(bench.queue.depth(), 0);
+    assert_eq!(harness.metrics.jobs_cancelled.get(), 1);
+    assert_eq!(harness.metrics.jobs_expired.get(), 1);
+    assert_eq!(harness.queue.depth(), 0);
     drop((batch, kept));
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_job_is_answered_when_the_last_engine_dies() {
-    let bench = Bench::start();
-    let waiting = bench.send(1, key(3000), LONG);
-    let Bench { queue, engines, .. } = bench;
+    let harness = Harness::start();
+    let waiting = harness.send(1, key(3000), LONG_TIMEOUT);
+    let Harness { queue, engines, .. } = harness;
 
     drop(engines);
 
@@ -156,25 +156,25 @@ async fn every_job_is_answered_when_the_last_engine_dies() {
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_queue_is_emptied_before_the_batcher_ends() {
-    let bench = Bench::start();
-    let answers = bench.send(1, key(3000), LONG);
-    let Bench { queue, engines, .. } = bench;
+    let harness = Harness::start();
+    let receiver = harness.send(1, key(3000), LONG_TIMEOUT);
+    let Harness { queue, engines, .. } = harness;
     drop(queue);
 
     let (slot, batch) = oneshot::channel();
     engines.send(slot).await.unwrap();
     for job in batch.await.unwrap().jobs {
-        job.answer(Ok(answer()));
+        job.answer(Ok(output()));
     }
 
-    assert!(answers.await.unwrap().is_ok());
+    assert!(receiver.await.unwrap().is_ok());
     engines.closed().await;
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Random arrivals, keys, hang-ups and engine speeds: every job that is not cancelled is
+    /// Random arrivals, keys, cancellations and engine speeds: every job that is not cancelled is
     /// in exactly one batch, of its own key, no larger than the limit.
     #[test]
     fn every_job_reaches_one_batch_of_its_key(
@@ -187,30 +187,30 @@ proptest! {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let bench = Bench::start();
+            let harness = Harness::start();
             let (kept, batches) = (std::cell::RefCell::new(Vec::new()), async {
                 let mut sizes = Vec::new();
                 loop {
-                    let batch = bench.next_batch().await;
+                    let batch = harness.next_batch().await;
                     assert!((1..=BATCH_SIZE).contains(&batch.jobs.len()));
                     assert!(batch.jobs.iter().all(|job| job.key == batch.key));
                     sizes.push(batch.jobs.len());
                     tokio::time::sleep(Duration::from_millis(engine_ms)).await;
                     for job in batch.jobs {
-                        job.answer(Ok(answer()));
+                        job.answer(Ok(output()));
                     }
                 }
             });
             let arrivals = async {
-                for &(request, frames, pause_ms, hangs_up) in &jobs {
+                for &(request, frames, pause_ms, cancels) in &jobs {
                     tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-                    let answers = bench.send(request, key(frames), LONG);
-                    if !hangs_up {
-                        kept.borrow_mut().push(answers);
+                    let receiver = harness.send(request, key(frames), LONG_TIMEOUT);
+                    if !cancels {
+                        kept.borrow_mut().push(receiver);
                     }
                 }
-                for answers in kept.take() {
-                    assert!(answers.await.unwrap().is_ok());
+                for receiver in kept.take() {
+                    assert!(receiver.await.unwrap().is_ok());
                 }
             };
             let sizes: Vec<usize> =

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::super::CommonFlags;
 use super::super::outputs::{self, Existing, Work};
-use crate::format::{Granularities, ResponseFormat, SubtitleShape, Wish};
+use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::tokens::Language;
 
 /// What `transcribe` takes.
@@ -138,8 +138,8 @@ impl Format {
         }
     }
 
-    pub(super) fn wish(self, words: bool) -> Wish {
-        Wish {
+    pub(super) fn options(self, words: bool) -> OutputOptions {
+        OutputOptions {
             format: match self {
                 Self::Txt => ResponseFormat::Text,
                 Self::Srt => ResponseFormat::Srt,

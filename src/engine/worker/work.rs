@@ -11,7 +11,7 @@ use crate::batch::{Batch, BatchKey};
 use crate::engine::split::generate_each;
 use crate::engine::{Attempt, Decoding, Engine, EngineError, Generation, Input};
 use crate::features::Features;
-use crate::job::{Answer, Job, JobError, Reply};
+use crate::job::{Job, JobError, JobOutput, Reply};
 use crate::telemetry::{Metrics, traces};
 use crate::tokens::PromptSpec;
 
@@ -84,7 +84,7 @@ impl<'m> Work<'m> {
             let mut answer = |position: usize, result: Result<Generation, EngineError>| {
                 if let Some(open) = self.open[indices[position]].take() {
                     self.has_answered |= result.is_ok();
-                    let result = result.map(|generation| Answer {
+                    let result = result.map(|generation| JobOutput {
                         generation,
                         queue_time: self.started.saturating_duration_since(open.queued_at),
                         inference_time: self.started.elapsed(),
@@ -140,7 +140,7 @@ impl Asked {
             length: job.length,
             prompt: job.prompt,
             decoding: job.decoding,
-            before: job.before,
+            before: job.previous_attempt,
         };
         let open = Open {
             reply: job.reply,
@@ -163,7 +163,7 @@ impl Asked {
 }
 
 impl Open {
-    fn answer(self, answer: Result<Answer, JobError>, metrics: &Metrics) {
+    fn answer(self, answer: Result<JobOutput, JobError>, metrics: &Metrics) {
         match &answer {
             Ok(answer) => tracing::debug!(
                 parent: &self.span,

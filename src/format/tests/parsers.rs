@@ -1,8 +1,8 @@
-//! Readers of subtitle files that forgive nothing.
+//! Strict parsers of subtitle files.
 
 /// A subtitle as a player sees it.
 #[derive(Debug, PartialEq)]
-pub struct Seen {
+pub struct ParsedCue {
     pub start_ms: u64,
     pub end_ms: u64,
     pub speaker: Option<String>,
@@ -10,7 +10,7 @@ pub struct Seen {
 }
 
 /// Reads `SubRip`: cues numbered from 1, in order, each followed by one empty line.
-pub fn srt(file: &str) -> Result<Vec<Seen>, String> {
+pub fn srt(file: &str) -> Result<Vec<ParsedCue>, String> {
     let cues = blocks(file)?.into_iter().enumerate();
     let read = cues.map(|(index, block)| {
         let [number, times, lines @ ..] = block.as_slice() else {
@@ -20,7 +20,7 @@ pub fn srt(file: &str) -> Result<Vec<Seen>, String> {
             return Err(format!("number {number:?} at {}", index + 1));
         }
         let (start_ms, end_ms) = range(times, ',')?;
-        Ok(Seen {
+        Ok(ParsedCue {
             start_ms,
             end_ms,
             speaker: None,
@@ -30,9 +30,9 @@ pub fn srt(file: &str) -> Result<Vec<Seen>, String> {
     in_order(read.collect::<Result<_, _>>()?)
 }
 
-/// Reads `WebVTT` of the kind written here: a header, then cues without names and settings, whose
-/// text is all escaped but for one voice span at its start.
-pub fn vtt(file: &str) -> Result<Vec<Seen>, String> {
+/// Reads the `WebVTT` that this module writes: a header, then cues without names and settings, whose
+/// text is escaped except for one voice span at its start.
+pub fn vtt(file: &str) -> Result<Vec<ParsedCue>, String> {
     let body = file.strip_prefix("WEBVTT\n\n").ok_or("no header")?;
     let read = blocks(body)?.into_iter().map(|block| {
         let [times, lines @ ..] = block.as_slice() else {
@@ -48,7 +48,7 @@ pub fn vtt(file: &str) -> Result<Vec<Seen>, String> {
             None => (None, text.as_str()),
         };
         let lines = text.split('\n').map(unescape).collect::<Result<_, _>>()?;
-        Ok(Seen {
+        Ok(ParsedCue {
             start_ms,
             end_ms,
             speaker,
@@ -113,7 +113,7 @@ fn text_lines(lines: &[&str]) -> Result<Vec<String>, String> {
     }
 }
 
-/// Knows the escapes of the specification that are used here, and no tags.
+/// Decodes the escapes that this module writes; refuses tags.
 fn unescape(line: &str) -> Result<String, String> {
     let mut text = String::new();
     let mut rest = line;
@@ -131,7 +131,7 @@ fn unescape(line: &str) -> Result<String, String> {
     Ok(text)
 }
 
-fn in_order(cues: Vec<Seen>) -> Result<Vec<Seen>, String> {
+fn in_order(cues: Vec<ParsedCue>) -> Result<Vec<ParsedCue>, String> {
     if cues.is_sorted_by_key(|cue| cue.start_ms) {
         Ok(cues)
     } else {

@@ -1,4 +1,4 @@
-//! What holds for any transcript.
+//! Properties of all formats for any transcript.
 
 use proptest::collection::vec;
 use proptest::num::{f32, f64};
@@ -9,13 +9,13 @@ use proptest::test_runner::TestCaseError;
 use proptest::{prop_assert, prop_assert_eq};
 use serde_json::Value;
 
-use super::parsers::{self, Seen};
+use super::parsers::{self, ParsedCue};
 use super::{segment, shape, transcript, word};
-use crate::format::{Granularities, ResponseFormat, SubtitleShape, Wish, render, sse};
+use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape, render, sse};
 use crate::tokens::Language;
 use crate::transcript::{Segment, Speaker, TokenLogprob, Transcript};
 
-/// What has broken subtitle files before.
+/// Text that has broken subtitle files before.
 const NASTY: [&str; 24] = [
     "\n",
     "\r\n\r\n",
@@ -91,15 +91,15 @@ fn any_shape() -> impl Strategy<Value = SubtitleShape> {
 }
 
 fn subtitles(transcript: &Transcript, format: ResponseFormat, subtitles: SubtitleShape) -> String {
-    let wish = Wish {
+    let options = OutputOptions {
         format,
         subtitles,
-        ..Wish::default()
+        ..OutputOptions::default()
     };
-    render(transcript, &wish)
+    render(transcript, &options)
 }
 
-fn read_vtt(transcript: &Transcript, shape: SubtitleShape) -> Result<Vec<Seen>, TestCaseError> {
+fn read_vtt(transcript: &Transcript, shape: SubtitleShape) -> Result<Vec<ParsedCue>, TestCaseError> {
     let file = subtitles(transcript, ResponseFormat::Vtt, shape);
     parsers::vtt(&file).map_err(|why| TestCaseError::fail(format!("{why} in {file:?}")))
 }
@@ -108,12 +108,12 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || c.is_control()
 }
 
-/// What can be seen of a text, in any order.
-fn ink<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<char> {
-    let ink = texts.flat_map(str::chars).filter(|&c| !is_blank(c));
-    let mut ink: Vec<_> = ink.collect();
-    ink.sort_unstable();
-    ink
+/// The visible characters of texts, sorted.
+fn visible_chars<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<char> {
+    let visible_chars = texts.flat_map(str::chars).filter(|&c| !is_blank(c));
+    let mut visible_chars: Vec<_> = visible_chars.collect();
+    visible_chars.sort_unstable();
+    visible_chars
 }
 
 proptest! {
@@ -122,7 +122,7 @@ proptest! {
         let file = subtitles(&transcript, ResponseFormat::Srt, shape);
         let read = parsers::srt(&file);
         prop_assert!(read.is_ok(), "{:?} in {:?}", read, file);
-        prop_assert_eq!(read.unwrap().is_empty(), ink(texts(&transcript)).is_empty());
+        prop_assert_eq!(read.unwrap().is_empty(), visible_chars(texts(&transcript)).is_empty());
     }
 
     #[test]
@@ -132,7 +132,7 @@ proptest! {
     ) {
         let cues = read_vtt(&transcript, shape)?;
         let shown = cues.iter().flat_map(|cue| &cue.lines).map(String::as_str);
-        prop_assert_eq!(ink(shown), ink(texts(&transcript)));
+        prop_assert_eq!(visible_chars(shown), visible_chars(texts(&transcript)));
     }
 
     #[test]
@@ -190,18 +190,18 @@ proptest! {
         transcript.logprobs = floats.map(token).to_vec();
 
         for name in ["json", "verbose_json", "diarized_json"] {
-            let wish = Wish {
+            let options = OutputOptions {
                 format: ResponseFormat::parse(name).unwrap(),
                 granularities: Granularities { segments: true, words: true },
                 logprobs: true,
                 dropped: true,
                 subtitles: SubtitleShape::default(),
             };
-            check_json(&render(&transcript, &wish))?;
+            check_json(&render(&transcript, &options))?;
         }
         let events = [
             sse::delta(&transcript.text, Some(&transcript.logprobs)),
-            sse::done(&transcript, &Wish { logprobs: true, ..Wish::default() }),
+            sse::done(&transcript, &OutputOptions { logprobs: true, ..OutputOptions::default() }),
         ];
         for event in events {
             let data = event.strip_prefix("data: ").unwrap().strip_suffix("\n\n").unwrap();
@@ -218,7 +218,7 @@ fn texts(transcript: &Transcript) -> impl Iterator<Item = &str> {
         .map(|segment| segment.text.as_str())
 }
 
-/// A number that JSON cannot say would be null; no answer holds a null.
+/// A number that JSON cannot represent would be null; no response has a null.
 fn check_json(json: &str) -> Result<(), TestCaseError> {
     fn has_null(value: &Value) -> bool {
         match value {

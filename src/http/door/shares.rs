@@ -46,7 +46,7 @@ impl Shares {
     /// Gives a permit to a caller, or refuses; both count as asking. `reserved` permits are kept for
     /// others.
     pub fn enter(&mut self, caller: Caller, reserved: usize, now: Instant) -> Result<(), Refused> {
-        self.recent.note(caller, now);
+        self.recent.record(caller, now);
         if self.taken + reserved >= self.limit {
             return Err(Refused::Full);
         }

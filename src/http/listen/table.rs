@@ -77,7 +77,7 @@ impl Table {
         if own < may_have && all < self.ordinary {
             return Some(self.insert(caller, Kind::Ordinary, None));
         }
-        self.refused.note(caller, now);
+        self.refused.record(caller, now);
         if own < half(self.ordinary)
             && let Some(idle) = self.idle_of_majority()
         {

@@ -1,4 +1,4 @@
-//! The parameters of an upload, as a form and in the query string, made out of their table.
+//! The parameters of an upload, as a form and in the query string, derived from their table.
 
 use std::borrow::Cow;
 
@@ -10,14 +10,14 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use super::super::parameters::{Api, Does, Field, Shape, Takes, Unsent};
+use super::super::parameters::{Api, Field, FieldDefault, FieldDescription, FieldShape, ValueKind};
 use crate::format::ResponseFormat;
 use crate::tokens::Task;
 
-/// The model's name that works on every server with a model.
+/// A model name that works on every server with a model.
 const ANY_MODEL: &str = "whisper-1";
 
-/// A schema made by a function, with its name.
+/// A named schema built by a function.
 macro_rules! schemas {
     ($($(#[$doc:meta])* $kind:ident, $name:literal: $schema:expr;)*) => {$(
         $(#[$doc])*
@@ -42,7 +42,7 @@ schemas! {
     TranscriptionForm, "CreateTranscriptionRequest": form(Api::Transcription);
     /// The form of a translation.
     TranslationForm, "CreateTranslationRequest": form(Api::Translation);
-    /// The form of whisper-asr-webservice, whose parameters stand in the query string.
+    /// The form of whisper-asr-webservice, whose parameters are in the query string.
     AsrForm, "AsrRequest": file(Api::Asr);
     /// The form of whisper.cpp's server.
     InferenceForm, "InferenceRequest": form(Api::Inference);
@@ -78,27 +78,27 @@ parameters! {
 }
 
 fn form(api: Api) -> ObjectBuilder {
-    let form = file(api).description(Some("A field that is empty counts as not sent."));
+    let form = file(api).description(Some("An empty field counts as not sent."));
     let fields = offered(api).filter(|field| field.member().is_none());
     fields.fold(form, |form, field| {
         form.property(field.sent_name(), in_form(field, api.task()))
     })
 }
 
-/// A form with nothing but the recording.
+/// A form with the recording alone.
 fn file(api: Api) -> ObjectBuilder {
     ObjectBuilder::new()
         .property(api.file(), binary())
         .required(api.file())
 }
 
-/// What a client is offered: not what is always refused, and no list beside a single value of the same
-/// name, for which most languages would have one identifier.
+/// The fields in the document: none that is always refused, and no list if there is a single value of
+/// the same name, because most languages would use the same identifier for both.
 fn offered(api: Api) -> impl Iterator<Item = &'static Field> {
     let is_offered = |field: &&'static Field| {
-        let is_single = |other: &Field| other.name == field.name && other.shape == Shape::One;
-        let is_beside = field.shape == Shape::Many && Field::ALL.iter().any(is_single);
-        field.takes != Takes::Nothing && !is_beside
+        let is_single = |other: &Field| other.name == field.name && other.shape == FieldShape::Single;
+        let has_single_value = field.shape == FieldShape::List && Field::ALL.iter().any(is_single);
+        field.kind != ValueKind::Rejected && !has_single_value
     };
     api.fields().filter(is_offered)
 }
@@ -108,62 +108,62 @@ fn binary() -> ObjectBuilder {
         .schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
         .description(Some(
-            "The audio or video. Its content tells the format; its name does not matter.",
+            "The audio or video. The format is detected from its content; its name is ignored.",
         ))
 }
 
 /// A field of the form.
 ///
-/// Swagger UI fills every field in before it sends a request: with its example or its default, and where
-/// it has neither with a value of its type, which may change the request. So each has a default that changes
-/// nothing, which is an empty text where no other value does.
+/// Swagger UI fills in every field before it sends a request: with its example or its default, or else
+/// with a value of its type, which may change the request. So each field has a default without effect,
+/// which is an empty text if there is no other.
 fn in_form(field: &'static Field, task: Task) -> Schema {
-    let default = Some(field).filter(|field| !has_twin(field));
+    let default = Some(field).filter(|field| !has_alias(field));
     let default = default.and_then(default_value);
     let description = description(field, default.as_ref());
-    match (field.shape, field.takes) {
-        (Shape::Object, takes) => object(field, takes, task, &description),
-        (Shape::Many, takes) => ArrayBuilder::new()
-            .items(RefOr::T(item(takes, task)))
+    match (field.shape, field.kind) {
+        (FieldShape::Object, kind) => object(field, kind, task, &description),
+        (FieldShape::List, kind) => ArrayBuilder::new()
+            .items(RefOr::T(item(kind, task)))
             .description(Some(description))
             .default(Some(default.unwrap_or_else(|| json!([]))))
             .into(),
-        (Shape::One, takes @ Takes::Bound(..)) => {
+        (FieldShape::Single, kind @ ValueKind::OptionalNumber(..)) => {
             let words: &[&str] = if default.is_some() {
                 &["none"]
             } else {
                 &["none", ""]
             };
-            bound(takes, words)
+            bound(kind, words)
                 .description(Some(description))
                 .default(default.or(Some(json!(""))))
                 .into()
         }
-        (Shape::One, takes) => {
+        (FieldShape::Single, kind) => {
             let value = match default {
-                Some(default) => scalar(takes, task).default(Some(default)),
-                None if is_model(field) => scalar(takes, task).examples([json!(ANY_MODEL)]),
-                None => scalar_or_empty(takes, task).default(Some(json!(""))),
+                Some(default) => scalar(kind, task).default(Some(default)),
+                None if is_model(field) => scalar(kind, task).examples([json!(ANY_MODEL)]),
+                None => scalar_or_empty(kind, task).default(Some(json!(""))),
             };
             value.description(Some(description)).into()
         }
     }
 }
 
-/// An object of the members that have rows of their own, or one of the words that may stand for it.
-fn object(field: &Field, takes: Takes, task: Task, description: &str) -> Schema {
+/// An object of the members that have rows of their own, or one of the words that may replace it.
+fn object(field: &Field, kind: ValueKind, task: Task, description: &str) -> Schema {
     let members = offered(Api::Transcription).filter_map(|member| Some((member.member()?, member)));
     let members = members.filter(|((object, _), _)| *object == field.name);
     let object = members.fold(
         ObjectBuilder::new().schema_type(Type::Object),
         |object, ((_, key), member)| object.property(key, in_form(member, task)),
     );
-    let Takes::OneOf(words @ [_, ..]) = takes else {
+    let ValueKind::OneOf(words @ [_, ..]) = kind else {
         let object = object.description(Some(description));
         return object.default(Some(json!({}))).into();
     };
     AnyOfBuilder::new()
-        .item(scalar_or_empty(Takes::OneOf(words), task))
+        .item(scalar_or_empty(ValueKind::OneOf(words), task))
         .item(object)
         .description(Some(description))
         .default(Some(json!("")))
@@ -171,17 +171,17 @@ fn object(field: &Field, takes: Takes, task: Task, description: &str) -> Schema 
 }
 
 /// A value, or an empty text, which counts as none.
-fn scalar_or_empty(takes: Takes, task: Task) -> ObjectBuilder {
-    let or_text = |kind: Type| {
-        let kinds = SchemaType::from_iter([kind, Type::String]);
-        scalar(takes, task).schema_type(kinds).max_length(Some(0))
+fn scalar_or_empty(kind: ValueKind, task: Task) -> ObjectBuilder {
+    let or_text = |holds: Type| {
+        let types = SchemaType::from_iter([holds, Type::String]);
+        scalar(kind, task).schema_type(types).max_length(Some(0))
     };
-    match takes {
-        Takes::Text | Takes::Nothing => scalar(takes, task),
-        Takes::Switch => or_text(Type::Boolean),
-        Takes::Real(..) | Takes::Bound(..) => or_text(Type::Number),
-        Takes::Whole(..) => or_text(Type::Integer),
-        Takes::OneOf(words) => {
+    match kind {
+        ValueKind::Text | ValueKind::Rejected => scalar(kind, task),
+        ValueKind::Boolean => or_text(Type::Boolean),
+        ValueKind::Number(..) | ValueKind::OptionalNumber(..) => or_text(Type::Number),
+        ValueKind::Integer(..) => or_text(Type::Integer),
+        ValueKind::OneOf(words) => {
             let words = words.iter().filter(|word| is_offered(word, task));
             let words = words.copied().chain([""]);
             ObjectBuilder::new()
@@ -191,18 +191,18 @@ fn scalar_or_empty(takes: Takes, task: Task) -> ObjectBuilder {
     }
 }
 
-/// The same in the query string, where a member of an object has its name in brackets and nothing has
-/// a default: a client that sends defaults would add them to what its form says.
+/// The fields in the query string, where a member of an object has its name in brackets and no field has
+/// a default: a client that sends defaults would add them to the fields of its form.
 fn query(api: Api) -> Vec<Parameter> {
     let task = api.task();
-    let fields = offered(api).filter(|field| field.takes != Takes::OneOf(&[]));
+    let fields = offered(api).filter(|field| field.kind != ValueKind::OneOf(&[]));
     let parameter = |field: &'static Field| {
-        let schema: Schema = match (field.shape, field.takes) {
-            (Shape::Many, takes) => ArrayBuilder::new()
-                .items(RefOr::T(item(takes, task)))
+        let schema: Schema = match (field.shape, field.kind) {
+            (FieldShape::List, kind) => ArrayBuilder::new()
+                .items(RefOr::T(item(kind, task)))
                 .into(),
-            (_, takes @ Takes::Bound(..)) => bound(takes, &["none"]).into(),
-            (_, takes) => scalar(takes, task).into(),
+            (_, kind @ ValueKind::OptionalNumber(..)) => bound(kind, &["none"]).into(),
+            (_, kind) => scalar(kind, task).into(),
         };
         ParameterBuilder::new()
             .name(field.sent_name())
@@ -216,17 +216,17 @@ fn query(api: Api) -> Vec<Parameter> {
     fields.map(parameter).collect()
 }
 
-fn item(takes: Takes, task: Task) -> Schema {
-    match takes {
-        Takes::Bound(..) => bound(takes, &["none"]).into(),
-        takes => scalar(takes, task).into(),
+fn item(kind: ValueKind, task: Task) -> Schema {
+    match kind {
+        ValueKind::OptionalNumber(..) => bound(kind, &["none"]).into(),
+        kind => scalar(kind, task).into(),
     }
 }
 
 /// A number, or one of the words.
-fn bound(takes: Takes, words: &[&str]) -> AnyOfBuilder {
-    let number = match takes {
-        Takes::Bound(least, most) => Takes::Real(least, most),
+fn bound(kind: ValueKind, words: &[&str]) -> AnyOfBuilder {
+    let number = match kind {
+        ValueKind::OptionalNumber(min, max) => ValueKind::Number(min, max),
         other => other,
     };
     let word = ObjectBuilder::new().schema_type(Type::String);
@@ -235,66 +235,69 @@ fn bound(takes: Takes, words: &[&str]) -> AnyOfBuilder {
         .item(word.enum_values(Some(words.iter().copied())))
 }
 
-fn scalar(takes: Takes, task: Task) -> ObjectBuilder {
+fn scalar(kind: ValueKind, task: Task) -> ObjectBuilder {
     let of = |holds: Type| ObjectBuilder::new().schema_type(holds);
-    match takes {
-        Takes::Text | Takes::Nothing => of(Type::String),
-        Takes::Switch => of(Type::Boolean),
-        Takes::Real(least, most) | Takes::Bound(least, most) => {
-            of(Type::Number).minimum(Some(least)).maximum(Some(most))
+    match kind {
+        ValueKind::Text | ValueKind::Rejected => of(Type::String),
+        ValueKind::Boolean => of(Type::Boolean),
+        ValueKind::Number(min, max) | ValueKind::OptionalNumber(min, max) => {
+            of(Type::Number).minimum(Some(min)).maximum(Some(max))
         }
-        Takes::Whole(least, most) => of(Type::Integer).minimum(Some(least)).maximum(Some(most)),
-        Takes::OneOf(words) => {
+        ValueKind::Integer(min, max) => of(Type::Integer).minimum(Some(min)).maximum(Some(max)),
+        ValueKind::OneOf(words) => {
             let words = words.iter().filter(|word| is_offered(word, task));
             of(Type::String).enum_values(Some(words.copied()))
         }
     }
 }
 
-/// Whether an endpoint knows this word; only one format is not for both.
+/// Whether an endpoint supports this word; only one format is not available for both tasks.
 fn is_offered(word: &str, task: Task) -> bool {
     let diarized = ResponseFormat::parse(word) == Some(ResponseFormat::DiarizedJson);
     task == Task::Transcribe || !diarized
 }
 
-/// Whether it names the model, for which a setting wants a value (`SERVER__REQUIRE_MODEL`).
+/// Whether it names the model, which a setting can make mandatory (`SERVER__REQUIRE_MODEL`).
 fn is_model(field: &Field) -> bool {
     field.name == "model"
 }
 
-/// Whether there is another name for it: a client that sends defaults would undo with
-/// one row what its user said with the other.
-fn has_twin(field: &Field) -> bool {
+/// Whether there is another name for it: a client that sends defaults would override the value that
+/// its user sent under the other name.
+fn has_alias(field: &Field) -> bool {
     let mut others = Field::ALL.iter();
-    others.any(|other| other.does == Does::SameAs(field.name))
+    others.any(|other| other.description == FieldDescription::AliasOf(field.name))
 }
 
-/// The default as JSON, where it can be sent.
+/// The default as JSON, if it can be sent.
 fn default_value(field: &Field) -> Option<Value> {
-    let Unsent::Same(text) = field.unsent else {
+    let FieldDefault::Value(text) = field.default else {
         return None;
     };
-    let value = match field.takes {
-        Takes::Text | Takes::OneOf(_) | Takes::Nothing => json!(text),
-        Takes::Switch | Takes::Real(..) | Takes::Bound(..) | Takes::Whole(..) => {
-            serde_json::from_str(text).unwrap_or(json!(text))
-        }
+    let value = match field.kind {
+        ValueKind::Text | ValueKind::OneOf(_) | ValueKind::Rejected => json!(text),
+        ValueKind::Boolean
+        | ValueKind::Number(..)
+        | ValueKind::OptionalNumber(..)
+        | ValueKind::Integer(..) => serde_json::from_str(text).unwrap_or(json!(text)),
     };
     Some(match field.shape {
-        Shape::Many => json!([value]),
-        Shape::One | Shape::Object => value,
+        FieldShape::List => json!([value]),
+        FieldShape::Single | FieldShape::Object => value,
     })
 }
 
-/// What the field does, and what holds without it where the schema does not say that.
+/// The field's effect, and its default if the schema does not contain it.
 fn description(field: &Field, default: Option<&Value>) -> String {
-    let effect = match field.does {
-        Does::This(effect) => effect.to_owned(),
-        Does::SameAs(other) => return format!("Another name of `{other}`."),
+    let effect = match field.description {
+        FieldDescription::Text(effect) => effect.to_owned(),
+        FieldDescription::AliasOf(other) => return format!("Another name of `{other}`."),
     };
-    match field.unsent {
+    match field.default {
         _ if default.is_some() => effect,
-        Unsent::Words("none") => effect,
-        Unsent::Same(words) | Unsent::Words(words) => format!("{effect} Default: {words}."),
+        FieldDefault::Described("none") => effect,
+        FieldDefault::Value(words) | FieldDefault::Described(words) => {
+            format!("{effect} Default: {words}.")
+        }
     }
 }

@@ -21,8 +21,8 @@ impl IntoParams for ModelName {
             .parameter_in(ParameterIn::Path)
             .required(Required::True)
             .description(Some(
-                "A model's id, or an alias. Its slashes stand as they are, or as `%2F`; `@revision` \
-                 names a branch, tag or commit. An alias of the settings may have other characters.",
+                "A model's id, or an alias. Slashes may be sent as they are, or as `%2F`; `@revision` \
+                 names a branch, tag or commit. A configured alias may have other characters.",
             ))
             .schema(Some(name))
             .example(Some("base".into()));

@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, PartialSchema};
 
 use super::*;
-use crate::http::parameters::{Field, Takes};
+use crate::http::parameters::{Field, ValueKind};
 
 fn form() -> Value {
     serde_json::to_value(TranscriptionForm::schema()).unwrap()
 }
 
-/// The names of the rows; a list beside a single value of the same name is left out.
+/// The names of the rows, without the list that has the name of a single value.
 fn names<'a>(fields: impl Iterator<Item = &'a Field>) -> BTreeSet<String> {
-    let offered = fields.filter(|field| field.takes != Takes::Nothing);
+    let offered = fields.filter(|field| field.kind != ValueKind::Rejected);
     let names = offered.map(Field::sent_name);
     names.filter(|name| name != "temperature[]").collect()
 }
@@ -40,7 +40,7 @@ fn the_query_has_every_field_too() {
     let parameters = TranscriptionParameters::into_params(|| None);
     let documented: BTreeSet<_> = parameters.iter().map(|one| one.name.clone()).collect();
     let fields = Field::ALL.iter();
-    let known = names(fields.filter(|field| field.takes != Takes::OneOf(&[])));
+    let known = names(fields.filter(|field| field.kind != ValueKind::OneOf(&[])));
     assert_eq!(documented, known);
 }
 
@@ -72,7 +72,7 @@ fn a_field_has_its_range_its_words_and_its_default() {
         property("model"),
         json!({ "type": "string", "examples": ["whisper-1"] })
     );
-    // A client that sends defaults would undo what its user said under the other name.
+    // A client that sends defaults would override what its user sent under the other name.
     assert_eq!(property("no_speech_threshold")["default"], "");
     // Without a default, Swagger UI would send a value of its own making.
     assert_eq!(
@@ -96,6 +96,6 @@ fn a_field_has_its_range_its_words_and_its_default() {
 
 #[test]
 fn a_star_in_a_path_is_the_routers_alone() {
-    assert_eq!(plain("/v1/models/{*id}"), "/v1/models/{id}");
-    assert_eq!(plain("/v1/models"), "/v1/models");
+    assert_eq!(openapi_path("/v1/models/{*id}"), "/v1/models/{id}");
+    assert_eq!(openapi_path("/v1/models"), "/v1/models");
 }

@@ -1,16 +1,16 @@
-//! Whose API a request speaks: ours, which is OpenAI's with more, or that of another server of Whisper.
+//! The API of a request: OpenAI's with extensions, or that of another Whisper server.
 
 use std::time::Duration;
 
 use super::field::Field;
 use super::fields::put;
-use super::value::{Expected, real, switch, whole};
-use super::{ApiError, Asked, Defaults, Parameters, Shape, Takes};
+use super::value::{Expected, parse_boolean, parse_integer, parse_number};
+use super::{ApiError, Defaults, FieldShape, Parameters, TranscriptionRequest, ValueKind};
 use crate::format::{AsrOutput, ResponseFormat};
 use crate::tokens::Task;
-use crate::transcribe::Wishes;
+use crate::transcribe::TranscriptionOptions;
 
-/// The APIs that a recording may be sent by.
+/// The APIs that accept a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
     /// OpenAI's transcriptions.
@@ -25,37 +25,37 @@ pub enum Api {
     Inference,
 }
 
-/// What an answer is written as.
+/// The kind of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// As `response_format` says.
+pub enum ResponseKind {
+    /// The format that `response_format` names.
     Format,
-    /// One of the forms of `/asr`.
+    /// An output format of `/asr`.
     Asr(AsrOutput),
-    /// The language alone.
+    /// The detected language.
     Language,
-    /// An object with the text alone.
+    /// A JSON object with the text alone.
     BareText,
 }
 
-/// What the fields that only other APIs have said so far.
+/// The fields read so far that only other APIs have.
 #[derive(Debug)]
-pub struct OfOthers {
-    /// Whether the audio is in a file format, and not bare samples.
+pub struct CompatibilityFields {
+    /// Whether the audio is in a file format rather than raw samples.
     is_encoded: bool,
     output: AsrOutput,
-    /// From one temperature to the next.
+    /// Increment from one temperature to the next.
     temperature_step: Option<f32>,
 }
 
-/// The part of a recording that `/detect-language` listens to, as its original does.
+/// The part of a recording in which `/detect-language` detects the language, as in the original server.
 const DETECTION: Duration = Duration::from_secs(30);
 /// The longest recording that any setting allows, in milliseconds: a week.
 const LONGEST_MS: i64 = 604_800_000;
-/// As many as the reference's own list has.
+/// Length of the reference's own list.
 const MAX_TEMPERATURES: usize = 6;
 
-/// Fields of ours by which the forms of `/asr` are not chosen.
+/// Fields of the transcription API that `/asr` does not have.
 const NOT_OF_ASR: [&str; 5] = [
     "response_format",
     "timestamp_granularities",
@@ -65,7 +65,7 @@ const NOT_OF_ASR: [&str; 5] = [
 ];
 
 impl Api {
-    /// What is done where no field says it.
+    /// The default task.
     pub fn task(self) -> Task {
         match self {
             Self::Translation => Task::Translate,
@@ -73,7 +73,7 @@ impl Api {
         }
     }
 
-    /// The field of a form that holds the recording.
+    /// The form field that holds the recording.
     pub fn file(self) -> &'static str {
         match self {
             Self::Asr | Self::Language => "audio_file",
@@ -81,7 +81,7 @@ impl Api {
         }
     }
 
-    /// The fields that only this API has, or that mean something else in it.
+    /// The fields that only this API has, or that have another meaning in it.
     pub fn own(self) -> &'static [Field] {
         match self {
             Self::Transcription | Self::Translation => &[],
@@ -95,89 +95,96 @@ impl Api {
     pub fn fields(self) -> impl Iterator<Item = &'static Field> {
         let own = self.own();
         let is_shared = move |field: &&Field| {
-            let is_taken = match self {
+            let is_in_api = match self {
                 Self::Transcription | Self::Translation | Self::Inference => true,
                 Self::Asr => !NOT_OF_ASR.contains(&field.name),
                 Self::Language => field.name == "model",
             };
-            is_taken && own.iter().all(|other| other.name != field.name)
+            is_in_api && own.iter().all(|other| other.name != field.name)
         };
         own.iter().chain(Field::ALL.iter().filter(is_shared))
     }
 }
 
-const ENCODE: Field = Field::one("encode", Takes::Switch, |all, text| {
-    put(&mut all.of_others.is_encoded, switch(text))
+const ENCODE: Field = Field::single("encode", ValueKind::Boolean, |parameters, text| {
+    put(&mut parameters.compatibility.is_encoded, parse_boolean(text))
 })
 .default("true")
-.does(
-    "`false` says that the file is bare samples: 16 bits, little endian, one channel, 16 kHz. It \
-     stands in the query string.",
+.describe(
+    "`false`: the file holds raw samples: 16 bits, little endian, one channel, 16 kHz. Sent in \
+     the query string.",
 );
 
-const TASK: Field = Field::one(
+const TASK: Field = Field::single(
     "task",
-    Takes::OneOf(&["transcribe", "translate"]),
-    |all, text| {
+    ValueKind::OneOf(&["transcribe", "translate"]),
+    |parameters, text| {
         let task = match text.trim().to_ascii_lowercase().as_str() {
             "transcribe" => Ok(Task::Transcribe),
             "translate" => Ok(Task::Translate),
             _ => Err(Expected::new("transcribe or translate")),
         };
-        put(&mut all.task, task)
+        put(&mut parameters.task, task)
     },
 )
 .default("transcribe")
-.does("Whether the text is in the language spoken or in English.");
+.describe("Whether the text is in the language spoken or in English.");
 
-const OUTPUT: Field = Field::one("output", Takes::OneOf(&AsrOutput::NAMES), |all, text| {
-    let output = AsrOutput::parse(&text.trim().to_ascii_lowercase());
-    let expected = || Expected(AsrOutput::NAMES.join(" or "));
-    put(&mut all.of_others.output, output.ok_or_else(expected))
-})
+const OUTPUT: Field = Field::single(
+    "output",
+    ValueKind::OneOf(&AsrOutput::NAMES),
+    |parameters, text| {
+        let output = AsrOutput::parse(&text.trim().to_ascii_lowercase());
+        let expected = || Expected(AsrOutput::NAMES.join(" or "));
+        put(
+            &mut parameters.compatibility.output,
+            output.ok_or_else(expected),
+        )
+    },
+)
 .default("txt")
-.does("The form of the answer.");
+.describe("The output format.");
 
 const INFERENCE: &[Field] = &[
-    Field::one("translate", Takes::Switch, |all, text| {
-        let task = switch(text).map(|is_wanted| {
-            if is_wanted {
+    Field::single("translate", ValueKind::Boolean, |parameters, text| {
+        let task = parse_boolean(text).map(|translates| {
+            if translates {
                 Task::Translate
             } else {
                 Task::Transcribe
             }
         });
-        put(&mut all.task, task)
+        put(&mut parameters.task, task)
     })
     .default("false")
-    .does("Whether the text is in English, whatever is spoken."),
-    Field::one("temperature_inc", Takes::Real(0.0, 1.0), |all, text| {
-        let step = real(text, 0.0..=1.0).map(Some);
-        put(&mut all.of_others.temperature_step, step)
+    .describe("Whether the text is in English, whatever is spoken."),
+    Field::single("temperature_inc", ValueKind::Number(0.0, 1.0), |parameters, text| {
+        let step = parse_number(text, 0.0..=1.0).map(Some);
+        put(&mut parameters.compatibility.temperature_step, step)
     })
-    .without("0.2")
-    .does("From one temperature to the next where a text looks wrong; 0 tries the first alone."),
-    Field::one("offset_t", Takes::Whole(0, LONGEST_MS), |all, text| {
-        put(&mut all.wishes.clip.offset, milliseconds(text))
+    .described_default("0.2")
+    .describe("Increment of the temperature when a text is rejected; 0 uses the first alone."),
+    Field::single("offset_t", ValueKind::Integer(0, LONGEST_MS), |parameters, text| {
+        put(&mut parameters.options.clip.offset, milliseconds(text))
     })
     .default("0")
-    .does("Where to begin, in milliseconds."),
-    Field::one("duration", Takes::Whole(0, LONGEST_MS), |all, text| {
+    .describe("Start of the part to transcribe, in milliseconds."),
+    Field::single("duration", ValueKind::Integer(0, LONGEST_MS), |parameters, text| {
         let duration = milliseconds(text)?;
         let duration = (!duration.is_zero()).then_some(duration);
-        put(&mut all.wishes.clip.duration, Ok(duration))
+        put(&mut parameters.options.clip.duration, Ok(duration))
     })
     .default("0")
-    .does("How much to transcribe, in milliseconds; 0 is all."),
+    .describe("Length of the part to transcribe, in milliseconds; 0 is all."),
 ];
 
 fn milliseconds(text: &str) -> Result<Duration, Expected> {
-    let most = usize::try_from(LONGEST_MS).unwrap_or(usize::MAX);
-    let number = whole(text, 0..=most)?;
+    let maximum = usize::try_from(LONGEST_MS).unwrap_or(usize::MAX);
+    let number = parse_integer(text, 0..=maximum)?;
     Ok(Duration::from_millis(number as u64))
 }
 
-impl Default for OfOthers {
+impl Default for CompatibilityFields {
     fn default() -> Self {
         Self {
             is_encoded: true,
@@ -187,74 +194,77 @@ impl Default for OfOthers {
     }
 }
 
-impl OfOthers {
-    /// Whether the audio is in a file format, and not bare samples.
+impl CompatibilityFields {
+    /// Whether the audio is in a file format rather than raw samples.
     pub fn is_encoded(&self) -> bool {
         self.is_encoded
     }
 }
 
-/// As [`Parameters::finish`], in the terms of the API.
+/// As [`Parameters::finish`], for the API of the request.
 ///
 /// # Errors
 /// The same.
-pub fn finish(mut all: Parameters, defaults: Defaults) -> Result<Asked, ApiError> {
-    let answer = match all.api {
-        Api::Transcription | Api::Translation => Answer::Format,
+pub fn finish(mut parameters: Parameters, defaults: Defaults) -> Result<TranscriptionRequest, ApiError> {
+    let response = match parameters.api {
+        Api::Transcription | Api::Translation => ResponseKind::Format,
         Api::Asr => {
-            let output = all.of_others.output;
-            all.format = output.format();
-            // Its clients send it whatever the form of the answer is.
-            all.word_timestamps &= output == AsrOutput::Json;
-            Answer::Asr(output)
+            let output = parameters.compatibility.output;
+            parameters.format = output.format();
+            // Its clients send this field with every output format.
+            parameters.word_timestamps &= output == AsrOutput::Json;
+            ResponseKind::Asr(output)
         }
         Api::Language => {
-            all.wishes = Wishes::default();
-            all.wishes.clip.duration = Some(DETECTION);
-            all.speech.filter = Some(false);
-            Answer::Language
+            parameters.options = TranscriptionOptions::default();
+            parameters.options.clip.duration = Some(DETECTION);
+            parameters.vad.filter = Some(false);
+            ResponseKind::Language
         }
         Api::Inference => {
-            if let Some(step) = all.of_others.temperature_step
-                && all.temperatures.is_empty()
+            if let Some(step) = parameters.compatibility.temperature_step
+                && parameters.temperatures.is_empty()
             {
-                all.temperatures = steps(all.wishes.options.temperature, step);
+                parameters.temperatures = steps(parameters.options.search.temperature, step);
             }
-            let is_bare = all.format == ResponseFormat::Json && !all.wishes.logprobs;
+            let is_bare = parameters.format == ResponseFormat::Json && !parameters.options.logprobs;
             if is_bare {
-                Answer::BareText
+                ResponseKind::BareText
             } else {
-                Answer::Format
+                ResponseKind::Format
             }
         }
     };
-    let asked = all.finish_fields(defaults)?;
-    Ok(Asked { answer, ..asked })
+    let request = parameters.finish_fields(defaults)?;
+    Ok(TranscriptionRequest {
+        response,
+        ..request
+    })
 }
 
-/// The first temperature and those to fall back to, up to 1.
+/// The first temperature and the fallback temperatures, up to 1.
 fn steps(first: f32, step: f32) -> Vec<f32> {
     if step == 0.0 {
         return vec![first];
     }
     let temperatures = (0..MAX_TEMPERATURES).map(|count| step.mul_add(count as f32, first));
     // The last of them may lie a little beyond 1 by the rounding of the step.
-    let within = temperatures.take_while(|temperature| *temperature < 1.0 + f32::EPSILON * 8.0);
-    within.map(|temperature| temperature.min(1.0)).collect()
+    let in_range = temperatures.take_while(|temperature| *temperature < 1.0 + f32::EPSILON * 8.0);
+    in_range.map(|temperature| temperature.min(1.0)).collect()
 }
 
 impl Field {
-    /// Finds a field of the API by its name as it was sent.
+    /// Finds a field of the API by its name in the request.
     pub fn find(api: Api, name: &str) -> Option<Self> {
-        let is_called = |field: &&Self| match field.shape {
-            Shape::Many => list_name(name) == field.name,
-            Shape::One | Shape::Object => name == field.name,
+        let has_name = |field: &&Self| match field.shape {
+            FieldShape::List => list_name(name) == field.name,
+            FieldShape::Single | FieldShape::Object => name == field.name,
         };
-        api.fields().find(is_called).copied()
+        api.fields().find(has_name).copied()
     }
 }
 
-/// The name of a list without the brackets behind it, which some clients number: `x[]`, `x[0]`.
+/// The name of a list without the brackets after it, which some clients number: `x[]`, `x[0]`.
 fn list_name(name: &str) -> &str {
     let start = name.rsplit_once('[');
     let start = start.filter(|(_, rest)| {

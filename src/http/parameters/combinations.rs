@@ -1,54 +1,54 @@
-//! Refuses fields that do not go together.
+//! Refuses fields that cannot be combined.
 
 use super::readers::NO_DIARIZATION;
 use super::{ApiError, Parameters};
 use crate::audio::Channels;
 use crate::format::ResponseFormat;
 
-/// A field that has a meaning in some formats only.
-struct OnlyIn {
+/// A field that is allowed with some response formats only.
+struct FormatRule {
     param: &'static str,
-    /// What it holds, where it asks for something.
-    asked: fn(&Parameters) -> Option<String>,
+    /// The value that requires one of the formats, if it was sent.
+    value: fn(&Parameters) -> Option<String>,
     formats: &'static [ResponseFormat],
 }
 
-/// As OpenAI has it for its own fields. The granularity `segment` is the default, so that it asks
-/// for nothing.
-const ONLY_IN: [OnlyIn; 7] = [
-    OnlyIn {
+/// The same rules as OpenAI's for its own fields. The granularity `segment` is the default, so it
+/// requires no format.
+const FORMAT_RULES: [FormatRule; 7] = [
+    FormatRule {
         param: "timestamp_granularities",
-        asked: |all| all.granularities.words.then(|| "word".to_owned()),
+        value: |parameters| parameters.granularities.words.then(|| "word".to_owned()),
         formats: &[ResponseFormat::VerboseJson],
     },
-    OnlyIn {
+    FormatRule {
         param: "word_timestamps",
-        asked: |all| all.word_timestamps.then(|| "true".to_owned()),
+        value: |parameters| parameters.word_timestamps.then(|| "true".to_owned()),
         formats: &[ResponseFormat::VerboseJson],
     },
-    OnlyIn {
+    FormatRule {
         param: "include",
-        asked: |all| all.wishes.logprobs.then(|| "logprobs".to_owned()),
+        value: |parameters| parameters.options.logprobs.then(|| "logprobs".to_owned()),
         formats: &[ResponseFormat::Json],
     },
-    OnlyIn {
+    FormatRule {
         param: "include",
-        asked: |all| all.dropped.then(|| "dropped".to_owned()),
+        value: |parameters| parameters.dropped.then(|| "dropped".to_owned()),
         formats: &[ResponseFormat::VerboseJson],
     },
-    OnlyIn {
+    FormatRule {
         param: "max_line_width",
-        asked: |all| all.subtitles.max_line_width.map(|width| width.to_string()),
+        value: |parameters| parameters.subtitles.max_line_width.map(|width| width.to_string()),
         formats: &[ResponseFormat::Srt, ResponseFormat::Vtt],
     },
-    OnlyIn {
+    FormatRule {
         param: "max_line_count",
-        asked: |all| all.subtitles.max_line_count.map(|count| count.to_string()),
+        value: |parameters| parameters.subtitles.max_line_count.map(|count| count.to_string()),
         formats: &[ResponseFormat::Srt, ResponseFormat::Vtt],
     },
-    OnlyIn {
+    FormatRule {
         param: "stream",
-        asked: |all| all.stream.then(|| "true".to_owned()),
+        value: |parameters| parameters.stream.then(|| "true".to_owned()),
         formats: &[
             ResponseFormat::Json,
             ResponseFormat::Text,
@@ -57,51 +57,51 @@ const ONLY_IN: [OnlyIn; 7] = [
     },
 ];
 
-/// The most texts that a search may be asked to finish: `beam_size` × `patience`.
+/// Maximum number of finished hypotheses that end a search: `beam_size` × `patience`.
 const MAX_FINISHED: f32 = 64.0;
 
-/// Refuses fields that do not go together.
-pub fn check(all: &Parameters) -> Result<(), ApiError> {
-    let is_split = all.wishes.channels == Channels::Split;
-    if all.format == ResponseFormat::DiarizedJson && !is_split {
-        let value = name(all.format).to_owned();
+/// Refuses fields that cannot be combined.
+pub fn check(parameters: &Parameters) -> Result<(), ApiError> {
+    let is_split = parameters.options.channels == Channels::Split;
+    if parameters.format == ResponseFormat::DiarizedJson && !is_split {
+        let value = name(parameters.format).to_owned();
         let expected = format!("channels=split with it: {NO_DIARIZATION}");
         return Err(refuse("response_format", value, expected));
     }
-    // The channels are put together once the last of them is done.
-    if all.stream && is_split {
+    // The text of the channels is merged when the last channel is done.
+    if parameters.stream && is_split {
         let expected = "false with channels=split".to_owned();
         return Err(refuse("stream", "true".to_owned(), expected));
     }
-    // What the search does not take: no hypothesis would ever be finished.
-    let options = &all.wishes.options;
-    let finished = options.beam_size.get() as f32 * options.patience;
-    // A search for this many occupies an engine for so long that others would wait.
+    let search = &parameters.options.search;
+    let finished = search.beam_size.get() as f32 * search.patience;
+    // A wider search would occupy an engine for too long.
     if finished > MAX_FINISHED {
-        let value = options.patience.to_string();
+        let value = search.patience.to_string();
         let expected = format!(
             "a number that is at most {MAX_FINISHED} when multiplied by beam_size, which is {}",
-            options.beam_size
+            search.beam_size
         );
         return Err(refuse("patience", value, expected));
     }
+    // The search would never finish a hypothesis.
     if finished.round() < 1.0 {
-        let value = options.patience.to_string();
+        let value = search.patience.to_string();
         let expected = format!(
             "a number that is at least 0.5 when multiplied by beam_size, which is {}",
-            options.beam_size
+            search.beam_size
         );
         return Err(refuse("patience", value, expected));
     }
-    for rule in &ONLY_IN {
-        if let Some(value) = (rule.asked)(all)
-            && !rule.formats.contains(&all.format)
+    for rule in &FORMAT_RULES {
+        if let Some(value) = (rule.value)(parameters)
+            && !rule.formats.contains(&parameters.format)
         {
             let formats = rule.formats.iter().copied().map(name).collect::<Vec<_>>();
             let expected = format!(
                 "response_format {} with it, not {}",
                 formats.join(" or "),
-                name(all.format)
+                name(parameters.format)
             );
             return Err(refuse(rule.param, value, expected));
         }
@@ -117,11 +117,11 @@ fn refuse(param: &'static str, value: String, expected: String) -> ApiError {
     }
 }
 
-/// The name of a format, as callers write it.
+/// The name of a format in requests.
 fn name(format: ResponseFormat) -> &'static str {
-    let is_its_name = |name: &&str| ResponseFormat::parse(name) == Some(format);
+    let is_name = |name: &&str| ResponseFormat::parse(name) == Some(format);
     ResponseFormat::NAMES
         .into_iter()
-        .find(is_its_name)
+        .find(is_name)
         .unwrap_or_default()
 }

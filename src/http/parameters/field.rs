@@ -1,138 +1,142 @@
-//! What a row of the table of fields says: a field's name, what it may hold, where that goes.
+//! A row of the table of fields: a field's name, its allowed values, and its reader.
 
 use super::Parameters;
 use super::value::Expected;
 
-/// A field by one of its names.
+/// A field under one of its names.
 #[derive(Clone, Copy)]
 pub struct Field {
-    /// As it is sent; a list also with `[]` behind it.
+    /// Its name in a request; a list may have `[]` after it.
     pub name: &'static str,
     /// How it may be sent.
-    pub shape: Shape,
-    /// What it may hold, or each of its items; `read` refuses everything else.
-    pub takes: Takes,
-    /// Puts what it holds, which is not blank, where it belongs.
-    pub read: Read,
-    /// What holds where it is not sent.
-    pub unsent: Unsent,
-    /// What it does; of another name for a field, that field.
-    pub does: Does,
+    pub shape: FieldShape,
+    /// The allowed values of the field or of its items; `read` refuses all others.
+    pub kind: ValueKind,
+    /// Reads a value that is not blank into the parameters.
+    pub read: FieldReader,
+    /// The value that applies if the field is not sent.
+    pub default: FieldDefault,
+    /// Its effect, or the field that it is another name for.
+    pub description: FieldDescription,
 }
 
 /// How a field may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum FieldShape {
     /// Once.
-    One,
+    Single,
     /// More than once, under its name with or without `[]`.
-    Many,
-    /// As a JSON object, which stands for a field `name[key]` for each of its members.
+    List,
+    /// As a JSON object, whose members are fields `name[key]`.
     Object,
 }
 
-/// What a field, or an item of a list, may hold.
+/// The allowed values of a field or of an item of a list.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Takes {
-    /// Any text, or any of those that the field's effect tells of.
+pub enum ValueKind {
+    /// Any text, or the texts that the description names.
     Text,
     /// `true` or `false`.
-    Switch,
+    Boolean,
     /// A number from the first to the second.
-    Real(f64, f64),
+    Number(f64, f64),
     /// The same, or `none`.
-    Bound(f64, f64),
+    OptionalNumber(f64, f64),
     /// A whole number from the first to the second.
-    Whole(i64, i64),
+    Integer(i64, i64),
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// Nothing: the field is refused.
-    Nothing,
+    /// None: the field is refused.
+    Rejected,
 }
 
-/// What holds where a field is not sent.
+/// The value that applies if a field is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsent {
-    /// The same as if this had been sent.
-    Same(&'static str),
-    /// Something that depends on others, in words.
-    Words(&'static str),
+pub enum FieldDefault {
+    /// The same as if this value had been sent.
+    Value(&'static str),
+    /// A value that cannot be sent or depends on others, in words.
+    Described(&'static str),
 }
 
-/// What a field does.
+/// The effect of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Does {
-    /// This.
-    This(&'static str),
+pub enum FieldDescription {
+    /// Its effect.
+    Text(&'static str),
     /// The same as the field of this name.
-    SameAs(&'static str),
+    AliasOf(&'static str),
 }
 
-/// Puts what a field holds where it belongs.
-pub type Read = fn(&mut Parameters, &str) -> Result<(), Expected>;
+/// Reads a field's value into the parameters.
+pub type FieldReader = fn(&mut Parameters, &str) -> Result<(), Expected>;
 
 impl Field {
     /// A field that is sent once.
-    pub const fn one(name: &'static str, takes: Takes, read: Read) -> Self {
+    pub const fn single(name: &'static str, kind: ValueKind, read: FieldReader) -> Self {
         Self {
             name,
-            shape: Shape::One,
-            takes,
+            shape: FieldShape::Single,
+            kind,
             read,
-            unsent: Unsent::Words("none"),
-            does: Does::This(""),
+            default: FieldDefault::Described("none"),
+            description: FieldDescription::Text(""),
         }
     }
 
-    /// A list of such items.
-    pub const fn many(name: &'static str, takes: Takes, read: Read) -> Self {
+    /// A list of items of this kind.
+    pub const fn list(name: &'static str, kind: ValueKind, read: FieldReader) -> Self {
         Self {
-            shape: Shape::Many,
-            ..Self::one(name, takes, read)
+            shape: FieldShape::List,
+            ..Self::single(name, kind, read)
         }
     }
 
-    /// An object, whose members have rows of their own; it may hold one of these words instead.
-    pub const fn object(name: &'static str, words: &'static [&'static str], read: Read) -> Self {
+    /// An object, whose members have rows of their own; one of these words may be sent instead.
+    pub const fn object(
+        name: &'static str,
+        words: &'static [&'static str],
+        read: FieldReader,
+    ) -> Self {
         Self {
-            shape: Shape::Object,
-            ..Self::one(name, Takes::OneOf(words), read)
+            shape: FieldShape::Object,
+            ..Self::single(name, ValueKind::OneOf(words), read)
         }
     }
 
-    /// The value that has the same effect as none.
+    /// Sets the value that has the same effect as not sending the field.
     pub const fn default(mut self, value: &'static str) -> Self {
-        self.unsent = Unsent::Same(value);
+        self.default = FieldDefault::Value(value);
         self
     }
 
-    /// What holds without it, in words.
-    pub const fn without(mut self, words: &'static str) -> Self {
-        self.unsent = Unsent::Words(words);
+    /// Sets a default that is described in words.
+    pub const fn described_default(mut self, words: &'static str) -> Self {
+        self.default = FieldDefault::Described(words);
         self
     }
 
-    /// Its effect, as the documentation has it.
-    pub const fn does(mut self, effect: &'static str) -> Self {
-        self.does = Does::This(effect);
+    /// Sets its effect, in the words of the documentation.
+    pub const fn describe(mut self, effect: &'static str) -> Self {
+        self.description = FieldDescription::Text(effect);
         self
     }
 
-    /// Another name for the field of this name.
-    pub const fn same_as(mut self, name: &'static str) -> Self {
-        self.does = Does::SameAs(name);
+    /// Makes it another name for the field of this name.
+    pub const fn alias_of(mut self, name: &'static str) -> Self {
+        self.description = FieldDescription::AliasOf(name);
         self
     }
 
-    /// The name as it is best sent: that of a list ends with `[]`.
+    /// The preferred name in a request: that of a list ends with `[]`.
     pub fn sent_name(&self) -> String {
         match self.shape {
-            Shape::Many => format!("{}[]", self.name),
-            Shape::One | Shape::Object => self.name.to_owned(),
+            FieldShape::List => format!("{}[]", self.name),
+            FieldShape::Single | FieldShape::Object => self.name.to_owned(),
         }
     }
 
-    /// The object it is a member of, and its key there.
+    /// The object that it is a member of, and its key in it.
     pub fn member(&self) -> Option<(&'static str, &'static str)> {
         let (object, key) = self.name.strip_suffix(']')?.split_once('[')?;
         (!key.is_empty()).then_some((object, key))

@@ -1,76 +1,79 @@
-//! Readers of the fields, but for those of `speech`.
+//! Readers of the fields, except those of `vad`.
 
 use super::Parameters;
 use super::fields::{LONGEST_S, put};
-use super::value::{self, Expected, bound, count, is_none, list, real, seconds, switch, whole};
+use super::value::{
+    self, Expected, is_none, parse_boolean, parse_count, parse_integer, parse_list, parse_number,
+    parse_optional_number, parse_seconds,
+};
 use crate::audio::Channels;
 use crate::format::ResponseFormat;
 use crate::tokens::Task;
 
-/// What a caller who wants speakers told apart is told.
+/// The reason in errors about speaker diarization.
 pub const NO_DIARIZATION: &str = "speaker diarization of mono audio is not supported, and \
     channels=split labels each channel of a stereo call";
 
-/// The highest id that all of OpenAI's vocabularies have; the smallest has 51,864 tokens.
-pub const HIGHEST_TOKEN: i32 = 51_863;
-/// Bound on what a list may grow to.
+/// The highest token id of the smallest of OpenAI's vocabularies, which has 51,864 tokens.
+pub const MAX_TOKEN_ID: i32 = 51_863;
+/// Maximum length of a list.
 const MAX_ITEMS: usize = 1_000;
-/// Bound on a keyword, in characters.
+/// Maximum length of a keyword, in characters.
 const MAX_KEYWORD_CHARS: usize = 200;
-/// As many as the reference's own list has.
+/// Length of the reference's own list.
 const MAX_TEMPERATURES: usize = 6;
 
 /// The model's name.
-pub fn model(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.model, Ok(Some(text.trim().to_owned())))
+pub fn model(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.model, Ok(Some(text.trim().to_owned())))
 }
 
-/// What clients send where nobody chose a language: `auto`, nothing as other languages write it, the
+/// The language; none for what clients send if no language was chosen: `auto`, `None` or `null`, the
 /// code of an undetermined language, and an empty text in quotes.
-pub fn language(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+pub fn language(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let text = text.trim().trim_matches('"');
-    let is_open = |word: &&str| text.eq_ignore_ascii_case(word);
-    if is_none(text) || ["auto", "und", ""].iter().any(is_open) {
-        return put(&mut all.wishes.language, Ok(None));
+    let is_unset = |word: &&str| text.eq_ignore_ascii_case(word);
+    if is_none(text) || ["auto", "und", ""].iter().any(is_unset) {
+        return put(&mut parameters.options.language, Ok(None));
     }
-    put(&mut all.wishes.language, value::language(text).map(Some))
+    put(&mut parameters.options.language, value::parse_language(text).map(Some))
 }
 
 /// Text that the audio continues.
-pub fn prompt(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.wishes.prompt, Ok(Some(text.to_owned())))
+pub fn prompt(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.options.prompt, Ok(Some(text.to_owned())))
 }
 
 /// Candidates for detection, each once.
-pub fn languages(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    for item in list(text) {
-        let language = value::language(&item)?;
-        if !all.wishes.candidates.contains(&language) {
-            all.wishes.candidates.push(language);
+pub fn languages(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    for item in parse_list(text) {
+        let language = value::parse_language(&item)?;
+        if !parameters.options.candidates.contains(&language) {
+            parameters.options.candidates.push(language);
         }
     }
     Ok(())
 }
 
 /// Words to expect.
-pub fn keywords(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    let keywords = list(text);
+pub fn keywords(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let keywords = parse_list(text);
     let are_short = keywords
         .iter()
         .all(|keyword| keyword.chars().count() <= MAX_KEYWORD_CHARS);
-    if !are_short || all.keywords.len() + keywords.len() > MAX_ITEMS {
+    if !are_short || parameters.keywords.len() + keywords.len() > MAX_ITEMS {
         return Err(Expected(format!(
             "at most {MAX_ITEMS} keywords of at most {MAX_KEYWORD_CHARS} characters"
         )));
     }
-    all.keywords.extend(keywords);
+    parameters.keywords.extend(keywords);
     Ok(())
 }
 
 /// A format that the endpoint offers.
-pub fn response_format(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+pub fn response_format(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let is_offered = |format: &ResponseFormat| {
-        all.task == Task::Transcribe || *format != ResponseFormat::DiarizedJson
+        parameters.task == Task::Transcribe || *format != ResponseFormat::DiarizedJson
     };
     let format = ResponseFormat::parse(&text.trim().to_ascii_lowercase()).filter(is_offered);
     let format = format.ok_or_else(|| {
@@ -79,207 +82,207 @@ pub fn response_format(all: &mut Parameters, text: &str) -> Result<(), Expected>
             names.filter(|name| ResponseFormat::parse(name).as_ref().is_some_and(is_offered));
         Expected(offered.collect::<Vec<_>>().join(" or "))
     });
-    put(&mut all.format, format)
+    put(&mut parameters.format, format)
 }
 
-/// One temperature, or a list of the first one and those to fall back to.
-pub fn temperature(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    all.temperatures.clear();
+/// One temperature, or a list of the first temperature and the fallback temperatures.
+pub fn temperature(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    parameters.temperatures.clear();
     if text.contains(['[', ',']) {
-        return more_temperatures(all, text);
+        return more_temperatures(parameters, text);
     }
-    let temperature = real(text, 0.0..=1.0);
-    put(&mut all.wishes.options.temperature, temperature)
+    let temperature = parse_number(text, 0.0..=1.0);
+    put(&mut parameters.options.search.temperature, temperature)
 }
 
-/// Items of such a list.
-pub fn more_temperatures(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+/// Items of the list of temperatures.
+pub fn more_temperatures(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let expected = || {
         let words = format!("1 to {MAX_TEMPERATURES} numbers from 0 to 1");
         Expected(words)
     };
-    for item in list(text) {
-        let temperature = real(&item, 0.0..=1.0).map_err(|_| expected())?;
-        all.temperatures.push(temperature);
+    for item in parse_list(text) {
+        let temperature = parse_number(&item, 0.0..=1.0).map_err(|_| expected())?;
+        parameters.temperatures.push(temperature);
     }
-    if (1..=MAX_TEMPERATURES).contains(&all.temperatures.len()) {
+    if (1..=MAX_TEMPERATURES).contains(&parameters.temperatures.len()) {
         Ok(())
     } else {
         Err(expected())
     }
 }
 
-/// What is to be in the answer besides.
-pub fn include(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    for item in list(text) {
+/// Additional parts of the response.
+pub fn include(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    for item in parse_list(text) {
         match item.as_str() {
-            "logprobs" => all.wishes.logprobs = true,
-            "dropped" => all.dropped = true,
+            "logprobs" => parameters.options.logprobs = true,
+            "dropped" => parameters.dropped = true,
             _ => return Err(Expected::new("logprobs or dropped")),
         }
     }
     Ok(())
 }
 
-/// What is to have time stamps.
-pub fn timestamp_granularities(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    for item in list(text) {
+/// The units with time stamps.
+pub fn timestamp_granularities(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    for item in parse_list(text) {
         match item.as_str() {
-            "segment" => all.granularities.segments = true,
-            "word" => all.granularities.words = true,
+            "segment" => parameters.granularities.segments = true,
+            "word" => parameters.granularities.words = true,
             _ => return Err(Expected::new("word or segment")),
         }
     }
     Ok(())
 }
 
-/// Whether the text is sent piece by piece.
-pub fn stream(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.stream, switch(text))
+/// Whether the text is streamed.
+pub fn stream(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.stream, parse_boolean(text))
 }
 
-/// Refuses what would tell speakers apart by their voices.
+/// Refuses fields of speaker diarization.
 pub fn no_diarization(_: &mut Parameters, _: &str) -> Result<(), Expected> {
     Err(Expected(format!("no value: {NO_DIARIZATION}")))
 }
 
-/// Beams of the search.
-pub fn beam_size(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.beam_size, count(text, 32).map(Some))
+/// The beam size of the search.
+pub fn beam_size(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.beam_size, parse_count(text, 32).map(Some))
 }
 
-/// Texts sampled.
-pub fn best_of(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.wishes.options.best_of, count(text, 32))
+/// The number of samples.
+pub fn best_of(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.options.search.best_of, parse_count(text, 32))
 }
 
-/// How many finished texts end the search.
-pub fn patience(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.wishes.options.patience, real(text, 0.01..=10.0))
+/// The number of finished hypotheses that ends the search, relative to the beam size.
+pub fn patience(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.options.search.patience, parse_number(text, 0.01..=10.0))
 }
 
-/// Exponent of a text's length.
-pub fn length_penalty(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+/// Exponent of a hypothesis' length.
+pub fn length_penalty(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
-        &mut all.wishes.options.length_penalty,
-        real(text, 0.0..=10.0),
+        &mut parameters.options.search.length_penalty,
+        parse_number(text, 0.0..=10.0),
     )
 }
 
-/// Penalty of tokens that were written.
-pub fn repetition_penalty(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    let penalty = real(text, 0.1..=10.0);
-    put(&mut all.wishes.options.repetition_penalty, penalty)
+/// Penalty of tokens that were generated already.
+pub fn repetition_penalty(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let penalty = parse_number(text, 0.1..=10.0);
+    put(&mut parameters.options.search.repetition_penalty, penalty)
 }
 
-/// Length of what does not come twice.
-pub fn no_repeat_ngram_size(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    let size = whole(text, 0..=224);
-    put(&mut all.wishes.options.no_repeat_ngram_size, size)
+/// Length of token sequences that are not repeated.
+pub fn no_repeat_ngram_size(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let size = parse_integer(text, 0..=224);
+    put(&mut parameters.options.search.no_repeat_ngram_size, size)
 }
 
-/// Tokens never to write; an empty JSON list lets all be written.
-pub fn suppress_tokens(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    let tokens = list(text).into_iter().map(|item| {
+/// Tokens that are never generated; an empty JSON list suppresses none.
+pub fn suppress_tokens(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let tokens = parse_list(text).into_iter().map(|item| {
         let token = item.parse().ok();
-        token.filter(|token| (-1..=HIGHEST_TOKEN).contains(token))
+        token.filter(|token| (-1..=MAX_TOKEN_ID).contains(token))
     });
     let tokens = tokens.collect::<Option<Vec<i32>>>();
-    let all_tokens = all.suppress_tokens.get_or_insert_default();
+    let all_tokens = parameters.suppress_tokens.get_or_insert_default();
     match tokens {
         Some(tokens) if all_tokens.len() + tokens.len() <= MAX_ITEMS => {
             all_tokens.extend(tokens);
             Ok(())
         }
         _ => Err(Expected(format!(
-            "at most {MAX_ITEMS} whole numbers from -1 to {HIGHEST_TOKEN}"
+            "at most {MAX_ITEMS} whole numbers from -1 to {MAX_TOKEN_ID}"
         ))),
     }
 }
 
-/// Whether the model is to write no time stamps.
-pub fn without_timestamps(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.without_timestamps, switch(text))
+/// Whether the model generates no time stamps.
+pub fn without_timestamps(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.without_timestamps, parse_boolean(text))
 }
 
-/// Whether a window continues the text of the one before.
-pub fn condition_on_previous_text(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.wishes.condition_on_previous_text, switch(text))
+/// Whether a window continues the text of the previous one.
+pub fn condition_on_previous_text(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.options.condition_on_previous_text, parse_boolean(text))
 }
 
 /// Words to expect, as one text.
-pub fn hotwords(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.wishes.hotwords, Ok(Some(text.trim().to_owned())))
+pub fn hotwords(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.options.hotwords, Ok(Some(text.trim().to_owned())))
 }
 
-/// Bound on how well a text compresses.
-pub fn compression_ratio_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    let threshold = bound(text, 0.0..=100.0);
+/// Maximum compression ratio of a text.
+pub fn compression_ratio_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let threshold = parse_optional_number(text, 0.0..=100.0);
     put(
-        &mut all.wishes.fallback.compression_ratio_threshold,
+        &mut parameters.options.fallback.compression_ratio_threshold,
         threshold,
     )
 }
 
-/// Bound on the mean log probability of a token.
-pub fn logprob_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    let threshold = bound(text, -100.0..=0.0);
-    put(&mut all.wishes.fallback.logprob_threshold, threshold)
+/// Minimum mean log probability of the tokens.
+pub fn logprob_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let threshold = parse_optional_number(text, -100.0..=0.0);
+    put(&mut parameters.options.fallback.logprob_threshold, threshold)
 }
 
-/// Bound on the probability of no speech.
-pub fn no_speech_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    let threshold = bound(text, 0.0..=1.0);
-    put(&mut all.wishes.fallback.no_speech_threshold, threshold)
+/// Maximum probability of no speech.
+pub fn no_speech_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let threshold = parse_optional_number(text, 0.0..=1.0);
+    put(&mut parameters.options.fallback.no_speech_threshold, threshold)
 }
 
-/// Silence around improbable text that is left out.
-pub fn hallucination_silence_threshold(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    let threshold = bound(text, 0.0..=3_600.0)?.map(f64::from);
+/// Length of the silence around improbable text that is dropped.
+pub fn hallucination_silence_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let threshold = parse_optional_number(text, 0.0..=3_600.0)?.map(f64::from);
     put(
-        &mut all.wishes.hallucination_silence_threshold_s,
+        &mut parameters.options.hallucination_silence_threshold_s,
         Ok(threshold),
     )
 }
 
-/// Where to begin.
-pub fn offset(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.wishes.clip.offset, seconds(text, 0.0..=LONGEST_S))
+/// Start of the part to transcribe.
+pub fn offset(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.options.clip.offset, parse_seconds(text, 0.0..=LONGEST_S))
 }
 
-/// How much to transcribe.
-pub fn duration(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    let duration = seconds(text, 0.1..=LONGEST_S).map(Some);
-    put(&mut all.wishes.clip.duration, duration)
+/// Length of the part to transcribe.
+pub fn duration(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let duration = parse_seconds(text, 0.1..=LONGEST_S).map(Some);
+    put(&mut parameters.options.clip.duration, duration)
 }
 
 /// Whether channels are mixed or kept apart.
-pub fn channels(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+pub fn channels(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let channels = match text.trim() {
         "mix" => Ok(Channels::Mix),
         "split" => Ok(Channels::Split),
         _ => Err(Expected::new("mix or split")),
     };
-    put(&mut all.wishes.channels, channels)
+    put(&mut parameters.options.channels, channels)
 }
 
 /// Whether words have times.
-pub fn word_timestamps(all: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut all.word_timestamps, switch(text))
+pub fn word_timestamps(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(&mut parameters.word_timestamps, parse_boolean(text))
 }
 
-/// The longest line.
-pub fn max_line_width(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+/// Maximum length of a subtitle line.
+pub fn max_line_width(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
-        &mut all.subtitles.max_line_width,
-        count(text, 1_000).map(Some),
+        &mut parameters.subtitles.max_line_width,
+        parse_count(text, 1_000).map(Some),
     )
 }
 
-/// The most lines.
-pub fn max_line_count(all: &mut Parameters, text: &str) -> Result<(), Expected> {
+/// Maximum number of lines of a subtitle.
+pub fn max_line_count(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
-        &mut all.subtitles.max_line_count,
-        count(text, 100).map(Some),
+        &mut parameters.subtitles.max_line_count,
+        parse_count(text, 100).map(Some),
     )
 }

@@ -1,4 +1,4 @@
-//! What fields ask for, alone and together.
+//! Reading fields, alone and in combination.
 
 mod documents;
 mod others;
@@ -11,7 +11,7 @@ use crate::audio::{Channels, VadOptions};
 use crate::http::test_rules::{defaults, rules};
 use crate::tokens::Language;
 
-fn read(task: Task, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
+fn read(task: Task, fields: &[(&str, &str)]) -> Result<TranscriptionRequest, ApiError> {
     let api = match task {
         Task::Transcribe => Api::Transcription,
         Task::Translate => Api::Translation,
@@ -19,7 +19,7 @@ fn read(task: Task, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
     read_by(api, fields)
 }
 
-fn read_by(api: Api, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
+fn read_by(api: Api, fields: &[(&str, &str)]) -> Result<TranscriptionRequest, ApiError> {
     let mut parameters = Parameters::new(api);
     for (name, value) in fields {
         parameters.set(name, (*value).to_owned(), &rules())?;
@@ -28,44 +28,44 @@ fn read_by(api: Api, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
 }
 
 #[track_caller]
-fn asked(fields: &[(&str, &str)]) -> Asked {
+fn request(fields: &[(&str, &str)]) -> TranscriptionRequest {
     read(Task::Transcribe, fields).unwrap()
 }
 
 #[track_caller]
-fn check(fields: &[(&str, &str)], is_right: impl FnOnce(&Asked) -> bool) {
-    let asked = asked(fields);
-    assert!(is_right(&asked), "{fields:?} asks for {asked:?}");
+fn check(fields: &[(&str, &str)], is_right: impl FnOnce(&TranscriptionRequest) -> bool) {
+    let request = request(fields);
+    assert!(is_right(&request), "{fields:?} gives {request:?}");
 }
 
 #[track_caller]
 fn check_refused(task: Task, fields: &[(&str, &str)], message: &str) {
     match read(task, fields) {
         Err(error) => assert_eq!(error.to_string(), message, "{fields:?}"),
-        Ok(asked) => panic!("{fields:?} asks for {asked:?}"),
+        Ok(request) => panic!("{fields:?} gives {request:?}"),
     }
 }
 
 #[test]
-fn without_fields_the_defaults_hold() {
-    let asked = asked(&[]);
-    assert_eq!(asked.model, None);
-    assert!(!asked.stream);
-    assert_eq!(asked.wish.format, ResponseFormat::Json);
-    assert_eq!(asked.wishes.options.beam_size, defaults().beam_size);
-    assert!(asked.wishes.vad.is_some());
-    assert_eq!(asked.wishes.fallback, Wishes::default().fallback);
-    assert!(!asked.wishes.words && !asked.wishes.logprobs);
+fn without_fields_the_defaults_apply() {
+    let request = request(&[]);
+    assert_eq!(request.model, None);
+    assert!(!request.stream);
+    assert_eq!(request.output.format, ResponseFormat::Json);
+    assert_eq!(request.options.search.beam_size, defaults().beam_size);
+    assert!(request.options.vad.is_some());
+    assert_eq!(request.options.fallback, TranscriptionOptions::default().fallback);
+    assert!(!request.options.words && !request.options.logprobs);
 }
 
 #[test]
-fn an_empty_value_is_as_good_as_none() {
+fn an_empty_value_counts_as_not_sent() {
     for field in Field::ALL {
         for value in ["", "  "] {
-            let asked = asked(&[(field.name, value)]);
+            let request = request(&[(field.name, value)]);
             assert_eq!(
-                format!("{asked:?}"),
-                format!("{:?}", super::tests::asked(&[]))
+                format!("{request:?}"),
+                format!("{:?}", super::tests::request(&[]))
             );
         }
     }
@@ -78,19 +78,19 @@ fn text_fields() {
     });
     for value in ["tr", "TUR", "turkish", "tr-TR"] {
         check(&[("language", value)], |it| {
-            it.wishes.language == Language::parse("tr")
+            it.options.language == Language::parse("tr")
         });
     }
     check(&[("language", "tr"), ("language", "auto")], |it| {
-        it.wishes.language.is_none()
+        it.options.language.is_none()
     });
     for name in ["prompt", "initial_prompt"] {
         check(&[(name, "Dear,"), (name, "")], |it| {
-            it.wishes.prompt.as_deref() == Some("Dear,")
+            it.options.prompt.as_deref() == Some("Dear,")
         });
     }
     check(&[("channels", "split")], |it| {
-        it.wishes.channels == Channels::Split
+        it.options.channels == Channels::Split
     });
     for value in ["true", "True", "1"] {
         check(&[("stream", value)], |it| it.stream);
@@ -102,7 +102,9 @@ fn text_fields() {
 
 #[test]
 fn lists_in_every_wire_form() {
-    let both = |it: &Asked| it.wish.granularities.words && it.wish.granularities.segments;
+    let both = |it: &TranscriptionRequest| {
+        it.output.granularities.words && it.output.granularities.segments
+    };
     let verbose = ("response_format", "verbose_json");
     for fields in [
         &[
@@ -120,15 +122,15 @@ fn lists_in_every_wire_form() {
     }
     check(&[verbose, ("word_timestamps", "true")], both);
     check(&[verbose, ("timestamp_granularities[]", "word")], |it| {
-        it.wish.granularities.words && !it.wish.granularities.segments && it.wishes.words
+        it.output.granularities.words && !it.output.granularities.segments && it.options.words
     });
     check(&[verbose], |it| {
-        it.wish.granularities.segments && !it.wish.granularities.words && !it.wishes.words
+        it.output.granularities.segments && !it.output.granularities.words && !it.options.words
     });
     check(
         &[("languages[]", "de"), ("languages[]", "tr,german")],
         |it| {
-            let codes: Vec<_> = it.wishes.candidates.iter().map(|it| it.code()).collect();
+            let codes: Vec<_> = it.options.candidates.iter().map(|it| it.code()).collect();
             codes == ["de", "tr"]
         },
     );
@@ -138,13 +140,13 @@ fn lists_in_every_wire_form() {
             ("keywords[]", "CTranslate2"),
             ("keywords[]", r#"["Halk, Speech"]"#),
         ],
-        |it| it.wishes.hotwords.as_deref() == Some("CTranslate2, Halk, Speech, and more"),
+        |it| it.options.hotwords.as_deref() == Some("CTranslate2, Halk, Speech, and more"),
     );
     check(&[("include[]", "logprobs")], |it| {
-        it.wishes.logprobs && it.wish.logprobs && !it.wish.dropped
+        it.options.logprobs && it.output.logprobs && !it.output.dropped
     });
     check(&[verbose, ("include", "dropped")], |it| {
-        it.wish.dropped && !it.wish.logprobs
+        it.output.dropped && !it.output.logprobs
     });
     for (value, tokens) in [
         ("-1", &[-1][..]),
@@ -153,18 +155,18 @@ fn lists_in_every_wire_form() {
         ("[7]", &[7]),
     ] {
         check(&[("suppress_tokens", value)], |it| {
-            *it.wishes.options.suppress_tokens == *tokens
+            *it.options.search.suppress_tokens == *tokens
         });
     }
     check(
         &[("suppress_tokens[]", "1"), ("suppress_tokens[]", "2")],
-        |it| *it.wishes.options.suppress_tokens == [1, 2],
+        |it| *it.options.search.suppress_tokens == [1, 2],
     );
 }
 
 #[test]
 fn temperatures() {
-    let usual = Wishes::default().fallback.temperatures;
+    let usual = TranscriptionOptions::default().fallback.temperatures;
     for (fields, first, rest) in [
         (&[("temperature", "0")][..], 0.0, &usual[..]),
         (&[("temperature", "-0")], 0.0, &usual),
@@ -184,16 +186,16 @@ fn temperatures() {
         ),
     ] {
         check(fields, |it| {
-            it.wishes.options.temperature == first && it.wishes.fallback.temperatures == rest
+            it.options.search.temperature == first && it.options.fallback.temperatures == rest
         });
     }
 }
 
 #[test]
-fn what_clients_send_unasked_is_taken() {
+fn accepts_what_clients_send_by_default() {
     for value in ["auto", "Auto", "None", "null", "und", "\"\""] {
         let fields = [("language", "tr"), ("language", value)];
-        check(&fields, |it| it.wishes.language.is_none());
+        check(&fields, |it| it.options.language.is_none());
     }
     check(&[("language", "\"tr\""), ("stream", "yes")], |it| it.stream);
     check(&[("stream", "on")], |it| it.stream);
@@ -203,7 +205,7 @@ fn what_clients_send_unasked_is_taken() {
         ("timestamp_granularities[1]", "segment"),
     ];
     check(&numbered, |it| {
-        let granularities = it.wish.granularities;
+        let granularities = it.output.granularities;
         granularities.words && granularities.segments
     });
 }
@@ -227,33 +229,33 @@ fn decoding_fields() {
         ("duration", "30"),
     ];
     check(&fields, |it| {
-        let (wishes, options, fallback) = (&it.wishes, &it.wishes.options, &it.wishes.fallback);
-        options.beam_size.get() == 2
-            && options.best_of.get() == 4
-            && options.patience == 1.5
-            && options.length_penalty == 0.5
-            && options.repetition_penalty == 1.1
-            && options.no_repeat_ngram_size == 3
-            && !options.timestamps
-            && wishes.condition_on_previous_text
+        let (options, search, fallback) = (&it.options, &it.options.search, &it.options.fallback);
+        search.beam_size.get() == 2
+            && search.best_of.get() == 4
+            && search.patience == 1.5
+            && search.length_penalty == 0.5
+            && search.repetition_penalty == 1.1
+            && search.no_repeat_ngram_size == 3
+            && !search.timestamps
+            && options.condition_on_previous_text
             && fallback.compression_ratio_threshold == Some(2.0)
             && fallback.logprob_threshold == Some(-2.0)
             && fallback.no_speech_threshold.is_none()
-            && wishes.hallucination_silence_threshold_s == Some(2.0)
-            && wishes.words
-            && wishes.clip.offset == Duration::from_millis(1_500)
-            && wishes.clip.duration == Some(Duration::from_secs(30))
+            && options.hallucination_silence_threshold_s == Some(2.0)
+            && options.words
+            && options.clip.offset == Duration::from_millis(1_500)
+            && options.clip.duration == Some(Duration::from_secs(30))
     });
     let subtitles = [("max_line_width", "42"), ("response_format", "srt")];
     check(&subtitles, |it| {
-        it.wishes.words && it.wish.subtitles.max_line_width == NonZeroUsize::new(42)
+        it.options.words && it.output.subtitles.max_line_width == NonZeroUsize::new(42)
     });
 }
 
 #[test]
-fn speech_is_told_from_silence_where_it_is_wanted() {
+fn vad_is_enabled_by_its_fields() {
     let usual = VadOptions::default();
-    let threshold = |it: &Asked| it.wishes.vad.as_ref().map(|vad| vad.threshold);
+    let threshold = |it: &TranscriptionRequest| it.options.vad.as_ref().map(|vad| vad.threshold);
     for (fields, expected) in [
         (&[("vad_filter", "false")][..], None),
         (&[("vad", "0"), ("vad_threshold", "0.7")], None),
@@ -280,7 +282,7 @@ fn speech_is_told_from_silence_where_it_is_wanted() {
     let milliseconds = Duration::from_millis;
     let strategy = r#"{"type":"server_vad","silence_duration_ms":null,"prefix_padding_ms":100}"#;
     check(&[("chunking_strategy", strategy)], |it| {
-        let vad = it.wishes.vad.as_ref().unwrap();
+        let vad = it.options.vad.as_ref().unwrap();
         vad.speech_pad == milliseconds(100) && vad.min_silence == milliseconds(200)
     });
     for fields in [
@@ -298,7 +300,7 @@ fn speech_is_told_from_silence_where_it_is_wanted() {
         ],
     ] {
         check(&fields, |it| {
-            let vad = it.wishes.vad.as_ref().unwrap();
+            let vad = it.options.vad.as_ref().unwrap();
             vad.min_speech == milliseconds(1)
                 && vad.min_silence == milliseconds(2)
                 && vad.max_speech == milliseconds(3_000)
@@ -308,7 +310,7 @@ fn speech_is_told_from_silence_where_it_is_wanted() {
 }
 
 #[test]
-fn fields_that_do_not_go_together() {
+fn refuses_fields_that_cannot_be_combined() {
     for (fields, message) in [
         (
             &[("timestamp_granularities[]", "word")][..],
@@ -336,12 +338,12 @@ fn fields_that_do_not_go_together() {
     for (beam_size, patience) in [("32", "2"), ("6", "10"), ("5", "2")] {
         let fields = [("beam_size", beam_size), ("patience", patience)];
         check(&fields, |it| {
-            it.wishes.options.patience.to_string() == patience
+            it.options.search.patience.to_string() == patience
         });
     }
     check(
         &[("response_format", "diarized_json"), ("channels", "split")],
-        |it| it.wish.format == ResponseFormat::DiarizedJson,
+        |it| it.output.format == ResponseFormat::DiarizedJson,
     );
 }
 
@@ -358,7 +360,7 @@ fn translations_have_no_diarized_json() {
 }
 
 #[test]
-fn members_nobody_knows_are_unknown_fields() {
+fn unknown_members_are_unknown_fields() {
     let fields = [("vad_parameters", r#"{"neg_threshold": 0.3}"#)];
     let message = "field vad_parameters[neg_threshold] is unknown";
     check_refused(Task::Transcribe, &fields, message);

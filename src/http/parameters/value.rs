@@ -1,4 +1,4 @@
-//! Reads the text that a field holds.
+//! Parses the values of fields.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::tokens::Language;
 
-/// What a field may hold, in words that follow "Expected".
+/// The allowed values, as a phrase that follows "Expected".
 #[derive(Debug, PartialEq, Eq)]
 pub struct Expected(pub String);
 
@@ -19,8 +19,8 @@ impl Expected {
     }
 }
 
-/// A switch. Python's `str(True)` begins with a capital; a box that is ticked in a web form is `on`.
-pub fn switch(text: &str) -> Result<bool, Expected> {
+/// A Boolean. Python's `str(True)` begins with a capital; a checked box of a web form is `on`.
+pub fn parse_boolean(text: &str) -> Result<bool, Expected> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
@@ -28,79 +28,79 @@ pub fn switch(text: &str) -> Result<bool, Expected> {
     }
 }
 
-/// A number within a range, which is looked at before it is rounded.
-pub fn real(text: &str, range: RangeInclusive<f64>) -> Result<f32, Expected> {
+/// A number within a range, which is checked before the number is rounded.
+pub fn parse_number(text: &str, range: RangeInclusive<f64>) -> Result<f32, Expected> {
     let number = text.trim().parse().ok();
     match number.filter(|number| range.contains(number)) {
-        // Adding 0 turns -0 into 0; the two would not share a batch.
+        // -0 and 0 have different batch keys; adding 0 turns -0 into 0.
         Some(number) => Ok(number as f32 + 0.0),
         None => {
-            let (least, most) = (range.start(), range.end());
-            Err(Expected(format!("a number from {least} to {most}")))
+            let (min, max) = (range.start(), range.end());
+            Err(Expected(format!("a number from {min} to {max}")))
         }
     }
 }
 
-/// A bound within a range; `none` or `null` is no bound.
-pub fn bound(text: &str, range: RangeInclusive<f64>) -> Result<Option<f32>, Expected> {
+/// A number within a range, or none for `none` or `null`.
+pub fn parse_optional_number(text: &str, range: RangeInclusive<f64>) -> Result<Option<f32>, Expected> {
     if is_none(text) {
         return Ok(None);
     }
-    match real(text, range) {
+    match parse_number(text, range) {
         Ok(number) => Ok(Some(number)),
         Err(Expected(words)) => Err(Expected(format!("{words}, or none"))),
     }
 }
 
 /// Seconds within a range.
-pub fn seconds(text: &str, range: RangeInclusive<f64>) -> Result<Duration, Expected> {
+pub fn parse_seconds(text: &str, range: RangeInclusive<f64>) -> Result<Duration, Expected> {
     let number = text.trim().parse().ok();
     match number.filter(|number| range.contains(number)) {
         Some(number) => Ok(Duration::from_secs_f64(number + 0.0)),
         None => {
-            let (least, most) = (range.start(), range.end());
-            let words = format!("a number of seconds from {least} to {most}");
+            let (min, max) = (range.start(), range.end());
+            let words = format!("a number of seconds from {min} to {max}");
             Err(Expected(words))
         }
     }
 }
 
-/// Whole milliseconds up to a bound.
-pub fn milliseconds(text: &str, most: u64) -> Result<Duration, Expected> {
+/// Whole milliseconds up to a maximum.
+pub fn parse_milliseconds(text: &str, max: u64) -> Result<Duration, Expected> {
     let number = text.trim().parse().ok();
-    match number.filter(|number| *number <= most) {
+    match number.filter(|number| *number <= max) {
         Some(number) => Ok(Duration::from_millis(number)),
         None => {
-            let words = format!("a whole number of milliseconds from 0 to {most}");
+            let words = format!("a whole number of milliseconds from 0 to {max}");
             Err(Expected(words))
         }
     }
 }
 
 /// A whole number within a range.
-pub fn whole(text: &str, range: RangeInclusive<usize>) -> Result<usize, Expected> {
+pub fn parse_integer(text: &str, range: RangeInclusive<usize>) -> Result<usize, Expected> {
     let number = text.trim().parse().ok();
     let number = number.filter(|number| range.contains(number));
     number.ok_or_else(|| {
-        let (least, most) = (range.start(), range.end());
-        Expected(format!("a whole number from {least} to {most}"))
+        let (min, max) = (range.start(), range.end());
+        Expected(format!("a whole number from {min} to {max}"))
     })
 }
 
-/// A whole number from 1 up to a bound.
-pub fn count(text: &str, most: usize) -> Result<NonZeroUsize, Expected> {
-    let number = whole(text, 1..=most)?;
+/// A whole number from 1 up to a maximum.
+pub fn parse_count(text: &str, max: usize) -> Result<NonZeroUsize, Expected> {
+    let number = parse_integer(text, 1..=max)?;
     Ok(NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN))
 }
 
-/// A language, in any of the ways that [`Language::parse`] takes.
-pub fn language(text: &str) -> Result<Language, Expected> {
+/// A language in any notation that [`Language::parse`] accepts.
+pub fn parse_language(text: &str) -> Result<Language, Expected> {
     let expected = "an ISO 639 code such as en, or a language's English name";
     Language::parse(text).ok_or_else(|| Expected::new(expected))
 }
 
-/// The items of a list: a JSON list, or texts between commas. Empty ones are left out.
-pub fn list(text: &str) -> Vec<String> {
+/// The items of a list: a JSON list, or texts separated by commas. Empty items are skipped.
+pub fn parse_list(text: &str) -> Vec<String> {
     let items = match serde_json::from_str::<Vec<Value>>(text) {
         Ok(items) => items.into_iter().map(plain).collect(),
         Err(_) => text.split(',').map(str::to_owned).collect::<Vec<_>>(),
@@ -112,14 +112,14 @@ pub fn list(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The members of a JSON object, as if each had been sent as a field; none if it is no object.
-pub fn members(text: &str) -> Option<Vec<(String, String)>> {
+/// The members of a JSON object, as if each had been sent as a field; none if it is not an object.
+pub fn parse_members(text: &str) -> Option<Vec<(String, String)>> {
     let object: Map<String, Value> = serde_json::from_str(text).ok()?;
     let members = object.into_iter();
     Some(members.map(|(key, value)| (key, plain(value))).collect())
 }
 
-/// Whether a value says that there is none, as JSON or as Python writes it.
+/// Whether a value is JSON's `null` or Python's `None`.
 pub fn is_none(text: &str) -> bool {
     let text = text.trim();
     text.eq_ignore_ascii_case("none") || text.eq_ignore_ascii_case("null")
@@ -139,27 +139,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn switches() {
+    fn parses_booleans() {
         for text in ["true", "True", " TRUE ", "1", "yes", "On"] {
-            assert_eq!(switch(text), Ok(true), "{text}");
+            assert_eq!(parse_boolean(text), Ok(true), "{text}");
         }
         for text in ["false", "False", "0", "no", "OFF"] {
-            assert_eq!(switch(text), Ok(false), "{text}");
+            assert_eq!(parse_boolean(text), Ok(false), "{text}");
         }
         for text in ["y", "2", "01", "none", "enabled"] {
-            assert_eq!(switch(text), Err(Expected::new("true or false")), "{text}");
+            assert_eq!(parse_boolean(text), Err(Expected::new("true or false")), "{text}");
         }
     }
 
     #[test]
-    fn numbers() {
+    fn parses_numbers() {
         for (text, number) in [("0", 0.0), (" .5 ", 0.5), ("1e0", 1.0), ("-0", 0.0)] {
-            assert_eq!(real(text, 0.0..=1.0), Ok(number), "{text}");
-            assert_eq!(bound(text, 0.0..=1.0), Ok(Some(number)), "{text}");
+            assert_eq!(parse_number(text, 0.0..=1.0), Ok(number), "{text}");
+            assert_eq!(parse_optional_number(text, 0.0..=1.0), Ok(Some(number)), "{text}");
             let duration = Duration::from_secs_f32(number);
-            assert_eq!(seconds(text, 0.0..=1.0), Ok(duration), "{text}");
+            assert_eq!(parse_seconds(text, 0.0..=1.0), Ok(duration), "{text}");
         }
-        assert!(real("-0", 0.0..=1.0).unwrap().is_sign_positive());
+        assert!(parse_number("-0", 0.0..=1.0).unwrap().is_sign_positive());
         for text in [
             "1.01",
             "1.00000000001",
@@ -172,35 +172,35 @@ mod tests {
             "x",
         ] {
             let expected = Expected::new("a number from 0 to 1");
-            assert_eq!(real(text, 0.0..=1.0), Err(expected), "{text}");
+            assert_eq!(parse_number(text, 0.0..=1.0), Err(expected), "{text}");
             let expected = Expected::new("a number from 0 to 1, or none");
-            assert_eq!(bound(text, 0.0..=1.0), Err(expected), "{text}");
+            assert_eq!(parse_optional_number(text, 0.0..=1.0), Err(expected), "{text}");
             let expected = Expected::new("a number of seconds from 0 to 1");
-            assert_eq!(seconds(text, 0.0..=1.0), Err(expected), "{text}");
+            assert_eq!(parse_seconds(text, 0.0..=1.0), Err(expected), "{text}");
         }
         for text in ["none", "None", "null"] {
-            assert_eq!(bound(text, 0.0..=1.0), Ok(None), "{text}");
+            assert_eq!(parse_optional_number(text, 0.0..=1.0), Ok(None), "{text}");
         }
     }
 
     #[test]
-    fn whole_numbers() {
-        assert_eq!(whole(" 7 ", 3..=9), Ok(7));
-        assert_eq!(count("9", 9).map(NonZeroUsize::get), Ok(9));
-        assert_eq!(milliseconds("250", 300), Ok(Duration::from_millis(250)));
+    fn parses_whole_numbers() {
+        assert_eq!(parse_integer(" 7 ", 3..=9), Ok(7));
+        assert_eq!(parse_count("9", 9).map(NonZeroUsize::get), Ok(9));
+        assert_eq!(parse_milliseconds("250", 300), Ok(Duration::from_millis(250)));
         for text in ["2", "10", "-3", "5.0", "99999999999999999999", ""] {
             let expected = Expected::new("a whole number from 3 to 9");
-            assert_eq!(whole(text, 3..=9), Err(expected), "{text}");
+            assert_eq!(parse_integer(text, 3..=9), Err(expected), "{text}");
         }
-        assert!(count("0", 9).is_err());
+        assert!(parse_count("0", 9).is_err());
         for text in ["301", "-1", "0.5"] {
             let expected = Expected::new("a whole number of milliseconds from 0 to 300");
-            assert_eq!(milliseconds(text, 300), Err(expected), "{text}");
+            assert_eq!(parse_milliseconds(text, 300), Err(expected), "{text}");
         }
     }
 
     #[test]
-    fn lists() {
+    fn parses_lists() {
         for (text, items) in [
             ("word", &["word"][..]),
             ("word, segment", &["word", "segment"]),
@@ -212,12 +212,12 @@ mod tests {
             ("[]", &[]),
             (" , ", &[]),
         ] {
-            assert_eq!(list(text), items, "{text}");
+            assert_eq!(parse_list(text), items, "{text}");
         }
     }
 
     #[test]
-    fn objects() {
+    fn parses_objects() {
         let text = r#"{"type": "server_vad", "threshold": 0.5, "silence_duration_ms": null}"#;
         let pairs = [
             ("silence_duration_ms", ""),
@@ -225,9 +225,9 @@ mod tests {
             ("type", "server_vad"),
         ];
         let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        assert_eq!(members(text), Some(pairs.to_vec()));
+        assert_eq!(parse_members(text), Some(pairs.to_vec()));
         for text in ["auto", "[1]", "null", "\"auto\"", "{"] {
-            assert_eq!(members(text), None, "{text}");
+            assert_eq!(parse_members(text), None, "{text}");
         }
     }
 }

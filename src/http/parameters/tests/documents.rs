@@ -1,4 +1,4 @@
-//! What the table says of each field is what its reader takes, and what `docs/api.md` says.
+//! The table of fields equals its readers and `docs/api.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,12 +9,12 @@ use super::*;
 /// A row of a table of parameters in the documentation.
 struct Row {
     names: Vec<String>,
-    takes: String,
+    values: String,
     default: String,
     effect: String,
 }
 
-/// The rows of all tables of parameters, which begin with this word as no others do.
+/// The rows of all tables of parameters, which are recognized by their first column.
 fn documentation() -> Vec<Row> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
     let text = fs::read_to_string(path).unwrap();
@@ -35,32 +35,32 @@ fn row(line: &str) -> Row {
         .collect();
     Row {
         names,
-        takes: cell(),
+        values: cell(),
         default: cell().replace('`', ""),
         effect: cell(),
     }
 }
 
-/// What a field takes, in the words of the documentation.
-fn takes_in_words(field: &Field) -> String {
-    let item = match field.takes {
-        Takes::Text => "text".to_owned(),
-        Takes::Switch => "switch".to_owned(),
-        Takes::Real(least, most) => format!("{least} to {most}"),
-        Takes::Bound(least, most) => format!("{least} to {most}, or `none`"),
-        Takes::Whole(least, most) => format!("{least} to {most}"),
-        Takes::OneOf(words) => {
+/// The allowed values of a field, in the words of the documentation.
+fn describe_values(field: &Field) -> String {
+    let item = match field.kind {
+        ValueKind::Text => "text".to_owned(),
+        ValueKind::Boolean => "switch".to_owned(),
+        ValueKind::Number(min, max) => format!("{min} to {max}"),
+        ValueKind::OptionalNumber(min, max) => format!("{min} to {max}, or `none`"),
+        ValueKind::Integer(min, max) => format!("{min} to {max}"),
+        ValueKind::OneOf(words) => {
             let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
             words.join(", ")
         }
-        Takes::Nothing => String::new(),
+        ValueKind::Rejected => String::new(),
     };
-    match (field.shape, field.takes) {
-        (Shape::One, _) => item,
-        (Shape::Many, Takes::Text) => "list".to_owned(),
-        (Shape::Many, _) => format!("list of {item}"),
-        (Shape::Object, Takes::OneOf(&[])) => "object".to_owned(),
-        (Shape::Object, _) => format!("{item}, or an object"),
+    match (field.shape, field.kind) {
+        (FieldShape::Single, _) => item,
+        (FieldShape::List, ValueKind::Text) => "list".to_owned(),
+        (FieldShape::List, _) => format!("list of {item}"),
+        (FieldShape::Object, ValueKind::OneOf(&[])) => "object".to_owned(),
+        (FieldShape::Object, _) => format!("{item}, or an object"),
     }
 }
 
@@ -69,7 +69,7 @@ fn named(name: &str) -> Field {
     let mut found = fields.filter(|field| field.sent_name() == name);
     *found
         .next()
-        .unwrap_or_else(|| panic!("{name} is in no row"))
+        .unwrap_or_else(|| panic!("{name} has no row"))
 }
 
 #[test]
@@ -81,74 +81,74 @@ fn the_documentation_has_every_field_and_no_other() {
 }
 
 #[test]
-fn the_documentation_says_what_the_table_says() {
+fn the_documentation_equals_the_table() {
     for row in documentation() {
         let (first, others) = row.names.split_first().unwrap();
         let field = named(first);
         for other in others {
             let other = named(other);
-            assert_eq!(other.does, Does::SameAs(field.name), "{}", other.name);
-            assert_eq!(other.takes, field.takes, "{}", other.name);
+            assert_eq!(other.description, FieldDescription::AliasOf(field.name), "{}", other.name);
+            assert_eq!(other.kind, field.kind, "{}", other.name);
         }
-        let Does::This(effect) = field.does else {
-            panic!("{first} is another name, and stands first");
+        let FieldDescription::Text(effect) = field.description else {
+            panic!("the first name {first} is an alias");
         };
-        if field.takes == Takes::Nothing {
-            assert_eq!(row.takes, effect, "{first}");
+        if field.kind == ValueKind::Rejected {
+            assert_eq!(row.values, effect, "{first}");
             continue;
         }
-        let default = match field.unsent {
-            Unsent::Same(value) => value,
-            Unsent::Words(words) => words,
+        let default = match field.default {
+            FieldDefault::Value(value) => value,
+            FieldDefault::Described(words) => words,
         };
-        assert_eq!(row.takes, takes_in_words(&field), "{first}");
+        assert_eq!(row.values, describe_values(&field), "{first}");
         assert_eq!(row.default, default, "{first}");
         assert_eq!(row.effect, effect, "{first}");
     }
 }
 
-/// Values that a field takes, and values that it refuses, by what its row says.
-fn examples(takes: Takes) -> (Vec<String>, Vec<String>) {
+/// Values that a row allows, and values that it does not allow.
+fn examples(kind: ValueKind) -> (Vec<String>, Vec<String>) {
     let texts = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
-    match takes {
-        // What every text field of ours takes, a language too.
-        Takes::Text => (texts(&["en", "turkish"]), Vec::new()),
-        Takes::Switch => (texts(&["true", "false"]), texts(&["2", "maybe"])),
-        Takes::Real(least, most) => (
+    match kind {
+        // Accepted by every text field, also by a language.
+        ValueKind::Text => (texts(&["en", "turkish"]), Vec::new()),
+        ValueKind::Boolean => (texts(&["true", "false"]), texts(&["2", "maybe"])),
+        ValueKind::Number(min, max) => (
             vec![
-                least.to_string(),
-                f64::midpoint(least, most).to_string(),
-                most.to_string(),
+                min.to_string(),
+                f64::midpoint(min, max).to_string(),
+                max.to_string(),
             ],
             vec![
-                (least - 0.001).to_string(),
-                (most + 1.0).to_string(),
+                (min - 0.001).to_string(),
+                (max + 1.0).to_string(),
                 "none".to_owned(),
             ],
         ),
-        Takes::Bound(least, most) => (
-            vec![least.to_string(), most.to_string(), "none".to_owned()],
+        ValueKind::OptionalNumber(min, max) => (
+            vec![min.to_string(), max.to_string(), "none".to_owned()],
             vec![
-                (least - 0.001).to_string(),
-                (most + 1.0).to_string(),
+                (min - 0.001).to_string(),
+                (max + 1.0).to_string(),
                 "x".to_owned(),
             ],
         ),
-        Takes::Whole(least, most) => (
-            vec![least.to_string(), most.to_string()],
+        ValueKind::Integer(min, max) => (
+            vec![min.to_string(), max.to_string()],
             vec![
-                (least - 1).to_string(),
-                (most + 1).to_string(),
+                (min - 1).to_string(),
+                (max + 1).to_string(),
                 "1.5".to_owned(),
             ],
         ),
-        Takes::OneOf(words) => (texts(words), texts(&["x"])),
-        Takes::Nothing => (Vec::new(), texts(&["x", "1", "true"])),
+        ValueKind::OneOf(words) => (texts(words), texts(&["x"])),
+        ValueKind::Rejected => (Vec::new(), texts(&["x", "1", "true"])),
     }
 }
 
 #[test]
-fn a_reader_takes_what_its_row_allows_and_nothing_else() {
+fn a_reader_accepts_exactly_what_its_row_allows() {
     let set = |api: Api, field: &Field, value: &str| {
         let mut parameters = Parameters::new(api);
         parameters.set(&field.sent_name(), value.to_owned(), &rules())
@@ -157,8 +157,8 @@ fn a_reader_takes_what_its_row_allows_and_nothing_else() {
     let apis = [Api::Transcription, Api::Asr, Api::Language, Api::Inference];
     let fields = apis.into_iter();
     for (api, field) in fields.flat_map(|api| api.fields().map(move |field| (api, field))) {
-        let (taken, refused) = examples(field.takes);
-        for value in taken {
+        let (allowed, refused) = examples(field.kind);
+        for value in allowed {
             let name = field.name;
             set(api, field, &value).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
         }
@@ -169,15 +169,15 @@ fn a_reader_takes_what_its_row_allows_and_nothing_else() {
 }
 
 #[test]
-fn a_default_that_is_sent_has_the_effect_of_none() {
-    for surroundings in [&[][..], &[("chunking_strategy[type]", "server_vad")]] {
+fn sending_a_default_has_no_effect() {
+    for others in [&[][..], &[("chunking_strategy[type]", "server_vad")]] {
         for field in Field::ALL {
-            let Unsent::Same(value) = field.unsent else {
+            let FieldDefault::Value(value) = field.default else {
                 continue;
             };
             let name = field.sent_name();
-            let with = [surroundings, &[(name.as_str(), value)]].concat();
-            let (with, without) = (asked(&with), asked(surroundings));
+            let with = [others, &[(name.as_str(), value)]].concat();
+            let (with, without) = (request(&with), request(others));
             assert_eq!(format!("{with:?}"), format!("{without:?}"), "{name}");
         }
     }
@@ -190,23 +190,25 @@ fn members_belong_to_objects() {
         .map(|field| (field.name, field.shape))
         .collect();
     for (object, _) in Field::ALL.iter().filter_map(Field::member) {
-        assert_eq!(shapes.get(object), Some(&Shape::Object), "{object}");
+        assert_eq!(shapes.get(object), Some(&FieldShape::Object), "{object}");
     }
 }
 
-/// The fields that only other servers' APIs have stand in tables of their own.
+/// The fields that only other servers' APIs have are in separate tables.
 #[test]
-fn the_documentation_says_what_fields_of_other_apis_do() {
+fn the_documentation_has_the_fields_of_other_apis() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
     let text = fs::read_to_string(path).unwrap();
     for field in [Api::Asr, Api::Inference].into_iter().flat_map(Api::own) {
-        let (Does::This(effect), Unsent::Same(default) | Unsent::Words(default)) =
-            (field.does, field.unsent)
+        let (
+            FieldDescription::Text(effect),
+            FieldDefault::Value(default) | FieldDefault::Described(default),
+        ) = (field.description, field.default)
         else {
             panic!("{} is another name", field.name);
         };
-        let takes = takes_in_words(field);
-        let row = format!("| `{}` | {takes} | {default} | {effect} |", field.name);
+        let values = describe_values(field);
+        let row = format!("| `{}` | {values} | {default} | {effect} |", field.name);
         assert!(text.contains(&row), "no {row}");
     }
 }

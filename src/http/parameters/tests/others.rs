@@ -1,4 +1,4 @@
-//! What the fields of other servers' APIs ask for.
+//! Reading the fields of other servers' APIs.
 
 use super::*;
 use crate::format::AsrOutput;
@@ -13,14 +13,14 @@ fn fields_of_whisper_asr_webservice() {
         ("tsv", ResponseFormat::Srt, true),
         ("JSON", ResponseFormat::VerboseJson, true),
     ] {
-        let asked = read(&[("output", output), ("word_timestamps", "true")]);
+        let request = read(&[("output", output), ("word_timestamps", "true")]);
         let expected = AsrOutput::parse(&output.to_ascii_lowercase()).unwrap();
-        assert_eq!(asked.answer, Answer::Asr(expected));
-        assert_eq!(asked.wish.format, format, "{output}");
-        assert_eq!(asked.wishes.options.timestamps, timestamps, "{output}");
-        assert_eq!(asked.wishes.words, output == "JSON", "{output}");
+        assert_eq!(request.response, ResponseKind::Asr(expected));
+        assert_eq!(request.output.format, format, "{output}");
+        assert_eq!(request.options.search.timestamps, timestamps, "{output}");
+        assert_eq!(request.options.words, output == "JSON", "{output}");
     }
-    assert_eq!(read(&[]).answer, Answer::Asr(AsrOutput::Txt));
+    assert_eq!(read(&[]).response, ResponseKind::Asr(AsrOutput::Txt));
     assert_eq!(read(&[("task", "translate")]).task, Task::Translate);
     let usual = [
         ("task", ""),
@@ -29,16 +29,16 @@ fn fields_of_whisper_asr_webservice() {
         ("language", "tr"),
         ("beam_size", "1"),
     ];
-    let asked = read(&usual);
-    assert_eq!(asked.task, Task::Transcribe);
-    assert_eq!(asked.wishes.prompt.as_deref(), Some("Dear,"));
-    assert!(asked.wishes.vad.is_none() && asked.wishes.language.is_some());
+    let request = read(&usual);
+    assert_eq!(request.task, Task::Transcribe);
+    assert_eq!(request.options.prompt.as_deref(), Some("Dear,"));
+    assert!(request.options.vad.is_none() && request.options.language.is_some());
 
     let language = read_by(Api::Language, &[("model", "base")]).unwrap();
-    assert_eq!(language.answer, Answer::Language);
-    assert_eq!(language.wishes.clip.duration, Some(Duration::from_secs(30)));
-    assert!(language.wishes.vad.is_none());
-    // The form of the answer is not theirs to say.
+    assert_eq!(language.response, ResponseKind::Language);
+    assert_eq!(language.options.clip.duration, Some(Duration::from_secs(30)));
+    assert!(language.options.vad.is_none());
+    // These APIs have no such field.
     for (api, name) in [(Api::Asr, "response_format"), (Api::Language, "output")] {
         let error = read_by(api, &[(name, "json")]).unwrap_err();
         assert_eq!(error.to_string(), format!("field {name} is unknown"));
@@ -48,18 +48,18 @@ fn fields_of_whisper_asr_webservice() {
 #[test]
 fn fields_of_whisper_cpp() {
     let read = |fields: &[(&str, &str)]| read_by(Api::Inference, fields).unwrap();
-    assert_eq!(read(&[]).answer, Answer::BareText);
+    assert_eq!(read(&[]).response, ResponseKind::BareText);
     let verbose = read(&[("response_format", "verbose_json"), ("translate", "true")]);
     assert_eq!(
-        (verbose.answer, verbose.task),
-        (Answer::Format, Task::Translate)
+        (verbose.response, verbose.task),
+        (ResponseKind::Format, Task::Translate)
     );
     let clip = read(&[("offset_t", "1500"), ("duration", "2000")])
-        .wishes
+        .options
         .clip;
     assert_eq!(clip.offset, Duration::from_millis(1_500));
     assert_eq!(clip.duration, Some(Duration::from_secs(2)));
-    assert_eq!(read(&[("duration", "0")]).wishes.clip.duration, None);
+    assert_eq!(read(&[("duration", "0")]).options.clip.duration, None);
     for (fields, first, rest) in [
         (&[("temperature_inc", "0")][..], 0.0, &[][..]),
         (&[("temperature_inc", "0.5")], 0.0, &[0.5, 1.0]),
@@ -74,14 +74,14 @@ fn fields_of_whisper_cpp() {
             &[0.9],
         ),
     ] {
-        let wishes = read(fields).wishes;
-        assert_eq!(wishes.options.temperature, first, "{fields:?}");
-        let found = wishes.fallback.temperatures;
-        assert_eq!(found.len(), rest.len(), "{fields:?}: {found:?}");
-        let mut pairs = found.iter().zip(rest);
+        let options = read(fields).options;
+        assert_eq!(options.search.temperature, first, "{fields:?}");
+        let actual = options.fallback.temperatures;
+        assert_eq!(actual.len(), rest.len(), "{fields:?}: {actual:?}");
+        let mut pairs = actual.iter().zip(rest);
         assert!(
             pairs.all(|(one, other)| (one - other).abs() < 1e-6),
-            "{found:?}"
+            "{actual:?}"
         );
     }
 }

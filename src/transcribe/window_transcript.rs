@@ -1,50 +1,50 @@
-//! Turns what the engine made of a window into a piece of the transcript, and joins the pieces.
+//! Converts the engine's output for a window into a part of the transcript, and joins the parts.
 
 use std::time::Duration;
 
-use super::{Plan, Recordings, Wishes, guard};
+use super::{Plan, Recordings, TranscriptionOptions, hallucinations};
 use crate::audio::{Clip, Clock, SAMPLE_RATE_HZ};
 use crate::engine::{Decoding, Generation};
-use crate::job::Answer;
+use crate::job::JobOutput;
 use crate::tokens::segments::{TimedTokens, segments};
 use crate::tokens::words::{TimedWords, words};
 use crate::tokens::{Language, Task, Vocabulary};
-use crate::transcript::{DropReason, Dropped, Segment, Speaker, Timings, TokenLogprob, Transcript};
+use crate::transcript::{DropReason, DroppedSpan, Segment, Speaker, Timings, TokenLogprob, Transcript};
 
-/// A piece at the end of a window that the model passed over is heard again if it is this long.
-const MIN_UNHEARD_S: f64 = 2.0;
-/// As [`MIN_UNHEARD_S`], where the detector heard speech up to the window's end.
-const MIN_UNHEARD_SPEECH_S: f64 = 1.0;
+/// Audio that the model skipped at the end of a window is transcribed again if it is at least this long.
+const MIN_SKIPPED_S: f64 = 2.0;
+/// As [`MIN_SKIPPED_S`], if speech was detected up to the window's end.
+const MIN_SKIPPED_SPEECH_S: f64 = 1.0;
 
-/// What one window adds to the text.
+/// The part of a transcript that one window adds.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Part {
-    /// The text as it is to be appended to what came before; may be empty.
+pub struct TranscriptPart {
+    /// The text to append to the previous parts; may be empty.
     pub delta: String,
-    /// Its segments, on the recording's own clock.
+    /// Its segments, with times of the recording.
     pub segments: Vec<Segment>,
-    /// Its tokens' probabilities, where they were asked for.
+    /// Its tokens' log probabilities, if requested.
     pub logprobs: Vec<TokenLogprob>,
-    /// How far the recording has been heard, in seconds.
+    /// The end of the transcribed part of the recording, in seconds.
     pub end_s: f64,
 }
 
-/// What was heard in a window.
-pub(super) struct Heard {
+/// The transcript of one window.
+pub(super) struct WindowTranscript {
     pub(super) language: Option<Language>,
-    /// How sure the detection of it was.
+    /// Probability of the detected language.
     language_probability: Option<f32>,
     /// The tokens that the next window's text continues.
     pub(super) tokens: Vec<u32>,
     pub(super) temperature: f32,
     segments: Vec<Segment>,
     logprobs: Vec<TokenLogprob>,
-    dropped: Vec<Dropped>,
+    dropped: Vec<DroppedSpan>,
     clocks: Vec<Clock>,
     timings: Timings,
 }
 
-impl Wishes {
+impl TranscriptionOptions {
     pub(super) fn decoding(&self) -> Decoding {
         Decoding {
             candidates: self.candidates.clone(),
@@ -55,26 +55,26 @@ impl Wishes {
 }
 
 impl Plan<'_> {
-    /// Whether the detector heard speech up to the end of a window, and more of it after that: what
-    /// ends a recording may be silence, if it is short.
-    fn goes_on_after(&self, clock: &Clock) -> bool {
-        self.wishes.vad.is_some() && clock.end_s() + MIN_UNHEARD_SPEECH_S < self.end_s
+    /// Whether speech was detected up to the end of a window and continues after it. The end of a
+    /// recording may be a short silence.
+    fn speech_continues_after(&self, clock: &Clock) -> bool {
+        self.options.vad.is_some() && clock.end_s() + MIN_SKIPPED_SPEECH_S < self.end_s
     }
 }
 
-impl Heard {
-    /// Reads an answer. Beside it stands the place in the window from which on the model has to
-    /// listen again, in seconds.
+impl WindowTranscript {
+    /// Converts an engine's output. The second value is the time in the window, in seconds, from which
+    /// on it has to be transcribed again.
     pub(super) fn new(
         plan: &Plan<'_>,
         speaker: Option<Speaker>,
         clock: &Clock,
-        answer: Answer,
+        output: JobOutput,
     ) -> (Self, Option<f64>) {
-        let generation = answer.generation;
-        let mut heard = Self {
-            language: generation.language.map(|found| found.language),
-            language_probability: generation.language.map(|found| found.probability),
+        let generation = output.generation;
+        let mut transcript = Self {
+            language: generation.language.map(|detected| detected.language),
+            language_probability: generation.language.map(|detected| detected.probability),
             tokens: Vec::new(),
             temperature: generation.temperature,
             segments: Vec::new(),
@@ -83,76 +83,76 @@ impl Heard {
             clocks: vec![clock.clone()],
             timings: Timings {
                 decode: Duration::ZERO,
-                queue: answer.queue_time,
-                inference: answer.inference_time,
-                batch_size: answer.batch_size,
+                queue: output.queue_time,
+                inference: output.inference_time,
+                batch_size: output.batch_size,
             },
         };
         let vocabulary = &plan.model.vocabulary;
-        if plan.wishes.fallback.drops(&generation.quality) {
-            heard.dropped.push(Dropped {
+        if plan.options.fallback.drops(&generation.quality) {
+            transcript.dropped.push(DroppedSpan {
                 start_s: clock.start_s(),
                 end_s: clock.end_s(),
                 reason: DropReason::NoSpeech,
                 text: vocabulary.decode(&generation.tokens).trim().to_owned(),
             });
-            return (heard, None);
+            return (transcript, None);
         }
         let duration_s = clock.duration_s();
         let parsed = segments(vocabulary, &generation.tokens, duration_s);
-        let unheard = if parsed.unfinished.is_some() {
+        let skipped = if parsed.unfinished.is_some() {
             None
-        } else if plan.goes_on_after(clock) {
-            // A window that was cut out of speech ends with speech, whatever its last stamp says.
+        } else if plan.speech_continues_after(clock) {
+            // A window that was cut within speech ends with speech, whatever its last time stamp.
             let last = parsed.finished.last().map(|last| last.end_s);
-            last.filter(|end_s| duration_s - end_s >= MIN_UNHEARD_SPEECH_S)
+            last.filter(|end_s| duration_s - end_s >= MIN_SKIPPED_SPEECH_S)
         } else {
             parsed
                 .heard_until_s
-                .filter(|end_s| duration_s - end_s >= MIN_UNHEARD_S)
+                .filter(|end_s| duration_s - end_s >= MIN_SKIPPED_S)
         };
-        // From the beginning the same would be heard once more.
-        let unheard = unheard.filter(|&from_s| from_s > 0.0);
+        // From the beginning, the result would be the same.
+        let skipped = skipped.filter(|&from_s| from_s > 0.0);
         let timed: Vec<TimedTokens> = parsed
             .finished
             .into_iter()
             .chain(parsed.unfinished)
             .collect();
-        heard.tokens = timed
+        transcript.tokens = timed
             .iter()
-            .flat_map(|piece| &piece.tokens)
+            .flat_map(|segment| &segment.tokens)
             .copied()
             .collect();
-        if plan.wishes.logprobs {
-            heard.logprobs = logprobs(vocabulary, &generation);
+        if plan.options.logprobs {
+            transcript.logprobs = logprobs(vocabulary, &generation);
         }
-        heard.segments = timed_segments(plan, clock, &generation, timed);
-        for segment in &mut heard.segments {
+        transcript.segments = timed_segments(plan, clock, &generation, timed);
+        for segment in &mut transcript.segments {
             segment.speaker = speaker;
         }
-        if let Some(threshold_s) = plan.wishes.hallucination_silence_threshold_s {
+        if let Some(threshold_s) = plan.options.hallucination_silence_threshold_s {
             let window = clock.start_s()..clock.end_s();
-            let kept = std::mem::take(&mut heard.segments);
+            let kept = std::mem::take(&mut transcript.segments);
             let (kept, dropped) =
-                guard::drop_hallucinations(kept, window, clock.start_s(), threshold_s);
-            heard.segments = kept;
-            heard.dropped.extend(dropped);
+                hallucinations::drop_hallucinations(kept, window, clock.start_s(), threshold_s);
+            transcript.segments = kept;
+            transcript.dropped.extend(dropped);
         }
-        (heard, unheard)
+        (transcript, skipped)
     }
 
-    /// Adds what was heard in the rest of the window.
-    pub(super) fn append(&mut self, rest: Self) {
-        self.tokens.extend(rest.tokens);
-        self.segments.extend(rest.segments);
-        self.logprobs.extend(rest.logprobs);
-        self.dropped.extend(rest.dropped);
-        self.temperature = rest.temperature;
-        self.timings = self.timings.max(rest.timings);
+    /// Appends the transcript of the part that the model skipped.
+    pub(super) fn append(&mut self, continuation: Self) {
+        self.tokens.extend(continuation.tokens);
+        self.segments.extend(continuation.segments);
+        self.logprobs.extend(continuation.logprobs);
+        self.dropped.extend(continuation.dropped);
+        self.temperature = continuation.temperature;
+        self.timings = self.timings.max(continuation.timings);
     }
 }
 
-/// The segments of a window on the recording's own clock.
+/// The segments of a window, with times of the recording.
 fn timed_segments(
     plan: &Plan<'_>,
     clock: &Clock,
@@ -160,30 +160,30 @@ fn timed_segments(
     timed: Vec<TimedTokens>,
 ) -> Vec<Segment> {
     let vocabulary = &plan.model.vocabulary;
-    let language = generation.language.map(|found| found.language);
-    // A translation is English, whatever was spoken.
+    let language = generation.language.map(|detected| detected.language);
+    // A translation is English, whatever the language spoken.
     let language = match plan.prompt.task {
         Task::Transcribe => language,
         Task::Translate => Some(Language::ENGLISH),
     };
     let timed_words = match &generation.alignment {
-        Some(alignment) if plan.wishes.words => words(vocabulary, language, &timed, alignment, 0.0),
+        Some(alignment) if plan.options.words => words(vocabulary, language, &timed, alignment, 0.0),
         _ => timed
             .iter()
-            .map(|piece| TimedWords {
-                start_s: piece.start_s,
-                end_s: piece.end_s,
+            .map(|segment| TimedWords {
+                start_s: segment.start_s,
+                end_s: segment.end_s,
                 words: Vec::new(),
             })
             .collect(),
     };
     let quality = generation.quality;
-    let segment = |(piece, with_words): (TimedTokens, TimedWords)| Segment {
+    let segment = |(timed, with_words): (TimedTokens, TimedWords)| Segment {
         seek: (clock.start_s() * 100.0).round() as usize,
         start_s: clock.original_start_s(with_words.start_s),
         end_s: clock.original_end_s(with_words.end_s),
-        text: vocabulary.decode(&piece.tokens),
-        tokens: piece.tokens,
+        text: vocabulary.decode(&timed.tokens),
+        tokens: timed.tokens,
         temperature: generation.temperature,
         avg_logprob: quality.avg_logprob,
         compression_ratio: quality.compression_ratio,
@@ -219,15 +219,15 @@ fn logprobs(vocabulary: &Vocabulary, generation: &Generation) -> Vec<TokenLogpro
         .collect()
 }
 
-/// Joins what was heard, window by window, in order.
-pub(super) struct Joiner {
+/// Joins the transcripts of windows, in order.
+pub(super) struct TranscriptBuilder {
     transcript: Transcript,
     clip: Clip,
     detects_voice: bool,
     clocks: Vec<Clock>,
 }
 
-impl Joiner {
+impl TranscriptBuilder {
     pub(super) fn new(plan: &Plan<'_>, recordings: &Recordings, decode: Duration) -> Self {
         Self {
             transcript: Transcript {
@@ -245,39 +245,40 @@ impl Joiner {
                     ..Timings::default()
                 },
             },
-            clip: plan.wishes.clip,
-            detects_voice: plan.wishes.vad.is_some(),
+            clip: plan.options.clip,
+            detects_voice: plan.options.vad.is_some(),
             clocks: Vec::new(),
         }
     }
 
-    /// Adds a window, and says what it adds.
-    pub(super) fn add(&mut self, heard: Heard) -> Part {
+    /// Adds a window and returns the part that it adds.
+    pub(super) fn add(&mut self, window: WindowTranscript) -> TranscriptPart {
         let transcript = &mut self.transcript;
         transcript.language_probability =
-            (transcript.language_probability).or(heard.language_probability);
+            (transcript.language_probability).or(window.language_probability);
         let language = match transcript.task {
-            Task::Transcribe => heard.language,
+            Task::Transcribe => window.language,
             Task::Translate => Some(Language::ENGLISH),
         };
-        let texts = heard.segments.iter().map(|segment| segment.text.as_str());
-        let delta = joint(&transcript.text, &texts.collect::<String>(), language);
+        let texts = window.segments.iter().map(|segment| segment.text.as_str());
+        let delta = delta_after(&transcript.text, &texts.collect::<String>(), language);
         transcript.text.push_str(&delta);
-        transcript.segments.extend(heard.segments.iter().cloned());
-        transcript.logprobs.extend(heard.logprobs.iter().cloned());
-        transcript.dropped.extend(heard.dropped);
-        transcript.timings = transcript.timings.max(heard.timings);
-        let end_s = heard.clocks.last().map_or(0.0, Clock::end_s);
-        self.clocks.extend(heard.clocks);
-        Part {
+        transcript.segments.extend(window.segments.iter().cloned());
+        transcript.logprobs.extend(window.logprobs.iter().cloned());
+        transcript.dropped.extend(window.dropped);
+        transcript.timings = transcript.timings.max(window.timings);
+        let end_s = window.clocks.last().map_or(0.0, Clock::end_s);
+        self.clocks.extend(window.clocks);
+        TranscriptPart {
             end_s,
             delta,
-            segments: heard.segments,
-            logprobs: heard.logprobs,
+            segments: window.segments,
+            logprobs: window.logprobs,
         }
     }
 
-    /// The whole; channels that were heard one after the other are put in the order of time.
+    /// The whole transcript; segments of channels, which are transcribed one after the other, are sorted
+    /// by time.
     pub(super) fn finish(self, language: Option<Language>) -> Transcript {
         let mut transcript = self.transcript;
         transcript.language = language;
@@ -286,8 +287,8 @@ impl Joiner {
             segments.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
             transcript.text.clear();
             for segment in segments {
-                let more = joint(&transcript.text, &segment.text, language);
-                transcript.text.push_str(&more);
+                let delta = delta_after(&transcript.text, &segment.text, language);
+                transcript.text.push_str(&delta);
             }
         } else if self.detects_voice {
             let silences = silences(&self.clocks, self.clip, transcript.duration);
@@ -300,20 +301,19 @@ impl Joiner {
     }
 }
 
-/// A piece of text as it is to be appended: no white space at either end of the whole, and words
-/// apart from those of the window before. Whisper writes the space before a word with the word, but
-/// not always at a window's start.
-fn joint(before: &str, piece: &str, language: Option<Language>) -> String {
-    let piece = piece.trim();
+/// The text to append to `before`: trimmed, with a space between the words of two windows. Whisper
+/// writes the space before a word with the word, but not always at a window's start.
+fn delta_after(before: &str, text: &str, language: Option<Language>) -> String {
+    let text = text.trim();
     let spaced = language.is_none_or(Language::puts_spaces_between_words);
-    if spaced && !before.is_empty() && !piece.is_empty() {
-        format!(" {piece}")
+    if spaced && !before.is_empty() && !text.is_empty() {
+        format!(" {text}")
     } else {
-        piece.to_owned()
+        text.to_owned()
     }
 }
 
-/// Where the wanted part of a recording ends, in seconds.
+/// End of the requested part of a recording, in seconds.
 pub(super) fn clip_end_s(clip: Clip, duration: Duration) -> f64 {
     let end_s = clip
         .duration
@@ -321,27 +321,27 @@ pub(super) fn clip_end_s(clip: Clip, duration: Duration) -> f64 {
     end_s.min(duration.as_secs_f64())
 }
 
-/// What lies between the pieces that were given to the model.
-fn silences(clocks: &[Clock], clip: Clip, duration: Duration) -> Vec<Dropped> {
+/// The silences that were not given to the model.
+fn silences(clocks: &[Clock], clip: Clip, duration: Duration) -> Vec<DroppedSpan> {
     let seconds = |samples: usize| samples as f64 / f64::from(SAMPLE_RATE_HZ);
     let end_s = clip
         .duration
         .map_or(f64::INFINITY, |length| (clip.offset + length).as_secs_f64());
     let end_s = end_s.min(duration.as_secs_f64());
     let mut silences = Vec::new();
-    let mut heard_s = clip.offset.as_secs_f64();
+    let mut covered_s = clip.offset.as_secs_f64();
     let pieces = clocks.iter().flat_map(Clock::pieces);
     let pieces = pieces.map(|piece| (seconds(piece.start), seconds(piece.start + piece.samples)));
-    for (start_s, piece_end_s) in pieces.chain([(end_s, end_s)]) {
-        if start_s > heard_s {
-            silences.push(Dropped {
-                start_s: heard_s,
+    for (start_s, next_end_s) in pieces.chain([(end_s, end_s)]) {
+        if start_s > covered_s {
+            silences.push(DroppedSpan {
+                start_s: covered_s,
                 end_s: start_s,
                 reason: DropReason::NoVoice,
                 text: String::new(),
             });
         }
-        heard_s = heard_s.max(piece_end_s);
+        covered_s = covered_s.max(next_end_s);
     }
     silences
 }

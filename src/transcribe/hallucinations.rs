@@ -1,54 +1,53 @@
-//! Tells text that nobody spoke.
+//! Detects hallucinated text.
 
 use std::ops::Range;
 
 use crate::tokens::Word;
-use crate::transcript::{DropReason, Dropped, Segment};
+use crate::transcript::{DropReason, DroppedSpan, Segment};
 
-/// Text that is no word: it says nothing about how likely a segment is.
+/// Punctuation, which is ignored when a segment is scored.
 const PUNCTUATION: &str = "\"'“¿([{-\"'.。,，!！?？:：”)]}、";
-/// A segment is judged by so many words.
-const WORDS_JUDGED: usize = 8;
-/// What the model hears at once, in seconds.
+/// Maximum number of words by which a segment is scored.
+const MAX_SCORED_WORDS: usize = 8;
+/// Length of the model's input, in seconds.
 const WINDOW_S: f64 = 30.0;
-/// What is so near to an edge of the window, in seconds, may be the edge's doing.
+/// Text this close to an edge of the window, in seconds, may be an artifact of the edge.
 const EDGE_S: f64 = 2.0;
 
-/// Whether a segment with these words is more likely made up than heard: most of its first eight
-/// words are improbable, too short to be spoken or too long (faster-whisper's
-/// `is_segment_anomaly`).
+/// Whether a segment with these words is probably hallucinated: most of its first eight words are
+/// improbable, too short or too long to be spoken (faster-whisper's `is_segment_anomaly`).
 pub fn is_improbable(words: &[Word]) -> bool {
     if words.is_empty() {
         return false;
     }
-    let judged = words
+    let scored = words
         .iter()
         .filter(|word| !PUNCTUATION.contains(&word.text))
-        .take(WORDS_JUDGED);
-    let (count, score) = judged.fold((0.0, 0.0), |(count, score), word| {
-        (count + 1.0, score + strangeness(word))
+        .take(MAX_SCORED_WORDS);
+    let (count, score) = scored.fold((0.0, 0.0), |(count, score), word| {
+        (count + 1.0, score + anomaly_score(word))
     });
     score >= 3.0 || score + 0.01 >= count
 }
 
-/// Takes out the improbable segments of a window that stand between silences of more than
-/// `threshold_s` seconds, or between other improbable segments, or at the window's edges; what is
-/// taken out comes back with its reason. Segments without words are left alone.
+/// Removes the improbable segments of a window that are between silences of more than `threshold_s`
+/// seconds, between other improbable segments, or at the window's edges; returns the kept and the
+/// dropped ones. Segments without words are kept.
 ///
 /// Times are seconds of the recording: `window` is what was transcribed, `last_speech_s` the end
 /// of the last word before it.
 ///
 /// The rule is that of faster-whisper's `hallucination_silence_threshold`. There the first such
-/// segment ends the window, and the model listens again from its start; our windows are heard
-/// once, so only the improbable segments themselves go, and what follows them is judged by the
-/// last speech before them. A silence at the start of a window is not heard again either.
+/// segment ends the window, and the next window begins at its start; here each window is transcribed
+/// once, so only the improbable segments are dropped, and later segments are compared with the last
+/// speech before them. A silence at the start of a window is not transcribed again either.
 pub fn drop_hallucinations(
     segments: Vec<Segment>,
     window: Range<f64>,
     last_speech_s: f64,
     threshold_s: f64,
-) -> (Vec<Segment>, Vec<Dropped>) {
-    // With its silences left out, a window may reach over more of the recording than it holds.
+) -> (Vec<Segment>, Vec<DroppedSpan>) {
+    // Without its silences, a window may span more of the recording than its own length.
     let window_end_s = window.end.max(window.start + WINDOW_S);
     let after = followers(&segments, window.end);
     let mut speech_end_s = last_speech_s;
@@ -62,7 +61,7 @@ pub fn drop_hallucinations(
                 || next.is_improbable
                 || window_end_s - segment.end_s < EDGE_S;
             if silence_before && silence_after && is_improbable(&segment.words) {
-                dropped.push(Dropped {
+                dropped.push(DroppedSpan {
                     start_s: segment.start_s,
                     end_s: segment.end_s,
                     reason: DropReason::Hallucination,
@@ -77,14 +76,14 @@ pub fn drop_hallucinations(
     (kept, dropped)
 }
 
-/// What comes after a segment: the next one with words, or the end of the window.
+/// The next segment with words, or the end of the window.
 #[derive(Clone, Copy)]
 struct Follower {
     start_s: f64,
     is_improbable: bool,
 }
 
-/// What comes after each of `segments`.
+/// The follower of each of `segments`.
 fn followers(segments: &[Segment], window_end_s: f64) -> Vec<Follower> {
     let mut next = Follower {
         start_s: window_end_s,
@@ -103,9 +102,8 @@ fn followers(segments: &[Segment], window_end_s: f64) -> Vec<Follower> {
     followers
 }
 
-/// 0 for a word as people speak it; 1 is enough to doubt it (faster-whisper's
-/// `word_anomaly_score`).
-fn strangeness(word: &Word) -> f64 {
+/// 0 for a normal word; a word with 1 or more is improbable (faster-whisper's `word_anomaly_score`).
+fn anomaly_score(word: &Word) -> f64 {
     let duration_s = word.end_s - word.start_s;
     let improbable = if word.probability < 0.15 { 1.0 } else { 0.0 };
     let too_short = (0.133 - duration_s).max(0.0) * 15.0;
@@ -159,10 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn doubts_what_the_reference_doubts() {
+    fn agrees_with_the_reference() {
         let fixture = include_str!("../../tests/fixtures/words_reference.json");
         let fixture: Value = serde_json::from_str(fixture).unwrap();
-        let mut doubted = 0;
+        let mut improbable_segments = 0;
         for clip in fixture["clips"].as_array().unwrap() {
             for segment in clip["words"].as_array().unwrap() {
                 let words: Vec<Word> = segment["words"]
@@ -183,10 +181,10 @@ mod tests {
                     "{} {words:?}",
                     clip["clip"]
                 );
-                doubted += usize::from(improbable);
+                improbable_segments += usize::from(improbable);
             }
         }
-        assert!(doubted >= 2, "the fixture has noise and music");
+        assert!(improbable_segments >= 2, "the fixture has noise and music");
     }
 
     #[test]
@@ -208,12 +206,12 @@ mod tests {
                 true,
             ),
             (vec![word(".", 0.0, 0.4, SURE)], true),
-            // A long first word condemns the segment, a ninth word is not asked.
+            // A long first word makes the segment improbable, a ninth word is not scored.
             (
                 vec![word(" a", 0.0, 5.0, SURE), word(" b", 5.0, 5.4, SURE)],
                 true,
             ),
-            // Three strange words are too many, two of eight are not.
+            // Three improbable words are too many, two of eight are not.
             (
                 [
                     vec![word(" a", 0.0, 0.4, SURE); 5],
@@ -248,14 +246,14 @@ mod tests {
     fn check(window: Range<f64>, last_speech_s: f64, segments: &[Segment], expected: &[f64]) {
         let (kept, dropped) = drop_hallucinations(segments.to_vec(), window, last_speech_s, 2.0);
 
-        let starts: Vec<f64> = dropped.iter().map(|piece| piece.start_s).collect();
+        let starts: Vec<f64> = dropped.iter().map(|span| span.start_s).collect();
         assert_eq!(starts, expected);
         let remain = segments.iter().filter(|s| !expected.contains(&s.start_s));
         assert!(kept.iter().eq(remain));
     }
 
     #[test]
-    fn drops_what_is_improbable_and_stands_between_silences() {
+    fn drops_improbable_segments_between_silences() {
         let at = segment;
         // Silence on both sides, on one side, on none.
         let window = || 100.0..130.0;
@@ -269,7 +267,7 @@ mod tests {
             let doubtful = at(start_s, start_s + 1.0, UNSURE);
             let next = at(next_s, next_s + 1.0, SURE);
             check(window(), 99.0, &[before.clone(), doubtful, next], expected);
-            // What is sure stays wherever it stands.
+            // Probable segments are kept wherever they are.
             let next = at(next_s, next_s + 1.0, SURE);
             check(
                 window(),
@@ -281,10 +279,10 @@ mod tests {
     }
 
     #[test]
-    fn knows_the_edges_of_the_window_and_of_the_recording() {
+    fn considers_the_edges_of_the_window_and_of_the_recording() {
         let at = segment;
         for (window, last_speech_s, segments, expected) in [
-            // One doubtful segment after another goes, though no silence is between them.
+            // Consecutive improbable segments are dropped without a silence between them.
             (
                 100.0..130.0,
                 99.0,
@@ -295,7 +293,7 @@ mod tests {
                 ],
                 &[110.0, 111.0][..],
             ),
-            // At the window's start, whatever was said just before it.
+            // At the window's start, even directly after speech.
             (
                 100.0..130.0,
                 100.0,
@@ -309,25 +307,25 @@ mod tests {
                 vec![at(103.0, 104.0, SURE), at(128.0, 129.5, UNSURE)],
                 &[128.0],
             ),
-            // The end of a short window is the end of speech, not of what the model hears.
+            // The end of a short window is the end of speech, not of the model's input.
             (
                 100.0..106.0,
                 100.0,
                 vec![at(102.5, 102.9, SURE), at(105.0, 105.8, UNSURE)],
                 &[],
             ),
-            // A short answer that fills its window.
+            // Short speech that fills its window.
             (0.0..1.4, 0.0, vec![at(0.2, 1.2, UNSURE)], &[]),
             // The same in ten seconds of noise.
             (0.0..10.0, 0.0, vec![at(0.2, 1.2, UNSURE)], &[0.2]),
-            // A silence is measured from the end of what was said.
+            // A silence is measured from the end of speech.
             (
                 100.0..130.0,
                 99.0,
                 vec![at(106.0, 109.5, SURE), at(110.0, 111.0, UNSURE)],
                 &[],
             ),
-            // A window whose silences were left out ends later than the model's 30 s.
+            // A window whose silences were removed ends later than the model's 30 s.
             (
                 100.0..150.0,
                 99.0,
@@ -338,7 +336,7 @@ mod tests {
                 ],
                 &[],
             ),
-            // A segment without words is neither judged nor speech.
+            // A segment without words is neither scored nor speech.
             (
                 100.0..130.0,
                 99.0,
@@ -369,11 +367,11 @@ mod tests {
     }
 
     #[test]
-    fn says_what_was_dropped_and_why() {
+    fn returns_dropped_segments_with_their_reason() {
         let (_, dropped) =
             drop_hallucinations(vec![segment(5.0, 6.0, UNSURE)], 0.0..30.0, 0.0, 2.0);
 
-        let expected = Dropped {
+        let expected = DroppedSpan {
             start_s: 5.0,
             end_s: 6.0,
             reason: DropReason::Hallucination,

@@ -1,4 +1,4 @@
-//! The answers that have more than one form, to uploads and downloads.
+//! The responses to uploads and downloads, which have several content types.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,8 +20,8 @@ use crate::format::{
     TranscriptionTextDelta, TranscriptionTextDone, TranscriptionTextSegment, TranscriptionVerbose,
 };
 
-/// A schema that is any of these, with its name. The one with the most fields goes first: clients
-/// that try one after the other would take `Transcription` for all of them.
+/// A named schema that is any of these. The schema with the most fields is first: clients that try
+/// them in order would parse every response as `Transcription`.
 macro_rules! any_of {
     ($($(#[$doc:meta])* $name:ident: $description:literal, $($one:ident),+;)*) => {$(
         $(#[$doc])*
@@ -60,48 +60,48 @@ any_of! {
     /// A transcription of `/inference` as JSON.
     InferenceAnswer: "`verbose_json`, `diarized_json`, or `json`, which has the text alone.",
         TranscriptionVerbose, TranscriptionDiarized, Transcription, BareText;
-    /// What a stream sends.
+    /// An event of a stream.
     TranscriptionEvent: "The data of one event: more text, the whole text as the last event, or \
-        what failed. In a stream of `verbose_json` a segment, and that format's answer as the last.",
+        an error. In a stream of `verbose_json`: a segment, and that format's response as the last.",
         TranscriptionVerbose, TranscriptionTextDone, TranscriptionTextSegment,
         TranscriptionTextDelta, ErrorResponse;
-    /// What the stream of a download sends.
-    DownloadEvent: "The data of one event: how far it is, the model as the last event, or what \
-        failed.", Event, ErrorResponse;
+    /// An event of the stream of a download.
+    DownloadEvent: "The data of one event: the progress, the model as the last event, or an \
+        error.", Event, ErrorResponse;
 }
 
-/// The answers of transcriptions that went well.
-pub struct Transcribed;
+/// The responses of successful transcriptions.
+pub struct TranscriptionResponses;
 
-/// The answers of translations that went well.
-pub struct Translated;
+/// The responses of successful translations.
+pub struct TranslationResponses;
 
-impl IntoResponses for Transcribed {
+impl IntoResponses for TranscriptionResponses {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        answers(&TranscriptionAnswer::name())
+        text_responses(&TranscriptionAnswer::name())
     }
 }
 
-impl IntoResponses for Translated {
+impl IntoResponses for TranslationResponses {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        answers(&TranslationAnswer::name())
+        text_responses(&TranslationAnswer::name())
     }
 }
 
-/// The answers of `/asr` that went well.
-pub struct Recognised;
+/// The responses of successful requests to `/asr`.
+pub struct AsrResponses;
 
-/// The answers of `/detect-language` that went well.
-pub struct Detected;
+/// The responses of successful requests to `/detect-language`.
+pub struct LanguageResponses;
 
-/// The answers of `/inference` that went well.
-pub struct Inferred;
+/// The responses of successful requests to `/inference`.
+pub struct InferenceResponses;
 
-impl IntoResponses for Recognised {
+impl IntoResponses for AsrResponses {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let response = ResponseBuilder::new()
-            .description("The text in the form that `output` names.")
-            .content("application/json", one(&AsrTranscript::name()))
+            .description("The text in the format that `output` names.")
+            .content("application/json", reference(&AsrTranscript::name()))
             .content(
                 "text/plain",
                 plain("The bare text, subtitles, or a table between tabs."),
@@ -110,41 +110,41 @@ impl IntoResponses for Recognised {
     }
 }
 
-impl IntoResponses for Detected {
+impl IntoResponses for LanguageResponses {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let response = ResponseBuilder::new()
             .description("The language.")
-            .content("application/json", one(&DetectedLanguage::name()));
+            .content("application/json", reference(&DetectedLanguage::name()));
         ok(with_headers(response))
     }
 }
 
-impl IntoResponses for Inferred {
+impl IntoResponses for InferenceResponses {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        answers(&InferenceAnswer::name())
+        text_responses(&InferenceAnswer::name())
     }
 }
 
-/// The answer to a download of a model that was here, and the events of any other.
-pub struct Downloaded;
+/// The response to a download: the model if it was on disk, or the events of the download.
+pub struct DownloadResponses;
 
-impl IntoResponses for Downloaded {
+impl IntoResponses for DownloadResponses {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let response = ResponseBuilder::new()
-            .description("It was here; or the events of its download.")
-            .content("application/json", one(&Model::name()))
+            .description("The model if it was on disk, or the events of its download.")
+            .content("application/json", reference(&Model::name()))
             .content("text/event-stream", events(&DownloadEvent::name()));
         BTreeMap::from([("200".to_owned(), RefOr::T(response.build()))])
     }
 }
 
-fn answers(json: &str) -> BTreeMap<String, RefOr<Response>> {
+fn text_responses(json: &str) -> BTreeMap<String, RefOr<Response>> {
     let response = ResponseBuilder::new()
         .description(
-            "The text in the form that `response_format` names. `text` and `srt` are \
-             `text/plain`, `vtt` is `text/vtt`; with `stream=true` the answer is events.",
+            "The text in the format that `response_format` names. `text` and `srt` are \
+             `text/plain`, `vtt` is `text/vtt`; with `stream=true` the response is events.",
         )
-        .content("application/json", one(json))
+        .content("application/json", reference(json))
         .content("text/plain", plain("The bare text, or SubRip subtitles."))
         .content("text/vtt", plain("WebVTT subtitles."))
         .content("text/event-stream", events(&TranscriptionEvent::name()));
@@ -155,7 +155,7 @@ fn ok(response: ResponseBuilder) -> BTreeMap<String, RefOr<Response>> {
     BTreeMap::from([("200".to_owned(), RefOr::T(response.build()))])
 }
 
-/// What every answer to an upload carries.
+/// Adds the headers of every response to an upload.
 fn with_headers(mut response: ResponseBuilder) -> ResponseBuilder {
     for (name, description) in [
         (
@@ -168,22 +168,25 @@ fn with_headers(mut response: ResponseBuilder) -> ResponseBuilder {
         ),
         (
             BATCH_SIZE,
-            "The most windows in such a batch; not on streams.",
+            "The largest number of windows in such a batch; not on streams.",
         ),
-        (LIMIT_REQUESTS, "Requests at one time."),
-        (REMAINING_REQUESTS, "How many more would be let in now."),
+        (LIMIT_REQUESTS, "Maximum number of concurrent requests."),
+        (
+            REMAINING_REQUESTS,
+            "Number of further requests that would be accepted now.",
+        ),
     ] {
         response = response.header(name.as_str(), number(description));
     }
     response
 }
 
-fn one(schema: &str) -> Content {
+fn reference(schema: &str) -> Content {
     Content::new(Some(Ref::from_schema_name(schema)))
 }
 
-/// Server-sent events, each with an object as its data. The schema is that of one event, as `OpenAPI`
-/// 3.2 has it and tools for 3.1 take it.
+/// Server-sent events, each with an object as its data. The schema is that of one event, as in
+/// `OpenAPI` 3.2 and as tools for 3.1 accept it.
 fn events(schema: &str) -> Content {
     let data = ObjectBuilder::new()
         .schema_type(Type::String)

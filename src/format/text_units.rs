@@ -1,33 +1,33 @@
-//! Cuts a segment's text into the pieces between which a line may break.
+//! Splits a segment's text into units between which a line may break.
 
 use super::numbers::milliseconds;
 use crate::transcript::Segment;
 
-/// A word, or a character where words do not stand apart.
+/// A word, or a character in languages without spaces between words.
 #[derive(Debug, PartialEq)]
-pub(super) struct Piece {
-    /// Without white space around it, never empty.
+pub(super) struct TextUnit {
+    /// Trimmed text, never empty.
     pub text: String,
-    /// Whether a space parts it from the piece before.
+    /// Whether a space separates it from the previous unit.
     pub after_space: bool,
     pub start_ms: u64,
     pub end_ms: u64,
 }
 
-/// How a language writes its words.
+/// Whether a language separates its words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spacing {
-    /// With spaces between them.
-    Apart,
-    /// Without.
-    Joined,
+    /// With spaces between the words.
+    Spaced,
+    /// Without spaces.
+    Unspaced,
 }
 
-/// The segment's words, or where it has none, its text cut with estimated times.
-pub(super) fn pieces(segment: &Segment, spacing: Spacing) -> Vec<Piece> {
+/// The segment's words, or if it has none, its text split with estimated times.
+pub(super) fn units(segment: &Segment, spacing: Spacing) -> Vec<TextUnit> {
     let words = words(segment, spacing);
     if words.is_empty() {
-        cut_text(segment, spacing)
+        split_text(segment, spacing)
     } else {
         words
     }
@@ -43,16 +43,16 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || c.is_control()
 }
 
-fn words(segment: &Segment, spacing: Spacing) -> Vec<Piece> {
-    let mut pieces = Vec::with_capacity(segment.words.len());
-    let mut after_space = spacing == Spacing::Apart;
+fn words(segment: &Segment, spacing: Spacing) -> Vec<TextUnit> {
+    let mut units = Vec::with_capacity(segment.words.len());
+    let mut after_space = spacing == Spacing::Spaced;
     for word in &segment.words {
         after_space |= word.text.starts_with(is_blank);
         let text = collapse(&word.text);
         if text.is_empty() {
             continue;
         }
-        pieces.push(Piece {
+        units.push(TextUnit {
             text,
             after_space,
             start_ms: milliseconds(word.start_s),
@@ -60,32 +60,32 @@ fn words(segment: &Segment, spacing: Spacing) -> Vec<Piece> {
         });
         after_space = word.text.ends_with(is_blank);
     }
-    pieces
+    units
 }
 
-/// The times are as far between the segment's as the characters are in its text.
-fn cut_text(segment: &Segment, spacing: Spacing) -> Vec<Piece> {
-    let mut pieces = cut(&segment.text, spacing);
-    let spaces = pieces.iter().skip(1).filter(|piece| piece.after_space);
-    let total = spaces.count() + pieces.iter().map(Piece::chars).sum::<usize>();
+/// Splits the text; the times are interpolated by the number of characters.
+fn split_text(segment: &Segment, spacing: Spacing) -> Vec<TextUnit> {
+    let mut units = cut(&segment.text, spacing);
+    let spaces = units.iter().skip(1).filter(|unit| unit.after_space);
+    let total = spaces.count() + units.iter().map(TextUnit::chars).sum::<usize>();
     let start_ms = milliseconds(segment.start_s);
     let span_ms = milliseconds(segment.end_s).saturating_sub(start_ms);
     let at = |chars: usize| start_ms + (span_ms as f64 * chars as f64 / total as f64) as u64;
 
     let mut chars = 0;
-    for (index, piece) in pieces.iter_mut().enumerate() {
-        chars += usize::from(index > 0 && piece.after_space);
-        piece.start_ms = at(chars);
-        chars += piece.chars();
-        piece.end_ms = at(chars);
+    for (index, unit) in units.iter_mut().enumerate() {
+        chars += usize::from(index > 0 && unit.after_space);
+        unit.start_ms = at(chars);
+        chars += unit.chars();
+        unit.end_ms = at(chars);
     }
-    pieces
+    units
 }
 
-/// The pieces, without times yet.
-fn cut(text: &str, spacing: Spacing) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::new();
-    let mut after_space = spacing == Spacing::Apart;
+/// The units, without times yet.
+fn cut(text: &str, spacing: Spacing) -> Vec<TextUnit> {
+    let mut units: Vec<TextUnit> = Vec::new();
+    let mut after_space = spacing == Spacing::Spaced;
     let mut before = None;
     for c in text.chars() {
         if is_blank(c) {
@@ -94,12 +94,12 @@ fn cut(text: &str, spacing: Spacing) -> Vec<Piece> {
             continue;
         }
         let joined = before.is_some_and(|before| match spacing {
-            Spacing::Apart => true,
-            Spacing::Joined => !may_break(before, c),
+            Spacing::Spaced => true,
+            Spacing::Unspaced => !may_break(before, c),
         });
-        match pieces.last_mut() {
-            Some(piece) if joined => piece.text.push(c),
-            _ => pieces.push(Piece {
+        match units.last_mut() {
+            Some(unit) if joined => unit.text.push(c),
+            _ => units.push(TextUnit {
                 text: c.into(),
                 after_space,
                 start_ms: 0,
@@ -109,13 +109,13 @@ fn cut(text: &str, spacing: Spacing) -> Vec<Piece> {
         after_space = false;
         before = Some(c);
     }
-    pieces
+    units
 }
 
 /// Whether a line may break between two characters of a text without spaces: a rough form of
 /// Unicode's line breaking, which would need its tables.
 fn may_break(before: char, after: char) -> bool {
-    // Latin, Cyrillic, Arabic and the like: a name or a number among the others.
+    // Latin, Cyrillic, Arabic and similar scripts: a name or a number within the text.
     let is_spaced = |c: char| c < '\u{E00}';
     let is_dependent = matches!(after,
         // Vowels and tones of Thai, Lao and Burmese that belong to the letter before.
@@ -135,7 +135,7 @@ fn is_opening(c: char) -> bool {
     "([{“‘「『（〈《【〔［｛".contains(c)
 }
 
-impl Piece {
+impl TextUnit {
     /// Its length in characters.
     pub(super) fn chars(&self) -> usize {
         self.text.chars().count()
@@ -149,22 +149,22 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, spacing: Spacing, expected: &str) {
-        let pieces = pieces(&segment(0.0, 1.0, text), spacing);
-        let texts: Vec<_> = pieces.iter().map(|piece| piece.text.as_str()).collect();
+        let units = units(&segment(0.0, 1.0, text), spacing);
+        let texts: Vec<_> = units.iter().map(|unit| unit.text.as_str()).collect();
         assert_eq!(texts.join("|"), expected);
     }
 
     #[test]
-    fn breaks_where_the_language_may() {
-        check(" Well,  now\r\nthen \0", Spacing::Apart, "Well,|now|then");
-        check("\u{2028} \0", Spacing::Apart, "");
+    fn breaks_where_the_language_allows() {
+        check(" Well,  now\r\nthen \0", Spacing::Spaced, "Well,|now|then");
+        check("\u{2028} \0", Spacing::Spaced, "");
         check(
             "日本語の「東京」、OpenAI 3.5だ。",
-            Spacing::Joined,
+            Spacing::Unspaced,
             "日|本|語|の|「東|京」、|OpenAI|3.5|だ。",
         );
-        check("ちょっとカード", Spacing::Joined, "ちょっ|と|カー|ド");
-        check("ที่นี่ไม่", Spacing::Joined, "ที่|นี่|ไม่");
+        check("ちょっとカード", Spacing::Unspaced, "ちょっ|と|カー|ド");
+        check("ที่นี่ไม่", Spacing::Unspaced, "ที่|นี่|ไม่");
     }
 
     #[test]
@@ -176,24 +176,24 @@ mod tests {
             word(1.0, 1.5, "5"),
             word(1.5, f64::NAN, "%."),
         ];
-        let piece = |text: &str, after_space, start_ms, end_ms| Piece {
+        let unit = |text: &str, after_space, start_ms, end_ms| TextUnit {
             text: text.to_owned(),
             after_space,
             start_ms,
             end_ms,
         };
         let expected = [
-            piece("It's", true, 500, 1000),
-            piece("5", true, 1000, 1500),
-            piece("%.", false, 1500, 0),
+            unit("It's", true, 500, 1000),
+            unit("5", true, 1000, 1500),
+            unit("%.", false, 1500, 0),
         ];
-        assert_eq!(pieces(&segment, Spacing::Apart), expected);
+        assert_eq!(units(&segment, Spacing::Spaced), expected);
     }
 
     #[test]
-    fn without_words_the_characters_tell_the_times() {
-        let pieces = pieces(&segment(10.0, 20.0, " one to six"), Spacing::Apart);
-        let times = pieces.iter().map(|piece| (piece.start_ms, piece.end_ms));
+    fn without_words_times_are_interpolated_by_characters() {
+        let units = units(&segment(10.0, 20.0, " one to six"), Spacing::Spaced);
+        let times = units.iter().map(|unit| (unit.start_ms, unit.end_ms));
         let expected = [(10_000, 13_000), (14_000, 16_000), (17_000, 20_000)];
         assert_eq!(times.collect::<Vec<_>>(), expected);
     }
