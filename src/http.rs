@@ -37,7 +37,7 @@ mod docs;
 mod page;
 mod error;
 #[cfg(test)]
-mod test_rules;
+mod test_settings;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -71,7 +71,7 @@ pub struct Context {
     /// The server's metrics.
     pub metrics: Metrics,
     /// Bounds and switches.
-    pub rules: Rules,
+    pub settings: HttpSettings,
 }
 
 /// Where the server is in its life.
@@ -89,7 +89,7 @@ pub enum Phase {
 
 /// Bounds and switches of the HTTP surface.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub struct HttpSettings {
     /// Keys, of which callers must show one; none: the server is open.
     pub api_keys: Vec<Secret>,
     /// Connections at a time.
@@ -114,27 +114,27 @@ pub struct Rules {
     /// Whether a request without `model` is an error, instead of one for the default model.
     pub require_model: bool,
     /// What holds where a caller does not say it.
-    pub defaults: Defaults,
+    pub defaults: ParameterDefaults,
     /// The same for models that have defaults of their own.
-    pub defaults_of: BTreeMap<ModelId, Defaults>,
+    pub model_defaults: BTreeMap<ModelId, ParameterDefaults>,
     /// A stream that has nothing to say says so this often.
     pub keep_alive: Duration,
 }
 
 /// What holds where a caller does not say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Defaults {
+pub struct ParameterDefaults {
     /// Beams of the search.
     pub beam_size: NonZeroUsize,
     /// Whether only speech is given to the model.
     pub vad_filter: bool,
 }
 
-impl Rules {
+impl HttpSettings {
     /// What holds for this model where a caller does not say it.
     #[must_use]
-    pub fn defaults(&self, model: Option<&ModelId>) -> Defaults {
-        let own = model.and_then(|id| self.defaults_of.get(id));
+    pub fn defaults(&self, model: Option<&ModelId>) -> ParameterDefaults {
+        let own = model.and_then(|id| self.model_defaults.get(id));
         *own.unwrap_or(&self.defaults)
     }
 }
@@ -149,8 +149,8 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let bounds = listen::Bounds {
-        connections: context.rules.max_connections,
-        patience: context.rules.read_timeout,
+        connections: context.settings.max_connections,
+        patience: context.settings.read_timeout,
     };
     listen::serve(listener, router(context), bounds, stop).await
 }

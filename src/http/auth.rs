@@ -18,7 +18,7 @@ pub async fn require_key(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let keys = &context.rules.api_keys;
+    let keys = &context.settings.api_keys;
     let caller = if keys.is_empty() {
         Caller::without_key(request.extensions())
     } else {

@@ -21,13 +21,13 @@ const MAX_AGE: Duration = Duration::from_secs(3_600);
 
 /// The headers for pages that [`cross_site::is_origin_allowed`] lets in; `*` lets every page.
 pub fn layer(context: &Arc<Context>) -> CorsLayer {
-    let origin = if cross_site::is_any_origin_allowed(&context.rules) {
+    let origin = if cross_site::is_any_origin_allowed(&context.settings) {
         AllowOrigin::any()
     } else {
         let context = Arc::clone(context);
         AllowOrigin::predicate(move |origin: &HeaderValue, _| {
             let origin = origin.to_str();
-            origin.is_ok_and(|origin| cross_site::is_origin_allowed(origin, &context.rules))
+            origin.is_ok_and(|origin| cross_site::is_origin_allowed(origin, &context.settings))
         })
     };
     CorsLayer::new()

@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
-use super::{Context, Rules};
+use super::{Context, HttpSettings};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Stands for a header that is sent twice or is not text: no origin and no host is called so.
@@ -52,7 +52,7 @@ pub enum CrossSite {
 /// Answers what [`judge`] refuses with 403.
 pub async fn refuse(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let sender = Sender::of(request.method(), request.uri(), request.headers());
-    match judge(sender, &context.rules) {
+    match judge(sender, &context.settings) {
         Ok(()) => next.run(request).await,
         Err(reason) => ApiError::CrossSite(reason).into_response(),
     }
@@ -63,17 +63,17 @@ pub async fn refuse(State(context): State<Arc<Context>>, request: Request, next:
 ///
 /// # Errors
 /// [`CrossSite`], the reason.
-pub fn judge(sender: Sender<'_>, rules: &Rules) -> Result<(), CrossSite> {
+pub fn judge(sender: Sender<'_>, settings: &HttpSettings) -> Result<(), CrossSite> {
     // A page does not know the key, so a request with the key is no page's; and these tell nothing.
-    if !rules.api_keys.is_empty() || sender.asks_for_what_tells_nothing() {
+    if !settings.api_keys.is_empty() || sender.asks_for_what_tells_nothing() {
         return Ok(());
     }
-    if let Some(host) = sender.host.filter(|host| !is_host_allowed(host, rules)) {
+    if let Some(host) = sender.host.filter(|host| !is_host_allowed(host, settings)) {
         return Err(CrossSite::Host(host.to_owned()));
     }
     match sender.origin {
-        _ if is_any_origin_allowed(rules) => Ok(()),
-        Some(origin) if is_origin_allowed(origin, rules) => Ok(()),
+        _ if is_any_origin_allowed(settings) => Ok(()),
+        Some(origin) if is_origin_allowed(origin, settings) => Ok(()),
         Some(origin) if !sender.is_own(origin) => Err(CrossSite::Origin(origin.to_owned())),
         _ if matches!(sender.site, Some("cross-site" | UNREADABLE)) => Err(CrossSite::Site),
         _ => Ok(()),
@@ -134,9 +134,9 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     })
 }
 
-fn is_host_allowed(host: &str, rules: &Rules) -> bool {
+fn is_host_allowed(host: &str, settings: &HttpSettings) -> bool {
     let is_listed = |name: &str| {
-        let mut listed = rules.allowed_hosts.iter();
+        let mut listed = settings.allowed_hosts.iter();
         listed.any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(name))
     };
     let Some((name, _)) = split_port(host) else {
@@ -148,18 +148,18 @@ fn is_host_allowed(host: &str, rules: &Rules) -> bool {
 }
 
 /// Whether pages of every origin are let in.
-pub fn is_any_origin_allowed(rules: &Rules) -> bool {
-    rules.allow_origins.iter().any(|allowed| allowed == "*")
+pub fn is_any_origin_allowed(settings: &HttpSettings) -> bool {
+    settings.allow_origins.iter().any(|allowed| allowed == "*")
 }
 
 /// Whether pages of this origin are let in, to send requests and to read their answers. Where there
 /// are keys, a page may send what it likes, for it takes a key to have an effect; then this is about
 /// reading alone, which is the settings' to say.
-pub fn is_origin_allowed(origin: &str, rules: &Rules) -> bool {
-    if rules.allow_origins.iter().any(|allowed| allowed == origin) {
+pub fn is_origin_allowed(origin: &str, settings: &HttpSettings) -> bool {
+    if settings.allow_origins.iter().any(|allowed| allowed == origin) {
         return true;
     }
-    if !rules.api_keys.is_empty() {
+    if !settings.api_keys.is_empty() {
         return false;
     }
     match origin.split_once("://") {

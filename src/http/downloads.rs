@@ -95,7 +95,7 @@ fn tell(
     id: ModelId,
     request_id: RequestId,
 ) -> impl Stream<Item = String> + Send {
-    let mut keep_alive = tokio::time::interval(context.rules.keep_alive);
+    let mut keep_alive = tokio::time::interval(context.settings.keep_alive);
     keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     keep_alive.reset();
     let progress = download.progress();

@@ -23,7 +23,7 @@ use super::{
 
 /// All routes with everything that every request goes through.
 pub fn router(context: Arc<Context>) -> Router {
-    let keys = if context.rules.api_keys.is_empty() {
+    let keys = if context.settings.api_keys.is_empty() {
         Keys::Ignored
     } else {
         Keys::Wanted
@@ -48,7 +48,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&context), auth::require_key));
     let public = public.route("/openapi.json", get(move || ready(document.show())));
-    let public = if context.rules.enable_ui {
+    let public = if context.settings.enable_ui {
         public.merge(pages())
     } else {
         public

@@ -49,7 +49,7 @@ pub async fn respond(
 ) -> Result<Response, ApiError> {
     // One event ahead of the client: a client that does not read holds up its own request only.
     let (sender, progress) = mpsc::channel(1);
-    let mut keep_alive = tokio::time::interval(context.rules.keep_alive);
+    let mut keep_alive = tokio::time::interval(context.settings.keep_alive);
     keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     keep_alive.reset();
     let work = async move {

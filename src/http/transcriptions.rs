@@ -26,7 +26,7 @@ use super::openapi::{
 };
 use super::parameters::{Answer, Api, Asked, Parameters};
 use super::upload::Upload;
-use super::{Context, Rules, boundary, door, models, peers, stream};
+use super::{Context, HttpSettings, boundary, door, models, peers, stream};
 use crate::audio::{AudioError, Source};
 use crate::caller::Caller;
 use crate::format::{self, Wish};
@@ -128,7 +128,7 @@ async fn admit(
     run: &mut Option<ModelId>,
 ) -> Result<Response, ApiError> {
     let arrival = Instant::now();
-    let deadline = arrival + context.rules.request_timeout;
+    let deadline = arrival + context.settings.request_timeout;
     // Before the body is looked at: a refusal must cost next to nothing.
     let caller = Caller::of(request.extensions());
     let admission = door::enter(context, &request)?;
@@ -188,7 +188,7 @@ pub(super) fn refused(context: &Context, admission: Admission, error: Transcribe
 /// The model that a request names, or the default one, if there is any chance to run it.
 fn model(context: &Context, name: Option<&str>) -> Result<ModelId, ApiError> {
     let default = default_model(context);
-    if name.is_none() && context.rules.require_model {
+    if name.is_none() && context.settings.require_model {
         return Err(ApiError::MissingModel { default });
     }
     let name = name.unwrap_or(&default);
@@ -209,7 +209,7 @@ fn default_model(context: &Context) -> String {
 fn finish(context: &Context, parameters: Parameters) -> Result<Asked, ApiError> {
     let default = default_model(context);
     let id = models::resolve(context, parameters.model().unwrap_or(&default)).ok();
-    parameters.finish(context.rules.defaults(id.as_ref()))
+    parameters.finish(context.settings.defaults(id.as_ref()))
 }
 
 async fn receive(
@@ -217,8 +217,8 @@ async fn receive(
     api: Api,
     request: Request,
 ) -> Result<(Asked, Source), ApiError> {
-    let rules = &context.rules;
-    let parameters = Parameters::from_query(request.uri(), api, rules)?;
+    let settings = &context.settings;
+    let parameters = Parameters::from_query(request.uri(), api, settings)?;
     let (mut head, body) = request.into_parts();
     if let Some(kind) = other_kind(&head) {
         return Err(ApiError::NotAudio { kind });
@@ -227,12 +227,12 @@ async fn receive(
     let stream = body::limited(
         body,
         &head.headers,
-        rules.max_upload_bytes,
-        rules.read_timeout,
+        settings.max_upload_bytes,
+        settings.read_timeout,
     )?;
     let (stream, expected) = match encoding {
         Some(encoding) => (
-            encoding.decode(stream, rules.max_upload_bytes).boxed(),
+            encoding.decode(stream, settings.max_upload_bytes).boxed(),
             None,
         ),
         None => (stream.boxed(), body::content_length(&head.headers)),
@@ -240,14 +240,14 @@ async fn receive(
     if is_multipart(&head.headers) {
         boundary::quote(&mut head.headers);
         let form = Form::new(head, stream).await?;
-        let (parameters, audio) = receive_form(form, expected, parameters, rules).await?;
+        let (parameters, audio) = receive_form(form, expected, parameters, settings).await?;
         Ok((finish(context, parameters)?, audio))
     } else {
         // All is said before the body begins, so a wrong name need not cost an upload.
         let is_encoded = parameters.is_encoded();
         let asked = finish(context, parameters)?;
         model(context, asked.model.as_deref())?;
-        let upload = Upload::new(rules.upload_memory_bytes, expected);
+        let upload = Upload::new(settings.upload_memory_bytes, expected);
         let audio = receive_file(stream, upload, is_encoded).await?;
         Ok((asked, audio))
     }
@@ -288,7 +288,7 @@ async fn receive_form(
     mut form: Form<impl Stream<Item = Result<Bytes, BodyError>> + Unpin>,
     expected: Option<u64>,
     mut parameters: Parameters,
-    rules: &Rules,
+    settings: &HttpSettings,
 ) -> Result<(Parameters, Source), ApiError> {
     let file = parameters.api().file();
     let mut audio = None;
@@ -299,7 +299,7 @@ async fn receive_form(
                 return Err(ApiError::SecondFile);
             }
             let is_text = part.is_text();
-            let upload = Upload::new(rules.upload_memory_bytes, expected);
+            let upload = Upload::new(settings.upload_memory_bytes, expected);
             let chunks = streams::try_unfold(part, |mut part| async move {
                 Ok::<_, ApiError>(part.chunk().await?.map(|chunk| (chunk, part)))
             });
@@ -311,9 +311,9 @@ async fn receive_form(
             audio = Some(source);
         } else if parameters.knows(&name) {
             let value = receive_text(&name, part).await?;
-            parameters.set(&name, value, rules)?;
+            parameters.set(&name, value, settings)?;
         } else {
-            parameters.set(&name, String::new(), rules)?;
+            parameters.set(&name, String::new(), settings)?;
             part.skip().await?;
         }
     }

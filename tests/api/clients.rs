@@ -59,7 +59,7 @@ async fn a_path_is_taken_as_base_addresses_make_it() {
 #[tokio::test]
 async fn a_path_that_is_put_right_wants_the_key() {
     let mut setup = Setup::default();
-    setup.rules.api_keys = vec![halkspeech::config::Secret::new("open sesame")];
+    setup.settings.api_keys = vec![halkspeech::config::Secret::new("open sesame")];
     let app = TestApp::start_with(setup).await;
 
     for path in ["/models", "//v1//models", "/v1/v1/audio/transcriptions"] {
@@ -126,7 +126,7 @@ async fn a_compressed_body_is_decoded() {
 #[tokio::test]
 async fn a_compressed_body_is_held_to_the_limit() {
     let mut setup = Setup::default();
-    setup.rules.max_upload_bytes = 1 << 20;
+    setup.settings.max_upload_bytes = 1 << 20;
     let app = TestApp::start_with(setup).await;
     let bomb = gzip(&vec![0; 32 << 20]);
     assert!(bomb.len() < 1 << 20);
@@ -223,8 +223,8 @@ async fn pages_of_this_machine_may_read_answers_and_no_others() {
 #[tokio::test]
 async fn with_a_key_only_configured_pages_may_read_answers() {
     let mut setup = Setup::default();
-    setup.rules.api_keys = vec![halkspeech::config::Secret::new("open sesame")];
-    setup.rules.allow_origins = vec!["https://app.example".to_owned()];
+    setup.settings.api_keys = vec![halkspeech::config::Secret::new("open sesame")];
+    setup.settings.allow_origins = vec!["https://app.example".to_owned()];
     let app = TestApp::start_with(setup).await;
 
     for (origin, allowed) in [

@@ -15,7 +15,7 @@ use crate::helpers::{
 
 async fn impatient() -> TestApp {
     let mut setup = Setup::default();
-    setup.rules.read_timeout = Duration::from_secs(1);
+    setup.settings.read_timeout = Duration::from_secs(1);
     TestApp::start_with(setup).await
 }
 
@@ -63,8 +63,8 @@ async fn an_upload_that_stands_still_is_answered() {
 async fn a_client_that_reads_nothing_is_cut_off() {
     const REQUESTS: usize = 64;
     let mut setup = Setup::default();
-    setup.rules.read_timeout = Duration::from_secs(1);
-    setup.rules.enable_ui = true;
+    setup.settings.read_timeout = Duration::from_secs(1);
+    setup.settings.enable_ui = true;
     let app = TestApp::start_with(setup).await;
     let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut connection = TcpStream::connect(&app.address).await.unwrap();
@@ -82,7 +82,7 @@ async fn a_client_that_reads_nothing_is_cut_off() {
 /// A server whose only connection is taken.
 async fn without_a_free_connection() -> (TestApp, TcpStream) {
     let mut setup = Setup::default();
-    setup.rules.max_connections = 1;
+    setup.settings.max_connections = 1;
     let app = TestApp::start_with(setup).await;
     let query = format!("?model={MODEL}");
     let only = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
@@ -170,7 +170,7 @@ async fn half_sent_heads_do_not_keep_probes_out() {
 #[tokio::test]
 async fn idle_connections_of_one_address_give_way_to_another_one() {
     let mut setup = Setup::default();
-    setup.rules.max_connections = 4;
+    setup.settings.max_connections = 4;
     let app = TestApp::start_with(setup).await;
     let mut heads = half_sent_heads(&app, 4).await;
 
@@ -183,7 +183,7 @@ async fn idle_connections_of_one_address_give_way_to_another_one() {
 #[tokio::test]
 async fn requests_that_are_being_answered_do_not_give_way() {
     let mut setup = Setup::default();
-    setup.rules.max_connections = 2;
+    setup.settings.max_connections = 2;
     let app = TestApp::start_with(setup).await;
     let query = format!("?model={MODEL}");
     let mut first = raw::begin(&app, &query, &["Content-Length: 1000"]).await;

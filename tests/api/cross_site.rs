@@ -35,7 +35,7 @@ const EVIL_PAGE: [(&str, &str); 2] = [
 
 async fn with_pages() -> TestApp {
     let mut setup = Setup::default();
-    setup.rules.enable_ui = true;
+    setup.settings.enable_ui = true;
     TestApp::start_with(setup).await
 }
 
@@ -162,8 +162,8 @@ async fn who_is_no_page_of_another_site_needs_no_setting() {
 #[tokio::test]
 async fn the_settings_let_a_name_and_an_origin_in() {
     let mut setup = Setup::default();
-    setup.rules.allowed_hosts = vec!["stt.example".to_owned()];
-    setup.rules.allow_origins = vec!["https://app.example".to_owned()];
+    setup.settings.allowed_hosts = vec!["stt.example".to_owned()];
+    setup.settings.allow_origins = vec!["https://app.example".to_owned()];
     let app = TestApp::start_with(setup).await;
     let page = |origin| {
         [
@@ -191,7 +191,7 @@ async fn the_settings_let_a_name_and_an_origin_in() {
 #[tokio::test]
 async fn with_a_key_neither_host_nor_origin_is_looked_at() {
     let mut setup = Setup::default();
-    setup.rules.api_keys = vec![Secret::new("open sesame")];
+    setup.settings.api_keys = vec![Secret::new("open sesame")];
     let app = TestApp::start_with(setup).await;
     let request = |key: &str| {
         let request = app

@@ -14,7 +14,7 @@ use crate::helpers::{MODEL, Setup, TRANSCRIPTIONS, TestApp, error, header};
 
 async fn with_pages() -> TestApp {
     let mut setup = Setup::default();
-    setup.rules.enable_ui = true;
+    setup.settings.enable_ui = true;
     TestApp::start_with(setup).await
 }
 
@@ -113,8 +113,8 @@ async fn the_documentation_has_the_same_routes() {
 #[tokio::test]
 async fn a_key_is_wanted_where_there_are_keys_and_never_for_the_document() {
     let mut setup = Setup::default();
-    setup.rules.api_keys = vec![Secret::new("open sesame")];
-    setup.rules.enable_ui = true;
+    setup.settings.api_keys = vec![Secret::new("open sesame")];
+    setup.settings.enable_ui = true;
     let keyed = TestApp::start_with(setup).await;
     let open = TestApp::start().await;
 
@@ -356,7 +356,7 @@ fn query_of_swagger_ui(operation: &Value) -> Vec<(String, String)> {
 #[tokio::test]
 async fn the_page_of_the_document_sends_a_request_that_works() {
     let mut setup = Setup::default();
-    setup.rules.reject_unknown_fields = true;
+    setup.settings.reject_unknown_fields = true;
     let app = TestApp::start_with(setup).await;
     let document = document(&app).await;
     let expected = app.text_of(tone(500.0)).await;

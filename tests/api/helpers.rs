@@ -14,7 +14,7 @@ use halkspeech::audio::{DecodeLimits, FfmpegMode, MemoryBudget};
 use halkspeech::batch::Limits;
 use halkspeech::engine::EngineFactory;
 use halkspeech::features::Lengths;
-use halkspeech::http::{self, Context, Defaults, Door, Phase, RateLimit, Rules};
+use halkspeech::http::{self, Context, Door, HttpSettings, ParameterDefaults, Phase, RateLimit};
 use halkspeech::models::{
     self, Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels,
     MakeFactory, ModelId, Plan, Store,
@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How the server under test is set up.
 pub struct Setup {
-    pub rules: Rules,
+    pub settings: HttpSettings,
     pub max_concurrent_requests: usize,
     pub rate_limit_per_minute: Option<NonZeroU32>,
     pub queue_capacity: usize,
@@ -84,7 +84,7 @@ pub struct TestApp {
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            rules: Rules {
+            settings: HttpSettings {
                 api_keys: Vec::new(),
                 max_connections: 1000,
                 read_timeout: PATIENCE,
@@ -96,12 +96,12 @@ impl Default for Setup {
                 request_timeout: PATIENCE,
                 reject_unknown_fields: false,
                 require_model: false,
-                defaults: Defaults {
+                defaults: ParameterDefaults {
                     beam_size: NonZeroUsize::new(2).unwrap(),
                     // Tones are no speech.
                     vad_filter: false,
                 },
-                defaults_of: BTreeMap::new(),
+                model_defaults: BTreeMap::new(),
                 keep_alive: Duration::from_millis(5),
             },
             max_concurrent_requests: 100,
@@ -162,7 +162,7 @@ impl TestApp {
             rate_limit: setup.rate_limit_per_minute.map(RateLimit::new),
             phase: phase_receiver,
             metrics: metrics.clone(),
-            rules: setup.rules,
+            settings: setup.settings,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{EngineError, EngineFactory};
-use halkspeech::http::Defaults;
+use halkspeech::http::ParameterDefaults;
 use halkspeech::models::{Budget, ModelId};
 use reqwest::Response;
 use serde_json::Value;
@@ -524,12 +524,12 @@ async fn a_model_may_have_defaults_of_its_own() {
         }),
         ..Setup::default()
     };
-    let own = Defaults {
+    let own = ParameterDefaults {
         beam_size: NonZeroUsize::new(7).unwrap(),
         vad_filter: false,
     };
     let two = ModelId::parse("owner/two").unwrap();
-    setup.rules.defaults_of.insert(two, own);
+    setup.settings.model_defaults.insert(two, own);
     let app = start(root.path(), setup).await;
 
     assert_eq!(status(&app, "one").await, 200);

@@ -97,7 +97,7 @@ async fn one_caller_leaves_half_of_the_places_to_others() {
         max_concurrent_requests: 4,
         ..Setup::default()
     };
-    setup.rules.api_keys = ["alice", "bob"].map(Secret::new).to_vec();
+    setup.settings.api_keys = ["alice", "bob"].map(Secret::new).to_vec();
     let app = TestApp::start_with(setup).await;
     let query = format!("?model={MODEL}");
     let key = "Authorization: Bearer alice";
@@ -362,7 +362,7 @@ async fn long_recordings_of_one_caller_do_not_hold_up_another() {
         front_end_workers: 1,
         ..Setup::default()
     };
-    setup.rules.api_keys = ["alice", "bob"].map(Secret::new).to_vec();
+    setup.settings.api_keys = ["alice", "bob"].map(Secret::new).to_vec();
     let app = TestApp::start_with(setup).await;
     let send = |file: Vec<u8>, key: &'static str| {
         let request = app.raw(file, &[("model", MODEL)]).bearer_auth(key);

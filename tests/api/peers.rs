@@ -308,7 +308,7 @@ async fn they_go_through_the_same_door() {
         max_concurrent_requests: 3,
         ..Setup::default()
     };
-    setup.rules.max_upload_bytes = 1_000;
+    setup.settings.max_upload_bytes = 1_000;
     let app = TestApp::start_with(setup).await;
     for path in ["/asr", "/detect-language", "/inference"] {
         let answer = app

@@ -14,7 +14,7 @@ async fn two_a_minute(keys: &[&str]) -> TestApp {
         rate_limit_per_minute: NonZeroU32::new(2),
         ..Setup::default()
     };
-    setup.rules.api_keys = keys.iter().map(|key| Secret::new(*key)).collect();
+    setup.settings.api_keys = keys.iter().map(|key| Secret::new(*key)).collect();
     TestApp::start_with(setup).await
 }
 

@@ -43,7 +43,7 @@ async fn bad_parameters_are_named_with_their_value() {
 #[tokio::test]
 async fn where_a_model_is_required_a_missing_one_is_told_the_default() {
     let mut setup = Setup::default();
-    setup.rules.require_model = true;
+    setup.settings.require_model = true;
     let app = TestApp::start_with(setup).await;
     for request in [
         app.form(tone(500.0), &[]),
@@ -278,7 +278,7 @@ async fn a_body_that_is_no_form_is_a_bad_request() {
 #[tokio::test]
 async fn unknown_fields_are_refused_where_the_settings_say_so() {
     let mut setup = Setup::default();
-    setup.rules.reject_unknown_fields = true;
+    setup.settings.reject_unknown_fields = true;
     let app = TestApp::start_with(setup).await;
 
     let answer = app
@@ -301,7 +301,7 @@ async fn unknown_fields_are_refused_where_the_settings_say_so() {
 #[tokio::test]
 async fn what_a_caller_sent_is_shown_cut() {
     let mut setup = Setup::default();
-    setup.rules.reject_unknown_fields = true;
+    setup.settings.reject_unknown_fields = true;
     let app = TestApp::start_with(setup).await;
     let long = "x".repeat(30_000);
     let form = Form::new().text(long.clone(), "red");
@@ -324,7 +324,7 @@ async fn what_a_caller_sent_is_shown_cut() {
 #[tokio::test]
 async fn everything_under_v1_wants_the_key() {
     let mut setup = Setup::default();
-    setup.rules.api_keys = vec![Secret::new("open sesame")];
+    setup.settings.api_keys = vec![Secret::new("open sesame")];
     let app = TestApp::start_with(setup).await;
     for path in [
         "/v1/models",
@@ -380,7 +380,7 @@ async fn unknown_paths_and_methods_have_the_same_shape() {
 #[tokio::test]
 async fn a_client_that_waits_to_send_is_refused_at_once() {
     let mut setup = Setup::default();
-    setup.rules.api_keys = vec![Secret::new("open sesame")];
+    setup.settings.api_keys = vec![Secret::new("open sesame")];
     let app = TestApp::start_with(setup).await;
 
     let headers = ["Content-Length: 1000000", "Expect: 100-continue"];

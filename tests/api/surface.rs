@@ -192,8 +192,8 @@ async fn made_up_names_of_models_do_not_stay_in_the_metrics() {
 #[tokio::test]
 async fn browsers_may_call_from_the_origins_of_the_settings() {
     let mut setup = Setup::default();
-    setup.rules.allow_origins = vec!["https://app.example".to_owned()];
-    setup.rules.api_keys = vec![Secret::new("open sesame")];
+    setup.settings.allow_origins = vec!["https://app.example".to_owned()];
+    setup.settings.api_keys = vec![Secret::new("open sesame")];
     let app = TestApp::start_with(setup).await;
     let preflight = |origin: &'static str| {
         app.client
@@ -244,7 +244,7 @@ async fn without_origins_options_is_a_method_like_any_other() {
 #[tokio::test]
 async fn a_star_lets_every_page_call() {
     let mut setup = Setup::default();
-    setup.rules.allow_origins = vec!["*".to_owned()];
+    setup.settings.allow_origins = vec!["*".to_owned()];
     let app = TestApp::start_with(setup).await;
 
     let request = app
@@ -259,7 +259,7 @@ async fn a_star_lets_every_page_call() {
 #[tokio::test]
 async fn the_page_needs_nothing_from_elsewhere() {
     let mut setup = Setup::default();
-    setup.rules.enable_ui = true;
+    setup.settings.enable_ui = true;
     let app = TestApp::start_with(setup).await;
 
     let answer = app.get("/").send().await.unwrap();

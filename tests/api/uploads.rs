@@ -18,7 +18,7 @@ const MIB: usize = 1024 * 1024;
 
 fn small_limit() -> Setup {
     let mut setup = Setup::default();
-    setup.rules.max_upload_bytes = MIB as u64;
+    setup.settings.max_upload_bytes = MIB as u64;
     setup
 }
 
@@ -86,7 +86,7 @@ async fn a_form_may_leave_its_boundary_unquoted() {
 #[tokio::test]
 async fn large_uploads_are_spooled() {
     let mut setup = Setup::default();
-    setup.rules.upload_memory_bytes = 1_000;
+    setup.settings.upload_memory_bytes = 1_000;
     let app = TestApp::start_with(setup).await;
     let audio = tones(&[(500.0, Duration::from_secs(20))]);
     let expected = app.text_of(tone(500.0)).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::field::Field;
 use super::fields::put;
 use super::value::{Expected, real, switch, whole};
-use super::{ApiError, Asked, Defaults, Parameters, Shape, Takes};
+use super::{ApiError, Asked, ParameterDefaults, Parameters, Shape, Takes};
 use crate::format::{AsrOutput, ResponseFormat};
 use crate::tokens::Task;
 use crate::transcribe::Wishes;
@@ -198,7 +198,7 @@ impl OfOthers {
 ///
 /// # Errors
 /// The same.
-pub fn finish(mut all: Parameters, defaults: Defaults) -> Result<Asked, ApiError> {
+pub fn finish(mut all: Parameters, defaults: ParameterDefaults) -> Result<Asked, ApiError> {
     let answer = match all.api {
         Api::Transcription | Api::Translation => Answer::Format,
         Api::Asr => {

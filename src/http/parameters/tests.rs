@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::audio::{Channels, VadOptions};
-use crate::http::test_rules::{defaults, rules};
+use crate::http::test_settings::{defaults, settings};
 use crate::tokens::Language;
 
 fn read(task: Task, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
@@ -22,7 +22,7 @@ fn read(task: Task, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
 fn read_by(api: Api, fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
     let mut parameters = Parameters::new(api);
     for (name, value) in fields {
-        parameters.set(name, (*value).to_owned(), &rules())?;
+        parameters.set(name, (*value).to_owned(), &settings())?;
     }
     parameters.finish(defaults())
 }
