@@ -33,7 +33,7 @@ pub enum BodyError {
     Malformed(#[source] axum::Error),
     /// It is not compressed as its headers say.
     #[error("body is not compressed as it says")]
-    Encoding(#[source] io::Error),
+    ContentEncoding(#[source] io::Error),
     /// The client left.
     #[error("body broke off")]
     BrokenOff(#[source] axum::Error),
@@ -151,7 +151,7 @@ impl From<BodyError> for ApiError {
             BodyError::TooSlow => Self::UploadTooSlow,
             BodyError::Malformed(source) => Self::MalformedBody(source),
             BodyError::Encoding(source) => Self::MalformedEncoding(source),
-            BodyError::BrokenOff(source) => Self::ClientLeft(source),
+            BodyError::BrokenOff(source) => Self::ClientDisconnected(source),
         }
     }
 }

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, event};
 use super::middleware::RequestId;
-use super::models::{Model, PathId, describe, path_name, resolve};
+use super::models::{Model, ModelPath, describe, model_name_in_path, resolve};
 use super::openapi::{Downloaded, ModelName, OfDownload};
 use super::{Context, door, stream as streaming};
 use crate::format::sse;
@@ -65,9 +65,9 @@ pub async fn download_model(
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
     uri: Uri,
-    id: PathId,
+    id: ModelPath,
 ) -> Result<Response, ApiError> {
-    let id = resolve(&context, &path_name(&uri, id))?;
+    let id = resolve(&context, &model_name_in_path(&uri, id))?;
     let streams = wants_events(&headers);
     if let Some(model) = model(&context, &id) {
         return Ok(if streams {

@@ -19,7 +19,7 @@ pub use description::is_lack_of_resources;
 
 use super::cross_site::CrossSite;
 use super::middleware::{RETRY_AFTER_MS, RequestId};
-use super::rate::Exceeded;
+use super::rate_limit::RateLimitExceeded;
 use crate::format::sse;
 use crate::models::{DeleteError, HubError, InvalidModelId, ModelId, UnloadError};
 use crate::telemetry::reasons;
@@ -57,7 +57,7 @@ pub enum ApiError {
     },
     /// There are two uploads in one form.
     #[error("form has more than one file")]
-    SecondFile,
+    MultipleFiles,
     /// A field holds what it may not.
     #[error("{param} must be {expected}")]
     InvalidValue {
@@ -108,7 +108,7 @@ pub enum ApiError {
     MalformedEncoding(#[source] std::io::Error),
     /// The client left before its body was complete.
     #[error("body broke off")]
-    ClientLeft(#[source] axum::Error),
+    ClientDisconnected(#[source] axum::Error),
     /// The key is missing or wrong.
     #[error("API key is missing or wrong")]
     InvalidApiKey,
@@ -187,7 +187,7 @@ pub enum ApiError {
     },
     /// The caller has as many permits as one may while others ask.
     #[error("caller's share of {share} places is taken")]
-    ShareTaken {
+    CallerShareExceeded {
         /// How many one may have.
         share: usize,
         /// When one of them is likely to be free.
@@ -198,7 +198,7 @@ pub enum ApiError {
     TooManyConnections,
     /// The caller has made too many requests within a minute.
     #[error("caller's limit of {} requests a minute is reached", .0.per_minute)]
-    TooOften(Exceeded),
+    RateLimitReached(RateLimitExceeded),
     /// The server is about to stop.
     #[error("server is draining")]
     Draining,
@@ -219,7 +219,7 @@ pub enum ApiError {
     Transcribe(#[from] TranscribeError),
     /// The transcriber has no room for it at this moment.
     #[error("{source}")]
-    Busy {
+    Overloaded {
         /// What it lacks.
         source: TranscribeError,
         /// When it is likely to have room.
@@ -250,7 +250,7 @@ struct ErrorObject {
 
 /// Writes the body of an error that a handler or a layer answered with, and logs it; any other
 /// response passes through.
-pub fn write_out(mut response: Response, request_id: &str) -> Response {
+pub fn write_error_body(mut response: Response, request_id: &str) -> Response {
     let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() else {
         return response;
     };
@@ -310,7 +310,7 @@ fn report(error: &ApiError, request_id: &str) -> ErrorObject {
 }
 
 impl IntoResponse for ApiError {
-    /// Everything but the body, which [`write_out`] adds: it takes the request's id.
+    /// Everything but the body, which [`write_error_body`] adds: it takes the request's id.
     fn into_response(self) -> Response {
         let Description {
             status,

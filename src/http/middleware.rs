@@ -42,7 +42,7 @@ pub struct RequestId(pub String);
 /// The model that a request is for, for the metrics: an extension of the answer. None is one that is
 /// not on disk, although the request could wait for its download.
 #[derive(Clone, Debug)]
-pub struct RunModel(pub Option<ModelId>);
+pub struct ModelLabel(pub Option<ModelId>);
 
 /// Label of all models that are not on disk. Their names are the callers' to make up, and a label
 /// stays as long as the process.
@@ -50,7 +50,7 @@ const UNKNOWN_MODEL: &str = "unknown";
 
 /// The status that metrics and traces show of a request whose client left before the answer; the
 /// number is nginx's.
-pub const CLIENT_LEFT: u16 = 499;
+pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// Longest request id taken over from a caller.
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -88,8 +88,8 @@ pub async fn observe(
     };
 
     let answer = async move {
-        let mut response = error::write_out(next.run(request).await, &id);
-        let model = response.extensions_mut().remove::<RunModel>();
+        let mut response = error::write_error_body(next.run(request).await, &id);
+        let model = response.extensions_mut().remove::<ModelLabel>();
         let duration_ms = arrived.answered(response.status().as_u16(), model);
         let headers = response.headers_mut();
         headers.insert(PROCESSING_MS, HeaderValue::from(duration_ms));
@@ -114,20 +114,20 @@ struct Arrived {
 
 impl Arrived {
     /// Counts it; gives the milliseconds that it took.
-    fn answered(mut self, status: u16, model: Option<RunModel>) -> u64 {
+    fn answered(mut self, status: u16, model: Option<ModelLabel>) -> u64 {
         let duration_ms = self.count(status, model);
         tracing::debug!(parent: &self.span, http.status = status, duration_ms, "request answered");
         duration_ms
     }
 
-    fn count(&mut self, status: u16, model: Option<RunModel>) -> u64 {
+    fn count(&mut self, status: u16, model: Option<ModelLabel>) -> u64 {
         self.is_counted = true;
         let duration = self.arrival.elapsed();
         traces::answered(&self.span, &self.method, &self.route, status);
         let labels = RequestLabels {
             route: std::mem::take(&mut self.route),
             status,
-            model: model.map_or_else(String::new, |RunModel(id)| {
+            model: model.map_or_else(String::new, |ModelLabel(id)| {
                 id.map_or_else(|| UNKNOWN_MODEL.to_owned(), |id| id.to_string())
             }),
         };
@@ -139,7 +139,7 @@ impl Arrived {
 impl Drop for Arrived {
     fn drop(&mut self) {
         if !self.is_counted {
-            let duration_ms = self.count(CLIENT_LEFT, None);
+            let duration_ms = self.count(CLIENT_CLOSED_REQUEST, None);
             tracing::debug!(parent: &self.span, duration_ms, "client left before the answer");
         }
     }
@@ -161,7 +161,7 @@ fn request_id(headers: &HeaderMap) -> String {
     clippy::needless_pass_by_value,
     reason = "the layer hands the panic over"
 )]
-pub fn answer_panic(panic: Box<dyn Any + Send>) -> HttpResponse<Body> {
+pub fn panic_response(panic: Box<dyn Any + Send>) -> HttpResponse<Body> {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
     ApiError::Panicked(message.unwrap_or_else(|| "no message".to_owned())).into_response()

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::Context;
 use super::error::ApiError;
-use super::memory::Engine;
+use super::loaded_models::EnginePlanResponse;
 use super::openapi::{ModelName, OfDeletion, OfListing, OfNaming};
 use crate::models::{DeleteError, ModelId, StoredModel};
 
@@ -62,7 +62,7 @@ pub struct Model {
     alias_of: Option<String>,
     /// One an engine, while the model is in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
-    plan: Option<Vec<Engine>>,
+    plan: Option<Vec<EnginePlanResponse>>,
 }
 
 /// OpenAI's answer to a deletion.
@@ -78,7 +78,7 @@ pub struct Deleted {
 }
 
 /// The `{id}` of a path, which has slashes; `None` for one that is not UTF-8.
-pub type PathId = Result<Path<String>, PathRejection>;
+pub type ModelPath = Result<Path<String>, PathRejection>;
 
 /// Lists the models on disk.
 ///
@@ -129,9 +129,9 @@ pub async fn list_models(State(context): State<Arc<Context>>) -> Json<List> {
 pub async fn show_model(
     State(context): State<Arc<Context>>,
     uri: Uri,
-    id: PathId,
+    id: ModelPath,
 ) -> Result<Json<Model>, ApiError> {
-    let name = path_name(&uri, id);
+    let name = model_name_in_path(&uri, id);
     let id = resolve(&context, &name)?;
     match context.transcriber.models().catalog().find(&id) {
         Some(model) => Ok(Json(describe(&context, &model))),
@@ -151,9 +151,9 @@ pub async fn show_model(
 pub async fn delete_model(
     State(context): State<Arc<Context>>,
     uri: Uri,
-    id: PathId,
+    id: ModelPath,
 ) -> Result<Json<Deleted>, ApiError> {
-    let name = path_name(&uri, id);
+    let name = model_name_in_path(&uri, id);
     let id = resolve(&context, &name)?;
     match context.transcriber.models().delete(&id).await {
         Ok(()) => Ok(Json(Deleted {
@@ -180,7 +180,7 @@ pub fn resolve(context: &Context, name: &str) -> Result<ModelId, ApiError> {
 }
 
 /// The name in a path; one that is not UTF-8 is no model's, so it is shown as it was written.
-pub fn path_name(uri: &Uri, id: PathId) -> String {
+pub fn model_name_in_path(uri: &Uri, id: ModelPath) -> String {
     match id {
         Ok(Path(name)) => name,
         Err(_) => uri.path().to_owned(),
@@ -212,7 +212,7 @@ fn entry(context: &Context, model: &StoredModel, names: &[(String, ModelId)]) ->
     let names = names.iter().filter(|(_, id)| *id == model.id);
     let in_memory = models.list().into_iter();
     let in_memory = in_memory.filter(|other| other.stored.id == model.id);
-    let plan = in_memory.map(|model| model.engine_plans.into_iter().map(Engine::from).collect());
+    let plan = in_memory.map(|model| model.engine_plans.into_iter().map(EnginePlanResponse::from).collect());
     Model {
         id: model.id.to_string(),
         object: "model",

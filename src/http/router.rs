@@ -17,8 +17,8 @@ use super::error::ApiError;
 use super::openapi::{self, Keys};
 use super::paths::{self, Routes};
 use super::{
-    Context, auth, cors, cross_site, docs, downloads, health, linger, memory, middleware, models,
-    page, peers, reserve, transcriptions,
+    Context, auth, compatible_apis, cors, cross_site, docs, downloads, drain_body, health,
+    loaded_models, middleware, models, page, probe_connections, transcriptions,
 };
 
 /// All routes with everything that every request goes through.
@@ -66,10 +66,10 @@ pub fn router(context: Arc<Context>) -> Router {
         .layer(from_fn_with_state(cors::layer(&context), cors::answer))
         .layer(from_fn_with_state(
             Arc::clone(&context),
-            linger::read_to_the_end,
+            drain_body::drain_request_body,
         ))
-        .layer(from_fn(reserve::answer_probes))
-        .layer(CatchPanicLayer::custom(middleware::answer_panic))
+        .layer(from_fn(probe_connections::refuse_non_probes))
+        .layer(CatchPanicLayer::custom(middleware::panic_response))
         .layer(from_fn_with_state(Arc::clone(&context), cross_site::refuse));
     let routes = public
         .method_not_allowed_fallback(wrong_method)
@@ -86,17 +86,17 @@ fn keyed() -> OpenApiRouter<Arc<Context>> {
     OpenApiRouter::default()
         .routes(routes!(transcriptions::create_transcription))
         .routes(routes!(transcriptions::create_translation))
-        .routes(routes!(peers::recognise_speech))
-        .routes(routes!(peers::detect_language))
-        .routes(routes!(peers::infer))
+        .routes(routes!(compatible_apis::recognise_speech))
+        .routes(routes!(compatible_apis::detect_language))
+        .routes(routes!(compatible_apis::infer))
         .routes(routes!(models::list_models))
         .routes(routes!(
             models::show_model,
             downloads::download_model,
             models::delete_model
         ))
-        .routes(routes!(memory::list_loaded))
-        .routes(routes!(memory::load_model, memory::unload_model))
+        .routes(routes!(loaded_models::list_loaded_models))
+        .routes(routes!(loaded_models::load_model, loaded_models::unload_model))
 }
 
 /// What needs no key.

@@ -13,12 +13,12 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::body::{self, BodyError};
+use super::content_encoding::ContentEncoding;
 use super::door::Admission;
-use super::encoding::Encoding;
 use super::error::ApiError;
 use super::form::{Form, Part};
 use super::middleware::{
-    BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS, RequestId, RunModel,
+    BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, ModelLabel, QUEUE_MS, REMAINING_REQUESTS, RequestId,
 };
 use super::openapi::{
     OfAudio, Recording, Transcribed, TranscriptionForm, TranscriptionParameters, Translated,
@@ -26,7 +26,7 @@ use super::openapi::{
 };
 use super::parameters::{Answer, Api, Asked, Parameters};
 use super::upload::Upload;
-use super::{Context, HttpSettings, boundary, door, models, peers, stream};
+use super::{Context, HttpSettings, boundary, compatible_apis, door, models, stream};
 use crate::audio::{AudioError, Source};
 use crate::caller::Caller;
 use crate::format::{self, Wish};
@@ -109,7 +109,7 @@ pub(super) async fn create(
     if let Some(id) = model {
         let stored = context.transcriber.models().catalog().find(&id);
         let named = stored.map(|stored| stored.id.clone());
-        response.extensions_mut().insert(RunModel(named));
+        response.extensions_mut().insert(ModelLabel(named));
     }
     let headers = response.headers_mut();
     headers.insert(LIMIT_REQUESTS, HeaderValue::from(context.door.limit()));
@@ -176,7 +176,7 @@ pub(super) fn refused(context: &Context, admission: Admission, error: Transcribe
     match reason {
         Some(reason) => {
             door::count_refusal(&context.metrics, reason);
-            ApiError::Busy {
+            ApiError::Overloaded {
                 source: error,
                 wait: admission.refuse(),
             }
@@ -223,7 +223,7 @@ async fn receive(
     if let Some(kind) = other_kind(&head) {
         return Err(ApiError::NotAudio { kind });
     }
-    let encoding = Encoding::of(&head.headers)?;
+    let encoding = ContentEncoding::of(&head.headers)?;
     let stream = body::limited(
         body,
         &head.headers,
@@ -296,7 +296,7 @@ async fn receive_form(
         let name = part.name().to_owned();
         if name == file {
             if audio.is_some() {
-                return Err(ApiError::SecondFile);
+                return Err(ApiError::MultipleFiles);
             }
             let is_text = part.is_text();
             let upload = Upload::new(settings.upload_memory_bytes, expected);
@@ -336,7 +336,7 @@ where
         let chunk = chunk?;
         if !is_begun && !chunk.is_empty() {
             is_begun = true;
-            if let Some(head) = peers::head_of_samples(&chunk) {
+            if let Some(head) = compatible_apis::wav_header_for_samples(&chunk) {
                 upload.push(&head).await.map_err(ApiError::Spool)?;
             }
         }

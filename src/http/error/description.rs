@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use rustix::io::Errno;
 
 use super::super::cross_site::CrossSite;
-use super::super::middleware::CLIENT_LEFT;
+use super::super::middleware::CLIENT_CLOSED_REQUEST;
 use super::{ApiError, models, transcription};
 
 /// When a full server is best asked again: most requests are short.
@@ -59,7 +59,7 @@ impl ApiError {
             ))
             .code("invalid_value")
             .param("file"),
-            Self::SecondFile => bad("The form has more than one field 'file'; send one a request.")
+            Self::MultipleFiles => bad("The form has more than one field 'file'; send one a request.")
                 .code("invalid_value")
                 .param("file"),
             Self::InvalidValue {
@@ -102,8 +102,8 @@ impl ApiError {
             Self::MalformedEncoding(_) => {
                 bad("The body is not compressed as its header 'Content-Encoding' says.")
             }
-            Self::ClientLeft(_) => Description::new(
-                StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST),
+            Self::ClientDisconnected(_) => Description::new(
+                StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST),
                 "The body broke off before its end.",
             ),
             Self::InvalidApiKey => Description::new(
@@ -163,13 +163,13 @@ impl ApiError {
                 "The server's limit on concurrent requests ({limit}) is reached."
             ))
             .retry_after(*wait),
-            Self::ShareTaken { share, wait } => full(&format!(
+            Self::CallerShareExceeded { share, wait } => full(&format!(
                 "Your share of the server's concurrent requests ({share} while others ask) is \
                  reached."
             ))
             .retry_after(*wait),
             Self::TooManyConnections => away("The server has no connection free."),
-            Self::TooOften(exceeded) => full(&format!(
+            Self::RateLimitReached(exceeded) => full(&format!(
                 "Your limit of {} requests a minute is reached.",
                 exceeded.per_minute
             ))
@@ -186,7 +186,7 @@ impl ApiError {
             Self::Spool(_) => failed("The upload could not be stored."),
             Self::Panicked(_) | Self::Docs(_) => failed("The server failed on this request."),
             Self::Transcribe(error) => transcription::describe(error),
-            Self::Busy { source, wait } => transcription::describe(source).retry_after(*wait),
+            Self::Overloaded { source, wait } => transcription::describe(source).retry_after(*wait),
         }
     }
 }

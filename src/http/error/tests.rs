@@ -54,7 +54,7 @@ async fn a_server_error_shows_its_id_and_not_its_cause() {
         ApiError::Panicked("secret".to_owned()),
         ApiError::Spool(io::Error::other("secret")),
     ] {
-        let response = write_out(error.into_response(), "id-1");
+        let response = write_error_body(error.into_response(), "id-1");
 
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let body = to_bytes(response.into_body(), 10_000).await.unwrap();

@@ -100,6 +100,6 @@ pub async fn infer(
 
 /// What goes in front of samples that begin so; nothing where they are a WAV file after all, which some
 /// clients send.
-pub fn head_of_samples(start: &[u8]) -> Option<Bytes> {
+pub fn wav_header_for_samples(start: &[u8]) -> Option<Bytes> {
     (!start.starts_with(b"RIFF")).then(|| Bytes::from_static(PCM_HEAD))
 }

@@ -26,7 +26,7 @@ fn raw(bytes: &[u8]) -> Vec<u8> {
 
 /// The bytes, sent in chunks of this size; with the largest piece that came out.
 async fn decoded(
-    encoding: Encoding,
+    encoding: ContentEncoding,
     bytes: &[u8],
     chunk: usize,
     limit: u64,
@@ -49,20 +49,20 @@ async fn decoded(
 async fn what_was_compressed_comes_out_however_it_is_cut() {
     let bytes: Vec<u8> = (0..50_000_u32).map(|i| (i * i % 251) as u8).collect();
     for (encoding, compressed) in [
-        (Encoding::Gzip, gzip(&bytes)),
+        (ContentEncoding::Gzip, gzip(&bytes)),
         (
-            Encoding::Gzip,
+            ContentEncoding::Gzip,
             [gzip(&bytes[..9]), gzip(&bytes[9..])].concat(),
         ),
-        (Encoding::Deflate, zlib(&bytes)),
-        (Encoding::Deflate, raw(&bytes)),
+        (ContentEncoding::Deflate, zlib(&bytes)),
+        (ContentEncoding::Deflate, raw(&bytes)),
     ] {
         for chunk in [1, 1_000, compressed.len()] {
             let (all, _) = decoded(encoding, &compressed, chunk, 50_000).await.unwrap();
             assert_eq!(all, bytes, "{encoding:?} in chunks of {chunk}");
         }
     }
-    let (none, _) = decoded(Encoding::Gzip, &[], 1, 1).await.unwrap();
+    let (none, _) = decoded(ContentEncoding::Gzip, &[], 1, 1).await.unwrap();
     assert_eq!(none, b"");
 }
 
@@ -71,8 +71,8 @@ async fn a_body_that_grows_over_the_limit_ends_there() {
     const LIMIT: u64 = 4 << 20;
     let zeros = vec![0; 64 << 20];
     for (encoding, compressed) in [
-        (Encoding::Gzip, gzip(&zeros)),
-        (Encoding::Deflate, zlib(&zeros)),
+        (ContentEncoding::Gzip, gzip(&zeros)),
+        (ContentEncoding::Deflate, zlib(&zeros)),
     ] {
         let whole = compressed.len();
 
@@ -95,9 +95,9 @@ async fn a_body_that_grows_over_the_limit_ends_there() {
 async fn what_is_not_compressed_so_is_refused() {
     let cut = gzip(b"half of it");
     for (encoding, bytes) in [
-        (Encoding::Gzip, &b"RIFF of a bare recording"[..]),
-        (Encoding::Gzip, &cut[..cut.len() - 4]),
-        (Encoding::Deflate, b"xyz"),
+        (ContentEncoding::Gzip, &b"RIFF of a bare recording"[..]),
+        (ContentEncoding::Gzip, &cut[..cut.len() - 4]),
+        (ContentEncoding::Deflate, b"xyz"),
     ] {
         let error = decoded(encoding, bytes, 100, 100).await.unwrap_err();
         assert!(
@@ -112,9 +112,9 @@ fn reads_the_header() {
     for (values, expected) in [
         (&[][..], Ok(None)),
         (&["identity"], Ok(None)),
-        (&[" GZip "], Ok(Some(Encoding::Gzip))),
-        (&["x-gzip"], Ok(Some(Encoding::Gzip))),
-        (&["identity", "deflate"], Ok(Some(Encoding::Deflate))),
+        (&[" GZip "], Ok(Some(ContentEncoding::Gzip))),
+        (&["x-gzip"], Ok(Some(ContentEncoding::Gzip))),
+        (&["identity", "deflate"], Ok(Some(ContentEncoding::Deflate))),
         (&["br"], Err("encoding br is unknown")),
         (&["gzip", "gzip"], Err("encoding gzip,gzip is unknown")),
     ] {
@@ -125,7 +125,7 @@ fn reads_the_header() {
         for (name, value) in headers {
             map.append(name, value);
         }
-        let read = Encoding::of(&map).map_err(|error| error.to_string());
+        let read = ContentEncoding::of(&map).map_err(|error| error.to_string());
         assert_eq!(read, expected.map_err(str::to_owned), "{values:?}");
     }
 }

@@ -16,7 +16,7 @@ const STEP_BYTES: usize = 1024;
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
+pub enum ContentEncoding {
     /// As gzip writes files (RFC 1952).
     Gzip,
     /// In the format of zlib (RFC 1950), or as some clients misread that, without its frame (RFC 1951).
@@ -30,7 +30,7 @@ struct Decoding<S> {
     coming: Bytes,
     /// None before the first byte, which tells the two forms of `deflate` apart.
     decoder: Option<Decoder>,
-    encoding: Encoding,
+    encoding: ContentEncoding,
     decoded: u64,
     limit: u64,
     is_over: bool,
@@ -42,7 +42,7 @@ enum Decoder {
     Raw(DeflateDecoder<Vec<u8>>),
 }
 
-impl Encoding {
+impl ContentEncoding {
     /// The encoding that the headers name; none for a body as it is.
     ///
     /// # Errors
