@@ -264,7 +264,7 @@ pub fn write_error_body(mut response: Response, request_id: &str) -> Response {
 }
 
 /// The error as the last event of a stream whose status has been sent long ago; logs it.
-pub fn event(error: &ApiError, request_id: &RequestId) -> String {
+pub fn error_event(error: &ApiError, request_id: &RequestId) -> String {
     let fields = report(error, &request_id.0);
     sse::error(
         &fields.message,

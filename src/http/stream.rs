@@ -13,7 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tracing::{Instrument, Span};
 
 use super::door::{self, Admission};
-use super::error::{ApiError, event};
+use super::error::{ApiError, error_event};
 use super::middleware::RequestId;
 use super::{Context, transcriptions};
 use crate::format::{ResponseFormat, Wish, sse};
@@ -139,7 +139,7 @@ impl Events {
         }
         events.push_str(&match result {
             Ok(transcript) => sse::done(&transcript, &self.wish),
-            Err(error) => event(&error, &self.request_id),
+            Err(error) => error_event(&error, &self.request_id),
         });
         events
     }

@@ -1,4 +1,4 @@
-//! The rules that unit tests of this room begin with.
+//! Settings for the unit tests of this module.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;

@@ -224,7 +224,7 @@ async fn receive(
         return Err(ApiError::NotAudio { kind });
     }
     let encoding = ContentEncoding::of(&head.headers)?;
-    let stream = body::limited(
+    let stream = body::limited_chunks(
         body,
         &head.headers,
         settings.max_upload_bytes,

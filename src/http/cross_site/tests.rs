@@ -1,4 +1,4 @@
-//! Who is let in by which headers.
+//! Hosts, origins and sites that are allowed and refused.
 
 use super::*;
 use crate::config::Secret;
@@ -13,23 +13,23 @@ fn settings(origins: &[&str], hosts: &[&str]) -> HttpSettings {
     }
 }
 
-fn judged(settings: &HttpSettings, target: &str, headers: &[(&str, &str)]) -> Result<(), CrossSite> {
+fn check_head(settings: &HttpSettings, target: &str, headers: &[(&str, &str)]) -> Result<(), CrossSite> {
     let (method, path) = target.split_once(' ').unwrap();
     let headers: HeaderMap = headers
         .iter()
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
         .collect();
     let uri: Uri = path.parse().unwrap();
-    judge(Sender::of(&method.parse().unwrap(), &uri, &headers), settings)
+    check(RequestSource::of(&method.parse().unwrap(), &uri, &headers), settings)
 }
 
 #[track_caller]
 fn check_host(settings: &HttpSettings, host: &str, allowed: bool) {
-    let verdict = judged(settings, "GET /v1/models", &[("host", host)]);
-    let refused = CrossSite::Host(host.to_owned());
+    let result = check_head(settings, "GET /v1/models", &[("host", host)]);
+    let refusal = CrossSite::Host(host.to_owned());
     assert_eq!(
-        verdict,
-        if allowed { Ok(()) } else { Err(refused) },
+        result,
+        if allowed { Ok(()) } else { Err(refusal) },
         "{host}"
     );
 }
@@ -37,14 +37,14 @@ fn check_host(settings: &HttpSettings, host: &str, allowed: bool) {
 #[track_caller]
 fn check_origin(settings: &HttpSettings, host: &str, origin: &str, allowed: bool) {
     let headers = [("host", host), ("origin", origin)];
-    let verdict = judged(settings, "POST /v1/models/x", &headers);
-    let refused = CrossSite::Origin(origin.to_owned());
-    let expected = if allowed { Ok(()) } else { Err(refused) };
-    assert_eq!(verdict, expected, "{origin} to {host}");
+    let result = check_head(settings, "POST /v1/models/x", &headers);
+    let refusal = CrossSite::Origin(origin.to_owned());
+    let expected = if allowed { Ok(()) } else { Err(refusal) };
+    assert_eq!(result, expected, "{origin} to {host}");
 }
 
 #[test]
-fn a_host_that_no_web_page_can_have_is_allowed() {
+fn allows_hosts_that_no_web_page_can_have() {
     let settings = settings(&[], &[]);
     for host in [
         "127.0.0.1",
@@ -68,7 +68,7 @@ fn a_host_that_no_web_page_can_have_is_allowed() {
 }
 
 #[test]
-fn a_host_that_a_web_page_can_have_is_not() {
+fn refuses_hosts_that_a_web_page_can_have() {
     let settings = settings(&[], &[]);
     for host in [
         "evil.example",
@@ -90,7 +90,7 @@ fn a_host_that_a_web_page_can_have_is_not() {
 }
 
 #[test]
-fn a_host_of_the_settings_is_allowed_on_every_port() {
+fn allows_configured_hosts_on_every_port() {
     let named = settings(&[], &["stt.example"]);
     for (host, allowed) in [
         ("stt.example", true),
@@ -107,21 +107,21 @@ fn a_host_of_the_settings_is_allowed_on_every_port() {
 }
 
 #[test]
-fn the_target_of_a_request_goes_before_its_host() {
+fn the_request_target_takes_precedence_over_the_host_header() {
     let settings = settings(&[], &[]);
     let of_page = [("host", "localhost")];
     assert_eq!(
-        judged(&settings, "GET http://evil.example/v1/models", &of_page),
+        check_head(&settings, "GET http://evil.example/v1/models", &of_page),
         Err(CrossSite::Host("evil.example".to_owned()))
     );
     assert_eq!(
-        judged(&settings, "GET http://localhost/v1/models", &of_page),
+        check_head(&settings, "GET http://localhost/v1/models", &of_page),
         Ok(())
     );
 }
 
 #[test]
-fn a_header_that_is_sent_twice_is_refused() {
+fn refuses_duplicate_headers() {
     let settings = settings(&[], &[]);
     for one in [
         ("host", "localhost"),
@@ -129,17 +129,17 @@ fn a_header_that_is_sent_twice_is_refused() {
         ("sec-fetch-site", "none"),
     ] {
         assert_eq!(
-            judged(&settings, "POST /v1/models/x", &[one]),
+            check_head(&settings, "POST /v1/models/x", &[one]),
             Ok(()),
             "{one:?}"
         );
-        let twice = judged(&settings, "POST /v1/models/x", &[one, one]);
+        let twice = check_head(&settings, "POST /v1/models/x", &[one, one]);
         assert!(twice.is_err(), "{one:?}");
     }
 }
 
 #[test]
-fn the_servers_own_pages_may_call() {
+fn allows_pages_of_the_same_origin() {
     let settings = settings(&[], &["stt.example"]);
     for (host, origin, allowed) in [
         ("gpu:8000", "http://gpu:8000", true),
@@ -162,7 +162,7 @@ fn the_servers_own_pages_may_call() {
 }
 
 #[test]
-fn pages_of_loopback_and_of_programs_may_call() {
+fn allows_pages_of_loopback_and_of_desktop_programs() {
     let settings = settings(&[], &[]);
     for (origin, allowed) in [
         ("http://localhost:3000", true),
@@ -185,7 +185,7 @@ fn pages_of_loopback_and_of_programs_may_call() {
 }
 
 #[test]
-fn origins_of_the_settings_may_call() {
+fn allows_configured_origins() {
     let named = settings(&["https://app.example:8443", "null"], &[]);
     for (origin, allowed) in [
         ("https://app.example:8443", true),
@@ -204,7 +204,7 @@ fn origins_of_the_settings_may_call() {
 }
 
 #[test]
-fn a_page_of_another_site_needs_an_origin_that_is_allowed() {
+fn refuses_pages_of_another_site_without_an_allowed_origin() {
     let none = settings(&[], &[]);
     let from = |site| [("host", "localhost:8000"), ("sec-fetch-site", site)];
     for (target, allowed) in [
@@ -225,13 +225,13 @@ fn a_page_of_another_site_needs_an_origin_that_is_allowed() {
             Err(CrossSite::Site)
         };
         assert_eq!(
-            judged(&none, target, &from("cross-site")),
+            check_head(&none, target, &from("cross-site")),
             expected,
             "{target}"
         );
         for site in ["same-origin", "same-site", "none"] {
             assert_eq!(
-                judged(&none, target, &from(site)),
+                check_head(&none, target, &from(site)),
                 Ok(()),
                 "{target}, {site}"
             );
@@ -239,7 +239,7 @@ fn a_page_of_another_site_needs_an_origin_that_is_allowed() {
     }
     let with_origin = |origin| {
         let [host, site] = from("cross-site");
-        judged(
+        check_head(
             &none,
             "POST /v1/models/x",
             &[host, site, ("origin", origin)],
@@ -251,21 +251,21 @@ fn a_page_of_another_site_needs_an_origin_that_is_allowed() {
         Err(CrossSite::Origin("https://evil.example".to_owned()))
     );
     let any = settings(&["*"], &[]);
-    assert_eq!(judged(&any, "GET /v1/models", &from("cross-site")), Ok(()));
+    assert_eq!(check_head(&any, "GET /v1/models", &from("cross-site")), Ok(()));
 }
 
 #[test]
-fn programs_that_are_no_browser_send_none_of_it() {
+fn allows_programs_that_send_no_browser_headers() {
     let settings = settings(&[], &[]);
     assert_eq!(
-        judged(&settings, "POST /v1/models/x", &[("host", "localhost:8000")]),
+        check_head(&settings, "POST /v1/models/x", &[("host", "localhost:8000")]),
         Ok(())
     );
-    assert_eq!(judged(&settings, "POST /v1/models/x", &[]), Ok(()));
+    assert_eq!(check_head(&settings, "POST /v1/models/x", &[]), Ok(()));
 }
 
 #[test]
-fn with_a_key_nothing_of_it_is_looked_at() {
+fn ignores_host_and_origin_if_keys_are_set() {
     let mut settings = settings(&[], &[]);
     settings.api_keys = vec![Secret::new("open sesame")];
     let headers = [
@@ -273,5 +273,5 @@ fn with_a_key_nothing_of_it_is_looked_at() {
         ("origin", "http://evil.example"),
         ("sec-fetch-site", "cross-site"),
     ];
-    assert_eq!(judged(&settings, "DELETE /v1/models/x", &headers), Ok(()));
+    assert_eq!(check_head(&settings, "DELETE /v1/models/x", &headers), Ok(()));
 }
