@@ -190,7 +190,7 @@ pub fn not_found(context: &Context, name: &str) -> ApiError {
     let stored = context.transcriber.models().catalog().list();
     ApiError::ModelNotFound {
         name: name.to_owned(),
-        present: stored.iter().map(|model| model.id.to_string()).collect(),
+        available: stored.iter().map(|model| model.id.to_string()).collect(),
     }
 }
 

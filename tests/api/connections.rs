@@ -108,7 +108,7 @@ async fn probes_are_answered_when_all_connections_are_taken() {
         assert_eq!(header(&answer, "retry-after"), "5");
         assert_eq!(header(&answer, "connection"), "close");
         let error = error(answer).await;
-        check_error(&error, "server_error", None, None, "no connection free");
+        check_error(&error, "server_error", None, None, "no free connection");
     }
 
     drop(only);

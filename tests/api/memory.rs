@@ -407,7 +407,7 @@ async fn shows_loads_and_unloads_models() {
         "invalid_request_error",
         Some("model"),
         Some("conflict"),
-        "loaded already",
+        "already loaded",
     );
 
     let unload = || app.client.delete(app.url("/api/ps/owner/two")).send();

@@ -125,7 +125,7 @@ async fn one_caller_leaves_half_of_the_places_to_others() {
         kind,
         None,
         code,
-        "(2 while others ask)",
+        "(2 while other callers send requests)",
     );
     assert_eq!(app.refused(Refusal::CallerShare), 1);
     assert_eq!(app.refused(Refusal::Concurrency), 1);
@@ -216,7 +216,7 @@ async fn a_request_that_waits_past_its_deadline_is_answered() {
         "server_error",
         None,
         Some("timeout"),
-        "within the time",
+        "request timeout",
     );
     gate.open();
 }

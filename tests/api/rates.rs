@@ -39,7 +39,7 @@ async fn beyond_the_limit_an_upload_is_refused_before_it_is_read() {
         kind,
         None,
         code,
-        "2 requests a minute",
+        "2 requests per minute",
     );
     assert_eq!(app.refused(Refusal::RateLimit), 1);
     assert_eq!(app.metrics.requests_in_flight.get(), 0);

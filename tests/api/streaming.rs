@@ -284,7 +284,7 @@ async fn a_deadline_on_the_way_is_the_last_event() {
 
     let error = error_in(events.last().unwrap());
     let code = Some("timeout");
-    check_error(&error, "server_error", None, code, "within the time");
+    check_error(&error, "server_error", None, code, "request timeout");
 }
 
 #[tokio::test]
@@ -346,7 +346,7 @@ async fn a_stream_that_nobody_reads_ends_with_its_deadline() {
         "server_error",
         None,
         Some("timeout"),
-        "within the time",
+        "request timeout",
     );
 }
 
