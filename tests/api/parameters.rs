@@ -1,4 +1,4 @@
-//! What a bad parameter gets: a 400 with its name, its value, and what is allowed.
+//! Invalid parameters: a 400 with the name, the value and the valid values.
 
 use crate::helpers::audio::tone;
 use crate::helpers::{MODEL, TRANSCRIPTIONS, TestApp, check_error, error, form};
@@ -8,8 +8,8 @@ const TRANSLATIONS: &str = "/v1/audio/translations";
 
 type Field = (&'static str, &'static str);
 
-/// Sends fields in both ways, and checks the refusal of one of them.
-async fn check_refused(app: &TestApp, path: &str, fields: &[Field], refused: Field, piece: &str) {
+/// Sends the fields as a form and as a query, and checks the refusal of one of them.
+async fn check_refused(app: &TestApp, path: &str, fields: &[Field], refused: Field, fragment: &str) {
     let fields = [&[("model", MODEL)], fields].concat();
     let as_form = app.post(path).multipart(form(tone(500.0), &fields));
     let as_query = app.post(path).query(&fields).body(tone(500.0));
@@ -19,14 +19,14 @@ async fn check_refused(app: &TestApp, path: &str, fields: &[Field], refused: Fie
         assert_eq!(answer.status(), 400, "{fields:?}");
         let error = error(answer).await;
         let (param, value) = refused;
-        for piece in [piece, &format!("{value:?}")] {
-            check_error(&error, INVALID, Some(param), Some("invalid_value"), piece);
+        for fragment in [fragment, &format!("{value:?}")] {
+            check_error(&error, INVALID, Some(param), Some("invalid_value"), fragment);
         }
     }
 }
 
 #[tokio::test]
-async fn a_bad_value_is_told_what_is_allowed() {
+async fn the_error_of_an_invalid_value_names_the_valid_ones() {
     let app = TestApp::start().await;
     let formats = "json or text or srt or verbose_json or vtt or diarized_json";
     let probability = &["-0.1", "1.1", "NaN", "inf", "half"][..];
@@ -250,7 +250,7 @@ async fn a_bad_value_is_told_what_is_allowed() {
             "a whole number from 1 to 100",
         ),
     ] {
-        // A list is named without its brackets, whichever way it was sent.
+        // A list is named without its brackets, in whichever form it is sent.
         let param = name.strip_suffix("[]").unwrap_or(name);
         for &value in values {
             let fields = [(name, value)];
@@ -260,7 +260,7 @@ async fn a_bad_value_is_told_what_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_bad_member_of_an_object_is_named() {
+async fn the_error_names_an_invalid_member_of_an_object() {
     let app = TestApp::start().await;
     for (name, value, refused) in [
         (
@@ -284,10 +284,10 @@ async fn a_bad_member_of_an_object_is_named() {
 }
 
 #[tokio::test]
-async fn fields_that_do_not_go_together_are_told_so() {
+async fn conflicting_parameters_are_refused() {
     let app = TestApp::start().await;
     let format = |name| ("response_format", name);
-    for (fields, refused, piece) in [
+    for (fields, refused, fragment) in [
         (
             &[("timestamp_granularities[]", "word")][..],
             ("timestamp_granularities", "word"),
@@ -344,15 +344,15 @@ async fn fields_that_do_not_go_together_are_told_so() {
             "at least 0.5 when multiplied by beam_size, which is 4",
         ),
     ] {
-        check_refused(&app, TRANSCRIPTIONS, fields, refused, piece).await;
+        check_refused(&app, TRANSCRIPTIONS, fields, refused, fragment).await;
     }
 }
 
 #[tokio::test]
-async fn translations_refuse_what_transcriptions_refuse_and_diarized_json() {
+async fn translations_have_the_same_checks_and_refuse_diarized_json() {
     let app = TestApp::start().await;
     let format = ("response_format", "diarized_json");
-    for (fields, refused, piece) in [
+    for (fields, refused, fragment) in [
         (
             &[format, ("channels", "split")][..],
             format,
@@ -365,6 +365,6 @@ async fn translations_refuse_what_transcriptions_refuse_and_diarized_json() {
             "response_format json or text",
         ),
     ] {
-        check_refused(&app, TRANSLATIONS, fields, refused, piece).await;
+        check_refused(&app, TRANSLATIONS, fields, refused, fragment).await;
     }
 }
