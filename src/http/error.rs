@@ -68,6 +68,14 @@ pub enum ApiError {
         /// The valid values.
         expected: String,
     },
+    /// A parameter conflicts with another one.
+    #[error("{message}")]
+    ParameterConflict {
+        /// The parameter that the error names.
+        param: &'static str,
+        /// The conflict, without a full stop.
+        message: String,
+    },
     /// A text field exceeds the length limit.
     #[error("field {name} is longer than {limit} bytes")]
     FieldTooLong {

@@ -74,6 +74,9 @@ impl ApiError {
             ))
             .code("invalid_value")
             .param(param),
+            Self::ParameterConflict { param, message } => bad_request(&format!("{message}."))
+                .code("invalid_value")
+                .param(param),
             Self::FieldTooLong { name, limit } => bad_request(&format!(
                 "The field '{name}' is longer than the limit of {limit} bytes."
             ))

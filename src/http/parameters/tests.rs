@@ -312,23 +312,23 @@ fn fields_that_do_not_go_together() {
     for (fields, message) in [
         (
             &[("timestamp_granularities[]", "word")][..],
-            "timestamp_granularities must be response_format verbose_json with it, not json",
+            "'timestamp_granularities' requires response_format=verbose_json (got json)",
         ),
         (
             &[("response_format", "srt"), ("stream", "true")],
-            "stream must be response_format json or text or verbose_json with it, not srt",
+            "'stream' requires response_format=json or text or verbose_json (got srt)",
         ),
         (
             &[("channels", "split"), ("stream", "true")],
-            "stream must be false with channels=split",
+            "'stream' is not supported with channels=split",
         ),
         (
             &[("beam_size", "1"), ("patience", "0.4")],
-            "patience must be a number that is at least 0.5 when multiplied by beam_size, which is 1",
+            "'patience' multiplied by beam_size must be at least 0.5 (got 0.4 × 1)",
         ),
         (
             &[("beam_size", "32"), ("patience", "2.1")],
-            "patience must be a number that is at most 64 when multiplied by beam_size, which is 32",
+            "'patience' multiplied by beam_size must be at most 64 (got 2.1 × 32)",
         ),
     ] {
         check_refused(Task::Transcribe, fields, message);
