@@ -150,7 +150,7 @@ impl From<BodyError> for ApiError {
             BodyError::TooLarge { limit } => Self::UploadTooLarge { limit },
             BodyError::TooSlow => Self::UploadTooSlow,
             BodyError::Malformed(source) => Self::MalformedBody(source),
-            BodyError::Encoding(source) => Self::MalformedEncoding(source),
+            BodyError::ContentEncoding(source) => Self::MalformedEncoding(source),
             BodyError::Incomplete(source) => Self::ClientDisconnected(source),
         }
     }

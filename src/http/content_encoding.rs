@@ -114,7 +114,7 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin> DecodingStream<S
             tokio::task::yield_now().await;
         }
         let step = self.pending.split_to(STEP_BYTES.min(self.pending.len()));
-        let decoded = self.step(&step).map_err(BodyError::Encoding)?;
+        let decoded = self.step(&step).map_err(BodyError::ContentEncoding)?;
         self.decoded += decoded.len() as u64;
         if self.decoded > self.limit {
             return Err(BodyError::TooLarge { limit: self.limit });

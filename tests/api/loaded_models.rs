@@ -518,10 +518,10 @@ async fn invalid_model_names_are_refused_on_every_route() {
 async fn a_model_may_have_its_own_defaults() {
     let root = two_models();
     let beams = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&beams);
+    let recorder = Arc::clone(&beams);
     let mut setup = TestSetup {
         engine: FakeEngine::factory(move |key, inputs| {
-            seen.lock().unwrap().push(key.options.beam_size.get());
+            recorder.lock().unwrap().push(key.options.beam_size.get());
             Ok(loudest_bands(inputs))
         }),
         ..TestSetup::default()

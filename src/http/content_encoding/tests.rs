@@ -101,7 +101,7 @@ async fn refuses_bodies_that_do_not_match_their_encoding() {
     ] {
         let error = decode(encoding, bytes, 100, 100).await.unwrap_err();
         assert!(
-            matches!(error, BodyError::Encoding(_)),
+            matches!(error, BodyError::ContentEncoding(_)),
             "{bytes:?}: {error}"
         );
     }
