@@ -15,7 +15,7 @@ use futures_util::stream;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use fault::{TransferFault, TransferGate, HubRefusal};
+pub use fault::{HubRefusal, TransferFault, TransferGate};
 pub use repo::{Content, HubRepo};
 
 /// Size of the sent chunks, in bytes.
