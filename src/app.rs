@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::config::{ComputeType, KeysError, Loaded, Server, Settings, Whisper};
 use crate::engine::ct2::GivenUp;
-use crate::http::{self, Context, Defaults, Door, Phase, RateLimit, Rules};
+use crate::http::{self, Context, Door, HttpSettings, ParameterDefaults, Phase, RateLimit};
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use rooms::{Rooms, model_id};
 
@@ -146,7 +146,7 @@ impl App {
             rate_limit: NonZeroU32::new(settings.server.rate_limit_per_minute).map(RateLimit::new),
             phase: watched,
             metrics,
-            rules: rules(settings, connections)?,
+            settings: http_settings(settings, connections)?,
         };
         let (host, port) = (settings.server.host.as_str(), settings.server.port);
         let listen_error = |source| AppError::Listen {
@@ -289,15 +289,15 @@ fn find_room_for_uploads(server: &Server) -> Result<(), AppError> {
     Ok(())
 }
 
-fn rules(settings: &Settings, max_connections: usize) -> Result<Rules, AppError> {
+fn http_settings(settings: &Settings, max_connections: usize) -> Result<HttpSettings, AppError> {
     let server = &settings.server;
-    let defaults = |whisper: &Whisper| Defaults {
+    let defaults = |whisper: &Whisper| ParameterDefaults {
         beam_size: whisper.beam_size,
         vad_filter: whisper.vad_filter,
     };
     let of_one = settings.per_model.keys();
     let of_one = of_one.map(|name| Ok((model_id(name)?, defaults(&settings.whisper_of(name)))));
-    Ok(Rules {
+    Ok(HttpSettings {
         api_keys: server.api_keys().map_err(AppError::Keys)?,
         max_connections,
         read_timeout: Duration::from_secs(server.read_timeout_s),
@@ -310,7 +310,7 @@ fn rules(settings: &Settings, max_connections: usize) -> Result<Rules, AppError>
         reject_unknown_fields: server.reject_unknown_fields,
         require_model: server.require_model,
         defaults: defaults(&settings.whisper),
-        defaults_of: of_one.collect::<Result<_, AppError>>()?,
+        model_defaults: of_one.collect::<Result<_, AppError>>()?,
         keep_alive: KEEP_ALIVE,
     })
 }

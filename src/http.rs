@@ -1,43 +1,42 @@
-//! The HTTP surface: the only room that knows axum and status codes.
+//! The HTTP server: the only module that knows axum and status codes.
 //!
-//! `listen` accepts connections, `router` says which path leads where, once `paths` has put it right, and `middleware`
-//! what every request goes through;
-//! `transcriptions` is the road of an upload, past the `door`, through `encoding`, `upload` and
-//! `parameters`, to the transcriber and back as an answer or an `error`; `peers` has the same for the APIs of other
-//! servers. `models` tells of those
-//! on disk, `downloads` fetches more, and `memory` loads and unloads them. `openapi`
-//! documents all of it out of what the handlers state; `docs` shows that.
+//! `listen` accepts connections, `paths` normalizes the request path, `router` maps it to a handler, and
+//! `middleware` runs around every request. A transcription passes the admission (`door`),
+//! `content_encoding`, `upload` and `parameters` to the transcriber and returns as a response or an
+//! `error`; `compatible_apis` does the same for the APIs of other servers. `models` lists those on disk,
+//! `downloads` fetches more, and `loaded_models` loads and unloads them. `openapi` builds the document
+//! from the handlers' annotations; `docs` shows it.
 
 mod listen;
-mod reserve;
+mod probe_connections;
 mod router;
 mod paths;
 mod middleware;
 mod cors;
-mod linger;
+mod drain_body;
 mod auth;
 mod cross_site;
 mod door;
-mod rate;
+mod rate_limit;
 mod transcriptions;
-mod peers;
+mod compatible_apis;
 mod stream;
 mod parameters;
 mod upload;
 mod body;
-mod encoding;
+mod content_encoding;
 mod form;
 mod boundary;
 mod models;
 mod downloads;
-mod memory;
+mod loaded_models;
 mod health;
 mod openapi;
 mod docs;
 mod page;
 mod error;
 #[cfg(test)]
-mod test_rules;
+mod test_settings;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -53,53 +52,54 @@ use crate::telemetry::Metrics;
 use crate::transcribe::Transcriber;
 
 pub use door::Door;
-pub use rate::RateLimit;
+pub use rate_limit::RateLimit;
 pub use router::router;
 
-/// What the handlers share.
+/// State shared by all handlers.
 pub struct Context {
     /// Turns audio into transcripts.
     pub transcriber: Transcriber,
-    /// Which model a name means.
+    /// Resolves names and aliases to models.
     pub aliases: Aliases,
-    /// The door: one permit a transcription request.
+    /// Admission control: one permit per transcription request.
     pub door: Arc<Door>,
-    /// How many requests a caller may make in a minute; none: as many as get in.
+    /// Limit on the requests of a caller per minute; `None` for no limit.
     pub rate_limit: Option<RateLimit>,
-    /// Where the server is in its life.
+    /// The server's current phase.
     pub phase: watch::Receiver<Phase>,
     /// The server's metrics.
     pub metrics: Metrics,
-    /// Bounds and switches.
-    pub rules: Rules,
+    /// Limits and switches.
+    pub settings: HttpSettings,
 }
 
-/// Where the server is in its life.
+/// The phases of the server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Models are being loaded.
     Starting,
     /// Requests are served.
     Ready,
-    /// Running requests end, new ones are refused.
+    /// Running requests are completed, new ones are refused.
     Draining,
-    /// Time is up: what still runs is answered with an error.
+    /// The time to drain is over: running requests are answered with an error.
     CutOff,
 }
 
-/// Bounds and switches of the HTTP surface.
+/// Limits and switches of the HTTP server.
 #[derive(Clone, Debug)]
-pub struct Rules {
-    /// Keys, of which callers must show one; none: the server is open.
+pub struct HttpSettings {
+    /// API keys, of which a caller must send one; empty for an open server.
     pub api_keys: Vec<Secret>,
     /// Connections at a time.
     pub max_connections: usize,
-    /// The longest time for the head of a request, without a byte of its body, and without a byte of
-    /// the answer taken.
+    /// Longest time for the head of a request, without a byte of its body, and without a byte of the
+    /// answer read by the client.
     pub read_timeout: Duration,
     /// Origins that browsers may call from.
     pub allow_origins: Vec<String>,
-    /// Names, beside those that no web site can have, by which a server without keys may be called.
+    /// Host names by which a server without keys may be called, in addition to those that no web site
+    /// can have.
     pub allowed_hosts: Vec<String>,
     /// Whether `/` shows a page to try the server, and `/docs` the `OpenAPI` document.
     pub enable_ui: bool,
@@ -113,28 +113,28 @@ pub struct Rules {
     pub reject_unknown_fields: bool,
     /// Whether a request without `model` is an error, instead of one for the default model.
     pub require_model: bool,
-    /// What holds where a caller does not say it.
-    pub defaults: Defaults,
-    /// The same for models that have defaults of their own.
-    pub defaults_of: BTreeMap<ModelId, Defaults>,
-    /// A stream that has nothing to say says so this often.
+    /// Values of parameters that a request leaves out.
+    pub defaults: ParameterDefaults,
+    /// The same for models that have their own defaults.
+    pub model_defaults: BTreeMap<ModelId, ParameterDefaults>,
+    /// Interval of keep-alive comments on a stream without events.
     pub keep_alive: Duration,
 }
 
-/// What holds where a caller does not say it.
+/// Values of parameters that a request leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Defaults {
+pub struct ParameterDefaults {
     /// Beams of the search.
     pub beam_size: NonZeroUsize,
     /// Whether only speech is given to the model.
     pub vad_filter: bool,
 }
 
-impl Rules {
-    /// What holds for this model where a caller does not say it.
+impl HttpSettings {
+    /// The parameter defaults of this model.
     #[must_use]
-    pub fn defaults(&self, model: Option<&ModelId>) -> Defaults {
-        let own = model.and_then(|id| self.defaults_of.get(id));
+    pub fn defaults(&self, model: Option<&ModelId>) -> ParameterDefaults {
+        let own = model.and_then(|id| self.model_defaults.get(id));
         *own.unwrap_or(&self.defaults)
     }
 }
@@ -148,9 +148,9 @@ pub async fn serve(
     context: Arc<Context>,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    let bounds = listen::Bounds {
-        connections: context.rules.max_connections,
-        patience: context.rules.read_timeout,
+    let limits = listen::ConnectionLimits {
+        max_connections: context.settings.max_connections,
+        read_timeout: context.settings.read_timeout,
     };
-    listen::serve(listener, router(context), bounds, stop).await
+    listen::serve(listener, router(context), limits, stop).await
 }

@@ -78,7 +78,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 8] = [
     ("StatusCode", &["http.rs", "http/"]),
     // The shapes of answers, which `format` writes, state their schemas themselves.
     ("utoipa", &["http.rs", "http/", "format/"]),
-    ("governor", &["http/rate.rs"]),
+    ("governor", &["http/rate_limit.rs"]),
     ("ct2rs", &["engine/ct2.rs", "engine/ct2/"]),
     ("opentelemetry", &["telemetry/traces.rs"]),
     ("env::var", &["config.rs", "config/"]),

@@ -14,7 +14,7 @@ use halkspeech::batch::BatchLimits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{Detected, EngineFactory, Generation, Input};
 use halkspeech::features::Lengths;
-use halkspeech::http::{Context, Defaults, Door, Phase, Rules, router};
+use halkspeech::http::{Context, Door, HttpSettings, ParameterDefaults, Phase, router};
 use halkspeech::models::{
     Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, MakeFactory,
     ModelId, Plan, Setup, Store,
@@ -126,7 +126,7 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
         rate_limit: None,
         phase,
         metrics,
-        rules: Rules {
+        settings: HttpSettings {
             api_keys: Vec::new(),
             max_connections: 1,
             read_timeout: PATIENCE,
@@ -138,11 +138,11 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
             request_timeout: PATIENCE,
             reject_unknown_fields: false,
             require_model: false,
-            defaults: Defaults {
+            defaults: ParameterDefaults {
                 beam_size: NonZeroUsize::MIN,
                 vad_filter: false,
             },
-            defaults_of: BTreeMap::new(),
+            model_defaults: BTreeMap::new(),
             keep_alive: PATIENCE,
         },
     }

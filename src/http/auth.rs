@@ -1,4 +1,4 @@
-//! Lets in who shows the key.
+//! Authenticates requests by API key.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use super::error::ApiError;
 use crate::caller::Caller;
 use crate::config::Secret;
 
-/// Refuses a request without `Authorization: Bearer <key>`, where keys are set.
+/// Refuses a request without a valid `Authorization: Bearer <key>` if keys are set.
 pub async fn require_key(
     State(context): State<Arc<Context>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let keys = &context.rules.api_keys;
+    let keys = &context.settings.api_keys;
     let caller = if keys.is_empty() {
         Caller::without_key(request.extensions())
     } else {
-        match shown_key(keys, request.headers()) {
-            Some(place) => Caller::Key(place),
+        match matching_key(keys, request.headers()) {
+            Some(index) => Caller::Key(index),
             None => return ApiError::InvalidApiKey.into_response(),
         }
     };
@@ -31,20 +31,17 @@ pub async fn require_key(
     next.run(request).await
 }
 
-/// The place of the key that is shown, if it is one of these.
-fn shown_key(keys: &[Secret], headers: &HeaderMap) -> Option<usize> {
-    let shown = bearer(headers)?;
-    // Every key is looked at, so that the time does not tell which one was shown.
-    let verified = keys.iter().map(|key| key.verify(shown)).enumerate();
-    verified.fold(
-        None,
-        |found, (place, is_shown)| {
-            if is_shown { Some(place) } else { found }
-        },
-    )
+/// Index of the key that the request sends, if it is one of these.
+fn matching_key(keys: &[Secret], headers: &HeaderMap) -> Option<usize> {
+    let token = bearer_token(headers)?;
+    // All keys are compared, so that the time does not reveal which one matched.
+    let verified = keys.iter().map(|key| key.verify(token)).enumerate();
+    verified.fold(None, |matching, (index, is_match)| {
+        if is_match { Some(index) } else { matching }
+    })
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, key) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
@@ -60,19 +57,19 @@ mod tests {
     fn check(value: &'static str, key: Option<&str>) {
         let headers =
             HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
-        assert_eq!(bearer(&headers), key, "{value:?}");
+        assert_eq!(bearer_token(&headers), key, "{value:?}");
     }
 
     #[test]
-    fn any_of_the_keys_opens() {
+    fn accepts_any_of_the_keys() {
         let keys = [Secret::new("one"), Secret::new("two")];
-        let showing = |value: &'static str| {
+        let headers = |value: &'static str| {
             HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))])
         };
-        assert_eq!(shown_key(&keys, &showing("Bearer one")), Some(0));
-        assert_eq!(shown_key(&keys, &showing("Bearer two")), Some(1));
-        assert_eq!(shown_key(&keys, &showing("Bearer three")), None);
-        assert_eq!(shown_key(&keys, &HeaderMap::new()), None);
+        assert_eq!(matching_key(&keys, &headers("Bearer one")), Some(0));
+        assert_eq!(matching_key(&keys, &headers("Bearer two")), Some(1));
+        assert_eq!(matching_key(&keys, &headers("Bearer three")), None);
+        assert_eq!(matching_key(&keys, &HeaderMap::new()), None);
     }
 
     #[test]

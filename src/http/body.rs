@@ -1,4 +1,4 @@
-//! The bytes of a request body, within the limit and not too slow.
+//! Enforces the size limit and the minimum rate of a request body.
 
 use std::error::Error;
 use std::io;
@@ -11,79 +11,79 @@ use tokio::time::Instant;
 
 use super::error::ApiError;
 
-/// The least that must come, in bytes a second: half of what a live Opus stream of speech is.
+/// Minimum rate: half of that of a live Opus stream of speech.
 const MIN_BYTES_PER_SECOND: u64 = 512;
-/// How far a body may be behind that, so the longest pause too.
+/// Largest lag behind that rate, and so the longest pause.
 const MAX_LAG: Duration = Duration::from_secs(30);
 
-/// Why a body ended before its end.
+/// Reasons why a body could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// More came than is allowed.
+    /// The body is larger than the limit.
     #[error("body over the limit of {limit} bytes")]
     TooLarge {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// Nothing came for too long, or too little.
-    #[error("body stood still, or came at less than {MIN_BYTES_PER_SECOND} bytes a second")]
+    /// The body stalled or was below the minimum rate.
+    #[error("body stalled, or was slower than {MIN_BYTES_PER_SECOND} bytes per second")]
     TooSlow,
-    /// The client broke HTTP's rules.
+    /// The body violates the HTTP protocol.
     #[error("body is malformed")]
     Malformed(#[source] axum::Error),
-    /// It is not compressed as its headers say.
-    #[error("body is not compressed as it says")]
-    Encoding(#[source] io::Error),
-    /// The client left.
-    #[error("body broke off")]
-    BrokenOff(#[source] axum::Error),
+    /// The body is not compressed as its `Content-Encoding` says.
+    #[error("body does not match its content encoding")]
+    ContentEncoding(#[source] io::Error),
+    /// The client disconnected.
+    #[error("connection closed before the end of the body")]
+    Incomplete(#[source] axum::Error),
 }
 
-/// A body on its way, and how it has come so far.
-struct Arriving {
+/// A body that is being received.
+struct IncomingBody {
     chunks: BodyDataStream,
     limit: u64,
-    patience: Duration,
+    idle_timeout: Duration,
     received: u64,
     lag: Lag,
 }
 
-/// How far a body is behind the least rate, as the time that it would need to catch up. Only time spent
-/// waiting for the client counts.
+/// Lag of a body behind the minimum rate, as the time it needs to catch up. Only the time spent waiting for
+/// the client counts.
 #[derive(Debug, Default)]
 struct Lag(Duration);
 
-/// The chunks of `body`, ending with an error as soon as they are more than `limit` bytes, the next
-/// does not come for the time of `patience`, or they come too slowly.
+/// The chunks of `body`. The stream ends with an error if they exceed `limit` bytes, if no chunk arrives
+/// for `idle_timeout`, or if they arrive too slowly.
 ///
 /// # Errors
-/// [`ApiError::UploadTooLarge`] at once, when the headers say that the body is too large.
-pub fn limited(
+/// [`ApiError::UploadTooLarge`] at once if the `Content-Length` is above the limit.
+pub fn limited_chunks(
     body: Body,
     headers: &HeaderMap,
     limit: u64,
-    patience: Duration,
+    idle_timeout: Duration,
 ) -> Result<impl Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + use<>, ApiError> {
     if content_length(headers).is_some_and(|bytes| bytes > limit) {
         return Err(ApiError::UploadTooLarge { limit });
     }
-    let arriving = Arriving {
+    let incoming = IncomingBody {
         chunks: body.into_data_stream(),
         limit,
-        patience,
+        idle_timeout,
         received: 0,
         lag: Lag::default(),
     };
-    let chunks = stream::unfold(Some(arriving), |arriving| async move {
-        let mut arriving = arriving?;
-        let chunk = arriving.next().await?;
-        let more = chunk.is_ok().then_some(arriving);
-        Some((chunk, more))
+    let chunks = stream::unfold(Some(incoming), |incoming| async move {
+        let mut incoming = incoming?;
+        let chunk = incoming.next().await?;
+        let incoming = chunk.is_ok().then_some(incoming);
+        Some((chunk, incoming))
     });
     Ok(Box::pin(chunks))
 }
 
-/// The length the headers announce, in bytes.
+/// The `Content-Length`, in bytes.
 pub fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers
         .get(header::CONTENT_LENGTH)?
@@ -93,11 +93,11 @@ pub fn content_length(headers: &HeaderMap) -> Option<u64> {
         .ok()
 }
 
-impl Arriving {
+impl IncomingBody {
     async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         let started = Instant::now();
-        let patience = self.patience.min(self.lag.left());
-        let Ok(chunk) = tokio::time::timeout(patience, self.chunks.next()).await else {
+        let timeout = self.idle_timeout.min(self.lag.remaining());
+        let Ok(chunk) = tokio::time::timeout(timeout, self.chunks.next()).await else {
             return Some(Err(BodyError::TooSlow));
         };
         let chunk = match chunk? {
@@ -115,13 +115,13 @@ impl Arriving {
 }
 
 impl Lag {
-    /// The longest that the next bytes may take.
-    fn left(&self) -> Duration {
+    /// Longest time until the next bytes must arrive.
+    fn remaining(&self) -> Duration {
         MAX_LAG.saturating_sub(self.0)
     }
 
-    /// So many bytes came after a wait. Those that come faster than they must make up for a lag and
-    /// for nothing after it.
+    /// Counts bytes that arrived after a wait. Bytes above the minimum rate reduce the lag to 0, but give no
+    /// credit for later.
     fn add(&mut self, waited: Duration, bytes: u64) {
         let due = Duration::from_millis(bytes * 1000 / MIN_BYTES_PER_SECOND);
         self.0 = (self.0 + waited).saturating_sub(due);
@@ -134,12 +134,12 @@ impl BodyError {
             error.source()
         });
         let mut kinds = chain.filter_map(|error| Some(error.downcast_ref::<io::Error>()?.kind()));
-        // This is how hyper says that a chunk's size is none; a connection that ends has other kinds.
+        // hyper reports an invalid chunk size with these kinds; a closed connection has others.
         let malformed = [io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData];
         if kinds.any(|kind| malformed.contains(&kind)) {
             Self::Malformed(error)
         } else {
-            Self::BrokenOff(error)
+            Self::Incomplete(error)
         }
     }
 }
@@ -150,8 +150,8 @@ impl From<BodyError> for ApiError {
             BodyError::TooLarge { limit } => Self::UploadTooLarge { limit },
             BodyError::TooSlow => Self::UploadTooSlow,
             BodyError::Malformed(source) => Self::MalformedBody(source),
-            BodyError::Encoding(source) => Self::MalformedEncoding(source),
-            BodyError::BrokenOff(source) => Self::ClientLeft(source),
+            BodyError::ContentEncoding(source) => Self::MalformedEncoding(source),
+            BodyError::Incomplete(source) => Self::ClientDisconnected(source),
         }
     }
 }
@@ -160,14 +160,14 @@ impl From<BodyError> for ApiError {
 mod tests {
     use super::*;
 
-    /// Whether a body whose chunks of so many bytes come after so many seconds each comes to its end.
-    async fn arrives(chunks: Vec<(u64, usize)>) -> bool {
+    /// Whether a body is read to its end if each chunk of `bytes` arrives after `after_s` seconds.
+    async fn is_read_to_its_end(chunks: Vec<(u64, usize)>) -> bool {
         let chunks = stream::iter(chunks).then(|(after_s, bytes)| async move {
             tokio::time::sleep(Duration::from_secs(after_s)).await;
             Ok::<_, io::Error>(Bytes::from(vec![0; bytes]))
         });
         let body = Body::from_stream(chunks);
-        let limited = limited(body, &HeaderMap::new(), 1 << 30, Duration::from_secs(60));
+        let limited = limited_chunks(body, &HeaderMap::new(), 1 << 30, Duration::from_secs(60));
         let chunks: Vec<_> = limited.unwrap().collect().await;
         match chunks.last() {
             Some(Err(BodyError::TooSlow)) => false,
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_may_be_slow_and_not_slower() {
+    async fn accepts_the_minimum_rate_and_refuses_less() {
         for (chunks, expected) in [
             // A live stream of 1 kB/s, for an hour.
             (vec![(1, 1_000); 3_600], true),
@@ -187,23 +187,23 @@ mod tests {
             // A byte every five seconds.
             (vec![(5, 1); 10], false),
             (vec![(1, 500); 3_600], false),
-            // What came before does not pay for what stands still.
+            // Fast bytes give no credit for a later stall.
             (vec![(0, 1 << 20), (29, 1), (29, 1)], false),
             (vec![(0, 1 << 20), (31, 1 << 20)], false),
-            // A pause is made up for.
+            // Fast bytes make up for an earlier pause.
             (vec![(29, 1 << 20); 10], true),
         ] {
             let first = chunks[0];
-            assert_eq!(arrives(chunks).await, expected, "{first:?} …");
+            assert_eq!(is_read_to_its_end(chunks).await, expected, "{first:?} …");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_in_which_nobody_waits_for_the_client_does_not_count() {
+    async fn only_time_spent_waiting_for_the_client_counts() {
         let chunks = stream::iter(vec![Bytes::from_static(b"x"); 100]).map(Ok::<_, io::Error>);
         let body = Body::from_stream(chunks);
         let mut limited =
-            limited(body, &HeaderMap::new(), 1 << 30, Duration::from_secs(60)).unwrap();
+            limited_chunks(body, &HeaderMap::new(), 1 << 30, Duration::from_secs(60)).unwrap();
 
         let mut count = 0;
         while let Some(chunk) = limited.next().await {
@@ -216,10 +216,10 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_body_is_told_from_a_malformed_one() {
+    fn distinguishes_incomplete_and_malformed_bodies() {
         let of = |kind: io::ErrorKind| BodyError::of(axum::Error::new(io::Error::from(kind)));
         for kind in [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset] {
-            assert!(matches!(of(kind), BodyError::BrokenOff(_)), "{kind}");
+            assert!(matches!(of(kind), BodyError::Incomplete(_)), "{kind}");
         }
         for kind in [io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData] {
             assert!(matches!(of(kind), BodyError::Malformed(_)), "{kind}");

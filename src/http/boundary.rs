@@ -1,14 +1,14 @@
-//! Reads the boundaries of forms that clients leave unquoted.
+//! Quotes the boundaries of multipart forms that clients leave unquoted.
 //!
-//! RFC 2046, 5.1.1 allows `'()+_,-./:=?` and spaces in a boundary, and RFC 2045, 5.1 wants a value with
-//! some of these in quotes. Several clients send it without, and other servers take it.
+//! RFC 2046, 5.1.1 allows `'()+_,-./:=?` and spaces in a boundary, and RFC 2045, 5.1 requires quotes around
+//! a value with some of these. Several clients send it without quotes, and other servers accept it.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-/// The longest boundary (RFC 2046, 5.1.1).
+/// Longest boundary (RFC 2046, 5.1.1).
 const MAX_BOUNDARY_BYTES: usize = 70;
 
-/// Puts the boundary of a form in quotes where it is not.
+/// Quotes the boundary in the `Content-Type` if it is unquoted.
 pub fn quote(headers: &mut HeaderMap) {
     let content_type = headers.get(header::CONTENT_TYPE);
     let quoted = content_type
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_bare_boundary_is_quoted() {
+    fn quotes_only_an_unquoted_boundary() {
         for (content_type, expected) in [
             (
                 "multipart/form-data; boundary=a/b=c:d(e)",

@@ -1,4 +1,4 @@
-//! Tells browsers which pages may read an answer (CORS): those whose requests are not refused.
+//! Cross-origin resource sharing (CORS): pages whose requests are accepted may read the responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,24 +16,25 @@ use super::middleware::{
 };
 use super::{Context, cross_site};
 
-/// How long a browser may keep what it was told before a request, so that it asks once a session.
+/// Time a browser may cache a preflight response, so that it sends about one per session.
 const MAX_AGE: Duration = Duration::from_secs(3_600);
 
-/// The headers for pages that [`cross_site::is_origin_allowed`] lets in; `*` lets every page.
+/// The layer that adds the headers for pages that [`cross_site::is_origin_allowed`] accepts; `*` accepts
+/// every page.
 pub fn layer(context: &Arc<Context>) -> CorsLayer {
-    let origin = if cross_site::is_any_origin_allowed(&context.rules) {
+    let origin = if cross_site::is_any_origin_allowed(&context.settings) {
         AllowOrigin::any()
     } else {
         let context = Arc::clone(context);
         AllowOrigin::predicate(move |origin: &HeaderValue, _| {
             let origin = origin.to_str();
-            origin.is_ok_and(|origin| cross_site::is_origin_allowed(origin, &context.rules))
+            origin.is_ok_and(|origin| cross_site::is_origin_allowed(origin, &context.settings))
         })
     };
     CorsLayer::new()
         .allow_origin(origin)
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        // A star would leave out `Authorization`.
+        // `*` would exclude `Authorization`.
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
             REQUEST_ID,
@@ -49,13 +50,13 @@ pub fn layer(context: &Arc<Context>) -> CorsLayer {
         .max_age(MAX_AGE)
 }
 
-/// Puts the headers on an answer, and answers what a browser asks before a request. The layer would
-/// answer every `OPTIONS` request, whatever the path.
-pub async fn answer(State(layer): State<CorsLayer>, request: Request, next: Next) -> Response {
-    let names_method = request
+/// Adds the CORS headers to responses and answers preflight requests. By itself the layer would answer
+/// every `OPTIONS` request, whatever its path.
+pub async fn apply(State(layer): State<CorsLayer>, request: Request, next: Next) -> Response {
+    let is_preflight = request
         .headers()
         .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    if request.method() == Method::OPTIONS && !names_method {
+    if request.method() == Method::OPTIONS && !is_preflight {
         return next.run(request).await;
     }
     match layer.layer(next).oneshot(request).await {

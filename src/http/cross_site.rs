@@ -1,8 +1,8 @@
-//! Refuses what pages of other sites send, where no API key keeps them out.
+//! Refuses cross-site requests of browsers when no API key is set.
 //!
-//! A browser lets every page send a form to a server on its user's machine, and a page whose own name is
-//! made to resolve to that machine (DNS rebinding) may read and delete too. Both show in headers that a
-//! page cannot change: `Origin` and `Sec-Fetch-Site` (Fetch Metadata), and `Host` for the second.
+//! A browser lets every page send a form to a server on its user's machine, and a page whose host name is
+//! made to resolve to that machine (DNS rebinding) may also read and delete. Headers that a page cannot
+//! change reveal both: `Origin` and `Sec-Fetch-Site` (Fetch Metadata), and `Host` for DNS rebinding.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
-use super::{Context, Rules};
+use super::{Context, HttpSettings};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Stands for a header that is sent twice or is not text: no origin and no host is called so.
+/// Stands for a header that is sent twice or is not text; no origin and no host equals it.
 const UNREADABLE: &str = "(unreadable)";
-/// Ends of names that no public DNS zone has, so that no page can have such a name: of loopback, of
-/// multicast DNS, of private networks, and of services in Kubernetes.
-const PRIVATE_ENDS: [&str; 4] = [".localhost", ".local", ".internal", ".svc"];
-/// Origins of programs with a web view, which no web site can have.
-const PROGRAM_SCHEMES: [&str; 2] = ["app", "tauri"];
+/// Domains outside public DNS, so that no page can have a name in them: loopback, multicast DNS, private
+/// networks, and services in Kubernetes.
+const PRIVATE_SUFFIXES: [&str; 4] = [".localhost", ".local", ".internal", ".svc"];
+/// URI schemes of the origins of desktop programs with a web view; no web site can have them.
+const DESKTOP_SCHEMES: [&str; 2] = ["app", "tauri"];
 
-/// What of a request tells whose page it comes from.
+/// The parts of a request head that reveal its origin.
 #[derive(Clone, Copy, Debug)]
-pub struct Sender<'a> {
+pub struct RequestSource<'a> {
     method: &'a Method,
     path: &'a str,
     host: Option<&'a str>,
@@ -35,76 +35,76 @@ pub struct Sender<'a> {
     site: Option<&'a str>,
 }
 
-/// Why a request is taken for one of another site's page.
+/// Reasons why a request counts as cross-site.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CrossSite {
-    /// The server is called by a name that a page may have, too.
+    /// The host name may belong to a page (DNS rebinding).
     #[error("host {0:?} is not allowed")]
     Host(String),
-    /// The page is of another site.
+    /// The page is of another origin.
     #[error("origin {0:?} is not allowed")]
     Origin(String),
-    /// The page is of another site, and does not say which.
+    /// The page is of another site, of unknown origin.
     #[error("the request comes from a page of another site")]
     Site,
 }
 
-/// Answers what [`judge`] refuses with 403.
+/// Answers 403 to requests that [`check`] refuses.
 pub async fn refuse(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
-    let sender = Sender::of(request.method(), request.uri(), request.headers());
-    match judge(sender, &context.rules) {
+    let source = RequestSource::of(request.method(), request.uri(), request.headers());
+    match check(source, &context.settings) {
         Ok(()) => next.run(request).await,
         Err(reason) => ApiError::CrossSite(reason).into_response(),
     }
 }
 
-/// Whether the request may have been sent by a page of another site, which these rules do not let in.
-/// What is upgraded to a live connection is judged by the request for it.
+/// Checks that the request does not come from a page of another site, unless the settings allow that page.
+/// The request that opens a live connection is checked in the same way.
 ///
 /// # Errors
 /// [`CrossSite`], the reason.
-pub fn judge(sender: Sender<'_>, rules: &Rules) -> Result<(), CrossSite> {
-    // A page does not know the key, so a request with the key is no page's; and these tell nothing.
-    if !rules.api_keys.is_empty() || sender.asks_for_what_tells_nothing() {
+pub fn check(source: RequestSource<'_>, settings: &HttpSettings) -> Result<(), CrossSite> {
+    // A page does not know the key, so a request with the key is not cross-site.
+    if !settings.api_keys.is_empty() || source.is_for_public_page() {
         return Ok(());
     }
-    if let Some(host) = sender.host.filter(|host| !is_host_allowed(host, rules)) {
+    if let Some(host) = source.host.filter(|host| !is_host_allowed(host, settings)) {
         return Err(CrossSite::Host(host.to_owned()));
     }
-    match sender.origin {
-        _ if is_any_origin_allowed(rules) => Ok(()),
-        Some(origin) if is_origin_allowed(origin, rules) => Ok(()),
-        Some(origin) if !sender.is_own(origin) => Err(CrossSite::Origin(origin.to_owned())),
-        _ if matches!(sender.site, Some("cross-site" | UNREADABLE)) => Err(CrossSite::Site),
+    match source.origin {
+        _ if is_any_origin_allowed(settings) => Ok(()),
+        Some(origin) if is_origin_allowed(origin, settings) => Ok(()),
+        Some(origin) if !source.is_same_origin(origin) => Err(CrossSite::Origin(origin.to_owned())),
+        _ if matches!(source.site, Some("cross-site" | UNREADABLE)) => Err(CrossSite::Site),
         _ => Ok(()),
     }
 }
 
-impl<'a> Sender<'a> {
-    /// The sender of a request with this head.
+impl<'a> RequestSource<'a> {
+    /// The source of a request with this head.
     pub fn of(method: &'a Method, uri: &'a Uri, headers: &'a HeaderMap) -> Self {
-        // A target with an authority goes before `Host` (RFC 9112, 3.2.2).
+        // A target with an authority takes precedence over `Host` (RFC 9112, 3.2.2).
         let target = uri.authority().map(Authority::as_str);
         Self {
             method,
             path: uri.path(),
-            host: target.or_else(|| only(headers, &header::HOST)),
-            origin: only(headers, &header::ORIGIN),
-            site: only(headers, &SEC_FETCH_SITE),
+            host: target.or_else(|| single_value(headers, &header::HOST)),
+            origin: single_value(headers, &header::ORIGIN),
+            site: single_value(headers, &SEC_FETCH_SITE),
         }
     }
 
-    /// Pages that are the same for everyone, and whether the server is there.
-    fn asks_for_what_tells_nothing(&self) -> bool {
+    /// Whether the request reads a page that is the same for all callers, or a probe.
+    fn is_for_public_page(&self) -> bool {
         let is_read = [Method::GET, Method::HEAD].contains(self.method);
         let is_named = matches!(self.path, "/" | "/docs" | "/health" | "/ready");
         is_read && (is_named || self.path.starts_with("/docs/"))
     }
 
-    /// Whether the page comes from this server: from the host and port that it is called by. The scheme
-    /// is the browser's, for a proxy may speak TLS for the server.
-    fn is_own(&self, origin: &str) -> bool {
-        let (Some(host), Some((scheme, of_page))) = (self.host, origin.split_once("://")) else {
+    /// Whether the page comes from this server, that is from the host and port of the request. The scheme
+    /// is taken from the origin, because a proxy may terminate TLS for the server.
+    fn is_same_origin(&self, origin: &str) -> bool {
+        let (Some(host), Some((scheme, page_host))) = (self.host, origin.split_once("://")) else {
             return false;
         };
         let default = match scheme {
@@ -119,12 +119,12 @@ impl<'a> Sender<'a> {
                 port.unwrap_or(default).to_owned(),
             ))
         };
-        with_port(of_page).is_some_and(|of_page| with_port(host) == Some(of_page))
+        with_port(page_host).is_some_and(|page_host| with_port(host) == Some(page_host))
     }
 }
 
-/// The header's text, if it is there.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+/// The header's text, if the header is sent; [`UNREADABLE`] if it is sent twice or is not text.
+fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().unwrap_or(UNREADABLE);
     Some(if values.next().is_none() {
@@ -134,9 +134,9 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     })
 }
 
-fn is_host_allowed(host: &str, rules: &Rules) -> bool {
+fn is_host_allowed(host: &str, settings: &HttpSettings) -> bool {
     let is_listed = |name: &str| {
-        let mut listed = rules.allowed_hosts.iter();
+        let mut listed = settings.allowed_hosts.iter();
         listed.any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(name))
     };
     let Some((name, _)) = split_port(host) else {
@@ -147,33 +147,32 @@ fn is_host_allowed(host: &str, rules: &Rules) -> bool {
     is_address(name) || is_private(name) || is_listed(name)
 }
 
-/// Whether pages of every origin are let in.
-pub fn is_any_origin_allowed(rules: &Rules) -> bool {
-    rules.allow_origins.iter().any(|allowed| allowed == "*")
+/// Whether pages of every origin are allowed.
+pub fn is_any_origin_allowed(settings: &HttpSettings) -> bool {
+    settings.allow_origins.iter().any(|allowed| allowed == "*")
 }
 
-/// Whether pages of this origin are let in, to send requests and to read their answers. Where there
-/// are keys, a page may send what it likes, for it takes a key to have an effect; then this is about
-/// reading alone, which is the settings' to say.
-pub fn is_origin_allowed(origin: &str, rules: &Rules) -> bool {
-    if rules.allow_origins.iter().any(|allowed| allowed == origin) {
+/// Whether pages of this origin may send requests and read the responses. If keys are set, a request has no
+/// effect without a key, so this restricts only reading, and only configured origins are allowed.
+pub fn is_origin_allowed(origin: &str, settings: &HttpSettings) -> bool {
+    if settings.allow_origins.iter().any(|allowed| allowed == origin) {
         return true;
     }
-    if !rules.api_keys.is_empty() {
+    if !settings.api_keys.is_empty() {
         return false;
     }
     match origin.split_once("://") {
         Some(("http" | "https", authority)) => {
             split_port(authority).is_some_and(|(name, _)| is_loopback(name))
         }
-        Some((scheme, _)) => PROGRAM_SCHEMES.contains(&scheme),
+        Some((scheme, _)) => DESKTOP_SCHEMES.contains(&scheme),
         None => false,
     }
 }
 
-/// A name or an address, and the port behind it; `None` for what is neither.
+/// Splits a host name or an address from its port; `None` if it is neither.
 fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
-    // An address of IPv6 has colons of its own, and brackets.
+    // An IPv6 address contains colons and is in brackets.
     let end = authority.find(']').map_or(0, |bracket| bracket + 1);
     let (name, port) = match authority[end..].find(':') {
         Some(colon) => {
@@ -197,8 +196,8 @@ fn ipv6(name: &str) -> Option<Ipv6Addr> {
 }
 
 fn is_private(name: &str) -> bool {
-    // A name without a dot is one of this machine or of its network.
-    !name.contains('.') || PRIVATE_ENDS.iter().any(|end| name.ends_with(end))
+    // A name without a dot belongs to this machine or its network.
+    !name.contains('.') || PRIVATE_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
 }
 
 fn is_loopback(name: &str) -> bool {

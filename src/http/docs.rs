@@ -1,4 +1,4 @@
-//! Serves the `OpenAPI` document, and Swagger UI to read and try it, which needs nothing from elsewhere.
+//! Serves the `OpenAPI` document, and Swagger UI without external resources.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use utoipa_swagger_ui::Config;
 
 use super::error::ApiError;
 
-/// The page's way to the document, from `/docs/`.
+/// URL of the document relative to `/docs/`.
 const DOCUMENT: &str = "../openapi.json";
 
-/// The document as it is sent.
+/// The serialized document.
 #[derive(Clone)]
-pub struct Document(Bytes);
+pub struct OpenApiDocument(Bytes);
 
-impl Document {
-    /// Writes it down once.
+impl OpenApiDocument {
+    /// Serializes the document once.
     pub fn new(document: &OpenApi) -> Self {
         let text = serde_json::to_vec(document);
         Self(Bytes::from(
@@ -34,7 +34,7 @@ impl Document {
     }
 }
 
-/// `GET /docs`: its files lie below, and the page names them from there.
+/// `GET /docs`: redirects to `/docs/`, because the page links to its files relative to it.
 pub async fn redirect_to_docs() -> Redirect {
     Redirect::permanent("docs/")
 }
@@ -44,7 +44,7 @@ pub async fn show_docs(method: Method, uri: Uri) -> Result<Response, ApiError> {
     file("index.html", method, &uri)
 }
 
-/// `GET /docs/{file}`: what the page needs.
+/// `GET /docs/{file}`: a file of the page.
 pub async fn show_docs_file(
     method: Method,
     uri: Uri,
@@ -54,11 +54,11 @@ pub async fn show_docs_file(
 }
 
 fn file(name: &str, method: Method, uri: &Uri) -> Result<Response, ApiError> {
-    // No validator: it would send the document's address to a server on the internet.
+    // No validator: it would send the document's URL to a server on the internet.
     let config = Config::from(DOCUMENT).validator_url("none");
-    let found = utoipa_swagger_ui::serve(name, Arc::new(config));
-    let found = found.map_err(|error| ApiError::Docs(error.to_string()))?;
-    let file = found.ok_or_else(|| ApiError::UnknownRoute {
+    let file = utoipa_swagger_ui::serve(name, Arc::new(config));
+    let file = file.map_err(|error| ApiError::Docs(error.to_string()))?;
+    let file = file.ok_or_else(|| ApiError::UnknownRoute {
         method,
         path: uri.path().to_owned(),
         nearest: Some("GET /docs".to_owned()),

@@ -103,7 +103,7 @@ impl Door {
                 limit: shares.limit(),
                 wait: returns.refuse(attempt, turnover, now),
             }),
-            Err(Refused::Share) => Err(ApiError::ShareTaken {
+            Err(Refused::Share) => Err(ApiError::CallerShareExceeded {
                 share: shares.share(),
                 wait: returns.pause(turnover, now),
             }),
@@ -159,8 +159,8 @@ impl Attempt {
 ///
 /// # Errors
 /// [`ApiError::Draining`] when the server is about to stop, [`ApiError::TooManyRequests`] when
-/// all permits are taken, [`ApiError::ShareTaken`] when the caller holds half of them and others ask,
-/// [`ApiError::TooOften`] when the caller has sent too many within a minute.
+/// all permits are taken, [`ApiError::CallerShareExceeded`] when the caller holds half of them and others ask,
+/// [`ApiError::RateLimitReached`] when the caller has sent too many within a minute.
 pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError> {
     // While models load a request is let in: it waits for the loading like any other.
     match *context.phase.borrow() {
@@ -172,7 +172,7 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
     let mut permit = context.door.take(attempt).map_err(|error| {
         last_refusal.set(now());
         let reason = match error {
-            ApiError::ShareTaken { .. } => Refusal::CallerShare,
+            ApiError::CallerShareExceeded { .. } => Refusal::CallerShare,
             _ => Refusal::Concurrency,
         };
         count_refusal(&context.metrics, reason);
@@ -185,7 +185,7 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
         permit.is_refused = true;
         last_refusal.set(now());
         count_refusal(&context.metrics, Refusal::RateLimit);
-        return Err(ApiError::TooOften(exceeded));
+        return Err(ApiError::RateLimitReached(exceeded));
     }
     context.metrics.requests_in_flight.inc();
     Ok(Admission {

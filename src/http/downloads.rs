@@ -1,4 +1,4 @@
-//! The download of a model, answered when it is over, or told of as it goes on.
+//! Downloads a model; the response comes at its end, or reports its progress as events.
 
 use std::sync::Arc;
 
@@ -11,43 +11,44 @@ use serde::Serialize;
 use tokio::time::MissedTickBehavior;
 use utoipa::ToSchema;
 
-use super::error::{ApiError, event};
+use super::error::{ApiError, error_event};
 use super::middleware::RequestId;
-use super::models::{Model, PathId, describe, path_name, resolve};
+use super::models::{ModelObject, ModelPath, describe_model, model_name_in_path, resolve};
 use super::openapi::{DownloadErrors, DownloadResponses, ModelName};
 use super::{Context, door, stream as streaming};
 use crate::format::sse;
 use crate::models::{Download, ModelId, Progress};
 
-/// What a client is told while a model is fetched.
+/// An event of a model download.
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "type")]
 #[schema(as = DownloadProgress)]
-pub enum Event {
-    /// So much has come.
+pub enum DownloadProgressEvent {
+    /// Progress of the download.
     #[serde(rename = "model.download.progress")]
     Progress {
         /// The model.
         id: String,
-        /// The file that comes now.
+        /// The file that is being downloaded.
         file: String,
-        /// Bytes of all files that have come.
+        /// Bytes received, of all files.
         bytes: u64,
-        /// Bytes of all files.
+        /// Total bytes of all files.
         total: u64,
     },
-    /// All is here.
+    /// The download is complete.
     #[serde(rename = "model.download.done")]
     Done {
         /// The model.
-        model: Box<Model>,
+        model: Box<ModelObject>,
     },
 }
 
-/// Downloads a model from the Hugging Face hub, unless it is here.
+/// Downloads a model from the Hugging Face hub, unless it is on disk.
 ///
-/// Whoever asks for one that is being fetched waits for that; when all have left, the fetching goes
-/// on. With `Accept: text/event-stream` the answer is events, of which the last may be an error.
+/// Requests for a model that is being downloaded wait for the same download, which continues when all
+/// clients have disconnected. With `Accept: text/event-stream` the response is a stream of events, of
+/// which the last may be an error.
 #[utoipa::path(
     post,
     path = "/v1/models/{*id}",
@@ -56,7 +57,7 @@ pub enum Event {
     params(ModelName),
     responses(
         DownloadResponses,
-        (status = 201, description = "It is here now.", body = Model),
+        (status = 201, description = "The model is downloaded.", body = ModelObject),
         DownloadErrors,
     ),
 )]
@@ -65,13 +66,13 @@ pub async fn download_model(
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
     uri: Uri,
-    id: PathId,
+    id: ModelPath,
 ) -> Result<Response, ApiError> {
-    let id = resolve(&context, &path_name(&uri, id))?;
-    let streams = wants_events(&headers);
+    let id = resolve(&context, &model_name_in_path(&uri, id))?;
+    let wants_events = accepts_events(&headers);
     if let Some(model) = model(&context, &id) {
-        return Ok(if streams {
-            let done = written(&Event::Done {
+        return Ok(if wants_events {
+            let done = sse::event(&DownloadProgressEvent::Done {
                 model: Box::new(model),
             });
             streaming::event_response(stream::iter([done]))
@@ -80,41 +81,41 @@ pub async fn download_model(
         });
     }
     let download = context.transcriber.models().downloads().start(&id);
-    if streams {
-        let told = tell(Arc::clone(&context), download, id, request_id);
-        return Ok(streaming::event_response(told));
+    if wants_events {
+        let events = download_events(Arc::clone(&context), download, id, request_id);
+        return Ok(streaming::event_response(events));
     }
-    let model = finish(&context, &download, &id).await?;
+    let model = wait_for_download(&context, &download, &id).await?;
     Ok((StatusCode::CREATED, Json(model)).into_response())
 }
 
-/// The events of a download, to its end.
-fn tell(
+/// The events of a download until its end.
+fn download_events(
     context: Arc<Context>,
     download: Download,
     id: ModelId,
     request_id: RequestId,
 ) -> impl Stream<Item = String> + Send {
-    let mut keep_alive = tokio::time::interval(context.rules.keep_alive);
+    let mut keep_alive = tokio::time::interval(context.settings.keep_alive);
     keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     keep_alive.reset();
     let progress = download.progress();
-    let all = (context, download, progress, keep_alive);
-    stream::unfold(Some(all), move |all| {
+    let state = (context, download, progress, keep_alive);
+    stream::unfold(Some(state), move |state| {
         let (id, request_id) = (id.clone(), request_id.clone());
         async move {
-            let (context, download, mut progress, mut keep_alive) = all?;
+            let (context, download, mut progress, mut keep_alive) = state?;
             tokio::select! {
                 biased;
                 Ok(()) = progress.changed() => {
-                    let event = written(&said(&id, &progress.borrow_and_update()));
+                    let event = sse::event(&progress_event(&id, &progress.borrow_and_update()));
                     keep_alive.reset();
                     Some((event, Some((context, download, progress, keep_alive))))
                 }
-                ended = finish(&context, &download, &id) => {
+                ended = wait_for_download(&context, &download, &id) => {
                     let last = match ended {
-                        Ok(model) => written(&Event::Done { model: Box::new(model) }),
-                        Err(error) => event(&error, &request_id),
+                        Ok(model) => sse::event(&DownloadProgressEvent::Done { model: Box::new(model) }),
+                        Err(error) => error_event(&error, &request_id),
                     };
                     Some((last, None))
                 }
@@ -127,8 +128,12 @@ fn tell(
     })
 }
 
-/// Waits for the end of a download, though not beyond the server's own.
-async fn finish(context: &Context, download: &Download, id: &ModelId) -> Result<Model, ApiError> {
+/// Waits for the end of a download, or for the shutdown of the server.
+async fn wait_for_download(
+    context: &Context,
+    download: &Download,
+    id: &ModelId,
+) -> Result<ModelObject, ApiError> {
     let ended = tokio::select! {
         ended = download.finished() => ended,
         () = door::draining(context) => return Err(ApiError::Draining),
@@ -137,17 +142,17 @@ async fn finish(context: &Context, download: &Download, id: &ModelId) -> Result<
         id: id.clone(),
         source,
     })?;
-    // Somebody may have deleted it in this moment.
+    // It may have been deleted in the meantime.
     model(context, id).ok_or_else(|| super::models::not_found(context, id.as_str()))
 }
 
-fn model(context: &Context, id: &ModelId) -> Option<Model> {
+fn model(context: &Context, id: &ModelId) -> Option<ModelObject> {
     let stored = context.transcriber.models().catalog().find(id)?;
-    Some(describe(context, &stored))
+    Some(describe_model(context, &stored))
 }
 
-fn said(id: &ModelId, progress: &Progress) -> Event {
-    Event::Progress {
+fn progress_event(id: &ModelId, progress: &Progress) -> DownloadProgressEvent {
+    DownloadProgressEvent::Progress {
         id: id.to_string(),
         file: progress.file.clone(),
         bytes: progress.bytes,
@@ -155,11 +160,7 @@ fn said(id: &ModelId, progress: &Progress) -> Event {
     }
 }
 
-fn written(event: &Event) -> String {
-    sse::event(event)
-}
-
-fn wants_events(headers: &HeaderMap) -> bool {
+fn accepts_events(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter();
     let mut accepted = accepted.filter_map(|value| value.to_str().ok());
     accepted.any(|value| value.contains("text/event-stream"))

@@ -1,5 +1,5 @@
-//! Everything a caller may be refused with, its status, and the two texts of it: one for the
-//! caller, one for the log.
+//! All errors of the HTTP API, with their status and two texts each: one for the caller, one for the
+//! log.
 
 mod description;
 mod transcription;
@@ -19,56 +19,64 @@ pub use description::is_lack_of_resources;
 
 use super::cross_site::CrossSite;
 use super::middleware::{RETRY_AFTER_MS, RequestId};
-use super::rate::Exceeded;
+use super::rate_limit::RateLimitExceeded;
 use crate::format::sse;
 use crate::models::{DeleteError, HubError, InvalidModelId, ModelId, UnloadError};
 use crate::telemetry::reasons;
 use crate::transcribe::TranscribeError;
 
-/// Why a request has no other answer. The message is the log's; the caller's is in `description`.
+/// An error response. The `Display` text is for the log; the caller's text is in `description`.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// `model` is missing.
     #[error("model is missing")]
     MissingModel {
-        /// The model that OpenAI's names stand for.
+        /// The default model, for which OpenAI's names are aliases.
         default: String,
     },
     /// The recording is missing.
     #[error("{param} is missing")]
     MissingFile {
-        /// The field that holds it.
+        /// The field of the recording.
         param: &'static str,
     },
     /// The upload has no bytes.
     #[error("file is empty")]
     EmptyFile,
-    /// The file is a field of text: a path or an address, most of the time.
+    /// The file field contains text, usually a path or a URL.
     #[error("file is text")]
     FileIsText {
-        /// What it holds.
+        /// The text.
         text: String,
     },
-    /// The body is of a kind that holds no recording.
+    /// The content type of the body cannot contain a recording.
     #[error("body is {kind}")]
     NotAudio {
-        /// What it is.
+        /// Description of the content.
         kind: &'static str,
     },
-    /// There are two uploads in one form.
+    /// The form has more than one file.
     #[error("form has more than one file")]
-    SecondFile,
-    /// A field holds what it may not.
+    MultipleFiles,
+    /// A field has an invalid value.
     #[error("{param} must be {expected}")]
     InvalidValue {
         /// The field.
         param: &'static str,
-        /// What it holds.
+        /// Its value.
         value: String,
-        /// What it may hold.
+        /// The valid values.
         expected: String,
     },
-    /// A text field is longer than any use of it.
+    /// A parameter conflicts with another one.
+    #[error("{message}")]
+    ParameterConflict {
+        /// The parameter that the error names.
+        param: &'static str,
+        /// The conflict, without a full stop.
+        message: String,
+    },
+    /// A text field exceeds the length limit.
     #[error("field {name} is longer than {limit} bytes")]
     FieldTooLong {
         /// The field.
@@ -82,55 +90,55 @@ pub enum ApiError {
         /// The field.
         name: String,
     },
-    /// Nobody knows this field, and the settings want every field known.
+    /// The field is unknown, and the settings reject unknown fields.
     #[error("field {name} is unknown")]
     UnknownField {
         /// The field.
         name: String,
     },
-    /// The body is no form.
+    /// The body is not a valid form.
     #[error("form is malformed: {0}")]
     MalformedForm(String),
-    /// The query string is none.
+    /// The query string is invalid.
     #[error("query is malformed: {0}")]
     MalformedQuery(String),
-    /// The body breaks HTTP's rules.
+    /// The body violates the HTTP protocol.
     #[error("body is malformed")]
     MalformedBody(#[source] axum::Error),
-    /// The body is compressed in a way that is not read here.
+    /// The content encoding is not supported.
     #[error("encoding {encoding} is unknown")]
     UnknownEncoding {
-        /// What the header says.
+        /// The value of the header.
         encoding: String,
     },
-    /// The body is not compressed as its headers say.
-    #[error("body is not compressed as it says")]
+    /// The body is not compressed as its `Content-Encoding` says.
+    #[error("body does not match its content encoding")]
     MalformedEncoding(#[source] std::io::Error),
-    /// The client left before its body was complete.
-    #[error("body broke off")]
-    ClientLeft(#[source] axum::Error),
+    /// The client disconnected before the end of the body.
+    #[error("connection closed before the end of the body")]
+    ClientDisconnected(#[source] axum::Error),
     /// The key is missing or wrong.
     #[error("API key is missing or wrong")]
     InvalidApiKey,
-    /// A page of another site sent it.
+    /// The request comes from a page of another site.
     #[error(transparent)]
     CrossSite(CrossSite),
     /// The model is not on disk.
     #[error("model {name} is not on disk")]
     ModelNotFound {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// The model that it means, unless that is its own name.
+        /// The model that the name stands for, if it is not the model's own name.
         stands_for: Option<ModelId>,
-        /// The models on disk.
-        present: Vec<String>,
+        /// Names of the models on disk.
+        available: Vec<String>,
     },
-    /// No model can be called so.
-    #[error("{name:?} cannot name a model")]
+    /// The name is not a valid model name.
+    #[error("{name:?} is not a valid model name")]
     InvalidModelId {
-        /// The name that was sent.
+        /// The requested name.
         name: String,
-        /// What a name looks like.
+        /// The reason, with the valid form of a name.
         #[source]
         source: InvalidModelId,
     },
@@ -139,12 +147,12 @@ pub enum ApiError {
     Download {
         /// The model.
         id: ModelId,
-        /// What the hub said.
+        /// The error of the hub or the download.
         #[source]
         source: Arc<HubError>,
     },
-    /// The model is in memory already.
-    #[error("model {0} is loaded already")]
+    /// The model is already in memory.
+    #[error("model {0} is already loaded")]
     AlreadyLoaded(ModelId),
     /// The model cannot be unloaded.
     #[error(transparent)]
@@ -152,26 +160,26 @@ pub enum ApiError {
     /// The model cannot be deleted.
     #[error(transparent)]
     Delete(DeleteError),
-    /// Nothing is served at this path.
-    #[error("nothing is served at {method} {path}")]
+    /// There is no route for this path.
+    #[error("no route for {method} {path}")]
     UnknownRoute {
         /// The method.
         method: Method,
         /// The path.
         path: String,
-        /// The route that is nearest, with its methods.
+        /// The most similar route, with its methods.
         nearest: Option<String>,
     },
-    /// The path is served for other methods.
-    #[error("{path} is not served for {method}")]
+    /// The path supports other methods only.
+    #[error("{path} does not support {method}")]
     WrongMethod {
         /// The method.
         method: Method,
         /// The path.
         path: String,
     },
-    /// The upload took all the time there was.
-    #[error("upload was not complete when its time was over")]
+    /// The upload timed out, stalled or was too slow.
+    #[error("upload timed out or was too slow")]
     UploadTooSlow,
     /// The body is larger than the limit.
     #[error("body is larger than {limit} bytes")]
@@ -179,85 +187,85 @@ pub enum ApiError {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// All permits at the door are taken.
-    #[error("all {limit} places are taken")]
+    /// All permits are in use.
+    #[error("all {limit} permits are in use")]
     TooManyRequests {
-        /// How many there are.
+        /// Number of permits.
         limit: usize,
-        /// When one is likely to be free for this request.
+        /// Estimated time until one is free for this request.
         wait: Duration,
     },
-    /// The caller has as many permits as one may while others ask.
-    #[error("caller's share of {share} places is taken")]
-    ShareTaken {
-        /// How many one may have.
+    /// The caller's share of the permits is in use; it is limited while other callers send requests.
+    #[error("caller's share of {share} permits is in use")]
+    CallerShareExceeded {
+        /// Number of permits in the share.
         share: usize,
-        /// When one of them is likely to be free.
+        /// Estimated time until one of them is free.
         wait: Duration,
     },
-    /// All connections are taken, and the reserve is for probes.
-    #[error("all connections are taken")]
+    /// All ordinary connections are in use; the others are for probes.
+    #[error("all connections are in use")]
     TooManyConnections,
-    /// The caller has made too many requests within a minute.
-    #[error("caller's limit of {} requests a minute is reached", .0.per_minute)]
-    TooOften(Exceeded),
-    /// The server is about to stop.
+    /// The caller's limit of requests per minute is reached.
+    #[error("caller's limit of {} requests per minute is reached", .0.per_minute)]
+    RateLimitReached(RateLimitExceeded),
+    /// The server is shutting down.
     #[error("server is draining")]
     Draining,
-    /// The server could not wait for this request any longer.
-    #[error("server stops before the request is done")]
+    /// The server stopped before the request was finished.
+    #[error("server stopped before the request was finished")]
     CutOff,
-    /// The upload could not be kept.
+    /// The upload could not be stored.
     #[error("upload cannot be written to a temporary file")]
     Spool(#[source] std::io::Error),
     /// A handler panicked.
     #[error("handler panicked: {0}")]
     Panicked(String),
-    /// A file of Swagger UI could not be written.
-    #[error("documentation cannot be shown: {0}")]
+    /// A file of Swagger UI could not be generated.
+    #[error("documentation could not be generated: {0}")]
     Docs(String),
-    /// The transcriber gave up.
+    /// The transcription failed.
     #[error(transparent)]
     Transcribe(#[from] TranscribeError),
-    /// The transcriber has no room for it at this moment.
+    /// The transcriber has no capacity at the moment.
     #[error("{source}")]
-    Busy {
-        /// What it lacks.
+    Overloaded {
+        /// The exhausted resource.
         source: TranscribeError,
-        /// When it is likely to have room.
+        /// Estimated time until there is capacity.
         wait: Duration,
     },
 }
 
-/// An error as OpenAI writes it.
+/// An error in OpenAI's schema.
 #[derive(Serialize, ToSchema)]
 pub struct ErrorResponse {
     error: ErrorObject,
 }
 
-/// What went wrong; every key is always there.
+/// The error; every key is always present.
 #[derive(Serialize, ToSchema)]
 struct ErrorObject {
-    /// For people.
+    /// Human-readable message.
     message: String,
     /// `invalid_request_error`, `rate_limit_exceeded` or `server_error`.
     r#type: &'static str,
-    /// The field that is wrong, a list without its brackets.
+    /// The invalid field; a list without its brackets.
     #[schema(required)]
     param: Option<String>,
-    /// For programs, such as `invalid_value` or `model_not_found`.
+    /// Machine-readable code, such as `invalid_value` or `model_not_found`.
     #[schema(required)]
     code: Option<&'static str>,
 }
 
-/// Writes the body of an error that a handler or a layer answered with, and logs it; any other
-/// response passes through.
-pub fn write_out(mut response: Response, request_id: &str) -> Response {
+/// Writes the body of an error response of a handler or a layer, and logs the error; returns any other
+/// response unchanged.
+pub fn write_error_body(mut response: Response, request_id: &str) -> Response {
     let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() else {
         return response;
     };
     let body = ErrorResponse {
-        error: report(&error, request_id),
+        error: log_error(&error, request_id),
     };
     let (mut head, body) = (response.into_parts().0, Json(body).into_response());
     head.headers.extend(body.headers().clone());
@@ -265,9 +273,9 @@ pub fn write_out(mut response: Response, request_id: &str) -> Response {
     Response::from_parts(head, body.into_body())
 }
 
-/// The error as the last event of a stream whose status has been sent long ago; logs it.
-pub fn event(error: &ApiError, request_id: &RequestId) -> String {
-    let fields = report(error, &request_id.0);
+/// The error as the last event of a stream, whose status is already sent; logs the error.
+pub fn error_event(error: &ApiError, request_id: &RequestId) -> String {
+    let fields = log_error(error, &request_id.0);
     sse::error(
         &fields.message,
         fields.r#type,
@@ -276,8 +284,9 @@ pub fn event(error: &ApiError, request_id: &RequestId) -> String {
     )
 }
 
-/// What the caller is told; the log is told at the same time, which happens nowhere else.
-fn report(error: &ApiError, request_id: &str) -> ErrorObject {
+/// Logs the error and returns its object for the caller. This is the only place where API errors are
+/// logged.
+fn log_error(error: &ApiError, request_id: &str) -> ErrorObject {
     let Description {
         status,
         code,
@@ -286,11 +295,11 @@ fn report(error: &ApiError, request_id: &str) -> ErrorObject {
         ..
     } = error.describe();
     let reason = reasons(error);
-    // Whoever can fill the connections could fill the log, too: `listen` tells of it.
-    let is_told = matches!(error, ApiError::TooManyConnections);
-    if status == StatusCode::SERVICE_UNAVAILABLE && !is_told {
+    // A caller that fills the connections could also fill the log, so `listen` logs this at intervals.
+    let is_throttled = matches!(error, ApiError::TooManyConnections);
+    if status == StatusCode::SERVICE_UNAVAILABLE && !is_throttled {
         tracing::warn!(http.status = status.as_u16(), reason, "request refused");
-    } else if status.is_server_error() && !is_told {
+    } else if status.is_server_error() && !is_throttled {
         tracing::error!(http.status = status.as_u16(), reason, "request failed");
     } else {
         tracing::debug!(http.status = status.as_u16(), reason, "request refused");
@@ -312,7 +321,7 @@ fn report(error: &ApiError, request_id: &str) -> ErrorObject {
 }
 
 impl IntoResponse for ApiError {
-    /// Everything but the body, which [`write_out`] adds: it takes the request's id.
+    /// The response without its body, which [`write_error_body`] adds because it needs the request's id.
     fn into_response(self) -> Response {
         let Description {
             status,
@@ -322,7 +331,7 @@ impl IntoResponse for ApiError {
         let mut response = status.into_response();
         let headers = response.headers_mut();
         if let Some(wait) = retry_after {
-            // Rounded up: who comes a moment too early is refused again.
+            // Rounded up, because a request that returns too early is refused again.
             let wait_ms = wait.as_micros().div_ceil(1000) as u64;
             let wait_s = wait_ms.div_ceil(1000).max(1);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait_s));

@@ -1,4 +1,4 @@
-//! What the machines that run the server ask it: alive, ready, how much.
+//! Liveness and readiness probes, and metrics.
 
 use std::sync::Arc;
 
@@ -19,15 +19,15 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The format of [`in_text_format`].
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// How the server is.
+/// State of the server.
 #[derive(Serialize, ToSchema)]
 pub struct Health {
     /// `ok`, `ready` or `not ready`.
     status: &'static str,
-    /// Why it is not ready: `loading` or `draining`.
+    /// Reason why it is not ready: `loading` or `draining`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
-    /// `missing` where the default model is not on disk, so that requests for it get 404; else absent.
+    /// `missing` if the default model is not on disk, so that requests for it get 404; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     default_model: Option<&'static str>,
 }
@@ -42,20 +42,20 @@ impl Health {
     }
 }
 
-/// Says that the process is alive.
+/// Liveness probe: 200 while the process runs.
 #[utoipa::path(
     get,
     path = "/health",
     operation_id = "showHealth",
     tag = "operation",
     security(()),
-    responses((status = 200, description = "It is alive.", body = Health)),
+    responses((status = 200, description = "The process is alive.", body = Health)),
 )]
 pub async fn show_health() -> Json<Health> {
     Json(Health::new("ok"))
 }
 
-/// Says whether requests are best sent here, and why not.
+/// Readiness probe: 200 when the server accepts requests.
 #[utoipa::path(
     get,
     path = "/ready",
@@ -63,8 +63,8 @@ pub async fn show_health() -> Json<Health> {
     tag = "operation",
     security(()),
     responses(
-        (status = 200, description = "They are.", body = Health),
-        (status = 503, description = "Not now.", body = Health),
+        (status = 200, description = "The server accepts requests.", body = Health),
+        (status = 503, description = "The server is loading models or draining.", body = Health),
     ),
 )]
 pub async fn show_readiness(State(context): State<Arc<Context>>) -> (StatusCode, Json<Health>) {
@@ -88,9 +88,9 @@ pub async fn show_readiness(State(context): State<Arc<Context>>) -> (StatusCode,
     (status, Json(health))
 }
 
-/// Shows everything that is counted, for Prometheus.
+/// Returns the metrics for Prometheus.
 ///
-/// `Accept` chooses between `OpenMetrics` and the text format 0.0.4.
+/// The `Accept` header chooses `OpenMetrics` or the text format 0.0.4.
 #[utoipa::path(
     get,
     path = "/metrics",

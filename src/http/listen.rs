@@ -1,11 +1,11 @@
-//! Accepts connections, a bounded number at a time and a few more for probes, and closes those whose
-//! client keeps it waiting.
+//! Accepts a bounded number of connections and a few more for probes, and closes those whose client
+//! exceeds a timeout.
 //!
-//! HTTP/1.1 only, as behind every proxy: with it, a client that has not sent the head of a request in
-//! time is known from the first byte on.
+//! HTTP/1.1 only, as behind every proxy: it lets the server time the head of a request from the first
+//! byte on.
 
 mod connections;
-mod table;
+mod connection_table;
 
 use std::io;
 use std::sync::Arc;
@@ -28,46 +28,47 @@ use tower::ServiceExt;
 
 use super::door::LastRefusal;
 use super::error::is_lack_of_resources;
-use super::rate::Peer;
-use super::reserve::Reserved;
+use super::probe_connections::ProbeConnection;
+use super::rate_limit::ClientAddress;
 use crate::caller::Caller;
+use connection_table::ConnectionKind;
 use connections::{Connection, Connections};
-use table::Kind;
 
-/// Time to wait when the system has no more sockets: until some close, accepting is pointless.
-const NO_SOCKETS: Duration = Duration::from_millis(100);
-/// How long to keep quiet about it once it was said.
-const TELL_AGAIN: Duration = Duration::from_secs(10);
+/// Pause before the next accept when the system is out of sockets.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// Shortest time between two log lines about the same condition.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Connections for probes, when all others are taken. So many that one of the half that a caller may have
-/// is not displaced by the caller's next ones before the head of its request has arrived.
-const RESERVE: usize = 64;
-/// The longest time for the head of a request on one of them, and for all of it with its answer.
-const RESERVE_HEAD: Duration = Duration::from_secs(1);
-const RESERVE_TIME: Duration = Duration::from_secs(5);
+/// Connections for probes when all ordinary ones are taken. A caller may have half of them, which are
+/// enough that its next ones do not evict one before the head of its request has arrived.
+const PROBE_CONNECTIONS: usize = 64;
+/// Longest time for the head of a request on a probe connection.
+const PROBE_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest time for the whole request on a probe connection, with its answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What connections are held to.
+/// Limits on connections.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct ConnectionLimits {
     /// Connections at a time; on a few more only probes are answered, and further ones are closed.
-    pub connections: usize,
-    /// The longest time for the head of a request, counted from the last answer, and without a byte
-    /// of an answer taken.
-    pub patience: Duration,
+    pub max_connections: usize,
+    /// Longest time for the head of a request, counted from the last answer, and longest time in which
+    /// the client reads no byte of an answer.
+    pub read_timeout: Duration,
 }
 
-/// When something was said that is not to be said all the time.
+/// Limits how often a condition is logged; holds the time of the last line.
 #[derive(Default)]
-struct Told(Option<Instant>);
+struct LogThrottle(Option<Instant>);
 
-/// How connections are served.
-struct Http {
+/// Serves accepted connections.
+struct ConnectionServer {
     ordinary: http1::Builder,
-    /// One request a connection.
-    reserve: http1::Builder,
+    /// One request per connection.
+    probes: http1::Builder,
     router: Router,
-    patience: Duration,
-    open: GracefulShutdown,
+    read_timeout: Duration,
+    shutdown: GracefulShutdown,
 }
 
 /// Serves until `stop` completes and every request then running is answered.
@@ -77,13 +78,13 @@ struct Http {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    bounds: Bounds,
+    limits: ConnectionLimits,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let connections = Connections::new(bounds.connections, RESERVE);
-    let http = Http::new(router, bounds.patience);
+    let connections = Connections::new(limits.max_connections, PROBE_CONNECTIONS);
+    let server = ConnectionServer::new(router, limits.read_timeout);
     tokio::pin!(stop);
-    let (mut no_sockets, mut all_taken) = (Told::default(), Told::default());
+    let (mut no_sockets, mut all_taken) = (LogThrottle::default(), LogThrottle::default());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -91,39 +92,39 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, address)) => {
-                let peer = Peer(address.ip());
-                let admitted = connections.admit(Caller::of_address(peer.0));
+                let client = ClientAddress(address.ip());
+                let admitted = connections.admit(Caller::of_address(client.0));
                 let is_ordinary =
-                    |(connection, _): &(Connection, _)| connection.kind() == Kind::Ordinary;
+                    |(connection, _): &(Connection, _)| connection.kind() == ConnectionKind::Ordinary;
                 if !admitted.as_ref().is_some_and(is_ordinary) && all_taken.is_due() {
                     tracing::warn!("all connections are taken, only probes are answered");
                 }
-                if let Some((connection, displaced)) = admitted {
-                    http.serve(stream, peer, connection, displaced);
+                if let Some((connection, evicted)) = admitted {
+                    server.serve(stream, client, connection, evicted);
                 }
             }
-            Err(error) if is_of_the_listener(&error) => return Err(error),
+            Err(error) if is_listener_failure(&error) => return Err(error),
             Err(error) if is_lack_of_resources(&error) => {
                 if no_sockets.is_due() {
                     tracing::error!(%error, "no connection can be accepted: raise the limit of open files");
                 }
-                tokio::time::sleep(NO_SOCKETS).await;
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
-            // The system reports what happened to a connection before it was accepted.
+            // The system reports an error of a connection that was not accepted yet.
             Err(error) => {
-                tracing::debug!(%error, "connection lost before it was accepted");
+                tracing::debug!(%error, "connection failed before it was accepted");
             }
         }
     }
     drop(listener);
-    http.open.shutdown().await;
+    server.shutdown.shutdown().await;
     Ok(())
 }
 
-impl Told {
-    /// Whether it is to be said now.
+impl LogThrottle {
+    /// Whether to log now; starts a new interval if so.
     fn is_due(&mut self) -> bool {
-        let is_due = self.0.is_none_or(|told| told.elapsed() >= TELL_AGAIN);
+        let is_due = self.0.is_none_or(|last| last.elapsed() >= LOG_INTERVAL);
         if is_due {
             self.0 = Some(Instant::now());
         }
@@ -131,63 +132,63 @@ impl Told {
     }
 }
 
-impl Http {
-    fn new(router: Router, patience: Duration) -> Self {
+impl ConnectionServer {
+    fn new(router: Router, read_timeout: Duration) -> Self {
         let mut ordinary = http1::Builder::new();
         ordinary
             .timer(TokioTimer::new())
-            .header_read_timeout(patience);
-        let mut reserve = http1::Builder::new();
-        reserve
+            .header_read_timeout(read_timeout);
+        let mut probes = http1::Builder::new();
+        probes
             .timer(TokioTimer::new())
-            .header_read_timeout(RESERVE_HEAD.min(patience))
+            .header_read_timeout(PROBE_HEAD_TIMEOUT.min(read_timeout))
             .keep_alive(false);
         Self {
             ordinary,
-            reserve,
+            probes,
             router,
-            patience,
-            open: GracefulShutdown::new(),
+            read_timeout,
+            shutdown: GracefulShutdown::new(),
         }
     }
 
-    /// Serves a connection in a task of its own, until it ends or is displaced.
+    /// Serves a connection in its own task until it ends or is evicted.
     fn serve(
         &self,
         stream: TcpStream,
-        peer: Peer,
+        client: ClientAddress,
         connection: Connection,
-        displaced: oneshot::Receiver<()>,
+        evicted: oneshot::Receiver<()>,
     ) {
-        set_up(&stream);
-        let is_reserved = connection.kind() == Kind::Reserved;
+        set_socket_options(&stream);
+        let is_probe = connection.kind() == ConnectionKind::Probe;
         let connection = Arc::new(connection);
         let router = self.router.clone();
         let entry = Arc::clone(&connection);
         let last_refusal = LastRefusal::default();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let busy = entry.begin();
-            request.extensions_mut().insert(peer);
+            let busy = entry.mark_busy();
+            request.extensions_mut().insert(client);
             request.extensions_mut().insert(last_refusal.clone());
-            if is_reserved {
-                request.extensions_mut().insert(Reserved);
+            if is_probe {
+                request.extensions_mut().insert(ProbeConnection);
             }
-            let answer = router.clone().oneshot(request);
-            async move { answer.await.map(|answer| busy.until_written(answer)) }
+            let response = router.clone().oneshot(request);
+            async move { response.await.map(|response| busy.hold_until_written(response)) }
         });
         let mut stream = TimeoutWriter::new(stream);
-        stream.set_timeout(Some(self.patience));
+        stream.set_timeout(Some(self.read_timeout));
         let stream = TokioIo::new(Box::pin(stream));
-        let http = if is_reserved {
-            &self.reserve
+        let http = if is_probe {
+            &self.probes
         } else {
             &self.ordinary
         };
-        let serving = self.open.watch(http.serve_connection(stream, service));
+        let serving = self.shutdown.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
             let serving = async {
-                if is_reserved {
-                    let in_time = tokio::time::timeout(RESERVE_TIME, serving).await;
+                if is_probe {
+                    let in_time = tokio::time::timeout(PROBE_TIMEOUT, serving).await;
                     in_time.unwrap_or(Ok(()))
                 } else {
                     serving.await
@@ -196,7 +197,7 @@ impl Http {
             tokio::select! {
                 biased;
                 // The sender is dropped without a message only with the connection's entry.
-                Ok(()) = displaced => tracing::debug!("idle connection closed for another caller"),
+                Ok(()) = evicted => tracing::debug!("idle connection closed for another caller"),
                 ended = serving => if let Err(error) = ended {
                     tracing::debug!(%error, "connection ended");
                 },
@@ -206,18 +207,18 @@ impl Http {
     }
 }
 
-fn set_up(stream: &TcpStream) {
+fn set_socket_options(stream: &TcpStream) {
     // An answer is one small write; waiting to fill a packet would only delay it.
     let no_delay = stream.set_nodelay(true);
-    // A client whose machine is gone sends nothing any more: the system finds out.
+    // The system detects a client whose machine is gone.
     let keep_alive = sockopt::set_socket_keepalive(stream, true);
     if let Err(error) = no_delay.and(keep_alive.map_err(io::Error::from)) {
-        tracing::debug!(%error, "connection could not be set up");
+        tracing::debug!(%error, "socket options could not be set");
     }
 }
 
-/// Whether nothing will ever be accepted again; see `man 2 accept`.
-fn is_of_the_listener(error: &io::Error) -> bool {
+/// Whether the listener itself has failed and accepts nothing any more; see `man 2 accept`.
+fn is_listener_failure(error: &io::Error) -> bool {
     matches!(
         errno(error),
         Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::FAULT)
@@ -233,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_happens_to_one_connection_does_not_end_the_server() {
+    fn errors_of_one_connection_do_not_stop_the_server() {
         let of = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
         for errno in [
             Errno::CONNABORTED,
@@ -241,9 +242,9 @@ mod tests {
             Errno::NETDOWN,
             Errno::PERM,
         ] {
-            assert!(!is_of_the_listener(&of(errno)), "{errno}");
+            assert!(!is_listener_failure(&of(errno)), "{errno}");
             assert!(!is_lack_of_resources(&of(errno)), "{errno}");
         }
-        assert!(is_of_the_listener(&of(Errno::BADF)));
+        assert!(is_listener_failure(&of(Errno::BADF)));
     }
 }

@@ -1,4 +1,4 @@
-//! What every request goes through: its id, its trace span, its metrics, panics.
+//! Middleware of every request: its id, its trace span, its metrics, panics.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -17,45 +17,45 @@ use super::error::{self, ApiError};
 use crate::models::ModelId;
 use crate::telemetry::{Metrics, RequestLabels, traces};
 
-/// Names a request in the answer and in the log.
+/// Identifies a request in the response and in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Milliseconds from the request's arrival to its answer.
+/// Milliseconds from the request's arrival to its response.
 pub const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
-/// Milliseconds the slowest window waited for its batch.
+/// Longest time a window waited for its batch, in milliseconds.
 pub const QUEUE_MS: HeaderName = HeaderName::from_static("x-queue-ms");
-/// Milliseconds of the slowest batch a window was in.
+/// Longest time of a batch with one of the windows, in milliseconds.
 pub const INFERENCE_MS: HeaderName = HeaderName::from_static("x-inference-ms");
-/// Windows in the largest batch a window was in.
+/// Size of the largest batch with one of the windows.
 pub const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
-/// Transcriptions the server works on at a time.
+/// Limit on concurrent transcription requests.
 pub const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
-/// How many more of the caller it would take at this moment.
+/// Further requests of the caller that would be admitted now.
 pub const REMAINING_REQUESTS: HeaderName =
     HeaderName::from_static("x-ratelimit-remaining-requests");
-/// Seconds to wait before trying again, in milliseconds; OpenAI's SDK prefers it.
+/// Milliseconds to wait before a retry; OpenAI's SDK prefers it to `retry-after`.
 pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
-/// The request's id, for handlers whose answer goes on after they have returned.
+/// Request extension: the request's id, for handlers whose response outlives them.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
 
-/// The model that a request is for, for the metrics: an extension of the answer. None is one that is
-/// not on disk, although the request could wait for its download.
+/// Response extension: the model of the request, as a label of the metrics. `None` is a model that is
+/// not on disk, even if the request may wait for its download.
 #[derive(Clone, Debug)]
-pub struct RunModel(pub Option<ModelId>);
+pub struct ModelLabel(pub Option<ModelId>);
 
-/// Label of all models that are not on disk. Their names are the callers' to make up, and a label
-/// stays as long as the process.
+/// Label of all models that are not on disk. Callers can invent any number of names, and a label is kept
+/// until the process ends.
 const UNKNOWN_MODEL: &str = "unknown";
 
-/// The status that metrics and traces show of a request whose client left before the answer; the
-/// number is nginx's.
-pub const CLIENT_LEFT: u16 = 499;
+/// Status in metrics and traces of a request whose client disconnected before the response; nginx uses
+/// the same number.
+pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-/// Longest request id taken over from a caller.
+/// Longest request id accepted from a caller, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
-/// Gives the request an id and a span, counts its answer, and writes out its error if it has one.
+/// Gives the request an id and a span, counts it, and writes the body of an error response.
 pub async fn observe(
     State(context): State<Arc<Context>>,
     mut request: Request,
@@ -78,7 +78,7 @@ pub async fn observe(
     if let Some(trace) = traces::continue_trace(&span, header) {
         span.record("trace.id", trace);
     }
-    let arrived = Arrived {
+    let observation = RequestObservation {
         arrival: Instant::now(),
         route,
         method: request.method().to_string(),
@@ -87,10 +87,10 @@ pub async fn observe(
         is_counted: false,
     };
 
-    let answer = async move {
-        let mut response = error::write_out(next.run(request).await, &id);
-        let model = response.extensions_mut().remove::<RunModel>();
-        let duration_ms = arrived.answered(response.status().as_u16(), model);
+    let respond = async move {
+        let mut response = error::write_error_body(next.run(request).await, &id);
+        let model = response.extensions_mut().remove::<ModelLabel>();
+        let duration_ms = observation.finish(response.status().as_u16(), model);
         let headers = response.headers_mut();
         headers.insert(PROCESSING_MS, HeaderValue::from(duration_ms));
         if let Ok(id) = HeaderValue::from_str(&id) {
@@ -98,12 +98,12 @@ pub async fn observe(
         }
         response
     };
-    answer.instrument(span).await
+    respond.instrument(span).await
 }
 
-/// A request that came in and is counted once: when it is answered, or when it is dropped before,
-/// which is what happens to it when its client leaves.
-struct Arrived {
+/// Counts a request once: when its response is ready, or when it is dropped before that because its
+/// client has disconnected.
+struct RequestObservation {
     arrival: Instant,
     route: String,
     method: String,
@@ -112,22 +112,22 @@ struct Arrived {
     is_counted: bool,
 }
 
-impl Arrived {
-    /// Counts it; gives the milliseconds that it took.
-    fn answered(mut self, status: u16, model: Option<RunModel>) -> u64 {
+impl RequestObservation {
+    /// Counts the request and returns its duration in milliseconds.
+    fn finish(mut self, status: u16, model: Option<ModelLabel>) -> u64 {
         let duration_ms = self.count(status, model);
         tracing::debug!(parent: &self.span, http.status = status, duration_ms, "request answered");
         duration_ms
     }
 
-    fn count(&mut self, status: u16, model: Option<RunModel>) -> u64 {
+    fn count(&mut self, status: u16, model: Option<ModelLabel>) -> u64 {
         self.is_counted = true;
         let duration = self.arrival.elapsed();
         traces::answered(&self.span, &self.method, &self.route, status);
         let labels = RequestLabels {
             route: std::mem::take(&mut self.route),
             status,
-            model: model.map_or_else(String::new, |RunModel(id)| {
+            model: model.map_or_else(String::new, |ModelLabel(id)| {
                 id.map_or_else(|| UNKNOWN_MODEL.to_owned(), |id| id.to_string())
             }),
         };
@@ -136,32 +136,32 @@ impl Arrived {
     }
 }
 
-impl Drop for Arrived {
+impl Drop for RequestObservation {
     fn drop(&mut self) {
         if !self.is_counted {
-            let duration_ms = self.count(CLIENT_LEFT, None);
-            tracing::debug!(parent: &self.span, duration_ms, "client left before the answer");
+            let duration_ms = self.count(CLIENT_CLOSED_REQUEST, None);
+            tracing::debug!(parent: &self.span, duration_ms, "client disconnected before the response");
         }
     }
 }
 
-/// The caller's id where it is fit for headers and logs, else a new one.
+/// The caller's id if it is safe for headers and logs, otherwise a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/+=@".contains(c);
-    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
-    let given = given.filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()));
-    match given.filter(|id| id.chars().all(plain)) {
+    let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let id = id.filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()));
+    match id.filter(|id| id.chars().all(plain)) {
         Some(id) => id.to_owned(),
         None => Uuid::new_v4().to_string(),
     }
 }
 
-/// Turns a panic in a handler into an answer.
+/// Turns a panic in a handler into a response.
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "the layer hands the panic over"
+    reason = "the signature that the layer requires"
 )]
-pub fn answer_panic(panic: Box<dyn Any + Send>) -> HttpResponse<Body> {
+pub fn panic_response(panic: Box<dyn Any + Send>) -> HttpResponse<Body> {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
     ApiError::Panicked(message.unwrap_or_else(|| "no message".to_owned())).into_response()
@@ -172,17 +172,17 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(given: &str, kept: bool) {
+    fn check(id: &str, is_kept: bool) {
         let mut headers = HeaderMap::new();
         headers.insert(
             REQUEST_ID,
-            HeaderValue::from_bytes(given.as_bytes()).unwrap(),
+            HeaderValue::from_bytes(id.as_bytes()).unwrap(),
         );
-        assert_eq!(request_id(&headers) == given, kept, "{given:?}");
+        assert_eq!(request_id(&headers) == id, is_kept, "{id:?}");
     }
 
     #[test]
-    fn keeps_request_ids_that_are_fit_for_a_log() {
+    fn keeps_request_ids_that_are_safe_to_log() {
         check("req_0123-abc", true);
         check("8f14e45f-ceea-467f-a8f0-123456789abc", true);
         check("", false);

@@ -1,4 +1,4 @@
-//! The models on disk, in OpenAI's shape.
+//! Lists, shows and deletes the models on disk, in OpenAI's schema.
 
 use std::sync::Arc;
 
@@ -11,64 +11,63 @@ use utoipa::ToSchema;
 
 use super::Context;
 use super::error::ApiError;
-use super::memory::Engine;
+use super::loaded_models::EnginePlanResponse;
 use super::openapi::{DeletionErrors, ListErrors, ModelErrors, ModelName};
 use crate::models::{DeleteError, ModelId, StoredModel};
 
-/// Owner of a model whose name tells none.
-const NO_OWNER: &str = "halkspeech";
+/// Owner of a model whose name has none.
+const DEFAULT_OWNER: &str = "halkspeech";
 
 /// OpenAI's list object.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ModelList)]
-pub struct List {
+pub struct ModelList {
     /// `list`.
     object: &'static str,
     /// The models.
-    data: Vec<Model>,
+    data: Vec<ModelObject>,
 }
 
-/// OpenAI's model object with fields of ours after its own.
+/// OpenAI's model object, followed by fields of this server.
 #[derive(Serialize, ToSchema)]
-pub struct Model {
-    /// Its name, which may have a slash.
+#[schema(as = Model)]
+pub struct ModelObject {
+    /// Its name, which may contain a slash.
     id: String,
     /// `model`.
     object: &'static str,
-    /// When it came here, in seconds since 1970.
+    /// Time it was stored, in seconds since 1970.
     created: u64,
     /// The owner in its name.
     owned_by: String,
     /// Whether it is in memory.
     loaded: bool,
-    /// The size of all its files.
+    /// Size of all its files, in bytes.
     size_bytes: u64,
-    /// The codes of the languages it knows.
+    /// Codes of the languages it supports.
     language: Vec<String>,
     /// `automatic-speech-recognition`.
     task: &'static str,
-    /// The Whisper it is, such as `large-v3`.
+    /// The Whisper model family, such as `large-v3`.
     family: String,
-    /// How many numbers it has learnt.
+    /// Number of parameters (weights).
     parameters: u64,
-    /// The number format of its file.
+    /// Data type of the weights in its file.
     compute_type: &'static str,
-    /// Bands of its features.
+    /// Number of mel bands.
     n_mels: usize,
     /// Other names for it.
     aliases: Vec<String>,
-    /// Only where this entry is one of those names: the model that it means.
+    /// The model that an alias refers to; present only in entries of aliases.
     #[serde(skip_serializing_if = "Option::is_none")]
     alias_of: Option<String>,
-    /// One an engine, while the model is in memory.
+    /// One plan per engine, while the model is in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
-    plan: Option<Vec<Engine>>,
+    plan: Option<Vec<EnginePlanResponse>>,
 }
 
 /// OpenAI's answer to a deletion.
 #[derive(Serialize, ToSchema)]
-#[schema(as = DeletedModel)]
-pub struct Deleted {
+pub struct DeletedModel {
     /// Its name.
     id: String,
     /// `model`.
@@ -77,41 +76,40 @@ pub struct Deleted {
     deleted: bool,
 }
 
-/// The `{id}` of a path, which has slashes; `None` for one that is not UTF-8.
-pub type PathId = Result<Path<String>, PathRejection>;
+/// The `{id}` of a path, which may contain slashes; an error if it is not UTF-8.
+pub type ModelPath = Result<Path<String>, PathRejection>;
 
 /// Lists the models on disk.
 ///
-/// The aliases of models follow as entries of their own, so that a client which offers what is listed
-/// offers them too.
+/// Aliases follow as separate entries, so that a client which offers the listed models offers them too.
 #[utoipa::path(
     get,
     path = "/v1/models",
     operation_id = "listModels",
     tag = "models",
     responses(
-        (status = 200, description = "Every whole model, and every alias of one.", body = List),
+        (status = 200, description = "Every complete model, and every alias of one.", body = ModelList),
         ListErrors,
     ),
 )]
-pub async fn list_models(State(context): State<Arc<Context>>) -> Json<List> {
+pub async fn list_models(State(context): State<Arc<Context>>) -> Json<ModelList> {
     let stored = context.transcriber.models().catalog().list();
-    let names = aliases(&context);
-    let mut data: Vec<Model> = stored
+    let aliases = aliases(&context);
+    let mut data: Vec<ModelObject> = stored
         .iter()
-        .map(|model| entry(&context, model, &names))
+        .map(|model| model_object(&context, model, &aliases))
         .collect();
-    let of_names = names.iter().filter_map(|(name, id)| {
+    let alias_entries = aliases.iter().filter_map(|(name, id)| {
         let model = stored.iter().find(|model| model.id == *id)?;
-        Some(Model {
+        Some(ModelObject {
             id: name.clone(),
             aliases: Vec::new(),
             alias_of: Some(id.to_string()),
-            ..entry(&context, model, &[])
+            ..model_object(&context, model, &[])
         })
     });
-    data.extend(of_names);
-    Json(List {
+    data.extend(alias_entries);
+    Json(ModelList {
         object: "list",
         data,
     })
@@ -124,39 +122,39 @@ pub async fn list_models(State(context): State<Arc<Context>>) -> Json<List> {
     operation_id = "showModel",
     tag = "models",
     params(ModelName),
-    responses((status = 200, description = "The model.", body = Model), ModelErrors),
+    responses((status = 200, description = "The model.", body = ModelObject), ModelErrors),
 )]
 pub async fn show_model(
     State(context): State<Arc<Context>>,
     uri: Uri,
-    id: PathId,
-) -> Result<Json<Model>, ApiError> {
-    let name = path_name(&uri, id);
+    id: ModelPath,
+) -> Result<Json<ModelObject>, ApiError> {
+    let name = model_name_in_path(&uri, id);
     let id = resolve(&context, &name)?;
     match context.transcriber.models().catalog().find(&id) {
-        Some(model) => Ok(Json(describe(&context, &model))),
+        Some(model) => Ok(Json(describe_model(&context, &model))),
         None => Err(not_found(&context, &name)),
     }
 }
 
-/// Removes a model's files.
+/// Deletes a model's files.
 #[utoipa::path(
     delete,
     path = "/v1/models/{*id}",
     operation_id = "deleteModel",
     tag = "models",
     params(ModelName),
-    responses((status = 200, description = "It is gone.", body = Deleted), DeletionErrors),
+    responses((status = 200, description = "The model is deleted.", body = DeletedModel), DeletionErrors),
 )]
 pub async fn delete_model(
     State(context): State<Arc<Context>>,
     uri: Uri,
-    id: PathId,
-) -> Result<Json<Deleted>, ApiError> {
-    let name = path_name(&uri, id);
+    id: ModelPath,
+) -> Result<Json<DeletedModel>, ApiError> {
+    let name = model_name_in_path(&uri, id);
     let id = resolve(&context, &name)?;
     match context.transcriber.models().delete(&id).await {
-        Ok(()) => Ok(Json(Deleted {
+        Ok(()) => Ok(Json(DeletedModel {
             id: id.to_string(),
             object: "model",
             deleted: true,
@@ -166,10 +164,10 @@ pub async fn delete_model(
     }
 }
 
-/// The model that a name or an alias means.
+/// Resolves a name or an alias to a model.
 ///
 /// # Errors
-/// [`ApiError::InvalidModelId`] when nothing can be called so.
+/// [`ApiError::InvalidModelId`] when it is not a valid model name.
 pub fn resolve(context: &Context, name: &str) -> Result<ModelId, ApiError> {
     let catalog = context.transcriber.models().catalog();
     let id = context.aliases.resolve(name, &**catalog);
@@ -179,8 +177,8 @@ pub fn resolve(context: &Context, name: &str) -> Result<ModelId, ApiError> {
     })
 }
 
-/// The name in a path; one that is not UTF-8 is no model's, so it is shown as it was written.
-pub fn path_name(uri: &Uri, id: PathId) -> String {
+/// The model name in a path; if that is not UTF-8, the raw path for the error message.
+pub fn model_name_in_path(uri: &Uri, id: ModelPath) -> String {
     match id {
         Ok(Path(name)) => name,
         Err(_) => uri.path().to_owned(),
@@ -194,13 +192,13 @@ pub fn not_found(context: &Context, name: &str) -> ApiError {
     ApiError::ModelNotFound {
         name: name.to_owned(),
         stands_for: id.filter(|id| id.as_str() != name),
-        present: stored.iter().map(|model| model.id.to_string()).collect(),
+        available: stored.iter().map(|model| model.id.to_string()).collect(),
     }
 }
 
-/// A model on disk as an answer shows it.
-pub fn describe(context: &Context, model: &StoredModel) -> Model {
-    entry(context, model, &aliases(context))
+/// The response object of a model on disk.
+pub fn describe_model(context: &Context, model: &StoredModel) -> ModelObject {
+    model_object(context, model, &aliases(context))
 }
 
 /// The aliases of all models on disk, each with its model.
@@ -209,17 +207,21 @@ fn aliases(context: &Context) -> Vec<(String, ModelId)> {
     context.aliases.list(&**catalog)
 }
 
-fn entry(context: &Context, model: &StoredModel, names: &[(String, ModelId)]) -> Model {
+fn model_object(
+    context: &Context,
+    model: &StoredModel,
+    aliases: &[(String, ModelId)],
+) -> ModelObject {
     let models = context.transcriber.models();
-    let names = names.iter().filter(|(_, id)| *id == model.id);
+    let aliases = aliases.iter().filter(|(_, id)| *id == model.id);
     let in_memory = models.list().into_iter();
     let in_memory = in_memory.filter(|other| other.stored.id == model.id);
-    let plan = in_memory.map(|model| model.engine_plans.into_iter().map(Engine::from).collect());
-    Model {
+    let plan = in_memory.map(|model| model.engine_plans.into_iter().map(EnginePlanResponse::from).collect());
+    ModelObject {
         id: model.id.to_string(),
         object: "model",
         created: model.created,
-        owned_by: model.id.owner().unwrap_or(NO_OWNER).to_owned(),
+        owned_by: model.id.owner().unwrap_or(DEFAULT_OWNER).to_owned(),
         loaded: models.is_loaded(&model.id),
         size_bytes: model.size_bytes,
         language: model.languages.to_vec(),
@@ -228,7 +230,7 @@ fn entry(context: &Context, model: &StoredModel, names: &[(String, ModelId)]) ->
         parameters: model.shape.parameters,
         compute_type: model.shape.stored_type.as_str(),
         n_mels: model.shape.n_mels,
-        aliases: names.map(|(name, _)| name.clone()).collect(),
+        aliases: aliases.map(|(name, _)| name.clone()).collect(),
         alias_of: None,
         plan: plan.last(),
     }

@@ -1,8 +1,8 @@
-//! The page for trying the server out in a browser.
+//! The page to try the server in a browser.
 
 use axum::response::{Html, IntoResponse};
 
-/// `GET /`: the page, which needs nothing from elsewhere.
+/// `GET /`: the page, which loads no external resources.
 pub async fn show_page() -> impl IntoResponse {
     Html(include_str!("page.html"))
 }

@@ -18,7 +18,7 @@ use axum::extract::Query;
 use axum::http::Uri;
 
 use super::error::ApiError;
-use super::{Defaults, Rules};
+use super::{HttpSettings, ParameterDefaults};
 use crate::audio::Channels;
 use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::tokens::Task;
@@ -102,12 +102,12 @@ impl Parameters {
     ///
     /// # Errors
     /// As [`set`](Self::set), and when the query string is malformed.
-    pub fn from_query(uri: &Uri, api: Api, rules: &Rules) -> Result<Self, ApiError> {
+    pub fn from_query(uri: &Uri, api: Api, settings: &HttpSettings) -> Result<Self, ApiError> {
         let Query(fields) = Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| ApiError::MalformedQuery(error.body_text()))?;
         let mut parameters = Self::new(api);
         for (name, value) in fields {
-            parameters.set(&name, value, rules)?;
+            parameters.set(&name, value, settings)?;
         }
         Ok(parameters)
     }
@@ -132,9 +132,9 @@ impl Parameters {
     ///
     /// # Errors
     /// The value is not allowed, or the field is unknown and the rules reject unknown fields.
-    pub fn set(&mut self, name: &str, value: String, rules: &Rules) -> Result<(), ApiError> {
+    pub fn set(&mut self, name: &str, value: String, settings: &HttpSettings) -> Result<(), ApiError> {
         let Some(field) = Field::find(self.api, name) else {
-            return if rules.reject_unknown_fields {
+            return if settings.reject_unknown_fields {
                 let name = name.to_owned();
                 Err(ApiError::UnknownField { name })
             } else {
@@ -146,7 +146,7 @@ impl Parameters {
         }
         if let (FieldShape::Object, Some(members)) = (field.shape, value::parse_members(&value)) {
             for (key, value) in members {
-                self.set(&format!("{}[{key}]", field.name), value, rules)?;
+                self.set(&format!("{}[{key}]", field.name), value, settings)?;
             }
             return Ok(());
         }
@@ -166,11 +166,11 @@ impl Parameters {
     ///
     /// # Errors
     /// Two fields cannot be combined; the error names one and mentions the other.
-    pub fn finish(self, defaults: Defaults) -> Result<TranscriptionRequest, ApiError> {
+    pub fn finish(self, defaults: ParameterDefaults) -> Result<TranscriptionRequest, ApiError> {
         api::finish(self, defaults)
     }
 
-    fn finish_fields(mut self, defaults: Defaults) -> Result<TranscriptionRequest, ApiError> {
+    fn finish_fields(mut self, defaults: ParameterDefaults) -> Result<TranscriptionRequest, ApiError> {
         self.options.search.beam_size = self.beam_size.unwrap_or(defaults.beam_size);
         combinations::check(&self)?;
 

@@ -1,45 +1,45 @@
-//! Paths that clients write a little differently than the routes, and the route nearest to any other.
+//! Normalizes request paths, and finds the route most similar to an unknown path.
 //!
-//! Clients put a base address and a path together: the base may end with `/v1` or a slash, or lack it,
-//! and the path may begin with them.
+//! Clients join a base URL and a path: the base may or may not end with `/v1` or a slash, and the path may
+//! begin with them.
 
 use axum::extract::Request;
 use axum::http::Uri;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::PathItem;
 
-/// How much of an unknown path is compared, in characters; no route is longer.
+/// Compared length of an unknown path, in characters; no route is longer.
 const MAX_COMPARED_CHARS: usize = 100;
 
-/// The routes of the document, by which an unknown path is told the nearest.
-pub struct Routes(Vec<Route>);
+/// The routes of the document, for suggestions in the error of an unknown path.
+pub struct RouteIndex(Vec<IndexedRoute>);
 
-struct Route {
+struct IndexedRoute {
     /// The path in lower case.
     path: String,
-    /// Its methods and the path, as a message shows them.
-    shown: String,
+    /// Its methods and path, for error messages.
+    label: String,
 }
 
-impl Routes {
-    /// Those of this document.
+impl RouteIndex {
+    /// The routes of this document.
     pub fn of(document: &OpenApi) -> Self {
         let paths = document.paths.paths.iter();
-        let route = |(path, item): (&String, &PathItem)| Route {
+        let route = |(path, item): (&String, &PathItem)| IndexedRoute {
             path: path.to_ascii_lowercase(),
-            shown: format!("{} {path}", methods(item).join(" or ")),
+            label: format!("{} {path}", methods(item).join(" or ")),
         };
         Self(paths.map(route).collect())
     }
 
-    /// The route whose path takes the fewest changes, with its methods.
+    /// The route with the most similar path, with its methods.
     pub fn nearest(&self, path: &str) -> Option<String> {
         let path: String = path.chars().take(MAX_COMPARED_CHARS).collect();
         let path = path.to_ascii_lowercase();
-        let likeness = |route: &Route| strsim::normalized_damerau_levenshtein(&path, &route.path);
-        let routes = self.0.iter().map(|route| (likeness(route), route));
+        let similarity = |route: &IndexedRoute| strsim::normalized_damerau_levenshtein(&path, &route.path);
+        let routes = self.0.iter().map(|route| (similarity(route), route));
         let nearest = routes.max_by(|(one, _), (other, _)| one.total_cmp(other));
-        nearest.map(|(_, route)| route.shown.clone())
+        nearest.map(|(_, route)| route.label.clone())
     }
 }
 
@@ -53,10 +53,10 @@ fn methods(item: &PathItem) -> Vec<&'static str> {
     served.map(|(method, _)| *method).collect()
 }
 
-/// Gives a request the path of the route that its own path means.
-pub fn tidy(mut request: Request) -> Request {
+/// Normalizes the path of a request.
+pub fn normalize(mut request: Request) -> Request {
     let uri = request.uri();
-    if let Some(path) = tidied(uri.path()) {
+    if let Some(path) = normalized(uri.path()) {
         let target = match uri.query() {
             Some(query) => format!("{path}?{query}"),
             None => path,
@@ -70,22 +70,22 @@ pub fn tidy(mut request: Request) -> Request {
     request
 }
 
-/// The path without empty pieces, and below `/v1` once where it is one of OpenAI's; `None` where it is
-/// written so already. The slashes in a model's name are single ones.
-fn tidied(path: &str) -> Option<String> {
-    // `OPTIONS *` has none.
+/// The path without empty segments, and with exactly one `/v1` if it is one of OpenAI's paths; `None` if it
+/// is already normalized. A model's name contains only single slashes.
+fn normalized(path: &str) -> Option<String> {
+    // The target of `OPTIONS *` is not a path.
     if !path.starts_with('/') {
         return None;
     }
-    let pieces: Vec<&str> = path.split('/').filter(|piece| !piece.is_empty()).collect();
-    let versions = pieces.iter().take_while(|piece| **piece == "v1").count();
-    let tidied = match &pieces[versions..] {
-        // The files of the page name each other from a path with a slash at its end.
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let versions = segments.iter().take_while(|segment| **segment == "v1").count();
+    let normalized = match &segments[versions..] {
+        // The page links to its files relative to a path that ends with a slash.
         [] | ["docs", ..] => return None,
         below @ ["audio" | "models", ..] => format!("/v1/{}", below.join("/")),
-        _ => format!("/{}", pieces.join("/")),
+        _ => format!("/{}", segments.join("/")),
     };
-    (tidied != path).then_some(tidied)
+    (normalized != path).then_some(normalized)
 }
 
 #[cfg(test)]
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_put_right() {
+    fn normalizes_paths() {
         for (path, expected) in [
             ("/v1/audio/transcriptions/", "/v1/audio/transcriptions"),
             ("//v1//audio/transcriptions", "/v1/audio/transcriptions"),
@@ -115,18 +115,18 @@ mod tests {
             ("/nothing/audio", "/nothing/audio"),
             ("*", "*"),
         ] {
-            let tidied = tidied(path);
-            assert_eq!(tidied.as_deref().unwrap_or(path), expected, "{path}");
+            let normalized = normalized(path);
+            assert_eq!(normalized.as_deref().unwrap_or(path), expected, "{path}");
         }
     }
 
     #[test]
-    fn the_rest_of_a_request_stays() {
+    fn keeps_the_authority_and_the_query() {
         let uri = "http://localhost:8000/v1//models?a=%2F&b=//";
         let request = Request::builder().uri(uri).body("".into()).unwrap();
 
-        let tidied = tidy(request);
+        let normalized = normalize(request);
 
-        assert_eq!(tidied.uri(), "http://localhost:8000/v1/models?a=%2F&b=//");
+        assert_eq!(normalized.uri(), "http://localhost:8000/v1/models?a=%2F&b=//");
     }
 }

@@ -1,4 +1,4 @@
-//! Which path leads to which handler.
+//! Maps paths to handlers.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use utoipa_axum::routes;
 
 use super::error::ApiError;
 use super::openapi::{self, KeyPolicy};
-use super::paths::{self, Routes};
+use super::paths::{self, RouteIndex};
 use super::{
-    Context, auth, cors, cross_site, docs, downloads, health, linger, memory, middleware, models,
-    page, peers, reserve, transcriptions,
+    Context, auth, compatible_apis, cors, cross_site, docs, downloads, drain_body, health,
+    loaded_models, middleware, models, page, probe_connections, transcriptions,
 };
 
-/// All routes with everything that every request goes through.
+/// All routes, with the middleware of every request.
 pub fn router(context: Arc<Context>) -> Router {
-    let keys = if context.rules.api_keys.is_empty() {
+    let keys = if context.settings.api_keys.is_empty() {
         KeyPolicy::Ignored
     } else {
         KeyPolicy::Required
@@ -31,7 +31,7 @@ pub fn router(context: Arc<Context>) -> Router {
     let (keyed, keyed_document) = keyed().split_for_parts();
     let (public, public_document) = public().split_for_parts();
     let document = openapi::document(keyed_document.merge_from(public_document), keys);
-    let routes = Arc::new(Routes::of(&document));
+    let routes = Arc::new(RouteIndex::of(&document));
     let unknown_route = move |method, uri: Uri| {
         ready(ApiError::UnknownRoute {
             method,
@@ -39,37 +39,37 @@ pub fn router(context: Arc<Context>) -> Router {
             nearest: routes.nearest(uri.path()),
         })
     };
-    let document = docs::Document::new(&document);
+    let document = docs::OpenApiDocument::new(&document);
 
     let keyed = keyed
-        // A route of its own, so that without the key nothing under /v1 or /api tells what exists.
+        // Separate routes, so that nothing under /v1 or /api reveals what exists without the key.
         .route("/v1/{*rest}", any(unknown_route.clone()))
         .route("/api/{*rest}", any(unknown_route.clone()))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&context), auth::require_key));
     let public = public.route("/openapi.json", get(move || ready(document.show())));
-    let public = if context.rules.enable_ui {
+    let public = if context.settings.enable_ui {
         public.merge(pages())
     } else {
         public
     };
 
-    // From the outside in. A refusal made in any of them is turned into an answer by `observe`,
-    // gets its CORS headers on the way, and waits in `linger` for a client that is still sending.
+    // From the outside in. `observe` writes the body of an error from any of them; on the way the error
+    // gets its CORS headers and waits in `drain_body` for a client that is still sending.
     let layers = ServiceBuilder::new()
-        // `body` has its own limit, which is a setting.
+        // `body` enforces the configured limit.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(
             Arc::clone(&context),
             middleware::observe,
         ))
-        .layer(from_fn_with_state(cors::layer(&context), cors::answer))
+        .layer(from_fn_with_state(cors::layer(&context), cors::apply))
         .layer(from_fn_with_state(
             Arc::clone(&context),
-            linger::read_to_the_end,
+            drain_body::drain_request_body,
         ))
-        .layer(from_fn(reserve::answer_probes))
-        .layer(CatchPanicLayer::custom(middleware::answer_panic))
+        .layer(from_fn(probe_connections::refuse_non_probes))
+        .layer(CatchPanicLayer::custom(middleware::panic_response))
         .layer(from_fn_with_state(Arc::clone(&context), cross_site::refuse));
     let routes = public
         .method_not_allowed_fallback(wrong_method)
@@ -77,29 +77,29 @@ pub fn router(context: Arc<Context>) -> Router {
         .fallback(unknown_route)
         .layer(layers)
         .with_state(context);
-    // Outside of all routes: a layer of theirs would see a request once its route is found.
-    Router::new().fallback_service(routes.map_request(paths::tidy))
+    // Outside the routes, because their layers run after the route is chosen.
+    Router::new().fallback_service(routes.map_request(paths::normalize))
 }
 
-/// What callers need a key for, where there are keys.
+/// Routes that require a key if keys are set.
 fn keyed() -> OpenApiRouter<Arc<Context>> {
     OpenApiRouter::default()
         .routes(routes!(transcriptions::create_transcription))
         .routes(routes!(transcriptions::create_translation))
-        .routes(routes!(peers::recognise_speech))
-        .routes(routes!(peers::detect_language))
-        .routes(routes!(peers::infer))
+        .routes(routes!(compatible_apis::recognise_speech))
+        .routes(routes!(compatible_apis::detect_language))
+        .routes(routes!(compatible_apis::infer))
         .routes(routes!(models::list_models))
         .routes(routes!(
             models::show_model,
             downloads::download_model,
             models::delete_model
         ))
-        .routes(routes!(memory::list_loaded))
-        .routes(routes!(memory::load_model, memory::unload_model))
+        .routes(routes!(loaded_models::list_loaded_models))
+        .routes(routes!(loaded_models::load_model, loaded_models::unload_model))
 }
 
-/// What needs no key.
+/// Routes without a key.
 fn public() -> OpenApiRouter<Arc<Context>> {
     OpenApiRouter::default()
         .routes(routes!(health::show_health))
@@ -107,7 +107,7 @@ fn public() -> OpenApiRouter<Arc<Context>> {
         .routes(routes!(health::show_metrics))
 }
 
-/// Pages for people.
+/// HTML pages.
 fn pages() -> Router<Arc<Context>> {
     Router::new()
         .route("/", get(page::show_page))

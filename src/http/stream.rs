@@ -13,7 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tracing::{Instrument, Span};
 
 use super::door::{self, Admission};
-use super::error::{ApiError, event};
+use super::error::{ApiError, error_event};
 use super::middleware::RequestId;
 use super::{Context, transcriptions};
 use crate::format::{OutputOptions, ResponseFormat, sse};
@@ -50,7 +50,7 @@ pub async fn respond(
 ) -> Result<Response, ApiError> {
     // One event ahead of the client: a client that does not read blocks its own request only.
     let (sender, progress) = mpsc::channel(1);
-    let mut keep_alive = tokio::time::interval(context.rules.keep_alive);
+    let mut keep_alive = tokio::time::interval(context.settings.keep_alive);
     keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     keep_alive.reset();
     let work = async move {
@@ -140,7 +140,7 @@ impl Events {
         }
         events.push_str(&match result {
             Ok(transcript) => sse::done(&transcript, &self.output),
-            Err(error) => event(&error, &self.request_id),
+            Err(error) => error_event(&error, &self.request_id),
         });
         events
     }

@@ -13,12 +13,12 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::body::{self, BodyError};
+use super::content_encoding::ContentEncoding;
 use super::door::Admission;
-use super::encoding::Encoding;
 use super::error::ApiError;
 use super::form::{Form, FormPart};
 use super::middleware::{
-    BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS, RequestId, RunModel,
+    BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, ModelLabel, QUEUE_MS, REMAINING_REQUESTS, RequestId,
 };
 use super::openapi::{
     AudioErrors, Recording, TranscriptionResponses, TranscriptionForm, TranscriptionParameters, TranslationResponses,
@@ -26,7 +26,7 @@ use super::openapi::{
 };
 use super::parameters::{Api, Parameters, ResponseKind, TranscriptionRequest};
 use super::upload::Upload;
-use super::{Context, Rules, boundary, door, models, peers, stream};
+use super::{Context, HttpSettings, boundary, compatible_apis, door, models, stream};
 use crate::audio::{AudioError, Source};
 use crate::caller::Caller;
 use crate::format::{self, OutputOptions};
@@ -109,7 +109,7 @@ pub(super) async fn create(
     if let Some(id) = model {
         let stored = context.transcriber.models().catalog().find(&id);
         let named = stored.map(|stored| stored.id.clone());
-        response.extensions_mut().insert(RunModel(named));
+        response.extensions_mut().insert(ModelLabel(named));
     }
     let headers = response.headers_mut();
     headers.insert(LIMIT_REQUESTS, HeaderValue::from(context.door.limit()));
@@ -128,7 +128,7 @@ async fn admit(
     run: &mut Option<ModelId>,
 ) -> Result<Response, ApiError> {
     let arrival = Instant::now();
-    let deadline = arrival + context.rules.request_timeout;
+    let deadline = arrival + context.settings.request_timeout;
     // Before the body is looked at: a refusal must cost next to nothing.
     let caller = Caller::of(request.extensions());
     let admission = door::enter(context, &request)?;
@@ -179,7 +179,7 @@ pub(super) fn refused(context: &Context, admission: Admission, error: Transcribe
     match reason {
         Some(reason) => {
             door::count_refusal(&context.metrics, reason);
-            ApiError::Busy {
+            ApiError::Overloaded {
                 source: error,
                 wait: admission.refuse(),
             }
@@ -191,7 +191,7 @@ pub(super) fn refused(context: &Context, admission: Admission, error: Transcribe
 /// The model that a request names, or the default one, if there is any chance to run it.
 fn model(context: &Context, name: Option<&str>) -> Result<ModelId, ApiError> {
     let default = default_model(context);
-    if name.is_none() && context.rules.require_model {
+    if name.is_none() && context.settings.require_model {
         return Err(ApiError::MissingModel { default });
     }
     let name = name.unwrap_or(&default);
@@ -212,7 +212,7 @@ fn default_model(context: &Context) -> String {
 fn finish(context: &Context, parameters: Parameters) -> Result<TranscriptionRequest, ApiError> {
     let default = default_model(context);
     let id = models::resolve(context, parameters.model().unwrap_or(&default)).ok();
-    parameters.finish(context.rules.defaults(id.as_ref()))
+    parameters.finish(context.settings.defaults(id.as_ref()))
 }
 
 async fn receive(
@@ -220,22 +220,22 @@ async fn receive(
     api: Api,
     request: Request,
 ) -> Result<(TranscriptionRequest, Source), ApiError> {
-    let rules = &context.rules;
-    let parameters = Parameters::from_query(request.uri(), api, rules)?;
+    let settings = &context.settings;
+    let parameters = Parameters::from_query(request.uri(), api, settings)?;
     let (mut head, body) = request.into_parts();
     if let Some(kind) = other_kind(&head) {
         return Err(ApiError::NotAudio { kind });
     }
-    let encoding = Encoding::of(&head.headers)?;
-    let stream = body::limited(
+    let encoding = ContentEncoding::of(&head.headers)?;
+    let stream = body::limited_chunks(
         body,
         &head.headers,
-        rules.max_upload_bytes,
-        rules.read_timeout,
+        settings.max_upload_bytes,
+        settings.read_timeout,
     )?;
     let (stream, expected) = match encoding {
         Some(encoding) => (
-            encoding.decode(stream, rules.max_upload_bytes).boxed(),
+            encoding.decode(stream, settings.max_upload_bytes).boxed(),
             None,
         ),
         None => (stream.boxed(), body::content_length(&head.headers)),
@@ -243,14 +243,14 @@ async fn receive(
     if is_multipart(&head.headers) {
         boundary::quote(&mut head.headers);
         let form = Form::new(head, stream).await?;
-        let (parameters, audio) = receive_form(form, expected, parameters, rules).await?;
+        let (parameters, audio) = receive_form(form, expected, parameters, settings).await?;
         Ok((finish(context, parameters)?, audio))
     } else {
         // All is said before the body begins, so a wrong name need not cost an upload.
         let is_encoded = parameters.is_encoded();
         let request = finish(context, parameters)?;
         model(context, request.model.as_deref())?;
-        let upload = Upload::new(rules.upload_memory_bytes, expected);
+        let upload = Upload::new(settings.upload_memory_bytes, expected);
         let audio = receive_file(stream, upload, is_encoded).await?;
         Ok((request, audio))
     }
@@ -291,7 +291,7 @@ async fn receive_form(
     mut form: Form<impl Stream<Item = Result<Bytes, BodyError>> + Unpin>,
     expected: Option<u64>,
     mut parameters: Parameters,
-    rules: &Rules,
+    settings: &HttpSettings,
 ) -> Result<(Parameters, Source), ApiError> {
     let file = parameters.api().file();
     let mut audio = None;
@@ -299,10 +299,10 @@ async fn receive_form(
         let name = part.name().to_owned();
         if name == file {
             if audio.is_some() {
-                return Err(ApiError::SecondFile);
+                return Err(ApiError::MultipleFiles);
             }
             let is_text = part.is_text();
-            let upload = Upload::new(rules.upload_memory_bytes, expected);
+            let upload = Upload::new(settings.upload_memory_bytes, expected);
             let chunks = streams::try_unfold(part, |mut part| async move {
                 Ok::<_, ApiError>(part.chunk().await?.map(|chunk| (chunk, part)))
             });
@@ -314,9 +314,9 @@ async fn receive_form(
             audio = Some(source);
         } else if parameters.knows(&name) {
             let value = receive_text(&name, part).await?;
-            parameters.set(&name, value, rules)?;
+            parameters.set(&name, value, settings)?;
         } else {
-            parameters.set(&name, String::new(), rules)?;
+            parameters.set(&name, String::new(), settings)?;
             part.skip().await?;
         }
     }
@@ -339,7 +339,7 @@ where
         let chunk = chunk?;
         if !is_begun && !chunk.is_empty() {
             is_begun = true;
-            if let Some(head) = peers::head_of_samples(&chunk) {
+            if let Some(head) = compatible_apis::wav_header_for_samples(&chunk) {
                 upload.push(&head).await.map_err(ApiError::Spool)?;
             }
         }

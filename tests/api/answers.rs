@@ -1,4 +1,4 @@
-//! What a good request gets.
+//! Responses to valid requests.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use halkspeech::tokens::{Language, Task};
 use serde_json::{Value, json};
 
 use crate::helpers::audio::{tone, tones};
-use crate::helpers::engine::{listen, say, tokens};
-use crate::helpers::{MODEL, MULTILINGUAL, Setup, TRANSCRIPTIONS, TestApp, header, text};
+use crate::helpers::engine::{loudest_bands, text_generation, tokens};
+use crate::helpers::{MODEL, MULTILINGUAL, TRANSCRIPTIONS, TestApp, TestSetup, header, text};
 
 /// The text of [`tone`] at 500 Hz.
 const TEXT: &str = "band 13";
@@ -51,7 +51,7 @@ async fn a_form_gets_plain_text() {
 #[tokio::test]
 async fn a_bare_body_is_transcribed_whatever_its_content_type() {
     let app = TestApp::start().await;
-    // The fourth is what `curl --data-binary` sends unasked.
+    // The fourth is the default of `curl --data-binary`.
     let types = [
         "audio/mpeg",
         "video/mp4",
@@ -76,7 +76,7 @@ async fn a_bare_body_is_transcribed_whatever_its_content_type() {
 }
 
 #[tokio::test]
-async fn parameters_of_a_bare_body_stand_in_the_query() {
+async fn parameters_of_a_bare_body_are_in_the_query() {
     let app = TestApp::start().await;
 
     let query = [
@@ -91,7 +91,7 @@ async fn parameters_of_a_bare_body_stand_in_the_query() {
 }
 
 #[tokio::test]
-async fn a_field_of_the_form_goes_before_the_query() {
+async fn a_form_field_takes_precedence_over_the_query() {
     let app = TestApp::start().await;
 
     let query = [("model", MODEL), ("response_format", "json")];
@@ -105,7 +105,7 @@ async fn a_field_of_the_form_goes_before_the_query() {
 }
 
 #[tokio::test]
-async fn openai_names_stand_for_the_default_model() {
+async fn openai_names_are_aliases_of_the_default_model() {
     let app = TestApp::start().await;
 
     for name in [
@@ -122,11 +122,11 @@ async fn openai_names_stand_for_the_default_model() {
         assert_eq!(answer.status(), 200, "{name}");
         assert_eq!(text(answer).await, TEXT);
     }
-    assert_eq!(app.answered(200), 6, "all are the default model");
+    assert_eq!(app.responses(200), 6, "all use the default model");
 }
 
 #[tokio::test]
-async fn without_a_model_the_default_one_answers() {
+async fn a_request_without_a_model_uses_the_default_one() {
     let app = TestApp::start().await;
 
     for request in [
@@ -139,15 +139,15 @@ async fn without_a_model_the_default_one_answers() {
         assert_eq!(answer.status(), 200);
         assert_eq!(text(answer).await, TEXT);
     }
-    assert_eq!(app.answered(200), 3, "all are the default model");
+    assert_eq!(app.responses(200), 3, "all are the default model");
 }
 
 #[tokio::test]
-async fn a_name_means_the_model_on_disk_that_is_nearest() {
+async fn a_name_resolves_to_the_most_similar_model_on_disk() {
     let alias = |name: &str, id| (name.to_owned(), ModelId::parse(id).unwrap());
-    let app = TestApp::start_with(Setup {
+    let app = TestApp::start_with(TestSetup {
         aliases: vec![alias("Fast", "tiny.en"), alias("tiny.en", "base")],
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 
@@ -157,14 +157,14 @@ async fn a_name_means_the_model_on_disk_that_is_nearest() {
         ("openai/whisper-base", MULTILINGUAL),
         ("BASE", MULTILINGUAL),
         ("fast", MODEL),
-        // An alias does not hide a model.
+        // A model on disk takes precedence over an alias.
         (MODEL, MODEL),
     ] {
-        let before = app.counted(200, id);
+        let before = app.responses_for_model(200, id);
         let answer = app.raw(tone(500.0), &[("model", name)]).send();
 
         assert_eq!(answer.await.unwrap().status(), 200, "{name}");
-        assert_eq!(app.counted(200, id), before + 1, "{name}");
+        assert_eq!(app.responses_for_model(200, id), before + 1, "{name}");
     }
 }
 
@@ -195,17 +195,17 @@ async fn empty_and_unknown_fields_change_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_asked_for_reaches_the_engine() {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let notes = Arc::clone(&seen);
+async fn parameters_reach_the_engine() {
+    let recorded = Arc::new(Mutex::new(Vec::new()));
+    let recorder = Arc::clone(&recorded);
     let engine = FakeEngine::factory(move |key, inputs| {
         let prompt = inputs[0].prompt.clone();
-        notes.lock().unwrap().push((key.options.clone(), prompt));
-        Ok(listen(inputs))
+        recorder.lock().unwrap().push((key.options.clone(), prompt));
+        Ok(loudest_bands(inputs))
     });
-    let app = TestApp::start_with(Setup {
+    let app = TestApp::start_with(TestSetup {
         engine,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 
@@ -218,9 +218,9 @@ async fn what_was_asked_for_reaches_the_engine() {
     let answer = app.form(tone(500.0), &fields).send().await.unwrap();
 
     assert_eq!(answer.status(), 200);
-    let seen = seen.lock().unwrap();
-    let [(options, prompt)] = &seen[..] else {
-        panic!("{} batches", seen.len())
+    let recorded = recorded.lock().unwrap();
+    let [(options, prompt)] = &recorded[..] else {
+        panic!("{} batches", recorded.len())
     };
     assert_eq!(options.beam_size.get(), 2);
     assert!((options.temperature - 0.5).abs() < f32::EPSILON);
@@ -230,7 +230,7 @@ async fn what_was_asked_for_reaches_the_engine() {
 }
 
 #[tokio::test]
-async fn long_audio_comes_back_in_order() {
+async fn windows_of_long_audio_are_in_order() {
     let app = TestApp::start().await;
     let pitches = [300.0, 600.0, 900.0, 1_200.0];
     let mut expected = Vec::new();
@@ -246,33 +246,33 @@ async fn long_audio_comes_back_in_order() {
     assert_eq!(answer.status(), 200);
     let body: Value = answer.json().await.unwrap();
     assert_eq!(body["usage"]["seconds"], 90);
-    let heard = body["text"].as_str().unwrap();
-    let bands: Vec<u32> = heard
+    let transcript = body["text"].as_str().unwrap();
+    let bands: Vec<u32> = transcript
         .split(' ')
         .filter_map(|word| word.parse().ok())
         .collect();
-    assert!(bands.len() >= 3, "{heard}");
-    assert!(bands.is_sorted(), "{heard}");
+    assert!(bands.len() >= 3, "{transcript}");
+    assert!(bands.is_sorted(), "{transcript}");
     assert!(
-        heard.starts_with(&expected[0]) && heard.ends_with(&expected[3]),
-        "{heard}"
+        transcript.starts_with(&expected[0]) && transcript.ends_with(&expected[3]),
+        "{transcript}"
     );
 }
 
 #[tokio::test]
-async fn a_window_continues_the_text_before_it_only_if_asked() {
+async fn a_window_continues_the_previous_text_only_on_request() {
     let minute = tones(&[300.0, 600.0].map(|pitch| (pitch, Duration::from_secs(30))));
     for (value, continues) in [("true", true), ("false", false)] {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let notes = Arc::clone(&seen);
+        let recorded = Arc::new(Mutex::new(Vec::new()));
+        let recorder = Arc::clone(&recorded);
         let engine = FakeEngine::factory(move |_, inputs| {
             let previous = inputs.iter().map(|input| input.prompt.previous.clone());
-            notes.lock().unwrap().extend(previous);
-            Ok(listen(inputs))
+            recorder.lock().unwrap().extend(previous);
+            Ok(loudest_bands(inputs))
         });
-        let app = TestApp::start_with(Setup {
+        let app = TestApp::start_with(TestSetup {
             engine,
-            ..Setup::default()
+            ..TestSetup::default()
         })
         .await;
 
@@ -281,23 +281,23 @@ async fn a_window_continues_the_text_before_it_only_if_asked() {
         let answer = app.raw(minute.clone(), &query).send().await.unwrap();
 
         assert_eq!(answer.status(), 200);
-        let seen = seen.lock().unwrap();
-        assert!(seen.len() >= 3, "{} windows", seen.len());
-        assert_eq!(seen[1], [0; 0], "nothing comes before the first");
+        let recorded = recorded.lock().unwrap();
+        assert!(recorded.len() >= 3, "{} windows", recorded.len());
+        assert_eq!(recorded[1], [0; 0], "the first window has no prompt");
         let expected = if continues {
             tokens(&format!(" {first}"))
         } else {
             Vec::new()
         };
-        assert_eq!(seen[2], expected, "{value}");
+        assert_eq!(recorded[2], expected, "{value}");
     }
 }
 
 #[tokio::test]
-async fn headers_tell_where_the_time_went() {
-    let app = TestApp::start_with(Setup {
+async fn headers_show_the_timings() {
+    let app = TestApp::start_with(TestSetup {
         max_concurrent_requests: 7,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 
@@ -316,11 +316,11 @@ async fn headers_tell_where_the_time_went() {
 }
 
 #[tokio::test]
-async fn text_in_other_scripts_comes_through() {
-    let engine = FakeEngine::factory(|_, _| Ok(vec![say(" Şimdi \u{1F642} да")]));
-    let app = TestApp::start_with(Setup {
+async fn text_in_other_scripts_is_unchanged() {
+    let engine = FakeEngine::factory(|_, _| Ok(vec![text_generation(" Şimdi \u{1F642} да")]));
+    let app = TestApp::start_with(TestSetup {
         engine,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 

@@ -1,4 +1,4 @@
-//! Windows of many requests in one batch, and faults that stay where they are.
+//! Windows of many requests in one batch, and faults that affect only their own request.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -14,12 +14,13 @@ use tokio::task::JoinHandle;
 
 use crate::helpers::audio::tone;
 use crate::helpers::engine::{
-    BAD_PITCH_HZ, Fault, Gate, gated, gated_with_fault, listen, listening,
+    BAD_PITCH_HZ, EngineFault, EngineGate, band_engine, gated_engine, gated_engine_with_fault,
+    loudest_bands,
 };
-use crate::helpers::{MODEL, Setup, TestApp, check_error, error, header, text};
+use crate::helpers::{MODEL, TestApp, TestSetup, check_error, error, header, text};
 
-/// So long a window that no test would end if a batch waited for it.
-fn patient() -> BatchLimits {
+/// Limits with so long a batch window that a test would time out if a batch waited for its end.
+fn long_batch_window() -> BatchLimits {
     let batch_size = NonZeroUsize::new(64).unwrap();
     BatchLimits {
         batch_size,
@@ -27,8 +28,8 @@ fn patient() -> BatchLimits {
     }
 }
 
-/// Holds the engine with a first request while `pitches` gather behind it, then lets go.
-async fn gather(app: &TestApp, gate: &Gate, pitches: &[f64]) -> Vec<Response> {
+/// Blocks the engine with a first request while requests of `pitches` queue up, then opens the gate.
+async fn submit_together(app: &TestApp, gate: &EngineGate, pitches: &[f64]) -> Vec<Response> {
     let first = app.submit(tone(200.0));
     gate.reached().await;
     let waiting: Vec<JoinHandle<Response>> = pitches
@@ -47,15 +48,15 @@ async fn gather(app: &TestApp, gate: &Gate, pitches: &[f64]) -> Vec<Response> {
 
 #[tokio::test]
 async fn windows_of_concurrent_requests_share_a_batch() {
-    let gate = Gate::new();
-    let setup = Setup {
-        limits: patient(),
-        engine: gated(&gate),
-        ..Setup::default()
+    let gate = EngineGate::new();
+    let setup = TestSetup {
+        limits: long_batch_window(),
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     };
     let app = TestApp::start_with(setup).await;
 
-    let answers = gather(&app, &gate, &[300.0, 500.0, 700.0, 900.0]).await;
+    let answers = submit_together(&app, &gate, &[300.0, 500.0, 700.0, 900.0]).await;
 
     for answer in answers {
         assert_eq!(answer.status(), 200);
@@ -64,7 +65,7 @@ async fn windows_of_concurrent_requests_share_a_batch() {
 }
 
 #[tokio::test]
-async fn only_windows_whose_parameters_agree_share_a_batch() {
+async fn only_windows_with_equal_parameters_share_a_batch() {
     let cases = [
         ([("beam_size", "3"), ("beam_size", "3")], "2"),
         ([("beam_size", "2"), ("include[]", "logprobs")], "2"),
@@ -73,7 +74,7 @@ async fn only_windows_whose_parameters_agree_share_a_batch() {
         ([("temperature", "0"), ("temperature", "0.2")], "1"),
         ([("patience", "1"), ("patience", "2")], "1"),
         ([("suppress_tokens", "-1"), ("suppress_tokens", "5")], "1"),
-        // Json shows no times, so none are made either way.
+        // `json` has no times, so the model writes none in either case.
         (
             [("without_timestamps", "0"), ("without_timestamps", "1")],
             "2",
@@ -88,11 +89,11 @@ async fn only_windows_whose_parameters_agree_share_a_batch() {
         ([("prompt", ""), ("prompt", "Ask not")], "1"),
     ];
     for (fields, size) in cases {
-        let gate = Gate::new();
-        let setup = Setup {
-            limits: patient(),
-            engine: gated(&gate),
-            ..Setup::default()
+        let gate = EngineGate::new();
+        let setup = TestSetup {
+            limits: long_batch_window(),
+            engine: gated_engine(&gate),
+            ..TestSetup::default()
         };
         let app = TestApp::start_with(setup).await;
         let first = app.submit(tone(200.0));
@@ -116,39 +117,39 @@ async fn only_windows_whose_parameters_agree_share_a_batch() {
 
 #[tokio::test]
 async fn each_of_many_requests_gets_its_own_answer_once() {
-    let gate = Gate::new();
-    let app = TestApp::start_with(Setup {
-        engine: gated(&gate),
-        ..Setup::default()
+    let gate = EngineGate::new();
+    let app = TestApp::start_with(TestSetup {
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     })
     .await;
     let pitches: Vec<f64> = (0..48)
         .map(|number| 200.0 + 40.0 * f64::from(number))
         .collect();
 
-    let answers = gather(&app, &gate, &pitches).await;
+    let answers = submit_together(&app, &gate, &pitches).await;
 
-    let mut together = HashMap::new();
+    let mut batched = HashMap::new();
     for (pitch, answer) in pitches.iter().zip(answers) {
         assert_eq!(answer.status(), 200);
-        together.insert(pitch.to_bits(), text(answer).await);
+        batched.insert(pitch.to_bits(), text(answer).await);
     }
-    // Alone, the same audio gives the same text.
+    // In a batch of one, the same audio has the same text.
     for pitch in &pitches {
         assert_eq!(
             app.text_of(tone(*pitch)).await,
-            together[&pitch.to_bits()],
+            batched[&pitch.to_bits()],
             "{pitch} Hz"
         );
     }
-    assert_eq!(app.answered(200), 1 + 2 * 48);
+    assert_eq!(app.responses(200), 1 + 2 * 48);
 }
 
 #[tokio::test]
-async fn a_lone_request_waits_for_nobody() {
-    let app = TestApp::start_with(Setup {
-        limits: patient(),
-        ..Setup::default()
+async fn a_single_request_does_not_wait_for_others() {
+    let app = TestApp::start_with(TestSetup {
+        limits: long_batch_window(),
+        ..TestSetup::default()
     })
     .await;
 
@@ -159,22 +160,22 @@ async fn a_lone_request_waits_for_nobody() {
         waits.push(header(&answer, "x-queue-ms").parse::<u64>().unwrap());
     }
 
-    // The fastest of them, since this machine may be busy with other tests.
+    // The fastest, because other tests may keep the machine busy.
     assert!(waits.iter().min() < Some(&5), "{waits:?}");
 }
 
 #[tokio::test]
 async fn an_error_on_one_window_fails_that_request_alone() {
-    let gate = Gate::new();
-    let engine = gated_with_fault(&gate, Fault::Error);
-    let app = TestApp::start_with(Setup {
-        limits: patient(),
+    let gate = EngineGate::new();
+    let engine = gated_engine_with_fault(&gate, EngineFault::Error);
+    let app = TestApp::start_with(TestSetup {
+        limits: long_batch_window(),
         engine,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 
-    let answers = gather(&app, &gate, &[300.0, 500.0, BAD_PITCH_HZ, 700.0, 900.0]).await;
+    let answers = submit_together(&app, &gate, &[300.0, 500.0, BAD_PITCH_HZ, 700.0, 900.0]).await;
 
     for (number, answer) in answers.into_iter().enumerate() {
         if number == 2 {
@@ -191,17 +192,17 @@ async fn an_error_on_one_window_fails_that_request_alone() {
 }
 
 #[tokio::test]
-async fn a_window_on_which_engines_panic_fails_its_request_alone() {
-    let gate = Gate::new();
-    let engine = gated_with_fault(&gate, Fault::Panic);
-    let app = TestApp::start_with(Setup {
-        limits: patient(),
+async fn a_panic_on_one_window_fails_that_request_alone() {
+    let gate = EngineGate::new();
+    let engine = gated_engine_with_fault(&gate, EngineFault::Panic);
+    let app = TestApp::start_with(TestSetup {
+        limits: long_batch_window(),
         engine,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 
-    let answers = gather(
+    let answers = submit_together(
         &app,
         &gate,
         &[300.0, BAD_PITCH_HZ, 500.0, BAD_PITCH_HZ, 700.0],
@@ -219,26 +220,26 @@ async fn a_window_on_which_engines_panic_fails_its_request_alone() {
         assert!(!error.to_string().contains("secret"), "{error}");
     }
     assert_eq!(app.submit(tone(500.0)).await.unwrap().status(), 200);
-    // One after the batch, one after each bad window; the last is made once its window was answered.
+    // One after the batch, one after each bad window; the last is created after its window is answered.
     assert_eq!(app.metrics.engines_restarted.get(), 3);
 }
 
 #[tokio::test]
-async fn what_an_engine_leaves_when_it_dies_is_tried_once_more_on_a_new_one() {
-    let gate = Gate::new();
-    let (gate_of_first, made) = (Arc::clone(&gate), AtomicUsize::new(0));
-    let works = listening();
-    let app = TestApp::start_with(Setup {
-        limits: patient(),
-        engine: Arc::new(move || match made.fetch_add(1, Ordering::SeqCst) {
-            0 => dies_in_its_second_batch(&gate_of_first),
-            _ => works(),
+async fn windows_of_an_engine_that_panicked_are_retried_once_on_a_new_one() {
+    let gate = EngineGate::new();
+    let (first_gate, created) = (Arc::clone(&gate), AtomicUsize::new(0));
+    let working = band_engine();
+    let app = TestApp::start_with(TestSetup {
+        limits: long_batch_window(),
+        engine: Arc::new(move || match created.fetch_add(1, Ordering::SeqCst) {
+            0 => engine_that_panics_in_its_second_batch(&first_gate),
+            _ => working(),
         }),
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 
-    let answers = gather(&app, &gate, &[300.0, 500.0, 700.0]).await;
+    let answers = submit_together(&app, &gate, &[300.0, 500.0, 700.0]).await;
 
     for answer in answers {
         assert_eq!(answer.status(), 200);
@@ -248,7 +249,7 @@ async fn what_an_engine_leaves_when_it_dies_is_tried_once_more_on_a_new_one() {
     assert_eq!(app.metrics.jobs_failed.get(), 0);
 }
 
-fn dies_in_its_second_batch(gate: &Arc<Gate>) -> Result<Box<dyn Engine>, EngineError> {
+fn engine_that_panics_in_its_second_batch(gate: &Arc<EngineGate>) -> Result<Box<dyn Engine>, EngineError> {
     let (gate, batches) = (Arc::clone(gate), AtomicUsize::new(0));
     FakeEngine::factory(move |_, inputs| {
         gate.pass();
@@ -257,22 +258,22 @@ fn dies_in_its_second_batch(gate: &Arc<Gate>) -> Result<Box<dyn Engine>, EngineE
             0,
             "the device is gone"
         );
-        Ok(listen(inputs))
+        Ok(loudest_bands(inputs))
     })()
 }
 
 #[tokio::test]
-async fn an_engine_that_fails_on_everything_is_replaced() {
-    let made = AtomicUsize::new(0);
+async fn an_engine_that_fails_on_every_batch_is_replaced() {
+    let created = AtomicUsize::new(0);
     let broken =
         FakeEngine::factory(|_, _| Err(EngineError::Batch("the device is lost".to_owned())));
-    let works = listening();
-    let app = TestApp::start_with(Setup {
-        engine: Arc::new(move || match made.fetch_add(1, Ordering::SeqCst) {
+    let working = band_engine();
+    let app = TestApp::start_with(TestSetup {
+        engine: Arc::new(move || match created.fetch_add(1, Ordering::SeqCst) {
             0 => broken(),
-            _ => works(),
+            _ => working(),
         }),
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 
@@ -286,23 +287,23 @@ async fn an_engine_that_fails_on_everything_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_model_whose_last_engine_died_is_loaded_again() {
-    let made = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&made);
+async fn a_model_without_engines_is_loaded_again() {
+    let created = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&created);
     let panics = FakeEngine::factory(|_, _| panic!("the device is gone"));
-    let works = listening();
-    let app = TestApp::start_with(Setup {
-        // The first engine panics, and cannot be made again at once.
+    let working = band_engine();
+    let app = TestApp::start_with(TestSetup {
+        // The first engine panics, and the first attempt to create another one fails.
         engine: Arc::new(move || match counter.fetch_add(1, Ordering::SeqCst) {
             0 => panics(),
             1 => Err(EngineError::Load("the device is still gone".to_owned())),
-            _ => works(),
+            _ => working(),
         }),
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 
-    // How many requests meet the dead engine depends on how soon its end is noticed.
+    // The number of requests that fail depends on how soon the panic is noticed.
     let mut answers = Vec::new();
     while answers.last() != Some(&200) && answers.len() < 1000 {
         let answer = app.submit(tone(440.0)).await.unwrap();
@@ -311,5 +312,5 @@ async fn a_model_whose_last_engine_died_is_loaded_again() {
 
     assert_eq!(answers.first(), Some(&500));
     assert_eq!(answers.last(), Some(&200));
-    assert_eq!(made.load(Ordering::SeqCst), 3);
+    assert_eq!(created.load(Ordering::SeqCst), 3);
 }

@@ -1,4 +1,4 @@
-//! Requests as clients write them that were made for other servers.
+//! Requests of clients that were written for other servers.
 
 use std::io::Write;
 
@@ -11,7 +11,8 @@ use tokio::net::TcpStream;
 
 use crate::helpers::audio::tone;
 use crate::helpers::{
-    MODEL, Setup, TRANSCRIPTIONS, TestApp, check_error, error, form, header, text, within_patience,
+    MODEL, TRANSCRIPTIONS, TestApp, TestSetup, check_error, error, form, header, text,
+    within_timeout,
 };
 
 const INVALID: &str = "invalid_request_error";
@@ -25,7 +26,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_path_is_taken_as_base_addresses_make_it() {
+async fn accepts_paths_as_clients_join_them() {
     let app = TestApp::start().await;
 
     for path in [
@@ -41,7 +42,7 @@ async fn a_path_is_taken_as_base_addresses_make_it() {
         assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(text(answer).await, TEXT);
     }
-    assert_eq!(app.answered(200), 4, "the metrics have the route");
+    assert_eq!(app.responses(200), 4, "the metrics have the route");
     for path in [
         "/models",
         "/v1/models/",
@@ -57,9 +58,9 @@ async fn a_path_is_taken_as_base_addresses_make_it() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_put_right_wants_the_key() {
-    let mut setup = Setup::default();
-    setup.rules.api_keys = vec![halkspeech::config::Secret::new("open sesame")];
+async fn a_normalized_path_requires_the_key() {
+    let mut setup = TestSetup::default();
+    setup.settings.api_keys = vec![halkspeech::config::Secret::new("open sesame")];
     let app = TestApp::start_with(setup).await;
 
     for path in ["/models", "//v1//models", "/v1/v1/audio/transcriptions"] {
@@ -68,7 +69,7 @@ async fn a_path_that_is_put_right_wants_the_key() {
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_told_the_nearest_route() {
+async fn the_error_of_an_unknown_path_names_the_most_similar_route() {
     let app = TestApp::start().await;
 
     for (path, nearest) in [
@@ -124,9 +125,9 @@ async fn a_compressed_body_is_decoded() {
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_held_to_the_limit() {
-    let mut setup = Setup::default();
-    setup.rules.max_upload_bytes = 1 << 20;
+async fn the_limit_applies_to_the_decompressed_body() {
+    let mut setup = TestSetup::default();
+    setup.settings.max_upload_bytes = 1 << 20;
     let app = TestApp::start_with(setup).await;
     let bomb = gzip(&vec![0; 32 << 20]);
     assert!(bomb.len() < 1 << 20);
@@ -140,12 +141,12 @@ async fn a_compressed_body_is_held_to_the_limit() {
 }
 
 #[tokio::test]
-async fn an_encoding_that_is_not_read_is_named() {
+async fn the_error_names_an_unsupported_encoding() {
     let app = TestApp::start().await;
-    for (encoding, piece, code) in [
+    for (encoding, fragment, code) in [
         ("br", "'Content-Encoding': \"br\"", Some("invalid_value")),
         ("gzip, gzip", "Content-Encoding", Some("invalid_value")),
-        // It is no gzip.
+        // The body is not gzip.
         ("gzip", "Content-Encoding", None),
     ] {
         let request = app.raw(tone(500.0), &[("model", MODEL)]);
@@ -153,12 +154,12 @@ async fn an_encoding_that_is_not_read_is_named() {
 
         let answer = answer.unwrap();
         assert_eq!(answer.status(), 400, "{encoding}");
-        check_error(&error(answer).await, INVALID, None, code, piece);
+        check_error(&error(answer).await, INVALID, None, code, fragment);
     }
 }
 
 #[tokio::test]
-async fn a_request_may_lack_its_host() {
+async fn accepts_a_request_without_a_host_header() {
     let app = TestApp::start().await;
     let mut connection = TcpStream::connect(&app.address).await.unwrap();
     let audio = tone(500.0);
@@ -170,7 +171,7 @@ async fn a_request_may_lack_its_host() {
     connection.write_all(&audio).await.unwrap();
 
     let mut answer = String::new();
-    within_patience(async {
+    within_timeout(async {
         connection.read_to_string(&mut answer).await.unwrap();
     })
     .await;
@@ -180,7 +181,7 @@ async fn a_request_may_lack_its_host() {
 }
 
 #[tokio::test]
-async fn pages_of_this_machine_may_read_answers_and_no_others() {
+async fn only_pages_of_this_machine_may_read_responses() {
     let app = TestApp::start().await;
     let preflight = |origin: &'static str| {
         let request = app.client.request(Method::OPTIONS, app.url(TRANSCRIPTIONS));
@@ -196,10 +197,10 @@ async fn pages_of_this_machine_may_read_answers_and_no_others() {
         "app://obsidian.md",
         "tauri://localhost",
     ] {
-        let asked = preflight(origin).await.unwrap();
-        assert_eq!(asked.status(), 200, "{origin}");
-        assert_eq!(header(&asked, "access-control-allow-origin"), origin);
-        let seconds: u64 = header(&asked, "access-control-max-age").parse().unwrap();
+        let preflighted = preflight(origin).await.unwrap();
+        assert_eq!(preflighted.status(), 200, "{origin}");
+        assert_eq!(header(&preflighted, "access-control-allow-origin"), origin);
+        let seconds: u64 = header(&preflighted, "access-control-max-age").parse().unwrap();
         assert!(seconds >= 600, "{seconds}");
         let answer = app.raw(tone(500.0), &[]).header("origin", origin);
         let answer = answer.send().await.unwrap();
@@ -211,9 +212,9 @@ async fn pages_of_this_machine_may_read_answers_and_no_others() {
         "http://localhost.evil.example",
         "null",
     ] {
-        let asked = preflight(origin).await.unwrap();
+        let preflighted = preflight(origin).await.unwrap();
         assert_eq!(
-            header(&asked, "access-control-allow-origin"),
+            header(&preflighted, "access-control-allow-origin"),
             "",
             "{origin}"
         );
@@ -221,10 +222,10 @@ async fn pages_of_this_machine_may_read_answers_and_no_others() {
 }
 
 #[tokio::test]
-async fn with_a_key_only_configured_pages_may_read_answers() {
-    let mut setup = Setup::default();
-    setup.rules.api_keys = vec![halkspeech::config::Secret::new("open sesame")];
-    setup.rules.allow_origins = vec!["https://app.example".to_owned()];
+async fn only_configured_pages_may_read_responses_if_keys_are_set() {
+    let mut setup = TestSetup::default();
+    setup.settings.api_keys = vec![halkspeech::config::Secret::new("open sesame")];
+    setup.settings.allow_origins = vec!["https://app.example".to_owned()];
     let app = TestApp::start_with(setup).await;
 
     for (origin, allowed) in [

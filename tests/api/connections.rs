@@ -1,4 +1,4 @@
-//! Connections whose clients keep the server waiting, and too many of them.
+//! Connections of slow clients, and the limit on connections.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use tokio::time::Instant;
 
 use crate::helpers::audio::tone;
 use crate::helpers::{
-    MODEL, Setup, TestApp, check_error, error, header, raw, until, within_patience,
+    MODEL, TestApp, TestSetup, check_error, error, header, raw, until, within_timeout,
 };
 
-async fn impatient() -> TestApp {
-    let mut setup = Setup::default();
-    setup.rules.read_timeout = Duration::from_secs(1);
+async fn app_with_a_short_read_timeout() -> TestApp {
+    let mut setup = TestSetup::default();
+    setup.settings.read_timeout = Duration::from_secs(1);
     TestApp::start_with(setup).await
 }
 
-/// What comes until the server closes the connection.
-async fn to_the_end(connection: &mut TcpStream) -> String {
+/// Reads until the server closes the connection.
+async fn read_to_end(connection: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    within_patience(async {
-        // A reset is an end, too.
+    within_timeout(async {
+        // A reset also ends the connection.
         let _reset = connection.read_to_end(&mut bytes).await;
     })
     .await;
@@ -31,8 +31,8 @@ async fn to_the_end(connection: &mut TcpStream) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_finish_its_headers_is_cut_off() {
-    let app = impatient().await;
+async fn closes_connections_without_a_complete_head() {
+    let app = app_with_a_short_read_timeout().await;
     for sent in [
         "",
         "P",
@@ -41,15 +41,15 @@ async fn a_client_that_does_not_finish_its_headers_is_cut_off() {
         let mut connection = TcpStream::connect(&app.address).await.unwrap();
         connection.write_all(sent.as_bytes()).await.unwrap();
 
-        let answer = to_the_end(&mut connection).await;
+        let answer = read_to_end(&mut connection).await;
 
         assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upload_that_stands_still_is_answered() {
-    let app = impatient().await;
+async fn a_stalled_upload_gets_a_408() {
+    let app = app_with_a_short_read_timeout().await;
     let query = format!("?model={MODEL}");
     let mut connection = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
     connection.write_all(b"RIFF").await.unwrap();
@@ -60,29 +60,29 @@ async fn an_upload_that_stands_still_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_nothing_is_cut_off() {
+async fn closes_connections_whose_client_reads_nothing() {
     const REQUESTS: usize = 64;
-    let mut setup = Setup::default();
-    setup.rules.read_timeout = Duration::from_secs(1);
-    setup.rules.enable_ui = true;
+    let mut setup = TestSetup::default();
+    setup.settings.read_timeout = Duration::from_secs(1);
+    setup.settings.enable_ui = true;
     let app = TestApp::start_with(setup).await;
     let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut connection = TcpStream::connect(&app.address).await.unwrap();
     let requests = request.repeat(REQUESTS);
     connection.write_all(requests.as_bytes()).await.unwrap();
 
-    // The paused clock goes on only when the server waits, too: its buffers are full then.
+    // The paused clock advances only once the server waits because its buffers are full.
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let read = to_the_end(&mut connection).await;
+    let read = read_to_end(&mut connection).await;
 
     let answers = read.matches("HTTP/1.1 200").count();
     assert!((1..REQUESTS).contains(&answers), "{answers}");
 }
 
-/// A server whose only connection is taken.
-async fn without_a_free_connection() -> (TestApp, TcpStream) {
-    let mut setup = Setup::default();
-    setup.rules.max_connections = 1;
+/// A server whose only ordinary connection is in use.
+async fn app_without_a_free_connection() -> (TestApp, TcpStream) {
+    let mut setup = TestSetup::default();
+    setup.settings.max_connections = 1;
     let app = TestApp::start_with(setup).await;
     let query = format!("?model={MODEL}");
     let only = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
@@ -92,7 +92,7 @@ async fn without_a_free_connection() -> (TestApp, TcpStream) {
 
 #[tokio::test]
 async fn probes_are_answered_when_all_connections_are_taken() {
-    let (app, only) = without_a_free_connection().await;
+    let (app, only) = app_without_a_free_connection().await;
 
     for path in ["/health", "/ready", "/metrics"] {
         let answer = app.get(path).send().await.unwrap();
@@ -108,32 +108,32 @@ async fn probes_are_answered_when_all_connections_are_taken() {
         assert_eq!(header(&answer, "retry-after"), "5");
         assert_eq!(header(&answer, "connection"), "close");
         let error = error(answer).await;
-        check_error(&error, "server_error", None, None, "no connection free");
+        check_error(&error, "server_error", None, None, "no free connection");
     }
 
     drop(only);
     until(|| app.metrics.requests_in_flight.get() == 0).await;
-    within_patience(async { while app.get("/v1/models").send().await.unwrap().status() != 200 {} })
+    within_timeout(async { while app.get("/v1/models").send().await.unwrap().status() != 200 {} })
         .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn silent_connections_do_not_keep_probes_out() {
-    let (app, _only) = without_a_free_connection().await;
+async fn probes_are_answered_despite_silent_connections() {
+    let (app, _only) = app_without_a_free_connection().await;
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.push(TcpStream::connect(&app.address).await.unwrap());
     }
 
-    let asked = Instant::now();
+    let started = Instant::now();
     let answer = app.get("/health").send().await.unwrap();
 
     assert_eq!(answer.status(), 200);
-    assert!(asked.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 /// Connections that begin the head of a request and never end it.
-async fn half_sent_heads(app: &TestApp, count: usize) -> Vec<TcpStream> {
+async fn open_incomplete_heads(app: &TestApp, count: usize) -> Vec<TcpStream> {
     let mut connections = Vec::new();
     for _ in 0..count {
         let mut connection = TcpStream::connect(&app.address).await.unwrap();
@@ -146,20 +146,20 @@ async fn half_sent_heads(app: &TestApp, count: usize) -> Vec<TcpStream> {
     connections
 }
 
-/// A client whose address is another one than that of all others.
-fn elsewhere() -> Client {
+/// A client with another address than all others.
+fn client_of_another_address() -> Client {
     let address = IpAddr::from([127, 0, 0, 2]);
     Client::builder().local_address(address).build().unwrap()
 }
 
 #[tokio::test]
-async fn half_sent_heads_do_not_keep_probes_out() {
-    let (app, _only) = without_a_free_connection().await;
-    // One after the other, a second each and a few at a time, they would take longer than patience lasts.
-    let _heads = half_sent_heads(&app, 600).await;
+async fn probes_are_answered_despite_incomplete_heads() {
+    let (app, _only) = app_without_a_free_connection().await;
+    // Served one after the other, with a second each, they would exceed the test timeout.
+    let _heads = open_incomplete_heads(&app, 600).await;
 
-    within_patience(async {
-        for client in [Client::new(), elsewhere()] {
+    within_timeout(async {
+        for client in [Client::new(), client_of_another_address()] {
             let answer = client.get(app.url("/health")).send().await.unwrap();
             assert_eq!(answer.status(), 200);
         }
@@ -168,29 +168,29 @@ async fn half_sent_heads_do_not_keep_probes_out() {
 }
 
 #[tokio::test]
-async fn idle_connections_of_one_address_give_way_to_another_one() {
-    let mut setup = Setup::default();
-    setup.rules.max_connections = 4;
+async fn idle_connections_are_evicted_for_another_address() {
+    let mut setup = TestSetup::default();
+    setup.settings.max_connections = 4;
     let app = TestApp::start_with(setup).await;
-    let mut heads = half_sent_heads(&app, 4).await;
+    let mut heads = open_incomplete_heads(&app, 4).await;
 
-    let answer = elsewhere().get(app.url("/v1/models")).send().await.unwrap();
+    let answer = client_of_another_address().get(app.url("/v1/models")).send().await.unwrap();
 
     assert_eq!(answer.status(), 200);
-    assert_eq!(to_the_end(&mut heads[0]).await, "");
+    assert_eq!(read_to_end(&mut heads[0]).await, "");
 }
 
 #[tokio::test]
-async fn requests_that_are_being_answered_do_not_give_way() {
-    let mut setup = Setup::default();
-    setup.rules.max_connections = 2;
+async fn busy_connections_are_not_evicted() {
+    let mut setup = TestSetup::default();
+    setup.settings.max_connections = 2;
     let app = TestApp::start_with(setup).await;
     let query = format!("?model={MODEL}");
     let mut first = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
     let _second = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
     until(|| app.metrics.requests_in_flight.get() == 2).await;
 
-    let answer = elsewhere().get(app.url("/v1/models")).send().await.unwrap();
+    let answer = client_of_another_address().get(app.url("/v1/models")).send().await.unwrap();
 
     assert_eq!(answer.status(), 503);
     first.write_all(&[0; 1_000]).await.unwrap();

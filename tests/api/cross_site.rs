@@ -1,17 +1,17 @@
-//! What pages of other sites may do through the browser of somebody who reaches the server.
+//! Cross-site requests through a browser that can reach the server.
 
 use halkspeech::config::Secret;
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::helpers::audio::tone;
-use crate::helpers::{MODEL, Setup, TRANSCRIPTIONS, TestApp, check_error, error, form, header};
+use crate::helpers::{MODEL, TRANSCRIPTIONS, TestApp, TestSetup, check_error, error, form, header};
 
 const INVALID: &str = "invalid_request_error";
 const HOST: Option<&str> = Some("host_not_allowed");
 const ORIGIN: Option<&str> = Some("origin_not_allowed");
 
-/// Every way to change something, and to read what is not public.
+/// All routes that change something or return non-public data.
 const GUARDED: [(&str, &str); 13] = [
     ("POST", "/v1/models/owner/name"),
     ("DELETE", "/v1/models/no/such"),
@@ -33,13 +33,13 @@ const EVIL_PAGE: [(&str, &str); 2] = [
     ("sec-fetch-site", "cross-site"),
 ];
 
-async fn with_pages() -> TestApp {
-    let mut setup = Setup::default();
-    setup.rules.enable_ui = true;
+async fn app_with_pages() -> TestApp {
+    let mut setup = TestSetup::default();
+    setup.settings.enable_ui = true;
     TestApp::start_with(setup).await
 }
 
-async fn ask(
+async fn send(
     app: &TestApp,
     (method, path): (&str, &str),
     headers: &[(&str, &str)],
@@ -53,7 +53,7 @@ async fn ask(
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_changes_and_reads_nothing() {
+async fn a_page_of_another_site_can_neither_write_nor_read() {
     let app = TestApp::start().await;
 
     for route in GUARDED {
@@ -63,7 +63,7 @@ async fn a_page_of_another_site_changes_and_reads_nothing() {
             &EVIL_PAGE[1..],
             &[("origin", "null")],
         ] {
-            let answer = ask(&app, route, headers).await;
+            let answer = send(&app, route, headers).await;
 
             assert_eq!(answer.status(), 403, "{route:?} {headers:?}");
             assert_eq!(header(&answer, "access-control-allow-origin"), "");
@@ -82,7 +82,7 @@ async fn a_page_of_another_site_changes_and_reads_nothing() {
 }
 
 #[tokio::test]
-async fn a_page_whose_name_is_made_to_mean_the_server_changes_and_reads_nothing() {
+async fn a_page_with_dns_rebinding_can_neither_write_nor_read() {
     let app = TestApp::start().await;
     let rebound = [
         ("host", "evil.example:8000"),
@@ -92,7 +92,7 @@ async fn a_page_whose_name_is_made_to_mean_the_server_changes_and_reads_nothing(
 
     for route in GUARDED {
         for headers in [&rebound[..], &rebound[..1]] {
-            let answer = ask(&app, route, headers).await;
+            let answer = send(&app, route, headers).await;
 
             assert_eq!(answer.status(), 403, "{route:?} {headers:?}");
             check_error(&error(answer).await, INVALID, None, HOST, "ALLOWED_HOSTS");
@@ -101,8 +101,8 @@ async fn a_page_whose_name_is_made_to_mean_the_server_changes_and_reads_nothing(
 }
 
 #[tokio::test]
-async fn pages_and_probes_are_open_to_everyone() {
-    let app = with_pages().await;
+async fn public_pages_and_probes_are_open_to_every_site() {
+    let app = app_with_pages().await;
 
     for path in [
         "/",
@@ -113,17 +113,17 @@ async fn pages_and_probes_are_open_to_everyone() {
         "/ready",
     ] {
         for headers in [&EVIL_PAGE[..], &[("host", "stt.example")]] {
-            let answer = ask(&app, ("GET", path), headers).await;
+            let answer = send(&app, ("GET", path), headers).await;
             assert_eq!(answer.status(), 200, "{path} {headers:?}");
         }
-        let answer = ask(&app, ("POST", path), &EVIL_PAGE).await;
+        let answer = send(&app, ("POST", path), &EVIL_PAGE).await;
         assert_eq!(answer.status(), 403, "{path}");
     }
 }
 
 /// Of curl, `OpenAI`'s SDKs, Docker Compose, Kubernetes, Prometheus, the page at `/`, and desktop programs.
 #[tokio::test]
-async fn who_is_no_page_of_another_site_needs_no_setting() {
+async fn same_site_clients_need_no_setting() {
     let app = TestApp::start().await;
     let own = app.url("");
     let own = own.as_str();
@@ -160,10 +160,10 @@ async fn who_is_no_page_of_another_site_needs_no_setting() {
 }
 
 #[tokio::test]
-async fn the_settings_let_a_name_and_an_origin_in() {
-    let mut setup = Setup::default();
-    setup.rules.allowed_hosts = vec!["stt.example".to_owned()];
-    setup.rules.allow_origins = vec!["https://app.example".to_owned()];
+async fn the_settings_allow_a_host_and_an_origin() {
+    let mut setup = TestSetup::default();
+    setup.settings.allowed_hosts = vec!["stt.example".to_owned()];
+    setup.settings.allow_origins = vec!["https://app.example".to_owned()];
     let app = TestApp::start_with(setup).await;
     let page = |origin| {
         [
@@ -173,25 +173,25 @@ async fn the_settings_let_a_name_and_an_origin_in() {
         ]
     };
 
-    let friend = ask(&app, ("GET", "/v1/models"), &page("https://app.example")).await;
-    let stranger = ask(&app, ("GET", "/v1/models"), &page("https://other.example")).await;
+    let friend = send(&app, ("GET", "/v1/models"), &page("https://app.example")).await;
+    let stranger = send(&app, ("GET", "/v1/models"), &page("https://other.example")).await;
     let renamed = [("host", "other.example"), ("origin", "https://app.example")];
-    let renamed = ask(&app, ("GET", "/v1/models"), &renamed).await;
+    let renamed = send(&app, ("GET", "/v1/models"), &renamed).await;
 
     assert_eq!(friend.status(), 200);
     let allowed = header(&friend, "access-control-allow-origin");
     assert_eq!(allowed, "https://app.example");
     assert_eq!(stranger.status(), 403);
     assert_eq!(renamed.status(), 403);
-    // Without it the page could not read why.
+    // Without the header the page could not read the error.
     let allowed = header(&renamed, "access-control-allow-origin");
     assert_eq!(allowed, "https://app.example");
 }
 
 #[tokio::test]
-async fn with_a_key_neither_host_nor_origin_is_looked_at() {
-    let mut setup = Setup::default();
-    setup.rules.api_keys = vec![Secret::new("open sesame")];
+async fn host_and_origin_are_ignored_if_keys_are_set() {
+    let mut setup = TestSetup::default();
+    setup.settings.api_keys = vec![Secret::new("open sesame")];
     let app = TestApp::start_with(setup).await;
     let request = |key: &str| {
         let request = app

@@ -1,4 +1,4 @@
-//! The `OpenAPI` document and the page that shows it, against the routes and the written documentation.
+//! The `OpenAPI` document and its page, compared with the routes and the written documentation.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,11 +10,11 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::helpers::audio::{stereo, tone};
-use crate::helpers::{MODEL, Setup, TRANSCRIPTIONS, TestApp, error, header};
+use crate::helpers::{MODEL, TRANSCRIPTIONS, TestApp, TestSetup, error, header};
 
-async fn with_pages() -> TestApp {
-    let mut setup = Setup::default();
-    setup.rules.enable_ui = true;
+async fn app_with_pages() -> TestApp {
+    let mut setup = TestSetup::default();
+    setup.settings.enable_ui = true;
     TestApp::start_with(setup).await
 }
 
@@ -72,7 +72,7 @@ async fn the_document_names_its_version_and_every_operation() {
 }
 
 #[tokio::test]
-async fn what_is_documented_is_served_and_nothing_else() {
+async fn the_documented_routes_are_exactly_the_served_ones() {
     let app = TestApp::start().await;
     let document = document(&app).await;
     let documented = operations(&document);
@@ -91,7 +91,7 @@ async fn what_is_documented_is_served_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_documentation_has_the_same_routes() {
+async fn the_written_documentation_has_the_same_routes() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
     let text = fs::read_to_string(path).unwrap();
     let (_, table) = text.split_once("\n## Endpoints\n").unwrap();
@@ -102,7 +102,7 @@ async fn the_documentation_has_the_same_routes() {
     let written = written.filter_map(|route| route.split_once(' '));
     let written: BTreeSet<_> = written
         .map(|(method, path)| (method.to_owned(), path.to_owned()))
-        // Pages, and the document itself.
+        // Not in the document: pages, and the document itself.
         .filter(|(_, path)| !["/", "/docs", "/openapi.json"].contains(&path.as_str()))
         .collect();
 
@@ -111,10 +111,10 @@ async fn the_documentation_has_the_same_routes() {
 }
 
 #[tokio::test]
-async fn a_key_is_wanted_where_there_are_keys_and_never_for_the_document() {
-    let mut setup = Setup::default();
-    setup.rules.api_keys = vec![Secret::new("open sesame")];
-    setup.rules.enable_ui = true;
+async fn the_document_is_public_and_names_the_key_requirement() {
+    let mut setup = TestSetup::default();
+    setup.settings.api_keys = vec![Secret::new("open sesame")];
+    setup.settings.enable_ui = true;
     let keyed = TestApp::start_with(setup).await;
     let open = TestApp::start().await;
 
@@ -143,19 +143,19 @@ async fn a_translation_has_no_diarized_json() {
     assert_eq!(formats("CreateTranslationRequest"), 5);
 }
 
-/// What of `value` is not as `schema` says. As strict as our schemas need: types, properties, items,
-/// and alternatives; a property that the schema does not name is a fault too.
-fn faults(schemas: &Value, schema: &Value, value: &Value, place: &str) -> Vec<String> {
+/// Violations of `schema` in `value`. Checks what our schemas use: types, properties, items, and
+/// alternatives; a property that the schema does not name is a violation too.
+fn schema_violations(schemas: &Value, schema: &Value, value: &Value, place: &str) -> Vec<String> {
     if let Some(name) = schema["$ref"].as_str() {
         let name = name.rsplit('/').next().unwrap();
         assert!(schemas[name].is_object(), "no schema {name}");
-        return faults(schemas, &schemas[name], value, place);
+        return schema_violations(schemas, &schemas[name], value, place);
     }
     for key in ["anyOf", "oneOf"] {
         if let Some(alternatives) = schema[key].as_array() {
             let of_each: Vec<_> = alternatives
                 .iter()
-                .map(|schema| faults(schemas, schema, value, place))
+                .map(|schema| schema_violations(schemas, schema, value, place))
                 .collect();
             return if of_each.iter().any(Vec::is_empty) {
                 Vec::new()
@@ -178,34 +178,34 @@ fn faults(schemas: &Value, schema: &Value, value: &Value, place: &str) -> Vec<St
     if !is_number && !allowed.contains(kind) {
         return vec![format!("{place} is {kind}, not {allowed}")];
     }
-    let mut found = Vec::new();
+    let mut violations = Vec::new();
     for (index, item) in value.as_array().into_iter().flatten().enumerate() {
         let place = format!("{place}[{index}]");
-        found.extend(faults(schemas, &schema["items"], item, &place));
+        violations.extend(schema_violations(schemas, &schema["items"], item, &place));
     }
     for (name, member) in value.as_object().into_iter().flatten() {
         let place = format!("{place}.{name}");
         match &schema["properties"][name] {
-            Value::Null => found.push(format!("{place} is not documented")),
-            schema => found.extend(faults(schemas, schema, member, &place)),
+            Value::Null => violations.push(format!("{place} is not documented")),
+            schema => violations.extend(schema_violations(schemas, schema, member, &place)),
         }
     }
     for name in schema["required"].as_array().into_iter().flatten() {
         if value.get(name.as_str().unwrap()).is_none() {
-            found.push(format!("{place}.{name} is missing"));
+            violations.push(format!("{place}.{name} is missing"));
         }
     }
-    found
+    violations
 }
 
 #[tokio::test]
-async fn answers_have_every_documented_property_and_no_other() {
+async fn responses_match_their_schemas() {
     let app = TestApp::start().await;
     let document = document(&app).await;
     let schemas = &document["components"]["schemas"];
     let check = |name: &str, value: &Value| {
-        let found = faults(schemas, &json!({ "$ref": name }), value, name);
-        assert_eq!(found, [""; 0], "{value}");
+        let violations = schema_violations(schemas, &json!({ "$ref": name }), value, name);
+        assert_eq!(violations, [""; 0], "{value}");
     };
 
     for (schema, query) in [
@@ -273,8 +273,8 @@ async fn answers_have_every_documented_property_and_no_other() {
 }
 
 #[tokio::test]
-async fn the_page_of_the_document_needs_nothing_from_elsewhere() {
-    let app = with_pages().await;
+async fn the_page_of_the_document_loads_no_external_resources() {
+    let app = app_with_pages().await;
 
     let page = app.get("/docs").send().await.unwrap();
 
@@ -292,9 +292,9 @@ async fn the_page_of_the_document_needs_nothing_from_elsewhere() {
     }
 }
 
-/// What Swagger UI fills a field with before anybody has touched it: its example, its default, its only
-/// or first word, or a value of its type; of alternatives it takes the first.
-fn filled_in(schema: &Value) -> Value {
+/// The initial value of a field in Swagger UI: its example, its default, its first enum value, or a value of
+/// its type; of alternatives the first.
+fn initial_value(schema: &Value) -> Value {
     let schema = schema.as_object().unwrap();
     let first = |key: &str| Some(schema.get(key)?.as_array()?.first()?.clone());
     let given = first("examples").or_else(|| schema.get("default").cloned());
@@ -303,27 +303,27 @@ fn filled_in(schema: &Value) -> Value {
         return value;
     }
     if let Some(alternative) = first("anyOf").or_else(|| first("oneOf")) {
-        return filled_in(&alternative);
+        return initial_value(&alternative);
     }
     match schema["type"].as_str().or(schema["type"][0].as_str()) {
         Some("string") => json!("string"),
         Some("number" | "integer") => json!(0),
         Some("boolean") => json!(true),
-        Some("array") => json!([filled_in(&schema["items"])]),
+        Some("array") => json!([initial_value(&schema["items"])]),
         Some("object") => {
             let properties = schema["properties"].as_object().unwrap();
             let filled = properties
                 .iter()
-                .map(|(name, schema)| (name.clone(), filled_in(schema)));
+                .map(|(name, schema)| (name.clone(), initial_value(schema)));
             filled.collect::<serde_json::Map<_, _>>().into()
         }
         other => panic!("{other:?}"),
     }
 }
 
-/// The fields that Swagger UI sends with a file that was chosen: all of them, also those that are empty,
-/// and the items of a list one by one.
-fn sent_by_swagger_ui(form: &Value) -> Vec<(String, String)> {
+/// The form fields that Swagger UI sends along with a file: all fields, including empty ones, and one field
+/// per list item.
+fn form_fields_of_swagger_ui(form: &Value) -> Vec<(String, String)> {
     let text = |value: Value| match value {
         Value::String(text) => text,
         other => other.to_string(),
@@ -331,7 +331,7 @@ fn sent_by_swagger_ui(form: &Value) -> Vec<(String, String)> {
     let properties = form["properties"].as_object().unwrap();
     let others = properties.iter().filter(|(name, _)| *name != "file");
     let fields = others.flat_map(|(name, schema)| {
-        let values = match filled_in(schema) {
+        let values = match initial_value(schema) {
             Value::Array(items) if items.is_empty() => vec![json!("")],
             Value::Array(items) => items,
             other => vec![other],
@@ -341,7 +341,7 @@ fn sent_by_swagger_ui(form: &Value) -> Vec<(String, String)> {
     fields.collect()
 }
 
-/// The query string that Swagger UI sends: the parameters with an example or a default.
+/// The query string of Swagger UI: the parameters with an example or a default.
 fn query_of_swagger_ui(operation: &Value) -> Vec<(String, String)> {
     let parameters = operation["parameters"].as_array().unwrap().iter();
     let filled = parameters.filter_map(|parameter| {
@@ -355,8 +355,8 @@ fn query_of_swagger_ui(operation: &Value) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn the_page_of_the_document_sends_a_request_that_works() {
-    let mut setup = Setup::default();
-    setup.rules.reject_unknown_fields = true;
+    let mut setup = TestSetup::default();
+    setup.settings.reject_unknown_fields = true;
     let app = TestApp::start_with(setup).await;
     let document = document(&app).await;
     let expected = app.text_of(tone(500.0)).await;
@@ -374,7 +374,7 @@ async fn the_page_of_the_document_sends_a_request_that_works() {
     ] {
         let query = query_of_swagger_ui(&document["paths"][path]["post"]);
         assert_eq!(query, [("model".to_owned(), "whisper-1".to_owned())]);
-        let fields = sent_by_swagger_ui(&document["components"]["schemas"][form]);
+        let fields = form_fields_of_swagger_ui(&document["components"]["schemas"][form]);
         assert!(fields.contains(&query[0]), "{fields:?}");
         let file = Part::bytes(tone(500.0)).file_name("talk.wav");
         let form = Form::new().part("file", file);
@@ -390,7 +390,7 @@ async fn the_page_of_the_document_sends_a_request_that_works() {
 }
 
 #[tokio::test]
-async fn pages_can_be_switched_off_and_the_document_stays() {
+async fn the_document_is_served_without_the_pages() {
     let app = TestApp::start().await;
 
     for path in ["/", "/docs", "/docs/", "/docs/swagger-ui.css"] {
@@ -400,7 +400,7 @@ async fn pages_can_be_switched_off_and_the_document_stays() {
     }
     document(&app).await;
 
-    let app = with_pages().await;
+    let app = app_with_pages().await;
     let answer = app.get("/docs/nothing.js").send().await.unwrap();
     assert_eq!(answer.status(), 404);
     assert_eq!(error(answer).await["code"], "unknown_url");

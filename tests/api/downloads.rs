@@ -1,4 +1,4 @@
-//! Downloads as a caller sees them: answers, events, errors.
+//! Downloads over the HTTP API: responses, events, errors.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,30 +8,30 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::helpers::audio::tone;
-use crate::helpers::{MODEL, Setup, TestApp, check_error, error, error_in, header, models_dir};
+use crate::helpers::{MODEL, TestApp, TestSetup, check_error, error, error_in, header, models_dir};
 use crate::model_files::{Fixture, lay_out};
-use crate::standin::{Fault, Gate, Refusal, Repo, Standin};
+use crate::fake_hub::{FakeHub, HubRefusal, HubRepo, TransferFault, TransferGate};
 
 const NAME: &str = "owner/whisper";
 const PATH: &str = "/v1/models/owner/whisper";
 
-/// A hub with a small model, and a server that has none.
-struct Scene {
-    hub: Standin,
+/// A hub with a small model, and a server without models.
+struct DownloadTest {
+    hub: FakeHub,
     app: TestApp,
     folder: tempfile::TempDir,
 }
 
-impl Scene {
+impl DownloadTest {
     async fn new() -> Self {
-        Self::with(Setup::default()).await
+        Self::with(TestSetup::default()).await
     }
 
-    async fn with(setup: Setup) -> Self {
-        let hub = Standin::start().await;
+    async fn with(setup: TestSetup) -> Self {
+        let hub = FakeHub::start().await;
         hub.serve(NAME, small_model());
         let folder = tempfile::tempdir().unwrap();
-        let app = TestApp::start_with(Setup {
+        let app = TestApp::start_with(TestSetup {
             models_dir: folder.path().join("models"),
             hub_cache: folder.path().join("hub"),
             hub: Some(hub.endpoint()),
@@ -55,10 +55,10 @@ impl Scene {
     }
 }
 
-fn small_model() -> Repo {
+fn small_model() -> HubRepo {
     let folder = tempfile::tempdir().unwrap();
     lay_out(folder.path(), &Fixture::default());
-    Repo::from_dir(folder.path()).file("README.md", "Not wanted.")
+    HubRepo::from_dir(folder.path()).file("README.md", "Not wanted.")
 }
 
 /// The data of server-sent events.
@@ -75,10 +75,10 @@ async fn events(answer: Response) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_model_is_here_when_the_answer_says_so() {
-    let scene = Scene::new().await;
+async fn a_model_is_on_disk_when_its_download_is_answered() {
+    let test = DownloadTest::new().await;
 
-    let answer = scene.pull().await.unwrap();
+    let answer = test.pull().await.unwrap();
 
     assert_eq!(answer.status(), 201);
     let model: Value = answer.json().await.unwrap();
@@ -87,35 +87,35 @@ async fn a_model_is_here_when_the_answer_says_so() {
         (&json!(NAME), &json!("model"))
     );
     assert_eq!(model["owned_by"], "owner");
-    assert_eq!(scene.listed().await, [NAME]);
-    let metrics = scene.app.metrics.encode();
+    assert_eq!(test.listed().await, [NAME]);
+    let metrics = test.app.metrics.encode();
     let line = metrics
         .lines()
         .find(|line| line.starts_with("halkspeech_downloaded_bytes_total "));
     assert!(!line.unwrap().ends_with(" 0"), "{line:?}");
 
-    let again = scene.pull().await.unwrap();
+    let again = test.pull().await.unwrap();
     assert_eq!(again.status(), 200);
     assert_eq!(again.json::<Value>().await.unwrap(), model);
-    assert_eq!(scene.hub.ranges("model.bin").len(), 1);
-    assert_eq!(scene.hub.ranges("README.md").len(), 0);
+    assert_eq!(test.hub.ranges("model.bin").len(), 1);
+    assert_eq!(test.hub.ranges("README.md").len(), 0);
 }
 
 #[tokio::test]
-async fn two_callers_share_a_download_and_half_a_model_is_no_model() {
-    let scene = Scene::new().await;
-    let gate = Gate::new();
-    scene
+async fn two_callers_share_a_download_and_an_incomplete_model_is_not_listed() {
+    let test = DownloadTest::new().await;
+    let gate = TransferGate::new();
+    test
         .hub
-        .next("model.bin", Fault::HoldAfter(1000, gate.clone()));
-    let first = scene.pull();
+        .next("model.bin", TransferFault::HoldAfter(1000, gate.clone()));
+    let first = test.pull();
     gate.reached().await;
 
-    let second = scene.pull();
-    assert_eq!(scene.listed().await, [""; 0]);
-    let answer = scene.app.get(PATH).send().await.unwrap();
+    let second = test.pull();
+    assert_eq!(test.listed().await, [""; 0]);
+    let answer = test.app.get(PATH).send().await.unwrap();
     assert_eq!(answer.status(), 404);
-    let delete = scene.app.client.delete(scene.app.url(PATH));
+    let delete = test.app.client.delete(test.app.url(PATH));
     let answer = delete.send().await.unwrap();
     assert_eq!(answer.status(), 409);
     let conflict = Some("conflict");
@@ -130,33 +130,33 @@ async fn two_callers_share_a_download_and_half_a_model_is_no_model() {
     gate.open();
     assert_eq!(first.await.unwrap().status(), 201);
     assert!(second.await.unwrap().status().is_success());
-    assert_eq!(scene.hub.ranges("model.bin").len(), 1);
+    assert_eq!(test.hub.ranges("model.bin").len(), 1);
 }
 
 #[tokio::test]
-async fn a_download_goes_on_when_its_caller_has_left() {
-    let scene = Scene::new().await;
-    let gate = Gate::new();
-    scene
+async fn a_download_continues_when_its_caller_disconnects() {
+    let test = DownloadTest::new().await;
+    let gate = TransferGate::new();
+    test
         .hub
-        .next("model.bin", Fault::HoldAfter(1000, gate.clone()));
-    let first = scene.pull();
+        .next("model.bin", TransferFault::HoldAfter(1000, gate.clone()));
+    let first = test.pull();
     gate.reached().await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
 
-    let second = scene.pull();
+    let second = test.pull();
     gate.open();
 
     assert!(second.await.unwrap().status().is_success());
-    assert_eq!(scene.hub.ranges("model.bin").len(), 1);
+    assert_eq!(test.hub.ranges("model.bin").len(), 1);
 }
 
 #[tokio::test]
-async fn tells_of_the_progress_in_events() {
-    let scene = Scene::new().await;
+async fn reports_the_progress_as_events() {
+    let test = DownloadTest::new().await;
     let ask = || {
-        scene
+        test
             .app
             .post(PATH)
             .header("accept", "text/event-stream")
@@ -189,10 +189,10 @@ async fn tells_of_the_progress_in_events() {
 
 #[tokio::test]
 async fn a_failure_is_the_last_event() {
-    let scene = Scene::new().await;
-    scene.hub.always("model.bin", Fault::WrongBytes);
+    let test = DownloadTest::new().await;
+    test.hub.always("model.bin", TransferFault::WrongBytes);
 
-    let answer = scene
+    let answer = test
         .app
         .post(PATH)
         .header("accept", "text/event-stream")
@@ -209,19 +209,19 @@ async fn a_failure_is_the_last_event() {
         Some("hub_unavailable"),
         "model.bin",
     );
-    assert_eq!(scene.listed().await, [""; 0]);
+    assert_eq!(test.listed().await, [""; 0]);
 }
 
 #[tokio::test]
-async fn says_what_is_wrong_at_the_hub() {
-    let gated = Refusal::status(401).code("GatedRepo");
-    let absent = Refusal::status(404).code("RepoNotFound");
-    let hidden = Refusal::status(401).code("RepoNotFound");
+async fn describes_errors_of_the_hub() {
+    let gated = HubRefusal::status(401).code("GatedRepo");
+    let absent = HubRefusal::status(404).code("RepoNotFound");
+    let hidden = HubRefusal::status(401).code("RepoNotFound");
     let (invalid, server) = ("invalid_request_error", "server_error");
-    for (refusal, status, kind, code, piece) in [
+    for (refusal, status, kind, code, fragment) in [
         (gated, 401, invalid, "model_access_denied", "HF_TOKEN"),
         (
-            Refusal::status(403),
+            HubRefusal::status(403),
             401,
             invalid,
             "model_access_denied",
@@ -242,42 +242,42 @@ async fn says_what_is_wrong_at_the_hub() {
             "has no model 'owner/whisper'",
         ),
         (
-            Refusal::status(429).retry_after(7),
+            HubRefusal::status(429).retry_after(7),
             429,
             "rate_limit_exceeded",
             "rate_limit_exceeded",
             "hub",
         ),
-        (Refusal::status(500), 502, server, "hub_unavailable", "hub"),
+        (HubRefusal::status(500), 502, server, "hub_unavailable", "hub"),
     ] {
-        let scene = Scene::new().await;
-        scene.hub.refuse("/", refusal.clone());
+        let test = DownloadTest::new().await;
+        test.hub.refuse("/", refusal.clone());
 
-        let answer = scene.pull().await.unwrap();
+        let answer = test.pull().await.unwrap();
 
         assert_eq!(answer.status(), status, "{refusal:?}");
         if status == 429 {
             assert_eq!(header(&answer, "retry-after"), "7");
         }
         let param = (kind == invalid).then_some("model");
-        check_error(&error(answer).await, kind, param, Some(code), piece);
-        assert_eq!(scene.listed().await, [""; 0]);
+        check_error(&error(answer).await, kind, param, Some(code), fragment);
+        assert_eq!(test.listed().await, [""; 0]);
 
-        // Nothing of it is remembered.
-        scene.hub.refuse_no_more();
-        assert_eq!(scene.pull().await.unwrap().status(), 201);
+        // The refusal is not cached.
+        test.hub.refuse_no_more();
+        assert_eq!(test.pull().await.unwrap().status(), 201);
     }
 }
 
 #[tokio::test]
-async fn says_what_is_wrong_with_a_repository() {
-    let scene = Scene::new().await;
-    let transformers = Repo::new()
+async fn describes_errors_of_a_repository() {
+    let test = DownloadTest::new().await;
+    let transformers = HubRepo::new()
         .file("config.json", "{}")
         .file("model.safetensors", vec![1; 100]);
-    scene.hub.serve("openai/whisper-tiny", transformers);
+    test.hub.serve("openai/whisper-tiny", transformers);
     let (kind, param) = ("invalid_request_error", Some("model"));
-    for (path, status, code, piece) in [
+    for (path, status, code, fragment) in [
         (
             "openai/whisper-tiny",
             400,
@@ -297,27 +297,27 @@ async fn says_what_is_wrong_with_a_repository() {
             "no revision 'v9'",
         ),
     ] {
-        let answer = scene
+        let answer = test
             .app
             .post(&format!("/v1/models/{path}"))
             .send()
             .await
             .unwrap();
         assert_eq!(answer.status(), status, "{path}");
-        check_error(&error(answer).await, kind, param, Some(code), piece);
+        check_error(&error(answer).await, kind, param, Some(code), fragment);
     }
 }
 
 #[tokio::test]
-async fn a_silent_hub_is_a_timeout_and_what_came_is_kept() {
-    let scene = Scene::with(Setup {
+async fn a_silent_hub_is_a_timeout() {
+    let test = DownloadTest::with(TestSetup {
         hub_timeout: Duration::from_millis(100),
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
-    scene.hub.always("model.bin", Fault::StallAfter(0));
+    test.hub.always("model.bin", TransferFault::StallAfter(0));
 
-    let answer = scene.pull().await.unwrap();
+    let answer = test.pull().await.unwrap();
 
     assert_eq!(answer.status(), 504);
     check_error(
@@ -330,13 +330,13 @@ async fn a_silent_hub_is_a_timeout_and_what_came_is_kept() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_set_never_to_ask_does_not() {
+async fn an_offline_server_does_not_ask_the_hub() {
     let folder = tempfile::tempdir().unwrap();
-    let app = TestApp::start_with(Setup {
+    let app = TestApp::start_with(TestSetup {
         models_dir: folder.path().to_owned(),
         hub: None,
         preload: false,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 
@@ -354,22 +354,22 @@ async fn a_server_that_is_set_never_to_ask_does_not() {
 }
 
 #[tokio::test]
-async fn a_request_fetches_its_model_where_that_is_wanted() {
-    let scene = Scene::with(Setup {
+async fn a_request_downloads_its_model_if_configured() {
+    let test = DownloadTest::with(TestSetup {
         auto_download: true,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
-    scene.hub.serve("owner/real", Repo::from_dir(&real_model()));
-    let ask = |model: &'static str| scene.app.form(tone(500.0), &[("model", model)]).send();
+    test.hub.serve("owner/real", HubRepo::from_dir(&real_model()));
+    let ask = |model: &'static str| test.app.form(tone(500.0), &[("model", model)]).send();
 
     let both = tokio::join!(ask("owner/real"), ask("owner/real"));
 
     for answer in [both.0.unwrap(), both.1.unwrap()] {
         assert_eq!(answer.status(), 200);
     }
-    assert_eq!(scene.hub.ranges("model.bin").len(), 1);
-    assert_eq!(scene.listed().await, ["owner/real"]);
+    assert_eq!(test.hub.ranges("model.bin").len(), 1);
+    assert_eq!(test.listed().await, ["owner/real"]);
 
     let answer = ask("owner/none").await.unwrap();
     assert_eq!(answer.status(), 404);
@@ -384,15 +384,15 @@ async fn a_request_fetches_its_model_where_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn what_was_downloaded_is_deleted_from_the_cache() {
-    let scene = Scene::new().await;
-    assert_eq!(scene.pull().await.unwrap().status(), 201);
+async fn a_downloaded_model_is_deleted_from_the_cache() {
+    let test = DownloadTest::new().await;
+    assert_eq!(test.pull().await.unwrap().status(), 201);
 
-    let delete = scene.app.client.delete(scene.app.url(PATH));
+    let delete = test.app.client.delete(test.app.url(PATH));
     assert_eq!(delete.send().await.unwrap().status(), 200);
 
-    assert_eq!(scene.listed().await, [""; 0]);
-    let repository = scene.folder.path().join("hub/models--owner--whisper");
+    assert_eq!(test.listed().await, [""; 0]);
+    let repository = test.folder.path().join("hub/models--owner--whisper");
     assert!(!repository.exists());
 }
 

@@ -1,4 +1,4 @@
-//! Answers with times, what was left out of them, and what only a part of the audio gives.
+//! Responses with times, dropped text, and transcripts of a part of the audio.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,23 +9,23 @@ use halkspeech::tokens::Task;
 use serde_json::{Value, json};
 
 use crate::helpers::audio::{adts_with_a_damaged_frame, stereo, tone, tones};
-use crate::helpers::engine::{listen, say, say_at};
-use crate::helpers::{MODEL, MULTILINGUAL, Setup, TestApp, form, header, text};
+use crate::helpers::engine::{loudest_bands, text_generation, timed_generation};
+use crate::helpers::{MODEL, MULTILINGUAL, TestApp, TestSetup, form, header, text};
 
-async fn saying_two_sentences() -> TestApp {
+async fn app_with_two_segments() -> TestApp {
     let segments = [(0.0, " Good morning.", 0.9), (1.0, " Hello.", 1.5)];
-    let engine = FakeEngine::factory(move |_, _| Ok(vec![say_at(&segments)]));
-    TestApp::start_with(Setup {
+    let engine = FakeEngine::factory(move |_, _| Ok(vec![timed_generation(&segments)]));
+    TestApp::start_with(TestSetup {
         engine,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await
 }
 
-/// An engine that takes every window for silence, and writes something for it.
-fn hearing_silence() -> EngineFactory {
+/// An engine that reports every window as silence, with text.
+fn silence_engine() -> EngineFactory {
     FakeEngine::factory(|_, _| {
-        let mut generation = say(" Thank you.");
+        let mut generation = text_generation(" Thank you.");
         generation.quality = Quality {
             avg_logprob: -2.0,
             no_speech_prob: 0.9,
@@ -41,7 +41,7 @@ fn two_seconds() -> Vec<u8> {
 
 #[tokio::test]
 async fn verbose_json_has_the_segments() {
-    let app = saying_two_sentences().await;
+    let app = app_with_two_segments().await;
 
     let query = [("model", MODEL), ("response_format", "verbose_json")];
     let answer = app.raw(two_seconds(), &query).send().await.unwrap();
@@ -52,7 +52,7 @@ async fn verbose_json_has_the_segments() {
     let segments = body["segments"].take();
     assert_eq!(body["text"], "Good morning. Hello.");
     assert_eq!(body["task"], "transcribe");
-    // The model knows no other.
+    // The model supports no other language.
     assert_eq!(body["language"], "english");
     assert_eq!(body["duration"], 2.0);
     assert_eq!(body["usage"], json!({ "type": "duration", "seconds": 2 }));
@@ -78,8 +78,8 @@ async fn verbose_json_has_the_segments() {
 }
 
 #[tokio::test]
-async fn subtitles_have_a_cue_a_segment() {
-    let app = saying_two_sentences().await;
+async fn subtitles_have_one_cue_per_segment() {
+    let app = app_with_two_segments().await;
     let cases = [
         (
             "srt",
@@ -110,15 +110,15 @@ async fn subtitles_have_a_cue_a_segment() {
 
 #[tokio::test]
 async fn a_translation_asks_for_english() {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let notes = Arc::clone(&seen);
+    let recorded = Arc::new(Mutex::new(Vec::new()));
+    let recorder = Arc::clone(&recorded);
     let engine = FakeEngine::factory(move |_, inputs| {
-        notes.lock().unwrap().push(inputs[0].prompt.task);
-        Ok(listen(inputs))
+        recorder.lock().unwrap().push(inputs[0].prompt.task);
+        Ok(loudest_bands(inputs))
     });
-    let app = TestApp::start_with(Setup {
+    let app = TestApp::start_with(TestSetup {
         engine,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 
@@ -132,17 +132,17 @@ async fn a_translation_asks_for_english() {
     let answer = request.send().await.unwrap();
 
     assert_eq!(answer.status(), 200);
-    assert_eq!(*seen.lock().unwrap(), [Task::Translate]);
+    assert_eq!(*recorded.lock().unwrap(), [Task::Translate]);
     let body: Value = answer.json().await.unwrap();
     assert_eq!(body["task"], "translate");
     assert_eq!(body["language"], "english");
 }
 
 #[tokio::test]
-async fn nothing_is_written_for_what_the_model_takes_for_silence() {
-    let app = TestApp::start_with(Setup {
-        engine: hearing_silence(),
-        ..Setup::default()
+async fn windows_that_the_model_takes_for_silence_have_no_text() {
+    let app = TestApp::start_with(TestSetup {
+        engine: silence_engine(),
+        ..TestSetup::default()
     })
     .await;
 
@@ -167,7 +167,7 @@ async fn nothing_is_written_for_what_the_model_takes_for_silence() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_decoded_is_listed_and_counted() {
+async fn damaged_audio_is_listed_and_counted() {
     let app = TestApp::start().await;
 
     let query = [
@@ -195,9 +195,9 @@ async fn what_could_not_be_decoded_is_listed_and_counted() {
 
 #[tokio::test]
 async fn the_silence_rule_can_be_switched_off() {
-    let app = TestApp::start_with(Setup {
-        engine: hearing_silence(),
-        ..Setup::default()
+    let app = TestApp::start_with(TestSetup {
+        engine: silence_engine(),
+        ..TestSetup::default()
     })
     .await;
 
@@ -212,11 +212,11 @@ async fn the_silence_rule_can_be_switched_off() {
 async fn each_channel_is_a_speaker() {
     let app = TestApp::start().await;
     let (left, right) = (300.0, 900.0);
-    let said = [
+    let texts = [
         app.text_of(tone(left)).await,
         app.text_of(tone(right)).await,
     ];
-    assert_ne!(said[0], said[1]);
+    assert_ne!(texts[0], texts[1]);
 
     for format in ["diarized_json", "verbose_json"] {
         let query = [
@@ -228,20 +228,20 @@ async fn each_channel_is_a_speaker() {
 
         assert_eq!(answer.status(), 200, "{format}");
         let body: Value = answer.json().await.unwrap();
-        assert_eq!(body["text"], said.join(" "), "{format}");
+        assert_eq!(body["text"], texts.join(" "), "{format}");
         assert_eq!(body["duration"], 0.5, "{format}");
         let segments = body["segments"].as_array().unwrap();
-        let heard = segments.iter().map(|segment| {
+        let speakers = segments.iter().map(|segment| {
             let text = segment["text"].as_str().unwrap();
             (segment["speaker"].as_str().unwrap(), text.trim())
         });
-        let expected = [("A", said[0].as_str()), ("B", said[1].as_str())];
-        assert_eq!(heard.collect::<Vec<_>>(), expected, "{format}");
+        let expected = [("A", texts[0].as_str()), ("B", texts[1].as_str())];
+        assert_eq!(speakers.collect::<Vec<_>>(), expected, "{format}");
     }
 }
 
 #[tokio::test]
-async fn only_the_part_asked_for_is_heard_at_its_own_time() {
+async fn only_the_requested_part_is_transcribed_at_its_own_time() {
     let app = TestApp::start().await;
     let two = Duration::from_secs(2);
     let recording = tones(&[300.0, 600.0, 900.0].map(|pitch| (pitch, two)));
@@ -264,27 +264,27 @@ async fn only_the_part_asked_for_is_heard_at_its_own_time() {
 }
 
 #[tokio::test]
-async fn what_the_model_passed_over_at_the_end_of_a_window_is_heard_again() {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let notes = Arc::clone(&seen);
+async fn skipped_audio_at_the_end_of_a_window_is_transcribed_again() {
+    let recorded = Arc::new(Mutex::new(Vec::new()));
+    let recorder = Arc::clone(&recorded);
     let engine = FakeEngine::factory(move |key, inputs| {
         let previous = inputs[0].prompt.previous.clone();
         let (timestamps, frames) = (key.options.timestamps, inputs[0].features.frames);
-        notes
+        recorder
             .lock()
             .unwrap()
             .push((timestamps, previous.len(), frames));
         if !timestamps {
-            return Ok(vec![say(" Hello.")]);
+            return Ok(vec![text_generation(" Hello.")]);
         }
-        // A second stamp, and nothing behind it: the model stops here, and would go on from here.
-        let mut generation = say_at(&[(0.0, " Good morning.", 1.0)]);
+        // A second timestamp without text after it: the model stops there and would continue from there.
+        let mut generation = timed_generation(&[(0.0, " Good morning.", 1.0)]);
         generation.tokens.extend(generation.tokens.last().copied());
         Ok(vec![generation])
     });
-    let app = TestApp::start_with(Setup {
+    let app = TestApp::start_with(TestSetup {
         engine,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 
@@ -297,13 +297,13 @@ async fn what_the_model_passed_over_at_the_end_of_a_window_is_heard_again() {
     assert_eq!(body["text"], "Good morning. Hello.");
     let last = &body["segments"][1];
     assert_eq!((&last["start"], &last["end"]), (&json!(1.0), &json!(5.0)));
-    let seen = seen.lock().unwrap();
-    let [(true, 0, _), (false, previous, frames)] = seen[..] else {
-        panic!("{seen:?}")
+    let recorded = recorded.lock().unwrap();
+    let [(true, 0, _), (false, previous, frames)] = recorded[..] else {
+        panic!("{recorded:?}")
     };
-    assert!(previous > 0, "it continues what was heard");
+    assert!(previous > 0, "the prompt is the text so far");
     assert!(
         (400..410).contains(&frames),
-        "four of five seconds are left"
+        "four of five seconds remain"
     );
 }

@@ -1,4 +1,4 @@
-//! A server on a free port, and what a test asks it.
+//! A server on a free port, and requests to it.
 
 pub mod audio;
 pub mod engine;
@@ -14,7 +14,7 @@ use halkspeech::audio::{DecodeLimits, FfmpegMode, MemoryBudget};
 use halkspeech::batch::BatchLimits;
 use halkspeech::engine::EngineFactory;
 use halkspeech::features::Lengths;
-use halkspeech::http::{self, Context, Defaults, Door, Phase, RateLimit, Rules};
+use halkspeech::http::{self, Context, Door, HttpSettings, ParameterDefaults, Phase, RateLimit};
 use halkspeech::models::{
     self, Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels,
     MakeFactory, ModelId, Plan, Store,
@@ -30,19 +30,19 @@ use tokio::task::JoinHandle;
 
 pub const TRANSCRIPTIONS: &str = "/v1/audio/transcriptions";
 
-/// The English-only model, and the one that the aliases stand for.
+/// The English-only model, the target of the aliases.
 pub const MODEL: &str = "tiny.en";
 pub const MULTILINGUAL: &str = "base";
 
-/// What every model of the tests is said to take.
+/// Memory that every model of the tests reports, in bytes.
 pub const MODEL_BYTES: u64 = 100;
 
-/// Nothing here may take longer than this, on however slow a machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of every wait; long enough for slow machines.
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How the server under test is set up.
-pub struct Setup {
-    pub rules: Rules,
+/// Settings of the server under test.
+pub struct TestSetup {
+    pub settings: HttpSettings,
     pub max_concurrent_requests: usize,
     pub rate_limit_per_minute: Option<NonZeroU32>,
     pub queue_capacity: usize,
@@ -50,58 +50,58 @@ pub struct Setup {
     pub limits: BatchLimits,
     pub engine: EngineFactory,
     pub max_duration: Duration,
-    /// What decoded audio may take.
+    /// Memory limit of decoded audio, in bytes.
     pub decoded_bytes: u64,
     pub front_end_workers: usize,
     pub models_dir: PathBuf,
     pub hub_cache: PathBuf,
     pub preload: bool,
-    /// Where a hub is; none: it is never asked.
+    /// URL of the hub; `None` for offline.
     pub hub: Option<String>,
-    /// The longest silence of the hub's connections.
+    /// Read timeout of the hub's connections.
     pub hub_timeout: Duration,
     pub auto_download: bool,
     pub aliases: Vec<(String, ModelId)>,
     pub budget: Budget,
     pub idle_time: Option<Duration>,
-    /// What OpenAI's names stand for.
+    /// The model that OpenAI's names refer to.
     pub default_model: DefaultModel,
 }
 
-/// A running server with everything a test looks at.
+/// A running server, with the state that tests inspect.
 pub struct TestApp {
     pub client: Client,
     pub metrics: Metrics,
     pub models: Arc<LoadedModels>,
     pub phase: watch::Sender<Phase>,
     pub address: String,
-    /// For what no connection can show.
+    /// For tests that do not use a connection.
     pub context: Arc<Context>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<std::io::Result<()>>,
 }
 
-impl Default for Setup {
+impl Default for TestSetup {
     fn default() -> Self {
         Self {
-            rules: Rules {
+            settings: HttpSettings {
                 api_keys: Vec::new(),
                 max_connections: 1000,
-                read_timeout: PATIENCE,
+                read_timeout: TEST_TIMEOUT,
                 allow_origins: Vec::new(),
                 allowed_hosts: Vec::new(),
                 enable_ui: false,
                 max_upload_bytes: 16 << 20,
                 upload_memory_bytes: 4 << 20,
-                request_timeout: PATIENCE,
+                request_timeout: TEST_TIMEOUT,
                 reject_unknown_fields: false,
                 require_model: false,
-                defaults: Defaults {
+                defaults: ParameterDefaults {
                     beam_size: NonZeroUsize::new(2).unwrap(),
-                    // Tones are no speech.
+                    // Tones are not speech.
                     vad_filter: false,
                 },
-                defaults_of: BTreeMap::new(),
+                model_defaults: BTreeMap::new(),
                 keep_alive: Duration::from_millis(5),
             },
             max_concurrent_requests: 100,
@@ -112,7 +112,7 @@ impl Default for Setup {
                 batch_size: NonZeroUsize::new(64).unwrap(),
                 window: Duration::from_millis(5),
             },
-            engine: engine::listening(),
+            engine: engine::band_engine(),
             max_duration: Duration::from_secs(100),
             decoded_bytes: u64::MAX,
             front_end_workers: 2,
@@ -120,7 +120,7 @@ impl Default for Setup {
             hub_cache: PathBuf::from("/nonexistent"),
             preload: true,
             hub: None,
-            hub_timeout: PATIENCE,
+            hub_timeout: TEST_TIMEOUT,
             auto_download: false,
             aliases: Vec::new(),
             budget: Budget::default(),
@@ -132,10 +132,10 @@ impl Default for Setup {
 
 impl TestApp {
     pub async fn start() -> Self {
-        Self::start_with(Setup::default()).await
+        Self::start_with(TestSetup::default()).await
     }
 
-    pub async fn start_with(setup: Setup) -> Self {
+    pub async fn start_with(setup: TestSetup) -> Self {
         let metrics = Metrics::new();
         let models = Arc::new(models(&setup, &metrics));
         let default = ModelId::parse(MODEL).unwrap();
@@ -145,7 +145,7 @@ impl TestApp {
         let limits = DecodeLimits {
             max_duration: setup.max_duration,
             ffmpeg: FfmpegMode::Off,
-            ffmpeg_timeout: PATIENCE,
+            ffmpeg_timeout: TEST_TIMEOUT,
         };
         let front_end = FrontEnd::new(NonZeroUsize::new(setup.front_end_workers).unwrap());
         let (phase, phase_receiver) = watch::channel(Phase::Ready);
@@ -162,7 +162,7 @@ impl TestApp {
             rate_limit: setup.rate_limit_per_minute.map(RateLimit::new),
             phase: phase_receiver,
             metrics: metrics.clone(),
-            rules: setup.rules,
+            settings: setup.settings,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -194,12 +194,12 @@ impl TestApp {
         self.client.post(self.url(path))
     }
 
-    /// A form with these fields after the file.
+    /// A request with a form of the file and these fields.
     pub fn form(&self, file: Vec<u8>, fields: &[(&'static str, &'static str)]) -> RequestBuilder {
         self.post(TRANSCRIPTIONS).multipart(form(file, fields))
     }
 
-    /// The bare body with these parameters in the query.
+    /// A request with the file as its body and these parameters in the query.
     pub fn raw(&self, file: Vec<u8>, query: &[(&'static str, &'static str)]) -> RequestBuilder {
         self.post(TRANSCRIPTIONS)
             .query(query)
@@ -207,20 +207,20 @@ impl TestApp {
             .body(file)
     }
 
-    /// A request for a transcription of `file` that runs beside the test.
+    /// Starts a transcription request for `file` in its own task.
     pub fn submit(&self, file: Vec<u8>) -> JoinHandle<Response> {
         let request = self.form(file, &[("model", MODEL)]);
         tokio::spawn(async move { request.send().await.unwrap() })
     }
 
-    /// The text of a tone, asked for alone.
+    /// The text of a file in a request of its own.
     pub async fn text_of(&self, file: Vec<u8>) -> String {
         let answer = self.submit(file).await.unwrap();
         assert_eq!(answer.status(), 200);
         text(answer).await
     }
 
-    /// Windows that have a place in the queue.
+    /// Number of queued windows.
     pub async fn queue_depth(&self) -> usize {
         let id = ModelId::parse(MODEL).unwrap();
         self.models.lease(&id).await.unwrap().queue.depth()
@@ -232,7 +232,7 @@ impl TestApp {
                 tokio::task::yield_now().await;
             }
         };
-        within_patience(reached).await;
+        within_timeout(reached).await;
     }
 
     pub async fn until_decoded(&self, requests: usize) {
@@ -240,13 +240,13 @@ impl TestApp {
         until(|| self.metrics.encode().contains(&line)).await;
     }
 
-    /// Answers to transcription requests for the model, by status.
-    pub fn answered(&self, status: u16) -> u64 {
-        self.counted(status, MODEL)
+    /// Number of transcription responses of [`MODEL`] with this status.
+    pub fn responses(&self, status: u16) -> u64 {
+        self.responses_for_model(status, MODEL)
     }
 
-    /// Transcription requests by their status and the model that was run for them.
-    pub fn counted(&self, status: u16, model: &str) -> u64 {
+    /// Number of transcription responses of a model with this status.
+    pub fn responses_for_model(&self, status: u16, model: &str) -> u64 {
         let labels = RequestLabels {
             route: TRANSCRIPTIONS.to_owned(),
             status,
@@ -255,22 +255,22 @@ impl TestApp {
         self.metrics.requests.get_or_create(&labels).get()
     }
 
-    pub fn refused(&self, reason: Refusal) -> u64 {
+    pub fn refusals(&self, reason: Refusal) -> u64 {
         self.metrics
             .refused
             .get_or_create(&RefusalLabels { reason })
             .get()
     }
 
-    /// Tells the server to stop, which it does once everything running is answered.
+    /// Stops the server, which ends once all running requests are answered.
     pub fn stop(self) -> JoinHandle<std::io::Result<()>> {
         self.stop.send(()).unwrap();
         self.server
     }
 }
 
-/// The models of a server, run by its engine.
-fn models(setup: &Setup, metrics: &Metrics) -> LoadedModels {
+/// The models of the server under test.
+fn models(setup: &TestSetup, metrics: &Metrics) -> LoadedModels {
     let store = Store::new(setup.models_dir.clone(), setup.hub_cache.clone());
     let catalog = Arc::new(Catalog::open(store));
     let hub = Hub::new(HubSettings {
@@ -313,13 +313,13 @@ pub async fn until(condition: impl Fn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    within_patience(reached).await;
+    within_timeout(reached).await;
 }
 
-pub async fn within_patience(reached: impl Future<Output = ()>) {
-    tokio::time::timeout(PATIENCE, reached)
+pub async fn within_timeout(reached: impl Future<Output = ()>) {
+    tokio::time::timeout(TEST_TIMEOUT, reached)
         .await
-        .expect("the server never came to this");
+        .expect("the condition is reached in time");
 }
 
 pub fn form(file: Vec<u8>, fields: &[(&'static str, &'static str)]) -> Form {
@@ -329,7 +329,7 @@ pub fn form(file: Vec<u8>, fields: &[(&'static str, &'static str)]) -> Form {
         .fold(form, |form, (name, value)| form.text(*name, *value))
 }
 
-/// The text of a json answer.
+/// The text of a `json` response.
 pub async fn text(answer: Response) -> String {
     let body: Value = answer.json().await.unwrap();
     body["text"].as_str().unwrap().to_owned()
@@ -342,13 +342,13 @@ pub fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
         .map_or("", |value| value.to_str().unwrap())
 }
 
-/// What an error says; its shape is checked on the way.
+/// The error object of a response; checks its shape.
 pub async fn error(answer: Response) -> Value {
     assert_eq!(header(&answer, "content-type"), "application/json");
     error_in(&answer.json().await.unwrap())
 }
 
-/// The error of a body or of a stream's event; its shape is checked on the way.
+/// The error object of a body or an event; checks its shape.
 #[track_caller]
 pub fn error_in(body: &Value) -> Value {
     let error = body["error"].as_object().unwrap();
@@ -362,28 +362,28 @@ pub fn error_in(body: &Value) -> Value {
     body["error"].clone()
 }
 
-/// Checks an error by its status, type, param, code, and a piece of its message.
+/// Checks the type, param and code of an error, and a part of its message.
 #[track_caller]
 pub fn check_error(
     error: &Value,
     kind: &str,
     param: Option<&str>,
     code: Option<&str>,
-    piece: &str,
+    expected_text: &str,
 ) {
     assert_eq!(error["type"].as_str(), Some(kind), "{error}");
     assert_eq!(error["param"].as_str(), param, "{error}");
     assert_eq!(error["code"].as_str(), code, "{error}");
     assert!(
-        error["message"].as_str().unwrap().contains(piece),
-        "no {piece:?} in {error}"
+        error["message"].as_str().unwrap().contains(expected_text),
+        "no {expected_text:?} in {error}"
     );
 }
 
-/// Where `make models` puts the models.
+/// The folder that `make models` fills.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the Makefile tells the tests where the models are"
+    reason = "the Makefile passes the models' folder"
 )]
 pub fn models_dir() -> PathBuf {
     let dir = match std::env::var_os("MODELS_DIR") {

@@ -1,6 +1,6 @@
-//! Models downloaded from a stand-in for the hub: what lands in the cache, and what goes wrong.
+//! Downloads from a fake hub: the files in the cache, and errors.
 
-mod breaks;
+mod broken_transfers;
 mod refusals;
 mod sharing;
 
@@ -14,25 +14,25 @@ use halkspeech::models::{
 };
 use halkspeech::telemetry::Metrics;
 
-use crate::standin::{Fault, Gate, Refusal, Repo, Standin};
+use crate::fake_hub::{FakeHub, HubRefusal, HubRepo, TransferFault, TransferGate};
 
 /// The name of the repository that most tests fetch.
 const NAME: &str = "owner/whisper";
-/// Some pieces of a transfer and a bit.
+/// A few chunks of a transfer and a remainder.
 const SIZE: usize = (2 << 20) + 12_345;
 
-/// A hub with a model, an empty cache, and the way from one to the other.
-struct Scene {
-    hub: Standin,
-    repo: Repo,
+/// A hub with a model, an empty cache, and the settings of downloads.
+struct HubTest {
+    hub: FakeHub,
+    repo: HubRepo,
     cache: tempfile::TempDir,
     settings: HubSettings,
 }
 
-impl Scene {
+impl HubTest {
     async fn new() -> Self {
-        let hub = Standin::start().await;
-        let repo = Repo::whisper(weights());
+        let hub = FakeHub::start().await;
+        let repo = HubRepo::whisper(weights());
         hub.serve(NAME, repo.clone());
         let cache = tempfile::tempdir().unwrap();
         let settings = HubSettings {
@@ -50,7 +50,7 @@ impl Scene {
         }
     }
 
-    /// As after a restart of the server.
+    /// New downloads, as after a restart of the server.
     fn downloads(&self) -> Downloads {
         Downloads::new(
             Hub::new(self.settings.clone()).unwrap(),
@@ -69,7 +69,7 @@ impl Scene {
         self.downloads().start(&model(id)).finished().await
     }
 
-    /// A file or folder in the repository's part of the cache.
+    /// A path in the repository's folder of the cache.
     fn cached(&self, path: &str) -> PathBuf {
         self.settings
             .cache
@@ -82,7 +82,7 @@ impl Scene {
         self.cached("blobs").join(etag)
     }
 
-    /// Bytes of all that is fetched before the weights.
+    /// Bytes of all files downloaded before the weights.
     fn small_bytes(&self) -> u64 {
         let small = ["config.json", "tokenizer.json", "vocabulary.txt"];
         let contents = small.iter().filter_map(|name| self.repo.content(name));
@@ -93,7 +93,7 @@ impl Scene {
         self.blob("model.bin").with_extension("incomplete")
     }
 
-    /// Whether anybody who reads the cache would take the model for whole, and it is.
+    /// Checks that the model is complete in the cache.
     #[track_caller]
     fn assert_whole(&self, revision: &str) {
         let commit = fs::read_to_string(self.cached("refs").join(revision)).unwrap();
@@ -123,7 +123,7 @@ impl Scene {
         assert!(!self.partial().exists());
     }
 
-    /// Whether nothing is to be seen of the model.
+    /// Checks that the model is not visible in the cache.
     #[track_caller]
     fn assert_absent(&self) {
         assert!(!self.cached("refs").exists());
@@ -135,14 +135,14 @@ fn model(id: &str) -> ModelId {
     ModelId::parse(id).unwrap()
 }
 
-/// Where a range begins.
+/// Start of a range.
 fn start(range: Option<String>) -> u64 {
     let range = range.unwrap_or("bytes=0-".to_owned());
     let (start, _) = range["bytes=".len()..].split_once('-').unwrap();
     start.parse().unwrap()
 }
 
-/// Bytes that are others at every place.
+/// Bytes that differ at every position.
 fn weights() -> Vec<u8> {
     (0..SIZE as u32)
         .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
@@ -151,84 +151,84 @@ fn weights() -> Vec<u8> {
 
 #[tokio::test]
 async fn lays_out_the_cache_as_huggingface_hub_does() {
-    let scene = Scene::new().await;
+    let test = HubTest::new().await;
 
-    let downloaded = scene.fetch(NAME).await.unwrap();
+    let downloaded = test.fetch(NAME).await.unwrap();
 
-    scene.assert_whole("main");
-    assert_eq!(downloaded.commit, scene.repo.commit());
+    test.assert_whole("main");
+    assert_eq!(downloaded.commit, test.repo.commit());
     assert_eq!(downloaded.bytes, downloaded.total_bytes);
     assert_eq!(downloaded.resumed_bytes, 0);
-    assert!(scene.hub.ranges("README.md").is_empty());
-    assert!(scene.hub.authorizations().iter().all(Option::is_none));
+    assert!(test.hub.ranges("README.md").is_empty());
+    assert!(test.hub.authorizations().iter().all(Option::is_none));
 }
 
 #[tokio::test]
-async fn fetches_nothing_that_is_here() {
-    let scene = Scene::new().await;
-    scene.fetch(NAME).await.unwrap();
-    fs::write(scene.partial(), "of no use").unwrap();
+async fn downloads_no_file_that_is_cached() {
+    let test = HubTest::new().await;
+    test.fetch(NAME).await.unwrap();
+    fs::write(test.partial(), "of no use").unwrap();
 
-    let again = scene.fetch(NAME).await.unwrap();
+    let again = test.fetch(NAME).await.unwrap();
 
-    scene.assert_whole("main");
+    test.assert_whole("main");
     assert_eq!((again.bytes, again.resumed_bytes), (0, again.total_bytes));
-    assert_eq!(scene.hub.ranges("model.bin").len(), 1);
+    assert_eq!(test.hub.ranges("model.bin").len(), 1);
 }
 
 #[tokio::test]
-async fn what_was_fetched_can_be_served_again() {
-    let scene = Scene::new().await;
-    let commit = scene.fetch(NAME).await.unwrap().commit.clone();
-    let snapshot = scene.cached("snapshots").join(commit);
+async fn a_downloaded_snapshot_can_be_served_again() {
+    let test = HubTest::new().await;
+    let commit = test.fetch(NAME).await.unwrap().commit.clone();
+    let snapshot = test.cached("snapshots").join(commit);
 
-    scene.hub.serve("owner/copy", Repo::from_dir(&snapshot));
-    scene.fetch("owner/copy").await.unwrap();
+    test.hub.serve("owner/copy", HubRepo::from_dir(&snapshot));
+    test.fetch("owner/copy").await.unwrap();
 
-    let copied = scene.settings.cache.join("models--owner--copy/blobs");
-    let copied = copied.join(scene.repo.content("model.bin").unwrap().etag());
+    let copied = test.settings.cache.join("models--owner--copy/blobs");
+    let copied = copied.join(test.repo.content("model.bin").unwrap().etag());
     assert!(fs::read(copied).unwrap() == weights());
 }
 
 #[tokio::test]
-async fn a_new_commit_fetches_what_has_changed() {
-    let mut scene = Scene::new().await;
-    scene.fetch(NAME).await.unwrap();
-    scene.repo = scene.repo.file("config.json", "{}");
-    scene.hub.serve(NAME, scene.repo.clone());
+async fn a_new_commit_downloads_only_changed_files() {
+    let mut test = HubTest::new().await;
+    test.fetch(NAME).await.unwrap();
+    test.repo = test.repo.file("config.json", "{}");
+    test.hub.serve(NAME, test.repo.clone());
 
-    let downloaded = scene.fetch(NAME).await.unwrap();
+    let downloaded = test.fetch(NAME).await.unwrap();
 
-    scene.assert_whole("main");
+    test.assert_whole("main");
     assert_eq!(downloaded.bytes, 2);
-    assert_eq!(fs::read_dir(scene.cached("snapshots")).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(test.cached("snapshots")).unwrap().count(), 2);
 }
 
 #[tokio::test]
-async fn takes_branches_and_commits() {
-    let mut scene = Scene::new().await;
-    scene.repo = scene.repo.branch("refs/pr/1");
-    scene.hub.serve(NAME, scene.repo.clone());
+async fn accepts_branches_and_commits() {
+    let mut test = HubTest::new().await;
+    test.repo = test.repo.branch("refs/pr/1");
+    test.hub.serve(NAME, test.repo.clone());
 
-    let commit = scene.repo.commit();
-    scene.fetch(&format!("{NAME}@{commit}")).await.unwrap();
-    assert!(!scene.cached("refs").exists());
+    let commit = test.repo.commit();
+    test.fetch(&format!("{NAME}@{commit}")).await.unwrap();
+    assert!(!test.cached("refs").exists());
     assert!(
-        scene
+        test
             .cached("snapshots")
             .join(commit)
             .join("model.bin")
             .is_file()
     );
 
-    scene.fetch("owner/whisper@refs/pr/1").await.unwrap();
-    scene.assert_whole("refs/pr/1");
-    assert!(!scene.cached("refs/main").exists());
+    test.fetch("owner/whisper@refs/pr/1").await.unwrap();
+    test.assert_whole("refs/pr/1");
+    assert!(!test.cached("refs/main").exists());
 
-    scene.hub.serve("legacy", scene.repo.clone());
-    scene.fetch("legacy").await.unwrap();
+    test.hub.serve("legacy", test.repo.clone());
+    test.fetch("legacy").await.unwrap();
     assert!(
-        scene
+        test
             .settings
             .cache
             .join("models--legacy/refs/main")

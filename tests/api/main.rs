@@ -1,13 +1,13 @@
-//! The HTTP surface over a fake engine: real router, transcriber, queue, batcher and vocabulary.
+//! The HTTP API on a fake engine, with the real router, transcriber, queue, batcher and vocabulary.
 //!
-//! The fake answers each window with the number of its loudest mel band, so a tone of a given
-//! pitch has a text of its own and a mixed-up answer shows.
+//! The fake engine transcribes each window as the number of its loudest mel band, so each pitch has its own
+//! text and a mixed-up response is detected.
 
 #[cfg(test)]
 mod helpers;
 #[cfg(test)]
-#[path = "../hub/standin.rs"]
-mod standin;
+#[path = "../hub/fake_hub.rs"]
+mod fake_hub;
 #[cfg(test)]
 #[path = "../fixtures/model_files.rs"]
 mod model_files;
@@ -31,9 +31,9 @@ mod formats;
 #[cfg(test)]
 mod hub;
 #[cfg(test)]
-mod lengths;
+mod short_windows;
 #[cfg(test)]
-mod memory;
+mod loaded_models;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
@@ -41,9 +41,9 @@ mod overload;
 #[cfg(test)]
 mod parameters;
 #[cfg(test)]
-mod peers;
+mod compatible_apis;
 #[cfg(test)]
-mod rates;
+mod rate_limits;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

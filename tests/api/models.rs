@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::helpers::{Setup, TestApp, check_error, error};
+use crate::helpers::{TestApp, TestSetup, check_error, error};
 use crate::model_files::{Fixture, lay_out};
 
 /// `tiny.en` in the models folder, `owner/turbo` in the hub's cache.
@@ -21,17 +21,17 @@ async fn start(root: &Path) -> TestApp {
     lay_out(&repository.join("snapshots/abc"), &turbo);
     fs::create_dir_all(repository.join("refs")).unwrap();
     fs::write(repository.join("refs/main"), "abc").unwrap();
-    TestApp::start_with(Setup {
+    TestApp::start_with(TestSetup {
         models_dir: root.join("models"),
         hub_cache: root.join("hub"),
         preload: false,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await
 }
 
 #[tokio::test]
-async fn lists_what_is_on_disk() {
+async fn lists_the_models_on_disk() {
     let root = tempfile::tempdir().unwrap();
     let app = start(root.path()).await;
 
@@ -79,7 +79,7 @@ async fn lists_what_is_on_disk() {
         "gpt-4o-transcribe-diarize",
         "whisper-1",
     ];
-    // Its name tells a size.
+    // Its name contains a model size.
     let turbo = ["large-v3-turbo", "turbo"];
     assert_eq!(field("aliases"), [json!(turbo), json!(openai)]);
     let shown = |entry: &Value| {
@@ -126,7 +126,7 @@ async fn shows_a_model_by_its_name_or_an_alias() {
 }
 
 #[tokio::test]
-async fn says_which_models_there_are_instead() {
+async fn the_error_of_an_unknown_model_names_the_available_ones() {
     let root = tempfile::tempdir().unwrap();
     let app = start(root.path()).await;
 
@@ -135,13 +135,13 @@ async fn says_which_models_there_are_instead() {
     assert_eq!(answer.status(), 404);
     let error = error(answer).await;
     let (kind, code) = ("invalid_request_error", Some("model_not_found"));
-    for piece in ["POST /v1/models/owner/none", "owner/turbo, tiny.en"] {
-        check_error(&error, kind, Some("model"), code, piece);
+    for fragment in ["POST /v1/models/owner/none", "owner/turbo, tiny.en"] {
+        check_error(&error, kind, Some("model"), code, fragment);
     }
 }
 
 #[tokio::test]
-async fn tells_a_loaded_model_from_one_that_is_not() {
+async fn shows_whether_a_model_is_loaded() {
     let app = TestApp::start().await;
 
     for (name, loaded) in [("tiny.en", true), ("base", false)] {

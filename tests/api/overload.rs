@@ -1,4 +1,4 @@
-//! Too many, too late, gone, stopping.
+//! Overload, deadlines, disconnects and shutdown.
 
 use halkspeech::config::Secret;
 use halkspeech::http::Phase;
@@ -8,22 +8,22 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, Instant};
 
 use crate::helpers::audio::{adts_with_a_damaged_frame, tone, tones};
-use crate::helpers::engine::{Gate, gated};
-use crate::helpers::{MODEL, Setup, TestApp, check_error, error, header, raw, until};
+use crate::helpers::engine::{EngineGate, gated_engine};
+use crate::helpers::{MODEL, TestApp, TestSetup, check_error, error, header, raw, until};
 
 #[tokio::test]
-async fn refuses_at_the_door_before_the_body_is_looked_at() {
-    let gate = Gate::new();
-    let setup = Setup {
+async fn refuses_before_the_body_is_read_if_no_permit_is_free() {
+    let gate = EngineGate::new();
+    let setup = TestSetup {
         max_concurrent_requests: 1,
-        engine: gated(&gate),
-        ..Setup::default()
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     };
     let app = TestApp::start_with(setup).await;
     let running = app.submit(tone(500.0));
     gate.reached().await;
 
-    // Garbage would be a 400 and the missing model too, if anybody looked.
+    // Invalid audio and the missing model would be a 400 if they were read.
     let mut waits_ms = Vec::new();
     for length in [8 << 20, 10, 10] {
         let body = vec![7; length];
@@ -42,8 +42,8 @@ async fn refuses_at_the_door_before_the_body_is_looked_at() {
             "concurrent requests (1)",
         );
     }
-    assert_eq!(app.refused(Refusal::Concurrency), 3);
-    // Each is to come back later than the one before it, and so is one that did not wait.
+    assert_eq!(app.refusals(Refusal::Concurrency), 3);
+    // Each retry time is later than the one before, also for a request that did not wait.
     assert!(waits_ms.is_sorted_by(|a, b| a < b), "{waits_ms:?}");
 
     gate.open();
@@ -53,13 +53,13 @@ async fn refuses_at_the_door_before_the_body_is_looked_at() {
 }
 
 #[tokio::test]
-async fn refuses_what_decodes_to_more_than_the_memory_for_it() {
-    let gate = Gate::new();
-    let setup = Setup {
-        // Half a second of audio takes 90 kB, with its window on the way to the engine.
+async fn refuses_audio_above_the_limit_of_decoded_memory() {
+    let gate = EngineGate::new();
+    let setup = TestSetup {
+        // Half a second of audio takes 90 kB, including its window for the engine.
         decoded_bytes: 200_000,
-        engine: gated(&gate),
-        ..Setup::default()
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     };
     let app = TestApp::start_with(setup).await;
     let running = app.submit(tone(500.0));
@@ -71,7 +71,7 @@ async fn refuses_what_decodes_to_more_than_the_memory_for_it() {
     wait_ms(&answer);
     let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
     check_error(&error(answer).await, kind, None, code, "memory");
-    assert_eq!(app.refused(Refusal::Memory), 1);
+    assert_eq!(app.refusals(Refusal::Memory), 1);
     let metrics = app.get("/metrics").send().await.unwrap();
     let metrics = metrics.text().await.unwrap();
     assert!(
@@ -86,18 +86,18 @@ async fn refuses_what_decodes_to_more_than_the_memory_for_it() {
     let answer = app.submit(long).await.unwrap();
     assert_eq!(answer.status(), 413);
     let (kind, code) = ("invalid_request_error", Some("audio_too_long"));
-    let piece = "AUDIO__MAX_DECODED_MIB";
-    check_error(&error(answer).await, kind, Some("file"), code, piece);
-    assert_eq!(app.refused(Refusal::Memory), 1);
+    let fragment = "AUDIO__MAX_DECODED_MIB";
+    check_error(&error(answer).await, kind, Some("file"), code, fragment);
+    assert_eq!(app.refusals(Refusal::Memory), 1);
 }
 
 #[tokio::test]
-async fn one_caller_leaves_half_of_the_places_to_others() {
-    let mut setup = Setup {
+async fn one_caller_leaves_half_of_the_permits_to_others() {
+    let mut setup = TestSetup {
         max_concurrent_requests: 4,
-        ..Setup::default()
+        ..TestSetup::default()
     };
-    setup.rules.api_keys = ["alice", "bob"].map(Secret::new).to_vec();
+    setup.settings.api_keys = ["alice", "bob"].map(Secret::new).to_vec();
     let app = TestApp::start_with(setup).await;
     let query = format!("?model={MODEL}");
     let key = "Authorization: Bearer alice";
@@ -125,19 +125,19 @@ async fn one_caller_leaves_half_of_the_places_to_others() {
         kind,
         None,
         code,
-        "(2 while others ask)",
+        "(2 while other callers send requests)",
     );
-    assert_eq!(app.refused(Refusal::CallerShare), 1);
-    assert_eq!(app.refused(Refusal::Concurrency), 1);
+    assert_eq!(app.refusals(Refusal::CallerShare), 1);
+    assert_eq!(app.refusals(Refusal::Concurrency), 1);
     assert_eq!(send("bob").await.unwrap().status(), 200);
 }
 
 #[tokio::test]
 async fn every_request_is_counted_once() {
-    let gate = Gate::new();
-    let app = TestApp::start_with(Setup {
-        engine: gated(&gate),
-        ..Setup::default()
+    let gate = EngineGate::new();
+    let app = TestApp::start_with(TestSetup {
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     })
     .await;
     let leaving = app.submit(tone(500.0));
@@ -153,8 +153,8 @@ async fn every_request_is_counted_once() {
     gate.open();
     app.text_of(tone(500.0)).await;
 
-    until(|| app.counted(499, "") == 2).await;
-    assert_eq!(app.answered(200), 1);
+    until(|| app.responses_for_model(499, "") == 2).await;
+    assert_eq!(app.responses(200), 1);
     let metrics = app.metrics.encode();
     let count = |start: &str| {
         let lines = metrics.lines().filter(|line| line.starts_with(start));
@@ -169,11 +169,11 @@ async fn every_request_is_counted_once() {
 
 #[tokio::test]
 async fn refuses_when_the_queue_is_full() {
-    let gate = Gate::new();
-    let setup = Setup {
+    let gate = EngineGate::new();
+    let setup = TestSetup {
         queue_capacity: 1,
-        engine: gated(&gate),
-        ..Setup::default()
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     };
     let app = TestApp::start_with(setup).await;
     let running = app.submit(tone(500.0));
@@ -181,7 +181,7 @@ async fn refuses_when_the_queue_is_full() {
     let waiting = app.submit(tone(600.0));
     app.until_queued(1).await;
 
-    // Garbage again: the refusal comes before it is decoded.
+    // Invalid audio again: the refusal comes before it is decoded.
     let answer = app
         .raw(vec![7; 1_000], &[("model", MODEL)])
         .send()
@@ -192,7 +192,7 @@ async fn refuses_when_the_queue_is_full() {
     wait_ms(&answer);
     let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
     check_error(&error(answer).await, kind, None, code, "queue is full");
-    assert_eq!(app.refused(Refusal::Queue), 1);
+    assert_eq!(app.refusals(Refusal::Queue), 1);
 
     gate.open();
     assert_eq!(running.await.unwrap().status(), 200);
@@ -201,11 +201,11 @@ async fn refuses_when_the_queue_is_full() {
 
 #[tokio::test]
 async fn a_request_that_returns_on_time_waits_while_the_queue_is_full() {
-    let gate = Gate::new();
-    let setup = Setup {
+    let gate = EngineGate::new();
+    let setup = TestSetup {
         queue_capacity: 1,
-        engine: gated(&gate),
-        ..Setup::default()
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     };
     let app = TestApp::start_with(setup).await;
     let running = app.submit(tone(500.0));
@@ -215,7 +215,7 @@ async fn a_request_that_returns_on_time_waits_while_the_queue_is_full() {
     let refused = app.submit(tone(700.0)).await.unwrap();
     assert_eq!(refused.status(), 429);
 
-    // What a client does that obeys the refusal.
+    // The client waits for the refusal's Retry-After.
     tokio::time::sleep(Duration::from_millis(wait_ms(&refused))).await;
     let returned = app.submit(tone(700.0));
     until(|| app.metrics.requests_in_flight.get() == 3).await;
@@ -224,15 +224,15 @@ async fn a_request_that_returns_on_time_waits_while_the_queue_is_full() {
     assert_eq!(returned.await.unwrap().status(), 200);
     assert_eq!(running.await.unwrap().status(), 200);
     assert_eq!(waiting.await.unwrap().status(), 200);
-    assert_eq!(app.refused(Refusal::Queue), 1);
+    assert_eq!(app.refusals(Refusal::Queue), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_waits_past_its_deadline_is_answered() {
-    let gate = Gate::new();
-    let app = TestApp::start_with(Setup {
-        engine: gated(&gate),
-        ..Setup::default()
+async fn a_request_that_waits_past_its_deadline_gets_a_504() {
+    let gate = EngineGate::new();
+    let app = TestApp::start_with(TestSetup {
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     })
     .await;
 
@@ -244,26 +244,26 @@ async fn a_request_that_waits_past_its_deadline_is_answered() {
         "server_error",
         None,
         Some("timeout"),
-        "within the time",
+        "request timeout",
     );
     gate.open();
 }
 
 #[tokio::test]
-async fn hanging_up_cancels_what_waits_and_nothing_else() {
-    let gate = Gate::new();
-    let setup = Setup {
+async fn a_disconnect_cancels_only_the_windows_of_its_request() {
+    let gate = EngineGate::new();
+    let setup = TestSetup {
         front_end_workers: 1,
-        engine: gated(&gate),
-        ..Setup::default()
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     };
     let app = TestApp::start_with(setup).await;
     let running = app.submit(tone(500.0));
     gate.reached().await;
     let leaving = app.submit(tone(600.0));
     app.until_decoded(2).await;
-    // The one worker takes turns: the window of the leaving request is cut before this audio is
-    // decoded, and its features are made before the garbage is refused.
+    // The single worker alternates: it cuts the window of the leaving request before it decodes this
+    // audio, and computes its features before it refuses the invalid audio.
     let staying = app.submit(tone(700.0));
     app.until_decoded(3).await;
     let garbage = app.raw(vec![7; 1_000], &[("model", MODEL)]);
@@ -278,11 +278,11 @@ async fn hanging_up_cancels_what_waits_and_nothing_else() {
     assert_eq!(staying.status(), 200);
     assert_eq!(header(&staying, "x-batch-size"), "1");
     assert_eq!(app.metrics.jobs_cancelled.get(), 1);
-    assert_eq!(app.answered(200), 2);
+    assert_eq!(app.responses(200), 2);
 }
 
 #[tokio::test]
-async fn a_draining_server_refuses_and_says_why() {
+async fn a_draining_server_refuses_requests_with_a_reason() {
     let app = TestApp::start().await;
     app.phase.send_replace(Phase::Draining);
 
@@ -308,10 +308,10 @@ async fn a_draining_server_refuses_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_starting_server_is_not_ready_but_takes_requests() {
-    let app = TestApp::start_with(Setup {
+async fn a_starting_server_is_not_ready_but_accepts_requests() {
+    let app = TestApp::start_with(TestSetup {
         preload: false,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
     app.phase.send_replace(Phase::Starting);
@@ -325,11 +325,11 @@ async fn a_starting_server_is_not_ready_but_takes_requests() {
 }
 
 #[tokio::test]
-async fn a_stopping_server_lets_running_requests_end() {
-    let gate = Gate::new();
-    let app = TestApp::start_with(Setup {
-        engine: gated(&gate),
-        ..Setup::default()
+async fn a_stopping_server_finishes_running_requests() {
+    let gate = EngineGate::new();
+    let app = TestApp::start_with(TestSetup {
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     })
     .await;
     let running = app.submit(tone(500.0));
@@ -343,11 +343,11 @@ async fn a_stopping_server_lets_running_requests_end() {
 }
 
 #[tokio::test]
-async fn a_request_that_outlasts_the_shutdown_is_answered() {
-    let gate = Gate::new();
-    let app = TestApp::start_with(Setup {
-        engine: gated(&gate),
-        ..Setup::default()
+async fn a_request_that_outlasts_the_shutdown_gets_a_503() {
+    let gate = EngineGate::new();
+    let app = TestApp::start_with(TestSetup {
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     })
     .await;
     let running = app.submit(tone(500.0));
@@ -368,7 +368,7 @@ async fn a_request_that_outlasts_the_shutdown_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_is_still_sending_is_answered_when_time_is_up() {
+async fn a_client_that_is_still_sending_gets_a_503_at_the_end_of_the_shutdown() {
     let app = TestApp::start().await;
     let query = format!("?model={MODEL}");
     let mut connection = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
@@ -379,24 +379,24 @@ async fn a_client_that_is_still_sending_is_answered_when_time_is_up() {
     let answer = raw::read_until(&mut connection, "}}").await;
 
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-    // The process is gone two seconds later.
+    // The process exits two seconds later.
     assert!(cut_off.elapsed() < Duration::from_secs(1));
 }
 
 #[tokio::test]
-async fn long_recordings_of_one_caller_do_not_hold_up_another() {
+async fn long_recordings_of_one_caller_do_not_delay_another() {
     const MANY: usize = 10;
-    let mut setup = Setup {
+    let mut setup = TestSetup {
         front_end_workers: 1,
-        ..Setup::default()
+        ..TestSetup::default()
     };
-    setup.rules.api_keys = ["alice", "bob"].map(Secret::new).to_vec();
+    setup.settings.api_keys = ["alice", "bob"].map(Secret::new).to_vec();
     let app = TestApp::start_with(setup).await;
     let send = |file: Vec<u8>, key: &'static str| {
         let request = app.raw(file, &[("model", MODEL)]).bearer_auth(key);
         tokio::spawn(async move { request.send().await.unwrap() })
     };
-    // A few kilobytes each, so that all of them have come before the first few are decoded.
+    // A few kilobytes each, so that all are uploaded before the first few are decoded.
     let long = adts_with_a_damaged_frame(500, usize::MAX);
     let many: Vec<_> = (0..MANY).map(|_| send(long.clone(), "alice")).collect();
     let uploaded = format!("halkspeech_upload_seconds_count {MANY}\n");
@@ -412,7 +412,7 @@ async fn long_recordings_of_one_caller_do_not_hold_up_another() {
     }
 }
 
-/// The wait that a refusal names, which its two headers agree on.
+/// The retry time of a refusal; checks that its two headers agree.
 #[track_caller]
 fn wait_ms(answer: &reqwest::Response) -> u64 {
     let [wait_s, wait_ms] =

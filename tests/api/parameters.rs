@@ -1,4 +1,4 @@
-//! What a bad parameter gets: a 400 with its name, its value, and what is allowed.
+//! Invalid parameters: a 400 with the name, the value and the valid values.
 
 use crate::helpers::audio::tone;
 use crate::helpers::{MODEL, TRANSCRIPTIONS, TestApp, check_error, error, form};
@@ -8,8 +8,14 @@ const TRANSLATIONS: &str = "/v1/audio/translations";
 
 type Field = (&'static str, &'static str);
 
-/// Sends fields in both ways, and checks the refusal of one of them.
-async fn check_refused(app: &TestApp, path: &str, fields: &[Field], refused: Field, piece: &str) {
+/// Sends the fields as a form and as a query, and checks that one of them is refused with its value.
+async fn check_refused(app: &TestApp, path: &str, fields: &[Field], refused: Field, allowed: &str) {
+    let (param, value) = refused;
+    check_message(app, path, fields, param, &[allowed, &format!("{value:?}")]).await;
+}
+
+/// Sends the fields as a form and as a query, and checks that the error of `param` has these texts.
+async fn check_message(app: &TestApp, path: &str, fields: &[Field], param: &str, texts: &[&str]) {
     let fields = [&[("model", MODEL)], fields].concat();
     let as_form = app.post(path).multipart(form(tone(500.0), &fields));
     let as_query = app.post(path).query(&fields).body(tone(500.0));
@@ -18,15 +24,14 @@ async fn check_refused(app: &TestApp, path: &str, fields: &[Field], refused: Fie
 
         assert_eq!(answer.status(), 400, "{fields:?}");
         let error = error(answer).await;
-        let (param, value) = refused;
-        for piece in [piece, &format!("{value:?}")] {
-            check_error(&error, INVALID, Some(param), Some("invalid_value"), piece);
+        for text in texts {
+            check_error(&error, INVALID, Some(param), Some("invalid_value"), text);
         }
     }
 }
 
 #[tokio::test]
-async fn a_bad_value_is_told_what_is_allowed() {
+async fn the_error_of_an_invalid_value_names_the_valid_ones() {
     let app = TestApp::start().await;
     let formats = "json or text or srt or verbose_json or vtt or diarized_json";
     let probability = &["-0.1", "1.1", "NaN", "inf", "half"][..];
@@ -250,7 +255,7 @@ async fn a_bad_value_is_told_what_is_allowed() {
             "a whole number from 1 to 100",
         ),
     ] {
-        // A list is named without its brackets, whichever way it was sent.
+        // A list is named without its brackets, in whichever form it is sent.
         let param = name.strip_suffix("[]").unwrap_or(name);
         for &value in values {
             let fields = [(name, value)];
@@ -260,7 +265,7 @@ async fn a_bad_value_is_told_what_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_bad_member_of_an_object_is_named() {
+async fn the_error_names_an_invalid_member_of_an_object() {
     let app = TestApp::start().await;
     for (name, value, refused) in [
         (
@@ -284,87 +289,86 @@ async fn a_bad_member_of_an_object_is_named() {
 }
 
 #[tokio::test]
-async fn fields_that_do_not_go_together_are_told_so() {
+async fn conflicting_parameters_are_refused() {
     let app = TestApp::start().await;
     let format = |name| ("response_format", name);
-    for (fields, refused, piece) in [
+    for (fields, param, message) in [
         (
             &[("timestamp_granularities[]", "word")][..],
-            ("timestamp_granularities", "word"),
-            "response_format verbose_json with it, not json",
+            "timestamp_granularities",
+            "'timestamp_granularities' requires response_format=verbose_json (got json).",
         ),
         (
             &[("word_timestamps", "true"), format("text")],
-            ("word_timestamps", "true"),
-            "response_format verbose_json with it, not text",
+            "word_timestamps",
+            "'word_timestamps' requires response_format=verbose_json (got text).",
         ),
         (
             &[("include[]", "logprobs"), format("verbose_json")],
-            ("include", "logprobs"),
-            "response_format json with it, not verbose_json",
+            "include",
+            "'include=logprobs' requires response_format=json (got verbose_json).",
         ),
         (
             &[("include[]", "dropped")],
-            ("include", "dropped"),
-            "response_format verbose_json with it, not json",
+            "include",
+            "'include=dropped' requires response_format=verbose_json (got json).",
         ),
         (
             &[("max_line_width", "42")],
-            ("max_line_width", "42"),
-            "response_format srt or vtt with it, not json",
+            "max_line_width",
+            "'max_line_width' requires response_format=srt or vtt (got json).",
         ),
         (
             &[("max_line_count", "2"), format("verbose_json")],
-            ("max_line_count", "2"),
-            "response_format srt or vtt with it, not verbose_json",
+            "max_line_count",
+            "'max_line_count' requires response_format=srt or vtt (got verbose_json).",
         ),
         (
             &[format("diarized_json")],
-            ("response_format", "diarized_json"),
-            "channels=split with it: speaker diarization of mono audio is not supported",
+            "response_format",
+            "'response_format=diarized_json' requires channels=split: speaker diarization of mono \
+             audio is not supported",
         ),
         (
             &[("stream", "true"), format("srt")],
-            ("stream", "true"),
-            "response_format json or text or verbose_json with it, not srt",
+            "stream",
+            "'stream' requires response_format=json or text or verbose_json (got srt).",
         ),
         (
             &[("stream", "true"), format("vtt")],
-            ("stream", "true"),
-            "response_format json or text or verbose_json with it, not vtt",
+            "stream",
+            "'stream' requires response_format=json or text or verbose_json (got vtt).",
         ),
         (
             &[("stream", "true"), ("channels", "split")],
-            ("stream", "true"),
-            "false with channels=split",
+            "stream",
+            "'stream' is not supported with channels=split.",
         ),
         (
             &[("beam_size", "4"), ("patience", "0.1")],
-            ("patience", "0.1"),
-            "at least 0.5 when multiplied by beam_size, which is 4",
+            "patience",
+            "'patience' multiplied by beam_size must be at least 0.5 (got 0.1 × 4).",
         ),
     ] {
-        check_refused(&app, TRANSCRIPTIONS, fields, refused, piece).await;
+        check_message(&app, TRANSCRIPTIONS, fields, param, &[message]).await;
     }
 }
 
 #[tokio::test]
-async fn translations_refuse_what_transcriptions_refuse_and_diarized_json() {
+async fn translations_have_the_same_checks_and_refuse_diarized_json() {
     let app = TestApp::start().await;
     let format = ("response_format", "diarized_json");
-    for (fields, refused, piece) in [
+    for (fields, refused, allowed) in [
         (
             &[format, ("channels", "split")][..],
             format,
             "json or text or srt or verbose_json or vtt.",
         ),
         (&[("beam_size", "0")], ("beam_size", "0"), "from 1 to 32"),
-        (
-            &[("stream", "true"), ("response_format", "srt")],
-            ("stream", "true"),
-            "response_format json or text",
-        ),
     ] {
-        check_refused(&app, TRANSLATIONS, fields, refused, piece).await;
+        check_refused(&app, TRANSLATIONS, fields, refused, allowed).await;
     }
+    let fields = [("stream", "true"), ("response_format", "srt")];
+    let message = "'stream' requires response_format=json or text";
+    check_message(&app, TRANSLATIONS, &fields, "stream", &[message]).await;
 }

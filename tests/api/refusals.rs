@@ -1,4 +1,4 @@
-//! What a bad request gets: status, type, param, code, and a message that helps.
+//! Invalid requests: status, type, param, code and message of the error.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use reqwest::multipart::{Form, Part};
 
 use crate::helpers::audio::{tone, tones};
 use crate::helpers::{
-    MODEL, Setup, TRANSCRIPTIONS, TestApp, check_error, error, form, header, raw,
+    MODEL, TRANSCRIPTIONS, TestApp, TestSetup, check_error, error, form, header, raw,
 };
 
 const INVALID: &str = "invalid_request_error";
 
 #[tokio::test]
-async fn bad_parameters_are_named_with_their_value() {
+async fn errors_name_invalid_parameters_and_their_values() {
     let app = TestApp::start().await;
-    for (name, value, piece) in [
+    for (name, value, fragment) in [
         ("language", "klingon", "\"klingon\""),
         ("language", "tr", "turkish"),
         ("languages", "en,tr", "turkish"),
@@ -35,15 +35,15 @@ async fn bad_parameters_are_named_with_their_value() {
 
             assert_eq!(answer.status(), 400, "{name}={value}");
             let error = error(answer).await;
-            check_error(&error, INVALID, Some(name), Some("invalid_value"), piece);
+            check_error(&error, INVALID, Some(name), Some("invalid_value"), fragment);
         }
     }
 }
 
 #[tokio::test]
-async fn where_a_model_is_required_a_missing_one_is_told_the_default() {
-    let mut setup = Setup::default();
-    setup.rules.require_model = true;
+async fn the_error_of_a_missing_model_names_the_default() {
+    let mut setup = TestSetup::default();
+    setup.settings.require_model = true;
     let app = TestApp::start_with(setup).await;
     for request in [
         app.form(tone(500.0), &[]),
@@ -65,7 +65,7 @@ async fn where_a_model_is_required_a_missing_one_is_told_the_default() {
 }
 
 #[tokio::test]
-async fn refuses_a_text_in_the_place_of_the_file() {
+async fn refuses_text_instead_of_a_file() {
     let app = TestApp::start().await;
     for text in [
         "https://example.com/talk.mp3",
@@ -101,7 +101,7 @@ async fn refuses_a_text_in_the_place_of_the_file() {
 }
 
 #[tokio::test]
-async fn refuses_a_body_that_holds_no_recording_and_says_what_to_send() {
+async fn refuses_content_types_without_a_recording() {
     let app = TestApp::start().await;
     for (content_type, body, kind) in [
         ("application/json", r#"{"file":"talk.mp3"}"#, "is JSON"),
@@ -129,7 +129,7 @@ async fn refuses_a_body_that_holds_no_recording_and_says_what_to_send() {
         check_error(&error, INVALID, Some("file"), code, "multipart form");
     }
 
-    // curl names this type for any body, and the query string names the model.
+    // curl sends this type for any body; the query string contains the model.
     let request = app.post(TRANSCRIPTIONS).query(&[("model", MODEL)]);
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     let answer = request.body(tone(500.0)).send().await.unwrap();
@@ -137,7 +137,7 @@ async fn refuses_a_body_that_holds_no_recording_and_says_what_to_send() {
 }
 
 #[tokio::test]
-async fn an_absent_model_is_told_how_to_get_it() {
+async fn the_error_of_an_absent_model_names_ways_to_add_it() {
     let app = TestApp::start().await;
     for name in ["large-v9", "owner/model"] {
         for request in [
@@ -174,14 +174,14 @@ async fn an_absent_model_is_told_how_to_get_it() {
 }
 
 #[tokio::test]
-async fn unusable_audio_is_told_what_is_wrong() {
-    let setup = Setup {
+async fn errors_of_unusable_audio_name_the_reason() {
+    let setup = TestSetup {
         max_duration: Duration::from_secs(2),
-        ..Setup::default()
+        ..TestSetup::default()
     };
     let app = TestApp::start_with(setup).await;
-    let pieces = |count: u64| tones(&[(500.0, Duration::from_millis(count))]);
-    for (audio, code, piece) in [
+    let tone_of_ms = |duration_ms: u64| tones(&[(500.0, Duration::from_millis(duration_ms))]);
+    for (audio, code, fragment) in [
         (Vec::new(), "invalid_value", "empty"),
         (
             vec![7; 5_000],
@@ -193,8 +193,8 @@ async fn unusable_audio_is_told_what_is_wrong() {
             "invalid_value",
             "Invalid file format.",
         ),
-        (pieces(50), "audio_too_short", "50 ms"),
-        (pieces(2_500), "invalid_value", "2 s"),
+        (tone_of_ms(50), "audio_too_short", "50 ms"),
+        (tone_of_ms(2_500), "invalid_value", "2 s"),
     ] {
         for request in [
             app.form(audio.clone(), &[("model", MODEL)]),
@@ -202,19 +202,19 @@ async fn unusable_audio_is_told_what_is_wrong() {
         ] {
             let answer = request.send().await.unwrap();
 
-            assert_eq!(answer.status(), 400, "{piece}");
+            assert_eq!(answer.status(), 400, "{fragment}");
             let error = error(answer).await;
-            check_error(&error, INVALID, Some("file"), Some(code), piece);
+            check_error(&error, INVALID, Some("file"), Some(code), fragment);
         }
     }
 }
 
 #[tokio::test]
-async fn malformed_forms_are_told_what_is_wrong() {
+async fn errors_of_malformed_forms_name_the_reason() {
     let app = TestApp::start().await;
     let not_utf8 = Part::bytes(vec![0xff, 0xfe]);
     let two_files = form(tone(500.0), &[("model", MODEL)]).part("file", Part::bytes(tone(500.0)));
-    for (form, param, code, piece) in [
+    for (form, param, code, fragment) in [
         (
             Form::new().text("model", MODEL),
             "file",
@@ -242,13 +242,13 @@ async fn malformed_forms_are_told_what_is_wrong() {
             .await
             .unwrap();
 
-        assert_eq!(answer.status(), 400, "{piece}");
+        assert_eq!(answer.status(), 400, "{fragment}");
         check_error(
             &error(answer).await,
             INVALID,
             Some(param),
             Some(code),
-            piece,
+            fragment,
         );
     }
 }
@@ -276,9 +276,9 @@ async fn a_body_that_is_no_form_is_a_bad_request() {
 }
 
 #[tokio::test]
-async fn unknown_fields_are_refused_where_the_settings_say_so() {
-    let mut setup = Setup::default();
-    setup.rules.reject_unknown_fields = true;
+async fn unknown_fields_are_refused_if_configured() {
+    let mut setup = TestSetup::default();
+    setup.settings.reject_unknown_fields = true;
     let app = TestApp::start_with(setup).await;
 
     let answer = app
@@ -299,9 +299,9 @@ async fn unknown_fields_are_refused_where_the_settings_say_so() {
 }
 
 #[tokio::test]
-async fn what_a_caller_sent_is_shown_cut() {
-    let mut setup = Setup::default();
-    setup.rules.reject_unknown_fields = true;
+async fn text_of_the_caller_is_truncated_in_errors() {
+    let mut setup = TestSetup::default();
+    setup.settings.reject_unknown_fields = true;
     let app = TestApp::start_with(setup).await;
     let long = "x".repeat(30_000);
     let form = Form::new().text(long.clone(), "red");
@@ -322,9 +322,9 @@ async fn what_a_caller_sent_is_shown_cut() {
 }
 
 #[tokio::test]
-async fn everything_under_v1_wants_the_key() {
-    let mut setup = Setup::default();
-    setup.rules.api_keys = vec![Secret::new("open sesame")];
+async fn every_route_under_v1_requires_the_key() {
+    let mut setup = TestSetup::default();
+    setup.settings.api_keys = vec![Secret::new("open sesame")];
     let app = TestApp::start_with(setup).await;
     for path in [
         "/v1/models",
@@ -360,7 +360,7 @@ async fn everything_under_v1_wants_the_key() {
 }
 
 #[tokio::test]
-async fn unknown_paths_and_methods_have_the_same_shape() {
+async fn errors_of_unknown_paths_and_methods_have_the_same_shape() {
     let app = TestApp::start().await;
     for (request, status, code) in [
         (app.get("/nothing"), 404, "unknown_url"),
@@ -378,9 +378,9 @@ async fn unknown_paths_and_methods_have_the_same_shape() {
 }
 
 #[tokio::test]
-async fn a_client_that_waits_to_send_is_refused_at_once() {
-    let mut setup = Setup::default();
-    setup.rules.api_keys = vec![Secret::new("open sesame")];
+async fn a_client_that_expects_a_100_is_refused_at_once() {
+    let mut setup = TestSetup::default();
+    setup.settings.api_keys = vec![Secret::new("open sesame")];
     let app = TestApp::start_with(setup).await;
 
     let headers = ["Content-Length: 1000000", "Expect: 100-continue"];
@@ -391,7 +391,7 @@ async fn a_client_that_waits_to_send_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn an_absent_model_costs_no_upload() {
+async fn an_absent_model_is_refused_before_the_upload() {
     let app = TestApp::start().await;
 
     let headers = ["Content-Length: 1000000", "Expect: 100-continue"];

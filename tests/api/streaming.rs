@@ -1,4 +1,4 @@
-//! `stream=true`: text as soon as it is known, and whatever can come between.
+//! `stream=true`: events, errors and disconnects.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,13 +18,14 @@ use tower::ServiceExt;
 
 use crate::helpers::audio::{tone, tones};
 use crate::helpers::engine::{
-    BAD_PITCH_HZ, Fault, Gate, gated, gated_after_the_first, gated_with_fault, listen,
+    BAD_PITCH_HZ, EngineFault, EngineGate, engine_gated_after_first_batch, gated_engine,
+    gated_engine_with_fault, loudest_bands,
 };
 use crate::helpers::{
-    MODEL, Setup, TRANSCRIPTIONS, TestApp, check_error, error, error_in, header, text, until,
+    MODEL, TRANSCRIPTIONS, TestApp, TestSetup, check_error, error, error_in, header, text, until,
 };
 
-/// Four windows, each with a pitch of its own for the most part.
+/// Four windows, each mostly with its own pitch.
 fn long() -> Vec<u8> {
     let quarter = Duration::from_millis(23_750);
     tones(&[300.0, 600.0, 900.0, 1_200.0].map(|pitch| (pitch, quarter)))
@@ -34,8 +35,8 @@ fn streamed(app: &TestApp, file: Vec<u8>) -> RequestBuilder {
     app.raw(file, &[("model", MODEL), ("stream", "true")])
 }
 
-/// A stream whose second window is held before the gate.
-async fn held_stream(app: &TestApp, gate: &Gate) -> Response {
+/// A stream whose second window waits at the gate.
+async fn gated_stream(app: &TestApp, gate: &EngineGate) -> Response {
     let mut answer = streamed(app, long()).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     read_until(&mut answer, "transcript.text.delta").await;
@@ -43,10 +44,10 @@ async fn held_stream(app: &TestApp, gate: &Gate) -> Response {
     answer
 }
 
-/// Reads until `piece` has come.
-async fn read_until(answer: &mut Response, piece: &str) -> String {
+/// Reads until `text` is received.
+async fn read_until(answer: &mut Response, text: &str) -> String {
     let mut read = String::new();
-    while !read.contains(piece) {
+    while !read.contains(text) {
         let chunk = answer.chunk().await.unwrap().expect("the stream ended");
         read.push_str(std::str::from_utf8(&chunk).unwrap());
     }
@@ -63,7 +64,7 @@ fn events(body: &str) -> Vec<Value> {
         .collect()
 }
 
-/// The deltas joined, and how many there were.
+/// The joined deltas, and their number.
 fn joined(deltas: &[Value]) -> (String, usize) {
     let delta = |event: &Value| {
         assert_eq!(event["type"], "transcript.text.delta", "{event}");
@@ -73,7 +74,7 @@ fn joined(deltas: &[Value]) -> (String, usize) {
 }
 
 #[tokio::test]
-async fn the_pieces_are_the_text_in_order() {
+async fn the_deltas_are_the_text_in_order() {
     let app = TestApp::start().await;
     let whole = app.raw(long(), &[("model", MODEL)]).send().await.unwrap();
     let whole = text(whole).await;
@@ -105,7 +106,7 @@ async fn the_pieces_are_the_text_in_order() {
 }
 
 #[tokio::test]
-async fn a_stream_of_verbose_json_has_segments_and_the_whole_at_its_end() {
+async fn a_stream_of_verbose_json_ends_with_the_whole_transcript() {
     let app = TestApp::start().await;
     let fields = [("model", MODEL), ("response_format", "verbose_json")];
     let whole = app.raw(long(), &fields).send().await.unwrap();
@@ -135,7 +136,7 @@ async fn a_stream_of_verbose_json_has_segments_and_the_whole_at_its_end() {
 }
 
 #[tokio::test]
-async fn the_prompt_counts_as_the_model_is_given_it() {
+async fn the_usage_counts_the_prompt_as_truncated_for_the_model() {
     let app = TestApp::start().await;
     let text_tokens = async |prompt: &'static str| {
         let query = [("model", MODEL), ("stream", "on"), ("prompt", prompt)];
@@ -152,20 +153,20 @@ async fn the_prompt_counts_as_the_model_is_given_it() {
     let long: &str = "Willoughby and ".repeat(200).leak();
 
     assert!((2..20).contains(&short), "{short}");
-    // More the model is not given.
+    // The model accepts no longer prompt.
     assert_eq!(text_tokens(long).await, 223);
 }
 
 #[tokio::test]
-async fn text_is_sent_at_once_and_a_comment_while_there_is_none() {
-    let gate = Gate::new();
-    let app = TestApp::start_with(Setup {
-        engine: gated_after_the_first(&gate),
-        ..Setup::default()
+async fn text_is_sent_at_once_and_comments_keep_the_stream_alive() {
+    let gate = EngineGate::new();
+    let app = TestApp::start_with(TestSetup {
+        engine: engine_gated_after_first_batch(&gate),
+        ..TestSetup::default()
     })
     .await;
 
-    let mut answer = held_stream(&app, &gate).await;
+    let mut answer = gated_stream(&app, &gate).await;
     read_until(&mut answer, ": keep-alive\n\n: keep-alive\n\n").await;
     gate.open();
     let rest = events(&answer.text().await.unwrap());
@@ -178,10 +179,10 @@ async fn text_is_sent_at_once_and_a_comment_while_there_is_none() {
 
 #[tokio::test]
 async fn a_queued_stream_is_kept_alive_before_its_first_text() {
-    let gate = Gate::new();
-    let app = TestApp::start_with(Setup {
-        engine: gated(&gate),
-        ..Setup::default()
+    let gate = EngineGate::new();
+    let app = TestApp::start_with(TestSetup {
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     })
     .await;
 
@@ -195,7 +196,7 @@ async fn a_queued_stream_is_kept_alive_before_its_first_text() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_from_the_start_is_an_ordinary_answer() {
+async fn an_error_before_the_first_event_is_an_ordinary_response() {
     let app = TestApp::start().await;
     let cases = [
         (MODEL, vec![7; 1_000], 400, "invalid_value"),
@@ -218,12 +219,12 @@ async fn what_is_wrong_from_the_start_is_an_ordinary_answer() {
 }
 
 #[tokio::test]
-async fn a_full_queue_is_an_ordinary_answer() {
-    let gate = Gate::new();
-    let app = TestApp::start_with(Setup {
+async fn a_full_queue_is_an_ordinary_response() {
+    let gate = EngineGate::new();
+    let app = TestApp::start_with(TestSetup {
         queue_capacity: 1,
-        engine: gated(&gate),
-        ..Setup::default()
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     })
     .await;
     let running = app.submit(tone(500.0));
@@ -236,19 +237,19 @@ async fn a_full_queue_is_an_ordinary_answer() {
     assert_eq!(answer.status(), 429);
     let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
     check_error(&error(answer).await, kind, None, code, "queue is full");
-    assert_eq!(app.refused(Refusal::Queue), 1);
+    assert_eq!(app.refusals(Refusal::Queue), 1);
     gate.open();
     assert_eq!(running.await.unwrap().status(), 200);
     assert_eq!(waiting.await.unwrap().status(), 200);
 }
 
 #[tokio::test]
-async fn a_failure_on_the_way_is_the_last_event() {
-    let gate = Gate::new();
+async fn a_failure_during_the_stream_is_the_last_event() {
+    let gate = EngineGate::new();
     gate.open();
-    let app = TestApp::start_with(Setup {
-        engine: gated_with_fault(&gate, Fault::Error),
-        ..Setup::default()
+    let app = TestApp::start_with(TestSetup {
+        engine: gated_engine_with_fault(&gate, EngineFault::Error),
+        ..TestSetup::default()
     })
     .await;
     let half_minute = Duration::from_secs(30);
@@ -269,14 +270,14 @@ async fn a_failure_on_the_way_is_the_last_event() {
 }
 
 #[tokio::test]
-async fn a_deadline_on_the_way_is_the_last_event() {
-    let gate = Gate::new();
-    let app = TestApp::start_with(Setup {
-        engine: gated_after_the_first(&gate),
-        ..Setup::default()
+async fn a_deadline_during_the_stream_is_the_last_event() {
+    let gate = EngineGate::new();
+    let app = TestApp::start_with(TestSetup {
+        engine: engine_gated_after_first_batch(&gate),
+        ..TestSetup::default()
     })
     .await;
-    let answer = held_stream(&app, &gate).await;
+    let answer = gated_stream(&app, &gate).await;
 
     tokio::time::pause();
     let events = events(&answer.text().await.unwrap());
@@ -284,33 +285,33 @@ async fn a_deadline_on_the_way_is_the_last_event() {
 
     let error = error_in(events.last().unwrap());
     let code = Some("timeout");
-    check_error(&error, "server_error", None, code, "within the time");
+    check_error(&error, "server_error", None, code, "request timeout");
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_frees_its_place_and_its_windows() {
-    let gate = Gate::new();
-    let heard = Arc::new(AtomicUsize::new(0));
+async fn a_disconnect_frees_the_permit_and_the_windows() {
+    let gate = EngineGate::new();
+    let windows = Arc::new(AtomicUsize::new(0));
     let engine = {
-        let (gate, heard) = (Arc::clone(&gate), Arc::clone(&heard));
+        let (gate, windows) = (Arc::clone(&gate), Arc::clone(&windows));
         FakeEngine::factory(move |_, inputs| {
-            if heard.fetch_add(inputs.len(), Ordering::SeqCst) > 0 {
+            if windows.fetch_add(inputs.len(), Ordering::SeqCst) > 0 {
                 gate.pass();
             }
-            Ok(listen(inputs))
+            Ok(loudest_bands(inputs))
         })
     };
-    let app = TestApp::start_with(Setup {
+    let app = TestApp::start_with(TestSetup {
         max_concurrent_requests: 1,
         limits: BatchLimits {
             batch_size: NonZeroUsize::MIN,
-            ..Setup::default().limits
+            ..TestSetup::default().limits
         },
         engine,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
-    let answer = held_stream(&app, &gate).await;
+    let answer = gated_stream(&app, &gate).await;
     app.until_queued(2).await;
 
     drop(answer);
@@ -319,12 +320,12 @@ async fn a_client_that_leaves_frees_its_place_and_its_windows() {
     let next = app.submit(tone(500.0)).await.unwrap();
 
     assert_eq!(next.status(), 200);
-    // The first, the one that was before the gate, and that of the next request.
-    assert_eq!(heard.load(Ordering::SeqCst), 3);
+    // The first, the one at the gate, and that of the next request.
+    assert_eq!(windows.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_nobody_reads_ends_with_its_deadline() {
+async fn an_unread_stream_ends_with_its_deadline() {
     let app = TestApp::start().await;
     let router = halkspeech::http::router(Arc::clone(&app.context));
     let request = Request::post(format!("{TRANSCRIPTIONS}?model={MODEL}&stream=true"));
@@ -332,7 +333,7 @@ async fn a_stream_that_nobody_reads_ends_with_its_deadline() {
 
     let answer = router.oneshot(request).await.unwrap();
     assert_eq!(answer.status(), 200);
-    // The paused clock goes on when nothing else does, to the deadline and further.
+    // The paused clock advances past the deadline when all tasks are idle.
     tokio::time::sleep(Duration::from_secs(61)).await;
 
     assert_eq!(app.metrics.requests_in_flight.get(), 0);
@@ -346,19 +347,19 @@ async fn a_stream_that_nobody_reads_ends_with_its_deadline() {
         "server_error",
         None,
         Some("timeout"),
-        "within the time",
+        "request timeout",
     );
 }
 
 #[tokio::test]
-async fn a_stopping_server_lets_a_stream_end() {
-    let gate = Gate::new();
-    let app = TestApp::start_with(Setup {
-        engine: gated_after_the_first(&gate),
-        ..Setup::default()
+async fn a_stopping_server_finishes_a_stream() {
+    let gate = EngineGate::new();
+    let app = TestApp::start_with(TestSetup {
+        engine: engine_gated_after_first_batch(&gate),
+        ..TestSetup::default()
     })
     .await;
-    let answer = held_stream(&app, &gate).await;
+    let answer = gated_stream(&app, &gate).await;
 
     app.phase.send_replace(Phase::Draining);
     let server = app.stop();
@@ -370,14 +371,14 @@ async fn a_stopping_server_lets_a_stream_end() {
 }
 
 #[tokio::test]
-async fn a_stream_that_outlasts_the_shutdown_is_told() {
-    let gate = Gate::new();
-    let app = TestApp::start_with(Setup {
-        engine: gated_after_the_first(&gate),
-        ..Setup::default()
+async fn a_stream_that_outlasts_the_shutdown_ends_with_an_error() {
+    let gate = EngineGate::new();
+    let app = TestApp::start_with(TestSetup {
+        engine: engine_gated_after_first_batch(&gate),
+        ..TestSetup::default()
     })
     .await;
-    let answer = held_stream(&app, &gate).await;
+    let answer = gated_stream(&app, &gate).await;
 
     app.phase.send_replace(Phase::CutOff);
 

@@ -1,4 +1,4 @@
-//! What every answer carries, and what is not a transcription.
+//! Headers of every response, and routes without transcription.
 
 use std::path::Path;
 
@@ -9,20 +9,20 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::helpers::audio::tone;
-use crate::helpers::{MODEL, Setup, TRANSCRIPTIONS, TestApp, error, header};
+use crate::helpers::{MODEL, TRANSCRIPTIONS, TestApp, TestSetup, error, header};
 use crate::model_files::{Fixture, lay_out};
 
 #[tokio::test]
-async fn a_request_id_is_echoed_or_made() {
+async fn a_request_id_is_echoed_or_generated() {
     let app = TestApp::start().await;
 
-    let given = app
+    let valid = app
         .get("/health")
         .header("x-request-id", "abc-123")
         .send()
         .await
         .unwrap();
-    let unfit = app
+    let invalid = app
         .get("/nothing")
         .header("x-request-id", "a b\"c")
         .send()
@@ -30,13 +30,13 @@ async fn a_request_id_is_echoed_or_made() {
         .unwrap();
     let absent = app.get("/health").send().await.unwrap();
 
-    assert_eq!(header(&given, "x-request-id"), "abc-123");
-    assert_eq!(header(&unfit, "x-request-id").len(), 36);
+    assert_eq!(header(&valid, "x-request-id"), "abc-123");
+    assert_eq!(header(&invalid, "x-request-id").len(), 36);
     assert_eq!(header(&absent, "x-request-id").len(), 36);
 }
 
 #[tokio::test]
-async fn health_and_readiness_are_told_apart() {
+async fn health_and_readiness_are_separate() {
     let app = TestApp::start().await;
 
     for (path, status) in [("/health", "ok"), ("/ready", "ready")] {
@@ -47,13 +47,13 @@ async fn health_and_readiness_are_told_apart() {
     }
 }
 
-/// A server whose models lie in this folder, and none of which is loaded.
-async fn with_models_in(folder: &Path, default_model: DefaultModel) -> TestApp {
-    TestApp::start_with(Setup {
+/// A server with the models of this folder, none of them loaded.
+async fn app_with_models_in(folder: &Path, default_model: DefaultModel) -> TestApp {
+    TestApp::start_with(TestSetup {
         models_dir: folder.to_owned(),
         default_model,
         preload: false,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await
 }
@@ -64,13 +64,13 @@ async fn readiness(app: &TestApp) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn readiness_tells_of_a_default_model_that_is_missing() {
+async fn readiness_reports_a_missing_default_model() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["base", "small"] {
         lay_out(&folder.path().join(name), &Fixture::default());
     }
     let base = DefaultModel::Named(ModelId::parse("base").unwrap());
-    let app = with_models_in(folder.path(), base).await;
+    let app = app_with_models_in(folder.path(), base).await;
     assert_eq!(readiness(&app).await, (200, json!({ "status": "ready" })));
 
     let deleted = app.client.delete(app.url("/v1/models/base")).send().await;
@@ -88,18 +88,18 @@ async fn readiness_tells_of_a_default_model_that_is_missing() {
 }
 
 #[tokio::test]
-async fn the_only_model_stands_for_openai_names_where_none_is_named() {
+async fn openai_names_resolve_to_the_only_model_without_a_configured_default() {
     let folder = tempfile::tempdir().unwrap();
     lay_out(&folder.path().join("small"), &Fixture::default());
     let assumed = || DefaultModel::Assumed(ModelId::parse("base").unwrap());
 
-    let app = with_models_in(folder.path(), assumed()).await;
+    let app = app_with_models_in(folder.path(), assumed()).await;
     assert_eq!(readiness(&app).await, (200, json!({ "status": "ready" })));
     let model = app.get("/v1/models/whisper-1").send().await.unwrap();
     assert_eq!(model.json::<Value>().await.unwrap()["id"], "small");
 
     lay_out(&folder.path().join("tiny"), &Fixture::default());
-    let app = with_models_in(folder.path(), assumed()).await;
+    let app = app_with_models_in(folder.path(), assumed()).await;
     assert_eq!(readiness(&app).await.1["default_model"], "missing");
     let model = app.get("/v1/models/whisper-1").send().await.unwrap();
     assert_eq!(model.status(), 404);
@@ -164,10 +164,10 @@ async fn metrics_are_open_metrics() {
 }
 
 #[tokio::test]
-async fn made_up_names_of_models_do_not_stay_in_the_metrics() {
-    let app = TestApp::start_with(Setup {
+async fn unknown_model_names_are_not_kept_in_the_metrics() {
+    let app = TestApp::start_with(TestSetup {
         auto_download: true,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 
@@ -197,10 +197,10 @@ async fn made_up_names_of_models_do_not_stay_in_the_metrics() {
 }
 
 #[tokio::test]
-async fn browsers_may_call_from_the_origins_of_the_settings() {
-    let mut setup = Setup::default();
-    setup.rules.allow_origins = vec!["https://app.example".to_owned()];
-    setup.rules.api_keys = vec![Secret::new("open sesame")];
+async fn browsers_may_call_from_configured_origins() {
+    let mut setup = TestSetup::default();
+    setup.settings.allow_origins = vec!["https://app.example".to_owned()];
+    setup.settings.api_keys = vec![Secret::new("open sesame")];
     let app = TestApp::start_with(setup).await;
     let preflight = |origin: &'static str| {
         app.client
@@ -228,7 +228,7 @@ async fn browsers_may_call_from_the_origins_of_the_settings() {
         "authorization"
     );
     assert_eq!(header(&stranger, "access-control-allow-origin"), "");
-    // Without them the page could not read why.
+    // Without the headers the page could not read the error.
     assert_eq!(refused.status(), 401);
     assert_eq!(
         header(&refused, "access-control-allow-origin"),
@@ -238,7 +238,7 @@ async fn browsers_may_call_from_the_origins_of_the_settings() {
 }
 
 #[tokio::test]
-async fn without_origins_options_is_a_method_like_any_other() {
+async fn options_is_an_ordinary_method_without_a_preflight() {
     let app = TestApp::start().await;
 
     for (path, status) in [(TRANSCRIPTIONS, 405), ("/health", 405), ("/nothing", 404)] {
@@ -249,9 +249,9 @@ async fn without_origins_options_is_a_method_like_any_other() {
 }
 
 #[tokio::test]
-async fn a_star_lets_every_page_call() {
-    let mut setup = Setup::default();
-    setup.rules.allow_origins = vec!["*".to_owned()];
+async fn a_star_allows_every_page() {
+    let mut setup = TestSetup::default();
+    setup.settings.allow_origins = vec!["*".to_owned()];
     let app = TestApp::start_with(setup).await;
 
     let request = app
@@ -264,9 +264,9 @@ async fn a_star_lets_every_page_call() {
 }
 
 #[tokio::test]
-async fn the_page_needs_nothing_from_elsewhere() {
-    let mut setup = Setup::default();
-    setup.rules.enable_ui = true;
+async fn the_page_loads_no_external_resources() {
+    let mut setup = TestSetup::default();
+    setup.settings.enable_ui = true;
     let app = TestApp::start_with(setup).await;
 
     let answer = app.get("/").send().await.unwrap();

@@ -1,4 +1,4 @@
-//! Bodies that are large, slow, or end too soon.
+//! Large, slow and incomplete request bodies.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use tokio::time::Instant;
 
 use crate::helpers::audio::{tone, tones};
 use crate::helpers::{
-    MODEL, Setup, TRANSCRIPTIONS, TestApp, check_error, error, header, raw, text, until,
+    MODEL, TRANSCRIPTIONS, TestApp, TestSetup, check_error, error, header, raw, text, until,
 };
 
 const MIB: usize = 1024 * 1024;
 
-fn small_limit() -> Setup {
-    let mut setup = Setup::default();
-    setup.rules.max_upload_bytes = MIB as u64;
+fn small_limit() -> TestSetup {
+    let mut setup = TestSetup::default();
+    setup.settings.max_upload_bytes = MIB as u64;
     setup
 }
 
-/// A body that does not say how long it is.
+/// A body without a `Content-Length`.
 fn chunked(bytes: usize) -> Body {
     let chunk = Bytes::from(vec![0; 64 * 1024]);
     let chunks = (0..bytes / chunk.len()).map(move |_| Ok::<_, std::io::Error>(chunk.clone()));
@@ -30,7 +30,7 @@ fn chunked(bytes: usize) -> Body {
 }
 
 #[tokio::test]
-async fn too_large_a_body_is_told_the_limit() {
+async fn the_error_of_a_too_large_body_names_the_limit() {
     let app = TestApp::start_with(small_limit()).await;
     let streamed_form = Form::new().part("file", Part::stream(chunked(8 * MIB)));
     for request in [
@@ -55,7 +55,7 @@ async fn too_large_a_body_is_told_the_limit() {
 }
 
 #[tokio::test]
-async fn a_form_may_leave_its_boundary_unquoted() {
+async fn accepts_an_unquoted_boundary() {
     let app = TestApp::start().await;
     for boundary in ["a/b=c", "----=_Part_1:2.3", "==(a)", "'a'+_,-./:=?b", "a b"] {
         let part = |name: &str, value: &[u8]| {
@@ -85,8 +85,8 @@ async fn a_form_may_leave_its_boundary_unquoted() {
 
 #[tokio::test]
 async fn large_uploads_are_spooled() {
-    let mut setup = Setup::default();
-    setup.rules.upload_memory_bytes = 1_000;
+    let mut setup = TestSetup::default();
+    setup.settings.upload_memory_bytes = 1_000;
     let app = TestApp::start_with(setup).await;
     let audio = tones(&[(500.0, Duration::from_secs(20))]);
     let expected = app.text_of(tone(500.0)).await;
@@ -107,13 +107,13 @@ async fn large_uploads_are_spooled() {
 }
 
 #[tokio::test]
-async fn the_model_may_stand_before_or_after_the_file() {
+async fn the_model_may_come_before_or_after_the_file() {
     let app = TestApp::start().await;
     let part = || Part::bytes(tone(500.0)).file_name("a.wav");
     for form in [
         Form::new().part("file", part()).text("model", MODEL),
         Form::new().text("model", MODEL).part("file", part()),
-        // A part named like a text field is one, even when the client calls it a file.
+        // A part named like a text field is one, even if it has a file name.
         Form::new()
             .part("model", Part::text(MODEL).file_name("blob"))
             .part("file", part()),
@@ -130,7 +130,7 @@ async fn the_model_may_stand_before_or_after_the_file() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_never_finishes_sending_runs_out_of_time() {
+async fn an_unfinished_upload_times_out() {
     let app = TestApp::start().await;
 
     let query = format!("?model={MODEL}");
@@ -147,7 +147,7 @@ async fn an_upload_of_a_byte_at_a_time_is_too_slow() {
     let app = TestApp::start().await;
     let query = format!("?model={MODEL}");
     let mut connection = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     for _ in 0..6 {
         connection.write_all(b"x").await.unwrap();
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -155,16 +155,16 @@ async fn an_upload_of_a_byte_at_a_time_is_too_slow() {
     let answer = raw::read_until(&mut connection, "}}").await;
 
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert!(answer.contains("too slowly"), "{answer}");
-    // Half a minute, and ten seconds for what may still come; the request itself has 60.
-    assert!(begun.elapsed() < Duration::from_secs(45));
+    assert!(answer.contains("too slow"), "{answer}");
+    // 30 s of lag and 10 s to drain the body; the request timeout is 60 s.
+    assert!(started.elapsed() < Duration::from_secs(45));
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_makes_room_again() {
-    let app = TestApp::start_with(Setup {
+async fn an_aborted_upload_frees_its_permit() {
+    let app = TestApp::start_with(TestSetup {
         max_concurrent_requests: 1,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
     let query = format!("?model={MODEL}");

@@ -1,38 +1,38 @@
-//! What can go wrong with the stand-in's answers.
+//! Faults of the fake hub.
 
 use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore};
 
-/// What goes wrong with the contents of a file.
+/// Fault of a response with the contents of a file.
 #[derive(Clone)]
-pub enum Fault {
-    /// The connection breaks after so many bytes of the answer.
+pub enum TransferFault {
+    /// The connection breaks after this number of bytes.
     BreakAfter(u64),
-    /// Nothing more comes after so many bytes of the answer; the connection stays.
+    /// The response stalls after this number of bytes; the connection stays open.
     StallAfter(u64),
-    /// The answer waits at the gate after so many bytes.
-    HoldAfter(u64, Gate),
-    /// The first byte is another one.
+    /// The response waits at the gate after this number of bytes.
+    HoldAfter(u64, TransferGate),
+    /// The first byte is wrong.
     WrongBytes,
-    /// A byte too many comes.
+    /// There is an extra byte at the end.
     TooLong,
-    /// Whatever range is asked for, the whole file comes.
+    /// The whole file is sent, regardless of the requested range.
     IgnoreRange,
 }
 
-/// Holds an answer until it is opened.
+/// Blocks a response until the gate is opened.
 #[derive(Clone)]
-pub struct Gate(Arc<Parts>);
+pub struct TransferGate(Arc<GateState>);
 
-struct Parts {
+struct GateState {
     reached: Notify,
     opened: Semaphore,
 }
 
-/// An answer that is none.
+/// An error response of the hub.
 #[derive(Clone, Debug, Default)]
-pub struct Refusal {
+pub struct HubRefusal {
     pub status: u16,
     /// The header `X-Error-Code`.
     pub code: Option<&'static str>,
@@ -40,34 +40,34 @@ pub struct Refusal {
     pub retry_after: Option<u64>,
 }
 
-impl Gate {
-    /// A closed one.
+impl TransferGate {
+    /// A closed gate.
     pub fn new() -> Self {
-        Self(Arc::new(Parts {
+        Self(Arc::new(GateState {
             reached: Notify::new(),
             opened: Semaphore::new(0),
         }))
     }
 
-    /// Waits until an answer waits there.
+    /// Waits until a response has reached the gate.
     pub async fn reached(&self) {
         self.0.reached.notified().await;
     }
 
-    /// Lets all through, now and later.
+    /// Opens the gate for all responses.
     pub fn open(&self) {
         self.0.opened.close();
     }
 
-    /// Waits there.
+    /// Waits at the gate.
     pub async fn pass(&self) {
         self.0.reached.notify_one();
         let _closed = self.0.opened.acquire().await;
     }
 }
 
-impl Refusal {
-    /// With this status and nothing that says more.
+impl HubRefusal {
+    /// A refusal with this status and no further headers.
     pub fn status(status: u16) -> Self {
         Self {
             status,
@@ -75,7 +75,7 @@ impl Refusal {
         }
     }
 
-    /// With an error code.
+    /// Adds an error code.
     pub fn code(self, code: &'static str) -> Self {
         Self {
             code: Some(code),
@@ -83,7 +83,7 @@ impl Refusal {
         }
     }
 
-    /// With a time to wait, in seconds.
+    /// Adds a retry time, in seconds.
     pub fn retry_after(self, seconds: u64) -> Self {
         Self {
             retry_after: Some(seconds),

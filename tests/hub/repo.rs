@@ -1,4 +1,4 @@
-//! Repositories that the stand-in serves.
+//! Repositories of the fake hub.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,29 +8,29 @@ use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-/// A repository of one commit.
+/// A repository with one commit.
 #[derive(Clone, Default)]
-pub struct Repo {
+pub struct HubRepo {
     files: BTreeMap<String, Content>,
     branches: Vec<String>,
 }
 
-/// A file of a repository.
+/// The content of a file.
 #[derive(Clone)]
 pub struct Content {
     pub bytes: Bytes,
-    /// Whether it is in git's large file storage.
+    /// Whether it is in Git LFS.
     pub is_large: bool,
     pub sha256: String,
 }
 
-impl Repo {
-    /// An empty one, whose commit is also called `main`.
+impl HubRepo {
+    /// An empty repository with the branch `main`.
     pub fn new() -> Self {
         Self::default().branch("main")
     }
 
-    /// The small parts of a model that is none, and these weights.
+    /// Placeholder files of a model, with these weights.
     pub fn whisper(weights: impl Into<Bytes>) -> Self {
         Self::new()
             .file("README.md", "Not wanted.")
@@ -40,7 +40,7 @@ impl Repo {
             .file("model.bin", weights)
     }
 
-    /// What is in a folder.
+    /// A repository with the files of a folder.
     pub fn from_dir(folder: &Path) -> Self {
         let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
         entries.fold(Self::new(), |repo, entry| {
@@ -49,7 +49,7 @@ impl Repo {
         })
     }
 
-    /// With this file; weights are large files, whatever their size.
+    /// Adds a file; weights are in Git LFS regardless of their size.
     pub fn file(mut self, name: &str, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let content = Content {
@@ -61,13 +61,13 @@ impl Repo {
         self
     }
 
-    /// With a further name for its commit.
+    /// Adds a branch.
     pub fn branch(mut self, name: &str) -> Self {
         self.branches.push(name.to_owned());
         self
     }
 
-    /// The commit's hash: another one whenever the files are others.
+    /// The commit hash, derived from the files.
     pub fn commit(&self) -> String {
         let mut hash = Sha256::new();
         for (name, content) in &self.files {
@@ -82,12 +82,12 @@ impl Repo {
         self.files.get(file)
     }
 
-    /// Whether this is a name of its commit, or its hash.
+    /// Whether this is one of its branches or its commit hash.
     pub fn has_revision(&self, revision: &str) -> bool {
         revision == self.commit() || self.branches.iter().any(|branch| branch == revision)
     }
 
-    /// The answer of `/api/models/{id}`.
+    /// The response of `/api/models/{id}`.
     pub fn info(&self, id: &str) -> Value {
         let siblings = self.files.iter().map(|(name, content)| {
             let lfs = content.is_large.then(|| {
@@ -108,7 +108,7 @@ impl Repo {
                 "tags": [], "downloads": 0, "likes": 0, "siblings": siblings })
     }
 
-    /// The answer of `/api/models/{id}/tree/{revision}`.
+    /// The response of `/api/models/{id}/tree/{revision}`.
     pub fn tree(&self) -> Value {
         let entries = self.files.iter().map(|(name, content)| {
             let mut entry = json!({
@@ -128,7 +128,7 @@ impl Repo {
 }
 
 impl Content {
-    /// What the hub calls the file by.
+    /// The ETag of the file.
     pub fn etag(&self) -> String {
         if self.is_large {
             self.sha256.clone()
@@ -137,7 +137,7 @@ impl Content {
         }
     }
 
-    /// Git's hash of the contents.
+    /// The git blob hash of the contents.
     fn git_hash(&self) -> String {
         let mut hash = Sha1::new_with_prefix(format!("blob {}\0", self.bytes.len()));
         hash.update(&self.bytes);

@@ -5,17 +5,17 @@ use std::process::{Child, Command, Output, Stdio};
 
 use super::server::Server;
 use super::speech::{SENTENCE, models_dir, sample, words};
-use crate::standin::{Fault, Gate, Repo, Standin};
+use crate::fake_hub::{FakeHub, HubRepo, TransferFault, TransferGate};
 
 const NAME: &str = "test/whisper-base";
 
-async fn hub() -> Standin {
-    let hub = Standin::start().await;
-    hub.serve(NAME, Repo::from_dir(&models_dir().join("base")));
+async fn hub() -> FakeHub {
+    let hub = FakeHub::start().await;
+    hub.serve(NAME, HubRepo::from_dir(&models_dir().join("base")));
     hub
 }
 
-fn pull(hub: &Standin, folder: &Path) -> Child {
+fn pull(hub: &FakeHub, folder: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_halkspeech"))
         .args(["models", "pull", NAME])
         .env_clear()
@@ -37,9 +37,9 @@ async fn wait(child: Child) -> Output {
 async fn a_killed_pull_goes_on_where_it_stopped_and_its_model_is_served() {
     let hub = hub().await;
     let folder = tempfile::tempdir().unwrap();
-    let gate = Gate::new();
+    let gate = TransferGate::new();
     let half = 60_000_000;
-    hub.next("model.bin", Fault::HoldAfter(half, gate.clone()));
+    hub.next("model.bin", TransferFault::HoldAfter(half, gate.clone()));
 
     let mut killed = pull(&hub, folder.path());
     gate.reached().await;
@@ -82,8 +82,8 @@ async fn a_server_that_stops_keeps_what_has_come() {
         ("HF_HUB_CACHE", cache.to_str().unwrap()),
         ("HF_ENDPOINT", &endpoint),
     ];
-    let gate = Gate::new();
-    hub.next("model.bin", Fault::HoldAfter(60_000_000, gate.clone()));
+    let gate = TransferGate::new();
+    hub.next("model.bin", TransferFault::HoldAfter(60_000_000, gate.clone()));
     let server = Server::start(&settings);
     let url = server.url(&format!("/v1/models/{NAME}"));
     let asking = tokio::spawn(server.client.post(&url).send());

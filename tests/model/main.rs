@@ -6,9 +6,9 @@
 #[cfg(test)]
 mod server;
 #[cfg(test)]
-#[path = "../hub/standin.rs"]
+#[path = "../hub/fake_hub.rs"]
 #[expect(dead_code, reason = "the tests of the API use the rest")]
-mod standin;
+mod fake_hub;
 #[cfg(test)]
 mod speech;
 

@@ -1,51 +1,51 @@
-//! Who is let in by which headers.
+//! Hosts, origins and sites that are allowed and refused.
 
 use super::*;
 use crate::config::Secret;
-use crate::http::test_rules;
+use crate::http::test_settings;
 
-fn rules(origins: &[&str], hosts: &[&str]) -> Rules {
+fn settings(origins: &[&str], hosts: &[&str]) -> HttpSettings {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    Rules {
+    HttpSettings {
         allow_origins: owned(origins),
         allowed_hosts: owned(hosts),
-        ..test_rules::rules()
+        ..test_settings::settings()
     }
 }
 
-fn judged(rules: &Rules, target: &str, headers: &[(&str, &str)]) -> Result<(), CrossSite> {
+fn check_head(settings: &HttpSettings, target: &str, headers: &[(&str, &str)]) -> Result<(), CrossSite> {
     let (method, path) = target.split_once(' ').unwrap();
     let headers: HeaderMap = headers
         .iter()
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
         .collect();
     let uri: Uri = path.parse().unwrap();
-    judge(Sender::of(&method.parse().unwrap(), &uri, &headers), rules)
+    check(RequestSource::of(&method.parse().unwrap(), &uri, &headers), settings)
 }
 
 #[track_caller]
-fn check_host(rules: &Rules, host: &str, allowed: bool) {
-    let verdict = judged(rules, "GET /v1/models", &[("host", host)]);
-    let refused = CrossSite::Host(host.to_owned());
+fn check_host(settings: &HttpSettings, host: &str, allowed: bool) {
+    let result = check_head(settings, "GET /v1/models", &[("host", host)]);
+    let refusal = CrossSite::Host(host.to_owned());
     assert_eq!(
-        verdict,
-        if allowed { Ok(()) } else { Err(refused) },
+        result,
+        if allowed { Ok(()) } else { Err(refusal) },
         "{host}"
     );
 }
 
 #[track_caller]
-fn check_origin(rules: &Rules, host: &str, origin: &str, allowed: bool) {
+fn check_origin(settings: &HttpSettings, host: &str, origin: &str, allowed: bool) {
     let headers = [("host", host), ("origin", origin)];
-    let verdict = judged(rules, "POST /v1/models/x", &headers);
-    let refused = CrossSite::Origin(origin.to_owned());
-    let expected = if allowed { Ok(()) } else { Err(refused) };
-    assert_eq!(verdict, expected, "{origin} to {host}");
+    let result = check_head(settings, "POST /v1/models/x", &headers);
+    let refusal = CrossSite::Origin(origin.to_owned());
+    let expected = if allowed { Ok(()) } else { Err(refusal) };
+    assert_eq!(result, expected, "{origin} to {host}");
 }
 
 #[test]
-fn a_host_that_no_web_page_can_have_is_allowed() {
-    let rules = rules(&[], &[]);
+fn allows_hosts_that_no_web_page_can_have() {
+    let settings = settings(&[], &[]);
     for host in [
         "127.0.0.1",
         "192.0.2.7:8000",
@@ -63,13 +63,13 @@ fn a_host_that_no_web_page_can_have_is_allowed() {
         "halkspeech.speech.svc:80",
         "halkspeech.speech.svc.cluster.local:8000",
     ] {
-        check_host(&rules, host, true);
+        check_host(&settings, host, true);
     }
 }
 
 #[test]
-fn a_host_that_a_web_page_can_have_is_not() {
-    let rules = rules(&[], &[]);
+fn refuses_hosts_that_a_web_page_can_have() {
+    let settings = settings(&[], &[]);
     for host in [
         "evil.example",
         "evil.example:8000",
@@ -85,13 +85,13 @@ fn a_host_that_a_web_page_can_have_is_not() {
         "localhost:8000:8000",
         "local host",
     ] {
-        check_host(&rules, host, false);
+        check_host(&settings, host, false);
     }
 }
 
 #[test]
-fn a_host_of_the_settings_is_allowed_on_every_port() {
-    let named = rules(&[], &["stt.example"]);
+fn allows_configured_hosts_on_every_port() {
+    let named = settings(&[], &["stt.example"]);
     for (host, allowed) in [
         ("stt.example", true),
         ("STT.example:8443", true),
@@ -101,46 +101,46 @@ fn a_host_of_the_settings_is_allowed_on_every_port() {
     ] {
         check_host(&named, host, allowed);
     }
-    let any = rules(&[], &["*"]);
+    let any = settings(&[], &["*"]);
     check_host(&any, "evil.example", true);
     check_host(&any, "no name", true);
 }
 
 #[test]
-fn the_target_of_a_request_goes_before_its_host() {
-    let rules = rules(&[], &[]);
+fn the_request_target_takes_precedence_over_the_host_header() {
+    let settings = settings(&[], &[]);
     let of_page = [("host", "localhost")];
     assert_eq!(
-        judged(&rules, "GET http://evil.example/v1/models", &of_page),
+        check_head(&settings, "GET http://evil.example/v1/models", &of_page),
         Err(CrossSite::Host("evil.example".to_owned()))
     );
     assert_eq!(
-        judged(&rules, "GET http://localhost/v1/models", &of_page),
+        check_head(&settings, "GET http://localhost/v1/models", &of_page),
         Ok(())
     );
 }
 
 #[test]
-fn a_header_that_is_sent_twice_is_refused() {
-    let rules = rules(&[], &[]);
+fn refuses_duplicate_headers() {
+    let settings = settings(&[], &[]);
     for one in [
         ("host", "localhost"),
         ("origin", "http://localhost"),
         ("sec-fetch-site", "none"),
     ] {
         assert_eq!(
-            judged(&rules, "POST /v1/models/x", &[one]),
+            check_head(&settings, "POST /v1/models/x", &[one]),
             Ok(()),
             "{one:?}"
         );
-        let twice = judged(&rules, "POST /v1/models/x", &[one, one]);
+        let twice = check_head(&settings, "POST /v1/models/x", &[one, one]);
         assert!(twice.is_err(), "{one:?}");
     }
 }
 
 #[test]
-fn the_servers_own_pages_may_call() {
-    let rules = rules(&[], &["stt.example"]);
+fn allows_pages_of_the_same_origin() {
+    let settings = settings(&[], &["stt.example"]);
     for (host, origin, allowed) in [
         ("gpu:8000", "http://gpu:8000", true),
         ("gpu:8000", "http://gpu:9000", false),
@@ -157,13 +157,13 @@ fn the_servers_own_pages_may_call() {
         ("Stt.Example", "https://stt.example", true),
         ("stt.example", "https://evil.example", false),
     ] {
-        check_origin(&rules, host, origin, allowed);
+        check_origin(&settings, host, origin, allowed);
     }
 }
 
 #[test]
-fn pages_of_loopback_and_of_programs_may_call() {
-    let rules = rules(&[], &[]);
+fn allows_pages_of_loopback_and_of_desktop_programs() {
+    let settings = settings(&[], &[]);
     for (origin, allowed) in [
         ("http://localhost:3000", true),
         ("https://localhost", true),
@@ -180,13 +180,13 @@ fn pages_of_loopback_and_of_programs_may_call() {
         ("chrome-extension://abc", false),
         ("", false),
     ] {
-        check_origin(&rules, "127.0.0.1:8000", origin, allowed);
+        check_origin(&settings, "127.0.0.1:8000", origin, allowed);
     }
 }
 
 #[test]
-fn origins_of_the_settings_may_call() {
-    let named = rules(&["https://app.example:8443", "null"], &[]);
+fn allows_configured_origins() {
+    let named = settings(&["https://app.example:8443", "null"], &[]);
     for (origin, allowed) in [
         ("https://app.example:8443", true),
         ("null", true),
@@ -196,7 +196,7 @@ fn origins_of_the_settings_may_call() {
         check_origin(&named, "127.0.0.1:8000", origin, allowed);
     }
     check_origin(
-        &rules(&["*"], &[]),
+        &settings(&["*"], &[]),
         "127.0.0.1:8000",
         "https://evil.example",
         true,
@@ -204,8 +204,8 @@ fn origins_of_the_settings_may_call() {
 }
 
 #[test]
-fn a_page_of_another_site_needs_an_origin_that_is_allowed() {
-    let none = rules(&[], &[]);
+fn refuses_pages_of_another_site_without_an_allowed_origin() {
+    let none = settings(&[], &[]);
     let from = |site| [("host", "localhost:8000"), ("sec-fetch-site", site)];
     for (target, allowed) in [
         ("GET /v1/models", false),
@@ -225,13 +225,13 @@ fn a_page_of_another_site_needs_an_origin_that_is_allowed() {
             Err(CrossSite::Site)
         };
         assert_eq!(
-            judged(&none, target, &from("cross-site")),
+            check_head(&none, target, &from("cross-site")),
             expected,
             "{target}"
         );
         for site in ["same-origin", "same-site", "none"] {
             assert_eq!(
-                judged(&none, target, &from(site)),
+                check_head(&none, target, &from(site)),
                 Ok(()),
                 "{target}, {site}"
             );
@@ -239,7 +239,7 @@ fn a_page_of_another_site_needs_an_origin_that_is_allowed() {
     }
     let with_origin = |origin| {
         let [host, site] = from("cross-site");
-        judged(
+        check_head(
             &none,
             "POST /v1/models/x",
             &[host, site, ("origin", origin)],
@@ -250,28 +250,28 @@ fn a_page_of_another_site_needs_an_origin_that_is_allowed() {
         with_origin("https://evil.example"),
         Err(CrossSite::Origin("https://evil.example".to_owned()))
     );
-    let any = rules(&["*"], &[]);
-    assert_eq!(judged(&any, "GET /v1/models", &from("cross-site")), Ok(()));
+    let any = settings(&["*"], &[]);
+    assert_eq!(check_head(&any, "GET /v1/models", &from("cross-site")), Ok(()));
 }
 
 #[test]
-fn programs_that_are_no_browser_send_none_of_it() {
-    let rules = rules(&[], &[]);
+fn allows_programs_that_send_no_browser_headers() {
+    let settings = settings(&[], &[]);
     assert_eq!(
-        judged(&rules, "POST /v1/models/x", &[("host", "localhost:8000")]),
+        check_head(&settings, "POST /v1/models/x", &[("host", "localhost:8000")]),
         Ok(())
     );
-    assert_eq!(judged(&rules, "POST /v1/models/x", &[]), Ok(()));
+    assert_eq!(check_head(&settings, "POST /v1/models/x", &[]), Ok(()));
 }
 
 #[test]
-fn with_a_key_nothing_of_it_is_looked_at() {
-    let mut rules = rules(&[], &[]);
-    rules.api_keys = vec![Secret::new("open sesame")];
+fn ignores_host_and_origin_if_keys_are_set() {
+    let mut settings = settings(&[], &[]);
+    settings.api_keys = vec![Secret::new("open sesame")];
     let headers = [
         ("host", "evil.example"),
         ("origin", "http://evil.example"),
         ("sec-fetch-site", "cross-site"),
     ];
-    assert_eq!(judged(&rules, "DELETE /v1/models/x", &headers), Ok(()));
+    assert_eq!(check_head(&settings, "DELETE /v1/models/x", &headers), Ok(()));
 }

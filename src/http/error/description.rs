@@ -1,4 +1,4 @@
-//! What the caller is told about each error, and with which status.
+//! The status and the caller's text of each error.
 
 use std::io;
 use std::time::Duration;
@@ -7,19 +7,19 @@ use axum::http::StatusCode;
 use rustix::io::Errno;
 
 use super::super::cross_site::CrossSite;
-use super::super::middleware::CLIENT_LEFT;
+use super::super::middleware::CLIENT_CLOSED_REQUEST;
 use super::{ApiError, models, transcription};
 use crate::models::ModelId;
 
-/// When a full server is best asked again: most requests are short.
+/// Default `Retry-After` of a full server: most requests are short.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
-/// When a starting, stopping or restarting server is best asked again.
-const RETRY_WHEN_AWAY: Duration = Duration::from_secs(5);
+/// Default `Retry-After` of a starting, stopping or restarting server.
+const RETRY_WHEN_UNAVAILABLE: Duration = Duration::from_secs(5);
 
-/// When a full disk is best asked again: somebody has to make room.
+/// `Retry-After` when the disk is full: an operator has to free space.
 pub(super) const RETRY_WHEN_NO_SPACE: Duration = Duration::from_secs(60);
 
-/// What the caller is told.
+/// The response to an error.
 pub(super) struct Description {
     pub(super) status: StatusCode,
     pub(super) code: Option<&'static str>,
@@ -30,82 +30,87 @@ pub(super) struct Description {
 
 impl ApiError {
     pub(super) fn describe(&self) -> Description {
-        let bad = |message: &str| Description::new(StatusCode::BAD_REQUEST, message);
+        let bad_request = |message: &str| Description::new(StatusCode::BAD_REQUEST, message);
         match self {
-            Self::MissingModel { default } => bad(&format!(
-                "Missing required parameter: 'model'. 'whisper-1' stands for this server's \
-                 default, {default}."
+            Self::MissingModel { default } => bad_request(&format!(
+                "Missing required parameter: 'model'. 'whisper-1' is an alias of this server's \
+                 default model, {default}."
             ))
             .code("missing_required_parameter")
             .param("model"),
             Self::MissingFile { param } => {
-                bad(&format!("Missing required parameter: '{param}'."))
+                bad_request(&format!("Missing required parameter: '{param}'."))
                     .code("missing_required_parameter")
                     .param(param)
             }
-            Self::EmptyFile => bad("The file is empty.")
+            Self::EmptyFile => bad_request("The file is empty.")
                 .code("invalid_value")
                 .param("file"),
-            Self::FileIsText { text } => bad(&format!(
-                "The field 'file' holds the text {:?} instead of a recording. Upload the file itself \
-                 (curl: -F file=@talk.mp3, with the @); addresses are not fetched.",
-                short(text)
+            Self::FileIsText { text } => bad_request(&format!(
+                "The field 'file' contains the text {:?} instead of a recording. Upload the file \
+                 itself (curl: -F file=@talk.mp3, with the @); URLs are not fetched.",
+                truncated(text)
             ))
             .code("invalid_value")
             .param("file"),
-            Self::NotAudio { kind } => bad(&format!(
+            Self::NotAudio { kind } => bad_request(&format!(
                 "The body is {kind}. Send a multipart form with the fields 'file' and 'model' (curl: \
                  -F file=@talk.mp3 -F model=whisper-1), or the recording as the body and the \
                  parameters in the query string."
             ))
             .code("invalid_value")
             .param("file"),
-            Self::SecondFile => bad("The form has more than one field 'file'; send one a request.")
-                .code("invalid_value")
-                .param("file"),
+            Self::MultipleFiles => {
+                bad_request("The form has more than one field 'file'; send one per request.")
+                    .code("invalid_value")
+                    .param("file")
+            }
             Self::InvalidValue {
                 param,
                 value,
                 expected,
-            } => bad(&format!(
+            } => bad_request(&format!(
                 "Invalid value for '{param}': {:?}. Expected {expected}.",
-                short(value)
+                truncated(value)
             ))
             .code("invalid_value")
             .param(param),
-            Self::FieldTooLong { name, limit } => bad(&format!(
+            Self::ParameterConflict { param, message } => bad_request(&format!("{message}."))
+                .code("invalid_value")
+                .param(param),
+            Self::FieldTooLong { name, limit } => bad_request(&format!(
                 "The field '{name}' is longer than the limit of {limit} bytes."
             ))
             .code("invalid_value")
             .param(name),
-            Self::FieldNotText { name } => bad(&format!("The field '{name}' is not UTF-8 text."))
+            Self::FieldNotText { name } => bad_request(&format!("The field '{name}' is not UTF-8 text."))
                 .code("invalid_value")
                 .param(name),
-            Self::UnknownField { name } => bad(&format!(
-                "Unknown parameter: '{}'. This server is set to refuse what it does not know.",
-                short(name)
+            Self::UnknownField { name } => bad_request(&format!(
+                "Unknown parameter: '{}'. This server rejects unknown parameters.",
+                truncated(name)
             ))
             .code("unknown_parameter")
-            .param(&short(name)),
-            Self::MalformedForm(reason) => bad(&format!(
+            .param(&truncated(name)),
+            Self::MalformedForm(reason) => bad_request(&format!(
                 "The body is not a valid multipart form: {reason}."
             )),
             Self::MalformedQuery(reason) => {
-                bad(&format!("The query string cannot be read: {reason}."))
+                bad_request(&format!("The query string cannot be read: {reason}."))
             }
-            Self::MalformedBody(_) => bad("The body breaks the rules of HTTP."),
-            Self::UnknownEncoding { encoding } => bad(&format!(
+            Self::MalformedBody(_) => bad_request("The body violates the HTTP protocol."),
+            Self::UnknownEncoding { encoding } => bad_request(&format!(
                 "Invalid value for the header 'Content-Encoding': {:?}. Expected gzip, deflate or \
                  identity.",
-                short(encoding)
+                truncated(encoding)
             ))
             .code("invalid_value"),
             Self::MalformedEncoding(_) => {
-                bad("The body is not compressed as its header 'Content-Encoding' says.")
+                bad_request("The body does not match its 'Content-Encoding' header.")
             }
-            Self::ClientLeft(_) => Description::new(
-                StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST),
-                "The body broke off before its end.",
+            Self::ClientDisconnected(_) => Description::new(
+                StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST),
+                "The connection closed before the end of the body.",
             ),
             Self::InvalidApiKey => Description::new(
                 StatusCode::UNAUTHORIZED,
@@ -116,17 +121,17 @@ impl ApiError {
             Self::ModelNotFound {
                 name,
                 stands_for,
-                present,
-            } => not_found(name, stands_for.as_ref(), present),
-            Self::InvalidModelId { name, source } => bad(&format!(
-                "Invalid value for 'model': {:?}. Expected a model's name: {source}.",
-                short(name)
+                available,
+            } => not_found(name, stands_for.as_ref(), available),
+            Self::InvalidModelId { name, source } => bad_request(&format!(
+                "Invalid value for 'model': {:?}. Expected a model name: {source}.",
+                truncated(name)
             ))
             .code("invalid_value")
             .param("model"),
             Self::Download { id, source } => models::describe_download(id, source),
             Self::AlreadyLoaded(id) => {
-                models::conflict(&format!("The model '{id}' is loaded already."))
+                models::conflict(&format!("The model '{id}' is already loaded."))
             }
             Self::Unload(error) => models::describe_unload(error),
             Self::Delete(error) => models::describe_delete(error),
@@ -135,9 +140,9 @@ impl ApiError {
                 path,
                 nearest,
             } => {
-                let unknown = format!("Unknown request URL: {method} {}.", short(path));
+                let unknown = format!("Unknown request URL: {method} {}.", truncated(path));
                 let nearest = nearest.as_ref().map_or_else(String::new, |nearest| {
-                    format!(" The nearest route is {nearest}; /openapi.json lists all.")
+                    format!(" The most similar route is {nearest}; /openapi.json lists all routes.")
                 });
                 Description::new(StatusCode::NOT_FOUND, &format!("{unknown}{nearest}"))
                     .code("unknown_url")
@@ -145,59 +150,58 @@ impl ApiError {
             Self::WrongMethod { method, path } => Description::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 &format!(
-                    "{} does not take {method}; the Allow header says what it takes.",
-                    short(path)
+                    "{} does not support {method}; the Allow header lists the supported methods.",
+                    truncated(path)
                 ),
             )
             .code("method_not_allowed"),
             Self::UploadTooSlow => Description::new(
                 StatusCode::REQUEST_TIMEOUT,
-                "The upload was not complete within the time a request may take, stood still for too \
-                 long or came too slowly.",
+                "The upload exceeded the request timeout, stalled, or was too slow.",
             )
             .code("timeout"),
             Self::UploadTooLarge { limit } => Description::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 &format!(
                     "The request body is larger than the limit of {}.",
-                    bytes(*limit)
+                    format_bytes(*limit)
                 ),
             )
             .param("file"),
-            Self::TooManyRequests { limit, wait } => full(&format!(
+            Self::TooManyRequests { limit, wait } => rate_limited(&format!(
                 "The server's limit on concurrent requests ({limit}) is reached."
             ))
             .retry_after(*wait),
-            Self::ShareTaken { share, wait } => full(&format!(
-                "Your share of the server's concurrent requests ({share} while others ask) is \
-                 reached."
+            Self::CallerShareExceeded { share, wait } => rate_limited(&format!(
+                "Your share of the server's concurrent requests ({share} while other callers send \
+                 requests) is reached."
             ))
             .retry_after(*wait),
-            Self::TooManyConnections => away("The server has no connection free."),
-            Self::TooOften(exceeded) => full(&format!(
-                "Your limit of {} requests a minute is reached.",
+            Self::TooManyConnections => unavailable("The server has no free connection."),
+            Self::RateLimitReached(exceeded) => rate_limited(&format!(
+                "Your limit of {} requests per minute is reached.",
                 exceeded.per_minute
             ))
             .retry_after(exceeded.wait),
-            Self::Draining => away("The server is shutting down."),
-            Self::CutOff => away("The server shut down before the transcription was done."),
-            Self::Spool(error) if is_full(error) => Description::new(
+            Self::Draining => unavailable("The server is shutting down."),
+            Self::CutOff => unavailable("The server shut down before the transcription was done."),
+            Self::Spool(error) if is_disk_full(error) => Description::new(
                 StatusCode::INSUFFICIENT_STORAGE,
-                "The disk has no room for the upload.",
+                "There is not enough disk space for the upload.",
             )
             .code("insufficient_storage")
             .retry_after(RETRY_WHEN_NO_SPACE),
-            Self::Spool(error) if is_lack_of_resources(error) => out_of_files(),
-            Self::Spool(_) => failed("The upload could not be stored."),
-            Self::Panicked(_) | Self::Docs(_) => failed("The server failed on this request."),
+            Self::Spool(error) if is_lack_of_resources(error) => out_of_resources(),
+            Self::Spool(_) => internal_error("The upload could not be stored."),
+            Self::Panicked(_) | Self::Docs(_) => internal_error("The server failed on this request."),
             Self::Transcribe(error) => transcription::describe(error),
-            Self::Busy { source, wait } => transcription::describe(source).retry_after(*wait),
+            Self::Overloaded { source, wait } => transcription::describe(source).retry_after(*wait),
         }
     }
 }
 
-/// Whether the disk had no room, or the user no more of it.
-pub(super) fn is_full(error: &io::Error) -> bool {
+/// Whether the disk or the user's quota is full.
+pub(super) fn is_disk_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
@@ -213,32 +217,32 @@ pub fn is_lack_of_resources(error: &io::Error) -> bool {
     )
 }
 
-pub(super) fn out_of_files() -> Description {
-    away("The server lacks file descriptors or memory for another file.")
+pub(super) fn out_of_resources() -> Description {
+    unavailable("The server has run out of file descriptors or memory.")
 }
 
-/// Names the setting that lets the page in.
+/// Names the setting that would allow the page.
 fn cross_site(reason: &CrossSite) -> Description {
     let (message, code) = match reason {
         CrossSite::Host(host) => (
             format!(
-                "This server is not known by the host name {:?}. If it is the server's, add it to \
-                 ALLOWED_HOSTS; or set API_KEY.",
-                short(host)
+                "The host name {:?} is not allowed. If it belongs to this server, add it to \
+                 ALLOWED_HOSTS, or set API_KEY.",
+                truncated(host)
             ),
             "host_not_allowed",
         ),
         CrossSite::Origin(origin) => (
             format!(
-                "Pages of the origin {:?} may not call this server. To let them, add it to \
-                 ALLOW_ORIGINS; or set API_KEY.",
-                short(origin)
+                "Pages of the origin {:?} may not call this server. To allow them, add it to \
+                 ALLOW_ORIGINS, or set API_KEY.",
+                truncated(origin)
             ),
             "origin_not_allowed",
         ),
         CrossSite::Site => (
-            "Pages of other sites may not call this server. To let one, add its origin to \
-             ALLOW_ORIGINS; or set API_KEY."
+            "Pages of other sites may not call this server. To allow one, add its origin to \
+             ALLOW_ORIGINS, or set API_KEY."
                 .to_owned(),
             "origin_not_allowed",
         ),
@@ -249,9 +253,9 @@ fn cross_site(reason: &CrossSite) -> Description {
 pub(super) fn not_found(
     name: &str,
     stands_for: Option<&ModelId>,
-    present: &[String],
+    available: &[String],
 ) -> Description {
-    let name = short(name);
+    let name = truncated(name);
     let (model, name) = match stands_for {
         Some(id) => (
             format!("'{name}' stands for the model '{id}', which"),
@@ -259,41 +263,41 @@ pub(super) fn not_found(
         ),
         None => (format!("The model '{name}'"), name),
     };
-    let present = match present {
+    let available = match available {
         [] => String::new(),
-        names => format!(" Models here: {}.", names.join(", ")),
+        names => format!(" Available models: {}.", names.join(", ")),
     };
     Description::new(
         StatusCode::NOT_FOUND,
         &format!(
             "{model} is not on this server. To download it from the Hugging Face hub, \
-             send POST /v1/models/{name}; a CTranslate2 model of your own goes into a folder of \
-             that name in MODELS_DIR.{present}"
+             send POST /v1/models/{name}; put your own CTranslate2 model into a folder of that name \
+             in MODELS_DIR.{available}"
         ),
     )
     .code("model_not_found")
     .param("model")
 }
 
-pub(super) fn full(message: &str) -> Description {
+pub(super) fn rate_limited(message: &str) -> Description {
     let message = format!("{message} Try again in a moment.");
     Description::new(StatusCode::TOO_MANY_REQUESTS, &message)
         .code("rate_limit_exceeded")
         .retry_after(RETRY_WHEN_FULL)
 }
 
-pub(super) fn away(message: &str) -> Description {
-    Description::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(RETRY_WHEN_AWAY)
+pub(super) fn unavailable(message: &str) -> Description {
+    Description::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(RETRY_WHEN_UNAVAILABLE)
 }
 
-pub(super) fn failed(message: &str) -> Description {
+pub(super) fn internal_error(message: &str) -> Description {
     Description::new(StatusCode::INTERNAL_SERVER_ERROR, message)
 }
 
-pub(super) fn too_late() -> Description {
+pub(super) fn timed_out() -> Description {
     Description::new(
         StatusCode::GATEWAY_TIMEOUT,
-        "The transcription was not done within the time a request may take.",
+        "The transcription was not finished within the request timeout.",
     )
     .code("timeout")
 }
@@ -331,8 +335,8 @@ impl Description {
     }
 }
 
-/// What a caller sent, cut to a length that is fit for a message.
-fn short(text: &str) -> String {
+/// Text from a caller, truncated for a message.
+fn truncated(text: &str) -> String {
     const MAX_CHARS: usize = 100;
     match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -340,8 +344,8 @@ fn short(text: &str) -> String {
     }
 }
 
-/// A size as people write it.
-pub(super) fn bytes(bytes: u64) -> String {
+/// A size in MiB if it is a whole number of them, otherwise in bytes.
+pub(super) fn format_bytes(bytes: u64) -> String {
     const MIB: u64 = 1024 * 1024;
     if bytes >= MIB && bytes.is_multiple_of(MIB) {
         format!("{} MiB", bytes / MIB)

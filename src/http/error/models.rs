@@ -1,9 +1,10 @@
-//! What the caller is told about models that cannot be loaded, fetched or removed.
+//! The caller's text of errors of loading, downloading, unloading and deleting models.
 
 use axum::http::StatusCode;
 
 use super::description::{
-    Description, RETRY_WHEN_NO_SPACE, away, bytes, failed, full, is_full, not_found,
+    Description, RETRY_WHEN_NO_SPACE, format_bytes, internal_error, is_disk_full, not_found,
+    rate_limited, unavailable,
 };
 use crate::engine::EngineError;
 use crate::models::{
@@ -11,21 +12,21 @@ use crate::models::{
 };
 use crate::tokens::VocabularyError;
 
-/// Every reason why a model cannot be used.
+/// Describes why a model cannot be used.
 pub(super) fn describe(error: &ModelError) -> Description {
     match error {
         ModelError::NotFound(id) => not_found(id.as_str(), None, &[]),
         ModelError::Download { id, source } => describe_download(id, source),
-        ModelError::TooLarge { id, needed, limit } => away(&format!(
-            "The model '{id}' needs about {}, and models may have {} on this server.",
-            bytes(*needed),
-            bytes(*limit)
+        ModelError::TooLarge { id, needed, limit } => unavailable(&format!(
+            "The model '{id}' needs about {}, but this server's limit for models is {}.",
+            format_bytes(*needed),
+            format_bytes(*limit)
         )),
         ModelError::Load {
             id,
             retry_in,
             source,
-        } => away(&format!(
+        } => unavailable(&format!(
             "The model '{id}' could not be loaded: {}.",
             reason(source)
         ))
@@ -33,82 +34,87 @@ pub(super) fn describe(error: &ModelError) -> Description {
     }
 }
 
-/// Every reason why a model could not be fetched.
+/// Describes why a model could not be downloaded.
 pub(super) fn describe_download(id: &ModelId, error: &HubError) -> Description {
     let repository = id.repository();
     match error {
         HubError::NotFound { .. } => absent(&format!(
-            "The hub has no model '{repository}', or shows it only to those with access: set \
-             HF_TOKEN if it is private."
+            "The hub has no model '{repository}', or it is private: set HF_TOKEN to a token with \
+             access."
         )),
         HubError::RevisionNotFound { .. } => absent(&format!(
             "The hub's model '{repository}' has no revision '{}'.",
             id.revision().unwrap_or("main")
         )),
         HubError::Offline { .. } => absent(&format!(
-            "The model '{id}' is not on this server, which is set never to ask the hub \
-             (HF_HUB_OFFLINE)."
+            "The model '{id}' is not on this server, and downloads are disabled (HF_HUB_OFFLINE)."
         )),
         HubError::Denied { .. } => Description::new(
             StatusCode::UNAUTHORIZED,
             &format!(
-                "The hub does not let this server have '{repository}'. Accept the model's terms \
-                 on the hub, and set HF_TOKEN to a token of an account that has access."
+                "The hub denies access to '{repository}'. Accept the model's terms on the hub, and \
+                 set HF_TOKEN to a token of an account with access."
             ),
         )
         .code("model_access_denied")
         .param("model"),
         HubError::RateLimited { retry_after } => {
-            let told = full("The hub takes no more requests from this server for now.");
+            let description = rate_limited("The hub's rate limit for this server is reached.");
             match retry_after {
-                Some(wait) => told.retry_after(*wait),
-                None => told,
+                Some(wait) => description.retry_after(*wait),
+                None => description,
             }
         }
         HubError::NotWhisper {
             missing,
             is_transformers,
             ..
-        } => no_whisper(repository, missing, *is_transformers),
+        } => not_whisper(repository, missing, *is_transformers),
         HubError::NoSpace { needed, free } => Description::new(
             StatusCode::INSUFFICIENT_STORAGE,
             &format!(
-                "The disk has no room for '{id}': {} are needed and {} are free.",
-                bytes(*needed),
-                bytes(*free)
+                "There is not enough disk space for '{id}': {} are needed and {} are free.",
+                format_bytes(*needed),
+                format_bytes(*free)
             ),
         )
         .code("insufficient_storage")
         .retry_after(RETRY_WHEN_NO_SPACE),
         HubError::Corrupt { file, .. } => unreachable_hub(&format!(
-            "The file {file} of '{id}' is not what the hub says it is; it was thrown away."
+            "The file {file} of '{id}' does not match the hub's listing and was deleted."
         )),
         HubError::ListingTooLong { limit, .. } => unreachable_hub(&format!(
-            "The hub's list of the files of '{id}' is longer than the limit of {}.",
-            bytes(*limit as u64)
+            "The hub's file list of '{id}' is longer than the limit of {}.",
+            format_bytes(*limit as u64)
         )),
-        HubError::Unavailable { .. } => unreachable_hub("The hub cannot be reached, or fails."),
+        HubError::Unavailable { .. } => unreachable_hub("The hub cannot be reached or returned an error."),
         HubError::Stalled { .. } => Description::new(
             StatusCode::GATEWAY_TIMEOUT,
-            &format!("The hub stopped sending '{id}'. What has come is kept: ask again to go on."),
+            &format!(
+                "The hub stopped sending '{id}'. The received part is kept; send the request again \
+                 to resume."
+            ),
         )
         .code("timeout"),
-        HubError::Stopped => away("The server is shutting down; ask again to go on."),
-        HubError::Io { source, .. } if is_full(source) => Description::new(
+        HubError::Stopped => {
+            unavailable("The server is shutting down; send the request again to resume.")
+        }
+        HubError::Io { source, .. } if is_disk_full(source) => Description::new(
             StatusCode::INSUFFICIENT_STORAGE,
             &format!(
-                "The disk has no more room for '{id}'. What has come is kept: ask again to go on."
+                "There is not enough disk space for '{id}'. The received part is kept; send the \
+                 request again to resume."
             ),
         )
         .code("insufficient_storage")
         .retry_after(RETRY_WHEN_NO_SPACE),
         HubError::Io { .. } | HubError::Panicked | HubError::Client { .. } => {
-            failed(&format!("The model '{id}' could not be stored."))
+            internal_error(&format!("The model '{id}' could not be stored."))
         }
     }
 }
 
-/// Every reason why a model is not unloaded.
+/// Describes why a model is not unloaded.
 pub(super) fn describe_unload(error: &UnloadError) -> Description {
     match error {
         UnloadError::NotLoaded(id) => absent(&format!("The model '{id}' is not loaded.")),
@@ -116,7 +122,7 @@ pub(super) fn describe_unload(error: &UnloadError) -> Description {
     }
 }
 
-/// Every reason why a model is not deleted.
+/// Describes why a model is not deleted.
 pub(super) fn describe_delete(error: &DeleteError) -> Description {
     match error {
         DeleteError::NotFound(id) => not_found(id.as_str(), None, &[]),
@@ -126,16 +132,16 @@ pub(super) fn describe_delete(error: &DeleteError) -> Description {
             id,
             source: StoreError::BehindLink { .. },
         } => conflict(&format!(
-            "The files of the model '{id}' lie behind a link to other files too, and are not removed: \
-             remove the link on the server."
+            "The files of the model '{id}' are behind a link that also leads to other files, and \
+             were not deleted. Remove the link on the server."
         )),
-        DeleteError::Store { id, .. } => failed(&format!(
-            "The files of the model '{id}' could not be removed."
+        DeleteError::Store { id, .. } => internal_error(&format!(
+            "The files of the model '{id}' could not be deleted."
         )),
     }
 }
 
-/// Something stands in the way that may go away.
+/// A conflict with the current state of the model.
 pub(super) fn conflict(message: &str) -> Description {
     Description::new(StatusCode::CONFLICT, message)
         .code("conflict")
@@ -144,7 +150,7 @@ pub(super) fn conflict(message: &str) -> Description {
 
 fn in_use(id: &ModelId) -> Description {
     conflict(&format!(
-        "The model '{id}' is in use. Try again when its requests are answered."
+        "The model '{id}' is in use. Try again when its requests are finished."
     ))
 }
 
@@ -158,10 +164,10 @@ fn unreachable_hub(message: &str) -> Description {
     Description::new(StatusCode::BAD_GATEWAY, message).code("hub_unavailable")
 }
 
-fn no_whisper(repository: &str, missing: &[String], is_transformers: bool) -> Description {
+fn not_whisper(repository: &str, missing: &[String], is_transformers: bool) -> Description {
     let missing = missing.join(", ");
     let mut message =
-        format!("'{repository}' is no CTranslate2 Whisper model: it has no {missing}.");
+        format!("'{repository}' is not a CTranslate2 Whisper model: it has no {missing}.");
     if is_transformers {
         let folder = repository.rsplit('/').next().unwrap_or(repository);
         message.push_str(&format!(
@@ -175,7 +181,7 @@ fn no_whisper(repository: &str, missing: &[String], is_transformers: bool) -> De
         .param("model")
 }
 
-/// Why a model does not load, without the server's paths.
+/// The reason why a model does not load, without paths of the server.
 fn reason(error: &LoadError) -> String {
     match error {
         LoadError::Vocabulary(VocabularyError::Read { .. }) => {
@@ -188,11 +194,11 @@ fn reason(error: &LoadError) -> String {
             format!("its tokenizer.json lacks Whisper's token {token}")
         }
         LoadError::Vocabulary(VocabularyError::IdTooHigh { id, .. }) => {
-            format!("its tokenizer.json numbers a token {id}")
+            format!("its tokenizer.json has a token id that is too high ({id})")
         }
         LoadError::Engine(
             EngineError::Load(text) | EngineError::Batch(text) | EngineError::OutOfMemory(text),
         ) => text.clone(),
-        LoadError::Panicked => "the server failed on it".to_owned(),
+        LoadError::Panicked => "the server failed while loading it".to_owned(),
     }
 }

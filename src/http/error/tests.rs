@@ -1,4 +1,4 @@
-//! The status and the texts of errors.
+//! Statuses and texts of errors.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use super::*;
 use crate::audio::AudioError;
 
 #[test]
-fn a_full_disk_is_told_apart_from_other_faults_of_it() {
+fn a_full_disk_has_its_own_status() {
     let download = |kind: io::ErrorKind| ApiError::Download {
         id: ModelId::parse("owner/name").unwrap(),
         source: Arc::new(HubError::Io {
@@ -20,10 +20,10 @@ fn a_full_disk_is_told_apart_from_other_faults_of_it() {
     let upload = |kind: io::ErrorKind| ApiError::Spool(kind.into());
     for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
         for error in [download(kind), upload(kind)] {
-            let said = error.describe();
-            assert_eq!(said.status, StatusCode::INSUFFICIENT_STORAGE, "{error}");
-            assert_eq!(said.code, Some("insufficient_storage"), "{error}");
-            assert!(said.retry_after.is_some(), "{error}");
+            let description = error.describe();
+            assert_eq!(description.status, StatusCode::INSUFFICIENT_STORAGE, "{error}");
+            assert_eq!(description.code, Some("insufficient_storage"), "{error}");
+            assert!(description.retry_after.is_some(), "{error}");
         }
     }
     let denied = io::ErrorKind::PermissionDenied;
@@ -33,28 +33,28 @@ fn a_full_disk_is_told_apart_from_other_faults_of_it() {
 }
 
 #[test]
-fn a_lack_of_descriptors_or_memory_is_a_reason_to_try_again() {
+fn a_lack_of_descriptors_or_memory_is_a_503_with_a_retry_time() {
     for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
-        let scarce = || io::Error::from_raw_os_error(errno.raw_os_error());
+        let exhausted = || io::Error::from_raw_os_error(errno.raw_os_error());
         for error in [
-            ApiError::Spool(scarce()),
-            ApiError::Transcribe(AudioError::Read(scarce()).into()),
-            ApiError::Transcribe(AudioError::Ffmpeg(scarce()).into()),
+            ApiError::Spool(exhausted()),
+            ApiError::Transcribe(AudioError::Read(exhausted()).into()),
+            ApiError::Transcribe(AudioError::Ffmpeg(exhausted()).into()),
         ] {
-            let said = error.describe();
-            assert_eq!(said.status, StatusCode::SERVICE_UNAVAILABLE, "{error}");
-            assert!(said.retry_after.is_some(), "{error}");
+            let description = error.describe();
+            assert_eq!(description.status, StatusCode::SERVICE_UNAVAILABLE, "{error}");
+            assert!(description.retry_after.is_some(), "{error}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_server_error_shows_its_id_and_not_its_cause() {
+async fn a_server_error_shows_the_request_id_and_not_the_cause() {
     for error in [
         ApiError::Panicked("secret".to_owned()),
         ApiError::Spool(io::Error::other("secret")),
     ] {
-        let response = write_out(error.into_response(), "id-1");
+        let response = write_error_body(error.into_response(), "id-1");
 
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let body = to_bytes(response.into_body(), 10_000).await.unwrap();

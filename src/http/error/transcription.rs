@@ -1,9 +1,10 @@
-//! What the caller is told when the transcriber gave up.
+//! The caller's text of errors of the transcriber.
 
 use axum::http::StatusCode;
 
 use super::description::{
-    Description, away, failed, full, is_lack_of_resources, out_of_files, too_late,
+    Description, internal_error, is_lack_of_resources, out_of_resources, rate_limited, timed_out,
+    unavailable,
 };
 use super::models;
 use crate::audio::AudioError;
@@ -12,12 +13,12 @@ use crate::models::ModelId;
 use crate::tokens::Language;
 use crate::transcribe::TranscribeError;
 
-/// What may be uploaded, in the form of OpenAI's own message.
+/// Supported file formats, worded as OpenAI's message.
 const FORMATS: &str = "Invalid file format. Supported formats: ['aac', 'aiff', 'caf', 'flac', \
     'm4a', 'mkv', 'mp3', 'mp4', 'mpeg', 'mpga', 'oga', 'ogg', 'opus', 'wav', 'webm']";
 
-/// Every reason of the transcriber, with its status; without a catch-all, so that a new one is
-/// decided on here.
+/// Describes an error of the transcriber; without a catch-all, so that a new variant requires a decision
+/// here.
 pub(super) fn describe(error: &TranscribeError) -> Description {
     match error {
         TranscribeError::Model(error) => models::describe(error),
@@ -27,24 +28,24 @@ pub(super) fn describe(error: &TranscribeError) -> Description {
         TranscribeError::UnknownCandidate { language, model } => {
             unknown_language("languages", *language, model)
         }
-        TranscribeError::QueueFull(full_queue) => full(&format!(
+        TranscribeError::QueueFull(full_queue) => rate_limited(&format!(
             "The queue is full: {} windows of audio are waiting.",
             full_queue.capacity
         )),
         TranscribeError::Audio(error) => describe_audio(error),
-        TranscribeError::DeadlinePassed | TranscribeError::Job(JobError::Expired) => too_late(),
+        TranscribeError::DeadlinePassed | TranscribeError::Job(JobError::Expired) => timed_out(),
         TranscribeError::Job(
             JobError::Failed(_) | JobError::Panicked(_) | JobError::EngineGone,
-        ) => failed("The model failed on this audio."),
-        TranscribeError::QueueClosed(_) => away("The model was being unloaded."),
-        TranscribeError::FrontEnd(_) => failed("The file could not be processed."),
+        ) => internal_error("The model failed on this audio."),
+        TranscribeError::QueueClosed(_) => unavailable("The model was being unloaded."),
+        TranscribeError::FrontEnd(_) => internal_error("The file could not be processed."),
     }
 }
 
 fn unknown_language(param: &str, language: Language, model: &ModelId) -> Description {
     let (name, code) = (language.name(), language.code());
     let message =
-        format!("Invalid value for '{param}': the model '{model}' does not know {name} ({code}).");
+        format!("Invalid value for '{param}': the model '{model}' does not support {name} ({code}).");
     Description::new(StatusCode::BAD_REQUEST, &message)
         .code("invalid_value")
         .param(param)
@@ -59,14 +60,14 @@ fn describe_audio(error: &AudioError) -> Description {
     match error {
         AudioError::Undecodable { .. }
         | AudioError::NoAudioTrack { .. }
-        | AudioError::NeedsFfmpeg { .. } => bad_file(&format!("{FORMATS}. Here, {error}.")),
+        | AudioError::NeedsFfmpeg { .. } => bad_file(&format!("{FORMATS}. Reason: {error}.")),
         AudioError::TooShort { .. } => {
             bad_file(&format!("Audio file is too short: {error}.")).code("audio_too_short")
         }
         AudioError::TooCostly { .. } => bad_file(&format!("Invalid audio file: {error}.")),
         AudioError::TooManyChannels { .. } => Description::new(
             StatusCode::BAD_REQUEST,
-            &format!("Invalid value for 'channels': \"split\". Here, {error}."),
+            &format!("'channels=split' is not supported for this file: {error}."),
         )
         .code("invalid_value")
         .param("channels"),
@@ -77,11 +78,13 @@ fn describe_audio(error: &AudioError) -> Description {
         )
         .code("audio_too_long")
         .param("file"),
-        AudioError::NoMemory { .. } => full(&format!("The server's memory is taken: {error}.")),
-        AudioError::FfmpegTimedOut { .. } => too_late(),
-        AudioError::Ffmpeg(error) | AudioError::Read(error) if is_lack_of_resources(error) => {
-            out_of_files()
+        AudioError::NoMemory { .. } => {
+            rate_limited(&format!("The server's memory for audio is full: {error}."))
         }
-        AudioError::Ffmpeg(_) | AudioError::Read(_) => failed("The file could not be processed."),
+        AudioError::FfmpegTimedOut { .. } => timed_out(),
+        AudioError::Ffmpeg(error) | AudioError::Read(error) if is_lack_of_resources(error) => {
+            out_of_resources()
+        }
+        AudioError::Ffmpeg(_) | AudioError::Read(_) => internal_error("The file could not be processed."),
     }
 }

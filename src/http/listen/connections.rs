@@ -1,4 +1,4 @@
-//! Hands the decisions about connections to the tasks that serve them.
+//! Applies the decisions of the connection table to the tasks that serve the connections.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -11,113 +11,113 @@ use hyper::body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::table::{Kind, Table};
+use super::connection_table::{ConnectionKind, ConnectionTable};
 use crate::caller::Caller;
 
 /// The open connections.
 #[derive(Clone)]
-pub struct Connections(Arc<Mutex<State>>);
+pub struct Connections(Arc<Mutex<ConnectionsState>>);
 
-struct State {
-    table: Table,
-    /// Of each connection, what tells its task that it is displaced.
-    displace: HashMap<u64, oneshot::Sender<()>>,
+struct ConnectionsState {
+    table: ConnectionTable,
+    /// Per connection, the sender that makes its task close it.
+    evict: HashMap<u64, oneshot::Sender<()>>,
 }
 
-/// A connection's entry in the table, taken out when this is dropped.
+/// A connection's entry in the table; dropping it removes the entry.
 pub struct Connection {
     connections: Connections,
-    number: u64,
-    kind: Kind,
+    id: u64,
+    kind: ConnectionKind,
 }
 
-/// A request that is being answered; dropping it makes its connection idle.
-pub struct Busy {
+/// Marks a connection busy while a request is answered; dropping it marks the connection idle.
+pub struct BusyGuard {
     connections: Connections,
-    number: u64,
+    id: u64,
 }
 
-/// The body of an answer, whose connection is busy until it is written.
-struct Answer {
+/// A response body that keeps its connection busy until it is written.
+struct GuardedBody {
     body: Body,
-    _busy: Busy,
+    _busy: BusyGuard,
 }
 
 impl Connections {
-    /// No connection is open; there may be `ordinary` ones and `reserve` more.
-    pub fn new(ordinary: usize, reserve: usize) -> Self {
-        Self(Arc::new(Mutex::new(State {
-            table: Table::new(ordinary, reserve),
-            displace: HashMap::new(),
+    /// No open connections; at most `max_ordinary`, and `max_probes` more for probes.
+    pub fn new(max_ordinary: usize, max_probes: usize) -> Self {
+        Self(Arc::new(Mutex::new(ConnectionsState {
+            table: ConnectionTable::new(max_ordinary, max_probes),
+            evict: HashMap::new(),
         })))
     }
 
-    /// Lets a connection in, with what completes when it has to be closed for another one; or refuses
-    /// it.
+    /// Admits a connection, or returns `None` to refuse it. The receiver completes when the connection
+    /// must be closed for another one.
     pub fn admit(&self, caller: Caller) -> Option<(Connection, oneshot::Receiver<()>)> {
         let mut state = self.state();
         let admitted = state.table.admit(caller, Instant::now().into_std())?;
-        if let Some(number) = admitted.displaced
-            && let Some(displace) = state.displace.remove(&number)
+        if let Some(id) = admitted.evicted
+            && let Some(evict) = state.evict.remove(&id)
         {
             // A receiver that is gone belongs to a connection that is closed already.
-            let _ = displace.send(());
+            let _ = evict.send(());
         }
-        let (displace, displaced) = oneshot::channel();
-        state.displace.insert(admitted.number, displace);
+        let (evict, evicted) = oneshot::channel();
+        state.evict.insert(admitted.id, evict);
         drop(state);
         let connection = Connection {
             connections: self.clone(),
-            number: admitted.number,
+            id: admitted.id,
             kind: admitted.kind,
         };
-        Some((connection, displaced))
+        Some((connection, evicted))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectionsState> {
         // No statement under the lock leaves the state half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Connection {
-    /// What it may be used for.
-    pub fn kind(&self) -> Kind {
+    /// The kind of the connection.
+    pub fn kind(&self) -> ConnectionKind {
         self.kind
     }
 
-    /// Notes that a request has come, so that the connection is not displaced.
-    pub fn begin(&self) -> Busy {
-        self.connections.state().table.begin(self.number);
-        Busy {
+    /// Marks the connection busy while a request is answered, so that it is not evicted.
+    pub fn mark_busy(&self) -> BusyGuard {
+        self.connections.state().table.mark_busy(self.id);
+        BusyGuard {
             connections: self.connections.clone(),
-            number: self.number,
+            id: self.id,
         }
     }
 }
 
-impl Busy {
-    /// The answer, which keeps its connection busy until it is written.
-    pub fn until_written(self, answer: Response) -> Response {
-        answer.map(|body| Body::new(Answer { body, _busy: self }))
+impl BusyGuard {
+    /// Moves the guard into the response, so that the connection is busy until the body is written.
+    pub fn hold_until_written(self, response: Response) -> Response {
+        response.map(|body| Body::new(GuardedBody { body, _busy: self }))
     }
 }
 
-impl Drop for Busy {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
-        self.connections.state().table.end(self.number);
+        self.connections.state().table.mark_idle(self.id);
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         let mut state = self.connections.state();
-        state.displace.remove(&self.number);
-        state.table.remove(self.number);
+        state.evict.remove(&self.id);
+        state.table.remove(self.id);
     }
 }
 
-impl hyper::body::Body for Answer {
+impl hyper::body::Body for GuardedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -8,12 +8,12 @@ use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Content, Ref, RefOr};
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
-use super::super::downloads::Event;
+use super::super::downloads::DownloadProgressEvent;
 use super::super::error::ErrorResponse;
 use super::super::middleware::{
     BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS,
 };
-use super::super::models::Model;
+use super::super::models::ModelObject;
 use super::number;
 use crate::format::{
     AsrTranscript, BareText, DetectedLanguage, Transcription, TranscriptionDiarized,
@@ -67,7 +67,7 @@ any_of! {
         TranscriptionTextDelta, ErrorResponse;
     /// An event of the stream of a download.
     DownloadEvent: "The data of one event: the progress, the model as the last event, or an \
-        error.", Event, ErrorResponse;
+        error.", DownloadProgressEvent, ErrorResponse;
 }
 
 /// The responses of successful transcriptions.
@@ -132,7 +132,7 @@ impl IntoResponses for DownloadResponses {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let response = ResponseBuilder::new()
             .description("The model if it was on disk, or the events of its download.")
-            .content("application/json", reference(&Model::name()))
+            .content("application/json", reference(&ModelObject::name()))
             .content("text/event-stream", events(&DownloadEvent::name()));
         BTreeMap::from([("200".to_owned(), RefOr::T(response.build()))])
     }

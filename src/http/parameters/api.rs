@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::field::Field;
 use super::fields::put;
 use super::value::{Expected, parse_boolean, parse_integer, parse_number};
-use super::{ApiError, Defaults, FieldShape, Parameters, TranscriptionRequest, ValueKind};
+use super::{ApiError, FieldShape, ParameterDefaults, Parameters, TranscriptionRequest, ValueKind};
 use crate::format::{AsrOutput, ResponseFormat};
 use crate::tokens::Task;
 use crate::transcribe::TranscriptionOptions;
@@ -205,7 +205,7 @@ impl CompatibilityFields {
 ///
 /// # Errors
 /// The same.
-pub fn finish(mut parameters: Parameters, defaults: Defaults) -> Result<TranscriptionRequest, ApiError> {
+pub fn finish(mut parameters: Parameters, defaults: ParameterDefaults) -> Result<TranscriptionRequest, ApiError> {
     let response = match parameters.api {
         Api::Transcription | Api::Translation => ResponseKind::Format,
         Api::Asr => {

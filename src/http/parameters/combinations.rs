@@ -64,57 +64,56 @@ const MAX_FINISHED: f32 = 64.0;
 pub fn check(parameters: &Parameters) -> Result<(), ApiError> {
     let is_split = parameters.options.channels == Channels::Split;
     if parameters.format == ResponseFormat::DiarizedJson && !is_split {
-        let value = name(parameters.format).to_owned();
-        let expected = format!("channels=split with it: {NO_DIARIZATION}");
-        return Err(refuse("response_format", value, expected));
+        let message =
+            format!("'response_format=diarized_json' requires channels=split: {NO_DIARIZATION}");
+        return Err(conflict("response_format", message));
     }
     // The text of the channels is merged when the last channel is done.
     if parameters.stream && is_split {
-        let expected = "false with channels=split".to_owned();
-        return Err(refuse("stream", "true".to_owned(), expected));
+        let message = "'stream' is not supported with channels=split".to_owned();
+        return Err(conflict("stream", message));
     }
     let search = &parameters.options.search;
     let finished = search.beam_size.get() as f32 * search.patience;
     // A wider search would occupy an engine for too long.
     if finished > MAX_FINISHED {
-        let value = search.patience.to_string();
-        let expected = format!(
-            "a number that is at most {MAX_FINISHED} when multiplied by beam_size, which is {}",
-            search.beam_size
+        let message = format!(
+            "'patience' multiplied by beam_size must be at most {MAX_FINISHED} (got {} × {})",
+            search.patience, search.beam_size
         );
-        return Err(refuse("patience", value, expected));
+        return Err(conflict("patience", message));
     }
     // The search would never finish a hypothesis.
     if finished.round() < 1.0 {
-        let value = search.patience.to_string();
-        let expected = format!(
-            "a number that is at least 0.5 when multiplied by beam_size, which is {}",
-            search.beam_size
+        let message = format!(
+            "'patience' multiplied by beam_size must be at least 0.5 (got {} × {})",
+            search.patience, search.beam_size
         );
-        return Err(refuse("patience", value, expected));
+        return Err(conflict("patience", message));
     }
     for rule in &FORMAT_RULES {
         if let Some(value) = (rule.value)(parameters)
             && !rule.formats.contains(&parameters.format)
         {
             let formats = rule.formats.iter().copied().map(name).collect::<Vec<_>>();
-            let expected = format!(
-                "response_format {} with it, not {}",
+            // The items of `include` require different formats.
+            let param = match rule.param {
+                "include" => format!("include={value}"),
+                param => param.to_owned(),
+            };
+            let message = format!(
+                "'{param}' requires response_format={} (got {})",
                 formats.join(" or "),
                 name(parameters.format)
             );
-            return Err(refuse(rule.param, value, expected));
+            return Err(conflict(rule.param, message));
         }
     }
     Ok(())
 }
 
-fn refuse(param: &'static str, value: String, expected: String) -> ApiError {
-    ApiError::InvalidValue {
-        param,
-        value,
-        expected,
-    }
+fn conflict(param: &'static str, message: String) -> ApiError {
+    ApiError::ParameterConflict { param, message }
 }
 
 /// The name of a format in requests.

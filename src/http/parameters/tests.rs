@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::audio::{Channels, VadOptions};
-use crate::http::test_rules::{defaults, rules};
+use crate::http::test_settings::{defaults, settings};
 use crate::tokens::Language;
 
 fn read(task: Task, fields: &[(&str, &str)]) -> Result<TranscriptionRequest, ApiError> {
@@ -22,7 +22,7 @@ fn read(task: Task, fields: &[(&str, &str)]) -> Result<TranscriptionRequest, Api
 fn read_by(api: Api, fields: &[(&str, &str)]) -> Result<TranscriptionRequest, ApiError> {
     let mut parameters = Parameters::new(api);
     for (name, value) in fields {
-        parameters.set(name, (*value).to_owned(), &rules())?;
+        parameters.set(name, (*value).to_owned(), &settings())?;
     }
     parameters.finish(defaults())
 }
@@ -314,23 +314,23 @@ fn refuses_fields_that_cannot_be_combined() {
     for (fields, message) in [
         (
             &[("timestamp_granularities[]", "word")][..],
-            "timestamp_granularities must be response_format verbose_json with it, not json",
+            "'timestamp_granularities' requires response_format=verbose_json (got json)",
         ),
         (
             &[("response_format", "srt"), ("stream", "true")],
-            "stream must be response_format json or text or verbose_json with it, not srt",
+            "'stream' requires response_format=json or text or verbose_json (got srt)",
         ),
         (
             &[("channels", "split"), ("stream", "true")],
-            "stream must be false with channels=split",
+            "'stream' is not supported with channels=split",
         ),
         (
             &[("beam_size", "1"), ("patience", "0.4")],
-            "patience must be a number that is at least 0.5 when multiplied by beam_size, which is 1",
+            "'patience' multiplied by beam_size must be at least 0.5 (got 0.4 × 1)",
         ),
         (
             &[("beam_size", "32"), ("patience", "2.1")],
-            "patience must be a number that is at most 64 when multiplied by beam_size, which is 32",
+            "'patience' multiplied by beam_size must be at most 64 (got 2.1 × 32)",
         ),
     ] {
         check_refused(Task::Transcribe, fields, message);

@@ -1,4 +1,4 @@
-//! Audio made on the spot.
+//! Generated audio.
 
 use std::f64::consts::TAU;
 use std::time::Duration;

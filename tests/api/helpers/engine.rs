@@ -1,4 +1,4 @@
-//! What the fake engines of these tests do.
+//! The fake engines of these tests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
@@ -10,30 +10,30 @@ use tokio::sync::Semaphore;
 
 use super::{MODEL, models_dir};
 
-/// A pitch at which [`listening_with_faults`] fails or panics; any other in these tests is lower.
+/// A pitch at which [`gated_engine_with_fault`] fails or panics; any other in these tests is lower.
 pub const BAD_PITCH_HZ: f64 = 7_000.0;
-/// The band from which on a tone is a bad one; it is that of about 4 kHz.
+/// First band of a bad tone, at about 4 kHz.
 const BAD_BAND: usize = 60;
 
 static VOCABULARY: LazyLock<Vocabulary> =
     LazyLock::new(|| Vocabulary::load(&models_dir().join(MODEL)).unwrap());
 
-/// What happens to a batch that has the bad tone in it.
+/// Result of a batch with a bad tone.
 #[derive(Clone, Copy)]
-pub enum Fault {
+pub enum EngineFault {
     Error,
     Panic,
 }
 
-/// Holds an engine inside a batch until a test lets it go on.
-pub struct Gate {
+/// Blocks an engine inside a batch until a test opens the gate.
+pub struct EngineGate {
     is_open: Mutex<bool>,
     opened: Condvar,
     arrivals: Semaphore,
 }
 
-impl Gate {
-    /// A gate that is shut.
+impl EngineGate {
+    /// A closed gate.
     pub fn new() -> Arc<Self> {
         let (is_open, opened) = (Mutex::new(false), Condvar::new());
         Arc::new(Self {
@@ -43,18 +43,18 @@ impl Gate {
         })
     }
 
-    /// Waits until an engine stands before the gate, or has come through it.
+    /// Waits until an engine has reached the gate.
     pub async fn reached(&self) {
         self.arrivals.acquire().await.unwrap().forget();
     }
 
-    /// Lets every engine through from now on.
+    /// Opens the gate for all engines.
     pub fn open(&self) {
         *self.is_open.lock().unwrap() = true;
         self.opened.notify_all();
     }
 
-    /// Stands before the gate; on the engine's own thread.
+    /// Waits at the gate; called on the engine's thread.
     pub fn pass(&self) {
         self.arrivals.add_permits(1);
         let is_open = self.is_open.lock().unwrap();
@@ -66,70 +66,70 @@ impl Gate {
     }
 }
 
-/// Tells the loudest band of every window.
-pub fn listening() -> EngineFactory {
-    FakeEngine::factory(|_, inputs| Ok(listen(inputs)))
+/// An engine whose text is the loudest band of each window.
+pub fn band_engine() -> EngineFactory {
+    FakeEngine::factory(|_, inputs| Ok(loudest_bands(inputs)))
 }
 
-/// As [`listening`], once the gate is open.
-pub fn gated(gate: &Arc<Gate>) -> EngineFactory {
+/// As [`band_engine`], once the gate is open.
+pub fn gated_engine(gate: &Arc<EngineGate>) -> EngineFactory {
     let gate = Arc::clone(gate);
     FakeEngine::factory(move |_, inputs| {
         gate.pass();
-        Ok(listen(inputs))
+        Ok(loudest_bands(inputs))
     })
 }
 
-/// As [`listening`] for the first batch; the others wait until the gate is open.
-pub fn gated_after_the_first(gate: &Arc<Gate>) -> EngineFactory {
+/// As [`band_engine`] for the first batch; the others wait until the gate is open.
+pub fn engine_gated_after_first_batch(gate: &Arc<EngineGate>) -> EngineFactory {
     let gate = Arc::clone(gate);
     let is_first = AtomicBool::new(true);
     FakeEngine::factory(move |_, inputs| {
         if !is_first.swap(false, Ordering::SeqCst) {
             gate.pass();
         }
-        Ok(listen(inputs))
+        Ok(loudest_bands(inputs))
     })
 }
 
-/// As [`listening`], but the first batch waits until the gate is open.
-pub fn gated_at_first(gate: &Arc<Gate>) -> EngineFactory {
+/// As [`band_engine`], but the first batch waits until the gate is open.
+pub fn engine_gated_in_first_batch(gate: &Arc<EngineGate>) -> EngineFactory {
     let gate = Arc::clone(gate);
     let is_first = AtomicBool::new(true);
     FakeEngine::factory(move |_, inputs| {
         if is_first.swap(false, Ordering::SeqCst) {
             gate.pass();
         }
-        Ok(listen(inputs))
+        Ok(loudest_bands(inputs))
     })
 }
 
-/// As [`gated`], but a bad tone spoils its batch.
-pub fn gated_with_fault(gate: &Arc<Gate>, fault: Fault) -> EngineFactory {
+/// As [`gated_engine`], but a bad tone fails its batch.
+pub fn gated_engine_with_fault(gate: &Arc<EngineGate>, fault: EngineFault) -> EngineFactory {
     let gate = Arc::clone(gate);
     FakeEngine::factory(move |_, inputs| {
         gate.pass();
         if inputs.iter().any(|input| loudest_band(input) >= BAD_BAND) {
             match fault {
-                Fault::Error => return Err(EngineError::Batch("secret of the engine".to_owned())),
-                Fault::Panic => panic!("secret of the engine"),
+                EngineFault::Error => return Err(EngineError::Batch("secret of the engine".to_owned())),
+                EngineFault::Panic => panic!("secret of the engine"),
             }
         }
-        Ok(listen(inputs))
+        Ok(loudest_bands(inputs))
     })
 }
 
-pub fn listen(inputs: &[Input<'_>]) -> Vec<Generation> {
+pub fn loudest_bands(inputs: &[Input<'_>]) -> Vec<Generation> {
     let text = |input| format!(" band {}", loudest_band(input));
-    inputs.iter().map(|input| say(&text(input))).collect()
+    inputs.iter().map(|input| text_generation(&text(input))).collect()
 }
 
-pub fn say(text: &str) -> Generation {
+pub fn text_generation(text: &str) -> Generation {
     FakeEngine::generation(VOCABULARY.encode(text))
 }
 
 /// Segments with their times in seconds, as the model writes them.
-pub fn say_at(segments: &[(f64, &str, f64)]) -> Generation {
+pub fn timed_generation(segments: &[(f64, &str, f64)]) -> Generation {
     let stamp = |time_s: f64| VOCABULARY.timestamp_begin() + (time_s * 50.0).round() as u32;
     let mut tokens = Vec::new();
     for (start_s, text, end_s) in segments {

@@ -1,4 +1,4 @@
-//! Requests that no proper client would send.
+//! Raw requests that HTTP clients would not send.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,7 +20,7 @@ pub async fn begin(app: &TestApp, query: &str, headers: &[&str]) -> TcpStream {
     connection
 }
 
-/// Reads until `end` has come, and gives all up to there.
+/// Reads until the received text ends with `end`, and returns it.
 pub async fn read_until(connection: &mut TcpStream, end: &str) -> String {
     let mut answer = Vec::new();
     while !answer.ends_with(end.as_bytes()) {

@@ -151,7 +151,7 @@ fn examples(kind: ValueKind) -> (Vec<String>, Vec<String>) {
 fn a_reader_accepts_exactly_what_its_row_allows() {
     let set = |api: Api, field: &Field, value: &str| {
         let mut parameters = Parameters::new(api);
-        parameters.set(&field.sent_name(), value.to_owned(), &rules())
+        parameters.set(&field.sent_name(), value.to_owned(), &settings())
     };
     // Translations have one format fewer.
     let apis = [Api::Transcription, Api::Asr, Api::Language, Api::Inference];

@@ -1,9 +1,9 @@
-//! Reads what a client is still sending before a refusal goes out.
+//! Reads the rest of a request body before the response is sent.
 //!
-//! Closing a connection with unread bytes resets it, and the reset overtakes the answer: the
-//! client would see a broken connection instead of a 429 or a 413. nginx calls the cure a
-//! lingering close, and some clients of HTTP/2 need it as much. A client that sent
-//! `Expect: 100-continue` and was not told to go on sends nothing, so its answer goes out at once.
+//! Closing a connection with unread bytes resets it, and the reset can overtake the response: the
+//! client would see a broken connection instead of a 429 or a 413. nginx calls this a lingering close;
+//! some HTTP/2 clients need it too. A client that sent `Expect: 100-continue` and has not received the
+//! 100 sends no body, so its response is sent at once.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,13 +19,13 @@ use futures_util::stream::{Stream, StreamExt};
 
 use super::{Context, door};
 
-/// Most bytes read only to be thrown away; a client that sends more may miss its answer.
-const MAX_BYTES: usize = 256 * 1024 * 1024;
+/// Largest number of bytes read and discarded; a client that sends more may miss its response.
+const MAX_DISCARDED_BYTES: usize = 256 * 1024 * 1024;
 /// Longest wait for a client to finish sending.
-const MAX_TIME: Duration = Duration::from_secs(10);
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers the request once its body has been read to its end, by the handler or here.
-pub async fn read_to_the_end(
+/// Returns the response once the request body has been read to its end, by the handler or here.
+pub async fn drain_request_body(
     State(context): State<Arc<Context>>,
     request: Request,
     next: Next,
@@ -33,25 +33,25 @@ pub async fn read_to_the_end(
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    let waits_to_send = expects_continue(request.headers());
-    let left_over = Arc::new(Mutex::new(None));
+    let expects_continue = expects_continue(request.headers());
+    let unread = Arc::new(Mutex::new(None));
     let request = request.map(|body| {
-        Body::from_stream(Lent {
+        Body::from_stream(ReclaimableBody {
             body: Some(body.into_data_stream()),
-            begun: false,
-            owner: Arc::clone(&left_over),
+            is_polled: false,
+            unread: Arc::clone(&unread),
         })
     });
 
     let response = next.run(request).await;
-    let left_over = left_over
+    let unread = unread
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take();
-    if let Some(LeftOver { body, begun }) = left_over
-        && (begun || !waits_to_send)
+    if let Some(UnreadBody { body, is_polled }) = unread
+        && (is_polled || !expects_continue)
     {
-        // A server that stops has no time for it: an answer that may be lost is better than none.
+        // At shutdown there is no time for it: a response that may be lost is better than none.
         tokio::select! {
             () = discard(body) => {}
             () = door::cut_off(&context) => {}
@@ -60,27 +60,27 @@ pub async fn read_to_the_end(
     response
 }
 
-/// A request body that goes back to its owner when its reader has enough of it.
-struct Lent {
+/// A request body whose unread part is stored in `unread` when the handler drops it.
+struct ReclaimableBody {
     body: Option<BodyDataStream>,
-    /// Whether anything was asked for, which is when a waiting client is told to send.
-    begun: bool,
-    owner: Arc<Mutex<Option<LeftOver>>>,
+    /// Whether the handler has polled the body; the first poll sends `100 Continue`.
+    is_polled: bool,
+    unread: Arc<Mutex<Option<UnreadBody>>>,
 }
 
-struct LeftOver {
+struct UnreadBody {
     body: BodyDataStream,
-    begun: bool,
+    is_polled: bool,
 }
 
-impl Stream for Lent {
+impl Stream for ReclaimableBody {
     type Item = Result<Bytes, axum::Error>;
 
     fn poll_next(
         mut self: Pin<&mut Self>,
         context: &mut task::Context<'_>,
     ) -> Poll<Option<Self::Item>> {
-        self.begun = true;
+        self.is_polled = true;
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
@@ -92,13 +92,13 @@ impl Stream for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for ReclaimableBody {
     fn drop(&mut self) {
-        let left_over = self.body.take().map(|body| LeftOver {
+        let unread = self.body.take().map(|body| UnreadBody {
             body,
-            begun: self.begun,
+            is_polled: self.is_polled,
         });
-        *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = left_over;
+        *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = unread;
     }
 }
 
@@ -107,13 +107,13 @@ async fn discard(mut body: BodyDataStream) {
         let mut bytes = 0;
         while let Some(Ok(chunk)) = body.next().await {
             bytes += chunk.len();
-            if bytes > MAX_BYTES {
+            if bytes > MAX_DISCARDED_BYTES {
                 return;
             }
         }
     };
-    // Too slow a client has had its chance.
-    let _over = tokio::time::timeout(MAX_TIME, reading).await;
+    // The response is sent even if the client has not finished by then.
+    let _timed_out = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
 fn expects_continue(headers: &HeaderMap) -> bool {

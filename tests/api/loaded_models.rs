@@ -1,4 +1,4 @@
-//! Models in memory: loaded once, within a budget, unloaded, deleted.
+//! Models in memory: loading, the memory budget, unloading, deletion.
 
 use std::fs;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -10,20 +10,22 @@ use std::time::Duration;
 
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{EngineError, EngineFactory};
-use halkspeech::http::Defaults;
+use halkspeech::http::ParameterDefaults;
 use halkspeech::models::{Budget, ModelId};
 use reqwest::Response;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::helpers::audio::tone;
-use crate::helpers::engine::{Gate, gated, gated_at_first, listen, listening};
+use crate::helpers::engine::{
+    EngineGate, band_engine, engine_gated_in_first_batch, gated_engine, loudest_bands,
+};
 use crate::helpers::{
-    MODEL, MODEL_BYTES, Setup, TestApp, check_error, error, header, models_dir, until,
-    within_patience,
+    MODEL, MODEL_BYTES, TestApp, TestSetup, check_error, error, header, models_dir, until,
+    within_timeout,
 };
 
-/// Makes a folder of links to the files of a real model.
+/// Creates a folder of links to the files of a real model.
 fn link_model(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     for file in fs::read_dir(models_dir().join(MODEL)).unwrap() {
@@ -32,7 +34,7 @@ fn link_model(folder: &Path) {
     }
 }
 
-/// Two models of the same files, and something else beside the first one's.
+/// Two models with the same files, and another file next to those of the first.
 fn two_models() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     for model in ["one", "owner/two"] {
@@ -42,8 +44,8 @@ fn two_models() -> tempfile::TempDir {
     root
 }
 
-async fn start(root: &Path, setup: Setup) -> TestApp {
-    TestApp::start_with(Setup {
+async fn start(root: &Path, setup: TestSetup) -> TestApp {
+    TestApp::start_with(TestSetup {
         models_dir: root.to_owned(),
         preload: false,
         ..setup
@@ -51,8 +53,8 @@ async fn start(root: &Path, setup: Setup) -> TestApp {
     .await
 }
 
-/// Counts how often an engine is made.
-fn counted(factory: EngineFactory) -> (EngineFactory, Arc<AtomicUsize>) {
+/// Counts the created engines.
+fn count_loads(factory: EngineFactory) -> (EngineFactory, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
     let factory: EngineFactory = Arc::new(move || {
@@ -87,10 +89,10 @@ fn one_model() -> Budget {
 #[tokio::test]
 async fn a_hundred_first_requests_load_the_model_once() {
     let root = two_models();
-    let (engine, loads) = counted(listening());
-    let setup = Setup {
+    let (engine, loads) = count_loads(band_engine());
+    let setup = TestSetup {
         engine,
-        ..Setup::default()
+        ..TestSetup::default()
     };
     let app = start(root.path(), setup).await;
 
@@ -110,12 +112,12 @@ async fn a_branch_and_its_commit_are_one_model() {
     link_model(&repository.join("snapshots").join(commit));
     fs::create_dir(repository.join("refs")).unwrap();
     fs::write(repository.join("refs/main"), commit).unwrap();
-    let (engine, loads) = counted(listening());
+    let (engine, loads) = count_loads(band_engine());
     let hub_cache = root.path().join("hub");
-    let setup = Setup {
+    let setup = TestSetup {
         engine,
         hub_cache,
-        ..Setup::default()
+        ..TestSetup::default()
     };
     let app = start(root.path(), setup).await;
 
@@ -131,14 +133,14 @@ async fn a_branch_and_its_commit_are_one_model() {
 }
 
 #[tokio::test]
-async fn a_model_that_does_not_load_is_not_tried_by_every_request() {
+async fn a_failed_load_is_not_repeated_by_every_request() {
     let root = two_models();
-    let (engine, loads) = counted(Arc::new(|| {
+    let (engine, loads) = count_loads(Arc::new(|| {
         Err(EngineError::Load("unsupported model version 9".to_owned()))
     }));
-    let setup = Setup {
+    let setup = TestSetup {
         engine,
-        ..Setup::default()
+        ..TestSetup::default()
     };
     let app = start(root.path(), setup).await;
 
@@ -158,18 +160,18 @@ async fn a_model_that_does_not_load_is_not_tried_by_every_request() {
     assert_eq!(loads.load(Ordering::SeqCst), 1);
     assert_eq!(in_memory(&app).await["models"], serde_json::json!([]));
 
-    // An operator who asks for it does not have to wait.
+    // An explicit load does not wait for the retry time.
     let answer = app.post("/api/ps/one").send().await.unwrap();
     assert_eq!(answer.status(), 503);
     assert_eq!(loads.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
-async fn the_least_recently_used_model_makes_room() {
+async fn the_least_recently_used_model_is_unloaded_for_another() {
     let root = two_models();
-    let setup = Setup {
+    let setup = TestSetup {
         budget: one_model(),
-        ..Setup::default()
+        ..TestSetup::default()
     };
     let app = start(root.path(), setup).await;
 
@@ -180,19 +182,19 @@ async fn the_least_recently_used_model_makes_room() {
 }
 
 #[tokio::test]
-async fn a_request_waits_for_room_and_those_behind_it_wait_in_turn() {
+async fn requests_wait_in_order_for_model_memory() {
     let root = two_models();
-    let gate = Gate::new();
-    let setup = Setup {
+    let gate = EngineGate::new();
+    let setup = TestSetup {
         budget: one_model(),
-        engine: gated(&gate),
-        ..Setup::default()
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     };
     let app = start(root.path(), setup).await;
     let first = submit(&app, "one");
     gate.reached().await;
 
-    // The first model is in use, so the second waits; whoever wants the first one now comes after.
+    // The first model is in use, so the second waits; later requests for the first queue behind it.
     let others = ["owner/two", "one", "owner/two", "one"].map(|model| submit(&app, model));
     until(|| app.models.list().len() == 1).await;
     gate.open();
@@ -210,9 +212,9 @@ async fn a_model_above_the_budget_is_refused() {
         models: None,
         memory_bytes: NonZeroU64::new(MODEL_BYTES - 1),
     };
-    let setup = Setup {
+    let setup = TestSetup {
         budget,
-        ..Setup::default()
+        ..TestSetup::default()
     };
     let app = start(root.path(), setup).await;
 
@@ -226,11 +228,11 @@ async fn a_model_above_the_budget_is_refused() {
 #[tokio::test]
 async fn a_request_during_unloading_is_served() {
     let root = two_models();
-    let (engine, loads) = counted(listening());
-    let setup = Setup {
+    let (engine, loads) = count_loads(band_engine());
+    let setup = TestSetup {
         engine,
         idle_time: Some(Duration::ZERO),
-        ..Setup::default()
+        ..TestSetup::default()
     };
     let app = start(root.path(), setup).await;
     let models = Arc::clone(&app.models);
@@ -245,10 +247,10 @@ async fn a_request_during_unloading_is_served() {
     unloading.abort();
 }
 
-/// A server on which nobody uses model `one` any more, whose engine is still before the gate.
-async fn with_a_window_without_owner(root: &Path, gate: &Arc<Gate>, setup: Setup) -> TestApp {
-    let setup = Setup {
-        engine: gated_at_first(gate),
+/// A server on which no request uses model `one` any more, while its engine is still at the gate.
+async fn app_with_an_abandoned_window(root: &Path, gate: &Arc<EngineGate>, setup: TestSetup) -> TestApp {
+    let setup = TestSetup {
+        engine: engine_gated_in_first_batch(gate),
         ..setup
     };
     let app = start(root, setup).await;
@@ -262,8 +264,8 @@ async fn with_a_window_without_owner(root: &Path, gate: &Arc<Gate>, setup: Setup
 #[tokio::test]
 async fn deleting_a_model_does_not_wait_for_its_engine() {
     let root = two_models();
-    let gate = Gate::new();
-    let app = with_a_window_without_owner(root.path(), &gate, Setup::default()).await;
+    let gate = EngineGate::new();
+    let app = app_with_an_abandoned_window(root.path(), &gate, TestSetup::default()).await;
 
     let delete = app.client.delete(app.url("/v1/models/one"));
     assert_eq!(delete.send().await.unwrap().status(), 200);
@@ -274,10 +276,10 @@ async fn deleting_a_model_does_not_wait_for_its_engine() {
 }
 
 #[tokio::test]
-async fn others_do_not_wait_for_the_engine_of_a_model_that_is_unloaded() {
+async fn other_models_do_not_wait_for_an_unloading_model() {
     let root = two_models();
-    let gate = Gate::new();
-    let app = with_a_window_without_owner(root.path(), &gate, Setup::default()).await;
+    let gate = EngineGate::new();
+    let app = app_with_an_abandoned_window(root.path(), &gate, TestSetup::default()).await;
 
     let unload = app.client.delete(app.url("/api/ps/one")).send();
     let unload = tokio::spawn(unload);
@@ -290,18 +292,18 @@ async fn others_do_not_wait_for_the_engine_of_a_model_that_is_unloaded() {
 }
 
 #[tokio::test]
-async fn memory_counts_until_it_is_free_and_holds_up_only_those_who_want_it() {
+async fn memory_counts_until_it_is_free_and_delays_only_requests_that_need_it() {
     let root = two_models();
     link_model(&root.path().join("three"));
-    let gate = Gate::new();
-    let setup = Setup {
+    let gate = EngineGate::new();
+    let setup = TestSetup {
         budget: Budget {
             models: NonZeroUsize::new(2),
             memory_bytes: None,
         },
-        ..Setup::default()
+        ..TestSetup::default()
     };
-    let app = with_a_window_without_owner(root.path(), &gate, setup).await;
+    let app = app_with_an_abandoned_window(root.path(), &gate, setup).await;
     assert_eq!(status(&app, "owner/two").await, 200);
 
     let waiting = submit(&app, "three");
@@ -323,14 +325,14 @@ async fn memory_counts_until_it_is_free_and_holds_up_only_those_who_want_it() {
 }
 
 #[tokio::test]
-async fn one_idle_model_does_not_hold_up_the_unloading_of_another() {
+async fn an_idle_model_does_not_delay_the_unloading_of_another() {
     let root = two_models();
-    let gate = Gate::new();
-    let setup = Setup {
+    let gate = EngineGate::new();
+    let setup = TestSetup {
         idle_time: Some(Duration::ZERO),
-        ..Setup::default()
+        ..TestSetup::default()
     };
-    let app = with_a_window_without_owner(root.path(), &gate, setup).await;
+    let app = app_with_an_abandoned_window(root.path(), &gate, setup).await;
     let models = Arc::clone(&app.models);
     let unloading = tokio::spawn(async move { models.unload_idle().await });
     until(|| app.models.list().is_empty()).await;
@@ -343,14 +345,14 @@ async fn one_idle_model_does_not_hold_up_the_unloading_of_another() {
 }
 
 #[tokio::test]
-async fn a_model_has_two_copies_at_most() {
+async fn a_model_has_at_most_two_copies() {
     let root = two_models();
-    let gate = Gate::new();
-    let setup = Setup {
+    let gate = EngineGate::new();
+    let setup = TestSetup {
         idle_time: Some(Duration::ZERO),
-        ..Setup::default()
+        ..TestSetup::default()
     };
-    let app = with_a_window_without_owner(root.path(), &gate, setup).await;
+    let app = app_with_an_abandoned_window(root.path(), &gate, setup).await;
     let models = Arc::clone(&app.models);
     let unloading = tokio::spawn(async move { models.unload_idle().await });
     until(|| app.models.list().is_empty()).await;
@@ -367,12 +369,12 @@ async fn a_model_has_two_copies_at_most() {
 }
 
 #[tokio::test]
-async fn the_end_does_not_wait_for_an_engine_for_ever() {
+async fn shutdown_does_not_wait_for_an_engine_indefinitely() {
     let root = two_models();
-    let gate = Gate::new();
-    let app = with_a_window_without_owner(root.path(), &gate, Setup::default()).await;
+    let gate = EngineGate::new();
+    let app = app_with_an_abandoned_window(root.path(), &gate, TestSetup::default()).await;
 
-    within_patience(app.models.unload_all(Duration::ZERO)).await;
+    within_timeout(app.models.unload_all(Duration::ZERO)).await;
 
     gate.open();
 }
@@ -380,7 +382,7 @@ async fn the_end_does_not_wait_for_an_engine_for_ever() {
 #[tokio::test]
 async fn shows_loads_and_unloads_models() {
     let root = two_models();
-    let app = start(root.path(), Setup::default()).await;
+    let app = start(root.path(), TestSetup::default()).await;
     assert_eq!(
         in_memory(&app).await,
         serde_json::json!({"models": [], "details": []})
@@ -407,7 +409,7 @@ async fn shows_loads_and_unloads_models() {
         "invalid_request_error",
         Some("model"),
         Some("conflict"),
-        "loaded already",
+        "already loaded",
     );
 
     let unload = || app.client.delete(app.url("/api/ps/owner/two")).send();
@@ -427,12 +429,12 @@ async fn shows_loads_and_unloads_models() {
 }
 
 #[tokio::test]
-async fn what_is_in_use_is_neither_unloaded_nor_deleted() {
+async fn a_model_in_use_is_neither_unloaded_nor_deleted() {
     let root = two_models();
-    let gate = Gate::new();
-    let setup = Setup {
-        engine: gated(&gate),
-        ..Setup::default()
+    let gate = EngineGate::new();
+    let setup = TestSetup {
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
     };
     let app = start(root.path(), setup).await;
     let running = submit(&app, "one");
@@ -467,7 +469,7 @@ async fn what_is_in_use_is_neither_unloaded_nor_deleted() {
     assert_eq!(left, ["notes.md"]);
     assert!(
         models_dir().join(MODEL).join("model.bin").exists(),
-        "what the link led to"
+        "the target of the link is kept"
     );
     assert_eq!(delete("/v1/models/one").await.unwrap().status(), 404);
     assert_eq!(status(&app, "one").await, 404);
@@ -475,7 +477,7 @@ async fn what_is_in_use_is_neither_unloaded_nor_deleted() {
 }
 
 #[tokio::test]
-async fn what_cannot_name_a_model_is_refused_everywhere() {
+async fn invalid_model_names_are_refused_on_every_route() {
     let app = TestApp::start().await;
     let long = "x".repeat(10_000);
     for name in [
@@ -513,23 +515,23 @@ async fn what_cannot_name_a_model_is_refused_everywhere() {
 }
 
 #[tokio::test]
-async fn a_model_may_have_defaults_of_its_own() {
+async fn a_model_may_have_its_own_defaults() {
     let root = two_models();
     let beams = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&beams);
-    let mut setup = Setup {
+    let recorder = Arc::clone(&beams);
+    let mut setup = TestSetup {
         engine: FakeEngine::factory(move |key, inputs| {
-            seen.lock().unwrap().push(key.options.beam_size.get());
-            Ok(listen(inputs))
+            recorder.lock().unwrap().push(key.options.beam_size.get());
+            Ok(loudest_bands(inputs))
         }),
-        ..Setup::default()
+        ..TestSetup::default()
     };
-    let own = Defaults {
+    let own = ParameterDefaults {
         beam_size: NonZeroUsize::new(7).unwrap(),
         vad_filter: false,
     };
     let two = ModelId::parse("owner/two").unwrap();
-    setup.rules.defaults_of.insert(two, own);
+    setup.settings.model_defaults.insert(two, own);
     let app = start(root.path(), setup).await;
 
     assert_eq!(status(&app, "one").await, 200);
@@ -542,9 +544,9 @@ async fn a_model_may_have_defaults_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_loaded_model_is_served_after_its_files_are_gone() {
+async fn a_loaded_model_is_served_after_its_files_are_deleted() {
     let root = two_models();
-    let app = start(root.path(), Setup::default()).await;
+    let app = start(root.path(), TestSetup::default()).await;
     assert_eq!(status(&app, "one").await, 200);
 
     fs::remove_dir_all(root.path().join("one")).unwrap();

@@ -1,4 +1,4 @@
-//! What is compressed comes out as it was, within the limit.
+//! Compressed bodies are decoded within the limit.
 
 use axum::http::HeaderValue;
 use flate2::Compression;
@@ -24,9 +24,9 @@ fn raw(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The bytes, sent in chunks of this size; with the largest piece that came out.
-async fn decoded(
-    encoding: Encoding,
+/// Decodes the bytes in chunks of this size; also returns the size of the largest decoded chunk.
+async fn decode(
+    encoding: ContentEncoding,
     bytes: &[u8],
     chunk: usize,
     limit: u64,
@@ -35,48 +35,48 @@ async fn decoded(
         .chunks(chunk)
         .map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
     let chunks = stream::iter(chunks.collect::<Vec<_>>());
-    let mut decoded = Box::pin(encoding.decode(chunks, limit));
+    let mut stream = Box::pin(encoding.decode(chunks, limit));
     let (mut all, mut largest) = (Vec::new(), 0);
-    while let Some(piece) = decoded.next().await {
-        let piece = piece?;
-        largest = largest.max(piece.len());
-        all.extend_from_slice(&piece);
+    while let Some(decoded) = stream.next().await {
+        let decoded = decoded?;
+        largest = largest.max(decoded.len());
+        all.extend_from_slice(&decoded);
     }
     Ok((all, largest))
 }
 
 #[tokio::test]
-async fn what_was_compressed_comes_out_however_it_is_cut() {
+async fn decodes_bodies_in_chunks_of_any_size() {
     let bytes: Vec<u8> = (0..50_000_u32).map(|i| (i * i % 251) as u8).collect();
     for (encoding, compressed) in [
-        (Encoding::Gzip, gzip(&bytes)),
+        (ContentEncoding::Gzip, gzip(&bytes)),
         (
-            Encoding::Gzip,
+            ContentEncoding::Gzip,
             [gzip(&bytes[..9]), gzip(&bytes[9..])].concat(),
         ),
-        (Encoding::Deflate, zlib(&bytes)),
-        (Encoding::Deflate, raw(&bytes)),
+        (ContentEncoding::Deflate, zlib(&bytes)),
+        (ContentEncoding::Deflate, raw(&bytes)),
     ] {
         for chunk in [1, 1_000, compressed.len()] {
-            let (all, _) = decoded(encoding, &compressed, chunk, 50_000).await.unwrap();
+            let (all, _) = decode(encoding, &compressed, chunk, 50_000).await.unwrap();
             assert_eq!(all, bytes, "{encoding:?} in chunks of {chunk}");
         }
     }
-    let (none, _) = decoded(Encoding::Gzip, &[], 1, 1).await.unwrap();
+    let (none, _) = decode(ContentEncoding::Gzip, &[], 1, 1).await.unwrap();
     assert_eq!(none, b"");
 }
 
 #[tokio::test]
-async fn a_body_that_grows_over_the_limit_ends_there() {
+async fn ends_with_an_error_above_the_limit() {
     const LIMIT: u64 = 4 << 20;
     let zeros = vec![0; 64 << 20];
     for (encoding, compressed) in [
-        (Encoding::Gzip, gzip(&zeros)),
-        (Encoding::Deflate, zlib(&zeros)),
+        (ContentEncoding::Gzip, gzip(&zeros)),
+        (ContentEncoding::Deflate, zlib(&zeros)),
     ] {
         let whole = compressed.len();
 
-        let error = decoded(encoding, &compressed, whole, LIMIT)
+        let error = decode(encoding, &compressed, whole, LIMIT)
             .await
             .unwrap_err();
 
@@ -84,7 +84,7 @@ async fn a_body_that_grows_over_the_limit_ends_there() {
             matches!(error, BodyError::TooLarge { limit: LIMIT }),
             "{error}"
         );
-        let (_, largest) = decoded(encoding, &compressed, whole, u64::MAX)
+        let (_, largest) = decode(encoding, &compressed, whole, u64::MAX)
             .await
             .unwrap();
         assert!(largest <= 2 << 20, "{largest} bytes at once");
@@ -92,16 +92,16 @@ async fn a_body_that_grows_over_the_limit_ends_there() {
 }
 
 #[tokio::test]
-async fn what_is_not_compressed_so_is_refused() {
+async fn refuses_bodies_that_do_not_match_their_encoding() {
     let cut = gzip(b"half of it");
     for (encoding, bytes) in [
-        (Encoding::Gzip, &b"RIFF of a bare recording"[..]),
-        (Encoding::Gzip, &cut[..cut.len() - 4]),
-        (Encoding::Deflate, b"xyz"),
+        (ContentEncoding::Gzip, &b"RIFF of a bare recording"[..]),
+        (ContentEncoding::Gzip, &cut[..cut.len() - 4]),
+        (ContentEncoding::Deflate, b"xyz"),
     ] {
-        let error = decoded(encoding, bytes, 100, 100).await.unwrap_err();
+        let error = decode(encoding, bytes, 100, 100).await.unwrap_err();
         assert!(
-            matches!(error, BodyError::Encoding(_)),
+            matches!(error, BodyError::ContentEncoding(_)),
             "{bytes:?}: {error}"
         );
     }
@@ -112,9 +112,9 @@ fn reads_the_header() {
     for (values, expected) in [
         (&[][..], Ok(None)),
         (&["identity"], Ok(None)),
-        (&[" GZip "], Ok(Some(Encoding::Gzip))),
-        (&["x-gzip"], Ok(Some(Encoding::Gzip))),
-        (&["identity", "deflate"], Ok(Some(Encoding::Deflate))),
+        (&[" GZip "], Ok(Some(ContentEncoding::Gzip))),
+        (&["x-gzip"], Ok(Some(ContentEncoding::Gzip))),
+        (&["identity", "deflate"], Ok(Some(ContentEncoding::Deflate))),
         (&["br"], Err("encoding br is unknown")),
         (&["gzip", "gzip"], Err("encoding gzip,gzip is unknown")),
     ] {
@@ -125,7 +125,7 @@ fn reads_the_header() {
         for (name, value) in headers {
             map.append(name, value);
         }
-        let read = Encoding::of(&map).map_err(|error| error.to_string());
+        let read = ContentEncoding::of(&map).map_err(|error| error.to_string());
         assert_eq!(read, expected.map_err(str::to_owned), "{values:?}");
     }
 }

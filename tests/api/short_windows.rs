@@ -8,49 +8,49 @@ use halkspeech::engine::fake::FakeEngine;
 use halkspeech::features::Lengths;
 
 use crate::helpers::audio::tones;
-use crate::helpers::engine::{Gate, gated_after_the_first, listen};
-use crate::helpers::{MODEL, Setup, TestApp, text, until};
+use crate::helpers::engine::{EngineGate, engine_gated_after_first_batch, loudest_bands};
+use crate::helpers::{MODEL, TestApp, TestSetup, text, until};
 
-/// The lengths of the batches that were run, in frames.
-type Seen = Arc<Mutex<Vec<usize>>>;
+/// Lengths of the executed batches, in frames.
+type BatchFrames = Arc<Mutex<Vec<usize>>>;
 
-/// An engine that finds every short window doubtful.
-fn doubting() -> (EngineFactory, Seen) {
-    let seen = Seen::default();
-    let runs = Arc::clone(&seen);
+/// An engine that marks every short window as doubtful.
+fn doubtful_engine() -> (EngineFactory, BatchFrames) {
+    let frames = BatchFrames::default();
+    let recorder = Arc::clone(&frames);
     let engine = FakeEngine::factory(move |key, inputs| {
-        runs.lock().unwrap().push(key.frames);
-        let mut generations = listen(inputs);
+        recorder.lock().unwrap().push(key.frames);
+        let mut generations = loudest_bands(inputs);
         for (generation, input) in generations.iter_mut().zip(inputs) {
             generation.is_doubtful = !input.is_whole();
         }
         Ok(generations)
     });
-    (engine, seen)
+    (engine, frames)
 }
 
 fn clip(seconds: u64) -> Vec<u8> {
     tones(&[(500.0, Duration::from_secs(seconds))])
 }
 
-fn setup(engine: EngineFactory) -> Setup {
-    Setup {
+fn setup(engine: EngineFactory) -> TestSetup {
+    TestSetup {
         engine,
         lengths: Lengths::new(5, 5),
-        ..Setup::default()
+        ..TestSetup::default()
     }
 }
 
 #[tokio::test]
-async fn a_doubtful_text_is_generated_again_from_all_of_30_s() {
-    let (engine, seen) = doubting();
+async fn a_doubtful_text_is_generated_again_from_30_s() {
+    let (engine, frames) = doubtful_engine();
     let app = TestApp::start_with(setup(engine)).await;
 
     let answer = app.submit(clip(2)).await.unwrap();
 
     assert_eq!(answer.status(), 200);
     assert!(text(answer).await.contains("band"));
-    assert_eq!(*seen.lock().unwrap(), [1000, 3000]);
+    assert_eq!(*frames.lock().unwrap(), [1000, 3000]);
     let metrics = app.metrics.encode();
     for line in [
         "halkspeech_windows_repeated_total 1",
@@ -64,24 +64,24 @@ async fn a_doubtful_text_is_generated_again_from_all_of_30_s() {
 
 #[tokio::test]
 async fn a_whole_window_is_generated_once() {
-    let (engine, seen) = doubting();
+    let (engine, frames) = doubtful_engine();
     let app = TestApp::start_with(setup(engine)).await;
 
     let answer = app.submit(clip(26)).await.unwrap();
 
     assert_eq!(answer.status(), 200);
-    assert_eq!(*seen.lock().unwrap(), [3000]);
+    assert_eq!(*frames.lock().unwrap(), [3000]);
 }
 
 #[tokio::test]
-async fn windows_of_one_length_share_batches_and_others_do_not() {
-    let gate = Gate::new();
-    let app = TestApp::start_with(setup(gated_after_the_first(&gate))).await;
+async fn only_windows_of_equal_length_share_a_batch() {
+    let gate = EngineGate::new();
+    let app = TestApp::start_with(setup(engine_gated_after_first_batch(&gate))).await;
     app.text_of(clip(1)).await;
     let running = app.submit(clip(1));
     gate.reached().await;
 
-    // While the engine works, three lengths gather: twice 10 s, once 15 s.
+    // While the engine is busy, windows of two lengths queue up: twice 10 s, once 15 s.
     let waiting = [3, 4, 7].map(|seconds| app.submit(clip(seconds)));
     app.until_queued(3).await;
     // Of 3 s, 4 s and 7 s, with a frame at the end of each.

@@ -1,4 +1,4 @@
-//! How many uploads a caller may send within a minute.
+//! Limit on the uploads of a caller per minute.
 
 use std::num::NonZeroU32;
 
@@ -6,26 +6,26 @@ use halkspeech::config::Secret;
 use halkspeech::telemetry::Refusal;
 
 use crate::helpers::audio::tone;
-use crate::helpers::{MODEL, Setup, TestApp, check_error, error, header};
+use crate::helpers::{MODEL, TestApp, TestSetup, check_error, error, header};
 
-/// Two uploads a minute, so that no test has to wait for the third.
-async fn two_a_minute(keys: &[&str]) -> TestApp {
-    let mut setup = Setup {
+/// A server with a limit of two uploads per minute, so that the third is refused without waiting.
+async fn app_with_two_uploads_per_minute(keys: &[&str]) -> TestApp {
+    let mut setup = TestSetup {
         rate_limit_per_minute: NonZeroU32::new(2),
-        ..Setup::default()
+        ..TestSetup::default()
     };
-    setup.rules.api_keys = keys.iter().map(|key| Secret::new(*key)).collect();
+    setup.settings.api_keys = keys.iter().map(|key| Secret::new(*key)).collect();
     TestApp::start_with(setup).await
 }
 
 #[tokio::test]
-async fn beyond_the_limit_an_upload_is_refused_before_it_is_read() {
-    let app = two_a_minute(&[]).await;
+async fn an_upload_above_the_limit_is_refused_before_it_is_read() {
+    let app = app_with_two_uploads_per_minute(&[]).await;
     for _ in 0..2 {
         app.text_of(tone(500.0)).await;
     }
 
-    // Garbage would be a 400, and the missing model too, if anybody looked.
+    // Invalid audio and the missing model would be a 400 if they were read.
     let answer = app.raw(vec![7; 1_000_000], &[]).send().await.unwrap();
 
     assert_eq!(answer.status(), 429);
@@ -39,17 +39,17 @@ async fn beyond_the_limit_an_upload_is_refused_before_it_is_read() {
         kind,
         None,
         code,
-        "2 requests a minute",
+        "2 requests per minute",
     );
-    assert_eq!(app.refused(Refusal::RateLimit), 1);
+    assert_eq!(app.refusals(Refusal::RateLimit), 1);
     assert_eq!(app.metrics.requests_in_flight.get(), 0);
     let line = "halkspeech_refused_total{reason=\"rate_limit\"} 1\n";
     assert!(app.metrics.encode().contains(line));
 }
 
 #[tokio::test]
-async fn every_key_has_a_limit_of_its_own() {
-    let app = two_a_minute(&["one", "two"]).await;
+async fn every_key_has_its_own_limit() {
+    let app = app_with_two_uploads_per_minute(&["one", "two"]).await;
     let send = |key: &'static str| {
         let request = app.form(tone(500.0), &[("model", MODEL)]);
         request.bearer_auth(key).send()
@@ -70,7 +70,7 @@ async fn every_key_has_a_limit_of_its_own() {
 
 #[tokio::test]
 async fn other_routes_are_not_counted() {
-    let app = two_a_minute(&[]).await;
+    let app = app_with_two_uploads_per_minute(&[]).await;
 
     for path in ["/v1/models", "/health", "/metrics"].repeat(3) {
         assert_eq!(app.get(path).send().await.unwrap().status(), 200, "{path}");

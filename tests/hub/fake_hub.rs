@@ -1,5 +1,4 @@
-//! A stand-in for the Hugging Face hub: speaks its protocol on ports of its own, and fails as
-//! told.
+//! A fake Hugging Face hub: implements its protocol on local ports, with configurable faults.
 
 mod repo;
 mod fault;
@@ -16,50 +15,50 @@ use futures_util::stream;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use fault::{Fault, Gate, Refusal};
-pub use repo::{Content, Repo};
+pub use fault::{HubRefusal, TransferFault, TransferGate};
+pub use repo::{Content, HubRepo};
 
-/// Bytes that are sent at a time.
+/// Size of the sent chunks, in bytes.
 const CHUNK: u64 = 64 << 10;
 
 /// A hub that runs until it is dropped.
-pub struct Standin {
+pub struct FakeHub {
     endpoint: String,
-    hub: Arc<Hub>,
+    hub: Arc<HubState>,
     servers: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct Hub {
-    /// Where large files are stored: another place than the hub, as clients tell by the address.
+struct HubState {
+    /// URL of the storage of large files, a host other than the hub.
     storage: String,
-    repositories: Mutex<HashMap<String, Repo>>,
-    files: Mutex<HashMap<String, Told>>,
-    /// Parts of paths, and what is answered there.
-    refusals: Mutex<HashMap<String, Refusal>>,
+    repositories: Mutex<HashMap<String, HubRepo>>,
+    files: Mutex<HashMap<String, FileState>>,
+    /// Refusals by a part of the path.
+    refusals: Mutex<HashMap<String, HubRefusal>>,
     token: Mutex<Option<String>>,
     authorizations: Mutex<Vec<Option<String>>>,
 }
 
-/// What is known of the files of one name.
+/// Faults and statistics of the files of one name.
 #[derive(Default)]
-struct Told {
-    next: VecDeque<Fault>,
-    always: Option<Fault>,
+struct FileState {
+    next: VecDeque<TransferFault>,
+    always: Option<TransferFault>,
     ranges: Vec<Option<String>>,
     bytes: u64,
 }
 
-impl Standin {
+impl FakeHub {
     /// A hub without repositories.
     pub async fn start() -> Self {
         let (listener, endpoint) = bind().await;
-        let (stores, storage) = bind().await;
-        let hub = Arc::new(Hub {
+        let (storage_listener, storage) = bind().await;
+        let hub = Arc::new(HubState {
             storage,
-            ..Hub::default()
+            ..HubState::default()
         });
-        let servers = [listener, stores].map(|listener| {
+        let servers = [listener, storage_listener].map(|listener| {
             let app = Router::new().fallback(answer).with_state(Arc::clone(&hub));
             tokio::spawn(async move { axum::serve(listener, app).await.unwrap() })
         });
@@ -70,13 +69,13 @@ impl Standin {
         }
     }
 
-    /// Its address.
+    /// Its URL.
     pub fn endpoint(&self) -> String {
         self.endpoint.clone()
     }
 
-    /// Serves the repository under this name, instead of any earlier one.
-    pub fn serve(&self, id: &str, repo: Repo) {
+    /// Serves the repository under this name and replaces any earlier one.
+    pub fn serve(&self, id: &str, repo: HubRepo) {
         self.hub
             .repositories
             .lock()
@@ -84,18 +83,18 @@ impl Standin {
             .insert(id.to_owned(), repo);
     }
 
-    /// The next answer with contents of a file of this name goes wrong, after those told before.
-    pub fn next(&self, file: &str, fault: Fault) {
-        self.hub.told(file, |told| told.next.push_back(fault));
+    /// Adds a fault for one further response with contents of a file of this name.
+    pub fn next(&self, file: &str, fault: TransferFault) {
+        self.hub.with_file(file, |state| state.next.push_back(fault));
     }
 
-    /// Every answer with contents of a file of this name goes wrong from now on.
-    pub fn always(&self, file: &str, fault: Fault) {
-        self.hub.told(file, |told| told.always = Some(fault));
+    /// Sets a fault for every further response with contents of a file of this name.
+    pub fn always(&self, file: &str, fault: TransferFault) {
+        self.hub.with_file(file, |state| state.always = Some(fault));
     }
 
-    /// Requests whose paths contain this are answered so from now on; `/` is in every path.
-    pub fn refuse(&self, path: &str, refusal: Refusal) {
+    /// Refuses requests whose paths contain `path` from now on; `/` is in every path.
+    pub fn refuse(&self, path: &str, refusal: HubRefusal) {
         self.hub
             .refusals
             .lock()
@@ -103,40 +102,40 @@ impl Standin {
             .insert(path.to_owned(), refusal);
     }
 
-    /// Answers everything again.
+    /// Removes all refusals.
     pub fn refuse_no_more(&self) {
         self.hub.refusals.lock().unwrap().clear();
     }
 
-    /// Answers only those who have this token.
+    /// Answers only requests with this token.
     pub fn require_token(&self, token: &str) {
         *self.hub.token.lock().unwrap() = Some(token.to_owned());
     }
 
-    /// The `Authorization` of every request so far.
+    /// The `Authorization` headers of all requests so far.
     pub fn authorizations(&self) -> Vec<Option<String>> {
         self.hub.authorizations.lock().unwrap().clone()
     }
 
-    /// The `Range` of every request so far for contents of a file of this name.
+    /// The `Range` headers of all requests so far for contents of a file of this name.
     pub fn ranges(&self, file: &str) -> Vec<Option<String>> {
-        self.hub.told(file, |told| told.ranges.clone())
+        self.hub.with_file(file, |state| state.ranges.clone())
     }
 
     /// Bytes sent so far of files of this name.
     pub fn bytes(&self, file: &str) -> u64 {
-        self.hub.told(file, |told| told.bytes)
+        self.hub.with_file(file, |state| state.bytes)
     }
 }
 
-impl Drop for Standin {
+impl Drop for FakeHub {
     fn drop(&mut self) {
         self.servers.iter().for_each(JoinHandle::abort);
     }
 }
 
-impl Hub {
-    fn told<T>(&self, file: &str, with: impl FnOnce(&mut Told) -> T) -> T {
+impl HubState {
+    fn with_file<T>(&self, file: &str, with: impl FnOnce(&mut FileState) -> T) -> T {
         with(
             self.files
                 .lock()
@@ -146,7 +145,7 @@ impl Hub {
         )
     }
 
-    /// The contents with this hash, wherever they are.
+    /// The contents with this hash, in any repository.
     fn find(&self, sha256: &str, file: &str) -> Option<Content> {
         let repositories = self.repositories.lock().unwrap();
         let contents = repositories.values().filter_map(|repo| repo.content(file));
@@ -163,7 +162,7 @@ async fn bind() -> (TcpListener, String) {
     (listener, address)
 }
 
-async fn answer(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+async fn answer(State(hub): State<Arc<HubState>>, request: Request) -> Response {
     let headers = request.headers();
     let authorization = headers.get(header::AUTHORIZATION);
     let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
@@ -180,7 +179,7 @@ async fn answer(State(hub): State<Arc<Hub>>, request: Request) -> Response {
     {
         return refuse(refusal);
     }
-    // Of a file that is stored elsewhere nobody asks who wants it: its address is the secret.
+    // Requests to the storage need no token: the URL itself is the secret.
     let segments: Vec<_> = path[1..].split('/').collect();
     if let ["cdn", sha256, file] = segments[..] {
         return match hub.find(sha256, file) {
@@ -190,29 +189,29 @@ async fn answer(State(hub): State<Arc<Hub>>, request: Request) -> Response {
     }
     let token = hub.token.lock().unwrap().clone();
     if token.is_some_and(|token| authorization != Some(format!("Bearer {token}"))) {
-        return refuse(&Refusal::status(401));
+        return refuse(&HubRefusal::status(401));
     }
 
     let (is_api, segments) = match segments.strip_prefix(&["api", "models"]) {
         Some(rest) => (true, rest),
         None => (false, &segments[..]),
     };
-    // Repositories of old have no owner.
+    // Legacy repositories have no owner.
     let verb = |segment: &&str| matches!(*segment, "revision" | "tree" | "resolve");
     let name = segments.iter().position(verb).unwrap_or(segments.len());
     let (name, rest) = segments.split_at(name);
     let id = name.join("/");
     let repo = hub.repositories.lock().unwrap().get(&id).cloned();
     let Some(repo) = repo else {
-        // To strangers the hub does not tell what is not there from what is private.
+        // Without a token the hub does not distinguish missing and private repositories.
         let status = if authorization.is_some() { 404 } else { 401 };
-        return refuse(&Refusal::status(status).code("RepoNotFound"));
+        return refuse(&HubRefusal::status(status).code("RepoNotFound"));
     };
     let revision = rest
         .get(1)
         .map_or("main".to_owned(), |rev| rev.replace("%2F", "/"));
     if !repo.has_revision(&revision) {
-        return refuse(&Refusal::status(404).code("RevisionNotFound"));
+        return refuse(&HubRefusal::status(404).code("RevisionNotFound"));
     }
     match (is_api, rest) {
         (true, [] | ["revision", _]) => Json(repo.info(&id)).into_response(),
@@ -222,10 +221,10 @@ async fn answer(State(hub): State<Arc<Hub>>, request: Request) -> Response {
     }
 }
 
-/// A file's contents where it is in git, the way to them where it is stored elsewhere.
-fn resolve(hub: &Arc<Hub>, repo: &Repo, file: &str, request: &Request) -> Response {
+/// The contents of a file in git, or a redirect to the storage of a large file.
+fn resolve(hub: &Arc<HubState>, repo: &HubRepo, file: &str, request: &Request) -> Response {
     let Some(content) = repo.content(file) else {
-        return refuse(&Refusal::status(404).code("EntryNotFound"));
+        return refuse(&HubRefusal::status(404).code("EntryNotFound"));
     };
     let mut response = if content.is_large {
         let address = format!("{}/cdn/{}/{file}", hub.storage, content.sha256);
@@ -246,9 +245,9 @@ fn resolve(hub: &Arc<Hub>, repo: &Repo, file: &str, request: &Request) -> Respon
     response
 }
 
-/// The bytes of a file, or of the range that is asked for.
+/// The bytes of a file, or of the requested range.
 fn contents(
-    hub: &Arc<Hub>,
+    hub: &Arc<HubState>,
     file: &str,
     content: &Content,
     method: &Method,
@@ -265,13 +264,13 @@ fn contents(
     let range = headers
         .get(header::RANGE)
         .map(|value| value.to_str().unwrap().to_owned());
-    let fault = hub.told(file, |told| {
-        told.ranges.push(range.clone());
-        told.next.pop_front().or_else(|| told.always.clone())
+    let fault = hub.with_file(file, |state| {
+        state.ranges.push(range.clone());
+        state.next.pop_front().or_else(|| state.always.clone())
     });
     let range = match fault {
-        Some(Fault::IgnoreRange) => None,
-        _ => range.map(|range| parse(&range, size)),
+        Some(TransferFault::IgnoreRange) => None,
+        _ => range.map(|range| parse_range(&range, size)),
     };
     let (start, end) = range.unwrap_or((0, size));
     if start >= end && size > 0 {
@@ -286,12 +285,12 @@ fn contents(
         ),
     };
     match &fault {
-        Some(Fault::WrongBytes) => bytes[0] = !bytes[0],
-        Some(Fault::TooLong) => bytes.push(0),
+        Some(TransferFault::WrongBytes) => bytes[0] = !bytes[0],
+        Some(TransferFault::TooLong) => bytes.push(0),
         _ => {}
     }
-    // Where too much is sent, its length is not told.
-    if !matches!(fault, Some(Fault::TooLong)) {
+    // A response that is too long has no `Content-Length`.
+    if !matches!(fault, Some(TransferFault::TooLong)) {
         response = response.header(header::CONTENT_LENGTH, bytes.len());
     }
     let sending = Sending {
@@ -308,30 +307,30 @@ fn contents(
     response.body(Body::from_stream(chunks)).unwrap()
 }
 
-/// What is still to be sent of an answer.
+/// A response body that is being sent.
 struct Sending {
-    hub: Arc<Hub>,
+    hub: Arc<HubState>,
     file: String,
     bytes: Bytes,
     sent: u64,
-    fault: Option<Fault>,
+    fault: Option<TransferFault>,
 }
 
 impl Sending {
-    /// The next bytes; none at the end, an error where the connection is to break.
+    /// The next bytes; `None` at the end, an error to break the connection.
     async fn next(&mut self) -> Option<Result<Bytes, &'static str>> {
-        let strikes_at = match &self.fault {
-            Some(Fault::BreakAfter(at) | Fault::StallAfter(at) | Fault::HoldAfter(at, _)) => *at,
+        let fault_at = match &self.fault {
+            Some(TransferFault::BreakAfter(at) | TransferFault::StallAfter(at) | TransferFault::HoldAfter(at, _)) => *at,
             _ => u64::MAX,
         };
-        let mut left = CHUNK.min(strikes_at.saturating_sub(self.sent));
+        let mut left = CHUNK.min(fault_at.saturating_sub(self.sent));
         if left == 0 {
             left = CHUNK;
             match self.fault.take() {
-                Some(Fault::StallAfter(_)) => std::future::pending().await,
-                Some(Fault::HoldAfter(_, gate)) => gate.pass().await,
+                Some(TransferFault::StallAfter(_)) => std::future::pending().await,
+                Some(TransferFault::HoldAfter(_, gate)) => gate.pass().await,
                 _ => {
-                    // Gives the server time to send what it was given before.
+                    // Lets the server send the earlier chunks first.
                     tokio::task::yield_now().await;
                     return Some(Err("broken off"));
                 }
@@ -340,13 +339,13 @@ impl Sending {
         let chunk = self.bytes.split_to((left as usize).min(self.bytes.len()));
         self.sent += chunk.len() as u64;
         self.hub
-            .told(&self.file, |told| told.bytes += chunk.len() as u64);
+            .with_file(&self.file, |state| state.bytes += chunk.len() as u64);
         (!chunk.is_empty()).then_some(Ok(chunk))
     }
 }
 
-/// `bytes=3-7` and `bytes=3-`, as a start and an end that is not in it.
-fn parse(range: &str, size: u64) -> (u64, u64) {
+/// Parses `bytes=3-7` and `bytes=3-` into a start and an exclusive end.
+fn parse_range(range: &str, size: u64) -> (u64, u64) {
     let (start, last) = range
         .strip_prefix("bytes=")
         .unwrap()
@@ -356,7 +355,7 @@ fn parse(range: &str, size: u64) -> (u64, u64) {
     (start.parse().unwrap(), end.min(size))
 }
 
-fn refuse(refusal: &Refusal) -> Response {
+fn refuse(refusal: &HubRefusal) -> Response {
     let mut response = StatusCode::from_u16(refusal.status)
         .unwrap()
         .into_response();
@@ -365,7 +364,7 @@ fn refuse(refusal: &Refusal) -> Response {
         headers.insert("x-error-code", code.parse().unwrap());
         headers.insert(
             "x-error-message",
-            "refused by the stand-in".parse().unwrap(),
+            "refused by the fake hub".parse().unwrap(),
         );
     }
     if let Some(seconds) = refusal.retry_after {

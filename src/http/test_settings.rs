@@ -1,13 +1,13 @@
-//! The rules that unit tests of this room begin with.
+//! Settings for the unit tests of this module.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::{Defaults, Rules};
+use super::{HttpSettings, ParameterDefaults};
 
-pub fn rules() -> Rules {
-    Rules {
+pub fn settings() -> HttpSettings {
+    HttpSettings {
         api_keys: Vec::new(),
         max_connections: 1000,
         read_timeout: Duration::from_secs(1),
@@ -20,13 +20,13 @@ pub fn rules() -> Rules {
         reject_unknown_fields: true,
         require_model: false,
         defaults: defaults(),
-        defaults_of: BTreeMap::new(),
+        model_defaults: BTreeMap::new(),
         keep_alive: Duration::from_secs(1),
     }
 }
 
-pub fn defaults() -> Defaults {
-    Defaults {
+pub fn defaults() -> ParameterDefaults {
+    ParameterDefaults {
         beam_size: NonZeroUsize::new(3).unwrap(),
         vad_filter: true,
     }

@@ -1,4 +1,4 @@
-//! The models in memory: shown, loaded, unloaded.
+//! Lists, loads and unloads models in memory.
 
 use std::sync::Arc;
 
@@ -9,62 +9,62 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
-use super::models::{PathId, not_found, path_name, resolve};
+use super::models::{ModelPath, model_name_in_path, not_found, resolve};
 use super::openapi::{ListErrors, LoadErrors, ModelName, UnloadErrors};
 use super::{Context, door};
 use crate::engine::EnginePlan;
 use crate::models::{InMemory, ModelError, ModelId, UnloadError};
 use crate::transcribe::TranscribeError;
 
-/// The models in memory: their names, and what there is to say about each.
+/// The models in memory.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LoadedModels)]
-pub struct Loaded {
+pub struct LoadedModelList {
     /// Their names.
     models: Vec<String>,
-    /// More of each.
-    details: Vec<Details>,
+    /// Details of each.
+    details: Vec<LoadedModelDetails>,
 }
 
 /// A model in memory.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LoadedModel)]
-pub struct Details {
+pub struct LoadedModelDetails {
     /// Its name.
     id: String,
-    /// How many engines run it.
+    /// Number of engines that run it.
     engines: usize,
-    /// What its weights take.
+    /// Size of its weights, in bytes.
     memory_bytes: u64,
-    /// One an engine.
-    plan: Vec<Engine>,
-    /// Whether a request uses it now.
+    /// One plan per engine.
+    plan: Vec<EnginePlanResponse>,
+    /// Whether a request is using it.
     in_use: bool,
-    /// For how long nobody has; null while in use.
+    /// Time since its last use, in seconds; null while in use.
     #[schema(required)]
     idle_s: Option<f64>,
-    /// When it is unloaded unless it is used; null if never.
+    /// Time until it is unloaded unless it is used, in seconds; null if never.
     #[schema(required)]
     expires_in_s: Option<f64>,
 }
 
-/// How one engine of a model runs batches of 30 s; bytes are those of a card's memory.
+/// How one engine of a model runs batches of 30 s windows; bytes are of GPU memory.
 #[derive(Serialize, ToSchema)]
 #[schema(as = EnginePlan)]
-pub struct Engine {
-    /// `cpu`, or a card such as `cuda:0`.
+pub struct EnginePlanResponse {
+    /// `cpu`, or a GPU such as `cuda:0`.
     device: String,
-    /// Windows in a generation.
+    /// Windows per batch.
     windows: usize,
-    /// Windows in a call of the encoder.
+    /// Windows per call of the encoder.
     encoder_windows: usize,
-    /// What a batch is reckoned to take.
+    /// Estimated memory of a batch.
     #[schema(required)]
     planned_bytes: Option<u64>,
-    /// What was free when it was planned.
+    /// Free memory when the plan was made.
     #[schema(required)]
     free_bytes: Option<u64>,
-    /// What the card has.
+    /// Total memory of the GPU.
     #[schema(required)]
     total_bytes: Option<u64>,
 }
@@ -75,11 +75,11 @@ pub struct Engine {
     path = "/api/ps",
     operation_id = "listLoadedModels",
     tag = "memory",
-    responses((status = 200, description = "What is in memory.", body = Loaded), ListErrors),
+    responses((status = 200, description = "The models in memory.", body = LoadedModelList), ListErrors),
 )]
-pub async fn list_loaded(State(context): State<Arc<Context>>) -> Json<Loaded> {
+pub async fn list_loaded_models(State(context): State<Arc<Context>>) -> Json<LoadedModelList> {
     let details: Vec<_> = details(&context).collect();
-    Json(Loaded {
+    Json(LoadedModelList {
         models: details.iter().map(|model| model.id.clone()).collect(),
         details,
     })
@@ -92,14 +92,14 @@ pub async fn list_loaded(State(context): State<Arc<Context>>) -> Json<Loaded> {
     operation_id = "loadModel",
     tag = "memory",
     params(ModelName),
-    responses((status = 201, description = "It is in memory.", body = Details), LoadErrors),
+    responses((status = 201, description = "The model is loaded.", body = LoadedModelDetails), LoadErrors),
 )]
 pub async fn load_model(
     State(context): State<Arc<Context>>,
     uri: Uri,
-    id: PathId,
-) -> Result<(StatusCode, Json<Details>), ApiError> {
-    let (name, id) = named(&context, &uri, id)?;
+    id: ModelPath,
+) -> Result<(StatusCode, Json<LoadedModelDetails>), ApiError> {
+    let (name, id) = model_in_path(&context, &uri, id)?;
     let loaded = tokio::select! {
         loaded = context.transcriber.models().load(&id) => loaded,
         () = door::draining(&context) => return Err(ApiError::Draining),
@@ -110,7 +110,7 @@ pub async fn load_model(
         Err(ModelError::NotFound(_)) => return Err(not_found(&context, &name)),
         Err(error) => return Err(TranscribeError::Model(error).into()),
     }
-    // With no idle time at all it may be gone again by now.
+    // With an idle time of 0 it may already be unloaded again.
     let model = details(&context).find(|model| model.id == id.as_str());
     let model = model.ok_or(UnloadError::NotLoaded(id))?;
     Ok((StatusCode::CREATED, Json(model)))
@@ -118,21 +118,21 @@ pub async fn load_model(
 
 /// Unloads a model.
 ///
-/// Its memory is free when this is answered.
+/// Its memory is free when the response is sent.
 #[utoipa::path(
     delete,
     path = "/api/ps/{*id}",
     operation_id = "unloadModel",
     tag = "memory",
     params(ModelName),
-    responses((status = 204, description = "It is out of memory."), UnloadErrors),
+    responses((status = 204, description = "The model is unloaded."), UnloadErrors),
 )]
 pub async fn unload_model(
     State(context): State<Arc<Context>>,
     uri: Uri,
-    id: PathId,
+    id: ModelPath,
 ) -> Result<StatusCode, ApiError> {
-    let (_, id) = named(&context, &uri, id)?;
+    let (_, id) = model_in_path(&context, &uri, id)?;
     tokio::select! {
         unloaded = context.transcriber.models().unload(&id) => unloaded?,
         () = door::draining(&context) => return Err(ApiError::Draining),
@@ -140,13 +140,13 @@ pub async fn unload_model(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn named(context: &Context, uri: &Uri, id: PathId) -> Result<(String, ModelId), ApiError> {
-    let name = path_name(uri, id);
+fn model_in_path(context: &Context, uri: &Uri, id: ModelPath) -> Result<(String, ModelId), ApiError> {
+    let name = model_name_in_path(uri, id);
     let id = resolve(context, &name)?;
     Ok((name, id))
 }
 
-impl From<EnginePlan> for Engine {
+impl From<EnginePlan> for EnginePlanResponse {
     fn from(plan: EnginePlan) -> Self {
         let memory = plan.memory;
         Self {
@@ -160,12 +160,12 @@ impl From<EnginePlan> for Engine {
     }
 }
 
-fn details(context: &Context) -> impl Iterator<Item = Details> {
-    let describe = |model: InMemory| Details {
+fn details(context: &Context) -> impl Iterator<Item = LoadedModelDetails> {
+    let describe = |model: InMemory| LoadedModelDetails {
         id: model.stored.id.to_string(),
         engines: model.engine_plans.len(),
         memory_bytes: model.memory_bytes,
-        plan: model.engine_plans.into_iter().map(Engine::from).collect(),
+        plan: model.engine_plans.into_iter().map(EnginePlanResponse::from).collect(),
         in_use: model.idle.is_none(),
         idle_s: model.idle.map(|time| time.as_secs_f64()),
         expires_in_s: model.expires_in.map(|time| time.as_secs_f64()),

@@ -1,7 +1,7 @@
-//! How many uploads a caller may send within a minute.
+//! Limits the uploads of a caller per minute.
 //!
-//! The generic cell rate algorithm (ITU-T I.371, by the crate governor): a caller who was quiet may
-//! send a minute's worth at once, and then one each time a place becomes free.
+//! The generic cell rate algorithm (ITU-T I.371, by the crate governor): after a quiet minute a caller
+//! may send the whole minute's quota at once, and then one upload per replenished cell.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
@@ -16,50 +16,50 @@ use governor::{Quota, RateLimiter};
 
 use crate::caller::Caller;
 
-/// Callers who have been quiet for long enough are forgotten each time so many uploads were counted.
-const FORGET_EVERY: usize = 1024;
+/// Number of counted uploads between two removals of callers without recent uploads.
+const UPLOADS_PER_CLEANUP: usize = 1024;
 
-/// The address at the other end of a connection; an extension of its requests.
+/// Request extension: the client's address.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer(pub IpAddr);
+pub struct ClientAddress(pub IpAddr);
 
-type Counts<C> =
+type UploadLimiter<C> =
     RateLimiter<Caller, HashMapStateStore<Caller>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
 /// Counts the uploads of every caller.
 #[derive(Debug)]
 pub struct RateLimit<C: Clock + Clone = DefaultClock> {
     per_minute: NonZeroU32,
-    counts: Counts<C>,
+    limiter: UploadLimiter<C>,
     clock: C,
-    checks: AtomicUsize,
+    counted: AtomicUsize,
 }
 
-/// A caller has sent too much.
+/// The caller's limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exceeded {
-    /// Uploads a minute.
+pub struct RateLimitExceeded {
+    /// Limit, in uploads per minute.
     pub per_minute: NonZeroU32,
-    /// When the next one will be let in.
+    /// Time until the next upload is accepted.
     pub wait: Duration,
 }
 
 impl Caller {
     /// The caller of a request without a key.
     pub fn without_key(extensions: &Extensions) -> Self {
-        let address = extensions.get::<Peer>().map(|peer| peer.0);
+        let address = extensions.get::<ClientAddress>().map(|client| client.0);
         Self::of_address(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
     }
 
-    /// The caller of a request that the keys' guard has let in.
+    /// The caller of a request that has passed the check of its API key.
     pub fn of(extensions: &Extensions) -> Self {
-        let known = extensions.get().copied();
-        known.unwrap_or_else(|| Self::without_key(extensions))
+        let authenticated = extensions.get().copied();
+        authenticated.unwrap_or_else(|| Self::without_key(extensions))
     }
 }
 
 impl RateLimit {
-    /// A limit of so many uploads a minute for each caller.
+    /// A limit of `per_minute` uploads per caller.
     #[must_use]
     pub fn new(per_minute: NonZeroU32) -> Self {
         Self::with_clock(per_minute, DefaultClock::default())
@@ -69,24 +69,26 @@ impl RateLimit {
 impl<C: Clock + Clone> RateLimit<C> {
     fn with_clock(per_minute: NonZeroU32, clock: C) -> Self {
         let quota = Quota::per_minute(per_minute);
-        let counts = RateLimiter::new(quota, HashMapStateStore::default(), clock.clone());
+        let limiter = RateLimiter::new(quota, HashMapStateStore::default(), clock.clone());
         Self {
             per_minute,
-            counts,
+            limiter,
             clock,
-            checks: AtomicUsize::new(0),
+            counted: AtomicUsize::new(0),
         }
     }
 
     /// Counts an upload.
     ///
     /// # Errors
-    /// [`Exceeded`] when the caller has sent too many; this one is not counted.
-    pub fn count(&self, caller: Caller) -> Result<(), Exceeded> {
-        if self.checks.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
-            self.counts.retain_recent();
+    /// [`RateLimitExceeded`] when the caller's limit is reached; this upload is not counted.
+    pub fn count(&self, caller: Caller) -> Result<(), RateLimitExceeded> {
+        let counted = self.counted.fetch_add(1, Ordering::Relaxed);
+        if counted % UPLOADS_PER_CLEANUP == UPLOADS_PER_CLEANUP - 1 {
+            self.limiter.retain_recent();
         }
-        self.counts.check_key(&caller).map_err(|until| Exceeded {
+        let checked = self.limiter.check_key(&caller);
+        checked.map_err(|until| RateLimitExceeded {
             per_minute: self.per_minute,
             wait: until.wait_time_from(self.clock.now()),
         })
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minutes_worth_may_come_at_once_and_then_one_at_a_time() {
+    fn accepts_a_whole_minutes_quota_at_once_and_then_one_at_a_time() {
         let (limit, clock) = limit(3);
         let caller = Caller::Key(0);
         for _ in 0..3 {
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_have_limits_of_their_own() {
+    fn each_caller_has_its_own_limit() {
         let (limit, _clock) = limit(1);
         let network = |address: &str| Caller::Network(address.parse().unwrap());
         for caller in [
@@ -139,28 +141,28 @@ mod tests {
     }
 
     #[test]
-    fn the_quiet_are_forgotten() {
+    fn removes_callers_without_recent_uploads() {
         let (limit, clock) = limit(60);
-        for number in 0..FORGET_EVERY - 1 {
+        for number in 0..UPLOADS_PER_CLEANUP - 1 {
             limit.count(Caller::Key(number)).unwrap();
         }
         clock.advance(Duration::from_secs(60));
 
         limit.count(Caller::Key(0)).unwrap();
 
-        assert_eq!(limit.counts.len(), 1);
+        assert_eq!(limit.limiter.len(), 1);
     }
 
     #[test]
-    fn without_a_key_the_address_is_the_caller() {
+    fn a_request_without_a_key_is_identified_by_its_address() {
         let address = "192.0.2.7".parse().unwrap();
         let mut extensions = Extensions::new();
-        extensions.insert(Peer(address));
+        extensions.insert(ClientAddress(address));
         assert_eq!(Caller::of(&extensions), Caller::Network(address));
     }
 
     #[test]
-    fn a_key_goes_before_an_address() {
+    fn a_key_takes_precedence_over_the_address() {
         let mut extensions = Extensions::new();
         extensions.insert(Caller::Key(3));
         assert_eq!(Caller::of(&extensions), Caller::Key(3));

@@ -1,5 +1,5 @@
-//! The APIs of other servers of Whisper, as forms of a transcription: whisper-asr-webservice, which
-//! Bazarr and Speakr call, and whisper.cpp's server.
+//! Transcription endpoints of other Whisper servers: whisper-asr-webservice, which Bazarr and Speakr
+//! call, and whisper.cpp's server.
 
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ use super::openapi::{
 use super::parameters::Api;
 use super::transcriptions::create;
 
-/// The head of a WAV file of 16-bit samples at 16 kHz on one channel that does not say how long it is:
-/// what stands in front of samples that come without one.
-const PCM_HEAD: &[u8; 44] = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\
+/// Header of a WAV file of unknown length with 16-bit samples at 16 kHz on one channel; it is put before
+/// raw samples.
+const WAV_HEADER: &[u8; 44] = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\
     \x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\xff\xff\xff\xff";
 
-/// Writes an upload down, as whisper-asr-webservice does.
+/// Transcribes an upload as whisper-asr-webservice does.
 ///
-/// It takes the parameters of `createTranscription` too, but for those that choose the form of the
-/// answer.
+/// It also takes the parameters of `createTranscription`, except those that choose the format of the
+/// response.
 #[utoipa::path(
     post,
     path = "/asr",
@@ -32,7 +32,7 @@ const PCM_HEAD: &[u8; 44] = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0
     tag = "peers",
     params(AsrParameters),
     request_body(
-        description = "A form; or the bare recording under any other content type.",
+        description = "A form, or the bare recording with any other content type.",
         content(
             (AsrForm = "multipart/form-data"),
             (Recording = "application/octet-stream"),
@@ -48,7 +48,7 @@ pub async fn recognise_speech(
     create(context, request_id, Api::Asr, request).await
 }
 
-/// Tells the language of the first 30 seconds, as whisper-asr-webservice does.
+/// Detects the language of the first 30 seconds as whisper-asr-webservice does.
 #[utoipa::path(
     post,
     path = "/detect-language",
@@ -56,7 +56,7 @@ pub async fn recognise_speech(
     tag = "peers",
     params(LanguageParameters),
     request_body(
-        description = "A form; or the bare recording under any other content type.",
+        description = "A form, or the bare recording with any other content type.",
         content(
             (AsrForm = "multipart/form-data"),
             (Recording = "application/octet-stream"),
@@ -72,9 +72,9 @@ pub async fn detect_language(
     create(context, request_id, Api::Language, request).await
 }
 
-/// Writes an upload down, as whisper.cpp's server does.
+/// Transcribes an upload as whisper.cpp's server does.
 ///
-/// It takes the parameters of `createTranscription` too.
+/// It also takes the parameters of `createTranscription`.
 #[utoipa::path(
     post,
     path = "/inference",
@@ -82,7 +82,7 @@ pub async fn detect_language(
     tag = "peers",
     params(InferenceParameters),
     request_body(
-        description = "A form; or the bare recording under any other content type.",
+        description = "A form, or the bare recording with any other content type.",
         content(
             (InferenceForm = "multipart/form-data"),
             (Recording = "application/octet-stream"),
@@ -98,8 +98,8 @@ pub async fn infer(
     create(context, request_id, Api::Inference, request).await
 }
 
-/// What goes in front of samples that begin so; nothing where they are a WAV file after all, which some
-/// clients send.
-pub fn head_of_samples(start: &[u8]) -> Option<Bytes> {
-    (!start.starts_with(b"RIFF")).then(|| Bytes::from_static(PCM_HEAD))
+/// The WAV header to put before samples that begin with `start`; `None` if they are a WAV file after all,
+/// which some clients send.
+pub fn wav_header_for_samples(start: &[u8]) -> Option<Bytes> {
+    (!start.starts_with(b"RIFF")).then(|| Bytes::from_static(WAV_HEADER))
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
 use crate::helpers::audio::{stereo, tone};
-use crate::helpers::engine::{listen, say};
-use crate::helpers::{MULTILINGUAL, Setup, TestApp, check_error, error, header, text};
+use crate::helpers::engine::{loudest_bands, text_generation};
+use crate::helpers::{MULTILINGUAL, TestApp, TestSetup, check_error, error, header, text};
 
 const INVALID: &str = "invalid_request_error";
 /// The text of [`tone`] at 500 Hz.
@@ -32,7 +32,7 @@ async fn body(request: RequestBuilder) -> (String, String) {
 }
 
 #[tokio::test]
-async fn asr_answers_in_each_of_its_forms() {
+async fn asr_supports_each_output_format() {
     let app = TestApp::start().await;
     let plain = "text/plain; charset=utf-8";
 
@@ -75,11 +75,11 @@ async fn asr_answers_in_each_of_its_forms() {
     );
     assert!(segment["text"].as_str().unwrap().contains(TEXT));
     assert!(segment.get("words").is_none());
-    assert_eq!(answer.get("usage"), None, "the API has none");
+    assert_eq!(answer.get("usage"), None, "the original API has none");
 }
 
 #[tokio::test]
-async fn asr_takes_bare_samples() {
+async fn asr_accepts_raw_samples() {
     let app = TestApp::start().await;
     let samples = tone(500.0)[HEAD_BYTES..].to_vec();
     let query = [
@@ -90,14 +90,14 @@ async fn asr_takes_bare_samples() {
     ];
 
     let (_, of_samples) = body(asr(&app, &query, samples.clone())).await;
-    // Some clients say so of a WAV file, too.
+    // Some clients send `encode=false` with a WAV file.
     let (_, of_file) = body(asr(&app, &query, tone(500.0))).await;
     let (_, of_body) = body(app.post("/asr").query(&query).body(samples.clone())).await;
 
     assert_eq!(of_samples, "1\n00:00:00,000 --> 00:00:00,500\nband 13\n\n");
     assert_eq!(of_file, of_samples);
     assert_eq!(of_body, of_samples);
-    // Without the word they are no file of any format.
+    // Without `encode=false` the samples are not a valid file.
     let answer = asr(&app, &[], samples).send().await.unwrap();
     assert_eq!(answer.status(), 400);
     let nothing = asr(&app, &query, Vec::new()).send().await.unwrap();
@@ -112,16 +112,16 @@ async fn asr_takes_bare_samples() {
 }
 
 #[tokio::test]
-async fn what_asr_was_asked_reaches_the_engine() {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let notes = Arc::clone(&seen);
+async fn asr_parameters_reach_the_engine() {
+    let recorded = Arc::new(Mutex::new(Vec::new()));
+    let recorder = Arc::clone(&recorded);
     let engine = FakeEngine::factory(move |_, inputs| {
-        notes.lock().unwrap().push(inputs[0].prompt.clone());
-        Ok(listen(inputs))
+        recorder.lock().unwrap().push(inputs[0].prompt.clone());
+        Ok(loudest_bands(inputs))
     });
-    let app = TestApp::start_with(Setup {
+    let app = TestApp::start_with(TestSetup {
         engine,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
 
@@ -142,9 +142,9 @@ async fn what_asr_was_asked_reaches_the_engine() {
     )
     .await;
 
-    let seen = seen.lock().unwrap();
-    let [asr, inference] = &seen[..] else {
-        panic!("{} batches", seen.len())
+    let recorded = recorded.lock().unwrap();
+    let [asr, inference] = &recorded[..] else {
+        panic!("{} batches", recorded.len())
     };
     for prompt in [asr, inference] {
         assert_eq!(prompt.task, Task::Translate);
@@ -154,22 +154,22 @@ async fn what_asr_was_asked_reaches_the_engine() {
 }
 
 #[tokio::test]
-async fn the_language_is_told_with_its_confidence() {
+async fn detect_language_returns_the_language_and_its_confidence() {
     let engine = FakeEngine::factory(|_, inputs| {
         let language = Language::parse("tr").unwrap();
-        let heard = inputs.iter().map(|_| {
-            let mut generation = say(" merhaba");
+        let generations = inputs.iter().map(|_| {
+            let mut generation = text_generation(" merhaba");
             generation.language = Some(Detected {
                 language,
                 probability: 0.75,
             });
             generation
         });
-        Ok(heard.collect())
+        Ok(generations.collect())
     });
-    let app = TestApp::start_with(Setup {
+    let app = TestApp::start_with(TestSetup {
         engine,
-        ..Setup::default()
+        ..TestSetup::default()
     })
     .await;
     let samples = tone(500.0)[HEAD_BYTES..].to_vec();
@@ -189,33 +189,33 @@ async fn the_language_is_told_with_its_confidence() {
 #[tokio::test]
 async fn inference_answers_as_whisper_cpp_does() {
     let app = TestApp::start().await;
-    let ask = |fields: &[(&'static str, &'static str)]| {
+    let send = |fields: &[(&'static str, &'static str)]| {
         let form = Form::new().part("file", Part::bytes(tone(500.0)).file_name("a.wav"));
         let add =
             |form: Form, (name, value): &(&'static str, &'static str)| form.text(*name, *value);
         app.post("/inference")
             .multipart(fields.iter().fold(form, add))
     };
-    let usual = [
+    let whisper_cpp_defaults = [
         ("temperature", "0.0"),
         ("temperature_inc", "0.2"),
         ("no_timestamps", "false"),
         ("max_len", "0"),
     ];
 
-    let (kind, answer) = body(ask(&usual)).await;
+    let (kind, answer) = body(send(&whisper_cpp_defaults)).await;
     assert_eq!(kind, "application/json");
     assert_eq!(
         serde_json::from_str::<Value>(&answer).unwrap(),
         json!({ "text": TEXT })
     );
-    let (_, same) = body(ask(&[("response_format", "json")])).await;
+    let (_, same) = body(send(&[("response_format", "json")])).await;
     assert_eq!(same, answer);
-    let (_, text) = body(ask(&[("response_format", "text")])).await;
+    let (_, text) = body(send(&[("response_format", "text")])).await;
     assert_eq!(text, "band 13\n");
-    let (_, srt) = body(ask(&[("response_format", "srt")])).await;
+    let (_, srt) = body(send(&[("response_format", "srt")])).await;
     assert!(srt.starts_with("1\n00:00:00,000 --> "), "{srt}");
-    let (_, verbose) = body(ask(&[("response_format", "verbose_json")])).await;
+    let (_, verbose) = body(send(&[("response_format", "verbose_json")])).await;
     let verbose: Value = serde_json::from_str(&verbose).unwrap();
     assert_eq!(
         (&verbose["text"], &verbose["task"]),
@@ -224,7 +224,7 @@ async fn inference_answers_as_whisper_cpp_does() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_named_as_it_was_sent() {
+async fn errors_name_the_field_of_the_api() {
     let app = TestApp::start().await;
     let file = |name: &'static str| Form::new().part(name, Part::bytes(tone(500.0)));
     let invalid = Some("invalid_value");
@@ -303,12 +303,12 @@ async fn what_is_wrong_is_named_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn they_go_through_the_same_door() {
-    let mut setup = Setup {
+async fn the_same_limits_apply() {
+    let mut setup = TestSetup {
         max_concurrent_requests: 3,
-        ..Setup::default()
+        ..TestSetup::default()
     };
-    setup.rules.max_upload_bytes = 1_000;
+    setup.settings.max_upload_bytes = 1_000;
     let app = TestApp::start_with(setup).await;
     for path in ["/asr", "/detect-language", "/inference"] {
         let answer = app

@@ -1,4 +1,4 @@
-//! Decodes bodies that a client or a proxy compressed (`Content-Encoding`), within the limit of uploads.
+//! Decompresses request bodies (`Content-Encoding`) within the upload limit.
 
 use std::io::{self, Write};
 
@@ -10,27 +10,27 @@ use futures_util::stream::{self, Stream, StreamExt};
 use super::body::BodyError;
 use super::error::ApiError;
 
-/// Bytes that are decoded at a time: they become a thousand times as many at most, which is what is in
-/// memory before the limit is looked at.
+/// Bytes decoded per step. They expand at most a thousandfold, which is what may be in memory before the
+/// limit is checked.
 const STEP_BYTES: usize = 1024;
 
-/// How a body is compressed.
+/// Compression format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// As gzip writes files (RFC 1952).
+pub enum ContentEncoding {
+    /// gzip (RFC 1952).
     Gzip,
-    /// In the format of zlib (RFC 1950), or as some clients misread that, without its frame (RFC 1951).
+    /// zlib (RFC 1950), or raw deflate (RFC 1951) as some clients send it.
     Deflate,
 }
 
-/// A body on its way through its decoder.
-struct Decoding<S> {
+/// A body that is being decoded.
+struct DecodingStream<S> {
     chunks: S,
-    /// What came and is not decoded yet.
-    coming: Bytes,
-    /// None before the first byte, which tells the two forms of `deflate` apart.
+    /// Bytes received and not decoded yet.
+    pending: Bytes,
+    /// `None` before the first byte, which distinguishes the two formats of `deflate`.
     decoder: Option<Decoder>,
-    encoding: Encoding,
+    encoding: ContentEncoding,
     decoded: u64,
     limit: u64,
     is_over: bool,
@@ -42,11 +42,11 @@ enum Decoder {
     Raw(DeflateDecoder<Vec<u8>>),
 }
 
-impl Encoding {
-    /// The encoding that the headers name; none for a body as it is.
+impl ContentEncoding {
+    /// The encoding in the headers; `None` for an uncompressed body.
     ///
     /// # Errors
-    /// [`ApiError::UnknownEncoding`] for any other, and for one encoding within another.
+    /// [`ApiError::UnknownEncoding`] for any other encoding, and for several.
     pub fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
         let values = headers.get_all(header::CONTENT_ENCODING).iter();
         let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -64,15 +64,15 @@ impl Encoding {
         }
     }
 
-    /// The chunks decoded, ending with an error as soon as they are more than `limit` bytes.
+    /// The decoded chunks. The stream ends with an error if they exceed `limit` bytes.
     pub fn decode(
         self,
         chunks: impl Stream<Item = Result<Bytes, BodyError>> + Send + Unpin,
         limit: u64,
     ) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
-        let decoding = Decoding {
+        let decoding = DecodingStream {
             chunks,
-            coming: Bytes::new(),
+            pending: Bytes::new(),
             decoder: None,
             encoding: self,
             decoded: 0,
@@ -86,7 +86,7 @@ impl Encoding {
     }
 
     fn decoder(self, first: u8) -> Decoder {
-        // The low half of zlib's first byte names its method, of which there is one.
+        // The low half of zlib's first byte is the compression method; only one is defined.
         const ZLIB_METHOD: u8 = 8;
         match self {
             Self::Gzip => Decoder::Gzip(MultiGzDecoder::new(Vec::new())),
@@ -98,23 +98,23 @@ impl Encoding {
     }
 }
 
-impl<S: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin> Decoding<S> {
-    /// The next decoded bytes, which may be none yet; `None` at the end.
+impl<S: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin> DecodingStream<S> {
+    /// The next decoded bytes, possibly empty; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         if self.is_over {
             return Ok(None);
         }
-        if self.coming.is_empty() {
+        if self.pending.is_empty() {
             match self.chunks.next().await {
-                Some(chunk) => self.coming = chunk?,
+                Some(chunk) => self.pending = chunk?,
                 None => self.is_over = true,
             }
         } else {
-            // A client that sends much at once does not keep others waiting for this thread.
+            // A large chunk must not block the thread for other clients.
             tokio::task::yield_now().await;
         }
-        let step = self.coming.split_to(STEP_BYTES.min(self.coming.len()));
-        let decoded = self.step(&step).map_err(BodyError::Encoding)?;
+        let step = self.pending.split_to(STEP_BYTES.min(self.pending.len()));
+        let decoded = self.step(&step).map_err(BodyError::ContentEncoding)?;
         self.decoded += decoded.len() as u64;
         if self.decoded > self.limit {
             return Err(BodyError::TooLarge { limit: self.limit });
@@ -145,7 +145,7 @@ impl Decoder {
         Ok(self.take())
     }
 
-    /// What is left, once all has come.
+    /// The remaining output at the end of the input.
     fn finish(&mut self) -> io::Result<Vec<u8>> {
         match self {
             Self::Gzip(decoder) => decoder.try_finish()?,
