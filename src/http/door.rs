@@ -1,4 +1,4 @@
-//! Lets a transcription request in, or refuses it before anything was done for it.
+//! Admits transcription requests, or refuses them before their bodies are read.
 
 mod turnover;
 mod returns;
@@ -16,52 +16,53 @@ use super::{Context, Phase};
 use crate::caller::Caller;
 use crate::queue::WhenFull;
 use crate::telemetry::{Metrics, Refusal, RefusalLabels};
-use returns::{Attempt, ExpectedReturns, HASTE};
-use shares::{Refused, Shares};
+use returns::{Attempt, ExpectedReturns, HASTY_WITHIN};
+use shares::{ShareRefusal, Shares};
 use turnover::Turnover;
 
-/// How often OpenAI's SDKs have sent a request before; 0 for the first time.
+/// Number of earlier attempts of the same request, as OpenAI's SDKs count them; 0 for the first attempt.
 const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
-/// Bounds the requests inside, one permit each. While others ask, one caller holds half of the
-/// permits at most. A refusal tells when to come back, and a permit is kept for a request that does.
+/// Bounds the concurrent requests: one permit each. While others send requests, one caller holds at most
+/// half of the permits. A refusal names a time to return, and a permit is reserved for a request that
+/// returns then.
 #[derive(Debug)]
-pub struct Door(Mutex<Permits>);
+pub struct Door(Mutex<AdmissionState>);
 
-/// What the decisions know.
+/// The state that admission is decided on.
 #[derive(Debug)]
-struct Permits {
+struct AdmissionState {
     shares: Shares,
     returns: ExpectedReturns,
     turnover: Turnover,
 }
 
-/// One of the requests being worked on; dropping it makes room for the next.
+/// The permit of a running request; dropping it frees the permit for the next request.
 pub struct Admission {
     metrics: Metrics,
     permit: Permit,
     last_refusal: LastRefusal,
 }
 
-/// When a request of a connection was last refused; an extension of its requests.
+/// When a request of a connection was last refused; set as an extension of each of its requests.
 #[derive(Clone, Debug, Default)]
 pub struct LastRefusal(Arc<Mutex<Option<Instant>>>);
 
-/// A permit; dropping it gives it back.
+/// A permit; dropping it returns it.
 struct Permit {
     door: Arc<Door>,
     attempt: Attempt,
-    /// Whether the request was refused before and returned at the time that it was told.
+    /// Whether the request was refused before and returned on time.
     is_return: bool,
     entry: Instant,
     is_refused: bool,
 }
 
 impl Door {
-    /// A door with `limit` permits.
+    /// Creates an admission control with `limit` permits.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self(Mutex::new(Permits {
+        Self(Mutex::new(AdmissionState {
             shares: Shares::new(limit),
             returns: ExpectedReturns::new(limit),
             turnover: Turnover::new(limit, now()),
@@ -70,22 +71,22 @@ impl Door {
 
     /// The number of permits.
     pub fn limit(&self) -> usize {
-        self.permits().shares.limit()
+        self.state().shares.limit()
     }
 
-    /// How many more permits a caller would get at this moment.
+    /// Number of permits that are available to a caller now.
     pub fn free_for(&self, caller: Caller) -> usize {
-        self.permits().shares.free_for(caller, now())
+        self.state().shares.free_for(caller, now())
     }
 
     fn take(self: &Arc<Self>, attempt: Attempt) -> Result<Permit, ApiError> {
         let now = now();
-        let mut permits = self.permits();
-        let Permits {
+        let mut state = self.state();
+        let AdmissionState {
             shares,
             returns,
             turnover,
-        } = &mut *permits;
+        } = &mut *state;
         let open_to = |caller| shares.open_to(caller);
         let reserved = returns.reserved(attempt, turnover, now, open_to);
         match shares.enter(attempt.caller, reserved, now) {
@@ -99,30 +100,30 @@ impl Door {
                     is_refused: false,
                 })
             }
-            Err(Refused::Full) => Err(ApiError::TooManyRequests {
+            Err(ShareRefusal::Full) => Err(ApiError::TooManyRequests {
                 limit: shares.limit(),
                 wait: returns.refuse(attempt, turnover, now),
             }),
-            Err(Refused::Share) => Err(ApiError::CallerShareExceeded {
+            Err(ShareRefusal::Share) => Err(ApiError::CallerShareExceeded {
                 share: shares.share(),
-                wait: returns.pause(turnover, now),
+                wait: returns.spread_wait(turnover, now),
             }),
         }
     }
 
-    fn permits(&self) -> MutexGuard<'_, Permits> {
-        // What the lock guards is whole between any two statements.
+    fn state(&self) -> MutexGuard<'_, AdmissionState> {
+        // Usable also after a panic: the state is consistent between any two statements.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The runtime's clock, which tests may stop.
+/// The time of the runtime's clock, which tests can pause.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
 impl LastRefusal {
-    /// That of the request's connection.
+    /// The last refusal on the request's connection.
     fn of(request: &Request) -> Self {
         let connection = request.extensions().get::<Self>();
         connection.cloned().unwrap_or_default()
@@ -138,7 +139,7 @@ impl LastRefusal {
 }
 
 impl Attempt {
-    /// A return has the path, the query and the length of the first attempt.
+    /// Identifies a request by its path, query and length, which are the same when it returns.
     fn of(request: &Request, last_refusal: &LastRefusal, now: Instant) -> Self {
         let headers = request.headers();
         let mut hasher = DefaultHasher::new();
@@ -150,19 +151,19 @@ impl Attempt {
             is_first: headers.get(RETRY_COUNT).is_some_and(|count| count == "0"),
             is_hasty: last_refusal
                 .get()
-                .is_some_and(|refusal| now < refusal + HASTE),
+                .is_some_and(|refusal| now < refusal + HASTY_WITHIN),
         }
     }
 }
 
-/// Takes one of the permits at the door, without waiting.
+/// Takes a permit for a request, without waiting.
 ///
 /// # Errors
-/// [`ApiError::Draining`] when the server is about to stop, [`ApiError::TooManyRequests`] when
-/// all permits are taken, [`ApiError::CallerShareExceeded`] when the caller holds half of them and others ask,
-/// [`ApiError::RateLimitReached`] when the caller has sent too many within a minute.
+/// [`ApiError::Draining`] when the server is shutting down, [`ApiError::TooManyRequests`] when all permits
+/// are taken or reserved, [`ApiError::CallerShareExceeded`] when the caller holds half of them and others
+/// send requests, [`ApiError::RateLimitReached`] when the caller has sent too many within a minute.
 pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError> {
-    // While models load a request is let in: it waits for the loading like any other.
+    // Requests are admitted while models load: they wait for the model.
     match *context.phase.borrow() {
         Phase::Starting | Phase::Ready => {}
         Phase::Draining | Phase::CutOff => return Err(ApiError::Draining),
@@ -178,7 +179,7 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
         count_refusal(&context.metrics, reason);
         error
     })?;
-    // After the permit, so that a request which is refused for others' sake is not counted.
+    // After the permit, so that a request without a permit does not count towards the rate.
     if let Some(limit) = &context.rate_limit
         && let Err(exceeded) = limit.count(attempt.caller)
     {
@@ -195,7 +196,7 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
     })
 }
 
-/// Counts a request that met a bound.
+/// Counts a refused request.
 pub fn count_refusal(metrics: &Metrics, reason: Refusal) {
     metrics
         .refused
@@ -203,30 +204,30 @@ pub fn count_refusal(metrics: &Metrics, reason: Refusal) {
         .inc();
 }
 
-/// Completes when what still runs is to end.
+/// Completes when the requests that still run are to be aborted.
 pub async fn cut_off(context: &Context) {
-    reached(context, |phase| phase == Phase::CutOff).await;
+    wait_for_phase(context, |phase| phase == Phase::CutOff).await;
 }
 
-/// Completes when the server is about to stop: for what may take long and can be asked for again.
+/// Completes when the server begins to shut down: for long operations that can be requested again.
 pub async fn draining(context: &Context) {
-    reached(context, |phase| {
+    wait_for_phase(context, |phase| {
         matches!(phase, Phase::Draining | Phase::CutOff)
     })
     .await;
 }
 
-async fn reached(context: &Context, is_reached: impl Fn(Phase) -> bool) {
+async fn wait_for_phase(context: &Context, is_reached: impl Fn(Phase) -> bool) {
     let mut phase = context.phase.clone();
     if phase.wait_for(|phase| is_reached(*phase)).await.is_err() {
-        // Whoever could say so is gone, so it will not be said.
+        // The sender is gone, so the phase will not change any more.
         std::future::pending::<()>().await;
     }
 }
 
 impl Admission {
-    /// A request that returned on time waits for its place in a full queue, instead of being refused
-    /// once more: the permits bound how many wait.
+    /// What the request does if the queue is full: one that returned on time waits, instead of being
+    /// refused again. The permits bound how many wait.
     pub fn when_full(&self) -> WhenFull {
         if self.permit.is_return {
             WhenFull::Wait
@@ -235,7 +236,8 @@ impl Admission {
         }
     }
 
-    /// Ends a request for which something other than a permit is lacking: when it is to come back.
+    /// Ends a request that is refused for another reason than permits. Returns the time after which it is
+    /// expected back.
     pub fn refuse(mut self) -> Duration {
         self.last_refusal.set(now());
         self.permit.refuse()
@@ -245,23 +247,23 @@ impl Admission {
 impl Permit {
     fn refuse(&mut self) -> Duration {
         self.is_refused = true;
-        let mut permits = self.door.permits();
-        let Permits {
+        let mut state = self.door.state();
+        let AdmissionState {
             returns, turnover, ..
-        } = &mut *permits;
-        returns.put_first(self.attempt, turnover, now())
+        } = &mut *state;
+        returns.expect_first(self.attempt, turnover, now())
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         let now = now();
-        let mut permits = self.door.permits();
-        permits.shares.leave(self.attempt.caller);
+        let mut state = self.door.state();
+        state.shares.leave(self.attempt.caller);
         if self.is_refused {
-            permits.turnover.leave_refused(now);
+            state.turnover.leave_refused(now);
         } else {
-            permits.turnover.leave(self.entry, now);
+            state.turnover.leave(self.entry, now);
         }
     }
 }
@@ -286,32 +288,32 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(taken: Result<Permit, ApiError>) -> Duration {
+    fn wait_of_refusal(taken: Result<Permit, ApiError>) -> Duration {
         match taken {
             Err(ApiError::TooManyRequests { wait, .. }) => wait,
             Err(error) => panic!("{error}"),
-            Ok(_) => panic!("a permit"),
+            Ok(_) => panic!("got a permit"),
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_permit_is_kept_for_a_request_that_returns_on_time() {
+    async fn a_permit_is_reserved_for_a_request_that_returns_on_time() {
         let door = Arc::new(Door::new(1));
-        let inside = door.take(attempt(1)).unwrap();
-        let wait = refused(door.take(attempt(2)));
+        let first = door.take(attempt(1)).unwrap();
+        let wait = wait_of_refusal(door.take(attempt(2)));
         tokio::time::advance(wait).await;
-        drop(inside);
+        drop(first);
 
-        refused(door.take(attempt(3)));
+        wait_of_refusal(door.take(attempt(3)));
         let returned = door.take(attempt(2)).unwrap();
 
         drop(returned);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_refused_after_its_permit_goes_first_and_does_not_count_as_turnover() {
+    async fn a_request_refused_after_admission_returns_first_and_is_not_counted_in_the_turnover() {
         let door = Arc::new(Door::new(1));
-        let hold = || door.permits().turnover.hold(now());
+        let hold = || door.state().turnover.hold(now());
         let before = hold();
         let mut permit = door.take(attempt(1)).unwrap();
         let wait = permit.refuse();
@@ -319,7 +321,7 @@ mod tests {
         assert_eq!(hold(), before);
 
         tokio::time::advance(wait).await;
-        refused(door.take(attempt(2)));
+        wait_of_refusal(door.take(attempt(2)));
         let returned = door.take(attempt(1)).unwrap();
 
         tokio::time::advance(before * 3).await;

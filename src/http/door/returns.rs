@@ -1,84 +1,85 @@
-//! Which refused requests are expected back and when, as a decision without a clock.
+//! Decides when refused requests return and which permits are reserved for them, without a clock.
 //!
-//! A refusal names a time to return: permits become free one after the other, and the refused
-//! requests return likewise, instead of all at once. A permit is kept for a request that returns
-//! on time. One that returns early gets only a permit for which no return is expected, and each
-//! early return moves it back by one permit, up to the last expected return, so that asking again
-//! and again gains nothing. Nor does it take the turn of another request that looks the same: a
-//! connection shows that it is in haste, as no refusal names a wait as short as that.
+//! A refusal names a time to return, so that refused requests return one after the other, as
+//! permits become free, instead of all at once. A permit is reserved for a request that returns on
+//! time. A request that returns early gets only a permit that no other return needs, and each
+//! early return delays it by one permit, up to the last expected return, so that frequent retries
+//! gain nothing. An early return does not take the turn of another request that looks the same: it
+//! is recognised by its connection, on which a refusal was sent less than the shortest wait before.
 
 use std::time::{Duration, Instant};
 
 use super::turnover::Turnover;
 use crate::caller::Caller;
 
-/// Longest wait that a refusal names: OpenAI's SDKs do not obey longer ones.
+/// Longest wait that a refusal names: OpenAI's SDKs ignore longer ones.
 const MAX_WAIT: Duration = Duration::from_secs(60);
-/// Shortest one.
+/// Shortest wait that a refusal names.
 const MIN_WAIT: Duration = Duration::from_millis(100);
-/// A request that follows a refusal sooner than this did not wait as it was told.
-pub(super) const HASTE: Duration = Duration::from_millis(80);
-/// How much too early a return still counts as on time: timers and networks are not exact.
+/// A request within this time after a refusal has not waited as the refusal demanded.
+pub(super) const HASTY_WITHIN: Duration = Duration::from_millis(80);
+/// A return that is early by no more than this is on time: timers and networks are not exact.
 const TOLERANCE: Duration = Duration::from_millis(20);
-/// A wait is longer than the estimate by this share of the time that a permit is held, and by as
-/// much again after each refusal: tries are few in most clients.
+/// A wait exceeds the estimate by this share of the hold time of a permit for each refusal, because
+/// most clients retry only a few times.
 const MARGIN: f64 = 0.35;
-/// Permits are kept for returns that are due within this share of the time that one is held:
-/// a batch that ends frees several at once.
+/// Permits are reserved for returns that are due within this share of the hold time of a permit,
+/// because a batch that ends frees several at once.
 const HORIZON: f64 = 0.3;
-/// The same share against requests that return early.
-const HORIZON_OF_EARLY: f64 = 1.0;
-/// A return that is late by more than this share of the time that a permit is held, and an
-/// eighth of its wait, is not expected any more.
-const PATIENCE: f64 = 0.5;
-/// Weight of one return, or of one that did not happen, in the share of those that return.
+/// The same share when the request returns early.
+const EARLY_HORIZON: f64 = 1.0;
+/// A return expires when it is late by this share of the hold time of a permit plus an eighth of
+/// its wait.
+const EXPIRY: f64 = 0.5;
+/// Weight of one return, or of one that expired, in the mean share of requests that return.
 const RETURN_WEIGHT: f64 = 1.0 / 16.0;
-/// Most returns that are expected at a time, and of them most of requests that look the same.
+/// Maximum number of expected returns.
 const MAX_EXPECTED: usize = 4096;
+/// Maximum number of expected returns of requests that look the same.
 const MAX_ALIKE: usize = 64;
 
-/// A request, as far as it can be known again when it returns.
+/// An attempt of a request, with the properties that identify the request when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attempt {
     pub caller: Caller,
-    /// Hash of what a return has in common with the first attempt.
+    /// Hash of the properties that all attempts of a request share.
     pub request: u64,
-    /// Whether the client says that it asks for the first time.
+    /// Whether the client declares this as its first attempt.
     pub is_first: bool,
-    /// Whether its connection had a refusal less than [`HASTE`] before. Connections are shared by
-    /// requests, so this alone is no proof.
+    /// Whether a refusal was sent on its connection less than [`HASTY_WITHIN`] before. That alone is
+    /// no proof of an early return, because requests share connections.
     pub is_hasty: bool,
 }
 
 /// The refused requests that are expected back.
 #[derive(Debug)]
 pub(super) struct ExpectedReturns {
-    /// In the order of their first refusal.
+    /// In order of the first refusal.
     expected: Vec<ExpectedReturn>,
-    /// The share of refused requests that return.
+    /// Mean share of refused requests that return, 0 to 1.
     returning: f64,
     /// Number of refusals after which no return is expected; it spreads their waits.
     spread: usize,
     limit: usize,
 }
 
-/// One that is expected back.
+/// A refused request that is expected back.
 #[derive(Debug)]
 struct ExpectedReturn {
     caller: Caller,
     request: u64,
-    /// How often it was refused on time, the first attempt included.
+    /// Number of refusals of attempts that were on time, including the first attempt.
     refusals: u32,
     last_refusal: Instant,
-    /// Whether its last return came too early: all others go before it.
+    /// Whether its last attempt was early: all others precede it.
     is_early: bool,
     due: Instant,
-    /// After that it is not expected any more.
+    /// When it is no longer expected.
     expires: Instant,
 }
 
 impl ExpectedReturns {
-    /// No return is expected; there are `limit` permits.
+    /// Creates an empty list for `limit` permits.
     pub fn new(limit: usize) -> Self {
         Self {
             expected: Vec::new(),
@@ -88,7 +89,7 @@ impl ExpectedReturns {
         }
     }
 
-    /// How many permits are kept for others than this request. `open_to` is the most that a
+    /// Number of permits that are reserved for other requests. `open_to` returns how many permits a
     /// caller may still take.
     pub fn reserved(
         &mut self,
@@ -99,15 +100,15 @@ impl ExpectedReturns {
     ) -> usize {
         self.forget_expired(now);
         let own = self.position(attempt, now);
-        let before = own.filter(|place| self.expected[*place].is_due(now));
-        let horizon = match (own, before) {
-            (Some(_), None) => HORIZON_OF_EARLY,
+        let due = own.filter(|index| self.expected[*index].is_due(now));
+        let horizon = match (own, due) {
+            (Some(_), None) => EARLY_HORIZON,
             _ => HORIZON,
         };
         let until = now + turnover.hold(now).mul_f64(horizon);
         let mut by_caller: Vec<(Caller, usize)> = Vec::new();
-        for (place, entry) in self.expected.iter().enumerate() {
-            let is_other = before.map_or(own != Some(place), |own| place < own);
+        for (index, entry) in self.expected.iter().enumerate() {
+            let is_other = due.map_or(own != Some(index), |own| index < own);
             if !is_other || entry.due > until {
                 continue;
             }
@@ -125,33 +126,34 @@ impl ExpectedReturns {
         (others.sum::<usize>() as f64 * self.returning).round() as usize
     }
 
-    /// The request got a permit: whether its return was due.
+    /// Records that the request got a permit; returns whether its return was due.
     pub fn enter(&mut self, attempt: Attempt, now: Instant) -> bool {
-        let Some(place) = self.position(attempt, now) else {
+        let Some(index) = self.position(attempt, now) else {
             return false;
         };
         self.count_return(1.0);
-        self.expected.remove(place).is_due(now)
+        self.expected.remove(index).is_due(now)
     }
 
-    /// The request was refused, as all permits are taken or kept: when it is to come back.
+    /// Records that the request was refused because all permits are taken or reserved. Returns the
+    /// time after which it is expected back.
     pub fn refuse(&mut self, attempt: Attempt, turnover: &Turnover, now: Instant) -> Duration {
         let interval = turnover.interval(now);
         let hold = turnover.hold(now);
         let own = self.position(attempt, now);
-        let place = own.unwrap_or(self.expected.len());
-        let ahead = self.expected[..place].iter();
+        let index = own.unwrap_or(self.expected.len());
+        let ahead = self.expected[..index].iter();
         let ahead = ahead.filter(|entry| !entry.is_early).count();
-        let wait = |place: usize, refusals: u32| {
-            let before = interval.mul_f64(1.0 + place as f64 * self.returning);
+        let wait = |index: usize, refusals: u32| {
+            let before = interval.mul_f64(1.0 + index as f64 * self.returning);
             let margin = hold.mul_f64(MARGIN * f64::from(refusals));
             (before + margin).clamp(MIN_WAIT, MAX_WAIT)
         };
-        if let Some(place) = own
-            && !self.expected[place].is_due(now)
+        if let Some(index) = own
+            && !self.expected[index].is_due(now)
         {
             let last = now + wait(self.expected.len(), 1);
-            let entry = &mut self.expected[place];
+            let entry = &mut self.expected[index];
             let moved = (entry.due + interval).min(last).max(entry.due);
             entry.expires += moved - entry.due;
             entry.is_early = true;
@@ -159,22 +161,27 @@ impl ExpectedReturns {
             entry.last_refusal = now;
             return (moved - now).max(MIN_WAIT);
         }
-        let refusals = own.map_or(1, |place| self.expected[place].refusals + 1);
+        let refusals = own.map_or(1, |index| self.expected[index].refusals + 1);
         let wait = wait(ahead, refusals);
         let mut entry = ExpectedReturn::new(attempt, turnover, wait, now);
         entry.refusals = refusals;
-        if let Some(place) = own {
-            self.expected[place] = entry;
+        if let Some(index) = own {
+            self.expected[index] = entry;
         } else if self.expected.len() < MAX_EXPECTED && self.alike(attempt) < MAX_ALIKE {
             self.expected.push(entry);
         }
         wait
     }
 
-    /// The request had got its permit and was refused for another reason: when it is to come back,
-    /// before all others.
-    pub fn put_first(&mut self, attempt: Attempt, turnover: &Turnover, now: Instant) -> Duration {
-        let wait = self.pause(turnover, now);
+    /// Records that the request was refused for another reason after it had got a permit: it is
+    /// expected before all others. Returns the time after which it is expected back.
+    pub fn expect_first(
+        &mut self,
+        attempt: Attempt,
+        turnover: &Turnover,
+        now: Instant,
+    ) -> Duration {
+        let wait = self.spread_wait(turnover, now);
         if self.expected.len() < MAX_EXPECTED && self.alike(attempt) < MAX_ALIKE {
             let entry = ExpectedReturn::new(attempt, turnover, wait, now);
             self.expected.insert(0, entry);
@@ -182,17 +189,18 @@ impl ExpectedReturns {
         wait
     }
 
-    /// When to come back after a refusal for another reason than permits: within the time that
-    /// one is held, evenly spread.
-    pub fn pause(&mut self, turnover: &Turnover, now: Instant) -> Duration {
+    /// The wait after a refusal for another reason than permits, evenly spread over the hold time of
+    /// a permit.
+    pub fn spread_wait(&mut self, turnover: &Turnover, now: Instant) -> Duration {
         self.spread = self.spread.wrapping_add(1);
         let share = (self.spread % self.limit) as f64 / self.limit as f64;
         let wait = turnover.hold(now).mul_f64(MARGIN + share);
         wait.clamp(MIN_WAIT, MAX_WAIT)
     }
 
-    /// The expected return of a request: of several alike one that is due, else the oldest. One that
-    /// was refused just now belongs to an attempt in haste, which gets no other unless there is none.
+    /// The expected return of a request: of several that look the same one that is due, or else the
+    /// oldest. Those refused just now are left to hasty attempts, which get another one only if there
+    /// is none of them.
     fn position(&self, attempt: Attempt, now: Instant) -> Option<usize> {
         if attempt.is_first {
             return None;
@@ -201,17 +209,17 @@ impl ExpectedReturns {
             let expected = self.expected.iter().enumerate();
             expected.filter(|(_, entry)| entry.is_of(attempt))
         };
-        let is_fresh = |entry: &ExpectedReturn| now < entry.last_refusal + HASTE;
+        let is_fresh = |entry: &ExpectedReturn| now < entry.last_refusal + HASTY_WITHIN;
         if attempt.is_hasty {
             let fresh = alike().filter(|(_, entry)| is_fresh(entry));
             let longest_ago = fresh.min_by_key(|(_, entry)| (!entry.is_early, entry.last_refusal));
-            if let Some((place, _)) = longest_ago {
-                return Some(place);
+            if let Some((index, _)) = longest_ago {
+                return Some(index);
             }
         }
         let settled = || alike().filter(|(_, entry)| !is_fresh(entry));
         let due = settled().find(|(_, entry)| entry.is_due(now));
-        due.or_else(|| settled().next()).map(|(place, _)| place)
+        due.or_else(|| settled().next()).map(|(index, _)| index)
     }
 
     fn alike(&self, attempt: Attempt) -> usize {
@@ -220,9 +228,9 @@ impl ExpectedReturns {
     }
 
     fn forget_expired(&mut self, now: Instant) {
-        while let Some(place) = self.expected.iter().position(|entry| entry.expires < now) {
-            let expired = self.expected.remove(place);
-            // Of several that look the same another may have been taken for it.
+        while let Some(index) = self.expected.iter().position(|entry| entry.expires < now) {
+            let expired = self.expected.remove(index);
+            // If others look the same, it may have returned and been taken for one of them.
             if !self.expected.iter().any(|entry| entry.looks_like(&expired)) {
                 self.count_return(0.0);
             }
@@ -244,7 +252,7 @@ impl ExpectedReturn {
             last_refusal: now,
             is_early: false,
             due,
-            expires: due + turnover.hold(now).mul_f64(PATIENCE) + wait / 8,
+            expires: due + turnover.hold(now).mul_f64(EXPIRY) + wait / 8,
         }
     }
 

@@ -1,26 +1,26 @@
-//! Who holds the permits at the door and who gets one, as a decision without a clock.
+//! Decides which callers get permits, without a clock.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::caller::{Caller, RecentCallers};
 
-/// The permits that callers hold, and who asked last.
+/// The permits that callers hold, and the callers of recent requests.
 #[derive(Debug)]
 pub(super) struct Shares {
     limit: usize,
     taken: usize,
-    /// No caller without a permit is in it.
+    /// Number of permits by caller; callers without permits are absent.
     held: HashMap<Caller, usize>,
     recent: RecentCallers,
 }
 
-/// Why there is no permit for a caller.
+/// Why a caller gets no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// All permits are taken, or kept for others.
+pub(super) enum ShareRefusal {
+    /// All permits are taken or reserved for others.
     Full,
-    /// The caller holds half of them, and others ask.
+    /// The caller holds half of the permits, and others send requests.
     Share,
 }
 
@@ -38,27 +38,27 @@ impl Shares {
         self.limit
     }
 
-    /// The most that one caller may hold while others ask.
+    /// Maximum number of permits of one caller while others send requests.
     pub fn share(&self) -> usize {
         self.limit.div_ceil(2)
     }
 
-    /// Gives a permit to a caller, or refuses; both count as asking. `reserved` permits are kept for
-    /// others.
-    pub fn enter(&mut self, caller: Caller, reserved: usize, now: Instant) -> Result<(), Refused> {
+    /// Gives a permit to a caller, or refuses it; either counts as a recent request of the caller.
+    /// `reserved` permits are reserved for others.
+    pub fn enter(&mut self, caller: Caller, reserved: usize, now: Instant) -> Result<(), ShareRefusal> {
         self.recent.record(caller, now);
         if self.taken + reserved >= self.limit {
-            return Err(Refused::Full);
+            return Err(ShareRefusal::Full);
         }
         if self.free_for(caller, now) == 0 {
-            return Err(Refused::Share);
+            return Err(ShareRefusal::Share);
         }
         self.taken += 1;
         *self.held.entry(caller).or_default() += 1;
         Ok(())
     }
 
-    /// Takes a permit back.
+    /// Returns a permit.
     pub fn leave(&mut self, caller: Caller) {
         self.taken -= 1;
         if let Some(held) = self.held.get_mut(&caller) {
@@ -69,7 +69,7 @@ impl Shares {
         }
     }
 
-    /// How many more permits a caller would get.
+    /// Number of permits that are available to a caller.
     pub fn free_for(&self, caller: Caller, now: Instant) -> usize {
         let free = self.limit - self.taken;
         if self.recent.has_others(caller, now) {
@@ -79,7 +79,7 @@ impl Shares {
         }
     }
 
-    /// How many more permits a caller would get, were there any, beside others that ask.
+    /// Number of permits left of the caller's share, whether they are free or not.
     pub fn open_to(&self, caller: Caller) -> usize {
         let held = self.held.get(&caller).copied().unwrap_or(0);
         self.share().saturating_sub(held)
@@ -98,19 +98,19 @@ mod tests {
     const BOB: Caller = Caller::Key(1);
 
     #[test]
-    fn alone_a_caller_may_take_all() {
+    fn a_single_caller_gets_all_permits() {
         let (mut shares, now) = (Shares::new(5), Instant::now());
         for free in (0..5).rev() {
             shares.enter(ALICE, 0, now).unwrap();
             assert_eq!(shares.free_for(ALICE, now), free);
         }
-        assert_eq!(shares.enter(ALICE, 0, now), Err(Refused::Full));
+        assert_eq!(shares.enter(ALICE, 0, now), Err(ShareRefusal::Full));
         shares.leave(ALICE);
         shares.enter(ALICE, 0, now).unwrap();
     }
 
     #[test]
-    fn while_others_ask_a_caller_gets_half() {
+    fn a_caller_gets_half_of_the_permits_while_others_send_requests() {
         let (mut shares, now) = (Shares::new(4), Instant::now());
         shares.enter(BOB, 0, now).unwrap();
         shares.leave(BOB);
@@ -120,7 +120,7 @@ mod tests {
         for refusals in 0..3 {
             assert_eq!(
                 shares.enter(ALICE, 0, now),
-                Err(Refused::Share),
+                Err(ShareRefusal::Share),
                 "{refusals}"
             );
         }
@@ -130,29 +130,29 @@ mod tests {
 
         let later = now + Duration::from_secs(60);
         shares.enter(ALICE, 0, later).unwrap();
-        assert_eq!(shares.enter(BOB, 0, later), Err(Refused::Full));
+        assert_eq!(shares.enter(BOB, 0, later), Err(ShareRefusal::Full));
     }
 
     #[test]
-    fn permits_kept_for_others_are_not_given() {
+    fn reserved_permits_are_not_given() {
         let (mut shares, now) = (Shares::new(3), Instant::now());
         shares.enter(ALICE, 2, now).unwrap();
-        assert_eq!(shares.enter(ALICE, 2, now), Err(Refused::Full));
+        assert_eq!(shares.enter(ALICE, 2, now), Err(ShareRefusal::Full));
         shares.enter(ALICE, 1, now).unwrap();
         assert_eq!([ALICE, BOB].map(|caller| shares.open_to(caller)), [0, 2]);
     }
 
     #[test]
-    fn whoever_was_refused_asks_too() {
+    fn a_refused_caller_counts_as_sending_requests() {
         let (mut shares, now) = (Shares::new(4), Instant::now());
         for _ in 0..4 {
             shares.enter(ALICE, 0, now).unwrap();
         }
-        assert_eq!(shares.enter(BOB, 0, now), Err(Refused::Full));
+        assert_eq!(shares.enter(BOB, 0, now), Err(ShareRefusal::Full));
 
-        // What alice has stays hers; what becomes free is bob's until she is down to her half.
+        // Alice keeps her permits; those that become free go to Bob until she is down to her half.
         shares.leave(ALICE);
-        assert_eq!(shares.enter(ALICE, 0, now), Err(Refused::Share));
+        assert_eq!(shares.enter(ALICE, 0, now), Err(ShareRefusal::Share));
         shares.enter(BOB, 0, now).unwrap();
     }
 
@@ -160,7 +160,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
-        fn the_permits_add_up(
+        fn the_counts_of_permits_agree(
             limit in 1_usize..9,
             steps in proptest::collection::vec((0_usize..3, any::<bool>(), 0_u64..40), 0..100),
         ) {

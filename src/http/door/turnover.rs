@@ -1,55 +1,55 @@
-//! How long a request keeps its permit, and so how soon the next one is free, without a clock.
+//! Estimates how long requests hold permits, and so when the next one becomes free, without a clock.
 
 use std::time::{Duration, Instant};
 
-/// The time that a permit is held before any request has ended, in seconds.
-const FIRST_GUESS_S: f64 = 1.0;
+/// Hold time that is assumed before any request has ended, in seconds.
+const INITIAL_HOLD_S: f64 = 1.0;
 
-/// The time that requests keep their permits.
+/// The estimated hold time of permits.
 #[derive(Debug)]
 pub(super) struct Turnover {
     limit: usize,
-    /// Exponentially weighted mean over about as many ended requests as there are permits. It is a
-    /// mean of those that end: a few that keep theirs for long do not slow down the others.
+    /// Exponentially weighted mean hold time over about as many ended requests as there are permits.
+    /// Requests that still run do not count, so that a few long ones do not delay the others.
     mean_s: f64,
     taken: usize,
-    /// Since when no permit has become free, while all are taken.
+    /// The last time that a permit was taken or returned.
     standstill: Instant,
 }
 
 impl Turnover {
-    /// Nothing is known yet of `limit` permits.
+    /// Creates the estimate for `limit` permits, before any request has ended.
     pub fn new(limit: usize, now: Instant) -> Self {
         Self {
             limit: limit.max(1),
-            mean_s: FIRST_GUESS_S,
+            mean_s: INITIAL_HOLD_S,
             taken: 0,
             standstill: now,
         }
     }
 
-    /// A request got a permit.
+    /// Records that a request got a permit.
     pub fn enter(&mut self, now: Instant) {
         self.taken += 1;
         self.standstill = now;
     }
 
-    /// A request has ended that was refused after it had got its permit: it tells nothing of the
-    /// time that others keep theirs.
+    /// Records the end of a request that was refused after it had got its permit. Its hold time is
+    /// ignored, because it did no work.
     pub fn leave_refused(&mut self, now: Instant) {
         self.taken -= 1;
         self.standstill = now;
     }
 
-    /// A request that entered at `entry` has ended.
+    /// Records the end of a request that got its permit at `entry`.
     pub fn leave(&mut self, entry: Instant, now: Instant) {
         self.leave_refused(now);
         let held_s = now.saturating_duration_since(entry).as_secs_f64();
         self.mean_s += (held_s - self.mean_s) * 2.0 / (self.limit as f64 + 1.0);
     }
 
-    /// How long a permit is held; at least as long as none has become free, so that a burst which
-    /// slows all down shows before the first request of it has ended.
+    /// The hold time of a permit; at least the time since the last change while all are taken, so
+    /// that a burst that slows down all requests shows before its first request has ended.
     pub fn hold(&self, now: Instant) -> Duration {
         let mean = Duration::from_secs_f64(self.mean_s.max(0.0));
         if self.taken < self.limit {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_interval_follows_what_ended_and_a_standstill() {
+    fn the_interval_follows_ended_requests_and_a_standstill() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let near = |turnover: &Turnover, at: Instant, expected_ms: f64| {
@@ -79,7 +79,7 @@ mod tests {
         let mut turnover = Turnover::new(4, start);
         near(&turnover, start, 250.0);
 
-        // One request keeps its permit for ever; the others' turnover counts.
+        // One request holds its permit for ever; only the others count.
         for _ in 0..4 {
             turnover.enter(start);
         }

@@ -1,4 +1,4 @@
-//! Returns to permits that are held for two seconds each, in virtual time.
+//! Simulates clients whose requests hold a permit for two seconds each, in virtual time.
 
 use super::*;
 
@@ -6,46 +6,46 @@ const LIMIT: usize = 16;
 const HOLD: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(10);
 
-/// What a client does when it is refused.
+/// What a client does after a refusal.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Client {
-    /// Returns at the time that the refusal named.
-    Obeys,
+enum ClientBehavior {
+    /// Returns at the time named in the refusal.
+    ReturnsOnTime,
     /// Returns every 20 ms.
-    Hurries,
+    ReturnsEarly,
     /// Sends another request instead, every 100 ms.
-    Leaves,
+    NeverReturns,
 }
 
-/// A client and its current request.
-struct Sender {
-    kind: Client,
+/// A client with its current request.
+struct SimulatedClient {
+    behavior: ClientBehavior,
     request: u64,
-    tries: usize,
-    most_tries: usize,
+    attempts: usize,
+    max_attempts: usize,
     served: usize,
     refused_at: Option<Instant>,
-    /// When it asks, or, with a permit since `entry`, when it is answered.
+    /// When it sends its request, or, if it has held a permit since `entry`, when it is answered.
     next: Instant,
     entry: Option<Instant>,
 }
 
-/// Lets clients send one request after the other, each on a connection of its own. Of all requests
-/// `recordings` look different.
-fn simulate(kinds: &[(Client, usize)], time: Duration, recordings: u64) -> Vec<Sender> {
+/// Clients send one request after the other, each on its own connection. `recordings` is the number
+/// of requests that look different.
+fn simulate(behaviors: &[(ClientBehavior, usize)], time: Duration, recordings: u64) -> Vec<SimulatedClient> {
     let start = Instant::now();
     let mut turnover = Turnover::new(LIMIT, start);
     let mut returns = ExpectedReturns::new(LIMIT);
-    let kinds = kinds
+    let behaviors = behaviors
         .iter()
-        .flat_map(|(kind, count)| std::iter::repeat_n(*kind, *count));
-    let mut senders: Vec<Sender> = kinds
+        .flat_map(|(behavior, count)| std::iter::repeat_n(*behavior, *count));
+    let mut clients: Vec<SimulatedClient> = behaviors
         .enumerate()
-        .map(|(number, kind)| Sender {
-            kind,
+        .map(|(number, behavior)| SimulatedClient {
+            behavior,
             request: number as u64 * 1_000_003,
-            tries: 0,
-            most_tries: 0,
+            attempts: 0,
+            max_attempts: 0,
             served: 0,
             refused_at: None,
             next: start + STEP * (number % 10) as u32,
@@ -55,45 +55,45 @@ fn simulate(kinds: &[(Client, usize)], time: Duration, recordings: u64) -> Vec<S
     let mut taken = 0;
     let mut now = start;
     while now < start + time {
-        for sender in senders.iter_mut().filter(|sender| sender.next <= now) {
-            if let Some(entry) = sender.entry.take() {
+        for client in clients.iter_mut().filter(|client| client.next <= now) {
+            if let Some(entry) = client.entry.take() {
                 turnover.leave(entry, now);
                 taken -= 1;
-                sender.served += 1;
-                sender.request += 1;
-                sender.tries = 0;
-                sender.next = now + STEP;
+                client.served += 1;
+                client.request += 1;
+                client.attempts = 0;
+                client.next = now + STEP;
                 continue;
             }
             let attempt = Attempt {
-                is_hasty: sender.refused_at.is_some_and(|at| now < at + HASTE),
-                ..attempt(sender.request % recordings)
+                is_hasty: client.refused_at.is_some_and(|at| now < at + HASTY_WITHIN),
+                ..attempt(client.request % recordings)
             };
-            sender.tries += 1;
-            sender.most_tries = sender.most_tries.max(sender.tries);
+            client.attempts += 1;
+            client.max_attempts = client.max_attempts.max(client.attempts);
             let reserved = returns.reserved(attempt, &turnover, now, |_| LIMIT);
             if taken + reserved < LIMIT {
                 returns.enter(attempt, now);
                 turnover.enter(now);
                 taken += 1;
-                sender.entry = Some(now);
-                sender.next = now + HOLD;
+                client.entry = Some(now);
+                client.next = now + HOLD;
                 continue;
             }
             let wait = returns.refuse(attempt, &turnover, now);
-            sender.refused_at = Some(now);
-            sender.next = match sender.kind {
-                Client::Obeys => now + wait,
-                Client::Hurries => now + Duration::from_millis(20),
-                Client::Leaves => {
-                    sender.request += 1;
+            client.refused_at = Some(now);
+            client.next = match client.behavior {
+                ClientBehavior::ReturnsOnTime => now + wait,
+                ClientBehavior::ReturnsEarly => now + Duration::from_millis(20),
+                ClientBehavior::NeverReturns => {
+                    client.request += 1;
                     now + Duration::from_millis(100)
                 }
             };
         }
         now += STEP;
     }
-    senders
+    clients
 }
 
 fn attempt(request: u64) -> Attempt {
@@ -105,52 +105,52 @@ fn attempt(request: u64) -> Attempt {
     }
 }
 
-fn served(senders: &[Sender], kind: Client) -> usize {
-    let of_kind = senders.iter().filter(|sender| sender.kind == kind);
-    of_kind.map(|sender| sender.served).sum()
+fn served(clients: &[SimulatedClient], behavior: ClientBehavior) -> usize {
+    let of_kind = clients.iter().filter(|client| client.behavior == behavior);
+    of_kind.map(|client| client.served).sum()
 }
 
 #[test]
-fn a_client_that_obeys_is_served_within_six_tries() {
+fn a_punctual_client_is_served_within_six_attempts() {
     for callers in [17, 48, 128] {
-        let senders = simulate(
-            &[(Client::Obeys, callers)],
+        let clients = simulate(
+            &[(ClientBehavior::ReturnsOnTime, callers)],
             Duration::from_secs(60),
             u64::MAX,
         );
 
-        let most = senders.iter().map(|sender| sender.most_tries).max();
-        assert!(most <= Some(6), "{callers}: {most:?}");
-        // All permits were in use nearly all of the time.
-        let all = served(&senders, Client::Obeys);
+        let max = clients.iter().map(|client| client.max_attempts).max();
+        assert!(max <= Some(6), "{callers}: {max:?}");
+        // All permits were in use most of the time.
+        let all = served(&clients, ClientBehavior::ReturnsOnTime);
         assert!(all > 60 / 2 * LIMIT * 8 / 10, "{callers}: {all}");
     }
 }
 
 #[test]
-fn asking_again_and_again_gains_nothing() {
-    let kinds = [(Client::Obeys, 8), (Client::Hurries, 32)];
+fn frequent_retries_gain_nothing() {
+    let behaviors = [(ClientBehavior::ReturnsOnTime, 8), (ClientBehavior::ReturnsEarly, 32)];
     for recordings in [u64::MAX, 100, 30] {
-        let senders = simulate(&kinds, Duration::from_secs(60), recordings);
+        let clients = simulate(&behaviors, Duration::from_secs(60), recordings);
 
-        let [obeys, hurries] = [Client::Obeys, Client::Hurries].map(|kind| served(&senders, kind));
+        let [punctual, early] = [ClientBehavior::ReturnsOnTime, ClientBehavior::ReturnsEarly].map(|behavior| served(&clients, behavior));
         assert!(
-            obeys * 32 >= hurries * 8,
-            "{recordings}: {obeys}, {hurries}"
+            punctual * 32 >= early * 8,
+            "{recordings}: {punctual}, {early}"
         );
     }
 }
 
 #[test]
-fn clients_that_never_return_keep_no_permit_from_others() {
-    let senders = simulate(&[(Client::Leaves, 40)], Duration::from_secs(60), u64::MAX);
+fn clients_that_never_return_do_not_block_permits() {
+    let clients = simulate(&[(ClientBehavior::NeverReturns, 40)], Duration::from_secs(60), u64::MAX);
 
-    let all = served(&senders, Client::Leaves);
+    let all = served(&clients, ClientBehavior::NeverReturns);
     assert!(all > 60 / 2 * LIMIT * 9 / 10, "{all}");
 }
 
 #[test]
-fn refusals_are_told_to_return_one_after_the_other() {
+fn refused_requests_return_one_after_the_other() {
     let now = Instant::now();
     let turnover = Turnover::new(4, now);
     let mut returns = ExpectedReturns::new(4);
@@ -164,7 +164,7 @@ fn refusals_are_told_to_return_one_after_the_other() {
         "{waits:?}"
     );
 
-    // An early return moves its own request back, and no other.
+    // An early return delays its own request only.
     let early = returns.refuse(attempt(0), &turnover, now);
     assert!(early > waits[0]);
     let due = now + waits[99];
@@ -172,7 +172,7 @@ fn refusals_are_told_to_return_one_after_the_other() {
 }
 
 #[test]
-fn what_a_caller_may_not_take_is_not_kept_for_it() {
+fn permits_beyond_a_callers_share_are_not_reserved_for_it() {
     let now = Instant::now();
     let turnover = Turnover::new(4, now);
     let mut returns = ExpectedReturns::new(4);
@@ -188,7 +188,7 @@ fn what_a_caller_may_not_take_is_not_kept_for_it() {
 }
 
 #[test]
-fn requests_that_look_the_same_are_kept_apart_where_the_client_says_so() {
+fn first_attempts_that_look_the_same_are_distinguished_by_their_retry_count() {
     let now = Instant::now();
     let turnover = Turnover::new(4, now);
     let first = Attempt {
@@ -200,19 +200,19 @@ fn requests_that_look_the_same_are_kept_apart_where_the_client_says_so() {
         returns.refuse(first, &turnover, now);
         assert_eq!(returns.expected.len(), MAX_ALIKE.min(number + 1));
     }
-    returns.enter(attempt(7), now + HASTE);
+    returns.enter(attempt(7), now + HASTY_WITHIN);
     assert_eq!(returns.expected.len(), MAX_ALIKE - 1);
 }
 
 #[test]
-fn a_request_that_was_refused_after_its_permit_comes_before_all_others() {
+fn a_request_refused_after_admission_returns_before_all_others() {
     let now = Instant::now();
     let turnover = Turnover::new(4, now);
     let mut returns = ExpectedReturns::new(4);
     for request in 0..8 {
         returns.refuse(attempt(request), &turnover, now);
     }
-    let wait = returns.put_first(attempt(9), &turnover, now);
+    let wait = returns.expect_first(attempt(9), &turnover, now);
 
     assert_eq!(
         returns.reserved(attempt(9), &turnover, now + wait, |_| 4),
@@ -221,7 +221,7 @@ fn a_request_that_was_refused_after_its_permit_comes_before_all_others() {
 }
 
 #[test]
-fn an_attempt_in_haste_does_not_take_the_turn_of_another_that_looks_the_same() {
+fn a_hasty_attempt_does_not_take_the_turn_of_another_that_looks_the_same() {
     let now = Instant::now();
     let turnover = Turnover::new(4, now);
     let mut returns = ExpectedReturns::new(4);
@@ -230,7 +230,7 @@ fn an_attempt_in_haste_does_not_take_the_turn_of_another_that_looks_the_same() {
         is_first: true,
         ..attempt(1)
     };
-    returns.refuse(another, &turnover, due - HASTE / 2);
+    returns.refuse(another, &turnover, due - HASTY_WITHIN / 2);
     let hasty = Attempt {
         is_hasty: true,
         ..attempt(1)
