@@ -45,12 +45,12 @@ pub struct QueuedJob {
     _permit: QueuePermit,
 }
 
-/// What a request does while every place is taken.
+/// How a request proceeds while the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It ends.
+    /// It is refused.
     Refuse,
-    /// It waits for its place, before all later requests.
+    /// It waits for its place; requests that come later wait behind it.
     Wait,
 }
 

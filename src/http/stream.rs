@@ -56,7 +56,7 @@ pub async fn respond(
     let work = async move {
         tokio::select! {
             result = context.transcriber.transcribe_in_parts(request, sender) => {
-                result.map_err(|error| transcriptions::refused(&context, admission, error))
+                result.map_err(|error| transcriptions::transcription_error(&context, admission, error))
             }
             () = door::cut_off(&context) => Err(ApiError::CutOff),
         }

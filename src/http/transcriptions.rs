@@ -1,4 +1,4 @@
-//! Transcriptions, into the language spoken or into English: from the upload to the answer.
+//! Transcriptions and translations: from the upload to the response.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -40,10 +40,10 @@ const MAX_FIELD_BYTES: usize = 64 * 1024;
 
 const JSON: &str = "application/json";
 
-/// Writes an upload down.
+/// Transcribes a recording.
 ///
-/// It is sent as a form, or as the bare body with its parameters in the query string. Of a parameter
-/// that is in both, the form's counts; lists are put together.
+/// The recording is sent in a form, or as the raw body with its parameters in the query string. If both
+/// have a parameter, the one in the form counts; lists are concatenated.
 #[utoipa::path(
     post,
     path = "/v1/audio/transcriptions",
@@ -51,7 +51,7 @@ const JSON: &str = "application/json";
     tag = "audio",
     params(TranscriptionParameters),
     request_body(
-        description = "A form; or the bare recording under any other content type, with its \
+        description = "A form, or the bare recording with any other content type and its \
             parameters in the query string.",
         content(
             (TranscriptionForm = "multipart/form-data"),
@@ -68,9 +68,9 @@ pub async fn create_transcription(
     create(context, request_id, Api::Transcription, request).await
 }
 
-/// Writes an upload down in English.
+/// Translates a recording into English.
 ///
-/// As `createTranscription`.
+/// Used like `createTranscription`.
 #[utoipa::path(
     post,
     path = "/v1/audio/translations",
@@ -78,7 +78,7 @@ pub async fn create_transcription(
     tag = "audio",
     params(TranslationParameters),
     request_body(
-        description = "A form; or the bare recording under any other content type, with its \
+        description = "A form, or the bare recording with any other content type and its \
             parameters in the query string.",
         content(
             (TranslationForm = "multipart/form-data"),
@@ -95,7 +95,7 @@ pub async fn create_translation(
     create(context, request_id, Api::Translation, request).await
 }
 
-/// Receives an upload, transcribes it, and answers, in the terms of the API that it was sent by.
+/// Receives an upload, transcribes it, and responds as the API `api` specifies.
 pub(super) async fn create(
     context: Arc<Context>,
     request_id: RequestId,
@@ -104,8 +104,8 @@ pub(super) async fn create(
 ) -> Response {
     let mut model = None;
     let caller = Caller::of(request.extensions());
-    let answer = admit(&context, request_id, api, request, &mut model).await;
-    let mut response = answer.into_response();
+    let result = respond(&context, request_id, api, request, &mut model).await;
+    let mut response = result.into_response();
     if let Some(id) = model {
         let stored = context.transcriber.models().catalog().find(&id);
         let named = stored.map(|stored| stored.id.clone());
@@ -120,19 +120,19 @@ pub(super) async fn create(
     response
 }
 
-async fn admit(
+async fn respond(
     context: &Arc<Context>,
     request_id: RequestId,
     api: Api,
     request: Request,
-    run: &mut Option<ModelId>,
+    resolved: &mut Option<ModelId>,
 ) -> Result<Response, ApiError> {
     let arrival = Instant::now();
     let deadline = arrival + context.settings.request_timeout;
-    // Before the body is looked at: a refusal must cost next to nothing.
+    // Before the body is read, so that a refusal costs little.
     let caller = Caller::of(request.extensions());
     let admission = door::enter(context, &request)?;
-    // Nothing here is spawned: when the client leaves, dropping this future ends all of it.
+    // Nothing here is spawned: dropping this future when the client disconnects ends all of it.
     let receiving = receive(context, api, request).instrument(traces::room("upload"));
     let received = tokio::select! {
         received = tokio::time::timeout_at(deadline, receiving) => received,
@@ -142,7 +142,7 @@ async fn admit(
     let upload_seconds = &context.metrics.upload_seconds;
     upload_seconds.observe(arrival.elapsed().as_secs_f64());
     let model = model(context, parameters.model.as_deref())?;
-    *run = Some(model.clone());
+    *resolved = Some(model.clone());
     let request = transcribe::Request {
         audio,
         model,
@@ -160,17 +160,17 @@ async fn admit(
         result = context.transcriber.transcribe(request) => match result {
             Ok(transcript) => {
                 Ok(traces::room("format").in_scope(|| {
-                    write(&transcript, &parameters.output, parameters.response)
+                    render_response(&transcript, &parameters.output, parameters.response)
                 }))
             },
-            Err(error) => Err(refused(context, admission, error)),
+            Err(error) => Err(transcription_error(context, admission, error)),
         },
         () = door::cut_off(context) => Err(ApiError::CutOff),
     }
 }
 
-/// Counts a request that the transcriber turned away.
-pub(super) fn refused(context: &Context, admission: Admission, error: TranscribeError) -> ApiError {
+/// The API error for an error of the transcriber; counts refusals.
+pub(super) fn transcription_error(context: &Context, admission: Admission, error: TranscribeError) -> ApiError {
     let reason = match &error {
         TranscribeError::QueueFull(_) => Some(Refusal::Queue),
         TranscribeError::Audio(AudioError::NoMemory { .. }) => Some(Refusal::Memory),
@@ -188,7 +188,7 @@ pub(super) fn refused(context: &Context, admission: Admission, error: Transcribe
     }
 }
 
-/// The model that a request names, or the default one, if there is any chance to run it.
+/// The model that a request names, or the default model, if it is available.
 fn model(context: &Context, name: Option<&str>) -> Result<ModelId, ApiError> {
     let default = default_model(context);
     if name.is_none() && context.settings.require_model {
@@ -208,7 +208,7 @@ fn default_model(context: &Context) -> String {
     context.aliases.default_model(&**catalog).to_string()
 }
 
-/// What the fields ask for; what they leave open is the model's to say.
+/// The request of the fields, with the model's defaults for those not sent.
 fn finish(context: &Context, parameters: Parameters) -> Result<TranscriptionRequest, ApiError> {
     let default = default_model(context);
     let id = models::resolve(context, parameters.model().unwrap_or(&default)).ok();
@@ -223,7 +223,7 @@ async fn receive(
     let settings = &context.settings;
     let parameters = Parameters::from_query(request.uri(), api, settings)?;
     let (mut head, body) = request.into_parts();
-    if let Some(kind) = other_kind(&head) {
+    if let Some(kind) = unsupported_kind(&head) {
         return Err(ApiError::NotAudio { kind });
     }
     let encoding = ContentEncoding::of(&head.headers)?;
@@ -246,7 +246,7 @@ async fn receive(
         let (parameters, audio) = receive_form(form, expected, parameters, settings).await?;
         Ok((finish(context, parameters)?, audio))
     } else {
-        // All is said before the body begins, so a wrong name need not cost an upload.
+        // All parameters precede the body, so a wrong model name is refused before the upload.
         let is_encoded = parameters.is_encoded();
         let request = finish(context, parameters)?;
         model(context, request.model.as_deref())?;
@@ -256,7 +256,8 @@ async fn receive(
     }
 }
 
-/// Any other content type, or none, is taken for audio: the content tells what it is.
+/// Whether the body is a form. Any other content type, or none, is treated as audio, whose format is
+/// detected from its content.
 fn is_multipart(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     content_type
@@ -264,20 +265,20 @@ fn is_multipart(headers: &HeaderMap) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"))
 }
 
-/// What the body is, where its content type says that it is neither a form with files nor audio.
-fn other_kind(head: &Parts) -> Option<&'static str> {
+/// The kind of the body if its content type is neither a form with files nor audio.
+fn unsupported_kind(head: &Parts) -> Option<&'static str> {
     let content_type = head.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Some("JSON");
     }
-    // curl sends this type with every body where none is given, so only one without a query string
-    // is taken for a form.
+    // curl sends this type by default, so a body with this type is treated as a form only if there is
+    // no query string.
     let is_form = essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
     (is_form && head.uri.query().is_none()).then_some("a form without files")
 }
 
-/// What a short upload holds, where that is a line of text; no recording is.
+/// The content of a short upload that is a line of text, which no recording is.
 fn plain_text(source: &Source) -> Option<String> {
     let Source::Memory(bytes) = source else {
         return None;
@@ -334,11 +335,11 @@ async fn receive_file<E>(
 where
     ApiError: From<E>,
 {
-    let mut is_begun = is_encoded;
+    let mut has_begun = is_encoded;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk?;
-        if !is_begun && !chunk.is_empty() {
-            is_begun = true;
+        if !has_begun && !chunk.is_empty() {
+            has_begun = true;
             if let Some(head) = compatible_apis::wav_header_for_samples(&chunk) {
                 upload.push(&head).await.map_err(ApiError::Spool)?;
             }
@@ -371,7 +372,7 @@ async fn receive_text(
     })
 }
 
-fn write(transcript: &Transcript, options: &OutputOptions, kind: ResponseKind) -> Response {
+fn render_response(transcript: &Transcript, options: &OutputOptions, kind: ResponseKind) -> Response {
     let (content_type, body) = match kind {
         ResponseKind::Format => (options.format.content_type(), format::render(transcript, options)),
         ResponseKind::Asr(output) => {
