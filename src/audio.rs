@@ -32,7 +32,7 @@ pub use effort::CpuClock;
 pub use memory::{MemoryBudget, MemoryClaim};
 pub use resample::Resampler;
 pub use vad::{FRAME_SAMPLES, Silero, VadOptions, spans};
-pub use window::{Clip, Clock, Cutter, Piece, Step, Window};
+pub use window::{Clip, WindowClock, WindowCutter, RecordingSpan, NextWindow, Window};
 
 /// The sample rate of all PCM in this server, which is the rate Whisper was trained on.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;

@@ -23,7 +23,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::audio::{
-    self, DecodeLimits, MemoryBudget, MemoryClaim, Requester, Source, Step, Window,
+    self, DecodeLimits, MemoryBudget, MemoryClaim, Requester, Source, NextWindow, Window,
 };
 use crate::caller::Caller;
 use crate::engine::Decoding;
@@ -318,13 +318,13 @@ impl Transcriber {
                 let step;
                 (step, recordings) = self.front_end.run(Stage::Vad, caller, cut).await?;
                 match step {
-                    (speaker, Step::Window(window)) => {
+                    (speaker, NextWindow::Ready(window)) => {
                         let time = started.elapsed();
                         self.metrics.vad_seconds.observe(time.as_secs_f64());
                         return Ok(Some(((speaker, window), recordings)));
                     }
-                    (_, Step::Unsettled) => {}
-                    (_, Step::End) => return Ok(None),
+                    (_, NextWindow::Pending) => {}
+                    (_, NextWindow::End) => return Ok(None),
                 }
             }
         })
@@ -345,7 +345,7 @@ impl Transcriber {
             .await?;
         let (mut heard, mut unheard) = Heard::new(plan, speaker, &window.clock, answer);
         while let Some(from_s) = unheard {
-            window = Arc::new(window.rest(from_s));
+            window = Arc::new(window.tail_from(from_s));
             // Alone it is short: it continues what was heard before, and is heard to its end.
             let mut prompt = PromptSpec {
                 language: plan.prompt.language.or(heard.language),

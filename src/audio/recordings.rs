@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AudioError, Channels, Clip, Cutter, DecodeLimits, Decoded, FRAME_SAMPLES, FfmpegMode, Silero,
+    AudioError, Channels, Clip, WindowCutter, DecodeLimits, Decoded, FRAME_SAMPLES, FfmpegMode, Silero,
     Source, VadOptions, decode, spans,
 };
 
@@ -228,11 +228,11 @@ fn finds_the_speech_that_the_reference_finds() {
         // The windows are cut from the same spans, though the network hears a bit at a time; but
         // short silence in front stays, and faint recordings are raised.
         let mut cut: Vec<Range<usize>> = Vec::new();
-        for window in Cutter::new(pcm, Clip::default(), Some(options)) {
-            for piece in window.clock.pieces() {
+        for window in WindowCutter::new(pcm, Clip::default(), Some(options)) {
+            for span in window.clock.spans() {
                 match cut.last_mut() {
-                    Some(last) if last.end == piece.start => last.end = piece.end(),
-                    _ => cut.push(piece.start..piece.end()),
+                    Some(last) if last.end == span.start => last.end = span.end(),
+                    _ => cut.push(span.start..span.end()),
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Plan, Recordings, Wishes, guard};
-use crate::audio::{Clip, Clock, SAMPLE_RATE_HZ};
+use crate::audio::{Clip, WindowClock, SAMPLE_RATE_HZ};
 use crate::engine::{Decoding, Generation};
 use crate::job::Answer;
 use crate::tokens::segments::{TimedTokens, segments};
@@ -40,7 +40,7 @@ pub(super) struct Heard {
     segments: Vec<Segment>,
     logprobs: Vec<TokenLogprob>,
     dropped: Vec<Dropped>,
-    clocks: Vec<Clock>,
+    clocks: Vec<WindowClock>,
     timings: Timings,
 }
 
@@ -57,7 +57,7 @@ impl Wishes {
 impl Plan<'_> {
     /// Whether the detector heard speech up to the end of a window, and more of it after that: what
     /// ends a recording may be silence, if it is short.
-    fn goes_on_after(&self, clock: &Clock) -> bool {
+    fn goes_on_after(&self, clock: &WindowClock) -> bool {
         self.wishes.vad.is_some() && clock.end_s() + MIN_UNHEARD_SPEECH_S < self.end_s
     }
 }
@@ -68,7 +68,7 @@ impl Heard {
     pub(super) fn new(
         plan: &Plan<'_>,
         speaker: Option<Speaker>,
-        clock: &Clock,
+        clock: &WindowClock,
         answer: Answer,
     ) -> (Self, Option<f64>) {
         let generation = answer.generation;
@@ -155,7 +155,7 @@ impl Heard {
 /// The segments of a window on the recording's own clock.
 fn timed_segments(
     plan: &Plan<'_>,
-    clock: &Clock,
+    clock: &WindowClock,
     generation: &Generation,
     timed: Vec<TimedTokens>,
 ) -> Vec<Segment> {
@@ -224,7 +224,7 @@ pub(super) struct Joiner {
     transcript: Transcript,
     clip: Clip,
     detects_voice: bool,
-    clocks: Vec<Clock>,
+    clocks: Vec<WindowClock>,
 }
 
 impl Joiner {
@@ -267,7 +267,7 @@ impl Joiner {
         transcript.logprobs.extend(heard.logprobs.iter().cloned());
         transcript.dropped.extend(heard.dropped);
         transcript.timings = transcript.timings.max(heard.timings);
-        let end_s = heard.clocks.last().map_or(0.0, Clock::end_s);
+        let end_s = heard.clocks.last().map_or(0.0, WindowClock::end_s);
         self.clocks.extend(heard.clocks);
         Part {
             end_s,
@@ -322,7 +322,7 @@ pub(super) fn clip_end_s(clip: Clip, duration: Duration) -> f64 {
 }
 
 /// What lies between the pieces that were given to the model.
-fn silences(clocks: &[Clock], clip: Clip, duration: Duration) -> Vec<Dropped> {
+fn silences(clocks: &[WindowClock], clip: Clip, duration: Duration) -> Vec<Dropped> {
     let seconds = |samples: usize| samples as f64 / f64::from(SAMPLE_RATE_HZ);
     let end_s = clip
         .duration
@@ -330,7 +330,7 @@ fn silences(clocks: &[Clock], clip: Clip, duration: Duration) -> Vec<Dropped> {
     let end_s = end_s.min(duration.as_secs_f64());
     let mut silences = Vec::new();
     let mut heard_s = clip.offset.as_secs_f64();
-    let pieces = clocks.iter().flat_map(Clock::pieces);
+    let pieces = clocks.iter().flat_map(WindowClock::spans);
     let pieces = pieces.map(|piece| (seconds(piece.start), seconds(piece.start + piece.samples)));
     for (start_s, piece_end_s) in pieces.chain([(end_s, end_s)]) {
         if start_s > heard_s {

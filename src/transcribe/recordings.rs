@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::audio::{Clip, Cutter, Decoded, SAMPLE_RATE_HZ, Step, VadOptions};
+use crate::audio::{Clip, WindowCutter, Decoded, SAMPLE_RATE_HZ, NextWindow, VadOptions};
 use crate::features::{HOP_SAMPLES, WINDOW_FRAMES};
 use crate::transcript::{DropReason, Dropped, Speaker};
 
@@ -15,7 +15,7 @@ const MAX_VAD_SAMPLES: usize = 600 * SAMPLE_RATE_HZ as usize;
 /// The recordings of a request, each with its speaker where channels are kept apart.
 pub struct Recordings {
     /// What is not cut into windows yet.
-    pub cutters: VecDeque<(Option<Speaker>, Cutter)>,
+    pub cutters: VecDeque<(Option<Speaker>, WindowCutter)>,
     /// The length of each.
     pub duration: Duration,
     /// Where the file could not be decoded.
@@ -30,7 +30,7 @@ impl Recordings {
         let several = channels.len() > 1;
         let cutter = |(number, pcm)| {
             let speaker = several.then_some(Speaker(number));
-            (speaker, Cutter::new(pcm, clip, vad))
+            (speaker, WindowCutter::new(pcm, clip, vad))
         };
         Self {
             cutters: channels.into_iter().enumerate().map(cutter).collect(),
@@ -40,14 +40,14 @@ impl Recordings {
     }
 
     /// The next window of any of them, unless it takes more than a bounded part of the work.
-    pub fn next_window(&mut self) -> (Option<Speaker>, Step) {
+    pub fn next_window(&mut self) -> (Option<Speaker>, NextWindow) {
         while let Some((speaker, cutter)) = self.cutters.front_mut() {
-            match cutter.step(MAX_VAD_SAMPLES) {
-                Step::End => self.cutters.pop_front(),
+            match cutter.next_within(MAX_VAD_SAMPLES) {
+                NextWindow::End => self.cutters.pop_front(),
                 step => return (*speaker, step),
             };
         }
-        (None, Step::End)
+        (None, NextWindow::End)
     }
 }
 
