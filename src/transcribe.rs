@@ -23,7 +23,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::audio::{
-    self, DecodeLimits, MemoryBudget, MemoryClaim, Requester, Source, NextWindow, Window,
+    self, DecodeLimits, PcmBudget, PcmClaim, DecodeContext, Source, NextWindow, Window,
 };
 use crate::caller::Caller;
 use crate::engine::Decoding;
@@ -47,7 +47,7 @@ pub struct Transcriber {
     models: Arc<LoadedModels>,
     front_end: FrontEnd,
     limits: DecodeLimits,
-    memory: Arc<MemoryBudget>,
+    memory: Arc<PcmBudget>,
     metrics: Metrics,
     next_request: AtomicU64,
 }
@@ -105,7 +105,7 @@ impl Transcriber {
         models: Arc<LoadedModels>,
         front_end: FrontEnd,
         limits: DecodeLimits,
-        memory: Arc<MemoryBudget>,
+        memory: Arc<PcmBudget>,
         metrics: Metrics,
     ) -> Self {
         let next_request = AtomicU64::new(0);
@@ -121,7 +121,7 @@ impl Transcriber {
 
     /// What decoded audio of all requests takes and may take.
     #[must_use]
-    pub fn memory(&self) -> &MemoryBudget {
+    pub fn memory(&self) -> &PcmBudget {
         &self.memory
     }
 
@@ -267,7 +267,7 @@ impl Transcriber {
         wishes: &Wishes,
         caller: Caller,
         windows: usize,
-    ) -> Result<(Recordings, MemoryClaim), TranscribeError> {
+    ) -> Result<(Recordings, PcmClaim), TranscribeError> {
         let limits = self.limits.clone();
         let (channels, clip, vad) = (wishes.channels, wishes.clip, wishes.vad);
         // Dropped with this future, which is how the decoding learns that nobody waits for it.
@@ -276,14 +276,14 @@ impl Transcriber {
         let memory = self.memory.claim();
         let decode = move || {
             let is_wanted = || waiting.strong_count() > 0;
-            let requester = Requester {
+            let context = DecodeContext {
                 is_wanted: &is_wanted,
                 memory: &memory,
                 cpu_clock: cpu_time::of_this_thread,
             };
-            let decoded = audio::decode_for(requester, audio, &limits, channels)?;
+            let decoded = audio::decode_with_context(context, audio, &limits, channels)?;
             // All at once: a request that lacked memory later would wait while it holds some.
-            memory.hold(recordings::bytes_of(&decoded.streams, windows))?;
+            memory.resize(recordings::bytes_of(&decoded.streams, windows))?;
             Ok((Recordings::new(decoded, clip, vad), memory))
         };
         self.front_end.run(Stage::Decode, caller, decode).await?

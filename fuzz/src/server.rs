@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use halkspeech::audio::{DecodeLimits, FfmpegMode, MemoryBudget};
+use halkspeech::audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::Limits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{Detected, EngineFactory, Generation, Input};
@@ -115,7 +115,7 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
             models,
             FrontEnd::new(NonZeroUsize::MIN),
             limits,
-            Arc::new(MemoryBudget::unlimited()),
+            Arc::new(PcmBudget::unlimited()),
             metrics.clone(),
         ),
         aliases: Aliases::new(

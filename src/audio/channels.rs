@@ -8,7 +8,7 @@
 use symphonia::core::audio::GenericAudioBufferRef;
 
 use super::resample::Resampler;
-use super::{AudioError, Channels, DecodeLimits, MAX_SPLIT_CHANNELS, MemoryClaim, SAMPLE_RATE_HZ};
+use super::{AudioError, Channels, DecodeLimits, MAX_SPLIT_CHANNELS, PcmClaim, SAMPLE_RATE_HZ};
 
 mod mix;
 mod scale;
@@ -34,7 +34,7 @@ const SPARE_SAMPLES: usize = 1 << 20;
 pub struct ChannelStreams<'a> {
     channels: Channels,
     limits: &'a DecodeLimits,
-    memory: &'a MemoryClaim,
+    memory: &'a PcmClaim,
     resamplers_made: usize,
     rate_hz: Option<u32>,
     streams: Vec<Stream>,
@@ -68,7 +68,7 @@ struct Stream {
 impl<'a> ChannelStreams<'a> {
     /// Empty streams that may grow to `limits.max_duration` together; what they take counts into
     /// `memory`.
-    pub fn new(channels: Channels, limits: &'a DecodeLimits, memory: &'a MemoryClaim) -> Self {
+    pub fn new(channels: Channels, limits: &'a DecodeLimits, memory: &'a PcmClaim) -> Self {
         Self {
             channels,
             limits,
@@ -107,7 +107,7 @@ impl<'a> ChannelStreams<'a> {
         };
         if wanted > MAX_SPLIT_CHANNELS {
             return Err(AudioError::TooManyChannels {
-                found: wanted,
+                channels: wanted,
                 limit: MAX_SPLIT_CHANNELS,
             });
         }
@@ -242,7 +242,7 @@ impl<'a> ChannelStreams<'a> {
         if samples > self.limits.max_samples() {
             return self.too_long();
         }
-        self.memory.hold((samples * size_of::<f32>()) as u64)
+        self.memory.resize((samples * size_of::<f32>()) as u64)
     }
 
     /// Each of the streams has an equal share of the longest duration.
@@ -276,7 +276,7 @@ fn silence_damage(sample: &mut f32) {
 
 fn undecodable(rate_hz: u32, reason: &str) -> AudioError {
     AudioError::Undecodable {
-        found: format!("audio at {rate_hz} Hz"),
+        format_name: format!("audio at {rate_hz} Hz"),
         reason: reason.to_owned(),
     }
 }
@@ -308,7 +308,7 @@ mod tests {
 
     /// 100 frames at 16 kHz for each packet, which is given by its channels' samples.
     fn streams(channels: Channels, packets: &[&[f32]]) -> Vec<Vec<f32>> {
-        let mut streams = ChannelStreams::new(channels, &LIMITS, MemoryClaim::unlimited());
+        let mut streams = ChannelStreams::new(channels, &LIMITS, PcmClaim::unlimited());
         for packet in packets {
             let buffer = self::packet(16_000, packet);
             let packet = GenericAudioBufferRef::F32(&buffer);
@@ -329,7 +329,7 @@ mod tests {
     fn a_chain_of_rates_makes_a_bounded_number_of_resamplers() {
         for (channels, links) in [(1, 64), (4, 16)] {
             let mut streams =
-                ChannelStreams::new(Channels::Split, &LIMITS, MemoryClaim::unlimited());
+                ChannelStreams::new(Channels::Split, &LIMITS, PcmClaim::unlimited());
             let mut push = |link: usize| {
                 let rate_hz = if link.is_multiple_of(2) {
                     16_000
@@ -353,7 +353,7 @@ mod tests {
             max_duration: Duration::from_secs(3_000),
             ..LIMITS
         };
-        let mut streams = ChannelStreams::new(Channels::Mix, &limits, MemoryClaim::unlimited());
+        let mut streams = ChannelStreams::new(Channels::Mix, &limits, PcmClaim::unlimited());
         let buffer = packet(16_000, &[0.5]);
         let push = |streams: &mut ChannelStreams<'_>| {
             streams.push(&GenericAudioBufferRef::F32(&buffer), Trim::default())

@@ -98,7 +98,7 @@ pub fn open(mut source: Box<dyn MediaSource>) -> Result<Demuxer, AudioError> {
         .map_err(|error| match error {
             Error::IoError(error) if is_read_failure(&error) => AudioError::Read(error),
             error => AudioError::Undecodable {
-                found: "the file".to_owned(),
+                format_name: "the file".to_owned(),
                 reason: error.to_string(),
             },
         })?;

@@ -8,9 +8,9 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::decode::{self, Allowance};
+use super::decode::{self, DecodeBounds};
 use super::{
-    AudioError, Channels, DecodeLimits, Decoded, FfmpegMode, MIN_DURATION, Requester,
+    AudioError, Channels, DecodeLimits, DecodedAudio, FfmpegMode, MIN_DURATION, DecodeContext,
     SAMPLE_RATE_HZ, Source, ffmpeg, open, signature,
 };
 
@@ -24,21 +24,21 @@ const UNKNOWN: &str = "the file";
 /// What symphonia's probe says of it.
 const NO_READER: &str = "no suitable format reader found";
 
-/// Decodes an upload, however it can be decoded. `requester.is_wanted` is asked before each packet; once
+/// Decodes an upload, however it can be decoded. `context.is_wanted` is asked before each packet; once
 /// it says no, the result is what was decoded until then.
 ///
 /// # Errors
 /// See [`AudioError`].
 pub fn decode(
-    requester: Requester<'_>,
+    context: DecodeContext<'_>,
     source: Source,
     limits: &DecodeLimits,
     channels: Channels,
-) -> Result<Decoded, AudioError> {
+) -> Result<DecodedAudio, AudioError> {
     let mut media = open(&source).map_err(AudioError::Read)?;
-    let allowance = Allowance {
+    let bounds = DecodeBounds {
         file_bytes: media.byte_len().unwrap_or(u64::MAX),
-        requester,
+        context,
     };
     let mut head = Vec::with_capacity(signature::HEAD_BYTES);
     media
@@ -47,32 +47,32 @@ pub fn decode(
         .read_to_end(&mut head)
         .map_err(AudioError::Read)?;
     let error = match signature::ffmpeg_only(&head) {
-        Some(found) => AudioError::NeedsFfmpeg {
-            found: found.to_owned(),
+        Some(format_name) => AudioError::NeedsFfmpeg {
+            format_name: format_name.to_owned(),
         },
-        None => match checked(|| decode_natively(&source, allowance, limits, channels)) {
+        None => match checked(|| decode_natively(&source, bounds, limits, channels)) {
             Ok(decoded) => return Ok(decoded),
             Err(error) => named(error, &head),
         },
     };
     let uses_ffmpeg = limits.ffmpeg == FfmpegMode::Auto
-        && is_for_ffmpeg(&error, &head, allowance.file_bytes)
-        && (requester.is_wanted)();
+        && is_for_ffmpeg(&error, &head, bounds.file_bytes)
+        && (context.is_wanted)();
     if !uses_ffmpeg {
         return Err(error);
     }
-    let job = ffmpeg::Job {
-        found: match &error {
-            AudioError::NeedsFfmpeg { found } | AudioError::Undecodable { found, .. } => found,
+    let job = ffmpeg::FfmpegJob {
+        format_name: match &error {
+            AudioError::NeedsFfmpeg { format_name } | AudioError::Undecodable { format_name, .. } => format_name,
             _ => signature::built_in(&head).unwrap_or(UNKNOWN),
         },
         limits,
         channels,
-        requester,
-        file_bytes: allowance.file_bytes,
+        context,
+        file_bytes: bounds.file_bytes,
     };
     // What the built-in decoders made of it is gone.
-    requester.memory.hold(0)?;
+    context.memory.resize(0)?;
     match checked(|| ffmpeg::decode(source, &job)) {
         // Where neither can, the built-in decoder's error says more.
         Err(
@@ -97,10 +97,10 @@ fn is_for_ffmpeg(error: &AudioError, head: &[u8], file_bytes: u64) -> bool {
 
 /// Runs a decoder. One that panics on hostile input ends its own job and nothing else, and audio of
 /// less than [`MIN_DURATION`] is an error.
-fn checked(decode: impl FnOnce() -> Result<Decoded, AudioError>) -> Result<Decoded, AudioError> {
+fn checked(decode: impl FnOnce() -> Result<DecodedAudio, AudioError>) -> Result<DecodedAudio, AudioError> {
     let decoded = catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_panic| {
         Err(AudioError::Undecodable {
-            found: UNKNOWN.to_owned(),
+            format_name: UNKNOWN.to_owned(),
             reason: "its content broke the decoder".to_owned(),
         })
     })?;
@@ -114,18 +114,18 @@ fn checked(decode: impl FnOnce() -> Result<Decoded, AudioError>) -> Result<Decod
 
 /// Says what a file seems to be where its reader did not know.
 fn named(error: AudioError, head: &[u8]) -> AudioError {
-    let (found, reason) = match error {
-        AudioError::Undecodable { found, reason } if found == UNKNOWN => (found, reason),
+    let (format_name, reason) = match error {
+        AudioError::Undecodable { format_name, reason } if format_name == UNKNOWN => (format_name, reason),
         error => return error,
     };
     if let Some(kind) = signature::not_decoded(head) {
         return AudioError::Undecodable {
-            found: kind.to_owned(),
+            format_name: kind.to_owned(),
             reason: "no decoder reads it".to_owned(),
         };
     }
     AudioError::Undecodable {
-        found: signature::built_in(head).map_or(found, str::to_owned),
+        format_name: signature::built_in(head).map_or(format_name, str::to_owned),
         reason: match reason.contains(NO_READER) {
             true => "no reader knows its format".to_owned(),
             false => reason,
@@ -135,18 +135,18 @@ fn named(error: AudioError, head: &[u8]) -> AudioError {
 
 fn decode_natively(
     source: &Source,
-    allowance: Allowance<'_>,
+    bounds: DecodeBounds<'_>,
     limits: &DecodeLimits,
     channels: Channels,
-) -> Result<Decoded, AudioError> {
+) -> Result<DecodedAudio, AudioError> {
     let media = open(source).map_err(AudioError::Read)?;
-    decode::decode(media, allowance, limits, channels)
+    decode::decode(media, bounds, limits, channels)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::MemoryClaim;
+    use crate::audio::PcmClaim;
 
     const LIMITS: DecodeLimits = DecodeLimits {
         max_duration: Duration::from_secs(10),
@@ -158,12 +158,12 @@ mod tests {
     fn check(ffmpeg: FfmpegMode, file: &[u8], expected: &str) {
         let source = Source::Memory(file.to_vec().into());
         let limits = DecodeLimits { ffmpeg, ..LIMITS };
-        let requester = Requester {
+        let context = DecodeContext {
             is_wanted: &|| true,
-            memory: MemoryClaim::unlimited(),
+            memory: PcmClaim::unlimited(),
             cpu_clock: || Duration::ZERO,
         };
-        let error = decode(requester, source, &limits, Channels::Mix).unwrap_err();
+        let error = decode(context, source, &limits, Channels::Mix).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 
@@ -218,7 +218,7 @@ mod tests {
         assert!(is_for_ffmpeg(&short, head, 100_000));
         assert!(!is_for_ffmpeg(&short, head, 3_000));
         let costly = AudioError::TooCostly {
-            found: String::new(),
+            format_name: String::new(),
             reason: String::new(),
         };
         assert!(!is_for_ffmpeg(&costly, head, 100_000));

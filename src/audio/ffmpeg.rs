@@ -7,7 +7,7 @@
 
 use std::process::Command;
 
-use super::{AudioError, Channels, DecodeLimits, Decoded, Requester, SAMPLE_RATE_HZ, Source};
+use super::{AudioError, Channels, DecodeLimits, DecodedAudio, DecodeContext, SAMPLE_RATE_HZ, Source};
 
 mod cpu_time;
 mod process;
@@ -37,15 +37,15 @@ const TIME_STAMPS: &str = "st(1,PTS+ld(0)); if(not(ld(3)+isnan(PTS)), st(2,PTS)+
 const SILENCE: &str = "async=1:first_pts=0";
 
 /// What ffmpeg is to do with an upload.
-pub struct Job<'a> {
+pub struct FfmpegJob<'a> {
     /// The format, as far as it was recognised, for errors.
-    pub found: &'a str,
+    pub format_name: &'a str,
     /// What it may cost.
     pub limits: &'a DecodeLimits,
     /// What becomes of the channels.
     pub channels: Channels,
     /// The request that the decode belongs to. The process is killed once its result is not wanted.
-    pub requester: Requester<'a>,
+    pub context: DecodeContext<'a>,
     /// The length of the file; [`u64::MAX`] where it is not known.
     pub file_bytes: u64,
 }
@@ -55,7 +55,7 @@ pub struct Job<'a> {
 /// # Errors
 /// [`AudioError::NeedsFfmpeg`] where ffmpeg is not installed, [`AudioError::Undecodable`] where it
 /// finds no audio or only guesses the format, otherwise see [`AudioError`].
-pub fn decode(source: Source, job: &Job<'_>) -> Result<Decoded, AudioError> {
+pub fn decode(source: Source, job: &FfmpegJob<'_>) -> Result<DecodedAudio, AudioError> {
     process::run(command(job.limits), source, job)
 }
 

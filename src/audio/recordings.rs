@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AudioError, Channels, Clip, WindowCutter, DecodeLimits, Decoded, FRAME_SAMPLES, FfmpegMode, Silero,
+    AudioError, Channels, Clip, WindowCutter, DecodeLimits, DecodedAudio, FRAME_SAMPLES, FfmpegMode, Silero,
     Source, VadOptions, decode, spans,
 };
 
@@ -126,7 +126,7 @@ fn decode_file(path: PathBuf) -> Result<Vec<f32>, AudioError> {
 }
 
 /// The one stream that mixed channels are.
-fn only(mut decoded: Decoded) -> Vec<f32> {
+fn only(mut decoded: DecodedAudio) -> Vec<f32> {
     assert_eq!(decoded.streams.len(), 1);
     decoded.streams.remove(0)
 }
@@ -172,7 +172,7 @@ fn names_or_hands_to_ffmpeg_what_is_not_native() {
         ("multi_8channel.m4a", "MP4 with AAC"),
     ] {
         match decode_file(folder.join(name)) {
-            Err(AudioError::NeedsFfmpeg { found }) => assert_eq!(found, format),
+            Err(AudioError::NeedsFfmpeg { format_name }) => assert_eq!(format_name, format),
             other => panic!("{name}: {other:?}"),
         }
         let limits = DecodeLimits {

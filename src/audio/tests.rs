@@ -1,4 +1,4 @@
-//! Decoding of files that the tests make themselves.
+//! Decoding of generated files.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -124,17 +124,17 @@ fn stops_when_nobody_wants_it() {
     let asked = AtomicUsize::new(0);
     let is_wanted = || asked.fetch_add(1, Ordering::Relaxed) < 2;
     let source = wav(16_000, 1, &[0; 16_000]);
-    let requester = Requester {
+    let context = DecodeContext {
         is_wanted: &is_wanted,
-        ..requester(MemoryClaim::unlimited())
+        ..context(PcmClaim::unlimited())
     };
-    let decoded = decode_for(requester, source, &LIMITS, Channels::Mix).unwrap();
+    let decoded = decode_with_context(context, source, &LIMITS, Channels::Mix).unwrap();
     assert!(decoded.streams[0].len() < 16_000);
 }
 
 /// A request that waits for ever, and whose decoding takes no time.
-fn requester(memory: &MemoryClaim) -> Requester<'_> {
-    Requester {
+fn context(memory: &PcmClaim) -> DecodeContext<'_> {
+    DecodeContext {
         is_wanted: &|| true,
         memory,
         cpu_clock: || Duration::ZERO,
@@ -148,18 +148,18 @@ thread_local! {
 #[test]
 fn stops_where_it_takes_far_more_time_than_the_audio_is_worth() {
     // Each look at the clock is a second later: more than a file of 1 s may take.
-    let requester = Requester {
+    let context = DecodeContext {
         cpu_clock: || {
             SECONDS.set(SECONDS.get() + 1);
             Duration::from_secs(SECONDS.get())
         },
-        ..requester(MemoryClaim::unlimited())
+        ..context(PcmClaim::unlimited())
     };
     for bytes in [
         wav(16_000, 1, &[0; 16_000]),
         Source::Memory(mp4_without_audio()),
     ] {
-        let error = decode_for(requester, bytes, &LIMITS, Channels::Mix).unwrap_err();
+        let error = decode_with_context(context, bytes, &LIMITS, Channels::Mix).unwrap_err();
         assert!(matches!(error, AudioError::TooCostly { .. }), "{error}");
     }
 }
@@ -187,13 +187,13 @@ fn a_file_of_nothing_but_empty_chunks_is_refused_at_once() {
 fn what_comes_out_counts_into_the_memory() {
     const MIB: u64 = 1 << 20;
     let second = || wav(16_000, 1, &[0; 16_000]);
-    let budget = Arc::new(MemoryBudget::new(MIB / 8));
+    let budget = Arc::new(PcmBudget::new(MIB / 8));
     let decode =
-        |source, claim: &MemoryClaim| decode_for(requester(claim), source, &LONG, Channels::Mix);
+        |source, claim: &PcmClaim| decode_with_context(context(claim), source, &LONG, Channels::Mix);
     let (first, other) = (budget.claim(), budget.claim());
     decode(second(), &first).unwrap();
     assert_eq!(budget.used_bytes(), 64 * 1024);
-    other.hold(64 * 1024).unwrap();
+    other.resize(64 * 1024).unwrap();
     let error = decode(wav(16_000, 1, &[0; 24_000]), &first).unwrap_err();
     assert!(matches!(error, AudioError::NoMemory { .. }), "{error}");
     let error = decode(wav(16_000, 1, &[0; 40_000]), &budget.claim()).unwrap_err();
@@ -259,8 +259,8 @@ fn adts(frames: usize, damaged: std::ops::Range<usize>) -> Source {
 #[test]
 fn a_lost_packet_is_silence_and_is_listed() {
     let decoded = decode(adts(200, 100..101), &LONG, Channels::Mix).unwrap();
-    assert_eq!(decoded.lost.len(), 1);
-    assert_eq!(decoded.lost[0], 100 * 1024..101 * 1024);
+    assert_eq!(decoded.lost_ranges.len(), 1);
+    assert_eq!(decoded.lost_ranges[0], 100 * 1024..101 * 1024);
     assert_eq!(decoded.streams, [vec![0.0; 200 * 1024]]);
 }
 
@@ -295,7 +295,7 @@ fn what_is_missing_of_flac_is_silence_and_is_listed() {
     const FRAME: usize = 4_096;
     let missing = 40 * FRAME..41 * FRAME;
     let decoded = decode(flac((0..80).filter(|n| *n != 40)), &LONG, Channels::Mix).unwrap();
-    assert_eq!(decoded.lost, std::slice::from_ref(&missing));
+    assert_eq!(decoded.lost_ranges, std::slice::from_ref(&missing));
     assert_eq!(decoded.streams[0].len(), 80 * FRAME);
     for (at, sample) in decoded.streams[0].iter().enumerate() {
         let expected = if missing.contains(&at) { 0.0 } else { 0.5 };
@@ -303,7 +303,7 @@ fn what_is_missing_of_flac_is_silence_and_is_listed() {
     }
     // A part of a recording begins with its sound.
     let decoded = decode(flac(40..80), &LONG, Channels::Mix).unwrap();
-    assert!(decoded.lost.is_empty());
+    assert!(decoded.lost_ranges.is_empty());
     assert!(decoded.streams == [vec![0.5; 40 * FRAME]]);
 }
 
@@ -332,6 +332,6 @@ fn a_recording_of_which_too_much_is_lost_is_refused() {
 #[test]
 fn a_packet_that_is_cut_off_at_the_end_is_no_loss() {
     let decoded = decode(adts(20, 19..20), &LONG, Channels::Mix).unwrap();
-    assert!(decoded.lost.is_empty());
+    assert!(decoded.lost_ranges.is_empty());
     assert_eq!(decoded.streams[0].len(), 19 * 1024);
 }

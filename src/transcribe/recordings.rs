@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::audio::{Clip, WindowCutter, Decoded, SAMPLE_RATE_HZ, NextWindow, VadOptions};
+use crate::audio::{Clip, WindowCutter, DecodedAudio, SAMPLE_RATE_HZ, NextWindow, VadOptions};
 use crate::features::{HOP_SAMPLES, WINDOW_FRAMES};
 use crate::transcript::{DropReason, Dropped, Speaker};
 
@@ -24,7 +24,7 @@ pub struct Recordings {
 
 impl Recordings {
     /// What `decoded` holds, of which the part `clip` is wanted.
-    pub fn new(decoded: Decoded, clip: Clip, vad: Option<VadOptions>) -> Self {
+    pub fn new(decoded: DecodedAudio, clip: Clip, vad: Option<VadOptions>) -> Self {
         let channels = decoded.streams;
         let samples = channels.first().map_or(0, Vec::len);
         let several = channels.len() > 1;
@@ -35,7 +35,7 @@ impl Recordings {
         Self {
             cutters: channels.into_iter().enumerate().map(cutter).collect(),
             duration: Duration::from_secs_f64(seconds(samples)),
-            damaged: decoded.lost.into_iter().map(damaged).collect(),
+            damaged: decoded.lost_ranges.into_iter().map(damaged).collect(),
         }
     }
 

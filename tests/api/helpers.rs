@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use halkspeech::audio::{DecodeLimits, FfmpegMode, MemoryBudget};
+use halkspeech::audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::Limits;
 use halkspeech::engine::EngineFactory;
 use halkspeech::features::Lengths;
@@ -154,7 +154,7 @@ impl TestApp {
                 Arc::clone(&models),
                 front_end,
                 limits,
-                Arc::new(MemoryBudget::new(setup.decoded_bytes)),
+                Arc::new(PcmBudget::new(setup.decoded_bytes)),
                 metrics.clone(),
             ),
             aliases: Aliases::new(setup.default_model, setup.aliases),

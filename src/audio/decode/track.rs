@@ -19,7 +19,7 @@ use super::end_trim::EndTrimRule;
 use crate::audio::AudioError;
 use crate::audio::channels::Trim;
 use crate::audio::demux::{ContainerClock, Demuxer};
-use crate::audio::names;
+use crate::audio::format_names;
 
 /// Opus always decodes at this rate, whatever a container says about the recording (RFC 7845, 5.1).
 const OPUS_RATE_HZ: u32 = 48_000;
@@ -53,7 +53,7 @@ pub struct SelectedTrack {
     /// The length of the last decoded packet, for those that do not state theirs.
     last_duration_s: f64,
     /// Container and codec, for messages.
-    pub found: String,
+    pub format_name: String,
     /// Why the last packet that failed did.
     pub last_error: Option<String>,
 }
@@ -74,24 +74,24 @@ impl SelectedTrack {
         for track in default.into_iter().chain(other) {
             match (&track.codec_params, track.track_type()) {
                 (Some(CodecParameters::Audio(params)), _) => {
-                    let found = names::container_with_codec(info, &codec_name(params.codec));
+                    let format_name = format_names::container_with_codec(info, &codec_name(params.codec));
                     match make_decoder(params) {
-                        Some(decoder) => return Ok(Self::new(track, params, decoder, found)),
-                        None => missing_codec = missing_codec.or(Some(found)),
+                        Some(decoder) => return Ok(Self::new(track, params, decoder, format_name)),
+                        None => missing_codec = missing_codec.or(Some(format_name)),
                     }
                 }
                 // The container reader could not even tell the kind of this track.
                 (None, _) => {
-                    let found = names::container_with_codec(info, "an unknown codec");
-                    missing_codec = missing_codec.or(Some(found));
+                    let format_name = format_names::container_with_codec(info, "an unknown codec");
+                    missing_codec = missing_codec.or(Some(format_name));
                 }
                 _ => {}
             }
         }
         Err(match missing_codec {
-            Some(found) => AudioError::NeedsFfmpeg { found },
+            Some(format_name) => AudioError::NeedsFfmpeg { format_name },
             None => AudioError::NoAudioTrack {
-                found: names::container(info).to_owned(),
+                format_name: format_names::container(info).to_owned(),
             },
         })
     }
@@ -100,7 +100,7 @@ impl SelectedTrack {
         track: &Track,
         params: &AudioCodecParameters,
         decoder: Box<dyn AudioDecoder>,
-        found: String,
+        format_name: String,
     ) -> Self {
         Self {
             track_id: Some(track.id),
@@ -111,7 +111,7 @@ impl SelectedTrack {
             has_decoded: false,
             new_decoders: 0,
             last_duration_s: 0.0,
-            found,
+            format_name,
             last_error: None,
         }
     }
@@ -244,7 +244,7 @@ fn make_decoder(params: &AudioCodecParameters) -> Option<Box<dyn AudioDecoder>> 
 
 fn codec_name(id: AudioCodecId) -> String {
     let registered = || Some(CODECS.get_audio_decoder(id)?.codec.info.long_name);
-    match names::codec(id).or_else(registered) {
+    match format_names::codec(id).or_else(registered) {
         Some(name) => name.to_owned(),
         None => format!("codec {id}"),
     }

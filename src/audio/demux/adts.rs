@@ -52,7 +52,7 @@ pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioErr
     };
     let Some(blocks) = split(header, &frame) else {
         return Err(AudioError::NeedsFfmpeg {
-            found: "ADTS with several blocks in a frame".to_owned(),
+            format_name: "ADTS with several blocks in a frame".to_owned(),
         });
     };
     let reader = Reader {

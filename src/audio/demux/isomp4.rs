@@ -39,7 +39,7 @@ use super::forward::{Attempt, Forward, PacketSource};
 use super::{ContainerClock, Demuxer};
 use crate::audio::AudioError;
 use crate::audio::decode::is_read_failure;
-use crate::audio::names;
+use crate::audio::format_names;
 use boxes::{Boxes, Fields};
 use input::Input;
 use movie::{Movie, MovieTrack};
@@ -83,15 +83,15 @@ pub fn open(mut file: Box<dyn MediaSource>) -> std::result::Result<Attempt, Audi
     }
     let reader = IsoMp4Reader::open(file).map_err(|error| match error {
         Error::IoError(error) if is_read_failure(&error) => AudioError::Read(error),
-        Error::Unsupported(found) => AudioError::NeedsFfmpeg {
-            found: found.to_owned(),
+        Error::Unsupported(format_name) => AudioError::NeedsFfmpeg {
+            format_name: format_name.to_owned(),
         },
         Error::LimitError(reason @ track::TOO_MANY_EDITS) => AudioError::TooCostly {
-            found: names::container(&FORMAT_INFO).to_owned(),
+            format_name: format_names::container(&FORMAT_INFO).to_owned(),
             reason: reason.to_owned(),
         },
         error => AudioError::Undecodable {
-            found: names::container(&FORMAT_INFO).to_owned(),
+            format_name: format_names::container(&FORMAT_INFO).to_owned(),
             reason: error.to_string(),
         },
     })?;

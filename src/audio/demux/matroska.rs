@@ -74,13 +74,13 @@ pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioErr
     reader.find_tracks().map_err(AudioError::Read)?;
     let Some(tracks) = &reader.tracks else {
         return Err(AudioError::Undecodable {
-            found: "Matroska".to_owned(),
+            format_name: "Matroska".to_owned(),
             reason: "it has no tracks".to_owned(),
         });
     };
     if let Some(refusal) = tracks.refusal() {
-        let found = format!("Matroska with {refusal}");
-        return Err(AudioError::NeedsFfmpeg { found });
+        let format_name = format!("Matroska with {refusal}");
+        return Err(AudioError::NeedsFfmpeg { format_name });
     }
     reader.set_tracks();
     Ok(Attempt::Opened(Demuxer {

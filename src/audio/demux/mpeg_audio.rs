@@ -55,8 +55,8 @@ pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioErr
             bytes.seek(0).map_err(AudioError::Read)?;
             let head = tags::peek_behind(&mut bytes).map_err(AudioError::Read)?;
             if has_free_bit_rate(head) {
-                let found = "MPEG audio with a free bit rate".to_owned();
-                return Err(AudioError::NeedsFfmpeg { found });
+                let format_name = "MPEG audio with a free bit rate".to_owned();
+                return Err(AudioError::NeedsFfmpeg { format_name });
             }
             Ok(Attempt::Foreign(bytes.into_file()))
         }

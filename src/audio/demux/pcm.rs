@@ -141,10 +141,10 @@ pub fn open(file: Box<dyn MediaSource>) -> Result<Attempt, AudioError> {
     let Some(mut chunks) = Chunks::find(&mut input).map_err(AudioError::Read)? else {
         return given_back(input);
     };
-    let found = chunks.name();
+    let format_name = chunks.name();
     let undecodable = |reason: &str| {
         Err(AudioError::Undecodable {
-            found: found.to_owned(),
+            format_name: format_name.to_owned(),
             reason: reason.to_owned(),
         })
     };
@@ -157,13 +157,13 @@ pub fn open(file: Box<dyn MediaSource>) -> Result<Attempt, AudioError> {
         Err(chunks::Error::Compressed) => given_back(input),
         // ffmpeg would take seconds for them.
         Err(chunks::Error::TooMany) => Err(AudioError::TooCostly {
-            found: found.to_owned(),
+            format_name: format_name.to_owned(),
             reason: "it has more chunks than any recording".to_owned(),
         }),
         Err(chunks::Error::Read(error)) => Err(AudioError::Read(error)),
         Err(chunks::Error::Header(HeaderError::Malformed(reason))) => undecodable(reason),
         Err(chunks::Error::Header(HeaderError::Codec(codec))) => Err(AudioError::NeedsFfmpeg {
-            found: format!("{found} with {codec}"),
+            format_name: format!("{format_name} with {codec}"),
         }),
     }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use symphonia::core::io::ReadOnlySource;
 
-use super::{Job, Source, cpu_time};
+use super::{FfmpegJob, Source, cpu_time};
 use crate::audio::decode as native;
-use crate::audio::{AudioError, Decoded, effort};
+use crate::audio::{AudioError, DecodedAudio, cpu_time_limit};
 
 /// What ffmpeg warns of when no format fits well. It then decodes noise from anything; formats that
 /// it is sure of never have this line.
@@ -23,9 +23,9 @@ const MAX_LOG_BYTES: usize = 65_536;
 const WATCH_PERIOD: Duration = Duration::from_millis(50);
 
 /// What the threads tell while the process runs.
-enum Event {
+enum ProcessEvent {
     /// Its output has ended or is too long.
-    Output(Result<Decoded, AudioError>),
+    Output(Result<DecodedAudio, AudioError>),
     /// Its log says that it guesses.
     Guess,
 }
@@ -34,7 +34,7 @@ enum Event {
 ///
 /// # Errors
 /// As [`decode`](super::decode).
-pub fn run(mut command: Command, source: Source, job: &Job<'_>) -> Result<Decoded, AudioError> {
+pub fn run(mut command: Command, source: Source, job: &FfmpegJob<'_>) -> Result<DecodedAudio, AudioError> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -42,15 +42,15 @@ pub fn run(mut command: Command, source: Source, job: &Job<'_>) -> Result<Decode
         .spawn()
         .map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => AudioError::NeedsFfmpeg {
-                found: job.found.to_owned(),
+                format_name: job.format_name.to_owned(),
             },
             _ => AudioError::Ffmpeg(error),
         })?;
-    let result = converse(&mut child, source, job);
+    let result = communicate(&mut child, source, job);
     // Killing and waiting again is harmless, and leaves no zombie when a thread failed to start.
     stop(&mut child);
     let no_audio = || AudioError::Undecodable {
-        found: job.found.to_owned(),
+        format_name: job.format_name.to_owned(),
         reason: "ffmpeg found no audio in it".to_owned(),
     };
     match result {
@@ -63,7 +63,7 @@ pub fn run(mut command: Command, source: Source, job: &Job<'_>) -> Result<Decode
 /// Feeds the process, decodes what it writes and reads its log in a thread each, so that no pipe can
 /// block another, while this thread keeps the time. All of them end when the process does, for its
 /// pipes close then; they are joined before this returns.
-fn converse(child: &mut Child, source: Source, job: &Job<'_>) -> Result<Decoded, AudioError> {
+fn communicate(child: &mut Child, source: Source, job: &FfmpegJob<'_>) -> Result<DecodedAudio, AudioError> {
     let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
@@ -76,7 +76,7 @@ fn converse(child: &mut Child, source: Source, job: &Job<'_>) -> Result<Decoded,
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
         let threads = named("ffmpeg-out")
             .spawn_scoped(scope, move || {
-                tx.send(Event::Output(decode_output(stdout, job)))
+                tx.send(ProcessEvent::Output(decode_output(stdout, job)))
             })
             .and_then(|_| {
                 named("ffmpeg-log").spawn_scoped(scope, move || watch_log(stderr, &log_tx))
@@ -92,17 +92,17 @@ fn converse(child: &mut Child, source: Source, job: &Job<'_>) -> Result<Decoded,
         stop(child);
         let is_guess = log.join().unwrap_or(true);
         match event? {
-            Event::Output(result) if !is_guess => result,
-            Event::Output(_) | Event::Guess => Ok(Decoded::default()),
+            ProcessEvent::Output(result) if !is_guess => result,
+            ProcessEvent::Output(_) | ProcessEvent::Guess => Ok(DecodedAudio::default()),
         }
     })
 }
 
 /// Waits for the first event, while the process has time and its result is wanted. Once it is not,
 /// the thread that decodes gives what it has.
-fn wait(rx: &Receiver<Event>, process: u32, job: &Job<'_>) -> Result<Event, AudioError> {
+fn wait(rx: &Receiver<ProcessEvent>, process: u32, job: &FfmpegJob<'_>) -> Result<ProcessEvent, AudioError> {
     let mut left = job.limits.ffmpeg_timeout;
-    while !left.is_zero() && (job.requester.is_wanted)() {
+    while !left.is_zero() && (job.context.is_wanted)() {
         check_cpu_time(process, job)?;
         let period = left.min(WATCH_PERIOD);
         match rx.recv_timeout(period) {
@@ -115,34 +115,34 @@ fn wait(rx: &Receiver<Event>, process: u32, job: &Job<'_>) -> Result<Event, Audi
     }
     if left.is_zero() {
         return Err(AudioError::FfmpegTimedOut {
-            found: job.found.to_owned(),
+            format_name: job.format_name.to_owned(),
             limit: job.limits.ffmpeg_timeout,
         });
     }
-    Ok(Event::Output(Ok(Decoded::default())))
+    Ok(ProcessEvent::Output(Ok(DecodedAudio::default())))
 }
 
 /// Compares the processor time of the process with what has come out of it so far.
-fn check_cpu_time(process: u32, job: &Job<'_>) -> Result<(), AudioError> {
+fn check_cpu_time(process: u32, job: &FfmpegJob<'_>) -> Result<(), AudioError> {
     let file_bytes = Some(job.file_bytes).filter(|bytes| *bytes != u64::MAX);
-    let limit = effort::limit(file_bytes.unwrap_or(0), job.requester.memory.held_bytes());
+    let limit = cpu_time_limit::max_cpu_time(file_bytes.unwrap_or(0), job.context.memory.bytes());
     match cpu_time::of(process) {
-        Some(used) if used > limit => Err(effort::too_costly(job.found, limit)),
+        Some(used) if used > limit => Err(cpu_time_limit::too_costly(job.format_name, limit)),
         _ => Ok(()),
     }
 }
 
-fn decode_output(stdout: ChildStdout, job: &Job<'_>) -> Result<Decoded, AudioError> {
-    let allowance = native::Allowance {
+fn decode_output(stdout: ChildStdout, job: &FfmpegJob<'_>) -> Result<DecodedAudio, AudioError> {
+    let bounds = native::DecodeBounds {
         file_bytes: u64::MAX,
-        requester: job.requester,
+        context: job.context,
     };
     let output = Box::new(ReadOnlySource::new(stdout));
-    native::decode(output, allowance, job.limits, job.channels)
+    native::decode(output, bounds, job.limits, job.channels)
 }
 
 /// Reads the log to its end, and says whether it tells of a guess.
-fn watch_log(mut stderr: ChildStderr, tx: &SyncSender<Event>) -> bool {
+fn watch_log(mut stderr: ChildStderr, tx: &SyncSender<ProcessEvent>) -> bool {
     let mut log = Vec::new();
     let mut chunk = [0; 4_096];
     let mut is_guess = false;
@@ -162,7 +162,7 @@ fn watch_log(mut stderr: ChildStderr, tx: &SyncSender<Event>) -> bool {
         {
             is_guess = true;
             // The receiver is gone where the output has ended.
-            let _ = tx.send(Event::Guess);
+            let _ = tx.send(ProcessEvent::Guess);
         }
     }
     is_guess
@@ -195,18 +195,18 @@ mod tests {
 
     use super::*;
     use crate::audio::{
-        Channels, DecodeLimits, FfmpegMode, MemoryClaim, Requester, SAMPLE_RATE_HZ,
+        Channels, DecodeLimits, FfmpegMode, PcmClaim, DecodeContext, SAMPLE_RATE_HZ,
     };
 
-    fn job(limits: &DecodeLimits) -> Job<'_> {
-        Job {
-            found: "noise",
+    fn job(limits: &DecodeLimits) -> FfmpegJob<'_> {
+        FfmpegJob {
+            format_name: "noise",
             limits,
             channels: Channels::Split,
             file_bytes: 1_000,
-            requester: Requester {
+            context: DecodeContext {
                 is_wanted: &|| true,
-                memory: MemoryClaim::unlimited(),
+                memory: PcmClaim::unlimited(),
                 cpu_clock: || Duration::ZERO,
             },
         }
@@ -214,7 +214,7 @@ mod tests {
 
     /// Runs a shell in ffmpeg's place. Its input is a WAV file of three channels, longer than a pipe
     /// holds, with a header of 44 bytes that leaves the length open.
-    fn run_script(script: &str, job: &Job<'_>) -> Result<Vec<Vec<f32>>, AudioError> {
+    fn run_script(script: &str, job: &FfmpegJob<'_>) -> Result<Vec<Vec<f32>>, AudioError> {
         let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x03\0\x03\0".to_vec();
         wav.extend(SAMPLE_RATE_HZ.to_le_bytes());
         wav.extend((SAMPLE_RATE_HZ * 12).to_le_bytes());
@@ -274,10 +274,10 @@ mod tests {
     #[test]
     fn kills_a_process_whose_result_is_not_wanted() {
         let limits = limits(LONG, LONG);
-        let job = Job {
-            requester: Requester {
+        let job = FfmpegJob {
+            context: DecodeContext {
                 is_wanted: &|| false,
-                memory: MemoryClaim::unlimited(),
+                memory: PcmClaim::unlimited(),
                 cpu_clock: || Duration::ZERO,
             },
             ..job(&limits)
@@ -320,7 +320,7 @@ mod tests {
         for script in ["exit 1", "head -c 20", "head -c 44", "exec cat /dev/zero"] {
             let error = run_script(script, &job(&limits)).unwrap_err();
             assert!(
-                matches!(&error, AudioError::Undecodable { found, .. } if found == "noise"),
+                matches!(&error, AudioError::Undecodable { format_name, .. } if format_name == "noise"),
                 "{script}: {error}"
             );
         }
@@ -331,6 +331,6 @@ mod tests {
         let source = Source::Memory(Bytes::new());
         let missing = Command::new("/nonexistent/ffmpeg");
         let error = run(missing, source, &job(&limits(LONG, LONG))).unwrap_err();
-        assert!(matches!(error, AudioError::NeedsFfmpeg { found } if found == "noise"));
+        assert!(matches!(error, AudioError::NeedsFfmpeg { format_name } if format_name == "noise"));
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::*;
-use crate::audio::{FfmpegMode, MemoryClaim, Source, decode};
+use crate::audio::{FfmpegMode, PcmClaim, Source, decode};
 
 const LIMITS: DecodeLimits = DecodeLimits {
     max_duration: Duration::from_secs(60),
@@ -160,14 +160,14 @@ fn opens_no_file_that_an_upload_names() {
         format!("v=0\nm=audio 5004 RTP/AVP 0\nc=IN IP4 127.0.0.1\na={other}\n"),
     ] {
         // Directly, for text does not get that far.
-        let job = Job {
-            found: "script",
+        let job = FfmpegJob {
+            format_name: "script",
             limits: &LIMITS,
             channels: Channels::Mix,
             file_bytes: 1_000,
-            requester: Requester {
+            context: DecodeContext {
                 is_wanted: &|| true,
-                memory: MemoryClaim::unlimited(),
+                memory: PcmClaim::unlimited(),
                 cpu_clock: || Duration::ZERO,
             },
         };

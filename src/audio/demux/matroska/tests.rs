@@ -131,8 +131,8 @@ fn refuses_by_name_what_is_encrypted() {
     let track = [pcm_track(1), encodings].concat();
     let file = [ebml(), element(id::SEGMENT, &tracks(&[track]))].concat();
     match open(Box::new(Cursor::new(file))) {
-        Err(AudioError::NeedsFfmpeg { found }) => {
-            assert_eq!(found, "Matroska with A_PCM/INT/LIT, encrypted");
+        Err(AudioError::NeedsFfmpeg { format_name }) => {
+            assert_eq!(format_name, "Matroska with A_PCM/INT/LIT, encrypted");
         }
         _ => panic!("it is not refused"),
     }

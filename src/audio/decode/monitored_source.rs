@@ -6,46 +6,46 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use symphonia::core::io::MediaSource;
 
-use crate::audio::effort::Effort;
+use crate::audio::cpu_time_limit::CpuTimeLimit;
 
 /// A source that notes where its last read ended. Once too much processor time was used it cannot be read.
-pub struct Watched {
+pub struct MonitoredSource {
     source: Box<dyn MediaSource>,
     position: u64,
-    last_read: LastRead,
-    effort: Effort,
+    last_read: LastReadPosition,
+    cpu_limit: CpuTimeLimit,
 }
 
 /// The end of the last read, in bytes from the beginning of the source.
 ///
 /// It is not the furthest one: the index of an MP4 file may stand at its end, and is read first.
 #[derive(Clone, Debug, Default)]
-pub struct LastRead(Arc<AtomicU64>);
+pub struct LastReadPosition(Arc<AtomicU64>);
 
-impl LastRead {
+impl LastReadPosition {
     /// The end of the last read until now.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-impl Watched {
+impl MonitoredSource {
     /// Watches a source from its beginning.
-    pub fn new(source: Box<dyn MediaSource>, effort: Effort) -> (Self, LastRead) {
-        let last_read = LastRead::default();
-        let watched = Self {
+    pub fn new(source: Box<dyn MediaSource>, cpu_limit: CpuTimeLimit) -> (Self, LastReadPosition) {
+        let last_read = LastReadPosition::default();
+        let monitored = Self {
             source,
             position: 0,
             last_read: last_read.clone(),
-            effort,
+            cpu_limit,
         };
-        (watched, last_read)
+        (monitored, last_read)
     }
 }
 
-impl Read for Watched {
+impl Read for MonitoredSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.effort.is_exceeded() {
+        if self.cpu_limit.is_exceeded() {
             return Err(io::Error::other("reading it takes too much processor time"));
         }
         let read = self.source.read(buffer)?;
@@ -55,14 +55,14 @@ impl Read for Watched {
     }
 }
 
-impl Seek for Watched {
+impl Seek for MonitoredSource {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.position = self.source.seek(to)?;
         Ok(self.position)
     }
 }
 
-impl MediaSource for Watched {
+impl MediaSource for MonitoredSource {
     fn is_seekable(&self) -> bool {
         self.source.is_seekable()
     }
@@ -86,25 +86,25 @@ mod tests {
 
     #[test]
     fn the_last_read_counts_and_no_seek_does() {
-        let effort = Effort::new(|| USED.get(), 100);
-        let (mut watched, last_read) = Watched::new(Box::new(Cursor::new(vec![0; 100])), effort);
+        let cpu_limit = CpuTimeLimit::new(|| USED.get(), 100);
+        let (mut monitored, last_read) = MonitoredSource::new(Box::new(Cursor::new(vec![0; 100])), cpu_limit);
         let mut buffer = [0; 10];
-        watched.seek(SeekFrom::Start(50)).unwrap();
+        monitored.seek(SeekFrom::Start(50)).unwrap();
         assert_eq!(last_read.get(), 0);
-        watched.read_exact(&mut buffer).unwrap();
+        monitored.read_exact(&mut buffer).unwrap();
         assert_eq!(last_read.get(), 60);
-        watched.seek(SeekFrom::Start(0)).unwrap();
-        watched.read_exact(&mut buffer).unwrap();
+        monitored.seek(SeekFrom::Start(0)).unwrap();
+        monitored.read_exact(&mut buffer).unwrap();
         assert_eq!(last_read.get(), 10);
     }
 
     #[test]
     fn nothing_is_read_once_it_is_too_costly() {
-        let effort = Effort::new(|| USED.get(), 100);
-        let (mut watched, _) = Watched::new(Box::new(Cursor::new(vec![0; 100])), effort);
+        let cpu_limit = CpuTimeLimit::new(|| USED.get(), 100);
+        let (mut monitored, _) = MonitoredSource::new(Box::new(Cursor::new(vec![0; 100])), cpu_limit);
         let mut buffer = [0; 10];
-        watched.read_exact(&mut buffer).unwrap();
+        monitored.read_exact(&mut buffer).unwrap();
         USED.set(Duration::from_secs(60));
-        assert!(watched.read(&mut buffer).is_err());
+        assert!(monitored.read(&mut buffer).is_err());
     }
 }
