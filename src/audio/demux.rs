@@ -12,8 +12,8 @@ use symphonia::core::meta::MetadataOptions;
 
 mod lookahead;
 mod tags;
-mod behind;
-mod forward;
+mod leading_tags;
+mod forward_reader;
 mod opus;
 mod vorbis;
 mod flac;
@@ -27,8 +27,8 @@ mod pcm;
 
 use super::AudioError;
 use super::decode::is_read_failure;
-pub use behind::behind_tags;
-use forward::Attempt;
+pub use leading_tags::skip_leading_tags;
+use forward_reader::OpenResult;
 
 /// How far into a file its format may begin. Metadata in front is stepped over and does not count;
 /// this is for junk, and bounds the search in files of no format at all.
@@ -72,8 +72,8 @@ pub enum ContainerClock {
 /// that its audio cannot be read here, [`AudioError::Read`] where the disk fails.
 pub fn open(mut source: Box<dyn MediaSource>) -> Result<Demuxer, AudioError> {
     match pcm::open(source)? {
-        Attempt::Opened(demuxer) => return Ok(demuxer),
-        Attempt::Foreign(foreign) => source = foreign,
+        OpenResult::Opened(demuxer) => return Ok(demuxer),
+        OpenResult::Unrecognized(unrecognized) => source = unrecognized,
     }
     if source.is_seekable() {
         for open in [
@@ -84,8 +84,8 @@ pub fn open(mut source: Box<dyn MediaSource>) -> Result<Demuxer, AudioError> {
             mpeg_audio::open,
         ] {
             match open(source)? {
-                Attempt::Opened(demuxer) => return Ok(demuxer),
-                Attempt::Foreign(foreign) => source = foreign,
+                OpenResult::Opened(demuxer) => return Ok(demuxer),
+                OpenResult::Unrecognized(unrecognized) => source = unrecognized,
             }
         }
     }

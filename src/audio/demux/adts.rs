@@ -16,7 +16,7 @@ use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::forward::{Attempt, Forward, PacketSource};
+use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
 use super::frames::{self, FrameHeader, Frames};
 use super::lookahead::Lookahead;
 use super::{ContainerClock, Demuxer};
@@ -44,40 +44,40 @@ const CRC_BYTES: usize = 2;
 ///
 /// # Errors
 /// [`AudioError::Read`], and [`AudioError::NeedsFfmpeg`] for frames that cannot be split.
-pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioError> {
+pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<OpenResult, AudioError> {
     let bytes = Lookahead::new(file).map_err(AudioError::Read)?;
-    let (frames, (header, frame)) = match frames::open::<Header>(bytes).map_err(AudioError::Read)? {
+    let (frames, (header, frame)) = match frames::open::<AdtsHeader>(bytes).map_err(AudioError::Read)? {
         Ok(opened) => opened,
-        Err(bytes) => return Ok(Attempt::Foreign(bytes.into_file())),
+        Err(bytes) => return Ok(OpenResult::Unrecognized(bytes.into_file())),
     };
     let Some(blocks) = split(header, &frame) else {
         return Err(AudioError::NeedsFfmpeg {
             format_name: "ADTS with several blocks in a frame".to_owned(),
         });
     };
-    let reader = Reader {
+    let reader = AdtsReader {
         frames,
         format: header.format,
         tracks: vec![header.format.track()],
         blocks,
         next_sample: 0,
     };
-    Ok(Attempt::Opened(Demuxer {
-        reader: Box::new(Forward::new(reader)),
+    Ok(OpenResult::Opened(Demuxer {
+        reader: Box::new(ForwardReader::new(reader)),
         clock: ContainerClock::None,
     }))
 }
 
-struct Reader {
-    frames: Frames<Header>,
-    format: Format,
+struct AdtsReader {
+    frames: Frames<AdtsHeader>,
+    format: AdtsFormat,
     tracks: Vec<Track>,
     /// The raw data blocks of the frame at hand.
     blocks: VecDeque<Box<[u8]>>,
     next_sample: u64,
 }
 
-impl PacketSource for Reader {
+impl PacketSource for AdtsReader {
     fn info(&self) -> &FormatInfo {
         &INFO
     }
@@ -115,7 +115,7 @@ impl PacketSource for Reader {
 
 /// The fixed part of a header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Format {
+struct AdtsFormat {
     /// The audio object type less one.
     profile: u8,
     rate_index: u8,
@@ -123,7 +123,7 @@ struct Format {
     channels: u8,
 }
 
-impl Format {
+impl AdtsFormat {
     fn track(self) -> Track {
         let rate_hz = SAMPLE_RATES_HZ[usize::from(self.rate_index)];
         let mut params = AudioCodecParameters::new();
@@ -148,15 +148,15 @@ impl Format {
 }
 
 #[derive(Clone, Copy)]
-struct Header {
-    format: Format,
+struct AdtsHeader {
+    format: AdtsFormat,
     frame_bytes: usize,
     has_crc: bool,
     blocks: usize,
 }
 
-impl FrameHeader for Header {
-    type Format = Format;
+impl FrameHeader for AdtsHeader {
+    type Format = AdtsFormat;
 
     const MAX_FRAME_BYTES: usize = (1 << 13) - 1;
 
@@ -166,7 +166,7 @@ impl FrameHeader for Header {
         if a != 0xff || b & 0xf6 != 0xf0 {
             return None;
         }
-        let format = Format {
+        let format = AdtsFormat {
             profile: c >> 6,
             rate_index: c >> 2 & 0xf,
             channels: (c & 1) << 2 | d >> 6,
@@ -183,7 +183,7 @@ impl FrameHeader for Header {
         is_valid.then_some(header)
     }
 
-    fn format(&self) -> Format {
+    fn format(&self) -> AdtsFormat {
         self.format
     }
 
@@ -192,7 +192,7 @@ impl FrameHeader for Header {
     }
 }
 
-impl Header {
+impl AdtsHeader {
     /// With the positions of the blocks but the first, and the check sum.
     fn header_bytes(self) -> usize {
         HEADER_BYTES + if self.has_crc { self.blocks * 2 } else { 0 }
@@ -200,7 +200,7 @@ impl Header {
 }
 
 /// The raw data blocks of a frame; None where only decoding would show where each ends.
-fn split(header: Header, frame: &[u8]) -> Option<VecDeque<Box<[u8]>>> {
+fn split(header: AdtsHeader, frame: &[u8]) -> Option<VecDeque<Box<[u8]>>> {
     let content = frame.get(header.header_bytes()..)?;
     if header.blocks == 1 {
         return Some([content.into()].into());
@@ -231,14 +231,14 @@ mod tests {
 
     use super::*;
 
-    const LC_44K1_STEREO: Format = Format {
+    const LC_44K1_STEREO: AdtsFormat = AdtsFormat {
         profile: 1,
         rate_index: 4,
         channels: 2,
     };
 
     /// A frame without check sum; of several blocks as if they had one.
-    fn frame(format: Format, blocks: u8, content: &[u8]) -> Vec<u8> {
+    fn frame(format: AdtsFormat, blocks: u8, content: &[u8]) -> Vec<u8> {
         let length = content.len() + HEADER_BYTES;
         let mut frame = vec![
             0xff,
@@ -255,8 +255,8 @@ mod tests {
 
     /// What comes out: the packets' content, and where the format changes its rate and channels.
     fn read(file: Vec<u8>) -> Vec<String> {
-        let Attempt::Opened(mut demuxer) = open(Box::new(Cursor::new(file))).unwrap() else {
-            return vec!["foreign".to_owned()];
+        let OpenResult::Opened(mut demuxer) = open(Box::new(Cursor::new(file))).unwrap() else {
+            return vec!["unrecognized".to_owned()];
         };
         let mut found = Vec::new();
         loop {
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_change_of_rate_or_channels_needs_a_new_decoder() {
-        let mono = Format {
+        let mono = AdtsFormat {
             rate_index: 8,
             channels: 1,
             ..LC_44K1_STEREO
@@ -356,9 +356,9 @@ mod tests {
     fn leaves_other_files_alone() {
         let frames = frame(LC_44K1_STEREO, 1, b"a").repeat(9);
         for head in [&b"RIFF____AVI LIST"[..], b"____ftypisom", b"OggS"] {
-            assert_eq!(read([head, &frames].concat()), ["foreign"]);
+            assert_eq!(read([head, &frames].concat()), ["unrecognized"]);
         }
-        assert_eq!(read(vec![0xff; 1_000]), ["foreign"]);
-        assert_eq!(read(Vec::new()), ["foreign"]);
+        assert_eq!(read(vec![0xff; 1_000]), ["unrecognized"]);
+        assert_eq!(read(Vec::new()), ["unrecognized"]);
     }
 }

@@ -28,23 +28,23 @@ mod pcm;
 mod config;
 mod descriptor;
 mod edits;
-mod run;
+mod sample_run;
 mod table;
 mod fragment;
 mod fragment_run;
-mod sequence;
+mod fragment_sequence;
 mod track;
 
-use super::forward::{Attempt, Forward, PacketSource};
+use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
 use super::{ContainerClock, Demuxer};
 use crate::audio::AudioError;
 use crate::audio::decode::is_read_failure;
 use crate::audio::format_names;
 use boxes::{Boxes, Fields};
-use input::Input;
+use input::Mp4Input;
 use movie::{Movie, MovieTrack};
-use sequence::{FragmentTrack, Fragments};
-use track::{MovieClock, Presented, TrackReader};
+use fragment_sequence::{FragmentTrack, FragmentSequence};
+use track::{MovieClock, PresentedRun, TrackReader};
 
 const FORMAT_INFO: FormatInfo = FormatInfo {
     format: FORMAT_ID_ISOMP4,
@@ -71,7 +71,7 @@ const HEAD_BYTES: u64 = 64;
 /// [`AudioError::Read`], [`AudioError::NeedsFfmpeg`] for what is known and not read here, and
 /// [`AudioError::Undecodable`] where there is no movie header or its tables are too large, and
 /// [`AudioError::TooCostly`] for a forged edit list.
-pub fn open(mut file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioError> {
+pub fn open(mut file: Box<dyn MediaSource>) -> std::result::Result<OpenResult, AudioError> {
     let mut head = Vec::new();
     file.by_ref()
         .take(HEAD_BYTES)
@@ -79,7 +79,7 @@ pub fn open(mut file: Box<dyn MediaSource>) -> std::result::Result<Attempt, Audi
         .and_then(|_| file.rewind())
         .map_err(AudioError::Read)?;
     if !is_iso_media(&head) {
-        return Ok(Attempt::Foreign(file));
+        return Ok(OpenResult::Unrecognized(file));
     }
     let reader = IsoMp4Reader::open(file).map_err(|error| match error {
         Error::IoError(error) if is_read_failure(&error) => AudioError::Read(error),
@@ -95,8 +95,8 @@ pub fn open(mut file: Box<dyn MediaSource>) -> std::result::Result<Attempt, Audi
             reason: error.to_string(),
         },
     })?;
-    Ok(Attempt::Opened(Demuxer {
-        reader: Box::new(Forward::new(reader)),
+    Ok(OpenResult::Opened(Demuxer {
+        reader: Box::new(ForwardReader::new(reader)),
         clock: ContainerClock::FromZero,
     }))
 }
@@ -123,11 +123,11 @@ fn is_iso_media(head: &[u8]) -> bool {
 
 /// Gives the audio of an ISO base media file.
 struct IsoMp4Reader {
-    input: Input,
+    input: Mp4Input,
     tracks: Vec<Track>,
     /// One for each of `tracks`.
     readers: Vec<TrackReader>,
-    fragments: Option<Fragments>,
+    fragments: Option<FragmentSequence>,
     bytes_left: u64,
     changes_left: u32,
 }
@@ -140,7 +140,7 @@ impl IsoMp4Reader {
     /// for a compressed one and for edit lists that keep going back, and [`Error::LimitError`] for
     /// tables that are too large.
     fn open(file: Box<dyn MediaSource>) -> Result<Self> {
-        let mut input = Input::new(file);
+        let mut input = Mp4Input::new(file);
         let (movie, boxes) = find_movie(&mut input)?;
         let has_samples = movie.tracks.iter().any(|track| track.tables.samples() > 0);
         let clock = MovieClock {
@@ -149,7 +149,7 @@ impl IsoMp4Reader {
         };
         let fragments = clock
             .is_fragmented
-            .then(|| Fragments::new(boxes, fragment_tracks(&movie, clock)));
+            .then(|| FragmentSequence::new(boxes, fragment_tracks(&movie, clock)));
         let origin_s = match &fragments {
             Some(fragments) if !has_samples => fragments.first_start_s(&mut input)?,
             _ => first_start_s(&movie, clock),
@@ -196,8 +196,8 @@ impl IsoMp4Reader {
     }
 
     /// Reads samples; none where the file ends before.
-    fn read(&mut self, index: usize, presented: Presented) -> Result<Option<Packet>> {
-        let Presented { mut run, .. } = presented;
+    fn read(&mut self, index: usize, presented: PresentedRun) -> Result<Option<Packet>> {
+        let PresentedRun { mut run, .. } = presented;
         if run.samples == 1 && run.bytes > MAX_SAMPLE_BYTES {
             return Err(Error::LimitError("a sample is too large"));
         }
@@ -237,7 +237,7 @@ impl IsoMp4Reader {
 }
 
 /// The first movie header, and the boxes among which fragments are found.
-fn find_movie(input: &mut Input) -> Result<(Movie, Boxes)> {
+fn find_movie(input: &mut Mp4Input) -> Result<(Movie, Boxes)> {
     let mut boxes = Boxes::from(0, input);
     let mut first_fragment = None;
     while let Some(header) = boxes.next(input)? {

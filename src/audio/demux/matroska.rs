@@ -14,7 +14,7 @@ use symphonia::core::formats::{FormatInfo, Track};
 use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 
-use super::forward::{Attempt, Forward, PacketSource};
+use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
 use super::lookahead::Lookahead;
 use super::{ContainerClock, Demuxer, tags};
 use crate::audio::AudioError;
@@ -53,12 +53,12 @@ const MAX_JUNK_BYTES: usize = 64 * 1024;
 /// # Errors
 /// [`AudioError::Read`], [`AudioError::NeedsFfmpeg`] where all audio is encrypted or compressed in a way
 /// that is not undone here, and [`AudioError::Undecodable`] without any tracks.
-pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioError> {
+pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<OpenResult, AudioError> {
     let mut bytes = Lookahead::new(file).map_err(AudioError::Read)?;
     let head = tags::peek_behind(&mut bytes).map_err(AudioError::Read)?;
     let max_junk_bytes = match Element::parse(head) {
         Some(Element { id: id::EBML, .. }) => 0,
-        _ if tags::is_container(head) => return Ok(Attempt::Foreign(bytes.into_file())),
+        _ if tags::is_container(head) => return Ok(OpenResult::Unrecognized(bytes.into_file())),
         _ => MAX_JUNK_BYTES,
     };
     let head = bytes
@@ -67,10 +67,10 @@ pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioErr
     let Some(start) =
         (0..=max_junk_bytes).find(|at| head.get(*at..).is_some_and(resync::is_recording))
     else {
-        return Ok(Attempt::Foreign(bytes.into_file()));
+        return Ok(OpenResult::Unrecognized(bytes.into_file()));
     };
     bytes.skip(start as u64).map_err(AudioError::Read)?;
-    let mut reader = Reader::new(bytes);
+    let mut reader = MatroskaReader::new(bytes);
     reader.find_tracks().map_err(AudioError::Read)?;
     let Some(tracks) = &reader.tracks else {
         return Err(AudioError::Undecodable {
@@ -83,13 +83,13 @@ pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioErr
         return Err(AudioError::NeedsFfmpeg { format_name });
     }
     reader.set_tracks();
-    Ok(Attempt::Opened(Demuxer {
-        reader: Box::new(Forward::new(reader)),
+    Ok(OpenResult::Opened(Demuxer {
+        reader: Box::new(ForwardReader::new(reader)),
         clock: ContainerClock::FromFirstPacket,
     }))
 }
 
-struct Reader {
+struct MatroskaReader {
     bytes: Lookahead,
     /// The tracks of the recording at hand, once they are known.
     tracks: Option<Tracks>,
@@ -101,7 +101,7 @@ struct Reader {
     /// Where the first cluster of the recording begins.
     first_cluster: Option<u64>,
     /// A header behind another recording that no block has followed yet.
-    begins: Option<Begins>,
+    new_recording: Option<NewRecording>,
     /// Whether the tracks have changed since the last packet.
     is_reset_due: bool,
     resync: resync::Resync,
@@ -109,13 +109,13 @@ struct Reader {
 
 /// What a header behind another recording brings.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Begins {
+enum NewRecording {
     /// None yet, or the same as before: its clock may go on, too.
-    WithSameTracks,
-    WithOtherTracks,
+    SameTracks,
+    OtherTracks,
 }
 
-impl Reader {
+impl MatroskaReader {
     fn new(bytes: Lookahead) -> Self {
         Self {
             resync: resync::Resync::new(bytes.file_bytes().unwrap_or(u64::MAX)),
@@ -126,7 +126,7 @@ impl Reader {
             blocks: Blocks::default(),
             packets: VecDeque::new(),
             first_cluster: None,
-            begins: None,
+            new_recording: None,
             is_reset_due: false,
         }
     }
@@ -134,7 +134,7 @@ impl Reader {
     /// Walks until the tracks are known, which stand behind the clusters in some files.
     fn find_tracks(&mut self) -> io::Result<()> {
         while self.tracks.is_none() && self.step()? {}
-        self.begins = None;
+        self.new_recording = None;
         if let Some(cluster) = self.first_cluster {
             self.bytes.seek(cluster)?;
             self.packets.clear();
@@ -236,7 +236,7 @@ impl Reader {
             id::EBML => {
                 // What is a header only by chance begins no recording.
                 if resync::doc_type_is_known(content) && self.tracks.is_some() {
-                    self.begins = Some(Begins::WithSameTracks);
+                    self.new_recording = Some(NewRecording::SameTracks);
                     self.blocks.timestamp_scale_ns = blocks::DEFAULT_TIMESTAMP_SCALE_NS;
                 }
                 self.first_cluster = None;
@@ -274,7 +274,7 @@ impl Reader {
             return;
         }
         if !is_first {
-            self.begins = Some(Begins::WithOtherTracks);
+            self.new_recording = Some(NewRecording::OtherTracks);
         }
         self.tracks_content = content.to_vec();
         self.tracks = Some(tracks);
@@ -294,18 +294,18 @@ impl Reader {
 
     /// Decides, at the first block behind a header, whether a recording of its own has begun.
     fn begin_recording(&mut self) {
-        let Some(begins) = self.begins.take() else {
+        let Some(new_recording) = self.new_recording.take() else {
             return;
         };
         // A live stream repeats its header, and its clock goes on.
-        if begins == Begins::WithOtherTracks || self.blocks.has_jumped_back() {
+        if new_recording == NewRecording::OtherTracks || self.blocks.has_jumped_back() {
             self.set_tracks();
             self.is_reset_due = true;
         }
     }
 }
 
-impl PacketSource for Reader {
+impl PacketSource for MatroskaReader {
     fn info(&self) -> &FormatInfo {
         &INFO
     }

@@ -16,18 +16,18 @@ use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::forward::{Attempt, Forward, PacketSource};
+use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
 use super::frames::{self, FrameHeader, Frames, Opened};
 use super::lookahead::Lookahead;
 use super::tags;
 use super::{ContainerClock, Demuxer};
 use crate::audio::AudioError;
-use header::Format;
-pub use header::Header;
-use info::Info;
+use header::MpegAudioFormat;
+pub use header::MpegAudioHeader;
+use encoder_tag::EncoderTag;
 
 mod header;
-mod info;
+mod encoder_tag;
 
 const INFO: FormatInfo = FormatInfo {
     format: FORMAT_ID_MP3,
@@ -43,12 +43,12 @@ const WAV_HEADER_BYTES: usize = 8_192;
 ///
 /// # Errors
 /// [`AudioError::Read`], and [`AudioError::NeedsFfmpeg`] for a free bit rate, which has no decoder here.
-pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioError> {
+pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<OpenResult, AudioError> {
     let mut bytes = Lookahead::new(file).map_err(AudioError::Read)?;
     skip_wav_header(&mut bytes).map_err(AudioError::Read)?;
     match frames::open(bytes).map_err(AudioError::Read)? {
-        Ok(opened) => Ok(Attempt::Opened(Demuxer {
-            reader: Box::new(Forward::new(Reader::new(opened))),
+        Ok(opened) => Ok(OpenResult::Opened(Demuxer {
+            reader: Box::new(ForwardReader::new(MpegAudioReader::new(opened))),
             clock: ContainerClock::None,
         })),
         Err(mut bytes) => {
@@ -58,49 +58,49 @@ pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioErr
                 let format_name = "MPEG audio with a free bit rate".to_owned();
                 return Err(AudioError::NeedsFfmpeg { format_name });
             }
-            Ok(Attempt::Foreign(bytes.into_file()))
+            Ok(OpenResult::Unrecognized(bytes.into_file()))
         }
     }
 }
 
-struct Reader {
-    frames: Frames<Header>,
-    format: Format,
+struct MpegAudioReader {
+    frames: Frames<MpegAudioHeader>,
+    format: MpegAudioFormat,
     tracks: Vec<Track>,
     /// The frame behind those that were given out.
-    pending: Option<(Header, Vec<u8>)>,
+    pending: Option<(MpegAudioHeader, Vec<u8>)>,
     /// Packets that the end of the recording may trim.
-    held: VecDeque<Packet>,
-    recording: Recording,
+    delayed: VecDeque<Packet>,
+    recording: JoinedRecording,
     next_sample: u64,
 }
 
 /// One of the recordings that may have been joined.
 #[derive(Default)]
-struct Recording {
-    info: Info,
+struct JoinedRecording {
+    info: EncoderTag,
     /// Samples that are still to be trimmed from the front.
     delay_left: u64,
     frames: u64,
 }
 
-impl Reader {
-    fn new((frames, first): Opened<Header>) -> Self {
+impl MpegAudioReader {
+    fn new((frames, first): Opened<MpegAudioHeader>) -> Self {
         let format = first.0.format();
-        let info = Info::read(first.0, &first.1).unwrap_or_default();
+        let info = EncoderTag::read(first.0, &first.1).unwrap_or_default();
         Self {
             frames,
             format,
             tracks: vec![track(format, info)],
             pending: Some(first),
-            held: VecDeque::new(),
-            recording: Recording::default(),
+            delayed: VecDeque::new(),
+            recording: JoinedRecording::default(),
             next_sample: 0,
         }
     }
 
     /// Makes a packet of a frame, and holds it back.
-    fn hold(&mut self, data: Vec<u8>) {
+    fn push_delayed(&mut self, data: Vec<u8>) {
         let samples = self.format.samples();
         let trim = self.recording.delay_left.min(samples);
         self.recording.delay_left -= trim;
@@ -109,7 +109,7 @@ impl Reader {
         self.next_sample += samples;
         let mut packet = Packet::new(0, pts, Duration::new(samples - trim), data);
         packet.trim_start = Duration::new(trim);
-        self.held.push_back(packet);
+        self.delayed.push_back(packet);
     }
 
     /// Trims the padding from the last packets, if all frames of the recording were there.
@@ -119,7 +119,7 @@ impl Reader {
             return;
         }
         let mut padding = Duration::new(recording.info.padding);
-        for packet in self.held.iter_mut().rev() {
+        for packet in self.delayed.iter_mut().rev() {
             packet.trim_end = padding.min(packet.dur);
             packet.dur = packet.dur.saturating_sub(packet.trim_end);
             padding = padding.saturating_sub(packet.trim_end);
@@ -127,12 +127,12 @@ impl Reader {
     }
 
     /// How many packets are held back: those that padding may reach, and one.
-    fn max_held(&self) -> usize {
+    fn max_delayed(&self) -> usize {
         (self.recording.info.padding / self.format.samples()) as usize + 1
     }
 }
 
-impl PacketSource for Reader {
+impl PacketSource for MpegAudioReader {
     fn info(&self) -> &FormatInfo {
         &INFO
     }
@@ -143,8 +143,8 @@ impl PacketSource for Reader {
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         loop {
-            if self.held.len() > self.max_held() {
-                return Ok(self.held.pop_front());
+            if self.delayed.len() > self.max_delayed() {
+                return Ok(self.delayed.pop_front());
             }
             let next = match self.pending.take() {
                 Some(next) => Some(next),
@@ -152,13 +152,13 @@ impl PacketSource for Reader {
             };
             let Some((header, frame)) = next else {
                 self.end_recording();
-                return Ok(self.held.pop_front());
+                return Ok(self.delayed.pop_front());
             };
             let format = header.format();
-            let info = Info::read(header, &frame);
+            let info = EncoderTag::read(header, &frame);
             if info.is_some() || format != self.format {
                 self.end_recording();
-                if let Some(packet) = self.held.pop_front() {
+                if let Some(packet) = self.delayed.pop_front() {
                     self.pending = Some((header, frame));
                     return Ok(Some(packet));
                 }
@@ -171,10 +171,10 @@ impl PacketSource for Reader {
                 return reset_error();
             }
             let Some(info) = info else {
-                self.hold(frame);
+                self.push_delayed(frame);
                 continue;
             };
-            self.recording = Recording {
+            self.recording = JoinedRecording {
                 info,
                 delay_left: info.delay,
                 frames: 0,
@@ -192,7 +192,7 @@ impl PacketSource for Reader {
     }
 }
 
-fn track(format: Format, info: Info) -> Track {
+fn track(format: MpegAudioFormat, info: EncoderTag) -> Track {
     let mut params = AudioCodecParameters::new();
     params
         .for_codec(format.codec())

@@ -14,12 +14,12 @@ use symphonia::core::formats::{FormatInfo, Track};
 use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 
-use super::forward::{Attempt, Forward, PacketSource};
+use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
 use super::lookahead::Lookahead;
 use super::{ContainerClock, Demuxer, tags};
 use crate::audio::AudioError;
 use page::{Page, Pages};
-use stream::Stream;
+use stream::LogicalStream;
 
 mod page;
 mod granules;
@@ -45,12 +45,12 @@ const MAX_EARLY_PACKETS: usize = 256;
 ///
 /// # Errors
 /// [`AudioError::Read`].
-pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioError> {
+pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<OpenResult, AudioError> {
     let mut bytes = Lookahead::new(file).map_err(AudioError::Read)?;
     let Some(first) = find_first_page(&mut bytes).map_err(AudioError::Read)? else {
-        return Ok(Attempt::Foreign(bytes.into_file()));
+        return Ok(OpenResult::Unrecognized(bytes.into_file()));
     };
-    let mut reader = Reader {
+    let mut reader = OggReader {
         bytes,
         pages: Pages::default(),
         streams: Vec::new(),
@@ -59,8 +59,8 @@ pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioErr
         pending: None,
     };
     reader.begin(&first).map_err(AudioError::Read)?;
-    Ok(Attempt::Opened(Demuxer {
-        reader: Box::new(Forward::new(reader)),
+    Ok(OpenResult::Opened(Demuxer {
+        reader: Box::new(ForwardReader::new(reader)),
         clock: ContainerClock::Samples,
     }))
 }
@@ -90,24 +90,24 @@ fn find_first_page(bytes: &mut Lookahead) -> io::Result<Option<Page>> {
     Ok(None)
 }
 
-struct Reader {
+struct OggReader {
     bytes: Lookahead,
     pages: Pages,
-    streams: Vec<Stream>,
+    streams: Vec<LogicalStream>,
     tracks: Vec<Track>,
     packets: VecDeque<Packet>,
     /// A page that was read before its time.
     pending: Option<Page>,
 }
 
-impl Reader {
+impl OggReader {
     /// Reads the headers of the streams that begin together with this page. They replace those before;
     /// if there is no audio among them, the others go on.
     fn begin(&mut self, first: &Page) -> io::Result<bool> {
         let mut streams = Vec::new();
         let mut early = VecDeque::new();
         let begin = |page: &Page, early: &mut VecDeque<Packet>| {
-            let mut stream = Stream::new(page);
+            let mut stream = LogicalStream::new(page);
             stream.take(page, early);
             stream
         };
@@ -123,7 +123,7 @@ impl Reader {
                 }
                 continue;
             }
-            if is_head && !streams.iter().any(Stream::is_audio) && !self.streams.is_empty() {
+            if is_head && !streams.iter().any(LogicalStream::is_audio) && !self.streams.is_empty() {
                 self.pending = Some(page);
                 return Ok(false);
             }
@@ -150,11 +150,11 @@ impl Reader {
     }
 }
 
-fn find(streams: &mut [Stream], serial: u32) -> Option<&mut Stream> {
+fn find(streams: &mut [LogicalStream], serial: u32) -> Option<&mut LogicalStream> {
     streams.iter_mut().find(|stream| stream.serial() == serial)
 }
 
-impl PacketSource for Reader {
+impl PacketSource for OggReader {
     fn info(&self) -> &FormatInfo {
         &INFO
     }

@@ -30,14 +30,14 @@ pub fn packet_samples(packet: &[u8]) -> u64 {
 
 /// The identification header (RFC 7845, 5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct OpusHead {
     /// Its bytes, without the samples to skip: those are trimmed as any other delay.
     bytes: Vec<u8>,
     /// Samples before the recording.
     pub pre_skip: u64,
 }
 
-impl Head {
+impl OpusHead {
     /// Reads a header.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let &[version, channels, low, high] = bytes.strip_prefix(b"OpusHead")?.first_chunk()?;
@@ -96,12 +96,12 @@ mod tests {
     #[test]
     fn the_decoder_does_not_skip_what_the_reader_trims() {
         let bytes = b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0";
-        let head = Head::parse(bytes).unwrap();
+        let head = OpusHead::parse(bytes).unwrap();
         assert_eq!(head.pre_skip, 312);
         let params = head.params();
         assert_eq!(params.extra_data.unwrap()[10..12], [0, 0]);
         assert_eq!(params.channels, Some(Channels::Discrete(2)));
-        assert_eq!(Head::parse(&bytes[..11]), None);
-        assert_eq!(Head::parse(b"OpusHead\x10\x02\x38\x01"), None);
+        assert_eq!(OpusHead::parse(&bytes[..11]), None);
+        assert_eq!(OpusHead::parse(b"OpusHead\x10\x02\x38\x01"), None);
     }
 }

@@ -16,7 +16,7 @@ use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, TimeBase, Timestamp};
 
-use super::forward::{Attempt, Forward, PacketSource};
+use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
 use super::{ContainerClock, Demuxer};
 use crate::audio::AudioError;
 
@@ -28,8 +28,8 @@ mod aiff;
 mod caf;
 mod au;
 
-use chunks::{Chunks, Samples};
-use input::Input;
+use chunks::{Chunks, SampleRange};
+use input::PcmInput;
 
 /// Packets hold at most this many frames and bytes, but one block at least.
 const MAX_PACKET_FRAMES: u32 = 4_096;
@@ -38,7 +38,7 @@ const MAX_PACKET_BYTES: u32 = 65_536;
 /// More channels than this are the sign of a forged header; real files have 64 at most.
 const MAX_CHANNELS: u32 = 256;
 
-/// Why a header gives no [`Format`].
+/// Why a header gives no [`DataFormat`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HeaderError {
     /// The codec has no decoder here; its name.
@@ -49,7 +49,7 @@ pub(super) enum HeaderError {
 
 /// How the bytes of a data chunk are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Format {
+pub(super) struct DataFormat {
     codec: AudioCodecId,
     rate_hz: NonZero<u32>,
     channels: u16,
@@ -58,7 +58,7 @@ pub(super) struct Format {
     block_frames: NonZero<u32>,
 }
 
-impl Format {
+impl DataFormat {
     /// PCM of a codec that has a fixed number of bytes a sample.
     fn pcm(codec: AudioCodecId, rate_hz: u32, channels: u32) -> Result<Self, HeaderError> {
         let sample_bytes = match codec {
@@ -136,8 +136,8 @@ impl Format {
 /// # Errors
 /// [`AudioError::NeedsFfmpeg`] for a codec without a decoder, [`AudioError::Undecodable`] for a
 /// header that cannot be read, [`AudioError::Read`].
-pub fn open(file: Box<dyn MediaSource>) -> Result<Attempt, AudioError> {
-    let mut input = Input::new(file);
+pub fn open(file: Box<dyn MediaSource>) -> Result<OpenResult, AudioError> {
+    let mut input = PcmInput::new(file);
     let Some(mut chunks) = Chunks::find(&mut input).map_err(AudioError::Read)? else {
         return given_back(input);
     };
@@ -149,8 +149,8 @@ pub fn open(file: Box<dyn MediaSource>) -> Result<Attempt, AudioError> {
         })
     };
     match chunks.next_samples(&mut input) {
-        Ok(Some(samples)) => Ok(Attempt::Opened(Demuxer {
-            reader: Box::new(Forward::new(Reader::new(input, chunks, samples))),
+        Ok(Some(samples)) => Ok(OpenResult::Opened(Demuxer {
+            reader: Box::new(ForwardReader::new(PcmReader::new(input, chunks, samples))),
             clock: ContainerClock::None,
         })),
         Ok(None) => undecodable("its header ends before its samples begin"),
@@ -168,23 +168,23 @@ pub fn open(file: Box<dyn MediaSource>) -> Result<Attempt, AudioError> {
     }
 }
 
-fn given_back(mut input: Input) -> Result<Attempt, AudioError> {
+fn given_back(mut input: PcmInput) -> Result<OpenResult, AudioError> {
     input.go_to(0).map_err(AudioError::Read)?;
-    Ok(Attempt::Foreign(input.into_source()))
+    Ok(OpenResult::Unrecognized(input.into_source()))
 }
 
 /// Gives the samples of all data chunks, in packets of whole blocks.
-struct Reader {
+struct PcmReader {
     info: FormatInfo,
-    input: Input,
+    input: PcmInput,
     chunks: Chunks,
-    samples: Samples,
+    samples: SampleRange,
     tracks: [Track; 1],
     frames_read: u64,
 }
 
-impl Reader {
-    fn new(input: Input, chunks: Chunks, samples: Samples) -> Self {
+impl PcmReader {
+    fn new(input: PcmInput, chunks: Chunks, samples: SampleRange) -> Self {
         Self {
             info: FormatInfo {
                 format: FORMAT_ID_WAVE,
@@ -239,7 +239,7 @@ impl Reader {
     }
 }
 
-impl PacketSource for Reader {
+impl PacketSource for PcmReader {
     fn next_packet(&mut self) -> SymphoniaResult<Option<Packet>> {
         loop {
             let data = self.read()?;

@@ -6,7 +6,7 @@ const MAX_MODES: usize = 64;
 
 /// Computes the lengths of consecutive packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lengths {
+pub struct PacketLengths {
     /// Samples of a short and a long block.
     blocks: [u64; 2],
     /// Whether the blocks of a mode are long.
@@ -14,7 +14,7 @@ pub struct Lengths {
     last_block: Option<u64>,
 }
 
-impl Lengths {
+impl PacketLengths {
     /// Reads both headers one behind the other, as the decoder takes them.
     pub fn parse_joined(headers: &[u8]) -> Option<Self> {
         const IDENTIFICATION_BYTES: usize = 30;
@@ -117,7 +117,7 @@ pub mod tests {
     #[test]
     fn packets_are_as_long_as_a_quarter_of_two_blocks() {
         let (identification, setup) = headers();
-        let mut lengths = Lengths::parse(&identification, &setup).unwrap();
+        let mut lengths = PacketLengths::parse(&identification, &setup).unwrap();
         let found: Vec<u64> = [0, 2, 2, 0, 0, 1]
             .map(|packet| lengths.next(&[packet]))
             .to_vec();
@@ -138,9 +138,9 @@ pub mod tests {
 
     #[test]
     fn damaged_headers_tell_nothing() {
-        assert_eq!(Lengths::parse(&[0; 30], b""), None);
-        assert_eq!(Lengths::parse(&[0; 30], &[0; 100]), None);
-        assert_eq!(Lengths::parse(&[0; 30], &[0xff; 100]), None);
-        assert_eq!(Lengths::parse(&[0; 5], &[0xff; 100]), None);
+        assert_eq!(PacketLengths::parse(&[0; 30], b""), None);
+        assert_eq!(PacketLengths::parse(&[0; 30], &[0; 100]), None);
+        assert_eq!(PacketLengths::parse(&[0; 30], &[0xff; 100]), None);
+        assert_eq!(PacketLengths::parse(&[0; 5], &[0xff; 100]), None);
     }
 }

@@ -2,10 +2,10 @@
 
 use symphonia::core::errors::Result;
 
-use super::input::Input;
+use super::input::Mp4Input;
 
 /// A box's type: four characters.
-pub type Kind = [u8; 4];
+pub type BoxType = [u8; 4];
 
 /// Size and type.
 const HEADER_BYTES: u64 = 8;
@@ -17,7 +17,7 @@ const LARGE_HEADER_BYTES: u64 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoxHeader {
     /// What it is.
-    pub kind: Kind,
+    pub kind: BoxType,
     /// Its first byte.
     pub start: u64,
     /// The first byte of its content.
@@ -40,8 +40,8 @@ impl BoxHeader {
     /// Its content: at most `max_bytes` of it, and as far as the source goes.
     ///
     /// # Errors
-    /// Those of [`Input::read_at`].
-    pub fn read(&self, input: &mut Input, max_bytes: u64) -> Result<Vec<u8>> {
+    /// Those of [`Mp4Input::read_at`].
+    pub fn read(&self, input: &mut Mp4Input, max_bytes: u64) -> Result<Vec<u8>> {
         input.read_at(self.content, (self.end - self.content).min(max_bytes))
     }
 }
@@ -55,7 +55,7 @@ pub struct Boxes {
 
 impl Boxes {
     /// Those from this byte on to the end of the source.
-    pub fn from(at: u64, input: &Input) -> Self {
+    pub fn from(at: u64, input: &Mp4Input) -> Self {
         let end = input.length();
         Self { at, end }
     }
@@ -63,8 +63,8 @@ impl Boxes {
     /// The next box; none at the end and where what follows is not a box.
     ///
     /// # Errors
-    /// Those of [`Input::read_at`].
-    pub fn next(&mut self, input: &mut Input) -> Result<Option<BoxHeader>> {
+    /// Those of [`Mp4Input::read_at`].
+    pub fn next(&mut self, input: &mut Mp4Input) -> Result<Option<BoxHeader>> {
         let start = self.at;
         if self.end.saturating_sub(start) < HEADER_BYTES {
             return Ok(None);
@@ -100,7 +100,7 @@ impl Boxes {
 }
 
 /// The boxes in a content that has been read, in order: type and content of each.
-pub fn boxes_in(mut content: &[u8]) -> impl Iterator<Item = (Kind, &[u8])> {
+pub fn boxes_in(mut content: &[u8]) -> impl Iterator<Item = (BoxType, &[u8])> {
     std::iter::from_fn(move || {
         let mut fields = Fields(content);
         let size = fields.u32()? as usize;
@@ -178,8 +178,8 @@ mod tests {
     use super::*;
 
     /// The types of the boxes, and where their content lies.
-    fn walk(bytes: &[u8]) -> Vec<(Kind, u64, u64, bool)> {
-        let mut input = Input::new(Box::new(Cursor::new(bytes.to_vec())));
+    fn walk(bytes: &[u8]) -> Vec<(BoxType, u64, u64, bool)> {
+        let mut input = Mp4Input::new(Box::new(Cursor::new(bytes.to_vec())));
         let mut boxes = Boxes::from(0, &input);
         let mut found = Vec::new();
         while let Some(header) = boxes.next(&mut input).unwrap() {

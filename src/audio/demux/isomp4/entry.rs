@@ -6,7 +6,7 @@ use symphonia::core::codecs::audio::well_known as codec;
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 use symphonia::core::common::FourCc;
 
-use super::boxes::{Fields, Kind, boxes_in};
+use super::boxes::{Fields, BoxType, boxes_in};
 use super::config;
 use super::descriptor::StreamDescriptor;
 use super::pcm::{ByteOrder, PcmFormat};
@@ -74,7 +74,7 @@ pub fn read_entries(content: &[u8], time_scale: u32) -> Vec<SampleEntry> {
     boxes_in(fields.0)
         .take(MAX_ENTRIES)
         .map(|(kind, content)| {
-            Header::read(content, version)
+            SampleEntryHeader::read(content, version)
                 .map(|header| header.entry(kind, time_scale))
                 .unwrap_or_default()
         })
@@ -82,7 +82,7 @@ pub fn read_entries(content: &[u8], time_scale: u32) -> Vec<SampleEntry> {
 }
 
 /// The fields of an entry, and the boxes in it.
-struct Header<'a> {
+struct SampleEntryHeader<'a> {
     channels: u32,
     bits: u32,
     rate_hz: u32,
@@ -91,7 +91,7 @@ struct Header<'a> {
     boxes: ConfigBoxes<'a>,
 }
 
-impl<'a> Header<'a> {
+impl<'a> SampleEntryHeader<'a> {
     fn read(content: &'a [u8], stsd_version: u8) -> Option<Self> {
         const RESERVED_AND_REFERENCE: usize = 8;
         const REVISION_AND_VENDOR: usize = 6;
@@ -139,7 +139,7 @@ impl<'a> Header<'a> {
         Some(())
     }
 
-    fn entry(self, kind: Kind, time_scale: u32) -> SampleEntry {
+    fn entry(self, kind: BoxType, time_scale: u32) -> SampleEntry {
         let mut entry = SampleEntry::default();
         let params = &mut entry.params;
         params.channels = layout(self.channels);
@@ -164,7 +164,7 @@ impl<'a> Header<'a> {
     }
 
     /// The codec and frames of PCM and of IMA ADPCM.
-    fn constant_size(&self, kind: Kind) -> Option<(AudioCodecId, FrameLayout)> {
+    fn constant_size(&self, kind: BoxType) -> Option<(AudioCodecId, FrameLayout)> {
         let (codec, frames, channel_bytes) = match &kind {
             b"ulaw" => (codec::CODEC_ID_PCM_MULAW, 1, 1),
             b"alaw" => (codec::CODEC_ID_PCM_ALAW, 1, 1),
@@ -179,7 +179,7 @@ impl<'a> Header<'a> {
         (bytes > 0).then_some((codec, layout))
     }
 
-    fn pcm_format(&self, kind: Kind) -> Option<PcmFormat> {
+    fn pcm_format(&self, kind: BoxType) -> Option<PcmFormat> {
         const USUAL_BITS: u32 = 16;
         if let (b"lpcm", Some((flags, bits, frame_bytes))) = (&kind, self.lpcm) {
             let bytes = frame_bytes.checked_div(self.channels)?;
@@ -219,7 +219,7 @@ impl<'a> ConfigBoxes<'a> {
         }
     }
 
-    fn take(&mut self, kind: Kind, content: &'a [u8]) {
+    fn take(&mut self, kind: BoxType, content: &'a [u8]) {
         match &kind {
             b"esds" => self.esds = Some(content),
             b"alac" => self.alac = Some(content),
@@ -241,7 +241,7 @@ impl<'a> ConfigBoxes<'a> {
     }
 
     /// Adds what the decoder of a compressed format needs.
-    fn configure(&self, kind: Kind, entry: &mut SampleEntry) {
+    fn configure(&self, kind: BoxType, entry: &mut SampleEntry) {
         let params = &mut entry.params;
         match &kind {
             b"alac" => params.extra_data = self.alac.and_then(config::alac),
@@ -281,7 +281,7 @@ fn pcm_config(content: &[u8]) -> Option<(u32, ByteOrder)> {
 }
 
 /// The codec of a compressed format.
-fn codec_of(kind: Kind) -> AudioCodecId {
+fn codec_of(kind: BoxType) -> AudioCodecId {
     match &kind {
         b"mp4a" => codec::CODEC_ID_AAC,
         b".mp3" | b"mp3 " | b"ms\0\x55" => codec::CODEC_ID_MP3,

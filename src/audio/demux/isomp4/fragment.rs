@@ -4,7 +4,7 @@ use symphonia::core::errors::{Error, Result};
 
 use super::boxes::{BoxHeader, Fields};
 use super::fragment_run::FragmentRun;
-use super::input::Input;
+use super::input::Mp4Input;
 
 /// What the runs of one fragment may take in memory. Real fragments take some kilobytes.
 const MAX_FRAGMENT_BYTES: u64 = 32 << 20;
@@ -14,7 +14,7 @@ const RUN_OVERHEAD_BYTES: u64 = 128;
 
 /// What a fragment uses where it says nothing itself (`trex`, 8.8.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Defaults {
+pub struct FragmentDefaults {
     /// The sample description, from 1 on.
     pub description: u32,
     /// The ticks of a sample.
@@ -24,11 +24,11 @@ pub struct Defaults {
 }
 
 /// The track and the defaults of a `trex` box.
-pub fn read_defaults(content: &[u8]) -> Option<(u32, Defaults)> {
+pub fn read_defaults(content: &[u8]) -> Option<(u32, FragmentDefaults)> {
     let mut fields = Fields(content);
     fields.version_and_flags()?;
     let track_id = fields.u32()?;
-    let defaults = Defaults {
+    let defaults = FragmentDefaults {
         description: fields.u32()?,
         duration: fields.u32()?,
         size: fields.u32()?,
@@ -53,9 +53,9 @@ pub struct TrackFragment {
 /// Those of the source, [`Error::DecodeError`] where it claims samples that it does not hold, and
 /// [`Error::LimitError`] where its tables are too large.
 pub fn read(
-    input: &mut Input,
+    input: &mut Mp4Input,
     moof: &BoxHeader,
-    defaults: impl Fn(u32) -> (Defaults, bool),
+    defaults: impl Fn(u32) -> (FragmentDefaults, bool),
 ) -> Result<Vec<TrackFragment>> {
     let mut fragments = Vec::new();
     let mut left = MAX_FRAGMENT_BYTES;
@@ -68,7 +68,7 @@ pub fn read(
             continue;
         }
         spend(&mut left, RUN_OVERHEAD_BYTES)?;
-        if let Some(mut reading) = Reading::start(input, moof, &header)? {
+        if let Some(mut reading) = TrackFragmentReader::start(input, moof, &header)? {
             reading.data_end = reading.base.unwrap_or(data_end);
             let (defaults, is_wanted) = defaults(reading.fragment.track_id);
             reading.is_wanted = is_wanted;
@@ -88,7 +88,7 @@ fn spend(left: &mut u64, bytes: u64) -> Result<()> {
 }
 
 /// A track fragment while it is read.
-struct Reading {
+struct TrackFragmentReader {
     fragment: TrackFragment,
     is_wanted: bool,
     /// Where the offsets of runs count from.
@@ -100,9 +100,9 @@ struct Reading {
     size: Option<u32>,
 }
 
-impl Reading {
+impl TrackFragmentReader {
     /// Reads the header (`tfhd`) and the time; none where there is no header.
-    fn start(input: &mut Input, moof: &BoxHeader, traf: &BoxHeader) -> Result<Option<Self>> {
+    fn start(input: &mut Mp4Input, moof: &BoxHeader, traf: &BoxHeader) -> Result<Option<Self>> {
         const MAX_HEADER_BYTES: u64 = 64;
         let mut reading = None;
         let mut decode_time = None;
@@ -162,12 +162,12 @@ impl Reading {
     /// wanted are left out, whatever is wrong with them.
     fn runs(
         &mut self,
-        input: &mut Input,
+        input: &mut Mp4Input,
         traf: &BoxHeader,
-        defaults: Defaults,
+        defaults: FragmentDefaults,
         left: &mut u64,
     ) -> Result<Vec<FragmentRun>> {
-        let defaults = Defaults {
+        let defaults = FragmentDefaults {
             description: self.description.unwrap_or(defaults.description),
             duration: self.duration.unwrap_or(defaults.duration),
             size: self.size.unwrap_or(defaults.size),

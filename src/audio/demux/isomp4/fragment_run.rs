@@ -3,8 +3,8 @@
 use symphonia::core::errors::{Error, Result};
 
 use super::boxes::Fields;
-use super::fragment::Defaults;
-use super::run::{Run, RunLimit};
+use super::fragment::FragmentDefaults;
+use super::sample_run::{SampleRun, RunLimit};
 
 /// Samples that lie one behind the other.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct FragmentRun {
     sample_bytes: usize,
     claimed: u32,
     data_offset: Option<i32>,
-    defaults: Defaults,
+    defaults: FragmentDefaults,
     /// The samples that are left.
     samples: u32,
     offset: u64,
@@ -26,7 +26,7 @@ pub struct FragmentRun {
 
 impl FragmentRun {
     /// Reads the content of a `trun` box, as far as it is there.
-    pub fn read(content: Vec<u8>, defaults: &Defaults) -> Option<Self> {
+    pub fn read(content: Vec<u8>, defaults: &FragmentDefaults) -> Option<Self> {
         const DATA_OFFSET: u32 = 0x1;
         const FIRST_FLAGS: u32 = 0x4;
         const DURATIONS: u32 = 0x100;
@@ -122,7 +122,7 @@ impl FragmentRun {
     }
 
     /// The next samples within a limit; none at the end.
-    pub fn peek(&self, limit: RunLimit) -> Option<Run> {
+    pub fn peek(&self, limit: RunLimit) -> Option<SampleRun> {
         if self.samples == 0 {
             return None;
         }
@@ -131,7 +131,7 @@ impl FragmentRun {
             0 => limit.samples(delta, size).min(self.samples),
             _ => 1,
         };
-        Some(Run {
+        Some(SampleRun {
             offset: self.offset,
             bytes: u64::from(samples) * u64::from(size),
             samples,
@@ -142,7 +142,7 @@ impl FragmentRun {
     }
 
     /// Goes behind a run that was given last.
-    pub fn advance(&mut self, run: &Run) {
+    pub fn advance(&mut self, run: &SampleRun) {
         self.samples = self.samples.saturating_sub(run.samples);
         self.at += self.sample_bytes;
         self.offset = self.offset.saturating_add(run.bytes);

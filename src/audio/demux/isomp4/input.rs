@@ -14,12 +14,12 @@ const NEAR_BYTES: u64 = 32 * 1024;
 const MAX_CLAIM_BYTES: u64 = 64 * 1024;
 
 /// A file of known or unknown length.
-pub struct Input {
+pub struct Mp4Input {
     stream: MediaSourceStream<'static>,
     length: u64,
 }
 
-impl Input {
+impl Mp4Input {
     /// Reads this file, which can seek.
     pub fn new(file: Box<dyn MediaSource>) -> Self {
         let length = file.byte_len().unwrap_or(u64::MAX);
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn reads_what_is_there_and_no_more() {
-        let mut input = Input::new(Box::new(Cursor::new(b"0123456789".to_vec())));
+        let mut input = Mp4Input::new(Box::new(Cursor::new(b"0123456789".to_vec())));
         assert_eq!(input.read_at(4, 3).unwrap(), b"456");
         assert_eq!(input.read_at(8, u64::MAX).unwrap(), b"89");
         assert_eq!(input.read_at(1, 2).unwrap(), b"12");
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn every_place_can_be_read_again() {
         let bytes: Vec<u8> = (0..300_000u32).map(|byte| byte as u8).collect();
-        let mut input = Input::new(Box::new(Cursor::new(bytes.clone())));
+        let mut input = Mp4Input::new(Box::new(Cursor::new(bytes.clone())));
         for position in [299_000, 5, 40_000, 39_990, 200_000, 0] {
             let read = input.read_at(position as u64, 700).unwrap();
             assert_eq!(read, bytes[position..position + 700], "{position}");

@@ -5,11 +5,11 @@ use std::num::NonZero;
 
 use symphonia::core::errors::{Error, Result};
 
-use super::boxes::{BoxHeader, Fields, Kind};
+use super::boxes::{BoxHeader, Fields, BoxType};
 use super::edits::{self, EditEntry};
 use super::entry::{self, SampleEntry};
-use super::fragment::{self, Defaults};
-use super::input::Input;
+use super::fragment::{self, FragmentDefaults};
+use super::input::Mp4Input;
 use super::table::SampleTables;
 
 /// More tracks than this are not read.
@@ -43,7 +43,7 @@ pub struct MovieTrack {
     /// Whether a player plays it.
     pub is_enabled: bool,
     /// What it holds: `soun` is audio, `vide` video.
-    pub handler: Kind,
+    pub handler: BoxType,
     /// Whether another track takes it for chapters.
     pub is_chapter: bool,
     /// Ticks per second.
@@ -55,7 +55,7 @@ pub struct MovieTrack {
     /// Its tables, where it is audio.
     pub tables: SampleTables,
     /// What its fragments use where they say nothing.
-    pub defaults: Defaults,
+    pub defaults: FragmentDefaults,
 }
 
 impl MovieTrack {
@@ -71,7 +71,7 @@ impl Movie {
     /// # Errors
     /// Those of the source, [`Error::Unsupported`] for a compressed header, and
     /// [`Error::LimitError`] for tables that are too large.
-    pub fn read(input: &mut Input, moov: &BoxHeader) -> Result<Self> {
+    pub fn read(input: &mut Mp4Input, moov: &BoxHeader) -> Result<Self> {
         let mut reader = MovieReader {
             input,
             table_bytes_left: MAX_TABLE_BYTES,
@@ -105,7 +105,7 @@ impl Movie {
 }
 
 struct MovieReader<'a> {
-    input: &'a mut Input,
+    input: &'a mut Mp4Input,
     table_bytes_left: u64,
     /// The tracks that others take for chapters.
     chapters: HashSet<u32>,
@@ -113,10 +113,10 @@ struct MovieReader<'a> {
 
 /// The boxes of a track, as far as they were found.
 #[derive(Default)]
-struct TrackParts {
+struct TrackBoxes {
     id: Option<u32>,
     is_enabled: bool,
-    handler: Kind,
+    handler: BoxType,
     time_scale: u32,
     edits: Vec<EditEntry>,
     descriptions: Vec<u8>,
@@ -151,7 +151,7 @@ impl MovieReader<'_> {
     }
 
     /// Collects what `trex` boxes say.
-    fn defaults(&mut self, mvex: &BoxHeader, found: &mut HashMap<u32, Defaults>) -> Result<()> {
+    fn defaults(&mut self, mvex: &BoxHeader, found: &mut HashMap<u32, FragmentDefaults>) -> Result<()> {
         let mut boxes = mvex.children();
         while let Some(header) = boxes.next(self.input)? {
             if header.kind == *b"trex" && found.len() < MAX_TRACKS {
@@ -164,7 +164,7 @@ impl MovieReader<'_> {
 
     /// A track; none where it has no number or no time scale.
     fn track(&mut self, trak: &BoxHeader) -> Result<Option<MovieTrack>> {
-        let mut parts = TrackParts::default();
+        let mut parts = TrackBoxes::default();
         let mut boxes = trak.children();
         while let Some(header) = boxes.next(self.input)? {
             match &header.kind {
@@ -187,11 +187,11 @@ impl MovieReader<'_> {
             edits: parts.edits,
             entries: entry::read_entries(&parts.descriptions, time_scale.get()),
             tables: parts.tables,
-            defaults: Defaults::default(),
+            defaults: FragmentDefaults::default(),
         }))
     }
 
-    fn track_header(&mut self, tkhd: &BoxHeader, parts: &mut TrackParts) -> Result<()> {
+    fn track_header(&mut self, tkhd: &BoxHeader, parts: &mut TrackBoxes) -> Result<()> {
         const ENABLED: u32 = 1;
         let content = self.header(tkhd)?;
         let mut fields = Fields(&content);
@@ -217,7 +217,7 @@ impl MovieReader<'_> {
         Ok(())
     }
 
-    fn edit_list(&mut self, edts: &BoxHeader, parts: &mut TrackParts) -> Result<()> {
+    fn edit_list(&mut self, edts: &BoxHeader, parts: &mut TrackBoxes) -> Result<()> {
         let mut boxes = edts.children();
         while let Some(header) = boxes.next(self.input)? {
             if header.kind == *b"elst" {
@@ -227,7 +227,7 @@ impl MovieReader<'_> {
         Ok(())
     }
 
-    fn media(&mut self, mdia: &BoxHeader, parts: &mut TrackParts) -> Result<()> {
+    fn media(&mut self, mdia: &BoxHeader, parts: &mut TrackBoxes) -> Result<()> {
         // Nearly all writers put the handler in front of it.
         let mut unread_information = None;
         let mut boxes = mdia.children();
@@ -250,7 +250,7 @@ impl MovieReader<'_> {
         }
     }
 
-    fn media_information(&mut self, minf: &BoxHeader, parts: &mut TrackParts) -> Result<()> {
+    fn media_information(&mut self, minf: &BoxHeader, parts: &mut TrackBoxes) -> Result<()> {
         let mut boxes = minf.children();
         while let Some(header) = boxes.next(self.input)? {
             if header.kind == *b"stbl" {
@@ -260,7 +260,7 @@ impl MovieReader<'_> {
         Ok(())
     }
 
-    fn sample_table(&mut self, stbl: &BoxHeader, parts: &mut TrackParts) -> Result<()> {
+    fn sample_table(&mut self, stbl: &BoxHeader, parts: &mut TrackBoxes) -> Result<()> {
         let tables = &mut parts.tables;
         let mut boxes = stbl.children();
         while let Some(header) = boxes.next(self.input)? {

@@ -6,11 +6,11 @@
 use symphonia::core::codecs::audio::AudioCodecId;
 use symphonia::core::codecs::audio::well_known as codec;
 
-use super::boxes::Kind;
+use super::boxes::BoxType;
 
 /// What a sample is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Number {
+pub enum SampleType {
     /// An integer in two's complement.
     Signed,
     /// An integer with its middle at half of its range.
@@ -32,7 +32,7 @@ pub enum ByteOrder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PcmFormat {
     /// What a sample is.
-    pub number: Number,
+    pub number: SampleType,
     /// Its size, rounded up to whole bytes.
     pub bits: u32,
     /// The order of its bytes.
@@ -42,17 +42,17 @@ pub struct PcmFormat {
 impl PcmFormat {
     /// The format of an entry of this type whose field for the sample size says `bits`, and whose
     /// byte order is stated as `order`, if anywhere.
-    pub fn of_entry(kind: Kind, bits: u32, order: Option<ByteOrder>) -> Option<Self> {
+    pub fn of_entry(kind: BoxType, bits: u32, order: Option<ByteOrder>) -> Option<Self> {
         let stated = order.unwrap_or(ByteOrder::Big);
         let (number, bits, order) = match &kind {
-            b"raw " | b"NONE" if bits <= 8 => (Number::Unsigned, 8, stated),
-            b"raw " | b"NONE" | b"twos" | b"ipcm" => (Number::Signed, bits, stated),
-            b"sowt" | b"lpcm" => (Number::Signed, bits, ByteOrder::Little),
-            b"in24" => (Number::Signed, 24, stated),
-            b"in32" => (Number::Signed, 32, stated),
-            b"fl32" => (Number::Float, 32, stated),
-            b"fl64" => (Number::Float, 64, stated),
-            b"fpcm" => (Number::Float, bits, stated),
+            b"raw " | b"NONE" if bits <= 8 => (SampleType::Unsigned, 8, stated),
+            b"raw " | b"NONE" | b"twos" | b"ipcm" => (SampleType::Signed, bits, stated),
+            b"sowt" | b"lpcm" => (SampleType::Signed, bits, ByteOrder::Little),
+            b"in24" => (SampleType::Signed, 24, stated),
+            b"in32" => (SampleType::Signed, 32, stated),
+            b"fl32" => (SampleType::Float, 32, stated),
+            b"fl64" => (SampleType::Float, 64, stated),
+            b"fpcm" => (SampleType::Float, bits, stated),
             _ => return None,
         };
         Some(Self {
@@ -81,9 +81,9 @@ impl PcmFormat {
             _ => return None,
         };
         let number = match flags & (FLOAT | SIGNED) {
-            0 => Number::Unsigned,
-            SIGNED => Number::Signed,
-            _ => Number::Float,
+            0 => SampleType::Unsigned,
+            SIGNED => SampleType::Signed,
+            _ => SampleType::Float,
         };
         let order = match flags & BIG_ENDIAN {
             0 => ByteOrder::Little,
@@ -99,7 +99,7 @@ impl PcmFormat {
     /// The codec of this format, where there is one.
     pub fn codec(self) -> Option<AudioCodecId> {
         use ByteOrder::{Big, Little};
-        use Number::{Float, Signed, Unsigned};
+        use SampleType::{Float, Signed, Unsigned};
         Some(match (self.number, self.bits, self.order) {
             (Signed, 8, _) => codec::CODEC_ID_PCM_S8,
             (Signed, 16, Little) => codec::CODEC_ID_PCM_S16LE,
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn other_codes_have_an_order_of_their_own() {
-        let check = |kind: &Kind, bits, expected| {
+        let check = |kind: &BoxType, bits, expected| {
             check(PcmFormat::of_entry(*kind, bits, None), expected);
         };
         check(b"sowt", 16, Some(codec::CODEC_ID_PCM_S16LE));

@@ -6,7 +6,7 @@
 
 use super::boxes::Fields;
 use super::entry::{FrameLayout, SampleEntry};
-use super::run::{Run, RunLimit};
+use super::sample_run::{SampleRun, RunLimit};
 
 /// The tables of a track; those that are missing are empty.
 #[derive(Debug, Default)]
@@ -185,7 +185,7 @@ impl TableCursor {
         tables: &SampleTables,
         entries: &[SampleEntry],
         limit: RunLimit,
-    ) -> Option<Run> {
+    ) -> Option<SampleRun> {
         self.settle(tables)?;
         let (samples, bytes) = match tables.sizes {
             SampleSizes::Uniform { count, bytes } => {
@@ -201,7 +201,7 @@ impl TableCursor {
             }
             SampleSizes::Listed { .. } => (1, u64::from(tables.listed_size(self.sample)?)),
         };
-        Some(Run {
+        Some(SampleRun {
             offset: self.offset,
             bytes,
             samples,
@@ -217,7 +217,7 @@ impl TableCursor {
     }
 
     /// Goes behind a run that was given last.
-    pub fn advance(&mut self, run: &Run) {
+    pub fn advance(&mut self, run: &SampleRun) {
         self.sample = self.sample.saturating_add(run.samples);
         self.chunk_samples = self.chunk_samples.saturating_sub(run.samples);
         self.duration_samples = self.duration_samples.saturating_sub(run.samples);

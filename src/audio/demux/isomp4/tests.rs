@@ -17,14 +17,14 @@ use build::{CONTENT, TestTrack, boxed, content, entry, file, moov};
 
 /// What is read of a packet: when it starts, its ticks, those trimmed from its start and its end, and
 /// its content.
-type Given = (i64, u64, u64, u64, Vec<u8>);
+type ReadPacket = (i64, u64, u64, u64, Vec<u8>);
 
 fn open(file: &[u8]) -> Result<IsoMp4Reader> {
     IsoMp4Reader::open(Box::new(Cursor::new(file.to_vec())))
 }
 
 /// All packets until the end or an error.
-fn read_all(reader: &mut IsoMp4Reader) -> (Vec<Given>, Option<Error>) {
+fn read_all(reader: &mut IsoMp4Reader) -> (Vec<ReadPacket>, Option<Error>) {
     let mut given = Vec::new();
     loop {
         match reader.next_packet() {
@@ -42,7 +42,7 @@ fn read_all(reader: &mut IsoMp4Reader) -> (Vec<Given>, Option<Error>) {
 }
 
 #[track_caller]
-fn read(file: &[u8]) -> Vec<Given> {
+fn read(file: &[u8]) -> Vec<ReadPacket> {
     let (given, error) = read_all(&mut open(file).unwrap());
     assert!(error.is_none(), "{error:?}");
     given

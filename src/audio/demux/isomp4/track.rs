@@ -14,7 +14,7 @@ use super::entry::{MAX_JOINED_FRAMES, SampleEntry};
 use super::fragment::TrackFragment;
 use super::fragment_run::FragmentRun;
 use super::movie::MovieTrack;
-use super::run::{Run, RunLimit};
+use super::sample_run::{SampleRun, RunLimit};
 use super::table::{SampleTables, TableCursor};
 
 /// An edit list that goes back more often than this is refused: each time is a pass over the tables.
@@ -47,9 +47,9 @@ pub struct MovieClock {
 
 /// Samples to be decoded, and what of them is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Presented {
+pub struct PresentedRun {
     /// The samples.
-    pub run: Run,
+    pub run: SampleRun,
     /// When the first is due in the presentation, in the track's ticks. What is trimmed counts.
     pub start: i64,
     /// Ticks of the run in front of what is presented.
@@ -76,7 +76,7 @@ pub struct TrackReader {
     preroll: u64,
     /// Ticks of the presentation that are its start.
     origin: i64,
-    next: Option<Presented>,
+    next: Option<PresentedRun>,
     is_layer_known: bool,
 }
 
@@ -166,7 +166,7 @@ impl TrackReader {
     }
 
     /// What comes next; none where more fragments are needed, or nothing is left.
-    pub fn peek(&mut self) -> Option<Presented> {
+    pub fn peek(&mut self) -> Option<PresentedRun> {
         if self.next.is_none() {
             self.next = self.find();
         }
@@ -174,7 +174,7 @@ impl TrackReader {
     }
 
     /// Takes what comes next.
-    pub fn take(&mut self) -> Option<Presented> {
+    pub fn take(&mut self) -> Option<PresentedRun> {
         self.peek();
         self.next.take()
     }
@@ -230,7 +230,7 @@ impl TrackReader {
             .map_or_else(AudioCodecId::default, |entry| entry.params.codec)
     }
 
-    fn find(&mut self) -> Option<Presented> {
+    fn find(&mut self) -> Option<PresentedRun> {
         loop {
             let edit = self.edits.get(self.edit)?.clone();
             self.skip_to(edit.media.start.saturating_sub(self.preroll));
@@ -267,13 +267,13 @@ impl TrackReader {
         }
     }
 
-    fn present(&self, run: Run, edit: &Edit) -> Presented {
+    fn present(&self, run: SampleRun, edit: &Edit) -> PresentedRun {
         let ticks = run.ticks();
         let trim_start = edit.media.start.saturating_sub(run.time).min(ticks);
         let trim_end = run.end().saturating_sub(edit.media.end);
         // What is decoded for its successors alone stands right in front of them.
         let shown_from = run.time.max(edit.media.start) - edit.media.start;
-        Presented {
+        PresentedRun {
             run,
             start: edit
                 .presentation
@@ -312,12 +312,12 @@ impl TrackReader {
     }
 
     /// The next samples: those of the tables come before those of fragments.
-    fn peek_run(&mut self, limit: RunLimit) -> Option<Run> {
+    fn peek_run(&mut self, limit: RunLimit) -> Option<SampleRun> {
         let run = self.cursor.peek(&self.tables, &self.entries, limit);
         run.or_else(|| self.runs.front()?.peek(limit))
     }
 
-    fn advance(&mut self, run: &Run) {
+    fn advance(&mut self, run: &SampleRun) {
         if !self.cursor.is_at_end(&self.tables) {
             self.cursor.advance(run);
         } else if let Some(fragment) = self.runs.front_mut() {

@@ -26,7 +26,7 @@ pub struct Blocks {
     /// Of the cluster at hand, in ticks.
     pub cluster_timestamp: u64,
     /// The tracks that have had packets.
-    started: Vec<Started>,
+    progress: Vec<TrackProgress>,
     /// Of the last block in the cluster at hand, in ticks.
     last_relative: Option<i16>,
     /// Of the last block.
@@ -38,7 +38,7 @@ impl Default for Blocks {
         Self {
             timestamp_scale_ns: DEFAULT_TIMESTAMP_SCALE_NS,
             cluster_timestamp: 0,
-            started: Vec::new(),
+            progress: Vec::new(),
             last_relative: None,
             last_ns: i128::MIN,
         }
@@ -46,20 +46,20 @@ impl Default for Blocks {
 }
 
 /// How far a track has come; samples.
-struct Started {
+struct TrackProgress {
     id: u32,
     /// What is still to be trimmed from the front.
     delay_left: u64,
     /// Where the last packet ends.
     end: i64,
-    vorbis: Option<vorbis::Lengths>,
+    vorbis: Option<vorbis::PacketLengths>,
     /// Whether damage lies behind it.
     is_damaged: bool,
 }
 
 /// What a group says about its block.
 #[derive(Clone, Copy, Default)]
-struct Group {
+struct BlockGroupFields {
     duration_ns: Option<i128>,
     /// Positive at the end, negative at the start.
     discard_ns: i128,
@@ -68,7 +68,7 @@ struct Group {
 impl Blocks {
     /// Trims the start of the next packets again, which are a recording's first.
     pub fn restart(&mut self) {
-        self.started.clear();
+        self.progress.clear();
     }
 
     /// Goes on with a cluster.
@@ -79,8 +79,8 @@ impl Blocks {
     /// Notes that a part of the file was stepped over: what the next packets show to be missing is
     /// damaged.
     pub fn note_damage(&mut self) {
-        for started in &mut self.started {
-            started.is_damaged = true;
+        for progress in &mut self.progress {
+            progress.is_damaged = true;
         }
     }
 
@@ -106,7 +106,7 @@ impl Blocks {
         packets: &mut VecDeque<Packet>,
     ) {
         if let Some(block) = Block::parse(content) {
-            self.take(entries, &block, Group::default(), packets);
+            self.take(entries, &block, BlockGroupFields::default(), packets);
         }
     }
 
@@ -118,7 +118,7 @@ impl Blocks {
         packets: &mut VecDeque<Packet>,
     ) {
         let ticks = child(content, id::BLOCK_DURATION).map(unsigned);
-        let group = Group {
+        let group = BlockGroupFields {
             duration_ns: ticks.map(|ticks| self.nanoseconds(ticks.into())),
             discard_ns: child(content, id::DISCARD_PADDING)
                 .map_or(0, |padding| signed(padding).into()),
@@ -132,7 +132,7 @@ impl Blocks {
         &mut self,
         entries: &[TrackEntry],
         block: &Block<'_>,
-        group: Group,
+        group: BlockGroupFields,
         packets: &mut VecDeque<Packet>,
     ) {
         let Some(entry) = entries
@@ -160,11 +160,11 @@ impl Blocks {
                 .map(|ns| i128::from(ns) * frames as i128))
             .map(|ns| samples(ns, entry.rate_hz).cast_unsigned() / frames as u64);
         let discard = samples(group.discard_ns, entry.rate_hz);
-        let started = self.started(entry);
-        let lost = pts.saturating_sub(started.end);
+        let progress = self.progress(entry);
+        let lost = pts.saturating_sub(progress.end);
         // Time stamps are rounded.
-        if std::mem::take(&mut started.is_damaged) && lost > i64::from(entry.rate_hz / 100) {
-            packets.push_back(packet(entry, started.end, lost.unsigned_abs(), Vec::new()));
+        if std::mem::take(&mut progress.is_damaged) && lost > i64::from(entry.rate_hz / 100) {
+            packets.push_back(packet(entry, progress.end, lost.unsigned_abs(), Vec::new()));
         }
         let mut bytes_left = MAX_BLOCK_BYTES;
         for (index, stored) in block.frames.iter().enumerate() {
@@ -173,13 +173,13 @@ impl Blocks {
             let is_within = frame.len() <= bytes_left;
             let frame = if is_within { frame } else { Vec::new() };
             bytes_left -= frame.len();
-            let length = match &mut started.vorbis {
+            let length = match &mut progress.vorbis {
                 Some(lengths) => Some(lengths.next(&frame)),
                 None => codec::frame_samples(params, &frame),
             };
             let length = length.or(stated).unwrap_or(0);
             let mut packet = packet(entry, pts, length, frame);
-            let mut trim_start = started.trim_start(length);
+            let mut trim_start = progress.trim_start(length);
             if index == 0 && discard < 0 {
                 trim_start = trim_start.max(discard.unsigned_abs());
             }
@@ -191,7 +191,7 @@ impl Blocks {
             packet.dur = packet.dur.saturating_sub(packet.trim_end);
             packets.push_back(packet);
             pts = pts.saturating_add_unsigned(length);
-            started.end = pts;
+            progress.end = pts;
         }
     }
 
@@ -199,24 +199,24 @@ impl Blocks {
         ticks.saturating_mul(self.timestamp_scale_ns.into())
     }
 
-    fn started(&mut self, entry: &TrackEntry) -> &mut Started {
+    fn progress(&mut self, entry: &TrackEntry) -> &mut TrackProgress {
         let id = entry.track.id;
-        let index = self.started.iter().position(|started| started.id == id);
+        let index = self.progress.iter().position(|progress| progress.id == id);
         let index = index.unwrap_or_else(|| {
-            self.started.push(Started {
+            self.progress.push(TrackProgress {
                 id,
                 delay_left: entry.delay_samples,
                 end: i64::MAX,
                 vorbis: entry.vorbis.clone(),
                 is_damaged: false,
             });
-            self.started.len() - 1
+            self.progress.len() - 1
         });
-        &mut self.started[index]
+        &mut self.progress[index]
     }
 }
 
-impl Started {
+impl TrackProgress {
     /// The samples of the codec's delay that lie in the next packet.
     fn trim_start(&mut self, length: u64) -> u64 {
         // Of an unknown length, it is as long as any.

@@ -6,11 +6,11 @@ use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 
 use super::ebml::{child, float, id, unsigned};
 use crate::audio::demux::frames::FrameHeader;
-use crate::audio::demux::mpeg_audio::Header;
+use crate::audio::demux::mpeg_audio::MpegAudioHeader;
 use crate::audio::demux::opus;
 
 /// What a track says of its audio.
-pub struct Description<'a> {
+pub struct AudioDescription<'a> {
     /// `CodecID`.
     pub codec_id: &'a str,
     /// `CodecPrivate`, if there is any.
@@ -21,12 +21,12 @@ pub struct Description<'a> {
 
 /// What a decoder needs, and the samples that the codec puts in front of a recording. None for an unknown
 /// codec or private data that is damaged.
-pub fn params(description: &Description<'_>) -> Option<(AudioCodecParameters, u64)> {
-    let audio = Audio::parse(description.audio);
+pub fn params(description: &AudioDescription<'_>) -> Option<(AudioCodecParameters, u64)> {
+    let audio = AudioSettings::parse(description.audio);
     let private = description.private.unwrap_or_default();
     let id = description.codec_id;
     if id == "A_OPUS" {
-        return Some(match opus::Head::parse(private) {
+        return Some(match opus::OpusHead::parse(private) {
             Some(head) => (head.pre_skip, head.params()),
             None => (0, opus::params(audio.channels)),
         })
@@ -51,7 +51,7 @@ pub fn frame_samples(params: &AudioCodecParameters, frame: &[u8]) -> Option<u64>
         codec::CODEC_ID_OPUS => return Some(opus::packet_samples(frame)),
         codec::CODEC_ID_AAC => return Some(1024),
         codec::CODEC_ID_MP1 | codec::CODEC_ID_MP2 | codec::CODEC_ID_MP3 => {
-            return Header::parse(frame).map(|header| header.format().samples());
+            return MpegAudioHeader::parse(frame).map(|header| header.format().samples());
         }
         codec::CODEC_ID_PCM_U8 | codec::CODEC_ID_PCM_ALAW | codec::CODEC_ID_PCM_MULAW => 1,
         codec::CODEC_ID_PCM_S16LE | codec::CODEC_ID_PCM_S16BE => 2,
@@ -65,13 +65,13 @@ pub fn frame_samples(params: &AudioCodecParameters, frame: &[u8]) -> Option<u64>
 }
 
 /// RFC 9559, 5.1.4.1.29.
-struct Audio {
+struct AudioSettings {
     rate_hz: u32,
     channels: u16,
     bits: Option<u32>,
 }
 
-impl Audio {
+impl AudioSettings {
     fn parse(content: &[u8]) -> Self {
         let rate_hz = child(content, id::SAMPLING_FREQUENCY).map_or(8000.0, float);
         let channels = child(content, id::CHANNELS).map_or(1, unsigned);
@@ -144,7 +144,7 @@ fn wave_format(bytes: &[u8]) -> Option<AudioCodecParameters> {
         (0x55, _) => codec::CODEC_ID_MP3,
         _ => return None,
     };
-    let audio = Audio {
+    let audio = AudioSettings {
         rate_hz: u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?),
         channels: short(2)?.clamp(1, 255),
         bits: None,
@@ -205,7 +205,7 @@ mod tests {
             element(id::CHANNELS, &[2]),
             element(id::BIT_DEPTH, &[bits]),
         ];
-        let description = Description {
+        let description = AudioDescription {
             codec_id,
             private: Some(private),
             audio: &audio.concat(),

@@ -20,7 +20,7 @@ const SCOPE_PRIVATE: u64 = 2;
 
 /// One step of undoing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
+enum DecodingStep {
     /// These bytes were left out in front.
     Prepend(Vec<u8>),
     /// RFC 1950.
@@ -29,11 +29,11 @@ enum Step {
 
 /// All steps, in the order in which they undo.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Encodings {
-    steps: Vec<(u64, Step)>,
+pub struct ContentEncodings {
+    steps: Vec<(u64, DecodingStep)>,
 }
 
-impl Encodings {
+impl ContentEncodings {
     /// Reads the `ContentEncodings` of a track; the error names what cannot be undone.
     pub fn parse(content: &[u8]) -> Result<Self, &'static str> {
         let mut encodings: Vec<&[u8]> = children(content)
@@ -65,15 +65,15 @@ impl Encodings {
         let mut bytes = bytes.to_vec();
         for (_, step) in self.steps.iter().filter(|(of, _)| of & scope != 0) {
             bytes = match step {
-                Step::Prepend(front) => [&front[..], &bytes].concat(),
-                Step::Inflate => inflate(&bytes)?,
+                DecodingStep::Prepend(front) => [&front[..], &bytes].concat(),
+                DecodingStep::Inflate => inflate(&bytes)?,
             };
         }
         Some(bytes)
     }
 }
 
-fn step(encoding: &[u8]) -> Result<(u64, Step), &'static str> {
+fn step(encoding: &[u8]) -> Result<(u64, DecodingStep), &'static str> {
     let scope = child(encoding, id::CONTENT_ENCODING_SCOPE).map_or(SCOPE_FRAMES, unsigned);
     if child(encoding, id::CONTENT_ENCODING_TYPE).map_or(0, unsigned) != 0 {
         return Err("encrypted");
@@ -81,10 +81,10 @@ fn step(encoding: &[u8]) -> Result<(u64, Step), &'static str> {
     let compression = child(encoding, id::CONTENT_COMPRESSION).unwrap_or_default();
     let settings = child(compression, id::CONTENT_COMP_SETTINGS).unwrap_or_default();
     match child(compression, id::CONTENT_COMP_ALGO).map_or(0, unsigned) {
-        0 => Ok((scope, Step::Inflate)),
+        0 => Ok((scope, DecodingStep::Inflate)),
         1 => Err("bzlib-compressed"),
         2 => Err("lzo-compressed"),
-        3 if settings.len() <= MAX_STRIPPED_BYTES => Ok((scope, Step::Prepend(settings.to_vec()))),
+        3 if settings.len() <= MAX_STRIPPED_BYTES => Ok((scope, DecodingStep::Prepend(settings.to_vec()))),
         _ => Err("compressed"),
     }
 }
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn undoes_the_last_step_first_and_within_its_scope() {
         let content = [encoding(0, 1, 3, b"head"), encoding(1, 3, 0, b"")].concat();
-        let encodings = Encodings::parse(&content).unwrap();
+        let encodings = ContentEncodings::parse(&content).unwrap();
         let stored = deflate(b"tail");
         assert_eq!(encodings.frame(&stored).unwrap(), b"headtail");
         assert_eq!(encodings.private(&stored).unwrap(), b"tail");
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_small_frame_does_not_become_large() {
-        let encodings = Encodings::parse(&encoding(0, 1, 0, b"")).unwrap();
+        let encodings = ContentEncodings::parse(&encoding(0, 1, 0, b"")).unwrap();
         let limit = MAX_FRAME_BYTES as usize;
         assert_eq!(
             encodings.frame(&deflate(&vec![0; limit])).unwrap().len(),
@@ -158,15 +158,15 @@ mod tests {
             (2, "lzo-compressed"),
             (9, "compressed"),
         ] {
-            assert_eq!(Encodings::parse(&encoding(0, 1, algorithm, b"")), Err(name));
+            assert_eq!(ContentEncodings::parse(&encoding(0, 1, algorithm, b"")), Err(name));
         }
         let encrypted = element(
             id::CONTENT_ENCODING,
             &element(id::CONTENT_ENCODING_TYPE, &[1]),
         );
-        assert_eq!(Encodings::parse(&encrypted), Err("encrypted"));
+        assert_eq!(ContentEncodings::parse(&encrypted), Err("encrypted"));
         assert_eq!(
-            Encodings::parse(b"").unwrap().frame(b"as it is").unwrap(),
+            ContentEncodings::parse(b"").unwrap().frame(b"as it is").unwrap(),
             b"as it is"
         );
     }

@@ -69,8 +69,8 @@ fn recording(clusters: &[Vec<u8>]) -> Vec<u8> {
 
 fn open_file(file: Vec<u8>) -> Box<dyn FormatReader> {
     match open(Box::new(Cursor::new(file))).unwrap() {
-        Attempt::Opened(demuxer) => demuxer.reader,
-        Attempt::Foreign(_) => panic!("it is not opened"),
+        OpenResult::Opened(demuxer) => demuxer.reader,
+        OpenResult::Unrecognized(_) => panic!("it is not opened"),
     }
 }
 
@@ -363,6 +363,6 @@ fn begins_behind_tags_and_junk_but_in_no_other_container() {
         Vec::new(),
     ] {
         let attempt = open(Box::new(Cursor::new(file)));
-        assert!(matches!(attempt, Ok(Attempt::Foreign(_))));
+        assert!(matches!(attempt, Ok(OpenResult::Unrecognized(_))));
     }
 }

@@ -8,9 +8,9 @@ use symphonia::core::codecs::video::VideoCodecParameters;
 use symphonia::core::formats::{Track, TrackFlags};
 use symphonia::core::units::TimeBase;
 
-use super::codec::{self, Description};
+use super::codec::{self, AudioDescription};
 use super::ebml::{child, children, id, unsigned};
-use super::encoding::Encodings;
+use super::encoding::ContentEncodings;
 use crate::audio::demux::vorbis;
 
 /// No real file has as many. An entry of two bytes takes some hundred here.
@@ -31,7 +31,7 @@ pub struct TrackEntry {
     /// Of an audio track with a known codec.
     pub audio: Option<AudioCodecParameters>,
     /// What was done to its frames.
-    pub encodings: Encodings,
+    pub encodings: ContentEncodings,
     /// Ticks of the track's time stamps per second.
     pub rate_hz: u32,
     /// How far time stamps are ahead of the presentation, in nanoseconds.
@@ -39,7 +39,7 @@ pub struct TrackEntry {
     /// Samples before the recording that are not a part of it.
     pub delay_samples: u64,
     /// Computes the lengths of Vorbis packets.
-    pub vorbis: Option<vorbis::Lengths>,
+    pub vorbis: Option<vorbis::PacketLengths>,
     /// The length of a frame in nanoseconds, if it is stated.
     pub default_duration_ns: Option<u64>,
 }
@@ -105,7 +105,7 @@ fn parse_entry(entry: &[u8]) -> Result<Option<TrackEntry>, String> {
     let mut parsed = TrackEntry {
         track,
         audio: None,
-        encodings: Encodings::default(),
+        encodings: ContentEncodings::default(),
         rate_hz: OTHER_RATE_HZ,
         codec_delay_ns,
         delay_samples: 0,
@@ -135,10 +135,10 @@ fn parse_audio(entry: &[u8], parsed: &mut TrackEntry) -> Result<(), String> {
     let codec_id = codec_id.trim_end_matches('\0');
     let encodings = child(entry, id::CONTENT_ENCODINGS).unwrap_or_default();
     parsed.encodings =
-        Encodings::parse(encodings).map_err(|reason| format!("{codec_id}, {reason}"))?;
+        ContentEncodings::parse(encodings).map_err(|reason| format!("{codec_id}, {reason}"))?;
     let private = child(entry, id::CODEC_PRIVATE)
         .map(|private| parsed.encodings.private(private).unwrap_or_default());
-    let description = Description {
+    let description = AudioDescription {
         codec_id,
         private: private.as_deref(),
         audio: child(entry, id::AUDIO).unwrap_or_default(),
@@ -158,7 +158,7 @@ fn parse_audio(entry: &[u8], parsed: &mut TrackEntry) -> Result<(), String> {
     };
     if params.codec == CODEC_ID_VORBIS {
         let headers = params.extra_data.as_deref();
-        parsed.vorbis = headers.and_then(vorbis::Lengths::parse_joined);
+        parsed.vorbis = headers.and_then(vorbis::PacketLengths::parse_joined);
     }
     parsed.audio = Some(params.clone());
     parsed.track.codec_params = Some(CodecParameters::Audio(params));

@@ -7,7 +7,7 @@ use crate::audio::demux::frames::FrameHeader;
 
 /// What stays the same from frame to frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Format {
+pub struct MpegAudioFormat {
     /// The version as the header writes it: 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5.
     version: u8,
     /// 1 to 3.
@@ -19,8 +19,8 @@ pub struct Format {
 
 /// A header that was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Header {
-    format: Format,
+pub struct MpegAudioHeader {
+    format: MpegAudioFormat,
     frame_bytes: usize,
     has_crc: bool,
 }
@@ -46,8 +46,8 @@ const BIT_RATES_KBPS: [[u16; 15]; 5] = [
 /// The free format has an index of its own.
 const FREE: u8 = 0;
 
-impl FrameHeader for Header {
-    type Format = Format;
+impl FrameHeader for MpegAudioHeader {
+    type Format = MpegAudioFormat;
 
     /// Layer II at 384 kbit/s and 32 kHz, with its padding: 1729; MPEG 2.5 of layer III at 160 kbit/s
     /// and 8 kHz: 1441; layer II at 160 kbit/s and 8 kHz: 2881.
@@ -78,7 +78,7 @@ impl FrameHeader for Header {
         })
     }
 
-    fn format(&self) -> Format {
+    fn format(&self) -> MpegAudioFormat {
         self.format
     }
 
@@ -87,14 +87,14 @@ impl FrameHeader for Header {
     }
 }
 
-impl Header {
+impl MpegAudioHeader {
     /// The bytes before the side information.
     pub fn header_bytes(self) -> usize {
         4 + if self.has_crc { 2 } else { 0 }
     }
 }
 
-impl Format {
+impl MpegAudioFormat {
     /// The codec, which is the layer.
     pub fn codec(self) -> AudioCodecId {
         match self.layer {
@@ -125,12 +125,12 @@ impl Format {
 }
 
 /// The format of a frame with a free bit rate, whose length the header does not state.
-pub fn free_format(bytes: &[u8]) -> Option<Format> {
+pub fn free_format(bytes: &[u8]) -> Option<MpegAudioFormat> {
     fields(bytes).and_then(|(format, index, _)| (index == FREE).then_some(format))
 }
 
 /// The format, the index of the bit rate and the bytes of a header.
-fn fields(bytes: &[u8]) -> Option<(Format, u8, [u8; 4])> {
+fn fields(bytes: &[u8]) -> Option<(MpegAudioFormat, u8, [u8; 4])> {
     let bytes = *bytes.first_chunk::<4>()?;
     let (version, layer) = (bytes[1] >> 3 & 3, 4 - (bytes[1] >> 1 & 3));
     let index = bytes[2] >> 4;
@@ -144,7 +144,7 @@ fn fields(bytes: &[u8]) -> Option<(Format, u8, [u8; 4])> {
         2 => rate_hz / 2,
         _ => rate_hz / 4,
     };
-    let format = Format {
+    let format = MpegAudioFormat {
         version,
         layer,
         rate_hz,
@@ -159,7 +159,7 @@ mod tests {
 
     #[track_caller]
     fn check(bytes: [u8; 4], rate_hz: u32, samples: u64, frame_bytes: usize) {
-        let header = Header::parse(&bytes).unwrap();
+        let header = MpegAudioHeader::parse(&bytes).unwrap();
         assert_eq!(header.format().rate_hz, rate_hz);
         assert_eq!(header.format().samples(), samples);
         assert_eq!(header.frame_bytes(), frame_bytes);
@@ -191,9 +191,9 @@ mod tests {
             [0xff, 0xfb, 0x00, 0x00],
             [0xff; 4],
         ] {
-            assert_eq!(Header::parse(&bytes), None, "{bytes:x?}");
+            assert_eq!(MpegAudioHeader::parse(&bytes), None, "{bytes:x?}");
         }
-        assert_eq!(Header::parse(&[0xff, 0xfb, 0x90]), None);
+        assert_eq!(MpegAudioHeader::parse(&[0xff, 0xfb, 0x90]), None);
         assert!(free_format(&[0xff, 0xfb, 0x00, 0x00]).is_some());
         assert!(free_format(&[0xff, 0xfb, 0x90, 0x00]).is_none());
     }

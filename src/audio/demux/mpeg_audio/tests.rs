@@ -11,7 +11,7 @@ const MONO_16K: [u8; 4] = [0xff, 0xf3, 0x18, 0xc0];
 
 /// A frame that holds nothing but a mark.
 fn frame(header: [u8; 4], mark: u8) -> Vec<u8> {
-    let length = Header::parse(&header).unwrap().frame_bytes();
+    let length = MpegAudioHeader::parse(&header).unwrap().frame_bytes();
     let mut frame = header.to_vec();
     frame.resize(length, 0);
     frame[length - 1] = mark;
@@ -34,7 +34,7 @@ fn info(frames: u32, delay: u16, padding: u16) -> Vec<u8> {
 /// Packets as "mark start-trim end-trim", and resets with the rate and the padding that is stated.
 #[track_caller]
 fn check(parts: &[&[u8]], expected: &[&str]) {
-    let Attempt::Opened(mut demuxer) = open(Box::new(Cursor::new(parts.concat()))).unwrap() else {
+    let OpenResult::Opened(mut demuxer) = open(Box::new(Cursor::new(parts.concat()))).unwrap() else {
         panic!("it is not opened");
     };
     let mut found = Vec::new();
@@ -145,7 +145,7 @@ fn a_wav_file_of_mpeg_audio_is_read() {
     check(&[header, &frames], &["7", "7", "7"]);
     let pcm = b"RIFF\xff\xff\xff\xffWAVEfmt \x04\0\0\0\x01\0\x02\0data\xff\xff\xff\xff";
     let attempt = open(Box::new(Cursor::new([pcm, &frames[..]].concat())));
-    assert!(matches!(attempt, Ok(Attempt::Foreign(_))));
+    assert!(matches!(attempt, Ok(OpenResult::Unrecognized(_))));
 }
 
 #[test]
@@ -161,12 +161,12 @@ fn leaves_other_files_alone() {
     let frames = frame(STEREO, 7).repeat(9);
     for head in [&b"RIFF____AVI LIST"[..], b"\0\0\0\x18ftypM4A ", b"fLaC"] {
         let attempt = open(Box::new(Cursor::new([head, &frames].concat())));
-        assert!(matches!(attempt, Ok(Attempt::Foreign(_))));
+        assert!(matches!(attempt, Ok(OpenResult::Unrecognized(_))));
     }
     // Headers at a distance that is not a frame's.
     let headers = [&STEREO[..], b"\0"].concat().repeat(2_000);
     for file in [Vec::new(), vec![0xff; 9_000], headers] {
         let attempt = open(Box::new(Cursor::new(file)));
-        assert!(matches!(attempt, Ok(Attempt::Foreign(_))));
+        assert!(matches!(attempt, Ok(OpenResult::Unrecognized(_))));
     }
 }

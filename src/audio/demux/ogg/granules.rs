@@ -4,25 +4,25 @@
 
 /// The packets that end on a page.
 #[derive(Clone, Copy, Debug)]
-pub struct Packets {
+pub struct PagePackets {
     /// Samples that come out with them.
     pub samples: i64,
     /// Whether pages in front of this one are missing, by their numbers.
-    pub are_behind_hole: bool,
+    pub follow_missing_pages: bool,
     /// Whether what stands in front of 0 is to be dropped.
-    pub may_begin_before_0: bool,
+    pub may_start_before_zero: bool,
 }
 
 /// Compares granule positions with the lengths of packets.
 #[derive(Debug, Default)]
-pub struct Granules {
+pub struct GranuleTracker {
     /// Where the last page ended.
     end: Option<i64>,
     /// Whether it did so by the lengths of its packets.
     agrees: bool,
 }
 
-impl Granules {
+impl GranuleTracker {
     /// Samples that the last page of a stream marks as padding.
     pub fn padding(&self, granule: i64, samples: i64) -> u64 {
         // Of a stream on one page they count from 0.
@@ -37,7 +37,7 @@ impl Granules {
     /// Takes a page on which packets end, and says how much later they stand than right behind those
     /// before, or than 0: samples that are missing, or that the audio begins late. Less than 0 on a first
     /// page whose start is to be dropped.
-    pub fn push(&mut self, granule: i64, packets: Packets) -> i64 {
+    pub fn push(&mut self, granule: i64, packets: PagePackets) -> i64 {
         let before = self.end.unwrap_or(0);
         // -1 is for pages on which no packet ends.
         if granule < 0 {
@@ -51,10 +51,10 @@ impl Granules {
         self.end = Some(granule);
         if is_first {
             self.agrees = shift >= 0;
-            let is_cut = packets.may_begin_before_0 && granule > 0;
+            let is_cut = packets.may_start_before_zero && granule > 0;
             return if is_cut { shift } else { shift.max(0) };
         }
-        let is_loss = packets.are_behind_hole && self.agrees && shift > 0;
+        let is_loss = packets.follow_missing_pages && self.agrees && shift > 0;
         self.agrees = is_loss || shift == 0;
         if is_loss { shift } else { 0 }
     }
@@ -66,13 +66,13 @@ mod tests {
 
     /// Pages of 100 samples: granule position, whether one is missing before, expected shift.
     #[track_caller]
-    fn check(may_begin_before_0: bool, pages: &[(i64, bool, i64)]) {
-        let mut granules = Granules::default();
-        for &(granule, are_behind_hole, expected) in pages {
-            let packets = Packets {
+    fn check(may_start_before_zero: bool, pages: &[(i64, bool, i64)]) {
+        let mut granules = GranuleTracker::default();
+        for &(granule, follow_missing_pages, expected) in pages {
+            let packets = PagePackets {
                 samples: 100,
-                are_behind_hole,
-                may_begin_before_0,
+                follow_missing_pages,
+                may_start_before_zero,
             };
             assert_eq!(granules.push(granule, packets), expected, "{pages:?}");
         }
@@ -122,14 +122,14 @@ mod tests {
 
     #[test]
     fn padding_is_what_the_lengths_have_more() {
-        let mut granules = Granules::default();
+        let mut granules = GranuleTracker::default();
         assert_eq!(granules.padding(90, 100), 10);
         granules.push(
             100,
-            Packets {
+            PagePackets {
                 samples: 100,
-                are_behind_hole: false,
-                may_begin_before_0: false,
+                follow_missing_pages: false,
+                may_start_before_zero: false,
             },
         );
         assert_eq!(granules.padding(190, 100), 10);

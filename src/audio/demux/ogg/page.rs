@@ -34,7 +34,7 @@ pub struct Page {
 
 /// A packet, or the part of it that is on a page.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Part<'a> {
+pub struct PacketPart<'a> {
     /// The bytes.
     pub data: &'a [u8],
     /// Whether the packet ends with them.
@@ -43,7 +43,7 @@ pub struct Part<'a> {
 
 impl Page {
     /// The parts of packets, in order. Of a page that was cut off, those that are whole.
-    pub fn parts(&self) -> Vec<Part<'_>> {
+    pub fn parts(&self) -> Vec<PacketPart<'_>> {
         let mut parts = Vec::new();
         let mut rest = &self.data[..];
         for lengths in self.lengths.split_inclusive(|length| *length < 255) {
@@ -52,7 +52,7 @@ impl Page {
                 break;
             };
             rest = next;
-            parts.push(Part {
+            parts.push(PacketPart {
                 data,
                 is_end: lengths.last() != Some(&255),
             });

@@ -10,7 +10,7 @@ use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, TimeBase, Timestamp};
 
-use super::granules::{Granules, Packets};
+use super::granules::{GranuleTracker, PagePackets};
 use super::page::Page;
 use super::theora;
 use crate::audio::demux::{flac, opus, vorbis};
@@ -30,54 +30,54 @@ const OTHERS: [&[u8]; 7] = [
 ];
 
 /// A stream of audio, or one whose packets are passed over.
-pub struct Stream {
+pub struct LogicalStream {
     serial: u32,
-    codec: Codec,
+    codec: OggCodec,
     track: Option<Track>,
     /// What there is of the packet at hand; none between packets or where its beginning is missing.
     partial: Option<Vec<u8>>,
     next_sequence: u32,
     /// Whether pages are missing in front of the next packet.
-    is_behind_hole: bool,
-    granules: Granules,
+    follows_missing_pages: bool,
+    granules: GranuleTracker,
     /// The end of the last packet, by the lengths of all and what is missing between them.
     position: i64,
     delay_left: u64,
 }
 
-enum Codec {
+enum OggCodec {
     Opus {
         /// The packet in front of the audio may be comments.
         has_begun: bool,
     },
     Vorbis {
         identification: Vec<u8>,
-        lengths: Option<vorbis::Lengths>,
+        lengths: Option<vorbis::PacketLengths>,
     },
     Flac {
         /// The length of the last frame.
         samples: u64,
     },
     /// Video, of which a packet a page is given for its time alone.
-    Theora(theora::Clock),
+    Theora(theora::TheoraClock),
     /// Without a decoder here, or no audio.
     Other,
 }
 
-impl Stream {
+impl LogicalStream {
     /// A stream that begins with this page.
     pub fn new(page: &Page) -> Self {
         let parts = page.parts();
         let head = parts.first().map_or(&[][..], |part| part.data);
         let mut delay_left = 0;
-        let (codec, params) = if let Some(head) = opus::Head::parse(head) {
+        let (codec, params) = if let Some(head) = opus::OpusHead::parse(head) {
             delay_left = head.pre_skip;
             let params = CodecParameters::Audio(head.params());
-            (Codec::Opus { has_begun: false }, Some(params))
+            (OggCodec::Opus { has_begun: false }, Some(params))
         } else if head.starts_with(b"\x01vorbis") {
             let identification = head.to_vec();
             let lengths = None;
-            let codec = Codec::Vorbis {
+            let codec = OggCodec::Vorbis {
                 identification,
                 lengths,
             };
@@ -85,25 +85,25 @@ impl Stream {
             (codec, None)
         } else if let Some(params) = flac_params(head) {
             (
-                Codec::Flac { samples: 0 },
+                OggCodec::Flac { samples: 0 },
                 Some(CodecParameters::Audio(params)),
             )
-        } else if let Some(clock) = theora::Clock::parse(head) {
+        } else if let Some(clock) = theora::TheoraClock::parse(head) {
             let params = CodecParameters::Video(VideoCodecParameters::default());
-            (Codec::Theora(clock), Some(params))
+            (OggCodec::Theora(clock), Some(params))
         } else if head.starts_with(b"Speex   ") {
             let mut params = AudioCodecParameters::new();
             params.for_codec(CODEC_ID_SPEEX);
-            (Codec::Other, Some(CodecParameters::Audio(params)))
+            (OggCodec::Other, Some(CodecParameters::Audio(params)))
         } else if OTHERS.iter().any(|other| head.starts_with(other)) {
             let params = VideoCodecParameters::default();
-            (Codec::Other, Some(CodecParameters::Video(params)))
+            (OggCodec::Other, Some(CodecParameters::Video(params)))
         } else {
-            (Codec::Other, None)
+            (OggCodec::Other, None)
         };
-        let is_ready = !matches!(codec, Codec::Vorbis { .. });
+        let is_ready = !matches!(codec, OggCodec::Vorbis { .. });
         let mut track = is_ready.then(|| track(page.serial, params));
-        if let (Codec::Theora(clock), Some(track)) = (&codec, &mut track) {
+        if let (OggCodec::Theora(clock), Some(track)) = (&codec, &mut track) {
             track.with_time_base(clock.time_base);
         }
         Self {
@@ -112,8 +112,8 @@ impl Stream {
             track,
             partial: None,
             next_sequence: page.sequence,
-            is_behind_hole: false,
-            granules: Granules::default(),
+            follows_missing_pages: false,
+            granules: GranuleTracker::default(),
             // Granule positions of Opus count what is skipped (RFC 7845, 4.3).
             position: 0_i64.saturating_sub_unsigned(delay_left),
             delay_left,
@@ -132,21 +132,21 @@ impl Stream {
 
     /// Whether the stream is audio that can be decoded.
     pub fn is_audio(&self) -> bool {
-        !matches!(self.codec, Codec::Other | Codec::Theora(_))
+        !matches!(self.codec, OggCodec::Other | OggCodec::Theora(_))
     }
 
     /// Takes the packets that end on a page; of the first page those behind the identification.
     pub fn take(&mut self, page: &Page, packets: &mut VecDeque<Packet>) {
-        if let Codec::Theora(clock) = &self.codec {
+        if let OggCodec::Theora(clock) = &self.codec {
             let start = clock.start(page);
             packets.extend(
                 start.map(|start| Packet::new(self.serial, start, Duration::ZERO, Vec::new())),
             );
             return;
         }
-        let is_behind_hole = page.sequence != self.next_sequence;
-        self.is_behind_hole |= is_behind_hole;
-        if is_behind_hole || !page.is_continued {
+        let follows_missing_pages = page.sequence != self.next_sequence;
+        self.follows_missing_pages |= follows_missing_pages;
+        if follows_missing_pages || !page.is_continued {
             self.partial = None;
         }
         self.next_sequence = page.sequence.wrapping_add(1);
@@ -179,11 +179,11 @@ impl Stream {
         }
         let shift = self.granules.push(
             page.granule,
-            Packets {
+            PagePackets {
                 samples,
-                are_behind_hole: std::mem::take(&mut self.is_behind_hole),
+                follow_missing_pages: std::mem::take(&mut self.follows_missing_pages),
                 // Vorbis I specification, A.2.
-                may_begin_before_0: matches!(self.codec, Codec::Vorbis { .. }) && !page.is_last,
+                may_start_before_zero: matches!(self.codec, OggCodec::Vorbis { .. }) && !page.is_last,
             },
         );
         self.position = self.position.saturating_add(shift);
@@ -204,21 +204,21 @@ impl Stream {
             return None;
         }
         let samples = match &mut self.codec {
-            Codec::Opus { has_begun } => {
+            OggCodec::Opus { has_begun } => {
                 // Comments are not needed, and may be cut short.
                 if !std::mem::replace(has_begun, true) && data.starts_with(b"OpusTags") {
                     return None;
                 }
                 opus::packet_samples(&data)
             }
-            Codec::Vorbis {
+            OggCodec::Vorbis {
                 identification,
                 lengths,
             } => {
                 // Headers have odd numbers.
                 if data[0] & 1 != 0 {
                     if self.track.is_none() && data.starts_with(b"\x05vorbis") {
-                        *lengths = vorbis::Lengths::parse(identification, &data);
+                        *lengths = vorbis::PacketLengths::parse(identification, &data);
                         let params = vorbis_params(identification, &data)?;
                         let params = Some(CodecParameters::Audio(params));
                         self.track = Some(track(self.serial, params));
@@ -229,12 +229,12 @@ impl Stream {
                 lengths.as_mut().map_or(0, |lengths| lengths.next(&data))
             }
             // Metadata blocks precede frames, which begin with a sync word.
-            Codec::Flac { .. } if data[0] != 0xff => return None,
-            Codec::Flac { samples } => {
+            OggCodec::Flac { .. } if data[0] != 0xff => return None,
+            OggCodec::Flac { samples } => {
                 *samples = flac::frame_samples(&data).unwrap_or(*samples);
                 *samples
             }
-            Codec::Theora(_) | Codec::Other => return None,
+            OggCodec::Theora(_) | OggCodec::Other => return None,
         };
         let trim = self.delay_left.min(samples);
         self.delay_left -= trim;

@@ -62,7 +62,7 @@ fn opus_tags(serial: u8) -> Vec<u8> {
 #[track_caller]
 fn check(pages: &[Vec<u8>], expected: &[&str]) {
     let file = Box::new(Cursor::new(pages.concat()));
-    let Attempt::Opened(mut demuxer) = open(file).unwrap() else {
+    let OpenResult::Opened(mut demuxer) = open(file).unwrap() else {
         panic!("it is not opened");
     };
     let mut found = Vec::new();
@@ -230,7 +230,7 @@ fn recognises_flac_by_its_first_packet() {
         page(1, 0, 2, 4096, &[&[0xff, 1], &[0xff, 2]]),
     ];
     check(&pages, &["1", "2"]);
-    let Attempt::Opened(demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap() else {
+    let OpenResult::Opened(demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap() else {
         panic!("it is not opened");
     };
     let params = demuxer.reader.tracks()[0].codec_params.clone();
@@ -250,6 +250,6 @@ fn begins_behind_junk_but_in_no_other_container() {
     for head in [&b"RIFF"[..], b"____ftyp"] {
         let file = [head.to_vec(), file.concat()].concat();
         let attempt = open(Box::new(Cursor::new(file)));
-        assert!(matches!(attempt, Ok(Attempt::Foreign(_))));
+        assert!(matches!(attempt, Ok(OpenResult::Unrecognized(_))));
     }
 }

@@ -5,14 +5,14 @@ use symphonia::core::units::{TimeBase, Timestamp};
 use super::page::Page;
 
 /// How long a picture is shown, and how granule positions count pictures.
-pub struct Clock {
+pub struct TheoraClock {
     /// The length of a picture.
     pub time_base: TimeBase,
     /// The bits of a granule position that count from the last key picture on.
     shift: u32,
 }
 
-impl Clock {
+impl TheoraClock {
     /// Reads the identification header.
     pub fn parse(head: &[u8]) -> Option<Self> {
         if !head.starts_with(b"\x80theora") {

@@ -2,7 +2,7 @@
 
 use symphonia::core::codecs::audio::well_known as codec;
 
-use super::{Format, HeaderError};
+use super::{DataFormat, HeaderError};
 
 /// Where AIFC names its codec; AIFF ends there.
 const CODEC_OFFSET: usize = 18;
@@ -11,7 +11,7 @@ const CODEC_OFFSET: usize = 18;
 pub const IMA4_PACKET: (u32, u32) = (34, 64);
 
 /// Reads the content of the chunk.
-pub fn format(bytes: &[u8]) -> Result<Format, HeaderError> {
+pub fn format(bytes: &[u8]) -> Result<DataFormat, HeaderError> {
     let word = |at: usize| {
         bytes
             .get(at..)?
@@ -49,7 +49,7 @@ pub fn format(bytes: &[u8]) -> Result<Format, HeaderError> {
         (b"alaw", _) => codec::CODEC_ID_PCM_ALAW,
         (b"ima4", _) if channels <= 2 => {
             let (bytes, frames) = IMA4_PACKET;
-            return Format::blocks(
+            return DataFormat::blocks(
                 codec::CODEC_ID_ADPCM_IMA_QT,
                 rate_hz,
                 channels,
@@ -64,7 +64,7 @@ pub fn format(bytes: &[u8]) -> Result<Format, HeaderError> {
             return Err(HeaderError::Codec(format!("codec {name:?}")));
         }
     };
-    Format::pcm(codec, rate_hz, channels)
+    DataFormat::pcm(codec, rate_hz, channels)
 }
 
 /// The rate is an 80-bit float of Motorola's 68881: sign and exponent with a bias of 16,383, then a

@@ -2,16 +2,16 @@
 
 use symphonia::core::codecs::audio::well_known as codec;
 
-use super::{Format, HeaderError};
+use super::{DataFormat, HeaderError};
 
 /// `.snd`, where the samples begin, their length, encoding, rate, channels. A comment may follow.
 pub const HEADER_BYTES: usize = 24;
 
 /// What the header says.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct AuHeader {
     /// How the samples are read.
-    pub format: Format,
+    pub format: DataFormat,
     /// Where they begin, from the beginning of the header.
     pub offset: u32,
     /// Their length in bytes, where it is stated.
@@ -19,7 +19,7 @@ pub struct Header {
 }
 
 /// Reads the first [`HEADER_BYTES`] of a file.
-pub fn read(bytes: &[u8]) -> Result<Header, HeaderError> {
+pub fn read(bytes: &[u8]) -> Result<AuHeader, HeaderError> {
     let word = |index: usize| {
         let word = bytes.get(index * 4..).and_then(<[u8]>::first_chunk);
         word.map(|word| u32::from_be_bytes(*word))
@@ -39,8 +39,8 @@ pub fn read(bytes: &[u8]) -> Result<Header, HeaderError> {
         25 | 26 => return Err(HeaderError::Codec("G.723".to_owned())),
         other => return Err(HeaderError::Codec(format!("encoding {other}"))),
     };
-    Ok(Header {
-        format: Format::pcm(codec, word(4)?, word(5)?)?,
+    Ok(AuHeader {
+        format: DataFormat::pcm(codec, word(4)?, word(5)?)?,
         offset: word(1)?.max(HEADER_BYTES as u32),
         length: Some(word(2)?).filter(|length| *length != u32::MAX),
     })

@@ -3,13 +3,13 @@
 use symphonia::core::codecs::audio::well_known as codec;
 
 use super::aiff::IMA4_PACKET;
-use super::{Format, HeaderError};
+use super::{DataFormat, HeaderError};
 
 const FLOAT: u32 = 1;
 const LITTLE_ENDIAN: u32 = 2;
 
 /// Reads the content of the chunk; `None` for codecs whose packets differ in length.
-pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
+pub fn format(bytes: &[u8]) -> Result<Option<DataFormat>, HeaderError> {
     const TOO_SHORT: HeaderError = HeaderError::Malformed("its desc chunk is too short");
     let word = |at: usize| {
         let word = bytes.get(at..).and_then(<[u8]>::first_chunk);
@@ -42,7 +42,7 @@ pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
         (b"ima4", ..) if channels <= 2 => {
             let (bytes, frames) = IMA4_PACKET;
             let block = (bytes * channels, frames);
-            return Format::blocks(codec::CODEC_ID_ADPCM_IMA_QT, rate_hz, channels, block)
+            return DataFormat::blocks(codec::CODEC_ID_ADPCM_IMA_QT, rate_hz, channels, block)
                 .map(Some);
         }
         (b"lpcm", ..) => {
@@ -50,7 +50,7 @@ pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
         }
         _ => return Ok(None),
     };
-    Format::pcm(codec, rate_hz, channels).map(Some)
+    DataFormat::pcm(codec, rate_hz, channels).map(Some)
 }
 
 /// 0 for what is no rate.

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::container::{Chunk, Container, MAGIC_BYTES, Role};
-use super::input::Input;
-use super::{Format, HeaderError, aiff, au, caf, wave};
+use super::container::{Chunk, Container, MAGIC_BYTES, ChunkRole};
+use super::input::PcmInput;
+use super::{DataFormat, HeaderError, aiff, au, caf, wave};
 
 /// Real files have a few dozen chunks; a forged one could have millions of empty ones.
 const MAX_CHUNKS: u32 = 16_384;
@@ -22,9 +22,9 @@ const APPENDED_TAGS: [&[u8]; 4] = [b"TAG", b"APETAGEX", b"ID3", b"LYRICSBEGIN"];
 const TAIL_BYTES: usize = 64;
 
 /// A run of samples. The input is at its beginning.
-pub struct Samples {
+pub struct SampleRange {
     /// How they are read.
-    pub format: Format,
+    pub format: DataFormat,
     /// Where they end; [`u64::MAX`] where only the end of the stream will tell.
     pub end: u64,
 }
@@ -69,7 +69,7 @@ pub struct Chunks {
     /// Where the last chunk ends by its length, padding not counted.
     end: u64,
     visited: u32,
-    format: Option<Format>,
+    format: Option<DataFormat>,
     /// The length of the samples from an RF64 file's own chunk of 64-bit lengths.
     length_64: Option<u64>,
     /// A chunk of samples that stands in front of the one with the format.
@@ -80,7 +80,7 @@ pub struct Chunks {
 
 impl Chunks {
     /// Recognises a container by the first bytes of the input.
-    pub fn find(input: &mut Input) -> io::Result<Option<Self>> {
+    pub fn find(input: &mut PcmInput) -> io::Result<Option<Self>> {
         let head = input.read_at(0, MAGIC_BYTES)?;
         Ok(Container::of(&head).map(|(container, header_bytes)| Self {
             container,
@@ -105,24 +105,24 @@ impl Chunks {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn next_samples(&mut self, input: &mut Input) -> Result<Option<Samples>, Error> {
+    pub fn next_samples(&mut self, input: &mut PcmInput) -> Result<Option<SampleRange>, Error> {
         if self.container == Container::Au {
             return self.next_of_au(input);
         }
         while let Some(chunk) = self.next_chunk(input)? {
             match chunk.role {
-                Role::Format => {
+                ChunkRole::Format => {
                     let format = self.read_format(input, chunk)?;
                     self.format = Some(format.clone());
                     if let Some(samples) = self.waiting.take() {
                         return self.samples(input, samples, format).map(Some);
                     }
                 }
-                Role::Samples => match self.format.clone() {
+                ChunkRole::Samples => match self.format.clone() {
                     Some(format) => return self.samples(input, chunk, format).map(Some),
                     None => self.waiting = self.waiting.or(Some(chunk)),
                 },
-                Role::Lengths => {
+                ChunkRole::Lengths => {
                     // The length of the whole file comes first.
                     let lengths = input.read_at(chunk.content, 16)?;
                     let mut lengths = lengths.as_chunks().0.iter().copied();
@@ -130,13 +130,13 @@ impl Chunks {
                     self.file_end = file_bytes.map(|bytes| bytes.saturating_add(self.start + 8));
                     self.length_64 = lengths.next().map(u64::from_le_bytes);
                 }
-                Role::File => {
+                ChunkRole::File => {
                     self.start = chunk.content.saturating_sub(8);
                     self.file_end = Some(chunk.content.saturating_add(chunk.length));
                     self.end = chunk.content.saturating_add(4);
                     self.length_64 = None;
                 }
-                Role::Known | Role::Unknown => {}
+                ChunkRole::Known | ChunkRole::Unknown => {}
             }
         }
         if self.visited > MAX_CHUNKS && !self.has_samples {
@@ -148,7 +148,7 @@ impl Chunks {
         }
     }
 
-    fn next_of_au(&mut self, input: &mut Input) -> Result<Option<Samples>, Error> {
+    fn next_of_au(&mut self, input: &mut PcmInput) -> Result<Option<SampleRange>, Error> {
         if self.has_samples {
             return Ok(None);
         }
@@ -159,7 +159,7 @@ impl Chunks {
             .map(Some)
     }
 
-    fn read_format(&self, input: &mut Input, chunk: Chunk) -> Result<Format, Error> {
+    fn read_format(&self, input: &mut PcmInput, chunk: Chunk) -> Result<DataFormat, Error> {
         let length = chunk.length.min(MAX_FORMAT_BYTES);
         let bytes = input.read_at(chunk.content, length as usize)?;
         let format = match self.container {
@@ -172,10 +172,10 @@ impl Chunks {
 
     fn samples(
         &mut self,
-        input: &mut Input,
+        input: &mut PcmInput,
         chunk: Chunk,
-        format: Format,
-    ) -> Result<Samples, Error> {
+        format: DataFormat,
+    ) -> Result<SampleRange, Error> {
         let skipped = match self.container {
             Container::Aiff => {
                 // How far behind here the first sample is, then the size of blocks, which is 0 in
@@ -200,16 +200,16 @@ impl Chunks {
     /// Goes to samples that end at `stated_end` by their length.
     fn begin(
         &mut self,
-        input: &mut Input,
+        input: &mut PcmInput,
         start: u64,
         stated_end: u64,
-        format: Format,
-    ) -> Result<Samples, Error> {
+        format: DataFormat,
+    ) -> Result<SampleRange, Error> {
         let end = self.end_of_samples(input, start, stated_end.max(start))?;
         self.end = end;
         self.has_samples = true;
         input.go_to(start)?;
-        Ok(Samples { format, end })
+        Ok(SampleRange { format, end })
     }
 
     /// Where samples end.
@@ -217,7 +217,7 @@ impl Chunks {
     /// A length may be 0, 36, -1, the greatest that the field holds, or that of an earlier state of
     /// the file. So it counts only where the length of the whole file says the same, the file ends
     /// there or goes on with something else.
-    fn end_of_samples(&self, input: &mut Input, start: u64, stated_end: u64) -> io::Result<u64> {
+    fn end_of_samples(&self, input: &mut PcmInput, start: u64, stated_end: u64) -> io::Result<u64> {
         let Some(file_end) = input.length() else {
             let is_unknown = stated_end == start || stated_end - start >= 0x7fff_ffff;
             return Ok(if is_unknown { u64::MAX } else { stated_end });
@@ -249,7 +249,7 @@ impl Chunks {
         stated_end > start && behind.is_some_and(|behind| behind < self.container.alignment())
     }
 
-    fn next_chunk(&mut self, input: &mut Input) -> io::Result<Option<Chunk>> {
+    fn next_chunk(&mut self, input: &mut PcmInput) -> io::Result<Option<Chunk>> {
         self.visited += 1;
         if self.visited > MAX_CHUNKS {
             return Ok(None);
@@ -268,7 +268,7 @@ impl Chunks {
     }
 
     /// The chunk that follows one which ends at `end`.
-    fn chunk_behind(&self, input: &mut Input, end: u64) -> io::Result<Option<Chunk>> {
+    fn chunk_behind(&self, input: &mut PcmInput, end: u64) -> io::Result<Option<Chunk>> {
         if self.container == Container::Au {
             return Ok(None);
         }
@@ -276,7 +276,7 @@ impl Chunks {
         if padding > 0 {
             // Some writers leave the padding out, which is only believed of chunks that are known.
             let chunk = self.read_header(input, end)?;
-            if let Some(chunk) = chunk.filter(|chunk| chunk.role != Role::Unknown) {
+            if let Some(chunk) = chunk.filter(|chunk| chunk.role != ChunkRole::Unknown) {
                 return Ok(Some(chunk));
             }
         }
@@ -284,12 +284,12 @@ impl Chunks {
         Ok(chunk.filter(|chunk| {
             let end = chunk.content.saturating_add(chunk.length);
             let fits = input.length().is_none_or(|file_end| end <= file_end);
-            chunk.role != Role::Unknown || (chunk.has_name && fits)
+            chunk.role != ChunkRole::Unknown || (chunk.has_name && fits)
         }))
     }
 
     /// Looks for the format or the samples behind a length that is wrong.
-    fn search(&self, input: &mut Input) -> io::Result<Option<Chunk>> {
+    fn search(&self, input: &mut PcmInput) -> io::Result<Option<Chunk>> {
         if input.length().is_none() || self.container.alignment() != 2 {
             return Ok(None);
         }
@@ -298,14 +298,14 @@ impl Chunks {
         let bytes = input.read_at(start, SEARCHED_BYTES)?;
         let place = bytes
             .windows(4)
-            .position(|name| matches!(self.container.role(name), Role::Format | Role::Samples));
+            .position(|name| matches!(self.container.role(name), ChunkRole::Format | ChunkRole::Samples));
         match place {
             Some(offset) => self.read_header(input, start + offset as u64),
             None => Ok(None),
         }
     }
 
-    fn read_header(&self, input: &mut Input, at: u64) -> io::Result<Option<Chunk>> {
+    fn read_header(&self, input: &mut PcmInput, at: u64) -> io::Result<Option<Chunk>> {
         let header = input.read_at(at, self.container.header_bytes())?;
         Ok(self.container.chunk(&header, at))
     }

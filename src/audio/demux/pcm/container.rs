@@ -28,7 +28,7 @@ pub enum Container {
 
 /// What a chunk is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum ChunkRole {
     /// States the format.
     Format,
     /// Holds samples.
@@ -47,7 +47,7 @@ pub enum Role {
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk {
     /// What it is for.
-    pub role: Role,
+    pub role: ChunkRole,
     /// Whether its name is printable, as those of all real chunks are.
     pub has_name: bool,
     /// Where its content begins.
@@ -136,20 +136,20 @@ impl Container {
     }
 
     /// What a chunk of this name is for.
-    pub fn role(self, name: &[u8]) -> Role {
+    pub fn role(self, name: &[u8]) -> ChunkRole {
         match (self, name) {
             (Self::Wave | Self::Wave64, b"fmt ") | (Self::Aiff, b"COMM") | (Self::Caf, b"desc") => {
-                Role::Format
+                ChunkRole::Format
             }
             (Self::Wave | Self::Wave64 | Self::Caf, b"data") | (Self::Aiff, b"SSND") => {
-                Role::Samples
+                ChunkRole::Samples
             }
-            (Self::Wave, b"ds64") => Role::Lengths,
-            (Self::Wave, b"RIFF" | b"RF64" | b"BW64") | (Self::Aiff, b"FORM") => Role::File,
+            (Self::Wave, b"ds64") => ChunkRole::Lengths,
+            (Self::Wave, b"RIFF" | b"RF64" | b"BW64") | (Self::Aiff, b"FORM") => ChunkRole::File,
             (Self::Wave, b"LIST" | b"fact" | b"JUNK" | b"bext" | b"id3 ")
             | (Self::Aiff, b"FVER" | b"ID3 ")
-            | (Self::Caf, b"pakt" | b"free") => Role::Known,
-            _ => Role::Unknown,
+            | (Self::Caf, b"pakt" | b"free") => ChunkRole::Known,
+            _ => ChunkRole::Unknown,
         }
     }
 }

@@ -7,13 +7,13 @@ use symphonia::core::io::{
 };
 
 /// A file with a buffer.
-pub struct Input {
+pub struct PcmInput {
     stream: MediaSourceStream<'static>,
     /// Its length in bytes, where it is known and any place can be read.
     length: Option<u64>,
 }
 
-impl Input {
+impl PcmInput {
     /// Takes a file at its beginning.
     pub fn new(file: Box<dyn MediaSource>) -> Self {
         let stream = MediaSourceStream::new(file, MediaSourceStreamOptions::default());

@@ -11,23 +11,23 @@ mod kinds;
 
 /// What a file gives: the samples of its first channel, for each format in turn.
 #[derive(Debug, PartialEq)]
-enum Given {
+enum ReadResult {
     Samples(Vec<(u32, Vec<f32>)>),
     /// Another reader has to look.
     Other,
     Error(String),
 }
 
-fn read(bytes: &[u8], file: Box<dyn MediaSource>) -> Given {
+fn read(bytes: &[u8], file: Box<dyn MediaSource>) -> ReadResult {
     let mut reader = match open(file) {
-        Ok(Attempt::Opened(demuxer)) => demuxer.reader,
-        Ok(Attempt::Foreign(mut file)) => {
+        Ok(OpenResult::Opened(demuxer)) => demuxer.reader,
+        Ok(OpenResult::Unrecognized(mut file)) => {
             let mut given_back = Vec::new();
             file.read_to_end(&mut given_back).unwrap();
             assert_eq!(given_back, bytes);
-            return Given::Other;
+            return ReadResult::Other;
         }
-        Err(error) => return Given::Error(error.to_string()),
+        Err(error) => return ReadResult::Error(error.to_string()),
     };
     let mut given = Vec::new();
     loop {
@@ -55,16 +55,16 @@ fn read(bytes: &[u8], file: Box<dyn MediaSource>) -> Given {
         };
         given.push((params.sample_rate.unwrap(), samples));
         if is_over {
-            return Given::Samples(given);
+            return ReadResult::Samples(given);
         }
     }
 }
 
-fn read_file(bytes: &[u8]) -> Given {
+fn read_file(bytes: &[u8]) -> ReadResult {
     read(bytes, Box::new(Cursor::new(bytes.to_vec())))
 }
 
-fn read_pipe(bytes: &[u8]) -> Given {
+fn read_pipe(bytes: &[u8]) -> ReadResult {
     let pipe = ReadOnlySource::new(Cursor::new(bytes.to_vec()));
     read(bytes, Box::new(pipe))
 }
@@ -87,7 +87,7 @@ fn samples_of(bytes: &[u8]) -> Vec<f32> {
 fn check(file: &[u8], expected: &[u8]) {
     assert_eq!(
         read_file(file),
-        Given::Samples(vec![(16_000, samples_of(expected))])
+        ReadResult::Samples(vec![(16_000, samples_of(expected))])
     );
 }
 
@@ -225,7 +225,7 @@ fn goes_on_with_the_next_samples() {
     let left = samples_of(&sound).into_iter().step_by(2).collect();
     assert_eq!(
         read_file(&[wav16(&data), other].concat()),
-        Given::Samples(vec![(16_000, samples_of(&sound)), (8_000, left)])
+        ReadResult::Samples(vec![(16_000, samples_of(&sound)), (8_000, left)])
     );
 }
 
@@ -238,25 +238,25 @@ fn reads_a_pipe() {
         let given = read_pipe(&file);
         assert_eq!(
             given,
-            Given::Samples(vec![(16_000, samples_of(&sound))]),
+            ReadResult::Samples(vec![(16_000, samples_of(&sound))]),
             "{stated}"
         );
     }
-    assert_eq!(read_pipe(&b"text".repeat(30_000)), Given::Other);
+    assert_eq!(read_pipe(&b"text".repeat(30_000)), ReadResult::Other);
     // A tag with a picture, which cannot be read twice.
     let tag = [b"ID3\x04\0\0\0\x08\0\0", &[0x55; 131_072][..]].concat();
-    assert_eq!(read_pipe(&tag), Given::Other);
+    assert_eq!(read_pipe(&tag), ReadResult::Other);
 }
 
 #[test]
 fn leaves_compressed_audio_to_other_readers() {
     let data = chunk(b"data", 4, b"\xff\xfb\x90\x64");
     for codec in [0x50, 0x55] {
-        assert_eq!(read_file(&wav(&fmt(codec, 1, 0, 1), &data)), Given::Other);
+        assert_eq!(read_file(&wav(&fmt(codec, 1, 0, 1), &data)), ReadResult::Other);
     }
     assert_eq!(
         read_file(&caf(b"alac", 1, [0, 4_096], 0, b"data")),
-        Given::Other
+        ReadResult::Other
     );
 }
 
@@ -279,7 +279,7 @@ fn refuses_headers_that_make_no_sense() {
         b"FORM\0\0\0\0AIFF".to_vec(),
         b"caff\0\x01\0\0desc\0\0\0\0\0\0\0\x20".to_vec(),
     ] {
-        assert!(matches!(read_file(&file), Given::Error(_)), "{file:?}");
+        assert!(matches!(read_file(&file), ReadResult::Error(_)), "{file:?}");
     }
     for file in [
         &b""[..],
@@ -288,14 +288,14 @@ fn refuses_headers_that_make_no_sense() {
         b"fLaC",
         b"ID3\x04\0\0\xff\xff\xff\xff",
     ] {
-        assert_eq!(read_file(file), Given::Other, "{file:?}");
+        assert_eq!(read_file(file), ReadResult::Other, "{file:?}");
     }
 }
 
 #[test]
 fn stops_after_a_bounded_number_of_chunks() {
     let file = wav16(&chunk(b"LIST", 0, b"").repeat(1_000_000));
-    assert!(matches!(read_file(&file), Given::Error(_)));
+    assert!(matches!(read_file(&file), ReadResult::Error(_)));
     let file = wav16(&chunk(b"data", 0, b"").repeat(1_000_000));
     check(&file, b"");
 }

@@ -3,7 +3,7 @@
 
 use symphonia::core::codecs::audio::well_known as codec;
 
-use super::{Format, HeaderError};
+use super::{DataFormat, HeaderError};
 
 const PCM: u16 = 1;
 const MS_ADPCM: u16 = 2;
@@ -19,7 +19,7 @@ const EXTENSIBLE: u16 = 0xfffe;
 const SUB_FORMAT_OFFSET: usize = 24;
 
 /// Reads the content of the chunk; `None` for MPEG audio, which has a reader of its own.
-pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
+pub fn format(bytes: &[u8]) -> Result<Option<DataFormat>, HeaderError> {
     let word = |at: usize| {
         bytes
             .get(at..)?
@@ -46,7 +46,7 @@ pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
     };
     let channels = u32::from(channels);
     let sample_bytes = sample_bytes(bits, block_bytes, channels);
-    let pcm = |codec| Format::pcm(codec, rate_hz, channels).map(Some);
+    let pcm = |codec| DataFormat::pcm(codec, rate_hz, channels).map(Some);
     match (tag, sample_bytes) {
         (PCM, 1) => pcm(codec::CODEC_ID_PCM_U8),
         (PCM, 2) => pcm(codec::CODEC_ID_PCM_S16LE),
@@ -80,7 +80,7 @@ fn sample_bytes(bits: u16, block_bytes: u16, channels: u32) -> u32 {
 
 /// Blocks begin with a header a channel, then have four bits a sample ("Multimedia Data Standards
 /// Update 3.0"). Symphonia decodes one and two channels.
-fn adpcm(tag: u16, rate_hz: u32, channels: u32, block_bytes: u32) -> Result<Format, HeaderError> {
+fn adpcm(tag: u16, rate_hz: u32, channels: u32, block_bytes: u32) -> Result<DataFormat, HeaderError> {
     let (codec, name, header_bytes, header_frames) = match tag {
         MS_ADPCM => (codec::CODEC_ID_ADPCM_MS, "Microsoft ADPCM", 7, 2),
         _ => (codec::CODEC_ID_ADPCM_IMA_WAV, "IMA ADPCM", 4, 1),
@@ -95,7 +95,7 @@ fn adpcm(tag: u16, rate_hz: u32, channels: u32, block_bytes: u32) -> Result<Form
         return Err(HeaderError::Codec(format!("{name} of {channels} channels")));
     }
     let frames = nibbles / channels + header_frames;
-    Format::blocks(codec, rate_hz, channels, (block_bytes, frames))
+    DataFormat::blocks(codec, rate_hz, channels, (block_bytes, frames))
 }
 
 fn codec_name(tag: u16) -> String {

@@ -6,7 +6,7 @@ use crate::audio::demux::vorbis::tests::headers;
 /// The streams of packets, and where what is kept of these begins.
 #[track_caller]
 fn check_starts(pages: &[Vec<u8>], expected: &[(u32, i64)]) {
-    let Attempt::Opened(mut demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap() else {
+    let OpenResult::Opened(mut demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap() else {
         panic!("it is not opened");
     };
     assert_eq!(demuxer.clock, ContainerClock::Samples);
@@ -121,7 +121,7 @@ fn video_tells_when_the_recording_begins() {
         page(1, 0, 3, 241_920, &[&packet(2)]),
     ];
     check_starts(&pages, &[(6, 100), (1, 240_000), (1, 240_648)]);
-    let Attempt::Opened(demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap() else {
+    let OpenResult::Opened(demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap() else {
         panic!("it is not opened");
     };
     let video = demuxer.reader.tracks().iter().find(|track| track.id == 6);

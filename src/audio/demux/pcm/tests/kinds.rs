@@ -1,6 +1,6 @@
 //! Tables of codecs and of what a sample decodes to.
 
-use super::{Given, aiff, au, caf, chunk, fmt, read_file, ssnd, wav};
+use super::{ReadResult, aiff, au, caf, chunk, fmt, read_file, ssnd, wav};
 
 #[test]
 fn reads_every_kind_of_wav() {
@@ -83,7 +83,7 @@ fn reads_every_kind_of_wav() {
         ),
     ] {
         let file = wav(&format, &chunk(b"data", bytes.len() as u32, bytes));
-        let expected = Given::Samples(vec![(16_000, expected.to_vec())]);
+        let expected = ReadResult::Samples(vec![(16_000, expected.to_vec())]);
         assert_eq!(read_file(&file), expected, "{format:?}");
     }
 }
@@ -95,7 +95,7 @@ fn decodes_a_block_of_adpcm_that_is_cut_short() {
     block[..2].copy_from_slice(&4_096_i16.to_le_bytes());
     let bytes = [&block[..], &block[..128]].concat();
     let file = wav(&fmt(0x11, 1, 4, 256), &chunk(b"data", u32::MAX, &bytes));
-    let Given::Samples(given) = read_file(&file) else {
+    let ReadResult::Samples(given) = read_file(&file) else {
         panic!("it is decoded")
     };
     assert_eq!(given[0].1.len(), 505 + 252);
@@ -116,7 +116,7 @@ fn names_the_codecs_that_it_lacks() {
         (fmt(3, 1, 16, 2), "WAV with PCM of 16-bit floats"),
         (fmt(0x11, 3, 4, 256), "WAV with IMA ADPCM of 3 channels"),
     ] {
-        let Given::Error(error) = read_file(&wav(&format, &chunk(b"data", 4, &[0; 4]))) else {
+        let ReadResult::Error(error) = read_file(&wav(&format, &chunk(b"data", 4, &[0; 4]))) else {
             panic!("{expected} is not decoded here")
         };
         assert!(error.starts_with(expected), "{error}");
@@ -145,7 +145,7 @@ fn reads_every_kind_of_au() {
         ),
     ] {
         let (bytes, expected) = (&bytes.repeat(9)[..], expected.repeat(9));
-        let expected = Given::Samples(vec![(16_000, expected)]);
+        let expected = ReadResult::Samples(vec![(16_000, expected)]);
         for length in [0, bytes.len() as u32, 0x7fff_ffff, u32::MAX] {
             // A comment of 8 bytes, and a header that counts itself as nothing.
             let file = au(32, length, encoding, &[b"Sun 1993", bytes].concat());
@@ -154,12 +154,12 @@ fn reads_every_kind_of_au() {
             assert_eq!(read_file(&file), expected, "{encoding}");
         }
     }
-    let Given::Error(error) = read_file(&au(24, 8, 23, &[0; 8])) else {
+    let ReadResult::Error(error) = read_file(&au(24, 8, 23, &[0; 8])) else {
         panic!("it is not decoded here")
     };
     assert!(error.starts_with("AU with G.726"), "{error}");
     assert!(
-        matches!(read_file(&au(500, 8, 3, &[0; 8])), Given::Samples(given) if given[0].1.is_empty())
+        matches!(read_file(&au(500, 8, 3, &[0; 8])), ReadResult::Samples(given) if given[0].1.is_empty())
     );
 }
 
@@ -209,7 +209,7 @@ fn reads_every_kind_of_aiff() {
         (b"AIFC", 8, b"raw \0\0", &[0xc0, 0x40], [0.5, -0.5]),
     ] {
         let (bytes, expected) = (&bytes.repeat(9)[..], expected.repeat(9));
-        let expected = Given::Samples(vec![(16_000, expected)]);
+        let expected = ReadResult::Samples(vec![(16_000, expected)]);
         for length in [0, 8, bytes.len() as u32 + 8, 0x7fff_ffff, u32::MAX] {
             let file = aiff(form, bits, codec, &ssnd(length, 0, bytes));
             assert_eq!(read_file(&file), expected, "{codec:?}, {length}");
@@ -222,7 +222,7 @@ fn reads_every_kind_of_aiff() {
         );
         assert_eq!(read_file(&file), expected, "{codec:?}");
     }
-    let Given::Error(error) = read_file(&aiff(b"AIFC", 16, b"MAC3\0\0", &ssnd(16, 0, &[0; 8])))
+    let ReadResult::Error(error) = read_file(&aiff(b"AIFC", 16, b"MAC3\0\0", &ssnd(16, 0, &[0; 8])))
     else {
         panic!("it is not decoded here")
     };
@@ -242,7 +242,7 @@ fn reads_every_kind_of_caf() {
         (b"alaw", 0, 8, &[0xe5, 0x65], law(1_056.0)),
     ] {
         let (bytes, expected) = (&bytes.repeat(9)[..], expected.repeat(9));
-        let expected = Given::Samples(vec![(16_000, expected)]);
+        let expected = ReadResult::Samples(vec![(16_000, expected)]);
         for length in [bytes.len() as u64 + 4, 0, u64::MAX, 1 << 40] {
             let mut data = b"free\0\0\0\0\0\0\0\x03abcdata".to_vec();
             data.extend(length.to_be_bytes());

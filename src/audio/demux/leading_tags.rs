@@ -13,7 +13,7 @@ use super::tags;
 ///
 /// # Errors
 /// Those of the file.
-pub fn behind_tags(file: Box<dyn MediaSource>) -> io::Result<Box<dyn MediaSource>> {
+pub fn skip_leading_tags(file: Box<dyn MediaSource>) -> io::Result<Box<dyn MediaSource>> {
     if !file.is_seekable() {
         return Ok(file);
     }
@@ -24,24 +24,24 @@ pub fn behind_tags(file: Box<dyn MediaSource>) -> io::Result<Box<dyn MediaSource
     if start == 0 || !is_container {
         return Ok(source);
     }
-    let mut behind = Behind { source, start };
+    let mut behind = OffsetSource { source, start };
     behind.rewind()?;
     Ok(Box::new(behind))
 }
 
 /// The part of a source from a position on.
-struct Behind {
+struct OffsetSource {
     source: Box<dyn MediaSource>,
     start: u64,
 }
 
-impl Read for Behind {
+impl Read for OffsetSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.source.read(buffer)
     }
 }
 
-impl Seek for Behind {
+impl Seek for OffsetSource {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let to = match to {
             SeekFrom::Start(position) => {
@@ -57,7 +57,7 @@ impl Seek for Behind {
     }
 }
 
-impl MediaSource for Behind {
+impl MediaSource for OffsetSource {
     fn is_seekable(&self) -> bool {
         self.source.is_seekable()
     }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     fn open(file: &[u8]) -> Box<dyn MediaSource> {
-        behind_tags(Box::new(Cursor::new(file.to_vec()))).unwrap()
+        skip_leading_tags(Box::new(Cursor::new(file.to_vec()))).unwrap()
     }
 
     #[track_caller]
@@ -124,7 +124,7 @@ mod tests {
     fn a_pipe_is_left_alone() {
         let file = b"ID3\x04\0\0\0\0\0\0RIFF";
         let pipe = ReadOnlySource::new(Cursor::new(file.to_vec()));
-        let mut source = behind_tags(Box::new(pipe)).unwrap();
+        let mut source = skip_leading_tags(Box::new(pipe)).unwrap();
         let mut read = Vec::new();
         source.read_to_end(&mut read).unwrap();
         assert_eq!(read, file);

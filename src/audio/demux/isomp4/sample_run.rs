@@ -31,7 +31,7 @@ impl RunLimit {
 
 /// Samples of one size and duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
+pub struct SampleRun {
     /// Where the first begins in the file.
     pub offset: u64,
     /// The bytes of all.
@@ -46,7 +46,7 @@ pub struct Run {
     pub entry: usize,
 }
 
-impl Run {
+impl SampleRun {
     /// The ticks of all.
     pub fn ticks(&self) -> u64 {
         u64::from(self.samples) * u64::from(self.delta)

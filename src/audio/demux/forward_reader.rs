@@ -11,11 +11,11 @@ use symphonia::core::packet::Packet;
 use super::Demuxer;
 
 /// What a reader made of a file.
-pub enum Attempt {
+pub enum OpenResult {
     /// The file is of its format.
     Opened(Demuxer),
     /// It is not; the file stands at its beginning.
-    Foreign(Box<dyn MediaSource>),
+    Unrecognized(Box<dyn MediaSource>),
 }
 
 /// The part of a reader that differs between formats.
@@ -37,13 +37,13 @@ pub trait PacketSource: Send + Sync {
 }
 
 /// A [`PacketSource`] as a symphonia reader: without seeking, tags and chapters.
-pub struct Forward<S> {
+pub struct ForwardReader<S> {
     source: S,
     media_info: MediaInfo,
     metadata: MetadataLog,
 }
 
-impl<S> Forward<S> {
+impl<S> ForwardReader<S> {
     /// Wraps a source of packets.
     pub fn new(source: S) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl<S> Forward<S> {
     }
 }
 
-impl<S: PacketSource> FormatReader for Forward<S> {
+impl<S: PacketSource> FormatReader for ForwardReader<S> {
     fn format_info(&self) -> &FormatInfo {
         self.source.info()
     }

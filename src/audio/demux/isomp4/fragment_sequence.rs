@@ -6,8 +6,8 @@ use symphonia::core::errors::{Error, Result};
 
 use super::boxes::Boxes;
 use super::edits::{self, Edit};
-use super::fragment::{self, Defaults, TrackFragment};
-use super::input::Input;
+use super::fragment::{self, FragmentDefaults, TrackFragment};
+use super::input::Mp4Input;
 
 /// So many fragments are looked at for the start of every track. Some writers have a fragment for
 /// each track in turn.
@@ -17,7 +17,7 @@ const MAX_LOOK_AHEAD: usize = 32;
 #[derive(Debug)]
 pub struct FragmentTrack {
     /// What fragments use where they say nothing.
-    pub defaults: Defaults,
+    pub defaults: FragmentDefaults,
     /// Whether its samples are wanted.
     pub is_audio: bool,
     /// What of it is presented.
@@ -28,13 +28,13 @@ pub struct FragmentTrack {
 
 /// The fragments of a file, from one on.
 #[derive(Debug)]
-pub struct Fragments {
+pub struct FragmentSequence {
     boxes: Boxes,
     /// Audio and video tracks by their numbers. The presentation starts with the first of them.
     tracks: HashMap<u32, FragmentTrack>,
 }
 
-impl Fragments {
+impl FragmentSequence {
     /// The fragments among these boxes.
     pub fn new(boxes: Boxes, tracks: HashMap<u32, FragmentTrack>) -> Self {
         Self { boxes, tracks }
@@ -45,7 +45,7 @@ impl Fragments {
     ///
     /// # Errors
     /// Those of the source.
-    pub fn first_start_s(&self, input: &mut Input) -> Result<f64> {
+    pub fn first_start_s(&self, input: &mut Mp4Input) -> Result<f64> {
         let mut starts = HashMap::new();
         let mut ahead = self.boxes;
         for _ in 0..MAX_LOOK_AHEAD {
@@ -67,7 +67,7 @@ impl Fragments {
     ///
     /// # Errors
     /// As [`fragment::read`].
-    pub fn next(&mut self, input: &mut Input) -> Result<Option<Vec<TrackFragment>>> {
+    pub fn next(&mut self, input: &mut Mp4Input) -> Result<Option<Vec<TrackFragment>>> {
         let mut boxes = self.boxes;
         let next = self.read_next(&mut boxes, input);
         self.boxes = boxes;
@@ -77,13 +77,13 @@ impl Fragments {
     fn read_next(
         &self,
         boxes: &mut Boxes,
-        input: &mut Input,
+        input: &mut Mp4Input,
     ) -> Result<Option<Vec<TrackFragment>>> {
         while let Some(header) = boxes.next(input)? {
             if header.kind == *b"moof" {
                 let track = |id| match self.tracks.get(&id) {
                     Some(track) => (track.defaults, track.is_audio),
-                    None => (Defaults::default(), false),
+                    None => (FragmentDefaults::default(), false),
                 };
                 return fragment::read(input, &header, track).map(Some);
             }

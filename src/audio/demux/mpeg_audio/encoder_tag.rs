@@ -2,7 +2,7 @@
 //!
 //! There is no specification: LAME's `VbrTag.c` writes the first two, Fraunhofer's encoder the third.
 
-use super::header::Header;
+use super::header::MpegAudioHeader;
 use crate::audio::demux::frames::FrameHeader;
 
 /// A decoder's own delay in samples, which comes on top of the encoder's (LAME's `DECDELAY`).
@@ -10,7 +10,7 @@ const DECODER_DELAY: u64 = 528 + 1;
 
 /// What such a frame states about the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Info {
+pub struct EncoderTag {
     /// Samples before the recording: of the encoder and of any decoder.
     pub delay: u64,
     /// Samples behind it, which end with the last frame.
@@ -19,9 +19,9 @@ pub struct Info {
     pub frames: Option<u64>,
 }
 
-impl Info {
+impl EncoderTag {
     /// Reads a frame; None if it holds sound.
-    pub fn read(header: Header, frame: &[u8]) -> Option<Self> {
+    pub fn read(header: MpegAudioHeader, frame: &[u8]) -> Option<Self> {
         let side_info = header.format().side_info_bytes()?;
         // The side information of a frame without sound is zero. A check sum does not move the tag.
         let is_at = |at: usize, name: &[u8]| {
