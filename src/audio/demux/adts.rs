@@ -1,8 +1,8 @@
 //! Reads AAC in an Audio Data Transport Stream (ISO/IEC 14496-3, 1.A.3.2).
 //!
-//! Unlike symphonia's reader it finds frames behind junk and tags without mistaking a sync word within a
-//! frame for a header, follows changes of the format, and splits frames of several blocks. A packet without
-//! data stands for a damaged frame.
+//! Unlike symphonia's reader, it finds frames after junk and tags without mistaking a sync word within a
+//! frame for a header, supports format changes, and splits frames of several blocks. A packet without data
+//! represents a damaged frame.
 
 use std::collections::VecDeque;
 
@@ -28,7 +28,7 @@ const INFO: FormatInfo = FormatInfo {
     long_name: "Audio Data Transport Stream",
 };
 
-/// A raw data block holds as many samples of each channel (ISO/IEC 14496-3, 4.5.2.1.1).
+/// Samples of each channel in a raw data block (ISO/IEC 14496-3, 4.5.2.1.1).
 const BLOCK_SAMPLES: u64 = 1024;
 
 /// ISO/IEC 14496-3, table 1.18.
@@ -40,7 +40,7 @@ const SAMPLE_RATES_HZ: [u32; 13] = [
 const HEADER_BYTES: usize = 7;
 const CRC_BYTES: usize = 2;
 
-/// Opens a file whose first frame is found at its beginning, behind tags or behind a little junk.
+/// Opens a file whose first frame is at its beginning, after tags or after a little junk.
 ///
 /// # Errors
 /// [`AudioError::Read`], and [`AudioError::NeedsFfmpeg`] for frames that cannot be split.
@@ -72,7 +72,7 @@ struct AdtsReader {
     frames: Frames<AdtsHeader>,
     format: AdtsFormat,
     tracks: Vec<Track>,
-    /// The raw data blocks of the frame at hand.
+    /// The remaining raw data blocks of the current frame.
     blocks: VecDeque<Box<[u8]>>,
     next_sample: u64,
 }
@@ -97,7 +97,7 @@ impl PacketSource for AdtsReader {
             let Some((header, frame)) = self.frames.next()? else {
                 return Ok(None);
             };
-            // An empty packet is a damaged one, and so is most likely the header.
+            // An empty packet represents a damaged frame: most likely the header is damaged, too.
             self.blocks = split(header, &frame).unwrap_or_else(|| [Box::default()].into());
             if header.format != self.format {
                 self.format = header.format;
@@ -119,7 +119,7 @@ struct AdtsFormat {
     /// The audio object type less one.
     profile: u8,
     rate_index: u8,
-    /// 0 where the layout stands in the blocks.
+    /// 0 if the blocks state the layout.
     channels: u8,
 }
 
@@ -137,7 +137,7 @@ impl AdtsFormat {
     }
 
     /// The `AudioSpecificConfig` of an MP4 file (ISO/IEC 14496-3, 1.6.2.1), from which the decoder
-    /// learns the object type, too.
+    /// reads the object type.
     fn specific_config(self) -> [u8; 2] {
         let object_type = self.profile + 1;
         [
@@ -193,13 +193,13 @@ impl FrameHeader for AdtsHeader {
 }
 
 impl AdtsHeader {
-    /// With the positions of the blocks but the first, and the check sum.
+    /// Length of the header, including the positions of the blocks after the first and the check sum.
     fn header_bytes(self) -> usize {
         HEADER_BYTES + if self.has_crc { self.blocks * 2 } else { 0 }
     }
 }
 
-/// The raw data blocks of a frame; None where only decoding would show where each ends.
+/// The raw data blocks of a frame; `None` if only decoding could find their ends.
 fn split(header: AdtsHeader, frame: &[u8]) -> Option<VecDeque<Box<[u8]>>> {
     let content = frame.get(header.header_bytes()..)?;
     if header.blocks == 1 {
@@ -208,7 +208,7 @@ fn split(header: AdtsHeader, frame: &[u8]) -> Option<VecDeque<Box<[u8]>>> {
     if !header.has_crc {
         return None;
     }
-    // The positions count from the first block, and each block has its check sum behind it.
+    // Positions are relative to the first block; each block is followed by its check sum.
     let positions = frame.get(HEADER_BYTES..)?.chunks_exact(2);
     let positions = positions
         .take(header.blocks - 1)
@@ -237,7 +237,7 @@ mod tests {
         channels: 2,
     };
 
-    /// A frame without check sum; of several blocks as if they had one.
+    /// A frame without a check sum, but with the check sum flag if it has several blocks.
     fn frame(format: AdtsFormat, blocks: u8, content: &[u8]) -> Vec<u8> {
         let length = content.len() + HEADER_BYTES;
         let mut frame = vec![
@@ -253,7 +253,7 @@ mod tests {
         frame
     }
 
-    /// What comes out: the packets' content, and where the format changes its rate and channels.
+    /// The content of all packets, and the rate and configuration at each format change.
     fn read(file: Vec<u8>) -> Vec<String> {
         let OpenResult::Opened(mut demuxer) = open(Box::new(Cursor::new(file))).unwrap() else {
             return vec!["unrecognized".to_owned()];
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_frames_behind_tags_and_junk() {
+    fn reads_frames_after_tags_and_junk() {
         let one = |content: &[u8]| frame(LC_44K1_STEREO, 1, content);
         let id3 = b"ID3\x04\0\0\0\0\0\x04\xff\xf1\xff\xf1";
         let file = [
@@ -289,7 +289,7 @@ mod tests {
             id3,
             &one(b"c"),
             b"\xff\xf1junk",
-            // A header within a frame, with the length of another.
+            // A frame that contains the header of another.
             &one(&one(b"inner")[..HEADER_BYTES]),
             &one(b"d"),
             &one(b"e"),
@@ -339,21 +339,21 @@ mod tests {
         let opened = open(Box::new(Cursor::new(several.clone())));
         assert!(matches!(opened, Err(AudioError::NeedsFfmpeg { .. })));
 
-        // Behind others it is damage.
+        // After other frames, it is damage.
         let one = frame(LC_44K1_STEREO, 1, b"a");
         let file = [&one[..], &several, &one].concat();
         assert_eq!(read(file), ["a", "", "a"]);
     }
 
     #[test]
-    fn damaged_positions_are_no_blocks() {
+    fn refuses_damaged_block_positions() {
         let content = b"\xff\xff\0\x09##one##to##three##";
         let file = frame(LC_44K1_STEREO, 3, content);
         assert!(open(Box::new(Cursor::new(file))).is_err());
     }
 
     #[test]
-    fn leaves_other_files_alone() {
+    fn does_not_open_other_formats() {
         let frames = frame(LC_44K1_STEREO, 1, b"a").repeat(9);
         for head in [&b"RIFF____AVI LIST"[..], b"____ftypisom", b"OggS"] {
             assert_eq!(read([head, &frames].concat()), ["unrecognized"]);

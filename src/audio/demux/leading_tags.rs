@@ -1,4 +1,4 @@
-//! A file without what stands in front of it.
+//! Skips tags before a container.
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
@@ -7,9 +7,8 @@ use symphonia::core::io::MediaSource;
 use super::lookahead::Lookahead;
 use super::tags;
 
-/// Leaves out the tags in front of a container, so that its reader finds it, and all places that it
-/// states, from the beginning on. Streams without a container have tags between their frames, too, and
-/// step over them themselves.
+/// Hides the tags before a container, so that it starts at position 0 and the positions that it states
+/// are correct. Readers of streams without a container skip tags themselves, also between frames.
 ///
 /// # Errors
 /// Those of the file.
@@ -18,18 +17,18 @@ pub fn skip_leading_tags(file: Box<dyn MediaSource>) -> io::Result<Box<dyn Media
         return Ok(file);
     }
     let mut bytes = Lookahead::new(file)?;
-    let is_container = tags::is_container(tags::peek_behind(&mut bytes)?);
+    let is_container = tags::is_container(tags::peek_after_tags(&mut bytes)?);
     let start = bytes.position();
     let source = bytes.into_file();
     if start == 0 || !is_container {
         return Ok(source);
     }
-    let mut behind = OffsetSource { source, start };
-    behind.rewind()?;
-    Ok(Box::new(behind))
+    let mut source = OffsetSource { source, start };
+    source.rewind()?;
+    Ok(Box::new(source))
 }
 
-/// The part of a source from a position on.
+/// A source whose position 0 is at `start`.
 struct OffsetSource {
     source: Box<dyn MediaSource>,
     start: u64,
@@ -89,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn tags_in_front_of_containers_are_left_out() {
+    fn tags_before_containers_are_skipped() {
         let tag = b"ID3\x04\0\0\0\0\0\x04RIFF";
         for file in [&b"RIFF1234WAVE"[..], b"1234ftypM4A ", b"OggS", b"fLaC"] {
             check(file, file);
             check(&[tag, file].concat(), file);
             check(&[&tag[..], tag, file].concat(), file);
         }
-        // Without a container, or longer than the file.
+        // No container, or a tag longer than the file.
         for file in [&b"\xff\xfb\x90\0"[..], b"", b"ID3\x04\0\0\0\0\x7f\x7fRIFF"] {
             let file = [&tag[..], file].concat();
             check(&file, &file);
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_count_from_the_container() {
+    fn positions_are_relative_to_the_container() {
         let mut source = open(b"ID3\x04\0\0\0\0\0\0RIFF5678");
         let mut byte = [0];
         for (to, position) in [
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_left_alone() {
+    fn a_pipe_is_unchanged() {
         let file = b"ID3\x04\0\0\0\0\0\0RIFF";
         let pipe = ReadOnlySource::new(Cursor::new(file.to_vec()));
         let mut source = skip_leading_tags(Box::new(pipe)).unwrap();

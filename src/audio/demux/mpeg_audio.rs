@@ -17,7 +17,7 @@ use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
 use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
-use super::frames::{self, FrameHeader, Frames, Opened};
+use super::frames::{self, FrameHeader, Frames, OpenedFrames};
 use super::lookahead::Lookahead;
 use super::tags;
 use super::{ContainerClock, Demuxer};
@@ -53,7 +53,7 @@ pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<OpenResult, Audio
         })),
         Err(mut bytes) => {
             bytes.seek(0).map_err(AudioError::Read)?;
-            let head = tags::peek_behind(&mut bytes).map_err(AudioError::Read)?;
+            let head = tags::peek_after_tags(&mut bytes).map_err(AudioError::Read)?;
             if has_free_bit_rate(head) {
                 let format_name = "MPEG audio with a free bit rate".to_owned();
                 return Err(AudioError::NeedsFfmpeg { format_name });
@@ -85,7 +85,7 @@ struct JoinedRecording {
 }
 
 impl MpegAudioReader {
-    fn new((frames, first): Opened<MpegAudioHeader>) -> Self {
+    fn new((frames, first): OpenedFrames<MpegAudioHeader>) -> Self {
         let format = first.0.format();
         let info = EncoderTag::read(first.0, &first.1).unwrap_or_default();
         Self {

@@ -14,22 +14,22 @@ use crate::audio::demux::vorbis;
 /// RFC 9559, 5.1.2.9.
 pub const DEFAULT_TIMESTAMP_SCALE_NS: u64 = 1_000_000;
 
-/// What the frames of one block may become together. A block that is not compressed is smaller, too.
+/// Maximum decompressed size of the frames of a block. Uncompressed blocks are smaller, too.
 const MAX_BLOCK_BYTES: usize = 64 << 20;
 
 const NS_PER_S: i128 = 1_000_000_000;
 
-/// The clock of a recording, and what is left to trim at its start.
+/// Converts blocks to packets: the recording's clock, and the progress of its tracks.
 pub struct Blocks {
-    /// The length of a tick.
+    /// Length of a tick.
     pub timestamp_scale_ns: u64,
-    /// Of the cluster at hand, in ticks.
+    /// Time stamp of the current cluster, in ticks.
     pub cluster_timestamp: u64,
-    /// The tracks that have had packets.
+    /// The tracks with at least one packet.
     progress: Vec<TrackProgress>,
-    /// Of the last block in the cluster at hand, in ticks.
+    /// Relative time stamp of the last block in the current cluster, in ticks.
     last_relative: Option<i16>,
-    /// Of the last block.
+    /// Time stamp of the last block.
     last_ns: i128,
 }
 
@@ -45,46 +45,45 @@ impl Default for Blocks {
     }
 }
 
-/// How far a track has come; samples.
+/// Progress of a track, in samples.
 struct TrackProgress {
     id: u32,
-    /// What is still to be trimmed from the front.
+    /// Samples still to be trimmed from the start.
     delay_left: u64,
-    /// Where the last packet ends.
+    /// End of the last packet.
     end: i64,
     vorbis: Option<vorbis::PacketLengths>,
-    /// Whether damage lies behind it.
+    /// Whether damage follows the last packet.
     is_damaged: bool,
 }
 
-/// What a group says about its block.
+/// Fields of a `BlockGroup` besides its block.
 #[derive(Clone, Copy, Default)]
 struct BlockGroupFields {
     duration_ns: Option<i128>,
-    /// Positive at the end, negative at the start.
+    /// Padding to discard: at the end if positive, at the start if negative.
     discard_ns: i128,
 }
 
 impl Blocks {
-    /// Trims the start of the next packets again, which are a recording's first.
+    /// Starts a new recording, whose first packets are trimmed again.
     pub fn restart(&mut self) {
         self.progress.clear();
     }
 
-    /// Goes on with a cluster.
+    /// Starts a cluster.
     pub fn begin_cluster(&mut self) {
         self.last_relative = None;
     }
 
-    /// Notes that a part of the file was stepped over: what the next packets show to be missing is
-    /// damaged.
+    /// Records that a part of the file was skipped: a gap before the next packets is damage.
     pub fn note_damage(&mut self) {
         for progress in &mut self.progress {
             progress.is_damaged = true;
         }
     }
 
-    /// What blocks of the cluster at hand look like.
+    /// What identifies further blocks of the current cluster.
     pub fn expected(&self, entries: &[TrackEntry]) -> ExpectedBlocks {
         ExpectedBlocks {
             tracks: entries.iter().map(|entry| entry.track.id.into()).collect(),
@@ -92,26 +91,26 @@ impl Blocks {
         }
     }
 
-    /// Whether the cluster at hand begins before the last block, by more than tracks lie apart.
+    /// Whether the current cluster starts well before the last block, by more than tracks are offset.
     pub fn has_jumped_back(&self) -> bool {
         let cluster_ns = self.nanoseconds(self.cluster_timestamp.into());
         cluster_ns.saturating_add(NS_PER_S / 2) < self.last_ns
     }
 
-    /// Takes the content of a `SimpleBlock`.
-    pub fn take_simple(
+    /// Adds the packets of a `SimpleBlock`, given its content.
+    pub fn add_simple_block(
         &mut self,
         entries: &[TrackEntry],
         content: &[u8],
         packets: &mut VecDeque<Packet>,
     ) {
         if let Some(block) = Block::parse(content) {
-            self.take(entries, &block, BlockGroupFields::default(), packets);
+            self.add_block(entries, &block, BlockGroupFields::default(), packets);
         }
     }
 
-    /// Takes the content of a `BlockGroup`.
-    pub fn take_group(
+    /// Adds the packets of a `BlockGroup`, given its content.
+    pub fn add_block_group(
         &mut self,
         entries: &[TrackEntry],
         content: &[u8],
@@ -124,11 +123,11 @@ impl Blocks {
                 .map_or(0, |padding| signed(padding).into()),
         };
         if let Some(block) = child(content, id::BLOCK).and_then(Block::parse) {
-            self.take(entries, &block, group, packets);
+            self.add_block(entries, &block, group, packets);
         }
     }
 
-    fn take(
+    fn add_block(
         &mut self,
         entries: &[TrackEntry],
         block: &Block<'_>,
@@ -148,7 +147,7 @@ impl Blocks {
         let start_ns = start_ns.saturating_sub(entry.codec_delay_ns.into());
         let mut pts = samples(start_ns, entry.rate_hz);
         let Some(params) = &entry.audio else {
-            // When other tracks begin matters, not what is in them.
+            // Of other tracks, only the start matters.
             packets.push_back(packet(entry, pts, 0, Vec::new()));
             return;
         };
@@ -168,7 +167,7 @@ impl Blocks {
         }
         let mut bytes_left = MAX_BLOCK_BYTES;
         for (index, stored) in block.frames.iter().enumerate() {
-            // An empty packet is a damaged one.
+            // An empty packet represents damage.
             let frame = entry.encodings.frame(stored).unwrap_or_default();
             let is_within = frame.len() <= bytes_left;
             let frame = if is_within { frame } else { Vec::new() };
@@ -217,9 +216,9 @@ impl Blocks {
 }
 
 impl TrackProgress {
-    /// The samples of the codec's delay that lie in the next packet.
+    /// Samples of the codec delay to trim from a packet of `length` samples.
     fn trim_start(&mut self, length: u64) -> u64 {
-        // Of an unknown length, it is as long as any.
+        // A packet of unknown length is trimmed by the whole delay.
         let trim = if length == 0 {
             self.delay_left
         } else {
@@ -230,18 +229,18 @@ impl TrackProgress {
     }
 }
 
-/// What a block within a cluster looks like.
+/// Criteria for a block within the current cluster.
 pub struct ExpectedBlocks {
-    /// The numbers of the tracks.
+    /// Track numbers.
     pub tracks: Vec<u64>,
-    /// The time stamp of the last one, in ticks; those of another cluster begin anew. None in front of
-    /// a cluster's first block, where any could follow.
+    /// Relative time stamp of the cluster's last block, in ticks. `None` before its first block, where no
+    /// block is accepted.
     pub from: Option<i16>,
 }
 
 impl ExpectedBlocks {
-    /// Whether a block may begin with this content.
-    pub fn may_be(&self, content: &[u8]) -> bool {
+    /// Whether `content` may be the beginning of such a block.
+    pub fn matches(&self, content: &[u8]) -> bool {
         const RESERVED: u8 = 0x70;
         let Some((track, length)) = variable_size(content) else {
             return false;
@@ -265,7 +264,7 @@ fn packet(entry: &TrackEntry, pts: i64, length: u64, frame: Vec<u8>) -> Packet {
     )
 }
 
-/// Nanoseconds in samples, to the nearest.
+/// Converts nanoseconds to samples, rounded to the nearest.
 fn samples(ns: i128, rate_hz: u32) -> i64 {
     let samples = ns.saturating_mul(rate_hz.into());
     let rounded = samples.saturating_add(NS_PER_S / 2).div_euclid(NS_PER_S);

@@ -1,4 +1,4 @@
-//! Undoes what was done to the frames of a track (RFC 9559, 5.1.4.1.31, `ContentEncodings`).
+//! Reverses the content encodings of a track: compression and header stripping (RFC 9559, 5.1.4.1.31).
 
 use std::io::Read;
 
@@ -6,35 +6,34 @@ use flate2::read::ZlibDecoder;
 
 use super::ebml::{child, children, id, unsigned};
 
-/// A frame, or the private data of a codec, is never larger. Bounds what a small compressed frame could
-/// become.
+/// Maximum size of a decompressed frame or of a codec's private data.
 const MAX_FRAME_BYTES: u64 = 1 << 20;
 
-/// Writers compress once, and strip a few bytes.
+/// Writers compress once and strip a few bytes.
 const MAX_STEPS: usize = 4;
 const MAX_STRIPPED_BYTES: usize = 4096;
 
-/// RFC 9559, 5.1.4.1.31.3: which contents are meant.
+/// Scopes of an encoding (RFC 9559, 5.1.4.1.31.3).
 const SCOPE_FRAMES: u64 = 1;
 const SCOPE_PRIVATE: u64 = 2;
 
-/// One step of undoing.
+/// One decoding step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum DecodingStep {
-    /// These bytes were left out in front.
+    /// Prepends bytes that were stripped.
     Prepend(Vec<u8>),
-    /// RFC 1950.
+    /// Decompresses zlib data (RFC 1950).
     Inflate,
 }
 
-/// All steps, in the order in which they undo.
+/// All steps with their scopes, in the order of decoding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContentEncodings {
     steps: Vec<(u64, DecodingStep)>,
 }
 
 impl ContentEncodings {
-    /// Reads the `ContentEncodings` of a track; the error names what cannot be undone.
+    /// Parses the `ContentEncodings` of a track; the error names the unsupported encoding.
     pub fn parse(content: &[u8]) -> Result<Self, &'static str> {
         let mut encodings: Vec<&[u8]> = children(content)
             .filter_map(|(found, content)| (found == id::CONTENT_ENCODING).then_some(content))
@@ -42,7 +41,7 @@ impl ContentEncodings {
         if encodings.len() > MAX_STEPS {
             return Err("compressed");
         }
-        // What was done last is undone first.
+        // The last encoding is reversed first.
         encodings.sort_by_key(|encoding| {
             let order = child(encoding, id::CONTENT_ENCODING_ORDER).map_or(0, unsigned);
             std::cmp::Reverse(order)
@@ -51,17 +50,17 @@ impl ContentEncodings {
         Ok(Self { steps })
     }
 
-    /// A frame as its codec wrote it; None where it is damaged.
+    /// A frame as written by its codec; `None` if it is damaged.
     pub fn frame(&self, frame: &[u8]) -> Option<Vec<u8>> {
-        self.undo(SCOPE_FRAMES, frame)
+        self.decode(SCOPE_FRAMES, frame)
     }
 
-    /// Private data as its codec wrote it; None where it is damaged.
+    /// Private data as written by its codec; `None` if it is damaged.
     pub fn private(&self, private: &[u8]) -> Option<Vec<u8>> {
-        self.undo(SCOPE_PRIVATE, private)
+        self.decode(SCOPE_PRIVATE, private)
     }
 
-    fn undo(&self, scope: u64, bytes: &[u8]) -> Option<Vec<u8>> {
+    fn decode(&self, scope: u64, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut bytes = bytes.to_vec();
         for (_, step) in self.steps.iter().filter(|(of, _)| of & scope != 0) {
             bytes = match step {
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn undoes_the_last_step_first_and_within_its_scope() {
+    fn decodes_in_reverse_order_and_within_scope() {
         let content = [encoding(0, 1, 3, b"head"), encoding(1, 3, 0, b"")].concat();
         let encodings = ContentEncodings::parse(&content).unwrap();
         let stored = deflate(b"tail");
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_frame_does_not_become_large() {
+    fn refuses_a_frame_that_decompresses_to_too_much() {
         let encodings = ContentEncodings::parse(&encoding(0, 1, 0, b"")).unwrap();
         let limit = MAX_FRAME_BYTES as usize;
         assert_eq!(
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn names_what_cannot_be_undone() {
+    fn names_unsupported_encodings() {
         for (algorithm, name) in [
             (1, "bzlib-compressed"),
             (2, "lzo-compressed"),
