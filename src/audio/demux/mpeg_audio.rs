@@ -1,8 +1,8 @@
 //! Reads MPEG audio, layers I to III, as a stream of frames (ISO/IEC 11172-3 and 13818-3, MPEG 2.5).
 //!
-//! Unlike symphonia's reader it reads all frames whatever a header counts, follows changes of the format,
-//! and finds the frames of joined files between their tags. It trims the encoder's delay that LAME's tag
-//! states, and the padding where there are as many frames as the tag states.
+//! Unlike symphonia's reader, it ignores frame counts in headers, supports format changes, and finds the
+//! frames of concatenated files between their tags. It trims the encoder delay stated by LAME's tag, and
+//! the padding if the number of frames is the stated one.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,9 +22,9 @@ use super::lookahead::Lookahead;
 use super::tags;
 use super::{ContainerClock, Demuxer};
 use crate::audio::AudioError;
+use encoder_tag::EncoderTag;
 use header::MpegAudioFormat;
 pub use header::MpegAudioHeader;
-use encoder_tag::EncoderTag;
 
 mod header;
 mod encoder_tag;
@@ -35,11 +35,10 @@ const INFO: FormatInfo = FormatInfo {
     long_name: "MPEG audio",
 };
 
-/// How far into a WAV file its samples may begin.
+/// How far into a WAV file its samples may start.
 const WAV_HEADER_BYTES: usize = 8_192;
 
-/// Opens a file whose first frame is found at its beginning, behind tags or behind a little junk, or in
-/// a WAV file.
+/// Opens a file whose first frame is at its beginning, after tags, after a little junk or in a WAV file.
 ///
 /// # Errors
 /// [`AudioError::Read`], and [`AudioError::NeedsFfmpeg`] for a free bit rate, which has no decoder here.
@@ -67,19 +66,19 @@ struct MpegAudioReader {
     frames: Frames<MpegAudioHeader>,
     format: MpegAudioFormat,
     tracks: Vec<Track>,
-    /// The frame behind those that were given out.
+    /// The next frame, if it was read already.
     pending: Option<(MpegAudioHeader, Vec<u8>)>,
-    /// Packets that the end of the recording may trim.
+    /// Packets that may have to be trimmed at the end of the recording.
     delayed: VecDeque<Packet>,
     recording: JoinedRecording,
     next_sample: u64,
 }
 
-/// One of the recordings that may have been joined.
+/// One of the recordings in a concatenated file.
 #[derive(Default)]
 struct JoinedRecording {
     info: EncoderTag,
-    /// Samples that are still to be trimmed from the front.
+    /// Samples still to be trimmed from the start.
     delay_left: u64,
     frames: u64,
 }
@@ -99,7 +98,7 @@ impl MpegAudioReader {
         }
     }
 
-    /// Makes a packet of a frame, and holds it back.
+    /// Appends a packet of this frame to the delayed ones.
     fn push_delayed(&mut self, data: Vec<u8>) {
         let samples = self.format.samples();
         let trim = self.recording.delay_left.min(samples);
@@ -112,7 +111,7 @@ impl MpegAudioReader {
         self.delayed.push_back(packet);
     }
 
-    /// Trims the padding from the last packets, if all frames of the recording were there.
+    /// Trims the padding from the last packets, if all frames of the recording were read.
     fn end_recording(&mut self) {
         let recording = std::mem::take(&mut self.recording);
         if recording.info.frames != Some(recording.frames) {
@@ -126,7 +125,7 @@ impl MpegAudioReader {
         }
     }
 
-    /// How many packets are held back: those that padding may reach, and one.
+    /// Number of packets to delay: those that padding may extend over, plus one.
     fn max_delayed(&self) -> usize {
         (self.recording.info.padding / self.format.samples()) as usize + 1
     }
@@ -180,7 +179,7 @@ impl PacketSource for MpegAudioReader {
                 frames: 0,
             };
             self.tracks = vec![track(format, info)];
-            // Another recording has a padding of its own, and nothing to do with the sound before.
+            // Another recording has its own padding and is independent of the previous audio.
             if self.next_sample > 0 {
                 return reset_error();
             }
@@ -203,7 +202,7 @@ fn track(format: MpegAudioFormat, info: EncoderTag) -> Track {
     track
 }
 
-/// Steps into a WAV file whose samples are MPEG audio (RFC 2361, A.14 and A.16).
+/// Moves to the samples of a WAV file of MPEG audio (RFC 2361, A.14 and A.16).
 fn skip_wav_header(bytes: &mut Lookahead) -> io::Result<()> {
     let head = bytes.peek(WAV_HEADER_BYTES)?;
     if !head.starts_with(b"RIFF") || head.get(8..12) != Some(b"WAVE") {
@@ -218,7 +217,7 @@ fn skip_wav_header(bytes: &mut Lookahead) -> io::Result<()> {
     }
 }
 
-/// The names of the chunks of a RIFF file, and where their content begins.
+/// The chunks of a RIFF file: name and position of the content.
 fn riff_chunks(head: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
     let mut at = 12;
     std::iter::from_fn(move || {
@@ -231,8 +230,8 @@ fn riff_chunks(head: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
     })
 }
 
-/// Whether a file begins with frames that do not state their length: the same header comes again at one
-/// distance, give or take the padding.
+/// Whether a file starts with frames of free bit rate: the same header recurs at a constant distance,
+/// apart from the padding.
 fn has_free_bit_rate(bytes: &[u8]) -> bool {
     const MAX_BYTES: usize = 4096;
     let Some(format) = header::free_format(bytes) else {

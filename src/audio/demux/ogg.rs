@@ -1,9 +1,9 @@
 //! Reads Ogg (RFC 3533) with Opus (RFC 7845), Vorbis and FLAC (RFC 9639, 10.1).
 //!
-//! Unlike symphonia's reader it needs no comment header, trims at most the first page of Vorbis and the last
-//! one of a stream, whatever granule positions say, and uses pages whose check sum is wrong or whose end is
-//! missing. Where the numbers of pages have a hole, granule positions say how much is missing; elsewhere
-//! packets follow one another.
+//! Unlike symphonia's reader, it needs no comment header, trims at most the first page of Vorbis and the
+//! last page of a stream whatever their granule positions are, and accepts pages with a wrong check sum or
+//! a missing end. After a gap in the page numbers, granule positions determine the length of the gap;
+//! otherwise packets are contiguous.
 
 use std::collections::VecDeque;
 use std::io;
@@ -32,16 +32,16 @@ const INFO: FormatInfo = FormatInfo {
     long_name: "Ogg",
 };
 
-/// How far into a file the first page may begin.
+/// How far into a file the first page may start.
 const MAX_JUNK_BYTES: usize = 64 * 1024;
 
-/// Files have a few streams at a time.
+/// Maximum number of concurrent streams; real files have a few.
 const MAX_STREAMS: usize = 64;
 
-/// As many packets of one stream are read before the headers of all others are there.
+/// Maximum number of packets read before the headers of all streams are complete.
 const MAX_EARLY_PACKETS: usize = 256;
 
-/// Opens a file that begins with the first page of a stream, or has one behind a little junk.
+/// Opens a file that starts with the first page of a stream, possibly after a little junk.
 ///
 /// # Errors
 /// [`AudioError::Read`].
@@ -96,19 +96,19 @@ struct OggReader {
     streams: Vec<LogicalStream>,
     tracks: Vec<Track>,
     packets: VecDeque<Packet>,
-    /// A page that was read before its time.
+    /// A page that was read in advance.
     pending: Option<Page>,
 }
 
 impl OggReader {
-    /// Reads the headers of the streams that begin together with this page. They replace those before;
-    /// if there is no audio among them, the others go on.
+    /// Reads the headers of the streams that start together with this page. They replace the previous
+    /// streams, unless they contain no audio; false then.
     fn begin(&mut self, first: &Page) -> io::Result<bool> {
         let mut streams = Vec::new();
         let mut early = VecDeque::new();
         let begin = |page: &Page, early: &mut VecDeque<Packet>| {
             let mut stream = LogicalStream::new(page);
-            stream.take(page, early);
+            stream.add_page(page, early);
             stream
         };
         streams.push(begin(first, &mut early));
@@ -128,13 +128,13 @@ impl OggReader {
                 return Ok(false);
             }
             is_head = false;
-            // The next ones have begun before these were complete.
+            // The next streams start before these are complete.
             if page.is_first {
                 self.pending = Some(page);
                 break;
             }
             if let Some(stream) = find(&mut streams, page.serial) {
-                stream.take(&page, &mut early);
+                stream.add_page(&page, &mut early);
             }
             if streams.iter().all(|stream| stream.track().is_some()) {
                 break;
@@ -180,7 +180,7 @@ impl PacketSource for OggReader {
                     return reset_error();
                 }
             } else if let Some(stream) = find(&mut self.streams, page.serial) {
-                stream.take(&page, &mut self.packets);
+                stream.add_page(&page, &mut self.packets);
             }
         }
     }

@@ -6,24 +6,24 @@ use super::boxes::{BoxHeader, Fields};
 use super::fragment_run::FragmentRun;
 use super::input::Mp4Input;
 
-/// What the runs of one fragment may take in memory. Real fragments take some kilobytes.
+/// Memory limit for the runs of one fragment. Real fragments take a few kilobytes.
 const MAX_FRAGMENT_BYTES: u64 = 32 << 20;
 
-/// What a run takes in memory besides its table.
+/// Memory of a run besides its table.
 const RUN_OVERHEAD_BYTES: u64 = 128;
 
-/// What a fragment uses where it says nothing itself (`trex`, 8.8.3).
+/// Default values of a fragment's fields (`trex`, 8.8.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FragmentDefaults {
-    /// The sample description, from 1 on.
+    /// Index of the sample description, from 1.
     pub description: u32,
-    /// The ticks of a sample.
+    /// Ticks per sample.
     pub duration: u32,
-    /// The bytes of a sample.
+    /// Bytes per sample.
     pub size: u32,
 }
 
-/// The track and the defaults of a `trex` box.
+/// Reads the track and the defaults of a `trex` box.
 pub fn read_defaults(content: &[u8]) -> Option<(u32, FragmentDefaults)> {
     let mut fields = Fields(content);
     fields.version_and_flags()?;
@@ -36,22 +36,22 @@ pub fn read_defaults(content: &[u8]) -> Option<(u32, FragmentDefaults)> {
     Some((track_id, defaults))
 }
 
-/// The part of a track that a fragment holds (`traf`).
+/// A track's part of a fragment (`traf`).
 #[derive(Debug)]
 pub struct TrackFragment {
     /// The track.
     pub track_id: u32,
-    /// When the first sample is due in the time of the media, where that is stated (`tfdt`).
+    /// Media time of the first sample, if stated (`tfdt`).
     pub decode_time: Option<u64>,
-    /// Its samples; none where the track is not wanted.
+    /// Its samples; empty if the track is not wanted.
     pub runs: Vec<FragmentRun>,
 }
 
-/// Reads a fragment. `defaults` gives those of a track, and whether its samples are wanted.
+/// Reads a fragment. `defaults` returns the defaults of a track and whether its samples are wanted.
 ///
 /// # Errors
-/// Those of the source, [`Error::DecodeError`] where it claims samples that it does not hold, and
-/// [`Error::LimitError`] where its tables are too large.
+/// Those of the source, [`Error::DecodeError`] if a run claims more samples than it describes, and
+/// [`Error::LimitError`] if its tables are too large.
 pub fn read(
     input: &mut Mp4Input,
     moof: &BoxHeader,
@@ -59,8 +59,8 @@ pub fn read(
 ) -> Result<Vec<TrackFragment>> {
     let mut fragments = Vec::new();
     let mut left = MAX_FRAGMENT_BYTES;
-    // Where a track fragment neither states where its data begins nor counts from the `moof`, it
-    // begins behind the data of the one before.
+    // A track fragment whose base is neither stated nor the `moof` starts after the data of the
+    // previous one.
     let mut data_end = moof.start;
     let mut boxes = moof.children();
     while let Some(header) = boxes.next(input)? {
@@ -87,13 +87,13 @@ fn spend(left: &mut u64, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// A track fragment while it is read.
+/// Reads one track fragment.
 struct TrackFragmentReader {
     fragment: TrackFragment,
     is_wanted: bool,
-    /// Where the offsets of runs count from.
+    /// Base of the runs' offsets.
     base: Option<u64>,
-    /// The end of the data of the run before.
+    /// End of the previous run's data.
     data_end: u64,
     description: Option<u32>,
     duration: Option<u32>,
@@ -101,7 +101,7 @@ struct TrackFragmentReader {
 }
 
 impl TrackFragmentReader {
-    /// Reads the header (`tfhd`) and the time; none where there is no header.
+    /// Reads the header (`tfhd`) and the time (`tfdt`); `None` without a header.
     fn start(input: &mut Mp4Input, moof: &BoxHeader, traf: &BoxHeader) -> Result<Option<Self>> {
         const MAX_HEADER_BYTES: u64 = 64;
         let mut reading = None;
@@ -158,8 +158,8 @@ impl TrackFragmentReader {
         })
     }
 
-    /// Reads the runs (`trun`), and where the data of the last one ends. Those of a track that is not
-    /// wanted are left out, whatever is wrong with them.
+    /// Reads the runs (`trun`) and updates the end of their data. Runs of unwanted tracks are left out
+    /// and not checked.
     fn runs(
         &mut self,
         input: &mut Mp4Input,
@@ -186,9 +186,9 @@ impl TrackFragmentReader {
             let Some(mut run) = FragmentRun::read(content, &defaults) else {
                 continue;
             };
-            self.data_end = run.place(base, self.data_end);
+            self.data_end = run.set_base(base, self.data_end);
             if self.is_wanted {
-                if !header.is_cut {
+                if !header.is_truncated {
                     run.check()?;
                 }
                 runs.push(run);

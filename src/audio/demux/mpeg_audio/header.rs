@@ -5,10 +5,10 @@ use symphonia::core::codecs::audio::well_known::{CODEC_ID_MP1, CODEC_ID_MP2, COD
 
 use crate::audio::demux::frames::FrameHeader;
 
-/// What stays the same from frame to frame.
+/// The fields that are equal in all frames of a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MpegAudioFormat {
-    /// The version as the header writes it: 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5.
+    /// The version as coded in the header: 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5.
     version: u8,
     /// 1 to 3.
     layer: u8,
@@ -17,7 +17,7 @@ pub struct MpegAudioFormat {
     is_mono: bool,
 }
 
-/// A header that was read.
+/// A frame header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MpegAudioHeader {
     format: MpegAudioFormat,
@@ -43,7 +43,7 @@ const BIT_RATES_KBPS: [[u16; 15]; 5] = [
     [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
 ];
 
-/// The free format has an index of its own.
+/// Bit rate index of the free format.
 const FREE: u8 = 0;
 
 impl FrameHeader for MpegAudioHeader {
@@ -88,14 +88,14 @@ impl FrameHeader for MpegAudioHeader {
 }
 
 impl MpegAudioHeader {
-    /// The bytes before the side information.
+    /// Length of the header including its check sum.
     pub fn header_bytes(self) -> usize {
         4 + if self.has_crc { 2 } else { 0 }
     }
 }
 
 impl MpegAudioFormat {
-    /// The codec, which is the layer.
+    /// The codec, which depends on the layer.
     pub fn codec(self) -> AudioCodecId {
         match self.layer {
             1 => CODEC_ID_MP1,
@@ -113,7 +113,7 @@ impl MpegAudioFormat {
         }
     }
 
-    /// The length of layer III's side information (ISO/IEC 11172-3, 2.4.1.7); None for other layers.
+    /// Length of layer III's side information (ISO/IEC 11172-3, 2.4.1.7); `None` for other layers.
     pub fn side_info_bytes(self) -> Option<usize> {
         match (self.layer, self.version == 3, self.is_mono) {
             (3, true, false) => Some(32),
@@ -124,7 +124,7 @@ impl MpegAudioFormat {
     }
 }
 
-/// The format of a frame with a free bit rate, whose length the header does not state.
+/// The format of a frame with a free bit rate, whose header does not determine its length.
 pub fn free_format(bytes: &[u8]) -> Option<MpegAudioFormat> {
     fields(bytes).and_then(|(format, index, _)| (index == FREE).then_some(format))
 }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_no_header_has() {
+    fn refuses_invalid_headers() {
         for bytes in [
             [0xfe, 0xfb, 0x90, 0x00],
             [0xff, 0xdb, 0x90, 0x00],

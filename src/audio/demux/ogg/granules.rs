@@ -1,31 +1,31 @@
-//! Follows the granule positions of a stream's pages, which say where packets stand. Pure.
+//! Evaluates the granule positions of a stream's pages, the time stamps of Ogg. Pure.
 //!
-//! They are wrong in many files, so they count only where something else confirms them.
+//! They are wrong in many files, so they are used only if something else confirms them.
 
 /// The packets that end on a page.
 #[derive(Clone, Copy, Debug)]
 pub struct PagePackets {
-    /// Samples that come out with them.
+    /// Number of samples they decode to.
     pub samples: i64,
-    /// Whether pages in front of this one are missing, by their numbers.
+    /// Whether pages before this one are missing, according to the page numbers.
     pub follow_missing_pages: bool,
-    /// Whether what stands in front of 0 is to be dropped.
+    /// Whether samples before position 0 are to be dropped.
     pub may_start_before_zero: bool,
 }
 
 /// Compares granule positions with the lengths of packets.
 #[derive(Debug, Default)]
 pub struct GranuleTracker {
-    /// Where the last page ended.
+    /// Position of the end of the last page.
     end: Option<i64>,
-    /// Whether it did so by the lengths of its packets.
+    /// Whether the last page's position agrees with the lengths of its packets.
     agrees: bool,
 }
 
 impl GranuleTracker {
-    /// Samples that the last page of a stream marks as padding.
+    /// Number of padding samples at the end of a stream, according to its last page.
     pub fn padding(&self, granule: i64, samples: i64) -> u64 {
-        // Of a stream on one page they count from 0.
+        // Positions of a stream on one page start at 0.
         let before = self.end.unwrap_or(0);
         let padding = before.saturating_add(samples).saturating_sub(granule);
         match granule > before && padding > 0 {
@@ -34,12 +34,11 @@ impl GranuleTracker {
         }
     }
 
-    /// Takes a page on which packets end, and says how much later they stand than right behind those
-    /// before, or than 0: samples that are missing, or that the audio begins late. Less than 0 on a first
-    /// page whose start is to be dropped.
+    /// Processes a page on which packets end. Returns the gap before its packets, in samples: missing
+    /// samples, or the late start of the audio. Negative for a first page whose start is to be dropped.
     pub fn push(&mut self, granule: i64, packets: PagePackets) -> i64 {
         let before = self.end.unwrap_or(0);
-        // -1 is for pages on which no packet ends.
+        // -1 marks pages on which no packet ends.
         if granule < 0 {
             self.end = Some(before.saturating_add(packets.samples));
             return 0;
@@ -79,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_shows_in_both_numbers() {
+    fn a_loss_needs_gaps_in_page_numbers_and_positions() {
         check(
             false,
             &[
@@ -89,13 +88,13 @@ mod tests {
                 (650, false, 0),
             ],
         );
-        // A hole in one of them only.
+        // A gap in one of them only.
         check(false, &[(100, false, 0), (550, false, 0), (650, true, 0)]);
         check(false, &[(100, false, 0), (150, true, 0), (50, true, 0)]);
     }
 
     #[test]
-    fn positions_that_disagreed_before_prove_nothing() {
+    fn ignores_positions_after_inconsistent_ones() {
         check(
             false,
             &[(300, false, 200), (600, false, 0), (1_200, true, 0)],
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_page_may_begin_late_or_before_0() {
+    fn the_first_page_may_start_late_or_before_zero() {
         check(false, &[(7_100, false, 7_000), (7_200, false, 0)]);
         check(true, &[(30, false, -70), (130, false, 0)]);
         check(true, &[(0, false, 0), (100, false, 0)]);
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_what_the_lengths_have_more() {
+    fn padding_is_the_excess_of_the_packet_lengths() {
         let mut granules = GranuleTracker::default();
         assert_eq!(granules.padding(90, 100), 10);
         granules.push(

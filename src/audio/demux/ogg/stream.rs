@@ -1,4 +1,4 @@
-//! Assembles the packets of a logical stream, and reads its headers.
+//! Assembles the packets of a logical stream and reads its headers.
 
 use std::collections::VecDeque;
 
@@ -15,11 +15,11 @@ use super::page::Page;
 use super::theora;
 use crate::audio::demux::{flac, opus, vorbis};
 
-/// A packet of audio is far smaller; comments with pictures may not be.
+/// Maximum packet size. Audio is far smaller, but comments may contain pictures.
 const MAX_PACKET_BYTES: usize = 16 << 20;
 
-/// How the streams begin that are not audio: Theora, Skeleton, Dirac, VP8, Kate, CMML, `OggMNG`.
-const OTHERS: [&[u8]; 7] = [
+/// Magic bytes of streams other than audio: Theora, Skeleton, Dirac, VP8, Kate, CMML, `OggMNG`.
+const NON_AUDIO: [&[u8]; 7] = [
     b"\x80theora",
     b"fishead\0",
     b"BBCD\0",
@@ -29,25 +29,25 @@ const OTHERS: [&[u8]; 7] = [
     b"\x8aMNG",
 ];
 
-/// A stream of audio, or one whose packets are passed over.
+/// A logical stream. Packets of streams other than audio are skipped.
 pub struct LogicalStream {
     serial: u32,
     codec: OggCodec,
     track: Option<Track>,
-    /// What there is of the packet at hand; none between packets or where its beginning is missing.
+    /// The packet being assembled; `None` between packets, or if its start is missing.
     partial: Option<Vec<u8>>,
     next_sequence: u32,
-    /// Whether pages are missing in front of the next packet.
+    /// Whether pages before the next packet are missing.
     follows_missing_pages: bool,
     granules: GranuleTracker,
-    /// The end of the last packet, by the lengths of all and what is missing between them.
+    /// End of the last packet, including gaps.
     position: i64,
     delay_left: u64,
 }
 
 enum OggCodec {
     Opus {
-        /// The packet in front of the audio may be comments.
+        /// False before the first packet, which may be comments.
         has_begun: bool,
     },
     Vorbis {
@@ -58,14 +58,14 @@ enum OggCodec {
         /// The length of the last frame.
         samples: u64,
     },
-    /// Video, of which a packet a page is given for its time alone.
+    /// Video. Each page yields one empty packet for its time stamp.
     Theora(theora::TheoraClock),
-    /// Without a decoder here, or no audio.
+    /// Audio without a decoder, or not audio.
     Other,
 }
 
 impl LogicalStream {
-    /// A stream that begins with this page.
+    /// A stream that starts with this page.
     pub fn new(page: &Page) -> Self {
         let parts = page.parts();
         let head = parts.first().map_or(&[][..], |part| part.data);
@@ -81,7 +81,7 @@ impl LogicalStream {
                 identification,
                 lengths,
             };
-            // The track is complete with the setup header.
+            // The setup header is needed for the track.
             (codec, None)
         } else if let Some(params) = flac_params(head) {
             (
@@ -95,7 +95,7 @@ impl LogicalStream {
             let mut params = AudioCodecParameters::new();
             params.for_codec(CODEC_ID_SPEEX);
             (OggCodec::Other, Some(CodecParameters::Audio(params)))
-        } else if OTHERS.iter().any(|other| head.starts_with(other)) {
+        } else if NON_AUDIO.iter().any(|magic| head.starts_with(magic)) {
             let params = VideoCodecParameters::default();
             (OggCodec::Other, Some(CodecParameters::Video(params)))
         } else {
@@ -114,18 +114,18 @@ impl LogicalStream {
             next_sequence: page.sequence,
             follows_missing_pages: false,
             granules: GranuleTracker::default(),
-            // Granule positions of Opus count what is skipped (RFC 7845, 4.3).
+            // Granule positions of Opus include the pre-skip (RFC 7845, 4.3).
             position: 0_i64.saturating_sub_unsigned(delay_left),
             delay_left,
         }
     }
 
-    /// The number of the stream.
+    /// Serial number.
     pub fn serial(&self) -> u32 {
         self.serial
     }
 
-    /// Its track, once all headers were there.
+    /// The track, once all headers are complete.
     pub fn track(&self) -> Option<&Track> {
         self.track.as_ref()
     }
@@ -135,8 +135,8 @@ impl LogicalStream {
         !matches!(self.codec, OggCodec::Other | OggCodec::Theora(_))
     }
 
-    /// Takes the packets that end on a page; of the first page those behind the identification.
-    pub fn take(&mut self, page: &Page, packets: &mut VecDeque<Packet>) {
+    /// Appends the packets that end on a page to `packets`, except the identification header.
+    pub fn add_page(&mut self, page: &Page, packets: &mut VecDeque<Packet>) {
         if let OggCodec::Theora(clock) = &self.codec {
             let start = clock.start(page);
             packets.extend(
@@ -192,20 +192,20 @@ impl LogicalStream {
         }
         for packet in packets.range_mut(first..) {
             let start = packet.pts.get().saturating_add(shift);
-            // What is dropped takes no time.
+            // Dropped samples have no duration.
             let earliest = 0_i64.saturating_sub_unsigned(packet.trim_start.get());
             packet.pts = Timestamp::new(start.max(earliest));
         }
     }
 
-    /// Makes a packet of audio; headers are kept or dropped.
+    /// Creates a packet of audio. `None` for headers, which are evaluated or dropped.
     fn packet(&mut self, data: Vec<u8>) -> Option<Packet> {
         if data.is_empty() {
             return None;
         }
         let samples = match &mut self.codec {
             OggCodec::Opus { has_begun } => {
-                // Comments are not needed, and may be cut short.
+                // Comments are not needed, and may be truncated.
                 if !std::mem::replace(has_begun, true) && data.starts_with(b"OpusTags") {
                     return None;
                 }
@@ -215,7 +215,7 @@ impl LogicalStream {
                 identification,
                 lengths,
             } => {
-                // Headers have odd numbers.
+                // Headers have odd types.
                 if data[0] & 1 != 0 {
                     if self.track.is_none() && data.starts_with(b"\x05vorbis") {
                         *lengths = vorbis::PacketLengths::parse(identification, &data);
@@ -246,7 +246,7 @@ impl LogicalStream {
     }
 }
 
-/// Trims the first ones of these packets.
+/// Trims samples from the start of these packets.
 fn trim_start<'a>(packets: impl Iterator<Item = &'a mut Packet>, mut samples: u64) {
     for packet in packets {
         let trim = Duration::new(samples).min(packet.dur);
@@ -256,7 +256,7 @@ fn trim_start<'a>(packets: impl Iterator<Item = &'a mut Packet>, mut samples: u6
     }
 }
 
-/// Trims the last ones of these packets.
+/// Trims samples from the end of these packets.
 fn trim_end<'a>(packets: impl DoubleEndedIterator<Item = &'a mut Packet>, mut samples: u64) {
     for packet in packets.rev() {
         let trim = Duration::new(samples).min(packet.dur);
@@ -288,8 +288,8 @@ fn vorbis_params(identification: &[u8], setup: &[u8]) -> Option<AudioCodecParame
     Some(params)
 }
 
-/// Out of the first packet of FLAC in Ogg (RFC 9639, 10.1): a mark, version, number of headers, and
-/// the first metadata block, which is `STREAMINFO`.
+/// Parses the first packet of FLAC in Ogg (RFC 9639, 10.1): magic bytes, version, number of headers and
+/// `STREAMINFO`.
 fn flac_params(head: &[u8]) -> Option<AudioCodecParameters> {
     const INFO_AT: usize = 17;
     const INFO_BYTES: usize = 34;
