@@ -4,13 +4,13 @@ use symphonia::core::codecs::audio::well_known as codec;
 
 use super::{DataFormat, HeaderError};
 
-/// Where AIFC names its codec; AIFF ends there.
+/// Offset of the codec's name in AIFC; AIFF ends there.
 const CODEC_OFFSET: usize = 18;
 
-/// A packet of Apple's IMA ADPCM, which has this many bytes and frames in every channel.
+/// Bytes and frames per channel of a packet of Apple's IMA ADPCM.
 pub const IMA4_PACKET: (u32, u32) = (34, 64);
 
-/// Reads the content of the chunk.
+/// Parses the content of the chunk.
 pub fn format(bytes: &[u8]) -> Result<DataFormat, HeaderError> {
     let word = |at: usize| {
         bytes
@@ -25,7 +25,7 @@ pub fn format(bytes: &[u8]) -> Result<DataFormat, HeaderError> {
     };
     let (channels, bits, rate_hz) =
         header().ok_or(HeaderError::Malformed("its COMM chunk is too short"))?;
-    // Fewer bits than fit into whole bytes are stored in the high ones.
+    // Samples are stored in the high bits of whole bytes.
     let sample_bytes = bits.div_ceil(8);
     let name: [u8; 4] = match bytes.get(CODEC_OFFSET..).and_then(<[u8]>::first_chunk) {
         Some(name) => *name,
@@ -67,8 +67,8 @@ pub fn format(bytes: &[u8]) -> Result<DataFormat, HeaderError> {
     DataFormat::pcm(codec, rate_hz, channels)
 }
 
-/// The rate is an 80-bit float of Motorola's 68881: sign and exponent with a bias of 16,383, then a
-/// mantissa with its leading one. 0 for what is no rate.
+/// Converts an 80-bit float of Motorola's 68881: sign and exponent with a bias of 16,383, then a mantissa
+/// with an explicit leading one. 0 for an invalid rate.
 fn rate_hz(bytes: [u8; 10]) -> u32 {
     let [sign_and_exponent @ .., _, _, _, _, _, _, _, _] = bytes;
     let [_, _, mantissa @ ..] = bytes;

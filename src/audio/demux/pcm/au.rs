@@ -4,21 +4,22 @@ use symphonia::core::codecs::audio::well_known as codec;
 
 use super::{DataFormat, HeaderError};
 
-/// `.snd`, where the samples begin, their length, encoding, rate, channels. A comment may follow.
+/// Length of the header: `.snd`, offset of the samples, their length, encoding, rate, channels. A comment
+/// may follow.
 pub const HEADER_BYTES: usize = 24;
 
-/// What the header says.
+/// Content of the header.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AuHeader {
-    /// How the samples are read.
+    /// Format of the samples.
     pub format: DataFormat,
-    /// Where they begin, from the beginning of the header.
+    /// Their offset from the beginning of the header.
     pub offset: u32,
-    /// Their length in bytes, where it is stated.
+    /// Their length in bytes, if stated.
     pub length: Option<u32>,
 }
 
-/// Reads the first [`HEADER_BYTES`] of a file.
+/// Parses the first [`HEADER_BYTES`] of a file.
 pub fn read(bytes: &[u8]) -> Result<AuHeader, HeaderError> {
     let word = |index: usize| {
         let word = bytes.get(index * 4..).and_then(<[u8]>::first_chunk);

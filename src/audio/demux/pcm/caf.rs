@@ -8,7 +8,7 @@ use super::{DataFormat, HeaderError};
 const FLOAT: u32 = 1;
 const LITTLE_ENDIAN: u32 = 2;
 
-/// Reads the content of the chunk; `None` for codecs whose packets differ in length.
+/// Parses the content of the chunk; `None` for codecs with packets of variable size.
 pub fn format(bytes: &[u8]) -> Result<Option<DataFormat>, HeaderError> {
     const TOO_SHORT: HeaderError = HeaderError::Malformed("its desc chunk is too short");
     let word = |at: usize| {
@@ -20,7 +20,7 @@ pub fn format(bytes: &[u8]) -> Result<Option<DataFormat>, HeaderError> {
     let name = word(8)?.to_be_bytes();
     let (flags, packet_bytes, channels, bits) = (word(12)?, word(16)?, word(24)?, word(28)?);
     let is_float = flags & FLOAT != 0;
-    // Fewer bits than the bytes hold are stored in the high ones.
+    // Samples are stored in the high bits of their bytes.
     let sample_bytes = match packet_bytes.checked_div(channels) {
         None | Some(0) => bits.div_ceil(8),
         Some(bytes) => bytes,
@@ -53,7 +53,7 @@ pub fn format(bytes: &[u8]) -> Result<Option<DataFormat>, HeaderError> {
     DataFormat::pcm(codec, rate_hz, channels).map(Some)
 }
 
-/// 0 for what is no rate.
+/// Rounds a sample rate; 0 if it is invalid.
 fn rate_hz(rate: f64) -> u32 {
     let rounded = rate.round();
     if (1.0..=f64::from(u32::MAX)).contains(&rounded) {
