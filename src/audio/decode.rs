@@ -19,7 +19,7 @@ use super::demux::{self, Demuxer};
 use super::cpu_time_limit::CpuTimeLimit;
 use super::{AudioError, Channels, DecodeLimits, DecodeContext};
 use damage::Damage;
-use end_trim::EndTrim;
+use end_trim::EndTrimmer;
 use timeline::Timeline;
 use track::SelectedTrack;
 use monitored_source::MonitoredSource;
@@ -119,7 +119,7 @@ struct PacketDecoder<'a> {
     track: SelectedTrack,
     streams: ChannelStreams<'a>,
     timeline: Timeline,
-    end_trim: EndTrim,
+    end_trimmer: EndTrimmer,
     damage: Damage,
 }
 
@@ -132,7 +132,7 @@ impl<'a> PacketDecoder<'a> {
     ) -> Result<Self, AudioError> {
         let track = SelectedTrack::of(demuxer.reader.as_ref())?;
         Ok(Self {
-            end_trim: EndTrim::new(track.end_trim_rule(demuxer)),
+            end_trimmer: EndTrimmer::new(track.end_trim_rule(demuxer)),
             track,
             streams: ChannelStreams::new(channels, limits, context.memory),
             timeline: Timeline::new(demuxer.clock),
@@ -143,10 +143,10 @@ impl<'a> PacketDecoder<'a> {
     /// Selects a track again after the reader's tracks changed. If none can be decoded, packets are
     /// skipped.
     fn select_again(&mut self, demuxer: &Demuxer) -> Result<(), AudioError> {
-        self.flush_end_trim()?;
+        self.flush_end_trimmer()?;
         match SelectedTrack::of(demuxer.reader.as_ref()) {
             Ok(track) => {
-                self.end_trim = EndTrim::new(track.end_trim_rule(demuxer));
+                self.end_trimmer = EndTrimmer::new(track.end_trim_rule(demuxer));
                 self.track = track;
                 self.timeline.rebase();
             }
@@ -163,14 +163,14 @@ impl<'a> PacketDecoder<'a> {
             }
             return Ok(());
         }
-        for packet in self.end_trim.push(packet) {
+        for packet in self.end_trimmer.push(packet) {
             self.decode(packet)?;
         }
         Ok(())
     }
 
-    fn flush_end_trim(&mut self) -> Result<(), AudioError> {
-        for packet in self.end_trim.finish() {
+    fn flush_end_trimmer(&mut self) -> Result<(), AudioError> {
+        for packet in self.end_trimmer.finish() {
             self.decode(packet)?;
         }
         Ok(())
@@ -196,7 +196,7 @@ impl<'a> PacketDecoder<'a> {
     }
 
     fn finish(mut self, stopped: Option<ReaderStop>) -> Result<DecodedAudio, AudioError> {
-        self.flush_end_trim()?;
+        self.flush_end_trimmer()?;
         if !self.streams.is_empty() {
             self.damage.close_last_run(&mut self.streams)?;
         }

@@ -1,8 +1,8 @@
-//! Chooses between the built-in decoders and ffmpeg.
+//! Decodes with the built-in decoders or ffmpeg.
 //!
-//! Formats that only ffmpeg knows go to it at once. All others are tried here first; what the
-//! built-in decoders refuse as malformed, unsupported or without audio goes to ffmpeg, too, unless
-//! it is plainly no audio. Where neither succeeds, the answer says what the file seems to be.
+//! Formats that only ffmpeg supports are decoded by it directly. For all others, the built-in decoders
+//! are tried first; if they report a malformed or unsupported file or no audio, ffmpeg is tried, unless
+//! the file is clearly not audio. If both fail, the error names the detected kind of file.
 
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,18 +14,17 @@ use super::{
     SAMPLE_RATE_HZ, Source, ffmpeg, open, signature,
 };
 
-/// Audio of less than [`MIN_DURATION`] is in doubt where its file is longer than this: 0.1 s at
-/// 320 kbit/s takes 4 kB.
+/// From larger files, audio shorter than [`MIN_DURATION`] is implausible: 0.1 s at 320 kbit/s takes 4 kB.
 const SHORT_FILE_BYTES: u64 = 4_096;
 
-/// What readers call a file of which they know nothing.
+/// Format name of a file that no reader recognised.
 const UNKNOWN: &str = "the file";
 
-/// What symphonia's probe says of it.
+/// The error of symphonia's probe for such a file.
 const NO_READER: &str = "no suitable format reader found";
 
-/// Decodes an upload, however it can be decoded. `context.is_wanted` is asked before each packet; once
-/// it says no, the result is what was decoded until then.
+/// Decodes an upload with the suitable decoder. `context.is_wanted` is called before each packet; once it
+/// returns false, the audio decoded so far is returned.
 ///
 /// # Errors
 /// See [`AudioError`].
@@ -50,9 +49,9 @@ pub fn decode(
         Some(format_name) => AudioError::NeedsFfmpeg {
             format_name: format_name.to_owned(),
         },
-        None => match checked(|| decode_natively(&source, bounds, limits, channels)) {
+        None => match run_decoder(|| decode_natively(&source, bounds, limits, channels)) {
             Ok(decoded) => return Ok(decoded),
-            Err(error) => named(error, &head),
+            Err(error) => with_format_name(error, &head),
         },
     };
     let uses_ffmpeg = limits.ffmpeg == FfmpegMode::Auto
@@ -71,10 +70,10 @@ pub fn decode(
         context,
         file_bytes: bounds.file_bytes,
     };
-    // What the built-in decoders made of it is gone.
+    // The output of the built-in decoders was dropped.
     context.memory.resize(0)?;
-    match checked(|| ffmpeg::decode(source, &job)) {
-        // Where neither can, the built-in decoder's error says more.
+    match run_decoder(|| ffmpeg::decode(source, &job)) {
+        // If both fail, the built-in decoder's error is more specific.
         Err(
             AudioError::Undecodable { .. }
             | AudioError::NeedsFfmpeg { .. }
@@ -84,7 +83,7 @@ pub fn decode(
     }
 }
 
-/// Whether it is worth the time of a process.
+/// Whether ffmpeg may be able to decode the file.
 fn is_for_ffmpeg(error: &AudioError, head: &[u8], file_bytes: u64) -> bool {
     let is_plausible = match error {
         AudioError::NeedsFfmpeg { .. } => return true,
@@ -95,9 +94,8 @@ fn is_for_ffmpeg(error: &AudioError, head: &[u8], file_bytes: u64) -> bool {
     is_plausible && signature::not_decoded(head).is_none()
 }
 
-/// Runs a decoder. One that panics on hostile input ends its own job and nothing else, and audio of
-/// less than [`MIN_DURATION`] is an error.
-fn checked(decode: impl FnOnce() -> Result<DecodedAudio, AudioError>) -> Result<DecodedAudio, AudioError> {
+/// Runs a decoder. Converts panics to errors and rejects audio shorter than [`MIN_DURATION`].
+fn run_decoder(decode: impl FnOnce() -> Result<DecodedAudio, AudioError>) -> Result<DecodedAudio, AudioError> {
     let decoded = catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_panic| {
         Err(AudioError::Undecodable {
             format_name: UNKNOWN.to_owned(),
@@ -112,8 +110,8 @@ fn checked(decode: impl FnOnce() -> Result<DecodedAudio, AudioError>) -> Result<
     Ok(decoded)
 }
 
-/// Says what a file seems to be where its reader did not know.
-fn named(error: AudioError, head: &[u8]) -> AudioError {
+/// Adds the detected kind of file to an error without a format name.
+fn with_format_name(error: AudioError, head: &[u8]) -> AudioError {
     let (format_name, reason) = match error {
         AudioError::Undecodable { format_name, reason } if format_name == UNKNOWN => (format_name, reason),
         error => return error,
@@ -168,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_a_file_is_that_nothing_decodes() {
+    fn names_the_kind_of_unsupported_files() {
         for ffmpeg in [FfmpegMode::Off, FfmpegMode::Auto] {
             for (file, expected) in [
                 (&b"\xff\xd8\xff\xe0\0\x10JFIF"[..], "a JPEG image"),
@@ -194,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn mentions_ffmpeg_only_where_it_would_help() {
+    fn mentions_ffmpeg_only_if_it_would_help() {
         let missing = "is decoded by ffmpeg only, which is not available on this server";
         check(
             FfmpegMode::Off,
@@ -210,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn doubts_that_a_long_file_is_too_short() {
+    fn tries_ffmpeg_for_a_long_file_with_short_audio() {
         let short = AudioError::TooShort {
             duration: Duration::ZERO,
         };
@@ -222,7 +220,7 @@ mod tests {
             reason: String::new(),
         };
         assert!(!is_for_ffmpeg(&costly, head, 100_000));
-        // More of it would be too long, too.
+        // ffmpeg would find it too long, too.
         let long = AudioError::TooLong {
             limit: Duration::ZERO,
         };

@@ -1,4 +1,4 @@
-//! Notes where a source is being read, and ends reading that has become too costly.
+//! A source that records its read position and fails once a processor time limit is exceeded.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use symphonia::core::io::MediaSource;
 
 use crate::audio::cpu_time_limit::CpuTimeLimit;
 
-/// A source that notes where its last read ended. Once too much processor time was used it cannot be read.
+/// Records the end of the last read. Reads fail once the processor time limit is exceeded.
 pub struct MonitoredSource {
     source: Box<dyn MediaSource>,
     position: u64,
@@ -16,21 +16,21 @@ pub struct MonitoredSource {
     cpu_limit: CpuTimeLimit,
 }
 
-/// The end of the last read, in bytes from the beginning of the source.
+/// End of the last read, in bytes from the beginning of the source.
 ///
-/// It is not the furthest one: the index of an MP4 file may stand at its end, and is read first.
+/// Not the maximum: the index of an MP4 file may be at its end, and is read first.
 #[derive(Clone, Debug, Default)]
 pub struct LastReadPosition(Arc<AtomicU64>);
 
 impl LastReadPosition {
-    /// The end of the last read until now.
+    /// The current value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl MonitoredSource {
-    /// Watches a source from its beginning.
+    /// Monitors a source from its beginning.
     pub fn new(source: Box<dyn MediaSource>, cpu_limit: CpuTimeLimit) -> (Self, LastReadPosition) {
         let last_read = LastReadPosition::default();
         let monitored = Self {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_read_counts_and_no_seek_does() {
+    fn records_reads_but_not_seeks() {
         let cpu_limit = CpuTimeLimit::new(|| USED.get(), 100);
         let (mut monitored, last_read) = MonitoredSource::new(Box::new(Cursor::new(vec![0; 100])), cpu_limit);
         let mut buffer = [0; 10];
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_read_once_it_is_too_costly() {
+    fn reads_fail_once_the_limit_is_exceeded() {
         let cpu_limit = CpuTimeLimit::new(|| USED.get(), 100);
         let (mut monitored, _) = MonitoredSource::new(Box::new(Cursor::new(vec![0; 100])), cpu_limit);
         let mut buffer = [0; 10];
