@@ -13,7 +13,7 @@ use halkspeech::audio::{
     self, Channels, Clip, WindowCutter, DecodeLimits, FfmpegMode, Resampler, SAMPLE_RATE_HZ, Source,
     VadOptions,
 };
-use halkspeech::features::{LogMel, WINDOW_FRAMES, frames_reached};
+use halkspeech::features::{LogMel, WINDOW_FRAMES, audio_frames};
 
 const LIMITS: DecodeLimits = DecodeLimits {
     max_duration: Duration::from_secs(3_600),
@@ -131,7 +131,7 @@ fn log_mel(criterion: &mut Criterion) {
         let log_mel = LogMel::new(n_mels);
         for clip_s in [5, 30] {
             let clip = &pcm[..clip_s * SAMPLE_RATE_HZ as usize];
-            let frames = frames_reached(clip.len()).min(WINDOW_FRAMES);
+            let frames = audio_frames(clip.len()).min(WINDOW_FRAMES);
             group.throughput(Throughput::Elements(frames as u64));
             group.bench_function(format!("{clip_s} s in {n_mels} bins"), |bencher| {
                 bencher.iter(|| log_mel.compute(black_box(clip), frames));

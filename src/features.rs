@@ -8,7 +8,7 @@
 //! computed; all the others are the floor.
 
 mod filters;
-mod lengths;
+mod window_lengths;
 
 use std::f64::consts::PI;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use realfft::num_complex::Complex64;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use filters::MelFilter;
-pub use lengths::{Lengths, positions};
+pub use window_lengths::{WindowLengths, encoder_positions};
 
 /// Samples from one frame to the next; a frame is 10 ms.
 pub const HOP_SAMPLES: usize = 160;
@@ -62,7 +62,7 @@ pub struct LogMel {
 }
 
 /// Frames that so many samples of audio reach; every frame behind them is silence.
-pub fn frames_reached(samples: usize) -> usize {
+pub fn audio_frames(samples: usize) -> usize {
     match samples {
         0 => 0,
         samples => (samples + LEAD_SAMPLES).div_ceil(HOP_SAMPLES),
@@ -108,7 +108,7 @@ impl LogMel {
     /// ignored) as if silence followed it up to `frames` frames.
     pub fn compute(&self, pcm: &[f32], frames: usize) -> Features {
         let pcm = &pcm[..pcm.len().min(frames * HOP_SAMPLES)];
-        let reached = frames_reached(pcm.len()).min(frames);
+        let reached = audio_frames(pcm.len()).min(frames);
         let mut values = vec![0.0; self.n_mels() * frames];
         let loudest = self.fill_powers(pcm, frames, reached, &mut values);
         let floor = MIN_POWER.max(loudest * DYNAMIC_RANGE);

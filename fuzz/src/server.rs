@@ -13,7 +13,7 @@ use halkspeech::audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::Limits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{Detected, EngineFactory, Generation, Input};
-use halkspeech::features::Lengths;
+use halkspeech::features::WindowLengths;
 use halkspeech::http::{Context, Defaults, Door, Phase, Rules, router};
 use halkspeech::models::{
     Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, MakeFactory,
@@ -176,7 +176,7 @@ fn models(models_dir: &TempDir, metrics: &Metrics) -> LoadedModels {
                 },
                 queue_capacity: 100,
                 windows_in_flight: 4,
-                lengths: Lengths::new(1, 1),
+                lengths: WindowLengths::new(1, 1),
                 idle_time: None,
                 memory_bytes: 1,
             }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use halkspeech::audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::Limits;
 use halkspeech::engine::EngineFactory;
-use halkspeech::features::Lengths;
+use halkspeech::features::WindowLengths;
 use halkspeech::http::{self, Context, Defaults, Door, Phase, RateLimit, Rules};
 use halkspeech::models::{
     self, Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels,
@@ -46,7 +46,7 @@ pub struct Setup {
     pub max_concurrent_requests: usize,
     pub rate_limit_per_minute: Option<NonZeroU32>,
     pub queue_capacity: usize,
-    pub lengths: Lengths,
+    pub lengths: WindowLengths,
     pub limits: Limits,
     pub engine: EngineFactory,
     pub max_duration: Duration,
@@ -107,7 +107,7 @@ impl Default for Setup {
             max_concurrent_requests: 100,
             rate_limit_per_minute: None,
             queue_capacity: 100,
-            lengths: Lengths::WHOLE,
+            lengths: WindowLengths::FULL,
             limits: Limits {
                 batch_size: NonZeroUsize::new(64).unwrap(),
                 window: Duration::from_millis(5),

@@ -8,26 +8,26 @@
 use super::WINDOW_FRAMES;
 
 /// Frames of a second.
-const FRAMES_A_SECOND: usize = 100;
+const FRAMES_PER_S: usize = 100;
 
 /// Of a position of the encoder.
-const FRAMES_A_POSITION: usize = 2;
+const FRAMES_PER_POSITION: usize = 2;
 
 /// What a length is a multiple of where windows are encoded one by one, in frames. It
 /// could be a single position: which of the near ties in a recording fall right hangs on it more
 /// than words altogether do (docs/accuracy.md).
-const FINE_STEP: usize = FRAMES_A_SECOND / 10;
+const FINE_STEP: usize = FRAMES_PER_S / 10;
 
 /// No window is padded to less, in frames. Behind a single word a second of silence is not enough:
 /// the word is written twice, or not at all (docs/accuracy.md, "Isolated words"). Below 2.4 s
 /// CTranslate2 could not tell what was encoded from what is to be, because there are as many
 /// positions as features have bins.
-const SHORTEST: usize = 6 * FRAMES_A_SECOND;
+const MIN_FRAMES: usize = 6 * FRAMES_PER_S;
 
 /// Where windows of different lengths share batches: those up to half of the longest, and the
 /// longer ones. A batch's texts are answered together, and a short one should not wait for one of
 /// 30 s.
-const HALVES: usize = WINDOW_FRAMES / 2;
+const HALF_WINDOW: usize = WINDOW_FRAMES / 2;
 
 /// Of the silence behind a padded window the encoder is given one position in so many (`engine/ct2/encoder.cc`).
 const SILENCE_STRIDE: usize = 20;
@@ -35,54 +35,54 @@ const SILENCE_STRIDE: usize = 20;
 /// Positions of 20 ms that the encoder gives out for a window that is padded to so many frames:
 /// those of the frames, and those of the silence behind them.
 #[must_use]
-pub fn positions(frames: usize) -> usize {
-    let own = frames.div_ceil(FRAMES_A_POSITION);
-    own + (WINDOW_FRAMES / FRAMES_A_POSITION).saturating_sub(own) / SILENCE_STRIDE
+pub fn encoder_positions(frames: usize) -> usize {
+    let own = frames.div_ceil(FRAMES_PER_POSITION);
+    own + (WINDOW_FRAMES / FRAMES_PER_POSITION).saturating_sub(own) / SILENCE_STRIDE
 }
 
 /// The lengths that windows are padded to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lengths {
+pub struct WindowLengths {
     /// Silence behind the audio, at least, in frames.
     margin: usize,
     /// What every length is a multiple of, in frames.
     step: usize,
     /// Windows share batches whose lengths lie between the same multiples of this, in frames.
-    shared: usize,
+    batch_step: usize,
 }
 
-impl Lengths {
+impl WindowLengths {
     /// Every window is padded to 30 s.
-    pub const WHOLE: Self = Self {
+    pub const FULL: Self = Self {
         margin: 0,
         step: WINDOW_FRAMES,
-        shared: WINDOW_FRAMES,
+        batch_step: WINDOW_FRAMES,
     };
 
     /// Windows are padded by `margin_s` of silence, up to the next multiple of `step_s`, in seconds;
     /// those of one length share batches.
     #[must_use]
     pub fn new(margin_s: usize, step_s: usize) -> Self {
-        let step = (step_s * FRAMES_A_SECOND).max(1);
+        let step = (step_s * FRAMES_PER_S).max(1);
         Self {
-            margin: margin_s * FRAMES_A_SECOND,
+            margin: margin_s * FRAMES_PER_S,
             step,
-            shared: step,
+            batch_step: step,
         }
     }
 
     /// The same, but those of different lengths share batches.
     #[must_use]
-    pub fn mixed(self) -> Self {
+    pub fn with_mixed_batches(self) -> Self {
         Self {
-            shared: HALVES,
+            batch_step: HALF_WINDOW,
             ..self
         }
     }
 
     /// Windows are padded by the same silence, and hardly more.
     #[must_use]
-    pub fn fine(self) -> Self {
+    pub fn with_fine_steps(self) -> Self {
         Self {
             step: FINE_STEP,
             ..self
@@ -97,15 +97,15 @@ impl Lengths {
 
     /// The length for a window whose audio reaches `frames` frames.
     #[must_use]
-    pub fn of(self, frames: usize) -> usize {
+    pub fn padded(self, frames: usize) -> usize {
         let length = (frames + self.margin).next_multiple_of(self.step);
-        length.clamp(SHORTEST, WINDOW_FRAMES)
+        length.clamp(MIN_FRAMES, WINDOW_FRAMES)
     }
 
     /// The longest window that one of this length shares batches with.
     #[must_use]
-    pub fn shared(self, length: usize) -> usize {
-        length.next_multiple_of(self.shared).min(WINDOW_FRAMES)
+    pub fn batch_length(self, length: usize) -> usize {
+        length.next_multiple_of(self.batch_step).min(WINDOW_FRAMES)
     }
 }
 
@@ -116,53 +116,53 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(lengths: Lengths, frames: usize, length: usize) {
-        assert_eq!(lengths.of(frames), length, "{frames} frames");
+    fn check(lengths: WindowLengths, frames: usize, length: usize) {
+        assert_eq!(lengths.padded(frames), length, "{frames} frames");
     }
 
     #[test]
     fn pads_by_the_margin_up_to_the_next_step() {
-        let usual = Lengths::new(5, 5);
+        let usual = WindowLengths::new(5, 5);
         check(usual, 1, 1000);
         check(usual, 500, 1000);
         check(usual, 501, 1500);
         check(usual, 2000, 2500);
         check(usual, 2001, 3000);
         check(usual, 3000, 3000);
-        check(Lengths::WHOLE, 1, 3000);
-        check(Lengths::WHOLE, 3000, 3000);
-        check(Lengths::new(0, 7), 2900, 3000);
+        check(WindowLengths::FULL, 1, 3000);
+        check(WindowLengths::FULL, 3000, 3000);
+        check(WindowLengths::new(0, 7), 2900, 3000);
     }
 
     #[test]
     fn windows_of_one_length_share_batches_or_those_of_one_half() {
-        let by_length = Lengths::new(1, 2);
-        assert_eq!(by_length.shared(by_length.of(700)), by_length.of(700));
-        let mixed = Lengths::new(1, 2).mixed().fine();
+        let by_length = WindowLengths::new(1, 2);
+        assert_eq!(by_length.batch_length(by_length.padded(700)), by_length.padded(700));
+        let mixed = WindowLengths::new(1, 2).with_mixed_batches().with_fine_steps();
         check(mixed, 1, 600);
         check(mixed, 501, 610);
         check(mixed, 701, 810);
         check(mixed, 2900, 3000);
         for (length, shared) in [(600, 1500), (1500, 1500), (1510, 3000), (3000, 3000)] {
-            assert_eq!(mixed.shared(length), shared, "{length}");
+            assert_eq!(mixed.batch_length(length), shared, "{length}");
         }
-        assert_eq!(Lengths::WHOLE.shared(3000), 3000);
+        assert_eq!(WindowLengths::FULL.batch_length(3000), 3000);
     }
 
     #[test]
     fn silence_up_to_30_s_is_given_in_part() {
-        assert_eq!(positions(1), 1 + 74);
-        assert_eq!(positions(1000), 500 + 50);
-        assert_eq!(positions(2980), 1490);
-        assert_eq!(positions(3000), 1500);
+        assert_eq!(encoder_positions(1), 1 + 74);
+        assert_eq!(encoder_positions(1000), 500 + 50);
+        assert_eq!(encoder_positions(2980), 1490);
+        assert_eq!(encoder_positions(3000), 1500);
     }
 
     /// CTranslate2 tells what the encoder made from features by their sizes.
     #[test]
     fn no_encoding_has_as_many_positions_as_features_have_bins() {
         for frames in 0..=WINDOW_FRAMES {
-            for lengths in [Lengths::new(1, 1), Lengths::new(1, 1).fine()] {
-                let positions = positions(lengths.of(frames));
+            for lengths in [WindowLengths::new(1, 1), WindowLengths::new(1, 1).with_fine_steps()] {
+                let positions = encoder_positions(lengths.padded(frames));
                 assert!(![80, 128].contains(&positions), "{frames} frames");
             }
         }
@@ -173,7 +173,7 @@ mod tests {
         fn holds_the_window_and_no_more_than_it_may(
             frames in 1..=WINDOW_FRAMES, margin_s in 0..=30_usize, step_s in 1..=30_usize
         ) {
-            let length = Lengths::new(margin_s, step_s).of(frames);
+            let length = WindowLengths::new(margin_s, step_s).padded(frames);
             prop_assert!(frames <= length && length <= WINDOW_FRAMES);
         }
     }
