@@ -1,39 +1,36 @@
-//! How much of its 30 s a window is padded to.
+//! The lengths that windows are padded to.
 //!
-//! Whisper was trained on 30 s, but its encoder takes less, and attention costs the square of the
-//! length. Right behind the audio the model wants some silence, or it goes on for ever, and it wants
-//! to know that silence follows up to 30 s, for which a few positions of it are enough: how much of
-//! either was measured (docs/accuracy.md).
+//! Whisper was trained on 30 s, but its encoder accepts less, and the cost of attention is quadratic in
+//! the length. The model needs some silence after the audio, or it never ends, and a few positions of
+//! the silence up to 30 s. The amounts were measured (docs/accuracy.md).
 
 use super::WINDOW_FRAMES;
 
-/// Frames of a second.
+/// Frames per second.
 const FRAMES_PER_S: usize = 100;
 
-/// Of a position of the encoder.
+/// Frames per encoder position.
 const FRAMES_PER_POSITION: usize = 2;
 
-/// What a length is a multiple of where windows are encoded one by one, in frames. It
-/// could be a single position: which of the near ties in a recording fall right hangs on it more
-/// than words altogether do (docs/accuracy.md).
+/// Granularity of lengths where windows are encoded one by one, in frames. It could be a single position;
+/// its effect on accuracy is noise (docs/accuracy.md).
 const FINE_STEP: usize = FRAMES_PER_S / 10;
 
-/// No window is padded to less, in frames. Behind a single word a second of silence is not enough:
-/// the word is written twice, or not at all (docs/accuracy.md, "Isolated words"). Below 2.4 s
-/// CTranslate2 could not tell what was encoded from what is to be, because there are as many
-/// positions as features have bins.
+/// Minimum length, in frames. After a single word, a second of silence is not enough: the word is written
+/// twice or not at all (docs/accuracy.md, "Isolated words"). Below 2.4 s, CTranslate2 could not distinguish
+/// encodings from features, because there are as many positions as mel bands.
 const MIN_FRAMES: usize = 6 * FRAMES_PER_S;
 
-/// Where windows of different lengths share batches: those up to half of the longest, and the
-/// longer ones. A batch's texts are answered together, and a short one should not wait for one of
-/// 30 s.
+/// Step of batch lengths if windows of different lengths share batches: those up to 15 s, and longer ones.
+/// The results of a batch are returned together, and a short window should not wait for one of 30 s.
 const HALF_WINDOW: usize = WINDOW_FRAMES / 2;
 
-/// Of the silence behind a padded window the encoder is given one position in so many (`engine/ct2/encoder.cc`).
+/// The encoder processes one of this number of positions of the silence after a window
+/// (`engine/ct2/encoder.cc`).
 const SILENCE_STRIDE: usize = 20;
 
-/// Positions of 20 ms that the encoder gives out for a window that is padded to so many frames:
-/// those of the frames, and those of the silence behind them.
+/// Number of encoder output positions for a window padded to `frames` frames: those of the frames, and
+/// those of the silence after them.
 #[must_use]
 pub fn encoder_positions(frames: usize) -> usize {
     let own = frames.div_ceil(FRAMES_PER_POSITION);
@@ -43,11 +40,11 @@ pub fn encoder_positions(frames: usize) -> usize {
 /// The lengths that windows are padded to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowLengths {
-    /// Silence behind the audio, at least, in frames.
+    /// Minimum silence after the audio, in frames.
     margin: usize,
-    /// What every length is a multiple of, in frames.
+    /// Granularity of lengths, in frames.
     step: usize,
-    /// Windows share batches whose lengths lie between the same multiples of this, in frames.
+    /// Windows share batches if their lengths are between the same multiples of this, in frames.
     batch_step: usize,
 }
 
@@ -59,8 +56,8 @@ impl WindowLengths {
         batch_step: WINDOW_FRAMES,
     };
 
-    /// Windows are padded by `margin_s` of silence, up to the next multiple of `step_s`, in seconds;
-    /// those of one length share batches.
+    /// Windows are padded by at least `margin_s` of silence to a multiple of `step_s`, in seconds; those of
+    /// equal length share batches.
     #[must_use]
     pub fn new(margin_s: usize, step_s: usize) -> Self {
         let step = (step_s * FRAMES_PER_S).max(1);
@@ -71,7 +68,7 @@ impl WindowLengths {
         }
     }
 
-    /// The same, but those of different lengths share batches.
+    /// The same, but windows of different lengths share batches.
     #[must_use]
     pub fn with_mixed_batches(self) -> Self {
         Self {
@@ -80,7 +77,7 @@ impl WindowLengths {
         }
     }
 
-    /// Windows are padded by the same silence, and hardly more.
+    /// The same, but lengths have the finest granularity.
     #[must_use]
     pub fn with_fine_steps(self) -> Self {
         Self {
@@ -89,20 +86,20 @@ impl WindowLengths {
         }
     }
 
-    /// Silence behind the audio, at least, in frames.
+    /// Minimum silence after the audio, in frames.
     #[must_use]
     pub fn margin(self) -> usize {
         self.margin
     }
 
-    /// The length for a window whose audio reaches `frames` frames.
+    /// Length for a window with `frames` frames of audio, in frames.
     #[must_use]
     pub fn padded(self, frames: usize) -> usize {
         let length = (frames + self.margin).next_multiple_of(self.step);
         length.clamp(MIN_FRAMES, WINDOW_FRAMES)
     }
 
-    /// The longest window that one of this length shares batches with.
+    /// Maximum length of the windows that share a batch with one of `length`.
     #[must_use]
     pub fn batch_length(self, length: usize) -> usize {
         length.next_multiple_of(self.batch_step).min(WINDOW_FRAMES)
@@ -135,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_of_one_length_share_batches_or_those_of_one_half() {
+    fn windows_of_equal_length_or_of_the_same_half_share_batches() {
         let by_length = WindowLengths::new(1, 2);
         assert_eq!(by_length.batch_length(by_length.padded(700)), by_length.padded(700));
         let mixed = WindowLengths::new(1, 2).with_mixed_batches().with_fine_steps();
@@ -150,16 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn silence_up_to_30_s_is_given_in_part() {
+    fn encodes_a_part_of_the_silence_up_to_30_s() {
         assert_eq!(encoder_positions(1), 1 + 74);
         assert_eq!(encoder_positions(1000), 500 + 50);
         assert_eq!(encoder_positions(2980), 1490);
         assert_eq!(encoder_positions(3000), 1500);
     }
 
-    /// CTranslate2 tells what the encoder made from features by their sizes.
+    /// CTranslate2 distinguishes encodings from features by their sizes.
     #[test]
-    fn no_encoding_has_as_many_positions_as_features_have_bins() {
+    fn the_number_of_positions_differs_from_the_number_of_mel_bands() {
         for frames in 0..=WINDOW_FRAMES {
             for lengths in [WindowLengths::new(1, 1), WindowLengths::new(1, 1).with_fine_steps()] {
                 let positions = encoder_positions(lengths.padded(frames));
@@ -170,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn holds_the_window_and_no_more_than_it_may(
+        fn padded_lengths_are_between_the_audio_and_a_full_window(
             frames in 1..=WINDOW_FRAMES, margin_s in 0..=30_usize, step_s in 1..=30_usize
         ) {
             let length = WindowLengths::new(margin_s, step_s).padded(frames);

@@ -108,7 +108,7 @@ impl Heard {
             last.filter(|end_s| duration_s - end_s >= MIN_UNHEARD_SPEECH_S)
         } else {
             parsed
-                .heard_until_s
+                .transcribed_until_s
                 .filter(|end_s| duration_s - end_s >= MIN_UNHEARD_S)
         };
         // From the beginning the same would be heard once more.
