@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// One frame a character: `#` is speech, `+` lies between the thresholds, `.` is silence.
+    /// One frame a character: `#` is speech, `+` is between the thresholds, `.` is silence.
     #[track_caller]
     fn check(frames: &str, options: &VadOptions, expected: &[(usize, usize)]) {
         let probabilities: Vec<f32> = frames

@@ -52,7 +52,7 @@ pub enum PackedWindow {
 impl Packer {
     /// A packer for a recording of `samples` samples.
     pub fn new(samples: usize, options: &VadOptions) -> Self {
-        // Leaves room for a window of minimum length on both sides of any cut.
+        // Allows for windows of minimum length on both sides of any cut.
         let min_speech_limit = 3 * MIN_WINDOW_SAMPLES;
         Self {
             tracker: SpanTracker::new(samples, options),

@@ -148,7 +148,7 @@ fn decodes_to_the_end_whatever_length_was_written_before() {
 fn ignores_chunks_after_the_samples() {
     let sound = sound();
     let info = chunk(b"LIST", 26, b"INFOISFT\x0d\0\0\0recorder 1.0\0\0");
-    for behind in [
+    for tail in [
         info.clone(),
         // An unknown one that fits.
         chunk(b"PAD ", 6, b"\x80\x90\xa0\xb0\xc0\xd0"),
@@ -161,7 +161,7 @@ fn ignores_chunks_after_the_samples() {
     ] {
         let length = sound.len() as u32;
         check(
-            &wav16(&[chunk(b"data", length, &sound), behind].concat()),
+            &wav16(&[chunk(b"data", length, &sound), tail].concat()),
             &sound,
         );
     }
@@ -178,8 +178,8 @@ fn ignores_chunks_after_the_samples() {
     let file = wav16(&[&chunk(b"data", 1_199, odd)[..], b"\0"].concat());
     check(&[&file[..], &junk].concat(), &odd[..1_198]);
     // No samples.
-    for behind in [&b""[..], &info] {
-        check(&wav16(&[&chunk(b"data", 0, b""), behind].concat()), b"");
+    for tail in [&b""[..], &info] {
+        check(&wav16(&[&chunk(b"data", 0, b""), tail].concat()), b"");
     }
 }
 
@@ -233,8 +233,8 @@ fn continues_with_the_next_samples() {
 fn reads_a_pipe() {
     let sound = sound();
     let info = chunk(b"LIST", 4, b"INFO");
-    for (stated, behind) in [(0, &b""[..]), (u32::MAX, b""), (1_200, &info), (9_999, b"")] {
-        let file = wav16(&[&chunk(b"data", stated, &sound), behind].concat());
+    for (stated, tail) in [(0, &b""[..]), (u32::MAX, b""), (1_200, &info), (9_999, b"")] {
+        let file = wav16(&[&chunk(b"data", stated, &sound), tail].concat());
         let found = read_pipe(&file);
         assert_eq!(
             found,

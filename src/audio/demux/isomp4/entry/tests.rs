@@ -26,7 +26,7 @@ fn sound(channels: u16, bits: u16, rate_hz: u16) -> Vec<u8> {
 }
 
 #[track_caller]
-fn only(content: &[u8]) -> SampleEntry {
+fn single_entry(content: &[u8]) -> SampleEntry {
     let mut entries = read_entries(content, 48_000);
     assert_eq!(entries.len(), 1);
     entries.remove(0)
@@ -34,7 +34,7 @@ fn only(content: &[u8]) -> SampleEntry {
 
 #[track_caller]
 fn check_pcm(content: &[u8], codec: AudioCodecId, frame_bytes: u32, rate_hz: u32) {
-    let entry = only(content);
+    let entry = single_entry(content);
     assert_eq!(entry.params.codec, codec);
     assert_eq!(entry.params.sample_rate, Some(rate_hz));
     let layout = FrameLayout {
@@ -96,7 +96,7 @@ fn configures_the_decoders_of_compressed_formats() {
     let esds = boxed(b"esds", &stream);
     let in_wave = [&[0; 16], &boxed(b"wave", &esds)[..]].concat();
     for (version, boxes) in [(0, &esds), (1, &in_wave)] {
-        let entry = only(&stsd(
+        let entry = single_entry(&stsd(
             0,
             b"mp4a",
             version,
@@ -107,7 +107,7 @@ fn configures_the_decoders_of_compressed_formats() {
     }
 
     let opus = boxed(b"dOps", b"\0\x01\x01\x38\0\0\xbb\x80\0\0\0");
-    let entry = only(&stsd(
+    let entry = single_entry(&stsd(
         0,
         b"Opus",
         0,
@@ -116,11 +116,11 @@ fn configures_the_decoders_of_compressed_formats() {
     assert_eq!(entry.params.channels, Some(layouts::CHANNEL_LAYOUT_MONO));
     assert_eq!(entry.pre_skip_frames, 312);
 
-    let entry = only(&stsd(0, b"ima4", 0, &sound(2, 16, 22_050)));
+    let entry = single_entry(&stsd(0, b"ima4", 0, &sound(2, 16, 22_050)));
     assert_eq!(entry.params.codec, codec::CODEC_ID_ADPCM_IMA_QT);
     assert_eq!(entry.layout.map(|layout| layout.bytes), Some(68));
 
-    let entry = only(&stsd(0, b"samr", 0, &sound(1, 16, 8_000)));
+    let entry = single_entry(&stsd(0, b"samr", 0, &sound(1, 16, 8_000)));
     assert_eq!(entry.params.codec, AudioCodecId::new(FourCc::new(*b"samr")));
 }
 
@@ -143,5 +143,5 @@ fn broken_descriptions_keep_their_index() {
         assert_eq!(read_entries(&content[..end], 48_000).len(), 0);
     }
     let no_channels = stsd(0, b"twos", 0, &sound(0, 16, 8_000));
-    assert_eq!(only(&no_channels).layout, None);
+    assert_eq!(single_entry(&no_channels).layout, None);
 }
