@@ -77,7 +77,7 @@ struct MpegAudioReader {
 /// One of the recordings in a concatenated file.
 #[derive(Default)]
 struct JoinedRecording {
-    info: EncoderTag,
+    tag: EncoderTag,
     /// Samples still to be trimmed from the start.
     delay_left: u64,
     frames: u64,
@@ -86,11 +86,11 @@ struct JoinedRecording {
 impl MpegAudioReader {
     fn new((frames, first): OpenedFrames<MpegAudioHeader>) -> Self {
         let format = first.0.format();
-        let info = EncoderTag::read(first.0, &first.1).unwrap_or_default();
+        let tag = EncoderTag::read(first.0, &first.1).unwrap_or_default();
         Self {
             frames,
             format,
-            tracks: vec![track(format, info)],
+            tracks: vec![track(format, tag)],
             pending: Some(first),
             delayed: VecDeque::new(),
             recording: JoinedRecording::default(),
@@ -114,10 +114,10 @@ impl MpegAudioReader {
     /// Trims the padding from the last packets, if all frames of the recording were read.
     fn end_recording(&mut self) {
         let recording = std::mem::take(&mut self.recording);
-        if recording.info.frames != Some(recording.frames) {
+        if recording.tag.frames != Some(recording.frames) {
             return;
         }
-        let mut padding = Duration::new(recording.info.padding);
+        let mut padding = Duration::new(recording.tag.padding);
         for packet in self.delayed.iter_mut().rev() {
             packet.trim_end = padding.min(packet.dur);
             packet.dur = packet.dur.saturating_sub(packet.trim_end);
@@ -127,7 +127,7 @@ impl MpegAudioReader {
 
     /// Number of packets to delay: those that padding may extend over, plus one.
     fn max_delayed(&self) -> usize {
-        (self.recording.info.padding / self.format.samples()) as usize + 1
+        (self.recording.tag.padding / self.format.samples()) as usize + 1
     }
 }
 
@@ -154,8 +154,8 @@ impl PacketSource for MpegAudioReader {
                 return Ok(self.delayed.pop_front());
             };
             let format = header.format();
-            let info = EncoderTag::read(header, &frame);
-            if info.is_some() || format != self.format {
+            let tag = EncoderTag::read(header, &frame);
+            if tag.is_some() || format != self.format {
                 self.end_recording();
                 if let Some(packet) = self.delayed.pop_front() {
                     self.pending = Some((header, frame));
@@ -165,20 +165,20 @@ impl PacketSource for MpegAudioReader {
             if format != self.format {
                 self.pending = Some((header, frame));
                 self.format = format;
-                self.tracks = vec![track(format, info.unwrap_or_default())];
+                self.tracks = vec![track(format, tag.unwrap_or_default())];
                 self.next_sample = 0;
                 return reset_error();
             }
-            let Some(info) = info else {
+            let Some(tag) = tag else {
                 self.push_delayed(frame);
                 continue;
             };
             self.recording = JoinedRecording {
-                info,
-                delay_left: info.delay,
+                tag,
+                delay_left: tag.delay,
                 frames: 0,
             };
-            self.tracks = vec![track(format, info)];
+            self.tracks = vec![track(format, tag)];
             // Another recording has its own padding and is independent of the previous audio.
             if self.next_sample > 0 {
                 return reset_error();
@@ -191,14 +191,14 @@ impl PacketSource for MpegAudioReader {
     }
 }
 
-fn track(format: MpegAudioFormat, info: EncoderTag) -> Track {
+fn track(format: MpegAudioFormat, tag: EncoderTag) -> Track {
     let mut params = AudioCodecParameters::new();
     params
         .for_codec(format.codec())
         .with_sample_rate(format.rate_hz);
     let mut track = Track::new(0);
     track.with_codec_params(CodecParameters::Audio(params));
-    track.padding = u32::try_from(info.padding).ok();
+    track.padding = u32::try_from(tag.padding).ok();
     track
 }
 

@@ -130,7 +130,7 @@ impl DataFormat {
     }
 }
 
-/// Opens a file that is at its beginning and may be not seekable.
+/// Opens a file that is at its beginning; it need not be seekable.
 ///
 /// # Errors
 /// [`AudioError::NeedsFfmpeg`] for an unsupported codec, [`AudioError::Undecodable`] for an invalid

@@ -72,7 +72,7 @@ impl Tracks {
             }
             match parse_entry(entry) {
                 Ok(entry) => tracks.entries.extend(entry),
-                Err(unsupported_audio) => tracks.unsupported_audio = tracks.unsupported_audio.or(Some(unsupported_audio)),
+                Err(name) => tracks.unsupported_audio = tracks.unsupported_audio.or(Some(name)),
             }
         }
         tracks
