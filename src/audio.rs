@@ -37,7 +37,7 @@ pub use window::{Clip, NextWindow, RecordingSpan, Window, WindowClock, WindowCut
 /// The sample rate of all PCM in this server, which is the rate Whisper was trained on.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;
 
-/// Shorter audio is refused, as OpenAI's API does with its code `audio_too_short`.
+/// Minimum duration; shorter audio is refused, as in OpenAI's API (code `audio_too_short`).
 pub const MIN_DURATION: Duration = Duration::from_millis(100);
 
 /// Maximum number of channels that can be split: each is transcribed separately.

@@ -1,4 +1,4 @@
-//! The bytes behind the text tokens of a byte-level vocabulary.
+//! The bytes of the text tokens of a byte-level vocabulary.
 
 /// The concatenated bytes of all text tokens, so that decoding copies slices.
 pub(super) struct TextBytes {

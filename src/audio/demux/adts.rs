@@ -31,7 +31,7 @@ const INFO: FormatInfo = FormatInfo {
 /// Samples of each channel in a raw data block (ISO/IEC 14496-3, 4.5.2.1.1).
 const BLOCK_SAMPLES: u64 = 1024;
 
-/// ISO/IEC 14496-3, table 1.18.
+/// Sample rates by index (ISO/IEC 14496-3, table 1.18).
 const SAMPLE_RATES_HZ: [u32; 13] = [
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
     7_350,

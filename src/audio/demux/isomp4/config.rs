@@ -2,7 +2,7 @@
 
 use super::boxes::Fields;
 
-/// The size of FLAC's STREAMINFO (RFC 9639, 8.2).
+/// Size of FLAC's STREAMINFO (RFC 9639, 8.2).
 const STREAM_INFO_BYTES: usize = 34;
 
 /// The magic cookie of ALAC: the 24 bytes of `ALACSpecificConfig`, without an optional channel layout.

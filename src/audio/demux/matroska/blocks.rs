@@ -11,7 +11,7 @@ use super::ebml::{child, id, signed, unsigned, variable_size};
 use super::tracks::TrackEntry;
 use crate::audio::demux::vorbis;
 
-/// RFC 9559, 5.1.2.9.
+/// Default length of a tick, in nanoseconds (RFC 9559, 5.1.2.9).
 pub const DEFAULT_TIMESTAMP_SCALE_NS: u64 = 1_000_000;
 
 /// Maximum decompressed size of the frames of a block. Uncompressed blocks are smaller, too.

@@ -11,9 +11,9 @@ use crate::audio::demux::opus;
 
 /// A track's description of its audio.
 pub struct AudioDescription<'a> {
-    /// `CodecID`.
+    /// Content of `CodecID`.
     pub codec_id: &'a str,
-    /// `CodecPrivate`, if present.
+    /// Content of `CodecPrivate`, if present.
     pub private: Option<&'a [u8]>,
     /// The content of the element `Audio`.
     pub audio: &'a [u8],
@@ -64,7 +64,7 @@ pub fn frame_samples(params: &AudioCodecParameters, frame: &[u8]) -> Option<u64>
     Some((frame.len() / (bytes_per_sample * channels)) as u64)
 }
 
-/// RFC 9559, 5.1.4.1.29.
+/// The element `Audio` (RFC 9559, 5.1.4.1.29).
 struct AudioSettings {
     rate_hz: u32,
     channels: u16,

@@ -16,7 +16,7 @@ use crate::audio::demux::vorbis;
 /// More than any real file has. An entry of two bytes takes a few hundred bytes of memory.
 const MAX_TRACKS: usize = 256;
 
-/// RFC 9559, 5.1.4.1.3.
+/// Track types (RFC 9559, 5.1.4.1.3).
 const TYPE_AUDIO: u64 = 2;
 const TYPE_SUBTITLE: u64 = 17;
 

@@ -6,7 +6,7 @@ use crate::audio::demux::lookahead::Lookahead;
 
 const HEADER_BYTES: usize = 27;
 
-/// The header, 255 lengths, and as many times 255 bytes.
+/// Maximum page size: the header, 255 lengths, and 255 times 255 bytes.
 const MAX_PAGE_BYTES: usize = HEADER_BYTES + 255 + 255 * 255;
 
 /// Maximum number of wrong check sums before no more are computed: a forged file could claim a long page

@@ -277,7 +277,7 @@ fn track(serial: u32, params: Option<CodecParameters>) -> Track {
     track
 }
 
-/// Vorbis I specification, 4.2.2.
+/// The decoder's parameters of Vorbis (Vorbis I specification, 4.2.2).
 fn vorbis_params(identification: &[u8], setup: &[u8]) -> Option<AudioCodecParameters> {
     let rate_hz = u32::from_le_bytes(*identification.get(12..)?.first_chunk()?);
     let mut params = AudioCodecParameters::new();
