@@ -10,10 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use halkspeech::audio::{
-    self, Channels, Clip, Cutter, DecodeLimits, FfmpegMode, Resampler, SAMPLE_RATE_HZ, Source,
+    self, Channels, Clip, WindowCutter, DecodeLimits, FfmpegMode, Resampler, SAMPLE_RATE_HZ, Source,
     VadOptions,
 };
-use halkspeech::features::{LogMel, WINDOW_FRAMES, frames_reached};
+use halkspeech::features::{LogMel, WINDOW_FRAMES, audio_frames};
 
 const LIMITS: DecodeLimits = DecodeLimits {
     max_duration: Duration::from_secs(3_600),
@@ -104,7 +104,7 @@ fn window(criterion: &mut Criterion) {
         ("1 h, without detection", None),
         ("1 h of noise, with detection", Some(VadOptions::default())),
     ] {
-        let cutter = || Cutter::new(noise.clone(), Clip::default(), vad);
+        let cutter = || WindowCutter::new(noise.clone(), Clip::default(), vad);
         group.bench_function(name, |bencher| {
             bencher.iter_batched(cutter, Iterator::count, BatchSize::PerIteration);
         });
@@ -112,7 +112,7 @@ fn window(criterion: &mut Criterion) {
     if let Some(bytes) = recording("long_en_lj003_13min.mp3") {
         let decoded = audio::decode(Source::Memory(bytes), &LIMITS, Channels::Mix);
         let speech = decoded.expect("it is a sound recording").streams.concat();
-        let cutter = || Cutter::new(speech.clone(), Clip::default(), Some(VadOptions::default()));
+        let cutter = || WindowCutter::new(speech.clone(), Clip::default(), Some(VadOptions::default()));
         group.bench_function("13 min of speech, with detection", |bencher| {
             bencher.iter_batched(cutter, Iterator::count, BatchSize::PerIteration);
         });
@@ -131,7 +131,7 @@ fn log_mel(criterion: &mut Criterion) {
         let log_mel = LogMel::new(n_mels);
         for clip_s in [5, 30] {
             let clip = &pcm[..clip_s * SAMPLE_RATE_HZ as usize];
-            let frames = frames_reached(clip.len()).min(WINDOW_FRAMES);
+            let frames = audio_frames(clip.len()).min(WINDOW_FRAMES);
             group.throughput(Throughput::Elements(frames as u64));
             group.bench_function(format!("{clip_s} s in {n_mels} bins"), |bencher| {
                 bencher.iter(|| log_mel.compute(black_box(clip), frames));

@@ -1,8 +1,8 @@
-//! Turns an upload into 16 kHz PCM, then into the windows the model is fed.
+//! Turns an upload into 16 kHz PCM, then into windows for the model.
 //!
-//! Everything here is pure computation on one job: no clock, no environment, no async runtime.
-//! The one thing it starts is the `ffmpeg` process, for what the built-in decoders cannot read.
-//! A decoder that panics on hostile input ends its own job and nothing else.
+//! Pure computation on one job: no clock, no environment, no async runtime. The only process it
+//! starts is `ffmpeg`, for files that the built-in decoders cannot read. A decoder that panics on
+//! hostile input fails its own job only.
 
 use std::fs::File;
 use std::io::{self, Cursor, Seek};
@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use symphonia::core::io::MediaSource;
 use thiserror::Error;
 
-mod memory;
-mod effort;
+mod pcm_budget;
+mod cpu_time_limit;
 mod signature;
-mod names;
+mod format_names;
 mod fallback;
 mod demux;
 mod decode;
@@ -27,142 +27,141 @@ mod ffmpeg;
 mod vad;
 mod window;
 
-pub use decode::Decoded;
-pub use effort::CpuClock;
-pub use memory::{MemoryBudget, MemoryClaim};
+pub use decode::DecodedAudio;
+pub use cpu_time_limit::CpuClock;
+pub use pcm_budget::{PcmBudget, PcmClaim};
 pub use resample::Resampler;
 pub use vad::{FRAME_SAMPLES, Silero, VadOptions, spans};
-pub use window::{Clip, Clock, Cutter, Piece, Step, Window};
+pub use window::{Clip, NextWindow, RecordingSpan, Window, WindowClock, WindowCutter};
 
 /// The sample rate of all PCM in this server, which is the rate Whisper was trained on.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;
 
-/// Shorter audio is refused, as OpenAI's API does with its code `audio_too_short`.
+/// Minimum duration; shorter audio is refused, as in OpenAI's API (code `audio_too_short`).
 pub const MIN_DURATION: Duration = Duration::from_millis(100);
 
-/// A recording with more channels than this is not split: each is a transcription of its own.
+/// Maximum number of channels that can be split: each is transcribed separately.
 pub const MAX_SPLIT_CHANNELS: usize = 16;
 
 /// Encoded audio as it was uploaded.
 #[derive(Debug)]
 pub enum Source {
-    /// A small upload, held in memory.
+    /// A small upload, kept in memory.
     Memory(Bytes),
-    /// A large upload, spooled to disk; it is read from its beginning whatever its position.
+    /// A large upload, spooled to disk. It is read from its beginning, regardless of its position.
     File(File),
 }
 
-/// What becomes of the channels of a recording.
+/// How the channels of a recording are transcribed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Channels {
-    /// Their average is one stream.
+    /// Averaged into one stream.
     #[default]
     Mix,
-    /// Each is a stream of its own, as the sides of a call are.
+    /// As separate streams, such as the two sides of a call.
     Split,
 }
 
-/// Whether files that the built-in decoders cannot read are handed to an `ffmpeg` process.
+/// Whether `ffmpeg` decodes files that the built-in decoders cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FfmpegMode {
-    /// Use `ffmpeg` from the `PATH` where it is needed and present.
+    /// Use `ffmpeg` from the `PATH` if needed and installed.
     Auto,
-    /// Never start a process; such files are refused.
+    /// Never start a process; such files are rejected.
     Off,
 }
 
-/// What one decode may cost.
+/// Limits of one decode.
 #[derive(Clone, Debug)]
 pub struct DecodeLimits {
-    /// Decoding stops with [`AudioError::TooLong`] as soon as this much audio has come out, so that
-    /// a small file cannot fill the memory: an hour of PCM takes 230 MB. Split channels have to
-    /// share it.
+    /// Decoding fails with [`AudioError::TooLong`] once the output is longer than this, so that a
+    /// small file cannot fill the memory: an hour of PCM takes 230 MB. Split channels share the limit.
     pub max_duration: Duration,
-    /// What to do with files that the built-in decoders cannot read.
+    /// Whether files that the built-in decoders cannot read are decoded by `ffmpeg`.
     pub ffmpeg: FfmpegMode,
-    /// An `ffmpeg` process that runs longer than this is killed. It decodes at well over a hundred
+    /// Maximum run time of an `ffmpeg` process before it is killed. It decodes at well over a hundred
     /// times real time, so `max_duration / 50` is generous.
     pub ffmpeg_timeout: Duration,
 }
 
 impl DecodeLimits {
-    /// `max_duration` in samples of the result.
+    /// `max_duration` in output samples.
     fn max_samples(&self) -> usize {
         samples_in(self.max_duration)
     }
 }
 
-/// Why an upload gave no PCM. All but [`Read`](Self::Read), [`Ffmpeg`](Self::Ffmpeg) and
-/// [`FfmpegTimedOut`](Self::FfmpegTimedOut) are the caller's doing.
+/// Why an upload could not be decoded. All variants but [`Read`](Self::Read), [`Ffmpeg`](Self::Ffmpeg)
+/// and [`FfmpegTimedOut`](Self::FfmpegTimedOut) are caused by the caller.
 #[derive(Debug, Error)]
 pub enum AudioError {
-    /// The content is of no known format, or broken from its beginning.
-    #[error("could not decode {found}: {reason}")]
+    /// The content has no known format or is damaged from the start.
+    #[error("could not decode {format_name}: {reason}")]
     Undecodable {
-        /// The format, as far as it was recognised.
-        found: String,
-        /// What the decoder complained about.
+        /// The recognised format or codec, or a description of the file.
+        format_name: String,
+        /// The decoder's error.
         reason: String,
     },
-    /// A readable container holds video or subtitles, but no audio.
-    #[error("the {found} file holds no audio track")]
+    /// The container has no audio track.
+    #[error("the {format_name} file holds no audio track")]
     NoAudioTrack {
         /// The container format.
-        found: String,
+        format_name: String,
     },
-    /// Less than [`MIN_DURATION`] of audio came out.
+    /// The decoded audio is shorter than [`MIN_DURATION`].
     #[error("the audio lasts {} ms; at least {} ms are needed", .duration.as_millis(), MIN_DURATION.as_millis())]
     TooShort {
-        /// How much came out.
+        /// Duration of the decoded audio.
         duration: Duration,
     },
-    /// More than [`DecodeLimits::max_duration`] of audio came out.
+    /// The decoded audio is longer than [`DecodeLimits::max_duration`].
     #[error("the audio is longer than the limit of {} s", .limit.as_secs_f64())]
     TooLong {
-        /// The limit that was exceeded: its share of it where channels are split.
+        /// The exceeded limit, per channel if channels are split.
         limit: Duration,
     },
-    /// The recording alone takes more memory than all may take together.
+    /// The recording alone exceeds the memory limit for all recordings.
     #[error("the decoded audio takes more memory than the limit of {} MiB for all requests", .limit_bytes >> 20)]
     TooMuchMemory {
-        /// What all recordings may take together, in bytes.
+        /// Memory limit for the PCM of all recordings, in bytes.
         limit_bytes: u64,
     },
-    /// The recordings of other requests have taken too much of the memory.
+    /// The recordings of other requests leave too little memory.
     #[error("the decoded audio of all requests takes the {} MiB that it may", .limit_bytes >> 20)]
     NoMemory {
-        /// What all recordings may take together, in bytes.
+        /// Memory limit for the PCM of all recordings, in bytes.
         limit_bytes: u64,
     },
-    /// The file is forged, or damaged so that decoding it takes far more time than its audio is worth.
-    #[error("{found} is too costly to decode: {reason}")]
+    /// Decoding takes far more processor time than is usual for the file: it is forged or damaged.
+    #[error("{format_name} is too costly to decode: {reason}")]
     TooCostly {
-        /// The format, as far as it was recognised.
-        found: String,
-        /// What shows it.
+        /// The recognised format or codec, or a description of the file.
+        format_name: String,
+        /// Which limit was exceeded.
         reason: String,
     },
-    /// The channels of a recording with more than [`MAX_SPLIT_CHANNELS`] were to be split.
-    #[error("the audio has {found} channels; at most {limit} are transcribed one by one")]
+    /// A recording whose channels are to be split has more than [`MAX_SPLIT_CHANNELS`].
+    #[error("the audio has {channels} channels; at most {limit} are transcribed one by one")]
     TooManyChannels {
-        /// How many there are.
-        found: usize,
-        /// How many there may be.
+        /// Number of channels.
+        channels: usize,
+        /// Maximum number of channels.
         limit: usize,
     },
-    /// The format is known, but needs `ffmpeg`, which is switched off or not installed.
-    #[error("{found} is decoded by ffmpeg only, which is not available on this server")]
+    /// The format needs `ffmpeg`, which is disabled or not installed.
+    #[error("{format_name} is decoded by ffmpeg only, which is not available on this server")]
     NeedsFfmpeg {
         /// The format or codec.
-        found: String,
+        format_name: String,
     },
     /// `ffmpeg` was stopped after [`DecodeLimits::ffmpeg_timeout`].
-    #[error("ffmpeg needed more than {} s to decode {found}", .limit.as_secs())]
+    #[error("ffmpeg needed more than {} s to decode {format_name}", .limit.as_secs())]
     FfmpegTimedOut {
         /// The format or codec.
-        found: String,
-        /// The limit that was exceeded.
+        format_name: String,
+        /// The exceeded limit.
         limit: Duration,
     },
     /// `ffmpeg` is installed but could not be started.
@@ -176,10 +175,10 @@ pub enum AudioError {
 /// Decodes an upload to PCM at [`SAMPLE_RATE_HZ`], samples nominally within -1 to 1: one stream, or
 /// one per channel, all of the same length.
 ///
-/// The format is told by the content alone, never by a name. Video is skipped, and of several audio
-/// tracks the default one is taken. Where a player would be silent (audio that begins late, a hole in
-/// the container's clock) there is silence. A file that breaks off gives what was decoded until then;
-/// a corrupt packet becomes silence and is listed, and too many of them are an error.
+/// The format is detected from the content alone, never from a file name. Video is skipped; of several
+/// audio tracks, the default track is decoded. Late audio and gaps in the container's time stamps become
+/// silence, as in a player. A truncated file yields the audio before the end; a corrupt packet becomes
+/// silence and is listed in [`DecodedAudio::lost_ranges`], and too many of them are an error.
 ///
 /// # Errors
 /// See [`AudioError`].
@@ -187,39 +186,38 @@ pub fn decode(
     source: Source,
     limits: &DecodeLimits,
     channels: Channels,
-) -> Result<Decoded, AudioError> {
-    let requester = Requester {
+) -> Result<DecodedAudio, AudioError> {
+    let context = DecodeContext {
         is_wanted: &|| true,
-        memory: &Arc::new(MemoryBudget::unlimited()).claim(),
+        memory: &Arc::new(PcmBudget::unlimited()).claim(),
         cpu_clock: || Duration::ZERO,
     };
-    decode_for(requester, source, limits, channels)
+    decode_with_context(context, source, limits, channels)
 }
 
-/// As [`decode`], within what a request may take: it gives what it has once the result is not wanted, the
-/// PCM counts into the request's memory, and a file that takes far more processor time than recordings of
-/// its length is an error. Nothing else can stop a thread.
+/// Like [`decode`], on behalf of a request: returns early once the result is not wanted, counts the PCM
+/// towards the memory budget and limits processor time.
 ///
 /// # Errors
 /// As [`decode`], and [`AudioError::TooMuchMemory`], [`AudioError::NoMemory`] and
 /// [`AudioError::TooCostly`].
-pub fn decode_for(
-    requester: Requester<'_>,
+pub fn decode_with_context(
+    context: DecodeContext<'_>,
     source: Source,
     limits: &DecodeLimits,
     channels: Channels,
-) -> Result<Decoded, AudioError> {
-    fallback::decode(requester, source, limits, channels)
+) -> Result<DecodedAudio, AudioError> {
+    fallback::decode(context, source, limits, channels)
 }
 
-/// The request that a decode belongs to.
+/// The request's side of a decode: cancellation, memory and processor time.
 #[derive(Clone, Copy)]
-pub struct Requester<'a> {
-    /// Whether the result is still waited for; asked before each packet.
+pub struct DecodeContext<'a> {
+    /// Whether the result is still wanted; called before each packet.
     pub is_wanted: &'a (dyn Fn() -> bool + Sync),
-    /// What the PCM counts into.
-    pub memory: &'a MemoryClaim,
-    /// The processor time of the calling thread.
+    /// Memory claim of the PCM.
+    pub memory: &'a PcmClaim,
+    /// Processor time used by the calling thread.
     pub cpu_clock: CpuClock,
 }
 
@@ -227,16 +225,16 @@ fn open(source: &Source) -> io::Result<Box<dyn MediaSource>> {
     let source: Box<dyn MediaSource> = match source {
         Source::Memory(bytes) => Box::new(Cursor::new(bytes.clone())),
         Source::File(file) => {
-            // The clone shares its position with the original.
+            // The clone shares its file position with the original.
             let mut file = file.try_clone()?;
             file.rewind()?;
             Box::new(file)
         }
     };
-    demux::behind_tags(source)
+    demux::skip_leading_tags(source)
 }
 
-/// A duration in samples, rounded down. An absurdly long one is as long as can be.
+/// A duration in samples, rounded down and saturating.
 fn samples_in(duration: Duration) -> usize {
     let samples = duration.as_nanos() * u128::from(SAMPLE_RATE_HZ) / 1_000_000_000;
     usize::try_from(samples).unwrap_or(usize::MAX)

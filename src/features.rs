@@ -1,14 +1,13 @@
-//! Turns a window of PCM into the log-mel features that Whisper's encoder reads.
+//! Computes the log-mel features of a window, the input of Whisper's encoder.
 //!
-//! The numbers are those of the reference implementations (OpenAI's `log_mel_spectrogram`,
-//! Hugging Face's and faster-whisper's `FeatureExtractor`) run on the clip padded with zeros:
-//! a spectrum of 400 samples under a periodic Hann window every 160 samples, with 200 samples of
-//! reflection at either end, slaney mel filters, decimal logarithm, a floor eight decades below
-//! the loudest value of the window, and `(x + 4) / 4`. Only the frames which the clip reaches are
-//! computed; all the others are the floor.
+//! The values equal those of the reference implementations (OpenAI's `log_mel_spectrogram`, Hugging
+//! Face's and faster-whisper's `FeatureExtractor`) for the clip padded with zeros: a spectrum of 400
+//! samples under a periodic Hann window every 160 samples, 200 samples of reflection at both ends,
+//! slaney mel filters, decimal logarithm, a floor eight decades below the maximum of the window, and
+//! `(x + 4) / 4`. Only frames that overlap the clip are computed; all others are the floor.
 
 mod filters;
-mod lengths;
+mod window_lengths;
 
 use std::f64::consts::PI;
 use std::sync::Arc;
@@ -17,52 +16,52 @@ use realfft::num_complex::Complex64;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use filters::MelFilter;
-pub use lengths::{Lengths, positions};
+pub use window_lengths::{WindowLengths, encoder_positions};
 
-/// Samples from one frame to the next; a frame is 10 ms.
+/// Samples from one frame to the next, 10 ms.
 pub const HOP_SAMPLES: usize = 160;
 
-/// Frames of the longest window Whisper takes, 30 s.
+/// Frames of a full window, 30 s.
 pub const WINDOW_FRAMES: usize = 3000;
 
 const FFT_SAMPLES: usize = 400;
 const FFT_BINS: usize = FFT_SAMPLES / 2 + 1;
-/// How far a frame reaches back before its own time.
+/// Samples of a frame before its time.
 const LEAD_SAMPLES: usize = FFT_SAMPLES / 2;
 
 /// Power below which a mel band counts as silent.
 const MIN_POWER: f32 = 1e-10;
-/// The quietest power kept, as a share of the loudest in the window.
+/// Minimum power relative to the maximum in the window.
 const DYNAMIC_RANGE: f32 = 1e-8;
 
-/// Frames taken through the filter bank together: one bin of all of them is a cache line, and the
-/// loops over it become vector instructions.
+/// Frames filtered together: one bin of all of them fills a cache line, and the loops over it are
+/// vectorised.
 const BLOCK_FRAMES: usize = 16;
 
 /// Log-mel features of one window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Features {
-    /// Mel bands: 80, or 128 from large-v3 on.
+    /// Number of mel bands: 80, or 128 from large-v3 on.
     pub n_mels: usize,
-    /// Frames of 10 ms.
+    /// Number of frames of 10 ms.
     pub frames: usize,
     /// Row-major `[n_mels, frames]`.
     pub values: Vec<f32>,
 }
 
-/// The transform, with everything that does not depend on the audio built once.
+/// The log-mel transform, with its precomputed tables.
 ///
-/// It is `Sync` and holds no scratch space, so one behind an [`Arc`] serves every thread.
+/// It has no scratch space, so threads can share it in an [`Arc`].
 pub struct LogMel {
     hann: [f64; FFT_SAMPLES],
-    /// Double precision, because in single the rounding noise beside a pure tone comes close to the
-    /// floor (1e-4 in the result); it costs no measurable time.
+    /// In double precision, because single precision has rounding noise next to a pure tone close to the
+    /// floor (1e-4 in the result). The difference in time is not measurable.
     fft: Arc<dyn RealToComplex<f64>>,
     filters: Vec<MelFilter>,
 }
 
-/// Frames that so many samples of audio reach; every frame behind them is silence.
-pub fn frames_reached(samples: usize) -> usize {
+/// Number of frames that overlap `samples` samples of audio; all later frames are silence.
+pub fn audio_frames(samples: usize) -> usize {
     match samples {
         0 => 0,
         samples => (samples + LEAD_SAMPLES).div_ceil(HOP_SAMPLES),
@@ -70,8 +69,7 @@ pub fn frames_reached(samples: usize) -> usize {
 }
 
 impl Features {
-    /// Appends the features to `batch` as if they had been computed for a window of `frames`
-    /// frames, no fewer than these have.
+    /// Appends the features to `batch`, padded to a window of `frames` frames, at least their own number.
     pub fn append_padded(&self, frames: usize, batch: &mut Vec<f32>) {
         let loudest = self
             .values
@@ -90,7 +88,7 @@ impl Features {
 }
 
 impl LogMel {
-    /// Builds the filter bank for `n_mels` bands, as the model's `n_mels` says.
+    /// Builds the tables for `n_mels` mel bands, a parameter of the model.
     pub fn new(n_mels: usize) -> Self {
         Self {
             hann: periodic_hann(),
@@ -104,18 +102,18 @@ impl LogMel {
         self.filters.len()
     }
 
-    /// Features of `pcm` (16 kHz mono, within ±1, at most `frames * 160` samples; the rest is
-    /// ignored) as if silence followed it up to `frames` frames.
+    /// Computes the features of `pcm` (16 kHz mono, within ±1; samples after `frames * 160` are ignored),
+    /// padded with silence to `frames` frames.
     pub fn compute(&self, pcm: &[f32], frames: usize) -> Features {
         let pcm = &pcm[..pcm.len().min(frames * HOP_SAMPLES)];
-        let reached = frames_reached(pcm.len()).min(frames);
+        let reached = audio_frames(pcm.len()).min(frames);
         let mut values = vec![0.0; self.n_mels() * frames];
         let loudest = self.fill_powers(pcm, frames, reached, &mut values);
         let floor = MIN_POWER.max(loudest * DYNAMIC_RANGE);
         let silence = scaled_log(floor);
         for row in values.chunks_exact_mut(frames.max(1)) {
-            let (heard, tail) = row.split_at_mut(reached);
-            for value in heard {
+            let (computed, tail) = row.split_at_mut(reached);
+            for value in computed {
                 *value = scaled_log(value.max(floor));
             }
             tail.fill(silence);
@@ -132,7 +130,7 @@ impl LogMel {
         let mut samples = [0.0; FFT_SAMPLES];
         let mut spectrum = [Complex64::default(); FFT_BINS];
         let mut scratch = self.fft.make_scratch_vec();
-        // Bin by bin, so that the filters below run along neighbouring frames.
+        // Stored by bin, so that the filters below process adjacent frames.
         let mut powers = [[0.0; BLOCK_FRAMES]; FFT_BINS];
         let mut loudest = 0.0_f32;
         for first in (0..reached).step_by(BLOCK_FRAMES) {
@@ -182,8 +180,8 @@ impl LogMel {
     }
 }
 
-/// Where a position outside `0..length` lies when the signal is mirrored at its first and last
-/// sample, neither of them repeated.
+/// Maps a position outside `0..length` into it by mirroring at the first and last sample, without
+/// repeating them.
 fn reflect(position: isize, length: usize) -> usize {
     let last = length as isize - 1;
     let folded = position.rem_euclid((2 * last).max(1));
@@ -210,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// What the project promises against the reference.
+    /// Maximum deviation from the reference.
     const TOLERANCE: f32 = 1e-4;
 
     #[test]
@@ -222,7 +220,7 @@ mod tests {
     fn equals_the_reference_on_speech() {
         let path = in_repository("../shared/audio/en_jfk.wav");
         if !path.exists() {
-            println!("skipped: {} is not on this machine", path.display());
+            println!("skipped: {} is missing", path.display());
             return;
         }
         check_cases("jfk", &read_wav(&path));
@@ -241,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn ignores_what_exceeds_the_window() {
+    fn ignores_samples_after_the_window() {
         let log_mel = LogMel::new(128);
         let pcm = synthetic(40_000);
 
@@ -289,7 +287,7 @@ mod tests {
         }
     }
 
-    /// Compares with every case of the fixture made from `signal`.
+    /// Compares with all cases of the fixture for `signal`.
     #[track_caller]
     fn check_cases(signal: &str, pcm: &[f32]) {
         let path = in_repository("tests/fixtures/mel_reference.json");
@@ -327,13 +325,14 @@ mod tests {
         worst
     }
 
-    fn largest_difference(ours: impl Iterator<Item = f32>, reference: &Value) -> f32 {
+    fn largest_difference(values: impl Iterator<Item = f32>, reference: &Value) -> f32 {
         let reference = reference
             .as_array()
             .unwrap()
             .iter()
             .map(|x| x.as_f64().unwrap() as f32);
-        ours.zip(reference)
+        values
+            .zip(reference)
             .map(|(a, b)| (a - b).abs())
             .fold(0.0, f32::max)
     }

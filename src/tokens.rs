@@ -1,4 +1,4 @@
-//! Between text and the ids that Whisper reads and writes.
+//! Conversion between text and Whisper's tokens.
 
 pub mod language;
 pub mod prompt;
@@ -9,7 +9,7 @@ pub mod vocabulary;
 pub mod words;
 
 pub use language::Language;
-pub use prompt::{PREVIOUS_TOKENS, PromptSpec, Task};
+pub use prompt::{MAX_PREVIOUS_TOKENS, PromptSpec, Task};
 pub use segments::{Segments, TimedTokens, segments};
 pub use vocabulary::{Vocabulary, VocabularyError};
 pub use words::{Alignment, TimedWords, Word, times_from_path, words};

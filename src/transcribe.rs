@@ -23,7 +23,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::audio::{
-    self, DecodeLimits, MemoryBudget, MemoryClaim, Requester, Source, Step, Window,
+    self, DecodeLimits, PcmBudget, PcmClaim, DecodeContext, Source, NextWindow, Window,
 };
 use crate::caller::Caller;
 use crate::engine::Decoding;
@@ -47,7 +47,7 @@ pub struct Transcriber {
     models: Arc<LoadedModels>,
     front_end: FrontEnd,
     limits: DecodeLimits,
-    memory: Arc<MemoryBudget>,
+    memory: Arc<PcmBudget>,
     metrics: Metrics,
     next_request: AtomicU64,
 }
@@ -107,7 +107,7 @@ impl Transcriber {
         models: Arc<LoadedModels>,
         front_end: FrontEnd,
         limits: DecodeLimits,
-        memory: Arc<MemoryBudget>,
+        memory: Arc<PcmBudget>,
         metrics: Metrics,
     ) -> Self {
         let next_request = AtomicU64::new(0);
@@ -123,7 +123,7 @@ impl Transcriber {
 
     /// The memory that decoded audio of all requests takes, and its limit.
     #[must_use]
-    pub fn memory(&self) -> &MemoryBudget {
+    pub fn memory(&self) -> &PcmBudget {
         &self.memory
     }
 
@@ -278,7 +278,7 @@ impl Transcriber {
         options: &TranscriptionOptions,
         caller: Caller,
         windows: usize,
-    ) -> Result<(Recordings, MemoryClaim), TranscribeError> {
+    ) -> Result<(Recordings, PcmClaim), TranscribeError> {
         let limits = self.limits.clone();
         let (channels, clip, vad) = (options.channels, options.clip, options.vad);
         // Dropped with this future, which cancels the decoding.
@@ -287,14 +287,14 @@ impl Transcriber {
         let memory = self.memory.claim();
         let decode = move || {
             let is_wanted = || waiting.strong_count() > 0;
-            let requester = Requester {
+            let context = DecodeContext {
                 is_wanted: &is_wanted,
                 memory: &memory,
                 cpu_clock: cpu_time::of_this_thread,
             };
-            let decoded = audio::decode_for(requester, audio, &limits, channels)?;
+            let decoded = audio::decode_with_context(context, audio, &limits, channels)?;
             // Claimed at once: a request that lacked memory later would wait while it holds some.
-            memory.hold(recordings::bytes_of(&decoded.streams, windows))?;
+            memory.resize(recordings::bytes_of(&decoded.streams, windows))?;
             Ok((Recordings::new(decoded, clip, vad), memory))
         };
         self.front_end.run(Stage::Decode, caller, decode).await?
@@ -329,13 +329,13 @@ impl Transcriber {
                 let step;
                 (step, recordings) = self.front_end.run(Stage::Vad, caller, cut).await?;
                 match step {
-                    (speaker, Step::Window(window)) => {
+                    (speaker, NextWindow::Ready(window)) => {
                         let time = started.elapsed();
                         self.metrics.vad_seconds.observe(time.as_secs_f64());
                         return Ok(Some(((speaker, window), recordings)));
                     }
-                    (_, Step::Unsettled) => {}
-                    (_, Step::End) => return Ok(None),
+                    (_, NextWindow::Pending) => {}
+                    (_, NextWindow::End) => return Ok(None),
                 }
             }
         })
@@ -357,7 +357,7 @@ impl Transcriber {
         let (mut transcribed, mut skipped) =
             WindowTranscript::new(plan, speaker, &window.clock, output);
         while let Some(from_s) = skipped {
-            window = Arc::new(window.rest(from_s));
+            window = Arc::new(window.tail_from(from_s));
             // The part is short: it continues the previous text, and is generated without time
             // stamps, so that the model does not skip its end.
             let mut prompt = PromptSpec {

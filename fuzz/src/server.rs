@@ -9,11 +9,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use halkspeech::audio::{DecodeLimits, FfmpegMode, MemoryBudget};
+use halkspeech::audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::BatchLimits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{Detected, EngineFactory, Generation, Input};
-use halkspeech::features::Lengths;
+use halkspeech::features::WindowLengths;
 use halkspeech::http::{Context, Door, HttpSettings, ParameterDefaults, Phase, router};
 use halkspeech::models::{
     Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, MakeFactory,
@@ -115,7 +115,7 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
             models,
             FrontEnd::new(NonZeroUsize::MIN),
             limits,
-            Arc::new(MemoryBudget::unlimited()),
+            Arc::new(PcmBudget::unlimited()),
             metrics.clone(),
         ),
         aliases: Aliases::new(
@@ -176,7 +176,7 @@ fn models(models_dir: &TempDir, metrics: &Metrics) -> LoadedModels {
                 },
                 queue_capacity: 100,
                 windows_in_flight: 4,
-                lengths: Lengths::new(1, 1),
+                lengths: WindowLengths::new(1, 1),
                 idle_time: None,
                 memory_bytes: 1,
             }

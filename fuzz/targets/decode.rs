@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use halkspeech::audio::{
-    AudioError, Channels, Clip, Cutter, DecodeLimits, FfmpegMode, MAX_SPLIT_CHANNELS, MIN_DURATION,
+    AudioError, Channels, Clip, WindowCutter, DecodeLimits, FfmpegMode, MAX_SPLIT_CHANNELS, MIN_DURATION,
     SAMPLE_RATE_HZ, Source, decode,
 };
 use halkspeech_fuzz::panics;
@@ -46,7 +46,7 @@ fn check(streams: Vec<Vec<f32>>, channels: Channels) {
     assert!(samples * streams.len() <= samples_in(LIMITS.max_duration));
     for stream in streams {
         assert!(stream.iter().all(|sample| sample.is_finite()));
-        let windows = Cutter::new(stream, Clip::default(), None);
+        let windows = WindowCutter::new(stream, Clip::default(), None);
         assert_eq!(
             windows.map(|window| window.pcm.len()).sum::<usize>(),
             samples

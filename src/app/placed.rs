@@ -10,7 +10,7 @@ use crate::config::{ComputeType, DeviceChoice, Loaded, ModelTtl, Whisper};
 use crate::engine::EngineFactory;
 use crate::engine::ct2::{self, EngineSpec, Placement};
 use crate::engine::memory::Dimensions;
-use crate::features::Lengths;
+use crate::features::WindowLengths;
 use crate::models::{MakeFactory, Plan, StoredModel};
 use crate::tokens::Vocabulary;
 
@@ -119,12 +119,12 @@ impl Placed {
         }
     }
 
-    fn lengths(&self, stored: &StoredModel) -> Lengths {
+    fn lengths(&self, stored: &StoredModel) -> WindowLengths {
         let (whisper, shape) = (&self.whisper, &stored.shape);
         if !whisper.length_aware {
-            return Lengths::WHOLE;
+            return WindowLengths::FULL;
         }
-        let lengths = Lengths::new(whisper.length_margin_s, whisper.length_step_s);
+        let lengths = WindowLengths::new(whisper.length_margin_s, whisper.length_step_s);
         let head_width = shape.width / shape.heads.max(1);
         let mixes =
             |placement: &Placement| placement.mixes_lengths(whisper.compute_type, head_width);
@@ -133,9 +133,9 @@ impl Placed {
         }
         if self.placements.iter().all(Placement::is_cpu) {
             // Where windows are encoded one by one, no two need one length.
-            return lengths.mixed().fine();
+            return lengths.with_mixed_batches().with_fine_steps();
         }
-        lengths.mixed()
+        lengths.with_mixed_batches()
     }
 
     fn spec(&self, stored: &StoredModel, placement: Placement) -> EngineSpec {

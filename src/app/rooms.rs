@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::placed::{cores, placed};
 use super::{AppError, memory};
-use crate::audio::{DecodeLimits, MemoryBudget};
+use crate::audio::{DecodeLimits, PcmBudget};
 use crate::config::{Audio, Loaded, Models, Settings};
 use crate::engine::ct2;
 use crate::models::{
@@ -44,7 +44,7 @@ impl Rooms {
         let settings = &loaded.settings;
         ct2::make_kernels().map_err(AppError::Kernels)?;
         let decoded = decoded_bytes(&settings.audio, memory::limit_bytes());
-        let decoded = Arc::new(MemoryBudget::new(decoded));
+        let decoded = Arc::new(PcmBudget::new(decoded));
         let metrics = Metrics::new();
         let aliases = aliases(loaded)?;
         let catalog = open_catalog(&settings.models).await?;
@@ -154,7 +154,7 @@ pub fn plans(loaded: &Loaded) -> Result<Box<MakePlan>, AppError> {
 fn transcriber(
     settings: &Settings,
     models: &Arc<LoadedModels>,
-    decoded: &Arc<MemoryBudget>,
+    decoded: &Arc<PcmBudget>,
     metrics: &Metrics,
 ) -> Transcriber {
     let audio = &settings.audio;

@@ -1,55 +1,55 @@
-//! Gathers decoded packets into 16 kHz streams: one of all channels, or one per channel.
+//! Resamples decoded packets to 16 kHz streams: one of all channels, or one per channel.
 //!
-//! Mixed, every channel counts the same: the result is their average. That is exact for the usual
-//! cases (dual mono, a call's two sides, interview microphones), never clips, and loses no speaker;
-//! a film's weighting of centre against surround is not attempted. Channels in opposite phase, whose
-//! average is silence, give way to the louder one.
+//! Mixing averages all channels with equal weights. This is exact for the usual cases (dual mono, two
+//! sides of a call, interview microphones), never clips, and loses no speaker; there is no special
+//! weighting of surround channels. If channels in opposite phase cancel each other, the loudest channel
+//! is used instead.
 
 use symphonia::core::audio::GenericAudioBufferRef;
 
 use super::resample::Resampler;
-use super::{AudioError, Channels, DecodeLimits, MAX_SPLIT_CHANNELS, MemoryClaim, SAMPLE_RATE_HZ};
+use super::{AudioError, Channels, DecodeLimits, MAX_SPLIT_CHANNELS, PcmClaim, SAMPLE_RATE_HZ};
 
 mod mix;
 mod scale;
 
 use mix::Mixer;
-use scale::Scale;
+use scale::ScaleDetector;
 
-/// Samples beyond this, infinities and NaN included, are damage. It leaves space for float files
-/// that were written on the scale of 16-bit integers.
+/// Larger samples, infinities and NaN are damage. The limit allows for float files in the range of 16-bit
+/// integers.
 const MAX_SAMPLE: f32 = 1e6;
 
-/// A recording may be put together from several, but a new rate costs a new filter for each channel,
-/// and a file made of nothing but changes would keep a core busy for minutes.
+/// Maximum number of resamplers. The sample rate may change in concatenated recordings, but each change
+/// needs a new filter per channel, and a forged file could occupy a core for minutes.
 const MAX_RESAMPLERS: usize = 64;
 
-/// A stream of this many samples, 17 minutes, is a long one.
+/// Length from which a stream's memory is reserved at once, 17 minutes.
 const LONG_SAMPLES: usize = 16 << 20;
 
-/// Beyond the longest duration: what a packet may add before that is noticed.
+/// Reserved beyond the maximum duration: a packet may exceed it before the check.
 const SPARE_SAMPLES: usize = 1 << 20;
 
-/// Resamples packet by packet, so that memory holds the result and one packet.
+/// Resamples packet by packet, so only the result and one packet are in memory.
 pub struct ChannelStreams<'a> {
     channels: Channels,
     limits: &'a DecodeLimits,
-    memory: &'a MemoryClaim,
+    memory: &'a PcmClaim,
     resamplers_made: usize,
     rate_hz: Option<u32>,
-    streams: Vec<Stream>,
+    streams: Vec<ChannelStream>,
     planes: Vec<Vec<f32>>,
     mixer: Mixer,
-    scale: Scale,
-    /// Samples of the result that stand for what came before the present rate.
+    scale: ScaleDetector,
+    /// Output samples from before the current rate.
     samples_before: usize,
-    /// Frames at the present rate.
+    /// Input frames at the current rate.
     frames: u64,
-    /// Silence that goes in front of the first packet, in seconds: its rate is not known before.
+    /// Silence before the first packet in seconds, added once the rate is known.
     leading_s: f64,
 }
 
-/// What is cut off a decoded packet, in frames of its own rate.
+/// Frames to trim from a decoded packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trim {
     /// From its start.
@@ -58,17 +58,16 @@ pub struct Trim {
     pub end_frames: usize,
 }
 
-/// All streams are equally long at any time.
+/// One output stream. All streams always have the same length.
 #[derive(Default)]
-struct Stream {
+struct ChannelStream {
     resampler: Option<Resampler>,
     pcm: Vec<f32>,
 }
 
 impl<'a> ChannelStreams<'a> {
-    /// Empty streams that may grow to `limits.max_duration` together; what they take counts into
-    /// `memory`.
-    pub fn new(channels: Channels, limits: &'a DecodeLimits, memory: &'a MemoryClaim) -> Self {
+    /// Empty streams, limited to a total of `limits.max_duration`. Their memory is claimed from `memory`.
+    pub fn new(channels: Channels, limits: &'a DecodeLimits, memory: &'a PcmClaim) -> Self {
         Self {
             channels,
             limits,
@@ -78,19 +77,19 @@ impl<'a> ChannelStreams<'a> {
             streams: Vec::new(),
             planes: Vec::new(),
             mixer: Mixer::default(),
-            scale: Scale::default(),
+            scale: ScaleDetector::default(),
             samples_before: 0,
             frames: 0,
             leading_s: 0.0,
         }
     }
 
-    /// Adds a decoded packet. Rate and channels may change from one packet to the next, as they do
-    /// in chained Ogg streams: a channel is silent where a packet does not have it.
+    /// Appends a decoded packet. Sample rate and number of channels may change between packets, as in
+    /// chained Ogg streams; channels missing in a packet are silent.
     ///
     /// # Errors
-    /// [`AudioError::TooLong`] and [`AudioError::TooManyChannels`], or [`AudioError::Undecodable`]
-    /// for an absurd sample rate or one that keeps changing.
+    /// [`AudioError::TooLong`], [`AudioError::TooManyChannels`], memory errors, or
+    /// [`AudioError::Undecodable`] for an unsupported or repeatedly changing sample rate.
     pub fn push(
         &mut self,
         packet: &GenericAudioBufferRef<'_>,
@@ -101,19 +100,19 @@ impl<'a> ChannelStreams<'a> {
         if packet.num_planes() == 0 || frames == 0 {
             return Ok(());
         }
-        let wanted = match self.channels {
+        let stream_count = match self.channels {
             Channels::Mix => 1,
             Channels::Split => packet.num_planes(),
         };
-        if wanted > MAX_SPLIT_CHANNELS {
+        if stream_count > MAX_SPLIT_CHANNELS {
             return Err(AudioError::TooManyChannels {
-                found: wanted,
+                channels: stream_count,
                 limit: MAX_SPLIT_CHANNELS,
             });
         }
         let rate_hz = packet.spec().rate();
-        if self.rate_hz != Some(rate_hz) || self.streams.len() < wanted {
-            self.restart(rate_hz, wanted)?;
+        if self.rate_hz != Some(rate_hz) || self.streams.len() < stream_count {
+            self.restart(rate_hz, stream_count)?;
         }
         packet.copy_to_vecs_planar(&mut self.planes);
         for plane in &mut self.planes {
@@ -128,7 +127,7 @@ impl<'a> ChannelStreams<'a> {
         self.resample(frames)
     }
 
-    /// Adds silence to every stream, in front of the first packet too.
+    /// Appends silence to every stream, also before the first packet.
     ///
     /// # Errors
     /// [`AudioError::TooLong`].
@@ -154,17 +153,17 @@ impl<'a> ChannelStreams<'a> {
         Ok(())
     }
 
-    /// Whether there was no packet yet.
+    /// Whether no packet was appended yet.
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }
 
-    /// The length of the result so far, in samples at 16 kHz, with what the resamplers still hold.
+    /// Length of the result so far, in samples at 16 kHz, including samples buffered by the resamplers.
     pub fn position(&self) -> usize {
         (self.position_s() * f64::from(SAMPLE_RATE_HZ)).round() as usize
     }
 
-    /// The length of the result so far, in seconds.
+    /// Length of the result so far, in seconds.
     pub fn position_s(&self) -> f64 {
         let before_s = self.samples_before as f64 / f64::from(SAMPLE_RATE_HZ);
         let since_s = self
@@ -173,7 +172,7 @@ impl<'a> ChannelStreams<'a> {
         self.leading_s + before_s + since_s
     }
 
-    /// The whole streams; an empty one where there was no packet.
+    /// Finishes the streams; returns an empty one if there was no packet.
     ///
     /// # Errors
     /// [`AudioError::TooLong`].
@@ -181,22 +180,22 @@ impl<'a> ChannelStreams<'a> {
         self.flush();
         self.check_length()?;
         self.streams
-            .resize_with(self.streams.len().max(1), Stream::default);
+            .resize_with(self.streams.len().max(1), ChannelStream::default);
         let streams = self.streams.into_iter().map(|stream| stream.pcm);
         let mut streams: Vec<Vec<f32>> = streams.collect();
         self.scale.apply(&mut streams);
         Ok(streams)
     }
 
-    /// Hands the planes to the resamplers; a stream without a plane is silent.
+    /// Resamples the planes; a stream without a plane gets silence.
     fn resample(&mut self, frames: usize) -> Result<(), AudioError> {
         if self.planes.len() < self.streams.len() {
             self.planes.resize_with(self.streams.len(), Vec::new);
         }
-        let most = self.limits.max_samples() / self.streams.len().max(1);
+        let max_samples = self.limits.max_samples() / self.streams.len().max(1);
         for (stream, plane) in self.streams.iter_mut().zip(&mut self.planes) {
             plane.resize(frames, 0.0);
-            reserve_if_long(&mut stream.pcm, most.saturating_add(SPARE_SAMPLES));
+            reserve_if_long(&mut stream.pcm, max_samples.saturating_add(SPARE_SAMPLES));
             if let Some(resampler) = &mut stream.resampler {
                 resampler.push(plane, &mut stream.pcm);
             }
@@ -205,19 +204,18 @@ impl<'a> ChannelStreams<'a> {
         self.check_length()
     }
 
-    /// Begins anew behind what there is, at another rate or with more channels. One that joins has
-    /// been silent until now.
-    fn restart(&mut self, rate_hz: u32, wanted: usize) -> Result<(), AudioError> {
+    /// Continues at another rate or with more channels. New channels start with silence.
+    fn restart(&mut self, rate_hz: u32, stream_count: usize) -> Result<(), AudioError> {
         self.flush();
         self.rate_hz = Some(rate_hz);
         let samples_before = self.streams.first().map_or(0, |stream| stream.pcm.len());
-        let channels = self.streams.len().max(wanted);
+        let channels = self.streams.len().max(stream_count);
         self.resamplers_made += channels;
         if self.resamplers_made > MAX_RESAMPLERS {
             let reason = "its sample rate or its channels keep changing";
             return Err(undecodable(rate_hz, reason));
         }
-        self.streams.resize_with(channels, Stream::default);
+        self.streams.resize_with(channels, ChannelStream::default);
         for stream in &mut self.streams {
             let resampler = Resampler::new(rate_hz).ok_or_else(|| undecodable(rate_hz, RATES))?;
             stream.resampler = Some(resampler);
@@ -242,31 +240,30 @@ impl<'a> ChannelStreams<'a> {
         if samples > self.limits.max_samples() {
             return self.too_long();
         }
-        self.memory.hold((samples * size_of::<f32>()) as u64)
+        self.memory.resize((samples * size_of::<f32>()) as u64)
     }
 
-    /// Each of the streams has an equal share of the longest duration.
+    /// The error with the limit per stream.
     fn too_long(&self) -> Result<(), AudioError> {
         let limit = self.limits.max_duration / self.streams.len().max(1) as u32;
         Err(AudioError::TooLong { limit })
     }
 }
 
-/// Gives a long stream room for all that it may become.
+/// Reserves the maximum capacity of a long stream.
 ///
-/// That takes addresses, and memory only where something is written. A vector that grows by doubling
-/// has what it leaves behind in memory as well, twice the stream at times. Where the system refuses, it
-/// grows so all the same.
-fn reserve_if_long(pcm: &mut Vec<f32>, most: usize) {
-    if pcm.len() >= LONG_SAMPLES && pcm.capacity() < most {
-        let _refused = pcm.try_reserve_exact(most - pcm.len());
+/// This takes address space, but memory only for written pages, whereas growing by doubling copies the
+/// stream. If the reservation fails, the vector grows by doubling.
+fn reserve_if_long(pcm: &mut Vec<f32>, max_samples: usize) {
+    if pcm.len() >= LONG_SAMPLES && pcm.capacity() < max_samples {
+        let _refused = pcm.try_reserve_exact(max_samples - pcm.len());
     }
 }
 
 const RATES: &str = "sample rates from 4 to 384 kHz are taken, above 48 kHz multiples of 10 Hz";
 
 fn silence_damage(sample: &mut f32) {
-    // Not a number is not at most anything. Without a branch, this takes vectors.
+    // The comparison is false for NaN. It compiles to vector instructions without a branch.
     *sample = if sample.abs() <= MAX_SAMPLE {
         *sample
     } else {
@@ -276,7 +273,7 @@ fn silence_damage(sample: &mut f32) {
 
 fn undecodable(rate_hz: u32, reason: &str) -> AudioError {
     AudioError::Undecodable {
-        found: format!("audio at {rate_hz} Hz"),
+        format_name: format!("audio at {rate_hz} Hz"),
         reason: reason.to_owned(),
     }
 }
@@ -306,9 +303,9 @@ mod tests {
         buffer
     }
 
-    /// 100 frames at 16 kHz for each packet, which is given by its channels' samples.
+    /// Resamples packets of 100 frames at 16 kHz, each given by one sample per channel.
     fn streams(channels: Channels, packets: &[&[f32]]) -> Vec<Vec<f32>> {
-        let mut streams = ChannelStreams::new(channels, &LIMITS, MemoryClaim::unlimited());
+        let mut streams = ChannelStreams::new(channels, &LIMITS, PcmClaim::unlimited());
         for packet in packets {
             let buffer = self::packet(16_000, packet);
             let packet = GenericAudioBufferRef::F32(&buffer);
@@ -326,10 +323,10 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_of_rates_makes_a_bounded_number_of_resamplers() {
+    fn limits_the_number_of_resamplers() {
         for (channels, links) in [(1, 64), (4, 16)] {
             let mut streams =
-                ChannelStreams::new(Channels::Split, &LIMITS, MemoryClaim::unlimited());
+                ChannelStreams::new(Channels::Split, &LIMITS, PcmClaim::unlimited());
             let mut push = |link: usize| {
                 let rate_hz = if link.is_multiple_of(2) {
                     16_000
@@ -353,35 +350,35 @@ mod tests {
             max_duration: Duration::from_secs(3_000),
             ..LIMITS
         };
-        let mut streams = ChannelStreams::new(Channels::Mix, &limits, MemoryClaim::unlimited());
+        let mut streams = ChannelStreams::new(Channels::Mix, &limits, PcmClaim::unlimited());
         let buffer = packet(16_000, &[0.5]);
         let push = |streams: &mut ChannelStreams<'_>| {
             streams.push(&GenericAudioBufferRef::F32(&buffer), Trim::default())
         };
         push(&mut streams).unwrap();
         streams.push_silence(1_060.0).unwrap();
-        let place = streams.streams[0].pcm.as_ptr();
+        let address = streams.streams[0].pcm.as_ptr();
         assert!(streams.streams[0].pcm.capacity() >= limits.max_samples());
         streams.push_silence(1_900.0).unwrap();
-        assert_eq!(streams.streams[0].pcm.as_ptr(), place);
+        assert_eq!(streams.streams[0].pcm.as_ptr(), address);
     }
 
     #[test]
-    fn a_long_stream_gets_its_room_once() {
+    fn reserves_the_memory_of_a_long_stream_once() {
         let mut pcm = vec![0.0; LONG_SAMPLES - 1];
-        let most = 4 * LONG_SAMPLES;
-        reserve_if_long(&mut pcm, most);
-        assert!(pcm.capacity() < most);
+        let max_samples = 4 * LONG_SAMPLES;
+        reserve_if_long(&mut pcm, max_samples);
+        assert!(pcm.capacity() < max_samples);
         pcm.push(0.0);
-        reserve_if_long(&mut pcm, most);
+        reserve_if_long(&mut pcm, max_samples);
         let capacity = pcm.capacity();
-        assert!(capacity >= most);
-        reserve_if_long(&mut pcm, most);
+        assert!(capacity >= max_samples);
+        reserve_if_long(&mut pcm, max_samples);
         assert_eq!(pcm.capacity(), capacity);
     }
 
     #[test]
-    fn mixes_the_channels_there_are() {
+    fn mixes_a_changing_number_of_channels() {
         let streams = streams(
             Channels::Mix,
             &[&[0.5], &[0.25, 0.75], &[1.0, 0.0, 0.5, 0.5]],

@@ -12,75 +12,75 @@ mod damage;
 mod end_trim;
 mod timeline;
 mod track;
-mod watched;
+mod monitored_source;
 
 use super::channels::ChannelStreams;
 use super::demux::{self, Demuxer};
-use super::effort::Effort;
-use super::{AudioError, Channels, DecodeLimits, Requester};
+use super::cpu_time_limit::CpuTimeLimit;
+use super::{AudioError, Channels, DecodeLimits, DecodeContext};
 use damage::Damage;
-use end_trim::EndTrim;
+use end_trim::EndTrimmer;
 use timeline::Timeline;
 use track::SelectedTrack;
-use watched::Watched;
+use monitored_source::MonitoredSource;
 
-/// What a file is called of which nothing is known yet.
+/// Format name of a file before its format is known.
 const UNKNOWN: &str = "the file";
 
-/// What bounds the reading of a source, whatever its tables say.
+/// Limits on reading a source, independent of the counts in its headers.
 #[derive(Clone, Copy)]
-pub struct Allowance<'a> {
-    /// The length of the file; [`u64::MAX`] where it is not known.
+pub struct DecodeBounds<'a> {
+    /// The length of the file; [`u64::MAX`] if unknown.
     pub file_bytes: u64,
-    /// The request that the decode belongs to.
-    pub requester: Requester<'a>,
+    /// The request's side of the decode.
+    pub context: DecodeContext<'a>,
 }
 
-impl Allowance<'_> {
-    /// The processor time that the decode may take.
-    fn effort(&self) -> Effort {
+impl DecodeBounds<'_> {
+    /// The processor time limit of the decode.
+    fn cpu_time_limit(&self) -> CpuTimeLimit {
         let known = Some(self.file_bytes).filter(|bytes| *bytes != u64::MAX);
-        Effort::new(self.requester.cpu_clock, known.unwrap_or(0))
+        CpuTimeLimit::new(self.context.cpu_clock, known.unwrap_or(0))
     }
 }
 
 /// A decoded recording.
 #[derive(Debug, Default, PartialEq)]
-pub struct Decoded {
+pub struct DecodedAudio {
     /// PCM at 16 kHz: one stream, or one per channel, all of the same length.
     pub streams: Vec<Vec<f32>>,
-    /// Where packets could not be decoded and silence stands instead: samples, in order.
-    pub lost: Vec<Range<usize>>,
+    /// Ranges of silence in place of packets that could not be decoded; samples, in order.
+    pub lost_ranges: Vec<Range<usize>>,
 }
 
-/// Decodes the best audio track of a source, from the source's beginning.
+/// Decodes the best audio track of a source from its beginning.
 ///
 /// # Errors
-/// See [`AudioError`]; [`AudioError::NeedsFfmpeg`] where the container was read but its audio has no
-/// decoder here, [`AudioError::Undecodable`] where too much of it is damaged.
+/// See [`AudioError`]; [`AudioError::NeedsFfmpeg`] if the container was read but its codec has no
+/// built-in decoder, [`AudioError::Undecodable`] if too much of it is damaged.
 pub fn decode(
     source: Box<dyn MediaSource>,
-    allowance: Allowance<'_>,
+    bounds: DecodeBounds<'_>,
     limits: &DecodeLimits,
     channels: Channels,
-) -> Result<Decoded, AudioError> {
-    let effort = allowance.effort();
-    let memory = allowance.requester.memory;
-    let (source, read_bytes) = Watched::new(source, effort.clone());
+) -> Result<DecodedAudio, AudioError> {
+    let cpu_limit = bounds.cpu_time_limit();
+    let memory = bounds.context.memory;
+    let (source, read_bytes) = MonitoredSource::new(source, cpu_limit.clone());
     let mut demuxer = demux::open(Box::new(source)).map_err(|error| {
-        // A reader that was stopped for its cost says something else.
-        effort.check(UNKNOWN, memory).err().unwrap_or(error)
+        // A reader that was stopped by the limit returns another error.
+        cpu_limit.check(UNKNOWN, memory).err().unwrap_or(error)
     })?;
-    let mut decoding = Decoding::new(&demuxer, allowance.requester, limits, channels)?;
+    let mut decoder = PacketDecoder::new(&demuxer, bounds.context, limits, channels)?;
     let mut reader_error = None;
-    while (allowance.requester.is_wanted)() {
-        effort.check(&decoding.track.found, memory)?;
+    while (bounds.context.is_wanted)() {
+        cpu_limit.check(&decoder.track.format_name, memory)?;
         let packet = match demuxer.reader.next_packet() {
             Ok(Some(packet)) => packet,
             Ok(None) => break,
-            // The tracks have changed, as in a chained Ogg stream.
+            // The tracks changed, as in a chained Ogg stream.
             Err(Error::ResetRequired) => {
-                decoding.select_again(&demuxer)?;
+                decoder.select_again(&demuxer)?;
                 continue;
             }
             Err(Error::IoError(error)) if is_read_failure(&error) => {
@@ -91,93 +91,93 @@ pub fn decode(
                 break;
             }
         };
-        decoding.push(&demuxer, packet)?;
+        decoder.push(&demuxer, packet)?;
     }
-    effort.check(&decoding.track.found, memory)?;
-    // A recording that breaks off gives what it holds; one that goes on behind the place where its
-    // reader stopped is not whole.
-    let unread_bytes = match allowance.file_bytes {
+    cpu_limit.check(&decoder.track.format_name, memory)?;
+    // A truncated recording yields what it contains; one with much data after the position where its
+    // reader stopped is an error.
+    let unread_bytes = match bounds.file_bytes {
         u64::MAX => 0,
         bytes => bytes.saturating_sub(read_bytes.get()),
     };
-    let stopped = reader_error.map(|error| Stopped {
+    let stopped = reader_error.map(|error| ReaderStop {
         reason: error.to_string(),
-        is_early: damage::is_too_much(unread_bytes as f64, allowance.file_bytes as f64),
+        is_early: damage::is_too_much(unread_bytes as f64, bounds.file_bytes as f64),
     });
-    decoding.finish(stopped)
+    decoder.finish(stopped)
 }
 
-/// Why the reader stopped before the end.
-struct Stopped {
+/// The error that stopped the reader.
+struct ReaderStop {
     reason: String,
-    /// Whether much of the file lies behind that place.
+    /// Whether much of the file was left unread.
     is_early: bool,
 }
 
-/// The way from packets to streams.
-struct Decoding<'a> {
+/// Decodes packets and appends them to the streams.
+struct PacketDecoder<'a> {
     track: SelectedTrack,
     streams: ChannelStreams<'a>,
     timeline: Timeline,
-    end_trim: EndTrim,
+    end_trimmer: EndTrimmer,
     damage: Damage,
 }
 
-impl<'a> Decoding<'a> {
+impl<'a> PacketDecoder<'a> {
     fn new(
         demuxer: &Demuxer,
-        requester: Requester<'a>,
+        context: DecodeContext<'a>,
         limits: &'a DecodeLimits,
         channels: Channels,
     ) -> Result<Self, AudioError> {
         let track = SelectedTrack::of(demuxer.reader.as_ref())?;
         Ok(Self {
-            end_trim: EndTrim::new(track.end_trim_rule(demuxer)),
+            end_trimmer: EndTrimmer::new(track.end_trim_rule(demuxer)),
             track,
-            streams: ChannelStreams::new(channels, limits, requester.memory),
+            streams: ChannelStreams::new(channels, limits, context.memory),
             timeline: Timeline::new(demuxer.clock),
             damage: Damage::default(),
         })
     }
 
-    /// Goes on with the tracks that the reader has now; without one that can be decoded its packets
-    /// are passed over.
+    /// Selects a track again after the reader's tracks changed. If none can be decoded, packets are
+    /// skipped.
     fn select_again(&mut self, demuxer: &Demuxer) -> Result<(), AudioError> {
-        self.flush_end_trim()?;
+        self.flush_end_trimmer()?;
         match SelectedTrack::of(demuxer.reader.as_ref()) {
             Ok(track) => {
-                self.end_trim = EndTrim::new(track.end_trim_rule(demuxer));
+                self.end_trimmer = EndTrimmer::new(track.end_trim_rule(demuxer));
                 self.track = track;
                 self.timeline.rebase();
             }
-            Err(error) => self.track.leave(&error),
+            Err(error) => self.track.deselect(&error),
         }
         Ok(())
     }
 
     fn push(&mut self, demuxer: &Demuxer, packet: Packet) -> Result<(), AudioError> {
-        if !self.track.holds(&packet) {
-            if self.timeline.waits_for_first() {
+        if !self.track.contains(&packet) {
+            if self.timeline.is_before_first_packet() {
                 let start_s = track::start_s(demuxer.reader.as_ref(), &packet);
-                self.timeline.observe_other(start_s);
+                self.timeline.observe_other_track(start_s);
             }
             return Ok(());
         }
-        for packet in self.end_trim.push(packet) {
+        for packet in self.end_trimmer.push(packet) {
             self.decode(packet)?;
         }
         Ok(())
     }
 
-    fn flush_end_trim(&mut self) -> Result<(), AudioError> {
-        for packet in self.end_trim.finish() {
+    fn flush_end_trimmer(&mut self) -> Result<(), AudioError> {
+        for packet in self.end_trimmer.finish() {
             self.decode(packet)?;
         }
         Ok(())
     }
 
-    /// Decodes a packet to where its time stamp says. One that cannot be decoded becomes silence
-    /// once another follows.
+    /// Decodes a packet and places it according to its time stamp. A packet that cannot be decoded
+    /// becomes silence once another follows.
     fn decode(&mut self, packet: Packet) -> Result<(), AudioError> {
         let start_s = self.track.start_s(&packet);
         let duration_s = self.track.duration_s(&packet);
@@ -195,8 +195,8 @@ impl<'a> Decoding<'a> {
         self.streams.push(&decoded, trim)
     }
 
-    fn finish(mut self, stopped: Option<Stopped>) -> Result<Decoded, AudioError> {
-        self.flush_end_trim()?;
+    fn finish(mut self, stopped: Option<ReaderStop>) -> Result<DecodedAudio, AudioError> {
+        self.flush_end_trimmer()?;
         if !self.streams.is_empty() {
             self.damage.close_last_run(&mut self.streams)?;
         }
@@ -212,18 +212,18 @@ impl<'a> Decoding<'a> {
                 .then(|| format!("{lost_s:.1} of its {position_s:.1} s are damaged")),
         };
         if let Some(reason) = reason {
-            let found = self.track.found;
-            return Err(AudioError::Undecodable { found, reason });
+            let format_name = self.track.format_name;
+            return Err(AudioError::Undecodable { format_name, reason });
         }
-        Ok(Decoded {
+        Ok(DecodedAudio {
             streams: self.streams.finish()?,
-            lost: self.damage.into_lost(),
+            lost_ranges: self.damage.into_lost_ranges(),
         })
     }
 }
 
-/// Tells a failing disk from content that leads the reader astray: only the former comes from the
-/// operating system, which also answers `InvalidInput` to a seek in front of the beginning.
+/// Whether an error is a failure of the disk rather than of the content: only the former comes from the
+/// operating system, which also returns `InvalidInput` for a seek before the beginning.
 pub fn is_read_failure(error: &io::Error) -> bool {
     error.raw_os_error().is_some() && error.kind() != io::ErrorKind::InvalidInput
 }

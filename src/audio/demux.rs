@@ -1,4 +1,4 @@
-//! Opens the container of an upload: which reader gives its packets, and what its clock says.
+//! Opens the container of an upload: selects its reader and the meaning of its time stamps.
 
 use std::sync::LazyLock;
 
@@ -12,8 +12,8 @@ use symphonia::core::meta::MetadataOptions;
 
 mod lookahead;
 mod tags;
-mod behind;
-mod forward;
+mod leading_tags;
+mod forward_reader;
 mod opus;
 mod vorbis;
 mod flac;
@@ -27,11 +27,11 @@ mod pcm;
 
 use super::AudioError;
 use super::decode::is_read_failure;
-pub use behind::behind_tags;
-use forward::Attempt;
+use forward_reader::OpenResult;
+pub use leading_tags::skip_leading_tags;
 
-/// How far into a file its format may begin. Metadata in front is stepped over and does not count;
-/// this is for junk, and bounds the search in files of no format at all.
+/// How far into a file its format is searched. Leading metadata is skipped and does not count; this
+/// allows for junk and limits the search in files of unknown format.
 const MAX_PROBE_BYTES: u32 = 64 * 1024;
 
 static PROBE: LazyLock<Probe> = LazyLock::new(|| {
@@ -43,37 +43,36 @@ static PROBE: LazyLock<Probe> = LazyLock::new(|| {
     probe
 });
 
-/// A container that is open for reading.
+/// An open container.
 pub struct Demuxer {
-    /// Gives the packets.
+    /// Returns the packets.
     pub reader: Box<dyn FormatReader>,
-    /// What the time stamps of its packets mean.
+    /// Meaning of the packets' time stamps.
     pub clock: ContainerClock,
 }
 
-/// What a container's time stamps say about where its audio stands.
+/// Meaning of a container's time stamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContainerClock {
-    /// Nothing: packets follow one another without a gap, as in MP3, ADTS and WAV.
+    /// None: packets are contiguous, as in MP3, ADTS and WAV.
     None,
-    /// Time counts from the earliest packet of any track, as in Matroska.
+    /// Relative to the earliest packet of any track, as in Matroska.
     FromFirstPacket,
-    /// The same, and time stamps count samples, so that a hole is sound that was lost, as in Ogg and
-    /// FLAC.
+    /// The same, but in samples, so that a gap means lost audio, as in Ogg and FLAC.
     Samples,
-    /// Time counts from 0: the reader knows the start of the earliest track, as in MP4.
+    /// Relative to 0: the reader has subtracted the start of the earliest track, as in MP4.
     FromZero,
 }
 
-/// Opens a container, with a reader of this project where there is one, else with symphonia's.
+/// Opens a container with a reader of this project if there is one, otherwise with symphonia's.
 ///
 /// # Errors
-/// [`AudioError::Undecodable`] where no reader knows it, [`AudioError::NeedsFfmpeg`] where one knows
-/// that its audio cannot be read here, [`AudioError::Read`] where the disk fails.
+/// [`AudioError::Undecodable`] if no reader recognises it, [`AudioError::NeedsFfmpeg`] if its audio is
+/// recognised but not supported, [`AudioError::Read`] if the disk fails.
 pub fn open(mut source: Box<dyn MediaSource>) -> Result<Demuxer, AudioError> {
     match pcm::open(source)? {
-        Attempt::Opened(demuxer) => return Ok(demuxer),
-        Attempt::Foreign(foreign) => source = foreign,
+        OpenResult::Opened(demuxer) => return Ok(demuxer),
+        OpenResult::Unrecognized(unrecognized) => source = unrecognized,
     }
     if source.is_seekable() {
         for open in [
@@ -84,13 +83,13 @@ pub fn open(mut source: Box<dyn MediaSource>) -> Result<Demuxer, AudioError> {
             mpeg_audio::open,
         ] {
             match open(source)? {
-                Attempt::Opened(demuxer) => return Ok(demuxer),
-                Attempt::Foreign(foreign) => source = foreign,
+                OpenResult::Opened(demuxer) => return Ok(demuxer),
+                OpenResult::Unrecognized(unrecognized) => source = unrecognized,
             }
         }
     }
     let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
-    // Cover pictures are not wanted.
+    // Cover pictures are not needed.
     let metadata = MetadataOptions::default().limit_visual_bytes(Limit::Maximum(0));
     let hint = Hint::new();
     let reader = PROBE
@@ -98,7 +97,7 @@ pub fn open(mut source: Box<dyn MediaSource>) -> Result<Demuxer, AudioError> {
         .map_err(|error| match error {
             Error::IoError(error) if is_read_failure(&error) => AudioError::Read(error),
             error => AudioError::Undecodable {
-                found: "the file".to_owned(),
+                format_name: "the file".to_owned(),
                 reason: error.to_string(),
             },
         })?;

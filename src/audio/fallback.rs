@@ -1,44 +1,43 @@
-//! Chooses between the built-in decoders and ffmpeg.
+//! Decodes with the built-in decoders or ffmpeg.
 //!
-//! Formats that only ffmpeg knows go to it at once. All others are tried here first; what the
-//! built-in decoders refuse as malformed, unsupported or without audio goes to ffmpeg, too, unless
-//! it is plainly no audio. Where neither succeeds, the answer says what the file seems to be.
+//! Formats that only ffmpeg supports are decoded by it directly. For all others, the built-in decoders
+//! are tried first; if they report a malformed or unsupported file or no audio, ffmpeg is tried, unless
+//! the file is clearly not audio. If both fail, the error names the detected kind of file.
 
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::decode::{self, Allowance};
+use super::decode::{self, DecodeBounds};
 use super::{
-    AudioError, Channels, DecodeLimits, Decoded, FfmpegMode, MIN_DURATION, Requester,
+    AudioError, Channels, DecodeLimits, DecodedAudio, FfmpegMode, MIN_DURATION, DecodeContext,
     SAMPLE_RATE_HZ, Source, ffmpeg, open, signature,
 };
 
-/// Audio of less than [`MIN_DURATION`] is in doubt where its file is longer than this: 0.1 s at
-/// 320 kbit/s takes 4 kB.
+/// From larger files, audio shorter than [`MIN_DURATION`] is implausible: 0.1 s at 320 kbit/s takes 4 kB.
 const SHORT_FILE_BYTES: u64 = 4_096;
 
-/// What readers call a file of which they know nothing.
+/// Format name of a file that no reader recognised.
 const UNKNOWN: &str = "the file";
 
-/// What symphonia's probe says of it.
+/// The error of symphonia's probe for such a file.
 const NO_READER: &str = "no suitable format reader found";
 
-/// Decodes an upload, however it can be decoded. `requester.is_wanted` is asked before each packet; once
-/// it says no, the result is what was decoded until then.
+/// Decodes an upload with the suitable decoder. `context.is_wanted` is called before each packet; once it
+/// returns false, the audio decoded so far is returned.
 ///
 /// # Errors
 /// See [`AudioError`].
 pub fn decode(
-    requester: Requester<'_>,
+    context: DecodeContext<'_>,
     source: Source,
     limits: &DecodeLimits,
     channels: Channels,
-) -> Result<Decoded, AudioError> {
+) -> Result<DecodedAudio, AudioError> {
     let mut media = open(&source).map_err(AudioError::Read)?;
-    let allowance = Allowance {
+    let bounds = DecodeBounds {
         file_bytes: media.byte_len().unwrap_or(u64::MAX),
-        requester,
+        context,
     };
     let mut head = Vec::with_capacity(signature::HEAD_BYTES);
     media
@@ -47,34 +46,34 @@ pub fn decode(
         .read_to_end(&mut head)
         .map_err(AudioError::Read)?;
     let error = match signature::ffmpeg_only(&head) {
-        Some(found) => AudioError::NeedsFfmpeg {
-            found: found.to_owned(),
+        Some(format_name) => AudioError::NeedsFfmpeg {
+            format_name: format_name.to_owned(),
         },
-        None => match checked(|| decode_natively(&source, allowance, limits, channels)) {
+        None => match run_decoder(|| decode_natively(&source, bounds, limits, channels)) {
             Ok(decoded) => return Ok(decoded),
-            Err(error) => named(error, &head),
+            Err(error) => with_format_name(error, &head),
         },
     };
     let uses_ffmpeg = limits.ffmpeg == FfmpegMode::Auto
-        && is_for_ffmpeg(&error, &head, allowance.file_bytes)
-        && (requester.is_wanted)();
+        && is_for_ffmpeg(&error, &head, bounds.file_bytes)
+        && (context.is_wanted)();
     if !uses_ffmpeg {
         return Err(error);
     }
-    let job = ffmpeg::Job {
-        found: match &error {
-            AudioError::NeedsFfmpeg { found } | AudioError::Undecodable { found, .. } => found,
+    let job = ffmpeg::FfmpegJob {
+        format_name: match &error {
+            AudioError::NeedsFfmpeg { format_name } | AudioError::Undecodable { format_name, .. } => format_name,
             _ => signature::built_in(&head).unwrap_or(UNKNOWN),
         },
         limits,
         channels,
-        requester,
-        file_bytes: allowance.file_bytes,
+        context,
+        file_bytes: bounds.file_bytes,
     };
-    // What the built-in decoders made of it is gone.
-    requester.memory.hold(0)?;
-    match checked(|| ffmpeg::decode(source, &job)) {
-        // Where neither can, the built-in decoder's error says more.
+    // The output of the built-in decoders was dropped.
+    context.memory.resize(0)?;
+    match run_decoder(|| ffmpeg::decode(source, &job)) {
+        // If both fail, the built-in decoder's error is more specific.
         Err(
             AudioError::Undecodable { .. }
             | AudioError::NeedsFfmpeg { .. }
@@ -84,7 +83,7 @@ pub fn decode(
     }
 }
 
-/// Whether it is worth the time of a process.
+/// Whether ffmpeg may be able to decode the file.
 fn is_for_ffmpeg(error: &AudioError, head: &[u8], file_bytes: u64) -> bool {
     let is_plausible = match error {
         AudioError::NeedsFfmpeg { .. } => return true,
@@ -95,12 +94,11 @@ fn is_for_ffmpeg(error: &AudioError, head: &[u8], file_bytes: u64) -> bool {
     is_plausible && signature::not_decoded(head).is_none()
 }
 
-/// Runs a decoder. One that panics on hostile input ends its own job and nothing else, and audio of
-/// less than [`MIN_DURATION`] is an error.
-fn checked(decode: impl FnOnce() -> Result<Decoded, AudioError>) -> Result<Decoded, AudioError> {
+/// Runs a decoder. Converts panics to errors and rejects audio shorter than [`MIN_DURATION`].
+fn run_decoder(decode: impl FnOnce() -> Result<DecodedAudio, AudioError>) -> Result<DecodedAudio, AudioError> {
     let decoded = catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_panic| {
         Err(AudioError::Undecodable {
-            found: UNKNOWN.to_owned(),
+            format_name: UNKNOWN.to_owned(),
             reason: "its content broke the decoder".to_owned(),
         })
     })?;
@@ -112,20 +110,20 @@ fn checked(decode: impl FnOnce() -> Result<Decoded, AudioError>) -> Result<Decod
     Ok(decoded)
 }
 
-/// Says what a file seems to be where its reader did not know.
-fn named(error: AudioError, head: &[u8]) -> AudioError {
-    let (found, reason) = match error {
-        AudioError::Undecodable { found, reason } if found == UNKNOWN => (found, reason),
+/// Adds the detected kind of file to an error without a format name.
+fn with_format_name(error: AudioError, head: &[u8]) -> AudioError {
+    let (format_name, reason) = match error {
+        AudioError::Undecodable { format_name, reason } if format_name == UNKNOWN => (format_name, reason),
         error => return error,
     };
     if let Some(kind) = signature::not_decoded(head) {
         return AudioError::Undecodable {
-            found: kind.to_owned(),
+            format_name: kind.to_owned(),
             reason: "no decoder reads it".to_owned(),
         };
     }
     AudioError::Undecodable {
-        found: signature::built_in(head).map_or(found, str::to_owned),
+        format_name: signature::built_in(head).map_or(format_name, str::to_owned),
         reason: match reason.contains(NO_READER) {
             true => "no reader knows its format".to_owned(),
             false => reason,
@@ -135,18 +133,18 @@ fn named(error: AudioError, head: &[u8]) -> AudioError {
 
 fn decode_natively(
     source: &Source,
-    allowance: Allowance<'_>,
+    bounds: DecodeBounds<'_>,
     limits: &DecodeLimits,
     channels: Channels,
-) -> Result<Decoded, AudioError> {
+) -> Result<DecodedAudio, AudioError> {
     let media = open(source).map_err(AudioError::Read)?;
-    decode::decode(media, allowance, limits, channels)
+    decode::decode(media, bounds, limits, channels)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::MemoryClaim;
+    use crate::audio::PcmClaim;
 
     const LIMITS: DecodeLimits = DecodeLimits {
         max_duration: Duration::from_secs(10),
@@ -158,17 +156,17 @@ mod tests {
     fn check(ffmpeg: FfmpegMode, file: &[u8], expected: &str) {
         let source = Source::Memory(file.to_vec().into());
         let limits = DecodeLimits { ffmpeg, ..LIMITS };
-        let requester = Requester {
+        let context = DecodeContext {
             is_wanted: &|| true,
-            memory: MemoryClaim::unlimited(),
+            memory: PcmClaim::unlimited(),
             cpu_clock: || Duration::ZERO,
         };
-        let error = decode(requester, source, &limits, Channels::Mix).unwrap_err();
+        let error = decode(context, source, &limits, Channels::Mix).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 
     #[test]
-    fn says_what_a_file_is_that_nothing_decodes() {
+    fn names_the_kind_of_unsupported_files() {
         for ffmpeg in [FfmpegMode::Off, FfmpegMode::Auto] {
             for (file, expected) in [
                 (&b"\xff\xd8\xff\xe0\0\x10JFIF"[..], "a JPEG image"),
@@ -194,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn mentions_ffmpeg_only_where_it_would_help() {
+    fn mentions_ffmpeg_only_if_it_would_help() {
         let missing = "is decoded by ffmpeg only, which is not available on this server";
         check(
             FfmpegMode::Off,
@@ -210,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn doubts_that_a_long_file_is_too_short() {
+    fn tries_ffmpeg_for_a_long_file_with_short_audio() {
         let short = AudioError::TooShort {
             duration: Duration::ZERO,
         };
@@ -218,11 +216,11 @@ mod tests {
         assert!(is_for_ffmpeg(&short, head, 100_000));
         assert!(!is_for_ffmpeg(&short, head, 3_000));
         let costly = AudioError::TooCostly {
-            found: String::new(),
+            format_name: String::new(),
             reason: String::new(),
         };
         assert!(!is_for_ffmpeg(&costly, head, 100_000));
-        // More of it would be too long, too.
+        // ffmpeg would find it too long, too.
         let long = AudioError::TooLong {
             limit: Duration::ZERO,
         };

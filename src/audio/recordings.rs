@@ -1,5 +1,4 @@
-//! Holds the whole of this room to the development recordings, which lie beside the checkout and not
-//! in it.
+//! Tests the whole module with the development recordings, which are next to the checkout.
 
 use std::fs::{self, File};
 use std::ops::Range;
@@ -7,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AudioError, Channels, Clip, Cutter, DecodeLimits, Decoded, FRAME_SAMPLES, FfmpegMode, Silero,
-    Source, VadOptions, decode, spans,
+    AudioError, Channels, Clip, DecodeLimits, DecodedAudio, FRAME_SAMPLES, FfmpegMode, Silero, Source,
+    VadOptions, WindowCutter, decode, spans,
 };
 
 const LIMITS: DecodeLimits = DecodeLimits {
@@ -19,15 +18,15 @@ const LIMITS: DecodeLimits = DecodeLimits {
 
 const EXACT: f64 = 0.9998;
 const LOSSY: f64 = 0.997;
-/// Opus codes the shape of the spectrum rather than the wave, and AAC's start lies between samples.
+/// Opus preserves the spectrum rather than the waveform, and AAC's start is between samples.
 const WAVEFORM_BLURRED: f64 = 0.97;
 
-/// The encoder delay of AAC without a container and of MP3 without its header, 1,024 and 1,105 samples
-/// of 44.1 kHz, which nothing in the stream takes back.
+/// The encoder delay of AAC without a container and of MP3 without its header, 1,024 and 1,105 samples at
+/// 44.1 kHz, which these streams do not state.
 const AAC_DELAY: usize = 372;
 const MP3_DELAY: usize = 401;
 
-/// File in `formats`, least correlation with the original, samples by which it is late.
+/// File in `formats`, minimum correlation with the original, delay in samples.
 const FORMATS: [(&str, f64, usize); 42] = [
     ("jfk_11k025_s16.wav", EXACT, 0),
     ("jfk_16k.au", EXACT, 0),
@@ -73,8 +72,8 @@ const FORMATS: [(&str, f64, usize); 42] = [
     ("jfk_vorbis.webm", LOSSY, 0),
 ];
 
-/// Speech in samples, as `get_speech_timestamps` of the PyPI package `silero-vad` 6.2.3 finds it with
-/// the options that are the default here.
+/// Spans of speech in samples according to `get_speech_timestamps` of the PyPI package `silero-vad` 6.2.3
+/// with this project's default options.
 const SPEECH: [(&str, &[(usize, usize)]); 26] = [
     ("de_fleurs_000.ogg", &[(62_720, 228_608)]),
     ("fr_fleurs_001.ogg", &[(42_752, 340_224)]),
@@ -110,7 +109,7 @@ const SPEECH: [(&str, &[(usize, usize)]); 26] = [
     ("edge/tone_440_5s.wav", &[]),
 ];
 
-/// The folder of recordings, or a word on why the test says nothing.
+/// The folder of recordings; prints why a test is skipped if it is missing.
 fn recordings() -> Option<PathBuf> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/audio"));
     if !folder.is_dir() {
@@ -122,17 +121,17 @@ fn recordings() -> Option<PathBuf> {
 
 fn decode_file(path: PathBuf) -> Result<Vec<f32>, AudioError> {
     let source = Source::File(File::open(path).unwrap());
-    decode(source, &LIMITS, Channels::Mix).map(only)
+    decode(source, &LIMITS, Channels::Mix).map(single_stream)
 }
 
-/// The one stream that mixed channels are.
-fn only(mut decoded: Decoded) -> Vec<f32> {
+/// The single stream of mixed channels.
+fn single_stream(mut decoded: DecodedAudio) -> Vec<f32> {
     assert_eq!(decoded.streams.len(), 1);
     decoded.streams.remove(0)
 }
 
-/// How alike two sounds are, 1 at best, the second being late by `delay` samples give or take two.
-fn likeness(original: &[f32], pcm: &[f32], delay: usize) -> f64 {
+/// The maximum correlation of two recordings, the second delayed by `delay` samples ±2.
+fn correlation(original: &[f32], pcm: &[f32], delay: usize) -> f64 {
     let dot = |a: &[f32], b: &[f32]| -> f64 {
         a.iter()
             .zip(b)
@@ -147,23 +146,23 @@ fn likeness(original: &[f32], pcm: &[f32], delay: usize) -> f64 {
 }
 
 #[test]
-fn decodes_every_format_to_the_same_sound() {
+fn decodes_every_format_to_the_same_audio() {
     let Some(folder) = recordings() else { return };
     let original = decode_file(folder.join("en_jfk.wav")).unwrap();
-    for (name, least, delay) in FORMATS {
+    for (name, min_correlation, delay) in FORMATS {
         let pcm = decode_file(folder.join("formats").join(name)).expect(name);
         assert!(
             pcm.len().abs_diff(176_000) <= 1_600,
             "{name}: {}",
             pcm.len()
         );
-        let likeness = likeness(&original, &pcm, delay);
-        assert!(likeness >= least, "{name}: {likeness}");
+        let correlation = correlation(&original, &pcm, delay);
+        assert!(correlation >= min_correlation, "{name}: {correlation}");
     }
 }
 
 #[test]
-fn names_or_hands_to_ffmpeg_what_is_not_native() {
+fn names_unsupported_formats_or_uses_ffmpeg() {
     let Some(folder) = recordings() else { return };
     for (name, format) in [
         ("formats/jfk_8k_gsm.wav", "WAV with GSM 6.10"),
@@ -172,7 +171,7 @@ fn names_or_hands_to_ffmpeg_what_is_not_native() {
         ("multi_8channel.m4a", "MP4 with AAC"),
     ] {
         match decode_file(folder.join(name)) {
-            Err(AudioError::NeedsFfmpeg { found }) => assert_eq!(found, format),
+            Err(AudioError::NeedsFfmpeg { format_name }) => assert_eq!(format_name, format),
             other => panic!("{name}: {other:?}"),
         }
         let limits = DecodeLimits {
@@ -180,7 +179,7 @@ fn names_or_hands_to_ffmpeg_what_is_not_native() {
             ..LIMITS
         };
         let bytes = fs::read(folder.join(name)).unwrap();
-        match decode(Source::Memory(bytes.into()), &limits, Channels::Mix).map(only) {
+        match decode(Source::Memory(bytes.into()), &limits, Channels::Mix).map(single_stream) {
             Ok(pcm) => assert!(pcm.len() > 8 * 16_000, "{name}: {}", pcm.len()),
             Err(AudioError::NeedsFfmpeg { .. }) => println!("skipped: ffmpeg is not installed"),
             Err(error) => panic!("{name}: {error}"),
@@ -210,7 +209,7 @@ fn splits_the_channels_of_a_call() {
 }
 
 #[test]
-fn finds_the_speech_that_the_reference_finds() {
+fn finds_the_same_speech_as_the_reference() {
     let Some(folder) = recordings() else { return };
     let options = VadOptions::default();
     for (name, expected) in SPEECH {
@@ -220,19 +219,19 @@ fn finds_the_speech_that_the_reference_finds() {
             let distance = found.start.abs_diff(expected.0);
             distance.max(found.end.abs_diff(expected.1)) <= FRAME_SAMPLES
         };
-        let alike = found
+        let all_near = found
             .iter()
             .zip(expected)
             .all(|(found, expected)| near(found, expected));
-        assert!(alike && found.len() == expected.len(), "{name}: {found:?}");
-        // The windows are cut from the same spans, though the network hears a bit at a time; but
-        // short silence in front stays, and faint recordings are raised.
+        assert!(all_near && found.len() == expected.len(), "{name}: {found:?}");
+        // The windows have the same spans, though the network processes a block at a time; but short
+        // leading silence is kept, and quiet recordings are amplified.
         let mut cut: Vec<Range<usize>> = Vec::new();
-        for window in Cutter::new(pcm, Clip::default(), Some(options)) {
-            for piece in window.clock.pieces() {
+        for window in WindowCutter::new(pcm, Clip::default(), Some(options)) {
+            for span in window.clock.spans() {
                 match cut.last_mut() {
-                    Some(last) if last.end == piece.start => last.end = piece.end(),
-                    _ => cut.push(piece.start..piece.end()),
+                    Some(last) if last.end == span.start => last.end = span.end(),
+                    _ => cut.push(span.start..span.end()),
                 }
             }
         }
@@ -247,7 +246,7 @@ fn finds_the_speech_that_the_reference_finds() {
 }
 
 #[test]
-fn gives_what_a_cut_off_file_holds() {
+fn decodes_the_start_of_a_truncated_file() {
     let Some(folder) = recordings() else { return };
     for (name, ..) in FORMATS {
         let mut bytes = fs::read(folder.join("formats").join(name)).unwrap();
@@ -256,7 +255,7 @@ fn gives_what_a_cut_off_file_holds() {
             name,
             "jfk_aac.m4a" | "jfk_alac.m4a" | "jfk_video_aac.mov" | "jfk_video_aac.mp4"
         );
-        match decode(Source::Memory(bytes.into()), &LIMITS, Channels::Mix).map(only) {
+        match decode(Source::Memory(bytes.into()), &LIMITS, Channels::Mix).map(single_stream) {
             Ok(pcm) => assert!(pcm.len().abs_diff(88_000) < 11_000, "{name}: {}", pcm.len()),
             Err(error) => assert!(ends_with_its_index, "{name}: {error}"),
         }
@@ -275,7 +274,7 @@ fn check(name: &str, expected: fn(&Result<Vec<f32>, AudioError>) -> bool) {
 }
 
 #[test]
-fn refuses_what_holds_no_audio() {
+fn refuses_files_without_audio() {
     for name in [
         "invalid_header_only.wav",
         "invalid_random_bytes.ogg",
@@ -298,7 +297,7 @@ fn refuses_what_holds_no_audio() {
 }
 
 #[test]
-fn goes_by_content_and_not_by_name() {
+fn detects_the_format_by_content_not_by_name() {
     for name in ["wrong_ext_flac_named.mp3", "no_extension_m4a"] {
         check(
             name,

@@ -7,26 +7,26 @@ use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
 
 use super::SAMPLE_RATE_HZ;
 
-/// Input rates this resampler takes. Below, nothing is left of speech; above, no recorder writes,
-/// and a forged header would make the transform buffers huge.
+/// Supported input rates. Lower rates contain no intelligible speech; higher ones are not used by
+/// recorders, and a forged header would make the transform buffers huge.
 const INPUT_RATES_HZ: RangeInclusive<u32> = 4_000..=384_000;
 
-/// Longest block that the two rates have in common, in frames of the input: its transform takes twice
-/// as many. Rates in use need a few hundred at most, a prime one near the upper bound 384,000.
+/// Maximum length of the common block of both rates, in input frames; the transform takes twice as many.
+/// Common rates need a few hundred at most, a prime rate near the upper limit 384,000.
 const MAX_BLOCK_FRAMES: usize = 48_000;
 
-/// Shortest transform, in frames of the slower side. Its length sets how sharp the filter is: with
-/// 1,024 it is flat to 7.8 kHz (-2 to -8 dB at 7.9) and more than 130 dB down from 8 kHz on. Half of
-/// it costs 0.1 kHz of band and saves no time.
+/// Minimum transform length, in frames of the lower rate. It determines the steepness of the filter: with
+/// 1,024, it is flat to 7.8 kHz (-2 to -8 dB at 7.9) and attenuates by more than 130 dB from 8 kHz on. Half
+/// the length loses 0.1 kHz of bandwidth and saves no time.
 const MIN_TRANSFORM_FRAMES: usize = 1_024;
 
-/// Brings mono PCM of any rate to [`SAMPLE_RATE_HZ`], a piece at a time.
+/// Resamples mono PCM of any rate to [`SAMPLE_RATE_HZ`] in chunks.
 ///
-/// The output has no delay against the input, its length is the input's times the ratio of rates,
-/// rounded, and neither depends on how the input was cut into pieces.
+/// The output has no delay, its length is the input's times the ratio of rates, rounded, and it does not
+/// depend on how the input is divided into chunks.
 pub struct Resampler {
     rate_hz: u32,
-    /// `None` where the input is at the right rate already.
+    /// `None` if the input has the output's rate.
     transform: Option<Transform>,
     frames_in: u64,
     frames_out: u64,
@@ -38,15 +38,15 @@ struct Transform {
     pending: Vec<f32>,
     chunk_in: usize,
     chunk_out: Vec<f32>,
-    /// Output frames still to be dropped to undo the filter's delay.
+    /// Output frames still to be dropped to compensate the filter's delay.
     delay_left: usize,
-    /// Whether the last chunk was digital silence, so that nothing of it overlaps the next.
+    /// Whether the last chunk was digital silence, so that it does not affect the next.
     was_silent: bool,
 }
 
 impl Resampler {
-    /// Prepares for an input at `rate_hz`, or returns `None` outside 4 to 384 kHz and for a rate whose
-    /// ratio to 16 kHz needs a block of more than `MAX_BLOCK_FRAMES`.
+    /// A resampler for input at `rate_hz`; `None` outside 4 to 384 kHz and for rates whose common block with
+    /// 16 kHz is longer than `MAX_BLOCK_FRAMES`.
     pub fn new(rate_hz: u32) -> Option<Self> {
         if !INPUT_RATES_HZ.contains(&rate_hz) {
             return None;
@@ -68,7 +68,7 @@ impl Resampler {
         self.rate_hz
     }
 
-    /// Takes the next piece of input and appends what is ready to `out`.
+    /// Processes the next chunk of input and appends the available output to `out`.
     pub fn push(&mut self, input: &[f32], out: &mut Vec<f32>) {
         self.frames_in += input.len() as u64;
         let before = out.len();
@@ -79,7 +79,7 @@ impl Resampler {
         self.frames_out += (out.len() - before) as u64;
     }
 
-    /// Ends the stream and appends what the filter still holds to `out`.
+    /// Ends the stream and appends the remaining output to `out`.
     pub fn finish(mut self, out: &mut Vec<f32>) {
         let rate_hz = u64::from(self.rate_hz);
         let expected = (self.frames_in * u64::from(SAMPLE_RATE_HZ) + rate_hz / 2) / rate_hz;
@@ -104,7 +104,7 @@ impl Transform {
         if block_in > MAX_BLOCK_FRAMES {
             return None;
         }
-        // An even number of blocks makes the delay, half a transform, whole on both sides.
+        // With an even number of blocks, the delay of half a transform is a whole number on both sides.
         let blocks = MIN_TRANSFORM_FRAMES
             .div_ceil(block_in.min(block_out))
             .next_multiple_of(2);
@@ -131,8 +131,8 @@ impl Transform {
 
     fn push(&mut self, mut input: &[f32], out: &mut Vec<f32>) {
         while !input.is_empty() {
-            let wanted = self.chunk_in - self.pending.len();
-            let (taken, rest) = input.split_at(wanted.min(input.len()));
+            let missing = self.chunk_in - self.pending.len();
+            let (taken, rest) = input.split_at(missing.min(input.len()));
             self.pending.extend_from_slice(taken);
             input = rest;
             if self.pending.len() == self.chunk_in {
@@ -143,7 +143,7 @@ impl Transform {
 
     fn transform_pending(&mut self, out: &mut Vec<f32>) {
         let frames_out = self.chunk_out.len();
-        // Hours of silence come out of a few bytes; they must cost next to nothing.
+        // Hours of silence may be encoded in a few bytes, so silence must be cheap.
         let is_silent = self.pending.iter().all(|sample| *sample == 0.0);
         if is_silent && self.was_silent {
             self.chunk_out.fill(0.0);
@@ -159,7 +159,7 @@ impl Transform {
 
     /// Resamples the pending chunk.
     fn transform(&mut self) {
-        const FITS: &str = "both buffers have the lengths the resampler asked for";
+        const FITS: &str = "both buffers have the lengths that the resampler requires";
         let frames_out = self.chunk_out.len();
         let from = InterleavedSlice::new(self.pending.as_slice(), 1, self.chunk_in).expect(FITS);
         let mut to =
@@ -195,17 +195,17 @@ mod tests {
             .collect()
     }
 
-    fn resample(rate_hz: u32, input: &[f32], piece: usize) -> Vec<f32> {
+    fn resample(rate_hz: u32, input: &[f32], chunk_frames: usize) -> Vec<f32> {
         let mut resampler = Resampler::new(rate_hz).unwrap();
         let mut out = Vec::new();
-        for piece in input.chunks(piece) {
-            resampler.push(piece, &mut out);
+        for chunk in input.chunks(chunk_frames) {
+            resampler.push(chunk, &mut out);
         }
         resampler.finish(&mut out);
         out
     }
 
-    /// The level of one second of a tone after resampling, without its switching on and off.
+    /// The level of one second of a tone after resampling, without its transients.
     fn level_db(rate_hz: u32, tone_hz: f64) -> f64 {
         let out = resample(rate_hz, &tone(rate_hz, tone_hz, rate_hz as usize), 1_152);
         let middle = &out[4_000..12_000];
@@ -263,13 +263,13 @@ mod tests {
     }
 
     #[test]
-    fn does_not_depend_on_the_pieces() {
+    fn does_not_depend_on_the_chunks() {
         let input = tone(44_100, 440.0, 30_011);
         let whole = resample(44_100, &input, input.len());
-        for piece in [1, 7, 1_152, 4_409, 10_000] {
+        for chunk_frames in [1, 7, 1_152, 4_409, 10_000] {
             assert!(
-                resample(44_100, &input, piece) == whole,
-                "pieces of {piece}"
+                resample(44_100, &input, chunk_frames) == whole,
+                "chunks of {chunk_frames}"
             );
         }
     }
@@ -282,21 +282,21 @@ mod tests {
     }
 
     #[test]
-    fn silence_that_is_passed_over_gives_what_a_computed_one_does() {
+    fn skipped_silence_equals_computed_silence() {
         for rate_hz in [8_000, 44_100, 48_000] {
             let (tone, gap) = (tone(rate_hz, 440.0, 30_000), vec![0.0; 200_000]);
             let input = [&gap[..], &tone, &gap, &tone, &gap].concat();
-            let passed_over = resample(rate_hz, &input, 1_000);
+            let skipped = resample(rate_hz, &input, 1_000);
             let mut resampler = Resampler::new(rate_hz).unwrap();
             let mut computed = Vec::new();
-            for piece in input.chunks(1_000) {
+            for chunk in input.chunks(1_000) {
                 if let Some(transform) = &mut resampler.transform {
                     transform.was_silent = false;
                 }
-                resampler.push(piece, &mut computed);
+                resampler.push(chunk, &mut computed);
             }
             resampler.finish(&mut computed);
-            assert_eq!(passed_over, computed, "{rate_hz}");
+            assert_eq!(skipped, computed, "{rate_hz}");
         }
     }
 }

@@ -1,11 +1,10 @@
-//! Recognises a file by its first bytes: formats that only ffmpeg decodes, which are handed to it
-//! without a try of the built-in decoders, and files of other kinds, for the message that refuses
-//! them.
+//! Recognises files by their first bytes: formats that only ffmpeg decodes, which skip the built-in
+//! decoders, and other kinds of files, for error messages.
 
-/// How much of a file is looked at: enough for the packets of a transport stream to show.
+/// Number of bytes examined: enough to recognise a transport stream.
 pub const HEAD_BYTES: usize = 4_096;
 
-/// Offset, bytes found there, name for messages.
+/// Offset, bytes at that offset, name for messages.
 type Signature = (usize, &'static [u8], &'static str);
 
 /// Formats that ffmpeg decodes and the built-in decoders do not.
@@ -114,12 +113,12 @@ const BUILT_IN: [Signature; 12] = [
     (0, b"ID3", "MP3"),
 ];
 
-/// The packets of a transport stream (ISO/IEC 13818-1, 2.4.3.2), those of a Blu-ray disc with four
-/// bytes of time in front, and those of DVB with 16 bytes of error correction.
+/// Packet sizes of transport streams (ISO/IEC 13818-1, 2.4.3.2), on Blu-ray discs with four additional
+/// bytes of time and in DVB with 16 bytes of error correction.
 const TRANSPORT_PACKET_BYTES: [usize; 3] = [188, 192, 204];
 const TRANSPORT_SYNC: u8 = 0x47;
 
-/// A tape of packets that all begin with the sync byte by chance does not get this long.
+/// Number of consecutive packets that confirm a transport stream.
 const TRANSPORT_PACKETS: usize = 6;
 
 /// The name of a format that only ffmpeg decodes, by the first [`HEAD_BYTES`] of a file.
@@ -128,7 +127,7 @@ pub fn ffmpeg_only(head: &[u8]) -> Option<&'static str> {
         .or_else(|| is_transport_stream(head).then_some("MPEG transport stream"))
 }
 
-/// The kind of a file of which no decoder makes sound.
+/// The kind of a file that no decoder can decode to audio.
 pub fn not_decoded(head: &[u8]) -> Option<&'static str> {
     if let Some(name) = find(&NOT_DECODED, head) {
         return Some(name);
@@ -143,7 +142,7 @@ pub fn not_decoded(head: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The format that the first bytes promise, for messages.
+/// The built-in decoders' format with these first bytes, for messages.
 pub fn built_in(head: &[u8]) -> Option<&'static str> {
     find(&BUILT_IN, head)
 }
@@ -155,7 +154,7 @@ fn find(signatures: &[Signature], head: &[u8]) -> Option<&'static str> {
     found.next().map(|(_, _, name)| *name)
 }
 
-/// A recording that was cut begins within a packet.
+/// Whether `head` contains consecutive packets of a transport stream, starting at any offset.
 fn is_transport_stream(head: &[u8]) -> bool {
     TRANSPORT_PACKET_BYTES.iter().any(|length| {
         (0..*length).any(|start| {
@@ -172,7 +171,7 @@ fn is_transport_stream(head: &[u8]) -> bool {
 fn is_text(head: &[u8]) -> bool {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
-        // The last character may be cut.
+        // The last character may be truncated.
         Err(error) if error.error_len().is_none() => {
             let (valid, _) = head.split_at(error.valid_up_to());
             std::str::from_utf8(valid).unwrap_or_default()
@@ -190,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_what_only_ffmpeg_decodes() {
+    fn names_formats_that_only_ffmpeg_decodes() {
         for (head, expected) in [
             (&b"#!AMR-WB\n"[..], Some("AMR")),
             (b"RIFF\0\0\0\0AVI JUNK", Some("AVI")),
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn names_files_that_are_no_audio() {
+    fn names_kinds_of_files_other_than_audio() {
         for (head, expected) in [
             (&b"\xff\xd8\xff\xe0"[..], Some("a JPEG image")),
             (b"%PDF-1.7", Some("a PDF document")),
@@ -214,7 +213,7 @@ mod tests {
             (b"PK\x03\x04\x14", Some("a ZIP archive")),
             (b"\x02#!SILK_V3", Some("SILK")),
             ("Merhaba, dünya.\n".as_bytes(), Some("a text file")),
-            // The last character is cut.
+            // The last character is truncated.
             (b"Merhaba, d\xc3", Some("a text file")),
             (b"", Some("an empty file")),
             (&[0; 4_096], Some("a file of one repeated byte")),
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_a_transport_stream_wherever_its_packets_begin() {
+    fn finds_a_transport_stream_at_any_offset() {
         for length in TRANSPORT_PACKET_BYTES {
             for start in [0, 4, 100, length - 1] {
                 let mut head = vec![0x11; 1_500];
@@ -241,7 +240,7 @@ mod tests {
                     Some("MPEG transport stream"),
                     "{length}, {start}"
                 );
-                // One that is missing breaks the row.
+                // A missing sync byte breaks the sequence.
                 head[start + (packets - 1) / 2 * length] = 0;
                 assert_eq!(ffmpeg_only(&head), None, "{length}, {start}");
             }

@@ -1,4 +1,4 @@
-//! Decoding of files that the tests make themselves.
+//! Decoding of generated files.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ fn averages_the_channels() {
 }
 
 #[test]
-fn holds_to_the_limits() {
+fn enforces_the_limits() {
     let check = |milliseconds: usize| {
         let result = decode_mixed(wav(8_000, 1, &vec![0; milliseconds * 8]));
         result
@@ -80,7 +80,7 @@ fn splits_the_channels() {
 }
 
 #[test]
-fn holds_split_channels_to_the_limits() {
+fn enforces_the_limits_of_split_channels() {
     let check = |channels: u16, milliseconds: usize| {
         let samples = vec![0; milliseconds * 16 * usize::from(channels)];
         let result = decode(wav(16_000, channels, &samples), &LIMITS, Channels::Split);
@@ -105,7 +105,7 @@ fn holds_split_channels_to_the_limits() {
 
 #[test]
 fn reads_no_more_packets_than_there_are_bytes() {
-    // Its tables tell of four billion packets without a byte.
+    // Its tables claim four billion packets without a byte.
     let file = include_bytes!("../../tests/fixtures/empty_packets.mp4");
     let error = decode_mixed(Source::Memory(file[..].into())).unwrap_err();
     assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
@@ -113,28 +113,28 @@ fn reads_no_more_packets_than_there_are_bytes() {
 
 #[test]
 fn counts_no_more_samples_than_there_are_bytes() {
-    // Its fragment tells of two billion samples, of which it says nothing.
+    // Its fragment claims two billion samples that it does not describe.
     let file = include_bytes!("../../tests/fixtures/forged_run.mp4");
     let error = decode_mixed(Source::Memory(file[..].into())).unwrap_err();
     assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
 }
 
 #[test]
-fn stops_when_nobody_wants_it() {
-    let asked = AtomicUsize::new(0);
-    let is_wanted = || asked.fetch_add(1, Ordering::Relaxed) < 2;
+fn stops_once_the_result_is_not_wanted() {
+    let calls = AtomicUsize::new(0);
+    let is_wanted = || calls.fetch_add(1, Ordering::Relaxed) < 2;
     let source = wav(16_000, 1, &[0; 16_000]);
-    let requester = Requester {
+    let context = DecodeContext {
         is_wanted: &is_wanted,
-        ..requester(MemoryClaim::unlimited())
+        ..context(PcmClaim::unlimited())
     };
-    let decoded = decode_for(requester, source, &LIMITS, Channels::Mix).unwrap();
+    let decoded = decode_with_context(context, source, &LIMITS, Channels::Mix).unwrap();
     assert!(decoded.streams[0].len() < 16_000);
 }
 
-/// A request that waits for ever, and whose decoding takes no time.
-fn requester(memory: &MemoryClaim) -> Requester<'_> {
-    Requester {
+/// The context of a request that waits for ever, and whose decoding takes no time.
+fn context(memory: &PcmClaim) -> DecodeContext<'_> {
+    DecodeContext {
         is_wanted: &|| true,
         memory,
         cpu_clock: || Duration::ZERO,
@@ -146,32 +146,32 @@ thread_local! {
 }
 
 #[test]
-fn stops_where_it_takes_far_more_time_than_the_audio_is_worth() {
-    // Each look at the clock is a second later: more than a file of 1 s may take.
-    let requester = Requester {
+fn limits_processor_time() {
+    // Each reading of the clock is a second later: more than the limit for a file of 1 s.
+    let context = DecodeContext {
         cpu_clock: || {
             SECONDS.set(SECONDS.get() + 1);
             Duration::from_secs(SECONDS.get())
         },
-        ..requester(MemoryClaim::unlimited())
+        ..context(PcmClaim::unlimited())
     };
     for bytes in [
         wav(16_000, 1, &[0; 16_000]),
         Source::Memory(mp4_without_audio()),
     ] {
-        let error = decode_for(requester, bytes, &LIMITS, Channels::Mix).unwrap_err();
+        let error = decode_with_context(context, bytes, &LIMITS, Channels::Mix).unwrap_err();
         assert!(matches!(error, AudioError::TooCostly { .. }), "{error}");
     }
 }
 
-/// A file of which a reader reads for long before it gives up.
+/// A file that takes a reader long to reject.
 fn mp4_without_audio() -> Bytes {
     let empty = b"\0\0\0\x08free".repeat(100_000);
     [&b"\0\0\0\x10ftypM4A \0\0\0\0"[..], &empty].concat().into()
 }
 
 #[test]
-fn a_file_of_nothing_but_empty_chunks_is_refused_at_once() {
+fn refuses_a_file_of_empty_chunks_at_once() {
     let file = [
         &b"RIFF\xff\xff\xff\xffWAVE"[..],
         &b"JUNK\0\0\0\0".repeat(20_000),
@@ -184,16 +184,16 @@ fn a_file_of_nothing_but_empty_chunks_is_refused_at_once() {
 }
 
 #[test]
-fn what_comes_out_counts_into_the_memory() {
+fn claims_memory_for_the_pcm() {
     const MIB: u64 = 1 << 20;
     let second = || wav(16_000, 1, &[0; 16_000]);
-    let budget = Arc::new(MemoryBudget::new(MIB / 8));
+    let budget = Arc::new(PcmBudget::new(MIB / 8));
     let decode =
-        |source, claim: &MemoryClaim| decode_for(requester(claim), source, &LONG, Channels::Mix);
+        |source, claim: &PcmClaim| decode_with_context(context(claim), source, &LONG, Channels::Mix);
     let (first, other) = (budget.claim(), budget.claim());
     decode(second(), &first).unwrap();
     assert_eq!(budget.used_bytes(), 64 * 1024);
-    other.hold(64 * 1024).unwrap();
+    other.resize(64 * 1024).unwrap();
     let error = decode(wav(16_000, 1, &[0; 24_000]), &first).unwrap_err();
     assert!(matches!(error, AudioError::NoMemory { .. }), "{error}");
     let error = decode(wav(16_000, 1, &[0; 40_000]), &budget.claim()).unwrap_err();
@@ -211,7 +211,7 @@ fn refuses_an_absurd_rate() {
 }
 
 #[test]
-fn replaces_broken_float_samples_by_silence() {
+fn replaces_invalid_float_samples_by_silence() {
     let mut au = b".snd\0\0\0\x18\xff\xff\xff\xff\0\0\0\x06\0\0\x3e\x80\0\0\0\x01".to_vec();
     for sample in [f32::NAN, f32::INFINITY, -1e30, 0.5].repeat(1_000) {
         au.extend(sample.to_be_bytes());
@@ -238,12 +238,12 @@ const LONG: DecodeLimits = DecodeLimits {
     ..LIMITS
 };
 
-/// An ADTS file (ISO/IEC 14496-3, 1.A.3.2) of mono AAC-LC at 16 kHz: silent frames of 64 ms, and in the
-/// place of `damaged` ones that no decoder takes.
+/// An ADTS file (ISO/IEC 14496-3, 1.A.3.2) of mono AAC-LC at 16 kHz: silent frames of 64 ms, of which
+/// `damaged` cannot be decoded.
 fn adts(frames: usize, damaged: std::ops::Range<usize>) -> Source {
     // A single channel element without scale factor bands, and the end.
     const SILENCE: [u8; 4] = [0, 0, 0, 0x07];
-    // A program configuration where a channel is due.
+    // A program configuration in place of a channel.
     const DAMAGE: [u8; 4] = [0xa0, 0, 0, 0];
     let mut file = Vec::new();
     for frame in 0..frames {
@@ -257,14 +257,14 @@ fn adts(frames: usize, damaged: std::ops::Range<usize>) -> Source {
 }
 
 #[test]
-fn a_lost_packet_is_silence_and_is_listed() {
+fn a_lost_packet_becomes_silence_and_is_listed() {
     let decoded = decode(adts(200, 100..101), &LONG, Channels::Mix).unwrap();
-    assert_eq!(decoded.lost.len(), 1);
-    assert_eq!(decoded.lost[0], 100 * 1024..101 * 1024);
+    assert_eq!(decoded.lost_ranges.len(), 1);
+    assert_eq!(decoded.lost_ranges[0], 100 * 1024..101 * 1024);
     assert_eq!(decoded.streams, [vec![0.0; 200 * 1024]]);
 }
 
-/// A check sum of this many bits over bytes, not reflected.
+/// A check sum of `bits` bits, not reflected.
 fn crc(bytes: &[u8], bits: u32, polynomial: u32) -> u32 {
     bytes.iter().fold(0, |sum, byte| {
         (0..8).rev().fold(sum, |sum, bit| {
@@ -274,14 +274,14 @@ fn crc(bytes: &[u8], bits: u32, polynomial: u32) -> u32 {
     })
 }
 
-/// A FLAC file (RFC 9639) of mono at 16 kHz with the frames of these numbers: 4,096 samples of 0.5.
+/// A mono FLAC file (RFC 9639) at 16 kHz with frames of these numbers: 4,096 samples of 0.5.
 fn flac(frames: impl IntoIterator<Item = u8>) -> Source {
     let mut file = b"fLaC\x80\0\0\x22\x10\0\x10\0\0\0\0\0\0\0\x03\xe8\x00\xf0".to_vec();
     file.resize(4 + 4 + 34, 0);
     for number in frames {
         let mut frame = vec![0xff, 0xf8, 0xc0, 0x00, number];
         frame.push(crc(&frame, 8, 0x07) as u8);
-        // A constant.
+        // A constant subframe.
         frame.extend([0, 0x40, 0]);
         let sum = crc(&frame, 16, 0x8005) as u16;
         frame.extend(sum.to_be_bytes());
@@ -291,24 +291,24 @@ fn flac(frames: impl IntoIterator<Item = u8>) -> Source {
 }
 
 #[test]
-fn what_is_missing_of_flac_is_silence_and_is_listed() {
+fn missing_flac_frames_become_silence_and_are_listed() {
     const FRAME: usize = 4_096;
     let missing = 40 * FRAME..41 * FRAME;
     let decoded = decode(flac((0..80).filter(|n| *n != 40)), &LONG, Channels::Mix).unwrap();
-    assert_eq!(decoded.lost, std::slice::from_ref(&missing));
+    assert_eq!(decoded.lost_ranges, std::slice::from_ref(&missing));
     assert_eq!(decoded.streams[0].len(), 80 * FRAME);
     for (at, sample) in decoded.streams[0].iter().enumerate() {
         let expected = if missing.contains(&at) { 0.0 } else { 0.5 };
         assert_eq!(*sample, expected, "{at}");
     }
-    // A part of a recording begins with its sound.
+    // Frames missing at the start are not.
     let decoded = decode(flac(40..80), &LONG, Channels::Mix).unwrap();
-    assert!(decoded.lost.is_empty());
+    assert!(decoded.lost_ranges.is_empty());
     assert!(decoded.streams == [vec![0.5; 40 * FRAME]]);
 }
 
 #[test]
-fn a_recording_of_which_too_much_is_lost_is_refused() {
+fn refuses_a_recording_with_too_much_loss() {
     let error = decode(adts(200, 100..105), &LONG, Channels::Mix).unwrap_err();
     let AudioError::Undecodable { reason, .. } = error else {
         panic!("{error}")
@@ -324,14 +324,14 @@ fn a_recording_of_which_too_much_is_lost_is_refused() {
         error,
         "could not decode FLAC: 0.8 of its 20.5 s are damaged"
     );
-    // So is one that is damaged up to its end.
+    // Also if it is damaged up to its end.
     let error = decode(adts(200, 100..200), &LONG, Channels::Mix).unwrap_err();
     assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
 }
 
 #[test]
-fn a_packet_that_is_cut_off_at_the_end_is_no_loss() {
+fn a_truncated_last_packet_is_not_a_loss() {
     let decoded = decode(adts(20, 19..20), &LONG, Channels::Mix).unwrap();
-    assert!(decoded.lost.is_empty());
+    assert!(decoded.lost_ranges.is_empty());
     assert_eq!(decoded.streams[0].len(), 19 * 1024);
 }

@@ -1,7 +1,7 @@
-//! Tells speech from everything else.
+//! Voice activity detection.
 //!
-//! A network gives each frame of 32 ms a probability of speech; rules with two thresholds and
-//! shortest lengths turn those into spans. Both are Silero's, as the reference has them.
+//! A network computes a speech probability per 32 ms frame; two thresholds and minimum durations turn
+//! the probabilities into spans. Both follow the Silero reference implementation.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -10,28 +10,28 @@ mod silero;
 mod spans;
 
 pub use silero::{FRAME_SAMPLES, Silero};
-pub use spans::{Sight, SpanTracker};
+pub use spans::{NextSpan, SpanTracker};
 
-/// How spans of speech are told from the probabilities. The default is `VadOptions` of
+/// How spans of speech are derived from the probabilities. The defaults are those of `VadOptions` in
 /// faster-whisper 1.2.1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VadOptions {
-    /// Speech begins with a frame of at least this probability, 0 to 1. Lower it for faint speech,
-    /// raise it where noise is taken for speech.
+    /// Speech starts at a frame of at least this probability, 0 to 1. Lower it for quiet speech,
+    /// raise it if noise is detected as speech.
     pub threshold: f32,
-    /// Spans that are not longer than this are dropped; zero keeps all.
+    /// Spans of this duration or shorter are dropped; zero keeps all.
     pub min_speech: Duration,
-    /// Silence shorter than this stays inside a span.
+    /// Silence shorter than this does not end a span.
     pub min_silence: Duration,
-    /// The longest stretch of speech without a cut, 3 to 30 s; a value outside counts as the nearer
-    /// end. A span keeps its length all the same: the cut is made where windows are.
+    /// Maximum duration of speech in one window, clamped to 3 to 30 s. Spans themselves are not
+    /// shortened: longer ones are cut when windows are formed.
     pub max_speech: Duration,
-    /// What a span keeps of the silence on each side; neighbours that are nearer share it.
+    /// Silence kept on each side of a span; closer neighbours split the silence between them.
     pub speech_pad: Duration,
 }
 
 impl VadOptions {
-    /// Speech goes on until the probability falls below this.
+    /// Speech ends once the probability is below this.
     pub fn silence_threshold(&self) -> f32 {
         (self.threshold - 0.15).max(0.01)
     }
@@ -49,17 +49,17 @@ impl Default for VadOptions {
     }
 }
 
-/// The spans of speech in a recording of `samples`, padded, in order and without overlap, from the
-/// probability of each of its frames.
+/// Computes the padded spans of speech in a recording of `samples` samples, in order and without
+/// overlap, from the probabilities of its frames.
 ///
-/// This is `get_speech_timestamps` of the reference without its `max_speech_duration_s`.
+/// Equivalent to the reference's `get_speech_timestamps` without `max_speech_duration_s`.
 pub fn spans(probabilities: &[f32], samples: usize, options: &VadOptions) -> Vec<Range<usize>> {
     let mut tracker = SpanTracker::new(samples, options);
     probabilities
         .iter()
         .for_each(|probability| tracker.push(*probability));
     let mut spans = Vec::new();
-    while let Sight::Whole(span) = tracker.sight() {
+    while let NextSpan::Complete(span) = tracker.next_span() {
         spans.push(span);
         tracker.pop();
     }
@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// One frame a character: `#` is speech, `+` lies between the thresholds, `.` is silence.
+    /// One frame a character: `#` is speech, `+` is between the thresholds, `.` is silence.
     #[track_caller]
     fn check(frames: &str, options: &VadOptions, expected: &[(usize, usize)]) {
         let probabilities: Vec<f32> = frames
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn needs_one_threshold_to_begin_and_another_to_end() {
+    fn speech_starts_and_ends_at_different_thresholds() {
         let options = options(0, 0, 0);
         check("", &options, &[]);
         check("..++..", &options, &[]);
@@ -115,31 +115,31 @@ mod tests {
 
     #[test]
     fn keeps_short_silence_and_drops_short_speech() {
-        // As in the reference the frame that ends a silence counts as well.
+        // As in the reference, the frame that ends a silence is included.
         check("##...##....##", &options(0, 3, 0), &[(0, 7), (11, 13)]);
         check("##...###...##", &options(2, 2, 0), &[(5, 8)]);
-        // The end of the recording ends the span, whatever it was waiting for.
+        // The end of the recording always ends the span.
         check(".##..", &options(0, 3, 0), &[(1, 5)]);
     }
 
     #[test]
-    fn shares_the_silence_between_neighbours() {
+    fn neighbours_split_the_silence_between_them() {
         check("..##....####....", &options(0, 0, 1), &[(1, 5), (7, 13)]);
         check("..##....####....", &options(0, 0, 9), &[(0, 6), (6, 16)]);
     }
 
     #[test]
-    fn takes_as_many_frames_as_the_recording_has() {
+    fn ignores_frames_past_the_end_of_the_recording() {
         let options = VadOptions::default();
         assert_eq!(spans(&[0.9; 9], 1_000, &options), vec![0..1_000; 1]);
         assert!(spans(&[0.9; 9], 0, &options).is_empty());
-        assert!(spans(&[0.9], 1_000, &options).is_empty(), "not yet known");
+        assert!(spans(&[0.9], 1_000, &options).is_empty(), "still open");
     }
 
     proptest! {
-        /// However the recording goes on, what was said of its next span stays true.
+        /// Whatever follows, the reported state of the next span stays true.
         #[test]
-        fn says_of_a_span_only_what_is_settled(
+        fn the_state_of_the_next_span_is_never_contradicted(
             runs in prop::collection::vec((0.0_f32..1.0, 1..8_usize), 0..40),
             missing in 0..FRAME_SAMPLES,
             (min_speech, min_silence, speech_pad) in (0..6_u32, 0..6_u32, 0..6_u32),
@@ -154,22 +154,22 @@ mod tests {
             let mut tracker = SpanTracker::new(samples, &options);
             for probability in probabilities {
                 tracker.push(probability);
-                while let Sight::Whole(span) = tracker.sight() {
+                while let NextSpan::Complete(span) = tracker.next_span() {
                     prop_assert_eq!(Some(span), expected.next());
                     tracker.pop();
                 }
                 let next = expected.peek();
-                match tracker.sight() {
-                    Sight::AtLeast(span) => prop_assert!(
+                match tracker.next_span() {
+                    NextSpan::Partial(span) => prop_assert!(
                         next.is_some_and(|next| next.start == span.start && next.end >= span.end)
                     ),
-                    Sight::NotBefore(sample) => {
+                    NextSpan::NotBefore(sample) => {
                         prop_assert!(next.is_none_or(|next| next.start >= sample));
                     }
                     _ => prop_assert_eq!(next, None),
                 }
             }
-            prop_assert_eq!(tracker.sight(), Sight::End);
+            prop_assert_eq!(tracker.next_span(), NextSpan::End);
         }
     }
 }

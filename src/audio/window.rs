@@ -1,4 +1,4 @@
-//! Cuts a recording into windows the model can take.
+//! Cuts a recording into windows of at most 30 s.
 
 use std::time::Duration;
 
@@ -6,109 +6,108 @@ mod clock;
 mod packer;
 mod pause;
 
-pub use clock::{Clock, Piece};
+pub use clock::{RecordingSpan, WindowClock};
 
 use super::vad::{FRAME_SAMPLES, Silero, VadOptions};
 use super::{SAMPLE_RATE_HZ, samples_in};
-use packer::{Packed, Packer};
-use pause::quietest_place;
+use packer::{PackedWindow, Packer};
+use pause::quietest_position;
 
-/// Whisper's context is 30 s.
+/// Whisper's input length, 30 s.
 const MAX_WINDOW_SAMPLES: usize = 30 * SAMPLE_RATE_HZ as usize;
 
-/// A cut leaves at least this much on both sides, so that no window is a scrap without context.
+/// Minimum length on both sides of a cut: shorter windows lack context.
 const MIN_WINDOW_SAMPLES: usize = SAMPLE_RATE_HZ as usize;
 
-/// How far back from the last possible place the quietest one is looked for. People pause at least
-/// every few seconds, and every second looked at here may become another of padding in the window.
+/// How far before the latest possible cut the quietest position is searched. Speakers pause at least
+/// every few seconds, and every second searched may add a second of padding to the window.
 const ENERGY_SEARCH_SAMPLES: usize = 6 * SAMPLE_RATE_HZ as usize;
 
-/// The network is run over this much at a time, 1.5 s: little is heard in vain, and a block of its
-/// own is full.
+/// The network processes this much at a time, 1.5 s: exactly one of its blocks, and little more than
+/// a window needs.
 const BLOCK_SAMPLES: usize = 48 * FRAME_SAMPLES;
 
-/// A recording without a sample above this (-20 dB of full scale) is faint: the network, which hears
-/// levels as they are, then misses soft words.
-const FAINT_PEAK: f32 = 0.1;
+/// Recordings with a lower peak (-20 dB of full scale) are amplified: the network depends on the level
+/// and misses soft words in them.
+const MIN_PEAK: f32 = 0.1;
 
-/// Faint recordings are raised by 40 dB at most; below that there is nothing but the noise of the
-/// converter.
+/// Maximum gain for quiet recordings, 40 dB; below that level there is only converter noise.
 const MAX_GAIN: f32 = 100.0;
 
-/// Up to 30 s for the model, and where they were in the recording.
+/// Up to 30 s of audio for the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
-    /// What the model hears.
+    /// The model's input: mono PCM at 16 kHz.
     pub pcm: Vec<f32>,
-    /// Its place in the recording.
-    pub clock: Clock,
+    /// Maps times in the window to times in the recording.
+    pub clock: WindowClock,
 }
 
-/// The part of a recording that is wanted; the default is all of it.
+/// The part of a recording to transcribe; the whole recording by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clip {
-    /// Where it begins.
+    /// Start of the part.
     pub offset: Duration,
-    /// How long it is; none: up to the end. A recording may end before.
+    /// Length of the part, up to the end of the recording if `None`. The recording may end earlier.
     pub duration: Option<Duration>,
 }
 
-/// Cuts a recording into windows, in order, as they are asked for.
+/// Cuts a recording into windows, lazily and in order.
 ///
-/// With voice activity detection a window is made of spans of speech, joined without the silence
-/// between them, as many as fit into 30 s. A stretch that does not fit is cut in a pause; so is one
-/// that would otherwise leave the window less than two thirds full. Without detection the windows
-/// follow each other without a gap and are cut at the quietest places.
+/// With voice activity detection, a window contains as many spans of speech as fit into 30 s, joined
+/// without the silence between them. A span that does not fit, or that would leave the window less
+/// than two thirds full, is cut in a pause. Without detection, the windows are contiguous and cut at
+/// the quietest positions.
 ///
-/// The network hears no more than the next window needs, so that the first window of a long
-/// recording leaves at once. Memory holds the recording once.
-pub struct Cutter {
+/// The network processes no more audio than the next window needs, so the first window of a long
+/// recording is available early. The recording is held in memory once.
+pub struct WindowCutter {
     pcm: Vec<f32>,
-    /// Where `pcm` begins in the recording.
+    /// Start of `pcm` in the recording, in samples.
     offset: usize,
-    method: Method,
+    method: CutMethod,
 }
 
-/// What a bounded part of the work gave.
+/// Result of a bounded search for the next window.
 #[derive(Debug, PartialEq)]
-pub enum Step {
+pub enum NextWindow {
     /// The next window.
-    Window(Window),
-    /// Nothing yet; there is more to be examined.
-    Unsettled,
+    Ready(Window),
+    /// The limit was reached before the window was complete; call again.
+    Pending,
     /// There are no more windows.
     End,
 }
 
-enum Method {
-    /// Everything up to here is in a window.
-    Quietest(usize),
-    Speech(Box<Speech>),
+enum CutMethod {
+    /// By energy; the position up to which windows were cut, in samples.
+    Energy(usize),
+    VoiceActivity(Box<SpeechDetector>),
 }
 
-struct Speech {
+struct SpeechDetector {
     network: Silero,
-    /// Raises a faint recording to the level of the network's own.
+    /// Amplifies quiet recordings to a level that suits the network.
     gain: f32,
-    /// The network has heard everything up to here.
-    heard: usize,
+    /// Samples processed by the network.
+    processed: usize,
     packer: Packer,
 }
 
 impl Window {
-    /// What follows `at_s` seconds of the window, as a window of its own; empty past the end.
+    /// The part of the window from `at_s` seconds on; empty past the end.
     #[must_use]
-    pub fn rest(&self, at_s: f64) -> Self {
+    pub fn tail_from(&self, at_s: f64) -> Self {
         let samples = (at_s * f64::from(SAMPLE_RATE_HZ)).round() as usize;
         Self {
             pcm: self.pcm.get(samples..).unwrap_or_default().to_vec(),
-            clock: self.clock.rest(samples),
+            clock: self.clock.tail_from(samples),
         }
     }
 }
 
-impl Cutter {
-    /// Cuts `clip` of a recording, with detection if there are options for it.
+impl WindowCutter {
+    /// Cuts `clip` of a recording, with voice activity detection if `vad` is given.
     #[must_use]
     pub fn new(mut pcm: Vec<f32>, clip: Clip, vad: Option<VadOptions>) -> Self {
         let offset = samples_in(clip.offset).min(pcm.len());
@@ -117,11 +116,11 @@ impl Cutter {
         }
         pcm.drain(..offset);
         let method = match vad {
-            None => Method::Quietest(0),
-            Some(options) => Method::Speech(Box::new(Speech {
+            None => CutMethod::Energy(0),
+            Some(options) => CutMethod::VoiceActivity(Box::new(SpeechDetector {
                 network: Silero::new(),
                 gain: gain(&pcm),
-                heard: 0,
+                processed: 0,
                 packer: Packer::new(pcm.len(), &options),
             })),
         };
@@ -132,71 +131,71 @@ impl Cutter {
         }
     }
 
-    /// The length of what is cut, in samples.
+    /// The length of the clip, in samples.
     #[must_use]
     pub fn samples(&self) -> usize {
         self.pcm.len()
     }
 
-    /// As [`next`](Self::next), but stops once the network has examined `samples`, so that hours
-    /// without speech are not one piece of work.
-    pub fn step(&mut self, samples: usize) -> Step {
+    /// Like [`next`](Self::next), but the network processes about `max_samples` samples at most, which
+    /// bounds the duration of the call.
+    pub fn next_within(&mut self, max_samples: usize) -> NextWindow {
         let packed = match &mut self.method {
-            Method::Quietest(cut) => match next_piece(&self.pcm, cut) {
-                Some(piece) => Packed::Window(vec![piece]),
-                None => Packed::End,
+            CutMethod::Energy(cut) => match next_energy_span(&self.pcm, cut) {
+                Some(span) => PackedWindow::Complete(vec![span]),
+                None => PackedWindow::End,
             },
-            Method::Speech(speech) => speech.next(&self.pcm, samples),
+            CutMethod::VoiceActivity(detector) => detector.next(&self.pcm, max_samples),
         };
         match packed {
-            Packed::Window(pieces) => Step::Window(self.window(pieces)),
-            Packed::Unsettled => Step::Unsettled,
-            Packed::End => Step::End,
+            PackedWindow::Complete(spans) => NextWindow::Ready(self.window(spans)),
+            PackedWindow::Pending => NextWindow::Pending,
+            PackedWindow::End => NextWindow::End,
         }
     }
 
-    fn window(&self, mut pieces: Vec<Piece>) -> Window {
-        let samples = pieces.iter().map(|piece| piece.samples).sum();
+    fn window(&self, mut spans: Vec<RecordingSpan>) -> Window {
+        let samples = spans.iter().map(|span| span.samples).sum();
         let mut pcm = Vec::with_capacity(samples);
-        for piece in &mut pieces {
-            pcm.extend_from_slice(&self.pcm[piece.start..piece.end()]);
-            piece.start += self.offset;
+        for span in &mut spans {
+            pcm.extend_from_slice(&self.pcm[span.start..span.end()]);
+            span.start += self.offset;
         }
         Window {
             pcm,
-            clock: Clock::new(pieces),
+            clock: WindowClock::new(spans),
         }
     }
 }
 
-impl Iterator for Cutter {
+impl Iterator for WindowCutter {
     type Item = Window;
 
     fn next(&mut self) -> Option<Window> {
         loop {
-            match self.step(usize::MAX) {
-                Step::Window(window) => return Some(window),
-                Step::End => return None,
-                Step::Unsettled => {}
+            match self.next_within(usize::MAX) {
+                NextWindow::Ready(window) => return Some(window),
+                NextWindow::End => return None,
+                NextWindow::Pending => {}
             }
         }
     }
 }
 
-impl Speech {
-    /// The next window, unless more than `samples` have to be examined for it.
-    fn next(&mut self, pcm: &[f32], samples: usize) -> Packed {
-        let stop = self.heard.saturating_add(samples);
+impl SpeechDetector {
+    /// The next window, unless it requires processing more than `max_samples` samples.
+    fn next(&mut self, pcm: &[f32], max_samples: usize) -> PackedWindow {
+        let stop = self.processed.saturating_add(max_samples);
         loop {
             match self.packer.next(pcm) {
-                Packed::Unsettled if self.heard < stop => {
-                    let end = pcm.len().min(self.heard + BLOCK_SAMPLES);
-                    let block: Vec<f32> = pcm[self.heard..end]
+                PackedWindow::Pending if self.processed < stop => {
+                    let end = pcm.len().min(self.processed + BLOCK_SAMPLES);
+                    let block: Vec<f32> = pcm[self.processed..end]
                         .iter()
                         .map(|sample| sample * self.gain)
                         .collect();
                     self.packer.push(&self.network.probabilities(&block));
-                    self.heard = end;
+                    self.processed = end;
                 }
                 packed => return packed,
             }
@@ -204,16 +203,16 @@ impl Speech {
     }
 }
 
-/// What brings the loudest sample of a faint recording to [`FAINT_PEAK`]; 1 for any other.
+/// The gain that raises the peak to [`MIN_PEAK`]; 1 if it is higher already.
 fn gain(pcm: &[f32]) -> f32 {
     let peak = pcm
         .iter()
         .fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
-    (FAINT_PEAK / peak).clamp(1.0, MAX_GAIN)
+    (MIN_PEAK / peak).clamp(1.0, MAX_GAIN)
 }
 
-/// The next 30 s at most, from `cut` on, which is moved behind them.
-fn next_piece(pcm: &[f32], cut: &mut usize) -> Option<Piece> {
+/// Cuts at most 30 s from position `cut`, at the quietest position, and advances `cut`.
+fn next_energy_span(pcm: &[f32], cut: &mut usize) -> Option<RecordingSpan> {
     let start = *cut;
     *cut = match pcm.len() - start {
         0 => return None,
@@ -221,10 +220,10 @@ fn next_piece(pcm: &[f32], cut: &mut usize) -> Option<Piece> {
         rest => {
             let latest = start + MAX_WINDOW_SAMPLES.min(rest - MIN_WINDOW_SAMPLES);
             let earliest = latest - ENERGY_SEARCH_SAMPLES;
-            earliest + quietest_place(&pcm[earliest..latest])
+            earliest + quietest_position(&pcm[earliest..latest])
         }
     };
-    Some(Piece {
+    Some(RecordingSpan {
         start,
         samples: *cut - start,
     })

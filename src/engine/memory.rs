@@ -6,7 +6,7 @@
 use std::num::NonZeroUsize;
 
 use crate::batch::BatchKey;
-use crate::features::positions;
+use crate::features::encoder_positions;
 
 /// Tokens that a window's text has at most; CTranslate2 ends it there.
 const MAX_TOKENS: u64 = 224;
@@ -199,7 +199,7 @@ impl MemoryBudget {
 
 /// Positions of the encoder's output.
 fn context(frames: usize) -> u64 {
-    positions(frames) as u64
+    encoder_positions(frames) as u64
 }
 
 /// How many of `wanted` fit, each of `bytes`; at least one.
@@ -295,7 +295,7 @@ mod tests {
         for frames in (200..=3000).step_by(100) {
             let windows = plenty.windows(&key(5), &[frames; 10_000]);
             let at_once = plenty.encoder_windows(&key(5), frames, windows) as u64;
-            let positions = positions(frames) as u64;
+            let positions = encoder_positions(frames) as u64;
             assert!(windows as u64 * positions * 2 * 1280 < 1 << 32, "{frames}");
             assert!(at_once * 20 * positions * positions < 1 << 32, "{frames}");
             assert!(at_once * positions * 4 * 1280 < 1 << 32, "{frames}");
@@ -303,7 +303,7 @@ mod tests {
         }
         let mixed: Vec<usize> = [200; 9000].into_iter().chain([1500; 9000]).collect();
         let windows = plenty.windows(&key(5), &mixed);
-        let longest = positions(mixed[windows - 1]) as u64;
+        let longest = encoder_positions(mixed[windows - 1]) as u64;
         assert!(windows as u64 * longest * 2 * 1280 < 1 << 32, "{windows}");
         assert_eq!(plenty.encoder_windows(&key(5), 3000, 95), 95);
         assert_eq!(plenty.encoder_windows(&key(5), 3000, 96), 48);

@@ -4,15 +4,15 @@ use super::{BLOCK_FRAMES, FFT_BINS, FFT_SAMPLES};
 
 const SAMPLE_RATE_HZ: f64 = 16_000.0;
 
-/// One triangle of the filter bank, without the zeros around it.
+/// One triangular filter, without the zeros around it.
 pub(super) struct MelFilter {
     first_bin: usize,
     weights: Vec<f32>,
 }
 
 impl MelFilter {
-    /// Triangles between `n_mels + 2` equally spaced points of the slaney mel scale from 0 Hz to
-    /// half the sample rate, each of unit area (librosa's `filters.mel` with `norm="slaney"`).
+    /// Triangular filters between `n_mels + 2` equally spaced points of the slaney mel scale from 0 Hz to
+    /// half the sample rate, each with unit area (librosa's `filters.mel` with `norm="slaney"`).
     pub(super) fn bank(n_mels: usize) -> Vec<Self> {
         let top_mel = hz_to_mel(SAMPLE_RATE_HZ / 2.0);
         let edge_hz = |i: usize| mel_to_hz(top_mel * i as f64 / (n_mels + 1) as f64);
@@ -40,7 +40,7 @@ impl MelFilter {
             .collect()
     }
 
-    /// Energy of the band in each frame of a block, whose powers stand bin by bin.
+    /// Energy of the band in each frame of a block, given its powers by bin.
     pub(super) fn apply(&self, powers: &[[f32; BLOCK_FRAMES]; FFT_BINS]) -> [f32; BLOCK_FRAMES] {
         let mut sums = [0.0; BLOCK_FRAMES];
         for (&weight, power) in self.weights.iter().zip(&powers[self.first_bin..]) {
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_band_hears_something_and_the_top_one_ends_below_half_the_rate() {
+    fn every_band_has_weights_and_the_last_ends_below_half_the_rate() {
         for n_mels in [80, 128] {
             let bank = MelFilter::bank(n_mels);
 

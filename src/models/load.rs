@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{LoadError, StoredModel};
 use crate::batch::{BatchLimits, Batcher};
 use crate::engine::{EngineError, EngineFactory, EnginePlan, worker};
-use crate::features::{Lengths, LogMel};
+use crate::features::{WindowLengths, LogMel};
 use crate::queue::{self, QueueHandle};
 use crate::telemetry::Metrics;
 use crate::tokens::Vocabulary;
@@ -26,7 +26,7 @@ pub struct Plan {
     /// Windows that one request keeps in the queue and the engines, at most.
     pub windows_in_flight: usize,
     /// What windows are padded to.
-    pub lengths: Lengths,
+    pub lengths: WindowLengths,
     /// Idle time after which the model is unloaded; none: never.
     pub idle_time: Option<Duration>,
     /// What the weights of all its engines will take, in bytes; an estimate.
@@ -49,7 +49,7 @@ pub struct LoadedModel {
     /// Windows that one request keeps in the queue and the engines, at most.
     pub windows_in_flight: usize,
     /// What windows are padded to.
-    pub lengths: Lengths,
+    pub lengths: WindowLengths,
     /// How each engine runs batches.
     pub engine_plans: Vec<EnginePlan>,
     batcher: tokio::task::JoinHandle<()>,

@@ -1,4 +1,4 @@
-//! The 100 languages Whisper knows, and the ways in which callers name them.
+//! Whisper's 100 languages and the names that callers use for them.
 
 use std::fmt;
 
@@ -6,23 +6,23 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Language(u8);
 
-/// One row of the table below.
-struct Entry {
-    /// Whisper's code: ISO 639-1, or 639-3 where that has none. Javanese is `jw`, as in the models.
+/// An entry of the language table.
+struct LanguageEntry {
+    /// Whisper's code: ISO 639-1, or 639-3 if there is none. Javanese is `jw`, as in the models.
     code: &'static str,
     /// English name in lower case.
     name: &'static str,
     /// ISO 639-3.
     iso_639_3: &'static str,
-    /// Accepted besides: ISO 639-2/B, withdrawn and macro-language codes, other names.
+    /// Other accepted names: ISO 639-2/B, withdrawn and macro-language codes, synonyms.
     aliases: &'static [&'static str],
 }
 
 impl Language {
-    /// The one language of the English-only models.
+    /// The only language of the English-only models.
     pub const ENGLISH: Self = Self(0);
 
-    /// Every language, in the order of the models' language tokens.
+    /// All languages, in the order of the models' language tokens.
     pub const ALL: [Self; ENTRIES.len()] = {
         let mut all = [Self(0); ENTRIES.len()];
         let mut index = 0;
@@ -33,46 +33,45 @@ impl Language {
         all
     };
 
-    /// Reads a language as callers write it, whatever the case: ISO 639-1, ISO 639-3 or 639-2/B
-    /// (`tur`, `ger`), an English name (`turkish`, `flemish`), or a tag that begins with a code
-    /// (`en-US`, `zh-Hant-TW`, `pt_BR`).
+    /// Parses the name of a language, ignoring case: ISO 639-1, ISO 639-3 or 639-2/B (`tur`, `ger`), an
+    /// English name (`turkish`, `flemish`), or a tag that starts with a code (`en-US`, `zh-Hant-TW`,
+    /// `pt_BR`).
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let whole = Self::find(|entry| entry.is_called(text));
+        let whole = Self::find(|entry| entry.has_name(text));
         whole.or_else(|| {
             let (subtag, _) = text.split_once(['-', '_'])?;
-            Self::find(|entry| subtag.len() <= 3 && entry.is_called(subtag))
+            Self::find(|entry| subtag.len() <= 3 && entry.has_name(subtag))
         })
     }
 
-    /// The code in Whisper's language token and in responses that want a code: `tr`.
+    /// The code in Whisper's language token and in responses with codes: `tr`.
     pub fn code(self) -> &'static str {
         self.entry().code
     }
 
-    /// The English name in lower case, as `verbose_json` says it: `turkish`.
+    /// The English name in lower case, as in `verbose_json`: `turkish`.
     pub fn name(self) -> &'static str {
         self.entry().name
     }
 
-    /// Whether its words stand apart, so that a piece of text can be told from the next by a space
-    /// (OpenAI's `split_to_word_tokens`).
+    /// Whether words are separated by spaces (OpenAI's `split_to_word_tokens`).
     pub fn puts_spaces_between_words(self) -> bool {
         !matches!(self.code(), "zh" | "ja" | "th" | "lo" | "my" | "yue")
     }
 
-    fn find(is_wanted: impl Fn(&Entry) -> bool) -> Option<Self> {
+    fn find(predicate: impl Fn(&LanguageEntry) -> bool) -> Option<Self> {
         Self::ALL
             .into_iter()
-            .find(|language| is_wanted(language.entry()))
+            .find(|language| predicate(language.entry()))
     }
 
-    fn entry(self) -> &'static Entry {
+    fn entry(self) -> &'static LanguageEntry {
         &ENTRIES[usize::from(self.0)]
     }
 }
 
-/// Writes the code.
+/// Formats the code.
 impl fmt::Display for Language {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.code())
@@ -85,8 +84,8 @@ impl fmt::Debug for Language {
     }
 }
 
-impl Entry {
-    fn is_called(&self, text: &str) -> bool {
+impl LanguageEntry {
+    fn has_name(&self, text: &str) -> bool {
         let Self {
             code,
             name,
@@ -105,8 +104,8 @@ const fn entry(
     name: &'static str,
     iso_639_3: &'static str,
     aliases: &'static [&'static str],
-) -> Entry {
-    Entry {
+) -> LanguageEntry {
+    LanguageEntry {
         code,
         name,
         iso_639_3,
@@ -116,7 +115,7 @@ const fn entry(
 
 /// Order, codes and names from OpenAI's `whisper/tokenizer.py`, aliases from there and from
 /// ISO 639.
-static ENTRIES: [Entry; 100] = [
+static ENTRIES: [LanguageEntry; 100] = [
     entry("en", "english", "eng", &[]),
     entry("zh", "chinese", "zho", &["chi", "cmn", "mandarin"]),
     entry("de", "german", "deu", &["ger"]),
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_callers_write() {
+    fn parses_all_kinds_of_names() {
         for (text, code) in [
             ("tr", "tr"),
             (" TR ", "tr"),
@@ -267,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_language() {
+    fn refuses_unknown_languages() {
         for text in [
             "",
             " ",
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_naming_a_language_names_only_that_one() {
+    fn every_name_is_unambiguous() {
         for language in Language::ALL {
             let entry = language.entry();
             for text in [entry.code, entry.name, entry.iso_639_3]
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn japanese_runs_its_words_together() {
+    fn japanese_has_no_spaces_between_words() {
         let spaced = |code| Language::parse(code).unwrap().puts_spaces_between_words();
 
         assert!(spaced("tr") && spaced("ko"));
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_its_code() {
+    fn formats_the_code() {
         assert_eq!(
             format!("{:>4}|{:?}", Language::ENGLISH, Language::ALL[9]),
             "  en|Language(tr)"

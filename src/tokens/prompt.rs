@@ -1,36 +1,36 @@
-//! The tokens that go before the generated text.
+//! The prompt: the tokens before the generated text.
 
 use super::{Language, Vocabulary};
 
-/// Most tokens of previous text a prompt keeps: half of the decoder's context of 448, less the
-/// token that announces them.
-pub const PREVIOUS_TOKENS: usize = 223;
+/// Maximum number of tokens of previous text in a prompt: half of the decoder's context of 448, less the
+/// `<|startofprev|>` token.
+pub const MAX_PREVIOUS_TOKENS: usize = 223;
 
-/// What the model is to do with the speech.
+/// The task of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Task {
-    /// Write it down in its own language.
+    /// Transcribe in the spoken language.
     Transcribe,
-    /// Write it down in English.
+    /// Translate to English.
     Translate,
 }
 
-/// What a prompt is made of.
+/// The parts of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromptSpec {
-    /// The spoken language, given or detected. Without one that the model knows, the prompt ends
-    /// after `<|startoftranscript|>`, language and task left out, and the model picks its own.
+    /// The spoken language, specified or detected. If it is `None` or not known to the model, language and
+    /// task are left out, and the model chooses them.
     pub language: Option<Language>,
-    /// Transcribe or translate.
+    /// The task.
     pub task: Task,
-    /// Whether the model is to write timestamps between the segments.
+    /// Whether the model generates time stamps between segments.
     pub timestamps: bool,
-    /// Tokens of the text before the window; the last [`PREVIOUS_TOKENS`] are kept.
+    /// Tokens of the previous text, of which the last [`MAX_PREVIOUS_TOKENS`] are used.
     pub previous: Vec<u32>,
 }
 
 impl Task {
-    /// As the API writes it: `transcribe` or `translate`.
+    /// The name in the API: `transcribe` or `translate`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Transcribe => "transcribe",
@@ -43,7 +43,7 @@ impl Vocabulary {
     /// The prompt, in the order of OpenAI's decoder: previous text, start of the transcript,
     /// language, task, `<|notimestamps|>`. English-only models get neither language nor task.
     pub fn prompt(&self, spec: &PromptSpec) -> Vec<u32> {
-        let previous = last(&spec.previous, PREVIOUS_TOKENS);
+        let previous = last(&spec.previous, MAX_PREVIOUS_TOKENS);
         let mut prompt = Vec::with_capacity(previous.len() + 5);
         if !previous.is_empty() {
             prompt.push(self.sot_prev());
@@ -64,25 +64,25 @@ impl Vocabulary {
         prompt
     }
 
-    /// The tokens of a caller's prompt: the trimmed text after a space, as the reference does;
-    /// the last [`PREVIOUS_TOKENS`]. None for blank text.
+    /// The last [`MAX_PREVIOUS_TOKENS`] tokens of a caller's prompt: a space and the trimmed text, as in the
+    /// reference. Empty for blank text.
     pub fn encode_prompt_text(&self, text: &str) -> Vec<u32> {
         let text = text.trim();
         if text.is_empty() {
             return Vec::new();
         }
-        // No text before this point can reach the tokens that are kept, however long it is.
-        let needed = PREVIOUS_TOKENS * self.longest_text_token_bytes();
+        // Text before this position cannot affect the tokens that are kept.
+        let needed = MAX_PREVIOUS_TOKENS * self.max_text_token_bytes();
         let before = text.len().saturating_sub(needed);
         let start = (0..=before)
             .rev()
             .find(|&at| text.is_char_boundary(at))
             .unwrap_or(0);
         let ids = self.encode(&format!(" {}", &text[start..]));
-        last(&ids, PREVIOUS_TOKENS).to_vec()
+        last(&ids, MAX_PREVIOUS_TOKENS).to_vec()
     }
 
-    /// The strings of `ids`, which is how CTranslate2 takes prompts.
+    /// The strings of `ids`, CTranslate2's format of prompts.
     pub fn token_strings(&self, ids: &[u32]) -> Vec<String> {
         ids.iter().map(|&id| self.token(id).to_owned()).collect()
     }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_the_tokens_as_the_reference_does() {
+    fn orders_the_tokens_like_the_reference() {
         let translate = spec("tr", Task::Translate, false, &[6124, 42016, 11]);
         let english = spec("tr", Task::Translate, false, &[4638, 11]);
         let transcribe = spec("ja", Task::Transcribe, true, &[]);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn cutting_a_long_prompt_early_changes_nothing() {
+    fn truncating_a_long_prompt_early_changes_nothing() {
         let base = load("base");
         let text = "Çığ düştü, 世界 ".repeat(20_000);
 

@@ -1,44 +1,42 @@
-//! Cuts a window's tokens into timed segments.
+//! Splits a window's tokens into timed segments.
 
 use super::Vocabulary;
 
-/// Time stamps of the vocabulary in a second: one for each frame of the encoder.
+/// Time stamps per second: one for each encoder position.
 const TIMESTAMPS_PER_S: f64 = 50.0;
 
 /// Tokens with their time in the window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TimedTokens {
-    /// Where they begin, in seconds of the window.
+    /// Start, in seconds of the window.
     pub start_s: f64,
-    /// Where they end, in seconds of the window; not before the start.
+    /// End, in seconds of the window; not before the start.
     pub end_s: f64,
-    /// Text and time stamps; all other special tokens are left out.
+    /// Text and time stamp tokens, without other special tokens.
     pub tokens: Vec<u32>,
 }
 
-/// A window's tokens, cut at their time stamps.
+/// A window's tokens, split at their time stamps.
 ///
-/// Together the parts hold every text token of the window, in order; each begins no earlier than
-/// the one before it ends, and a part may be without any text.
+/// Together, the parts contain all text tokens of the window, in order. They do not overlap, and may have
+/// no text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Segments {
-    /// The parts that have an end of their own.
+    /// The parts with an end time stamp.
     pub finished: Vec<TimedTokens>,
-    /// The text after the last pair of time stamps, where the model wrote no end for it; it is
-    /// taken to end with the window.
+    /// The text after the last pair of time stamps, if the model generated no end for it; it ends with the
+    /// window.
     pub unfinished: Option<TimedTokens>,
-    /// Where the reference listens again: at the end of the last part it takes for finished. None:
-    /// the model heard the window to its end. Can be 0, from where nothing new would be heard.
-    pub heard_until_s: Option<f64>,
+    /// Position from which the reference transcribes again: the end of the last finished part. `None` if
+    /// the window was transcribed to its end. 0 if nothing is finished.
+    pub transcribed_until_s: Option<f64>,
 }
 
-/// Cuts `tokens`, which a model wrote for a window of `duration_s` seconds, by the rules of
-/// faster-whisper's `_split_segments_by_timestamps`: between two time stamps in a row; a time
-/// stamp alone at the end closes the last segment; without any pair the whole window is one
-/// segment, up to the last time stamp.
+/// Splits the tokens generated for a window of `duration_s` seconds by the rules of faster-whisper's
+/// `_split_segments_by_timestamps`: between two consecutive time stamps; a single time stamp at the end
+/// closes the last segment; without any pair, the whole window is one segment, up to the last time stamp.
 ///
-/// Where the reference believes the model, time stamps are held within the window here, and within
-/// their order.
+/// Unlike in the reference, times are clamped to the window and to their order.
 pub fn segments(vocabulary: &Vocabulary, tokens: &[u32], duration_s: f64) -> Segments {
     let time_s = |id| timestamp_s(vocabulary, id);
     let is_text = |id| id < vocabulary.eot();
@@ -96,11 +94,11 @@ pub fn segments(vocabulary: &Vocabulary, tokens: &[u32], duration_s: f64) -> Seg
     Segments {
         finished,
         unfinished,
-        heard_until_s: (!closed).then_some(now_s),
+        transcribed_until_s: (!closed).then_some(now_s),
     }
 }
 
-/// The time that `id` stands for, if it is a time stamp.
+/// The time of a time stamp token; `None` for other tokens.
 fn timestamp_s(vocabulary: &Vocabulary, id: u32) -> Option<f64> {
     let position = id.checked_sub(vocabulary.timestamp_begin())?;
     // Ids past the last time stamp have no string.
@@ -135,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_where_the_reference_cuts() {
+    fn splits_like_the_reference() {
         let fixture = include_str!("../../tests/fixtures/words_reference.json");
         let fixture: Value = serde_json::from_str(fixture).unwrap();
         let cases = ["cuts", "clips"].map(|kind| fixture[kind].as_array().unwrap());
@@ -147,8 +145,8 @@ mod tests {
 
             let cut = segments(load("base"), &ids, duration_s);
 
-            // The reference has a segment without tokens for a window without tokens, and lets time
-            // stamps pass the end of the window.
+            // The reference has an empty segment for a window without tokens, and does not clamp time stamps
+            // to the window.
             let expected = case["segments"].as_array().unwrap().iter();
             let expected: Vec<(f64, f64, u64)> = expected
                 .map(|s| {
@@ -167,12 +165,12 @@ mod tests {
                 .map(|part| (part.start_s, part.end_s, part.tokens.len() as u64))
                 .collect();
             assert_eq!(found, expected, "{ids:?}");
-            assert_eq!(cut.heard_until_s, case["heard_until"].as_f64(), "{ids:?}");
+            assert_eq!(cut.transcribed_until_s, case["heard_until"].as_f64(), "{ids:?}");
         }
     }
 
     #[test]
-    fn keeps_what_the_reference_would_hear_again() {
+    fn keeps_the_text_that_the_reference_would_transcribe_again() {
         // " Hello" at 0 to 2 s, then " world" from 2.4 s on.
         let ids = [50364, 2425, 50464, 50484, 1002];
         check(&ids, 7.5, &[(0.0, 2.0, &ids[..3]), (2.4, 7.5, &ids[3..])]);
@@ -180,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_special_tokens_out() {
+    fn drops_special_tokens() {
         check(
             &[50258, 50268, 50359, 50364, 2425, 50464, 50257, 60_000],
             30.0,
@@ -189,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_times_within_the_window_and_in_order() {
+    fn clamps_times_to_the_window_and_their_order() {
         // 5 s, then back to 3 s, then on to 30 s in a window of 10 s.
         check(
             &[50614, 2425, 50514, 50464, 1002, 51864],
@@ -204,7 +202,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_tokens_are_cut_without_losing_text(
+        fn splitting_any_tokens_keeps_all_text(
             ids in prop::collection::vec(any_id(), 0..60),
             duration_s in prop_oneof![9 => 0.0..31.0, 1 => any::<f64>()],
             model in prop_oneof![Just("base"), Just("tiny.en")],
@@ -225,7 +223,7 @@ mod tests {
                 found.extend(text(tokens));
             }
             prop_assert_eq!(found, text(&ids));
-            prop_assert!(cut.heard_until_s.is_none_or(|s| (0.0..=duration_s.max(0.0)).contains(&s)));
+            prop_assert!(cut.transcribed_until_s.is_none_or(|s| (0.0..=duration_s.max(0.0)).contains(&s)));
         }
 
         #[test]

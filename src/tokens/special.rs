@@ -1,13 +1,13 @@
-//! The tokens that steer a model, and the strings of those that its tokenizer may leave out.
+//! Special tokens, and the strings of tokens that a tokenizer may leave out.
 
 use std::collections::HashMap;
 
 use tokenizers::Tokenizer;
 
-/// Timestamp tokens of every Whisper model: 0.00 s to 30.00 s in steps of 0.02 s.
-const TIMESTAMPS: usize = 1501;
+/// Number of time stamp tokens of every Whisper model: 0.00 s to 30.00 s in steps of 0.02 s.
+const TIMESTAMP_TOKENS: usize = 1501;
 
-/// Ids of the tokens that steer the model.
+/// Ids of the special tokens.
 pub struct SpecialTokens {
     pub eot: u32,
     pub sot: u32,
@@ -18,7 +18,7 @@ pub struct SpecialTokens {
 }
 
 impl SpecialTokens {
-    /// The error is the token which the tokenizer lacks.
+    /// Looks the tokens up; the error is the missing token.
     pub fn find(tokenizer: &Tokenizer) -> Result<Self, &'static str> {
         let id = |token| tokenizer.token_to_id(token).ok_or(token);
         Ok(Self {
@@ -32,18 +32,18 @@ impl SpecialTokens {
     }
 }
 
-/// The string of each id. English-only `tokenizer.json` files leave the timestamps out.
+/// The string of each id. English-only `tokenizer.json` files lack the time stamps.
 pub fn token_strings(
     vocabulary: HashMap<String, u32>,
     last: u32,
     special: &SpecialTokens,
 ) -> Vec<String> {
     let first_timestamp = special.no_timestamps as usize + 1;
-    let count = (last as usize + 1).max(first_timestamp + TIMESTAMPS);
+    let count = (last as usize + 1).max(first_timestamp + TIMESTAMP_TOKENS);
     let mut tokens = vec![String::new(); count];
     for (index, token) in tokens[first_timestamp..]
         .iter_mut()
-        .take(TIMESTAMPS)
+        .take(TIMESTAMP_TOKENS)
         .enumerate()
     {
         *token = format!("<|{}.{:02}|>", index / 50, index % 50 * 2);

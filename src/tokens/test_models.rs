@@ -1,4 +1,4 @@
-//! The real models for unit tests: their vocabularies, where they are, and what to have them hear.
+//! Real models for unit tests: their vocabularies, their folders and sample audio.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -17,12 +17,12 @@ pub fn load(model: &str) -> &'static Vocabulary {
     }
 }
 
-/// The folder of a model that `make models` brings.
+/// The folder of a model fetched by `make models`.
 pub fn model_dir(model: &str) -> PathBuf {
     cached("MODELS_DIR", "models", model)
 }
 
-/// A sentence of 11 s at 16 kHz, of which the tests of `tests/model` say what it is.
+/// A sentence of 11 s at 16 kHz, whose text is in the tests of `tests/model`.
 pub fn sample_pcm() -> Vec<f32> {
     let wav = std::fs::read(cached("SAMPLES_DIR", "samples", "jfk.wav")).unwrap();
     let data = wav.windows(4).position(|name| name == b"data").unwrap();
@@ -34,7 +34,7 @@ pub fn sample_pcm() -> Vec<f32> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the Makefile tells the tests where models and samples are"
+    reason = "the Makefile passes the folders of models and samples"
 )]
 fn cached(variable: &str, folder: &str, name: &str) -> PathBuf {
     let dir = match std::env::var_os(variable) {

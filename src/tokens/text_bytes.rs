@@ -1,14 +1,14 @@
-//! The bytes behind the text tokens of a byte-level vocabulary.
+//! The bytes of the text tokens of a byte-level vocabulary.
 
-/// The bytes of every text token, end to end, so that decoding is copying slices.
+/// The concatenated bytes of all text tokens, so that decoding copies slices.
 pub(super) struct TextBytes {
     bytes: Vec<u8>,
-    /// Where the bytes of each id end; they begin where those of the id before it end.
+    /// End of the bytes of each id; they start at the end of the previous id's.
     ends: Vec<usize>,
 }
 
 impl TextBytes {
-    /// Takes the token of each id from 0 on, in the byte-level alphabet.
+    /// Builds the table from the tokens of ids from 0 on, in the byte-level alphabet.
     pub(super) fn new(tokens: &[String]) -> Self {
         let mut text = Self {
             bytes: Vec::with_capacity(tokens.len() * 8),
@@ -16,7 +16,7 @@ impl TextBytes {
         };
         for token in tokens {
             let spelled: Option<Vec<u8>> = token.chars().map(byte_of_letter).collect();
-            // A token with a letter from outside the alphabet stands for itself.
+            // A token with a letter outside the alphabet represents itself.
             let bytes = spelled.as_deref().unwrap_or(token.as_bytes());
             text.bytes.extend_from_slice(bytes);
             text.ends.push(text.bytes.len());
@@ -24,7 +24,7 @@ impl TextBytes {
         text
     }
 
-    /// The bytes of text token `id`, possibly a part of a character; none for any other id.
+    /// The bytes of text token `id`, possibly a part of a character; empty for other ids.
     pub(super) fn of(&self, id: u32) -> &[u8] {
         let id = id as usize;
         let Some(&end) = self.ends.get(id) else {
@@ -34,16 +34,16 @@ impl TextBytes {
         &self.bytes[begin..end]
     }
 
-    /// Length of the longest text token.
-    pub(super) fn longest(&self) -> usize {
+    /// Maximum length of a text token, in bytes.
+    pub(super) fn max_token_bytes(&self) -> usize {
         let begins = std::iter::once(&0).chain(&self.ends);
         let lengths = self.ends.iter().zip(begins).map(|(end, begin)| end - begin);
         lengths.max().unwrap_or(0)
     }
 }
 
-/// Inverse of GPT-2's `bytes_to_unicode`: a printable Latin-1 letter is its own byte, and the 68
-/// other bytes follow in order from U+0100 on.
+/// Inverse of GPT-2's `bytes_to_unicode`: printable Latin-1 letters map to their own byte, and the 68 other
+/// bytes follow in order from U+0100 on.
 fn byte_of_letter(letter: char) -> Option<u8> {
     let byte = match u32::from(letter) {
         code @ (0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff) => code,
@@ -76,6 +76,6 @@ mod tests {
         assert_eq!(text.of(2), "ß".as_bytes());
         assert_eq!(text.of(3), "日Ġ".as_bytes());
         assert_eq!(text.of(4), b"");
-        assert_eq!(text.longest(), 5);
+        assert_eq!(text.max_token_bytes(), 5);
     }
 }

@@ -1,4 +1,4 @@
-//! A model's tokens: which id stands for which text, and which ids have a meaning of their own.
+//! A model's vocabulary: the text of its tokens, and its special tokens.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,35 +9,35 @@ use super::special::{SpecialTokens, token_strings};
 use super::text_bytes::TextBytes;
 use super::{Language, Task};
 
-/// The largest vocabulary of Whisper ends at 51,865. A list is made up to the highest id, so one that is far
-/// beyond would fill the memory.
+/// Maximum token id. Whisper's largest vocabulary ends at 51,865; a table is allocated up to the highest id,
+/// so a forged id could fill the memory.
 const MAX_ID: u32 = 1 << 20;
 
 /// The tokens of one model, read from its `tokenizer.json`.
 ///
-/// Ids below [`eot`](Self::eot) are text, all others control the model; those from
-/// [`timestamp_begin`](Self::timestamp_begin) on are timestamps.
+/// Ids below [`eot`](Self::eot) are text, all others are special tokens; those from
+/// [`timestamp_begin`](Self::timestamp_begin) on are time stamps.
 pub struct Vocabulary {
     tokenizer: Tokenizer,
-    /// The string of each id, empty where the tokenizer skips one.
+    /// The string of each id, empty if the tokenizer lacks it.
     tokens: Vec<String>,
     text: TextBytes,
     special: SpecialTokens,
-    /// The known languages, and the token of each.
+    /// The supported languages, and the token of each.
     languages: Vec<Language>,
     language_tokens: Vec<u32>,
     multilingual: bool,
 }
 
-/// Why a model folder has no usable vocabulary.
+/// Why a model folder has no valid vocabulary.
 #[derive(Debug, thiserror::Error)]
 pub enum VocabularyError {
-    /// The file is absent or cannot be read.
+    /// The file is missing or cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -46,7 +46,7 @@ pub enum VocabularyError {
     Parse {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: tokenizers::Error,
     },
@@ -55,11 +55,11 @@ pub enum VocabularyError {
     MissingToken {
         /// The file.
         path: PathBuf,
-        /// The first token found missing.
+        /// The first missing token.
         token: &'static str,
     },
-    /// A number of a token is out of all proportion.
-    #[error("{} numbers a token {id}", path.display())]
+    /// A token id is too high.
+    #[error("{} has a token with the id {id}", path.display())]
     IdTooHigh {
         /// The file.
         path: PathBuf,
@@ -72,7 +72,7 @@ impl Vocabulary {
     /// Reads `tokenizer.json` in `model_dir`.
     ///
     /// # Errors
-    /// When the file is missing, is no tokenizer or is not one of Whisper's; each names the file.
+    /// If the file is missing, is not a tokenizer or not one of Whisper's; each error names the file.
     pub fn load(model_dir: &Path) -> Result<Self, VocabularyError> {
         let path = model_dir.join("tokenizer.json");
         let json = match std::fs::read(&path) {
@@ -86,10 +86,10 @@ impl Vocabulary {
         Self::new(tokenizer, path)
     }
 
-    /// `path` is that of the file, for errors.
+    /// `path` is the path of the file, for errors.
     fn new(mut tokenizer: Tokenizer, path: PathBuf) -> Result<Self, VocabularyError> {
-        // Some fine-tuned models carry a limit that would keep a prompt's beginning, not its end.
-        // Only setting a limit can fail.
+        // Some fine-tuned models have a limit that would keep the beginning of a prompt, not its end.
+        // Removing a limit cannot fail.
         let _ = tokenizer.with_truncation(None);
         let special = match SpecialTokens::find(&tokenizer) {
             Ok(special) => special,
@@ -102,8 +102,8 @@ impl Vocabulary {
         }
         let tokens = token_strings(vocabulary, last, &special);
         let text = TextBytes::new(&tokens[..special.eot as usize]);
-        // CTranslate2's own criterion: only the multilingual vocabularies have the empty token.
-        // English-only models do list language and task tokens but were never trained on them.
+        // CTranslate2's criterion: only multilingual vocabularies have the empty token. English-only models
+        // list language and task tokens, but were not trained on them.
         let multilingual = tokenizer.token_to_id("").is_some();
         let (languages, language_tokens) = (0..)
             .zip(&tokens)
@@ -121,8 +121,8 @@ impl Vocabulary {
         })
     }
 
-    /// The text of `ids`, untrimmed. Special tokens and timestamps are skipped, a character split
-    /// over several tokens is joined, and bytes that are no UTF-8 become U+FFFD.
+    /// The untrimmed text of `ids`. Special tokens and time stamps are skipped, characters split over
+    /// several tokens are joined, and invalid UTF-8 becomes U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
         let mut bytes = Vec::with_capacity(ids.len() * 6);
         for &id in ids {
@@ -132,49 +132,49 @@ impl Vocabulary {
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 
-    /// The bytes of a text token, possibly a part of a character; none for any other id.
+    /// The bytes of a text token, possibly a part of a character; empty for other ids.
     pub fn bytes(&self, id: u32) -> &[u8] {
         self.text.of(id)
     }
 
-    /// The text tokens of `text`. A special token written out in it yields nothing, so that no
-    /// caller's text can steer the model.
+    /// The text tokens of `text`. Special tokens in it are dropped, so that callers cannot control the
+    /// model.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        // Byte-level BPE has a token for every byte, so there is no text it fails on; if it did,
-        // a missing prompt would be better than a refused request.
+        // Byte-level BPE has a token for every byte, so encoding cannot fail. If it did, a missing prompt
+        // would be better than a failed request.
         let encoding = self.tokenizer.encode_fast(text, false).unwrap_or_default();
         let ids = encoding.get_ids().iter().copied();
         ids.filter(|&id| id < self.special.eot).collect()
     }
 
-    /// Whether the model takes language and task tokens; otherwise it knows English only.
+    /// Whether the model supports language and task tokens; otherwise it is English-only.
     pub fn is_multilingual(&self) -> bool {
         self.multilingual
     }
 
-    /// The languages the model knows, in the order of its tokens.
+    /// The model's languages, in the order of its tokens.
     pub fn languages(&self) -> &[Language] {
         &self.languages
     }
 
-    /// The id of the language's token, if the model knows the language.
+    /// The id of a language's token, if the model supports the language.
     pub fn language_token(&self, language: Language) -> Option<u32> {
         let index = self.languages.iter().position(|&known| known == language)?;
         Some(self.language_tokens[index])
     }
 
-    /// The language of a token such as `<|tr|>`, if the model knows it.
+    /// The language of a token such as `<|tr|>`, if the model supports it.
     pub fn language_of_token(&self, token: &str) -> Option<Language> {
         let language = parse_language_token(token)?;
         self.language_token(language).map(|_| language)
     }
 
-    /// The string by which CTranslate2 knows `id`; empty if there is no such token.
+    /// The string of `id` in CTranslate2; empty if there is no such token.
     pub fn token(&self, id: u32) -> &str {
         self.tokens.get(id as usize).map_or("", String::as_str)
     }
 
-    /// `<|endoftext|>`: ends every generation, and the ids of text.
+    /// `<|endoftext|>`: ends every generation. All lower ids are text.
     pub fn eot(&self) -> u32 {
         self.special.eot
     }
@@ -184,7 +184,7 @@ impl Vocabulary {
         self.special.sot
     }
 
-    /// `<|startofprev|>`: goes before the text that precedes the window.
+    /// `<|startofprev|>`: precedes the previous text.
     pub fn sot_prev(&self) -> u32 {
         self.special.sot_prev
     }
@@ -194,7 +194,7 @@ impl Vocabulary {
         self.special.no_timestamps
     }
 
-    /// `<|0.00|>`; each id after it is 0.02 s later.
+    /// `<|0.00|>`; each following id is 0.02 s later.
     pub fn timestamp_begin(&self) -> u32 {
         self.special.no_timestamps + 1
     }
@@ -206,8 +206,8 @@ impl Vocabulary {
         }
     }
 
-    pub(super) fn longest_text_token_bytes(&self) -> usize {
-        self.text.longest()
+    pub(super) fn max_text_token_bytes(&self) -> usize {
+        self.text.max_token_bytes()
     }
 }
 
@@ -226,7 +226,7 @@ mod tests {
     use crate::tokens::test_models::{load, model_dir};
 
     #[test]
-    fn knows_the_ids_of_both_kinds_of_model() {
+    fn reads_the_special_tokens_of_both_kinds_of_model() {
         for (model, multilingual, eot, sot, sot_prev, no_timestamps, languages) in [
             ("base", true, 50257, 50258, 50361, 50363, 99),
             ("tiny.en", false, 50256, 50257, 50360, 50362, 1),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn names_every_token_as_the_engine_does() {
+    fn token_strings_equal_those_of_the_engine() {
         for (model, file) in [("base", "vocabulary.json"), ("tiny.en", "vocabulary.txt")] {
             let vocabulary = load(model);
             let text = std::fs::read_to_string(model_dir(model).join(file)).unwrap();
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn text_cannot_name_special_tokens() {
+    fn text_cannot_contain_special_tokens() {
         let base = load("base");
 
         let ids = base.encode("a<|startoftranscript|><|0.00|><|tr|>b");
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(
             base.language_of_token("<|yue|>"),
             None,
-            "known from large-v3 on"
+            "supported from large-v3 on"
         );
         assert_eq!(base.language_token(cantonese), None);
         assert_eq!(base.language_of_token("<|transcribe|>"), None);
@@ -338,14 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_tokenizer_is_an_error_that_names_the_file() {
+    fn the_error_of_a_folder_without_tokenizer_names_the_file() {
         let error = Vocabulary::load(Path::new("/nowhere")).err().unwrap();
 
         assert_eq!(error.to_string(), "cannot read /nowhere/tokenizer.json");
     }
 
     #[test]
-    fn an_absurd_id_is_an_error_before_it_fills_the_memory() {
+    fn refuses_an_absurd_id() {
         let json = std::fs::read_to_string(model_dir("tiny.en").join("tokenizer.json")).unwrap();
         let folder = tempfile::tempdir().unwrap();
         for id in [u32::MAX, MAX_ID + 1] {

@@ -10,7 +10,7 @@ use super::{Plan, Stage, QueueEntry, TranscribeError, Transcriber};
 use crate::audio::Window;
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::engine::Attempt;
-use crate::features::{Lengths, WINDOW_FRAMES, frames_reached, positions};
+use crate::features::{WindowLengths, WINDOW_FRAMES, audio_frames, encoder_positions};
 use crate::job::{Job, JobError, JobOutput};
 use crate::telemetry::traces;
 use crate::tokens::PromptSpec;
@@ -34,9 +34,9 @@ impl Transcriber {
         window: Arc<Window>,
         entry: Option<QueueEntry>,
     ) -> Result<JobOutput, TranscribeError> {
-        let reached = frames_reached(window.pcm.len()).min(WINDOW_FRAMES);
+        let reached = audio_frames(window.pcm.len()).min(WINDOW_FRAMES);
         let lengths = plan.model.lengths;
-        let length = lengths.of(reached);
+        let length = lengths.padded(reached);
         self.observe(reached, lengths, length);
         // Only the first window of a request has its place in the queue already.
         let is_first = entry.is_some();
@@ -70,9 +70,9 @@ impl Transcriber {
     }
 
     /// Counts a window whose audio reaches `reached` frames, and which is padded to `length`.
-    fn observe(&self, reached: usize, lengths: Lengths, length: usize) {
+    fn observe(&self, reached: usize, lengths: WindowLengths, length: usize) {
         // The encoder halves frames; the silence that it is given in part belongs to the margin.
-        let in_part = (2 * positions(length)).saturating_sub(length);
+        let in_part = (2 * encoder_positions(length)).saturating_sub(length);
         let padding = (length - reached).saturating_sub(lengths.margin());
         let margin = length - reached - padding + in_part;
         self.metrics.observe_window(reached, margin, padding);
@@ -101,7 +101,7 @@ impl Transcriber {
             },
         };
         let key = BatchKey {
-            frames: plan.model.lengths.shared(length),
+            frames: plan.model.lengths.batch_length(length),
             previous_tokens: prompt.previous.len(),
             options: GenerateOptions {
                 timestamps: prompt.timestamps,
@@ -110,7 +110,7 @@ impl Transcriber {
         };
         let log_mel = Arc::clone(&plan.model.log_mel);
         // The silence behind the window is added by the engine, so that it is not stored here.
-        let reached = frames_reached(window.pcm.len()).min(length);
+        let reached = audio_frames(window.pcm.len()).min(length);
         let started = Instant::now();
         let features = self
             .front_end

@@ -3,13 +3,13 @@
 use super::window_transcript::WindowTranscript;
 use super::{TranscribeError, TranscriptionOptions};
 use crate::models::{LoadedModel, ModelId};
-use crate::tokens::{Language, PREVIOUS_TOKENS, PromptSpec, Vocabulary};
+use crate::tokens::{Language, MAX_PREVIOUS_TOKENS, PromptSpec, Vocabulary};
 
 /// Above this temperature a text is too uncertain as a prompt (the reference's
 /// `prompt_reset_on_temperature`).
 const MAX_CONTINUED_TEMPERATURE: f32 = 0.5;
 
-/// Maximum length of the end of a text that is tokenized: far more than [`PREVIOUS_TOKENS`] tokens of
+/// Maximum length of the end of a text that is tokenized: far more than [`MAX_PREVIOUS_TOKENS`] tokens of
 /// any language. Tokenizing the whole text would take seconds for some texts.
 const MAX_PROMPT_BYTES: usize = 8 * 1024;
 
@@ -72,7 +72,7 @@ pub(super) fn continue_with(prompt: &mut PromptSpec, transcribed: &WindowTranscr
 }
 
 pub(super) fn keep_last(tokens: &mut Vec<u32>) {
-    tokens.drain(..tokens.len().saturating_sub(PREVIOUS_TOKENS));
+    tokens.drain(..tokens.len().saturating_sub(MAX_PREVIOUS_TOKENS));
 }
 
 #[cfg(test)]
@@ -97,7 +97,7 @@ mod tests {
         });
         let end = |text: &str| (text.to_owned(), MAX_PROMPT_BYTES);
         assert_eq!(encoded.take(), [end("h"), end("p")]);
-        assert_eq!(tokens, [7; PREVIOUS_TOKENS]);
+        assert_eq!(tokens, [7; MAX_PREVIOUS_TOKENS]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::audio::{Clip, Cutter, Decoded, SAMPLE_RATE_HZ, Step, VadOptions};
+use crate::audio::{Clip, WindowCutter, DecodedAudio, SAMPLE_RATE_HZ, NextWindow, VadOptions};
 use crate::features::{HOP_SAMPLES, WINDOW_FRAMES};
 use crate::transcript::{DropReason, DroppedSpan, Speaker};
 
@@ -14,7 +14,7 @@ const MAX_VAD_SAMPLES: usize = 600 * SAMPLE_RATE_HZ as usize;
 /// The recordings of a request, one per channel if channels are split.
 pub struct Recordings {
     /// The channels that are not completely cut into windows yet.
-    pub cutters: VecDeque<(Option<Speaker>, Cutter)>,
+    pub cutters: VecDeque<(Option<Speaker>, WindowCutter)>,
     /// The length of the recording.
     pub duration: Duration,
     /// The parts that could not be decoded.
@@ -23,30 +23,30 @@ pub struct Recordings {
 
 impl Recordings {
     /// The part `clip` of `decoded`.
-    pub fn new(decoded: Decoded, clip: Clip, vad: Option<VadOptions>) -> Self {
+    pub fn new(decoded: DecodedAudio, clip: Clip, vad: Option<VadOptions>) -> Self {
         let channels = decoded.streams;
         let samples = channels.first().map_or(0, Vec::len);
         let is_split = channels.len() > 1;
         let cutter = |(number, pcm)| {
             let speaker = is_split.then_some(Speaker(number));
-            (speaker, Cutter::new(pcm, clip, vad))
+            (speaker, WindowCutter::new(pcm, clip, vad))
         };
         Self {
             cutters: channels.into_iter().enumerate().map(cutter).collect(),
             duration: Duration::from_secs_f64(seconds(samples)),
-            damaged: decoded.lost.into_iter().map(damaged).collect(),
+            damaged: decoded.lost_ranges.into_iter().map(damaged).collect(),
         }
     }
 
-    /// The next step: a window, or [`Step::Unsettled`] if the bounded step did not complete one.
-    pub fn next_window(&mut self) -> (Option<Speaker>, Step) {
+    /// The next step: a window, or [`NextWindow::Pending`] if the bounded step did not complete one.
+    pub fn next_window(&mut self) -> (Option<Speaker>, NextWindow) {
         while let Some((speaker, cutter)) = self.cutters.front_mut() {
-            match cutter.step(MAX_VAD_SAMPLES) {
-                Step::End => self.cutters.pop_front(),
+            match cutter.next_within(MAX_VAD_SAMPLES) {
+                NextWindow::End => self.cutters.pop_front(),
                 step => return (*speaker, step),
             };
         }
-        (None, Step::End)
+        (None, NextWindow::End)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Plan, Recordings, TranscriptionOptions, hallucinations};
-use crate::audio::{Clip, Clock, SAMPLE_RATE_HZ};
+use crate::audio::{Clip, WindowClock, SAMPLE_RATE_HZ};
 use crate::engine::{Decoding, Generation};
 use crate::job::JobOutput;
 use crate::tokens::segments::{TimedTokens, segments};
@@ -40,7 +40,7 @@ pub(super) struct WindowTranscript {
     segments: Vec<Segment>,
     logprobs: Vec<TokenLogprob>,
     dropped: Vec<DroppedSpan>,
-    clocks: Vec<Clock>,
+    clocks: Vec<WindowClock>,
     timings: Timings,
 }
 
@@ -57,7 +57,7 @@ impl TranscriptionOptions {
 impl Plan<'_> {
     /// Whether speech was detected up to the end of a window and continues after it. The end of a
     /// recording may be a short silence.
-    fn speech_continues_after(&self, clock: &Clock) -> bool {
+    fn speech_continues_after(&self, clock: &WindowClock) -> bool {
         self.options.vad.is_some() && clock.end_s() + MIN_SKIPPED_SPEECH_S < self.end_s
     }
 }
@@ -68,7 +68,7 @@ impl WindowTranscript {
     pub(super) fn new(
         plan: &Plan<'_>,
         speaker: Option<Speaker>,
-        clock: &Clock,
+        clock: &WindowClock,
         output: JobOutput,
     ) -> (Self, Option<f64>) {
         let generation = output.generation;
@@ -108,7 +108,7 @@ impl WindowTranscript {
             last.filter(|end_s| duration_s - end_s >= MIN_SKIPPED_SPEECH_S)
         } else {
             parsed
-                .heard_until_s
+                .transcribed_until_s
                 .filter(|end_s| duration_s - end_s >= MIN_SKIPPED_S)
         };
         // From the beginning, the result would be the same.
@@ -155,7 +155,7 @@ impl WindowTranscript {
 /// The segments of a window, with times of the recording.
 fn timed_segments(
     plan: &Plan<'_>,
-    clock: &Clock,
+    clock: &WindowClock,
     generation: &Generation,
     timed: Vec<TimedTokens>,
 ) -> Vec<Segment> {
@@ -224,7 +224,7 @@ pub(super) struct TranscriptBuilder {
     transcript: Transcript,
     clip: Clip,
     detects_voice: bool,
-    clocks: Vec<Clock>,
+    clocks: Vec<WindowClock>,
 }
 
 impl TranscriptBuilder {
@@ -267,7 +267,7 @@ impl TranscriptBuilder {
         transcript.logprobs.extend(window.logprobs.iter().cloned());
         transcript.dropped.extend(window.dropped);
         transcript.timings = transcript.timings.max(window.timings);
-        let end_s = window.clocks.last().map_or(0.0, Clock::end_s);
+        let end_s = window.clocks.last().map_or(0.0, WindowClock::end_s);
         self.clocks.extend(window.clocks);
         TranscriptPart {
             end_s,
@@ -322,7 +322,7 @@ pub(super) fn clip_end_s(clip: Clip, duration: Duration) -> f64 {
 }
 
 /// The silences that were not given to the model.
-fn silences(clocks: &[Clock], clip: Clip, duration: Duration) -> Vec<DroppedSpan> {
+fn silences(clocks: &[WindowClock], clip: Clip, duration: Duration) -> Vec<DroppedSpan> {
     let seconds = |samples: usize| samples as f64 / f64::from(SAMPLE_RATE_HZ);
     let end_s = clip
         .duration
@@ -330,9 +330,9 @@ fn silences(clocks: &[Clock], clip: Clip, duration: Duration) -> Vec<DroppedSpan
     let end_s = end_s.min(duration.as_secs_f64());
     let mut silences = Vec::new();
     let mut covered_s = clip.offset.as_secs_f64();
-    let pieces = clocks.iter().flat_map(Clock::pieces);
-    let pieces = pieces.map(|piece| (seconds(piece.start), seconds(piece.start + piece.samples)));
-    for (start_s, next_end_s) in pieces.chain([(end_s, end_s)]) {
+    let spans = clocks.iter().flat_map(WindowClock::spans);
+    let spans = spans.map(|span| (seconds(span.start), seconds(span.start + span.samples)));
+    for (start_s, next_end_s) in spans.chain([(end_s, end_s)]) {
         if start_s > covered_s {
             silences.push(DroppedSpan {
                 start_s: covered_s,

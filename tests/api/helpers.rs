@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use halkspeech::audio::{DecodeLimits, FfmpegMode, MemoryBudget};
+use halkspeech::audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::BatchLimits;
 use halkspeech::engine::EngineFactory;
-use halkspeech::features::Lengths;
+use halkspeech::features::WindowLengths;
 use halkspeech::http::{self, Context, Door, HttpSettings, ParameterDefaults, Phase, RateLimit};
 use halkspeech::models::{
     self, Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels,
@@ -46,7 +46,7 @@ pub struct TestSetup {
     pub max_concurrent_requests: usize,
     pub rate_limit_per_minute: Option<NonZeroU32>,
     pub queue_capacity: usize,
-    pub lengths: Lengths,
+    pub lengths: WindowLengths,
     pub limits: BatchLimits,
     pub engine: EngineFactory,
     pub max_duration: Duration,
@@ -107,7 +107,7 @@ impl Default for TestSetup {
             max_concurrent_requests: 100,
             rate_limit_per_minute: None,
             queue_capacity: 100,
-            lengths: Lengths::WHOLE,
+            lengths: WindowLengths::FULL,
             limits: BatchLimits {
                 batch_size: NonZeroUsize::new(64).unwrap(),
                 window: Duration::from_millis(5),
@@ -154,7 +154,7 @@ impl TestApp {
                 Arc::clone(&models),
                 front_end,
                 limits,
-                Arc::new(MemoryBudget::new(setup.decoded_bytes)),
+                Arc::new(PcmBudget::new(setup.decoded_bytes)),
                 metrics.clone(),
             ),
             aliases: Aliases::new(setup.default_model, setup.aliases),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use halkspeech::engine::EngineFactory;
 use halkspeech::engine::fake::FakeEngine;
-use halkspeech::features::Lengths;
+use halkspeech::features::WindowLengths;
 
 use crate::helpers::audio::tones;
 use crate::helpers::engine::{EngineGate, engine_gated_after_first_batch, loudest_bands};
@@ -36,7 +36,7 @@ fn clip(seconds: u64) -> Vec<u8> {
 fn setup(engine: EngineFactory) -> TestSetup {
     TestSetup {
         engine,
-        lengths: Lengths::new(5, 5),
+        lengths: WindowLengths::new(5, 5),
         ..TestSetup::default()
     }
 }

@@ -1,36 +1,36 @@
-//! Mixes the channels of a packet to one. Pure.
+//! Mixes the channels of a packet to mono. Pure.
 
 use std::mem;
 
-/// Channels cancel each other where their average has less than this share of the energy that
-/// channels without anything in common would leave of it: 20 dB.
-const CANCELLED: f64 = 0.01;
+/// Channels cancel each other if the energy of their average is lower than this ratio of the energy
+/// expected for uncorrelated channels: -20 dB.
+const MIN_ENERGY_RATIO: f64 = 0.01;
 
-/// The channel that stands for channels that cancel each other is left for one that is louder by
-/// this factor of energy, so that channels that are equally loud do not take turns.
-const CLEARLY_LOUDER: f64 = 2.0;
+/// For channels that cancel each other, another channel is selected only if its energy is higher by this
+/// factor, so that equally loud channels do not alternate.
+const MIN_LOUDER_RATIO: f64 = 2.0;
 
 /// Mixes packets of one recording.
 #[derive(Debug, Default)]
 pub struct Mixer {
-    /// The channel that stands for all where they cancel each other.
-    stand_in: usize,
-    /// Space for the average.
+    /// The channel that is used if channels cancel each other.
+    selected_channel: usize,
+    /// Buffer for the average.
     average: Vec<f32>,
 }
 
 impl Mixer {
-    /// Replaces the first plane by the average of all planes, or by one of them where the average
-    /// cancels what they hold.
+    /// Replaces the first plane by the average of all planes, or by a single plane if they cancel each
+    /// other.
     pub fn mix_into_first(&mut self, planes: &mut [Vec<f32>]) {
         if planes.len() < 2 {
             return;
         }
         let energies: Vec<f64> = planes.iter().map(|plane| energy(plane)).collect();
         let count = planes.len() as f64;
-        let unrelated = energies.iter().sum::<f64>() / (count * count);
+        let uncorrelated = energies.iter().sum::<f64>() / (count * count);
         average(planes, &mut self.average);
-        if energy(&self.average) >= CANCELLED * unrelated {
+        if energy(&self.average) >= MIN_ENERGY_RATIO * uncorrelated {
             if let Some(first) = planes.first_mut() {
                 mem::swap(first, &mut self.average);
             }
@@ -41,15 +41,15 @@ impl Mixer {
             .rev()
             .max_by(|&a, &b| energy_of(a).total_cmp(&energy_of(b)))
             .unwrap_or(0);
-        if energy_of(loudest) > CLEARLY_LOUDER * energy_of(self.stand_in) {
-            self.stand_in = loudest;
+        if energy_of(loudest) > MIN_LOUDER_RATIO * energy_of(self.selected_channel) {
+            self.selected_channel = loudest;
         }
-        planes.swap(0, self.stand_in);
+        planes.swap(0, self.selected_channel);
     }
 }
 
-/// The sum of the squares, in several sums at once: one after the other would take most of the time of a
-/// recording with many channels.
+/// The sum of the squares, in several parallel sums: a sequential sum would dominate the run time for many
+/// channels.
 fn energy(plane: &[f32]) -> f64 {
     const SUMS: usize = 8;
     let (blocks, rest) = plane.as_chunks::<SUMS>();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_average_is_taken_of_channels_that_do_not_cancel_each_other() {
+    fn averages_channels_that_do_not_cancel_each_other() {
         let mut mixer = Mixer::default();
         check(
             &mut mixer,
@@ -108,18 +108,18 @@ mod tests {
             &[[0.5, -0.5, 0.5, -0.5], [0.5; 4]],
             [0.5, 0.0, 0.5, 0.0],
         );
-        // One of many.
+        // One of many channels.
         let mut many = [[0.0; 4]; 16];
         many[9] = [0.5; 4];
         check(&mut mixer, &many, [0.03125; 4]);
     }
 
     #[test]
-    fn one_of_two_channels_in_opposite_phase_is_taken() {
+    fn selects_one_of_two_channels_in_opposite_phase() {
         let mut mixer = Mixer::default();
         let (wave, inverse) = ([0.5, -0.5, 0.25, 0.0], [-0.5, 0.5, -0.25, 0.0]);
         check(&mut mixer, &[wave, inverse], wave);
-        // It stays the one, so that the sign does not change in the middle.
+        // The selection is kept, so that the sign does not change.
         check(
             &mut mixer,
             &[inverse.map(|x| x * 0.99), wave],
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_louder_channel_takes_over() {
+    fn selects_a_clearly_louder_channel() {
         let mut mixer = Mixer::default();
         let quiet = [0.5, -0.5, 0.25, 0.0];
         let loud = [-0.55, 0.55, -0.3, 0.0];

@@ -1,29 +1,28 @@
-//! Recognises float recordings on the scale of 16-bit integers. Pure.
+//! Detects float recordings in the range of 16-bit integers. Pure.
 //!
-//! Float samples lie between -1 and 1, but some programs write those of 16-bit recordings as they
-//! are, from -32,768 to 32,767.
+//! Float samples are between -1 and 1, but some programs write 16-bit samples unscaled, from -32,768 to
+//! 32,767.
 
 use symphonia::core::audio::GenericAudioBufferRef;
 
-/// A recording between -1 and 1 may be driven beyond that, but rarely and not so far.
-const BEYOND_FLOAT: f32 = 4.0;
+/// Larger samples are outside the float range; overdriven recordings rarely exceed it.
+const MAX_FLOAT_SAMPLE: f32 = 4.0;
 
-/// Speech on the scale of integers is beyond it most of the time; clicks on the scale of floats are
-/// not.
+/// Minimum share of samples outside the float range for integer samples: most of speech, but not clicks.
 const MIN_SHARE: f64 = 0.05;
 
 /// Full scale of 16-bit integers.
 const FULL_SCALE: f32 = 32_768.0;
 
-/// Counts the float samples of a recording.
+/// Counts the float samples of a recording inside and outside the float range.
 #[derive(Debug, Default)]
-pub struct Scale {
+pub struct ScaleDetector {
     samples: u64,
-    beyond: u64,
+    out_of_range: u64,
 }
 
-impl Scale {
-    /// Counts a packet, whose samples are in `planes`.
+impl ScaleDetector {
+    /// Counts the samples of a packet, which are in `planes`.
     pub fn observe(&mut self, packet: &GenericAudioBufferRef<'_>, planes: &[Vec<f32>]) {
         let is_float = matches!(
             packet,
@@ -37,14 +36,14 @@ impl Scale {
     fn count(&mut self, planes: &[Vec<f32>]) {
         for plane in planes {
             self.samples += plane.iter().filter(|&&sample| sample != 0.0).count() as u64;
-            let beyond = plane.iter().filter(|sample| sample.abs() > BEYOND_FLOAT);
-            self.beyond += beyond.count() as u64;
+            let out_of_range = plane.iter().filter(|sample| sample.abs() > MAX_FLOAT_SAMPLE);
+            self.out_of_range += out_of_range.count() as u64;
         }
     }
 
-    /// Brings the recording to the scale of floats where it is on that of integers.
+    /// Scales the recording to the float range if it is in the integer range.
     pub fn apply(&self, streams: &mut [Vec<f32>]) {
-        if self.beyond == 0 || (self.beyond as f64) < MIN_SHARE * self.samples as f64 {
+        if self.out_of_range == 0 || (self.out_of_range as f64) < MIN_SHARE * self.samples as f64 {
             return;
         }
         for sample in streams.iter_mut().flatten() {
@@ -59,7 +58,7 @@ mod tests {
 
     #[track_caller]
     fn check(samples: &[f32], expected: &[f32]) {
-        let mut scale = Scale::default();
+        let mut scale = ScaleDetector::default();
         let mut streams = [samples.to_vec()];
         scale.count(&streams);
         scale.apply(&mut streams);
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn only_recordings_on_the_scale_of_integers_are_divided() {
+    fn scales_only_recordings_in_the_integer_range() {
         check(
             &[16_384.0, -8_192.0, 1.0, 0.0],
             &[0.5, -0.25, 1.0 / 32_768.0, 0.0],

@@ -1,42 +1,42 @@
-//! Counts the time of sound that was lost: packets that could not be decoded, and those that are missing.
+//! Counts audio that was lost: packets that could not be decoded, and missing packets.
 
 use std::ops::Range;
 
 use crate::audio::AudioError;
 use crate::audio::channels::ChannelStreams;
 
-/// A recording of which more than this share is lost is not transcribed as if it were whole.
+/// A recording that lost more than this share is rejected rather than transcribed in part.
 const MAX_LOST_SHARE: f64 = 0.02;
 
-/// Whether so much of a whole is missing that the rest does not pass for it.
-pub fn is_too_much(lost: f64, whole: f64) -> bool {
-    lost > MAX_LOST_SHARE * whole
+/// Whether `lost` of `total` is too large a share.
+pub fn is_too_much(lost: f64, total: f64) -> bool {
+    lost > MAX_LOST_SHARE * total
 }
 
-/// What was lost so far.
+/// Audio lost so far.
 #[derive(Debug, Default)]
 pub struct Damage {
     /// Samples at 16 kHz, in order.
-    lost: Vec<Range<usize>>,
+    lost_ranges: Vec<Range<usize>>,
     lost_s: f64,
-    /// Packets that failed since the last one that did not.
+    /// Packets that failed since the last successful one.
     run_packets: u32,
     run_s: f64,
 }
 
 impl Damage {
-    /// Counts a packet that failed, or what is missing in front of one.
+    /// Counts a failed packet, or a gap before a packet.
     pub fn extend_run(&mut self, duration_s: f64) {
         self.run_packets += 1;
         self.run_s += duration_s;
     }
 
-    /// How much failed since the last packet that did not, in seconds.
+    /// Duration of the failed packets since the last successful one, in seconds.
     pub fn run_s(&self) -> f64 {
         self.run_s
     }
 
-    /// Puts silence in the place of the packets that failed, because another follows.
+    /// Replaces the failed packets by silence, once another packet follows.
     ///
     /// # Errors
     /// [`AudioError::TooLong`].
@@ -48,17 +48,17 @@ impl Damage {
         streams.push_silence(self.run_s)?;
         let end = streams.position();
         self.lost_s += self.run_s;
-        match self.lost.last_mut() {
+        match self.lost_ranges.last_mut() {
             Some(last) if last.end == start => last.end = end,
-            _ => self.lost.push(start..end),
+            _ => self.lost_ranges.push(start..end),
         }
         self.run_packets = 0;
         self.run_s = 0.0;
         Ok(())
     }
 
-    /// As [`close_run`](Self::close_run), at the end: where one packet fails there, the file was cut
-    /// off within it, and nothing is lost that was in the file.
+    /// Like [`close_run`](Self::close_run), at the end of the file, where a single failed packet is not
+    /// a loss: the file was truncated within it.
     ///
     /// # Errors
     /// [`AudioError::TooLong`].
@@ -69,13 +69,13 @@ impl Damage {
         self.close_run(streams)
     }
 
-    /// How much was lost, in seconds.
+    /// Total duration lost, in seconds.
     pub fn lost_s(&self) -> f64 {
         self.lost_s
     }
 
-    /// Where it was, in samples.
-    pub fn into_lost(self) -> Vec<Range<usize>> {
-        self.lost
+    /// The lost ranges, in samples.
+    pub fn into_lost_ranges(self) -> Vec<Range<usize>> {
+        self.lost_ranges
     }
 }

@@ -1,20 +1,20 @@
-//! Decides whether what a container marks as padding at the end of a track is padding.
+//! Checks the padding that a container states at the end of a track.
 //!
-//! A count of frames in a header (Xing, an Ogg granule position) may be wrong, estimated, or of the
-//! first of several joined files. Its padding is cut only where it is the last thing of the track
-//! and as short as padding is.
+//! A frame count in a header (Xing, an Ogg granule position) may be wrong, estimated, or of the first of
+//! several concatenated files. Its padding is trimmed only at the very end of the track and only if it is
+//! short enough to be padding.
 
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Duration as Ticks;
 
-/// What proves that marked frames are padding; lengths in frames.
+/// When frames to trim are accepted as padding; lengths in frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndTrimRule {
-    /// Every mark is right: it comes from an edit list.
+    /// Always: they come from an edit list.
     Trusted,
-    /// All marks at the end together are as long as the encoder says.
+    /// If their sum at the end of the track is the stated padding.
     Exactly(u64),
-    /// All marks at the end together are no longer than this.
+    /// If their sum at the end of the track is at most this.
     AtMost(u64),
 }
 
@@ -27,24 +27,24 @@ impl EndTrimRule {
     }
 }
 
-/// Keeps packets whose end is marked until it is known whether they are the last ones.
-pub struct EndTrim {
+/// Delays packets with an end to trim until it is known whether they are the last ones.
+pub struct EndTrimmer {
     rule: EndTrimRule,
-    kept: Vec<Packet>,
+    pending: Vec<Packet>,
     marked: u64,
 }
 
-impl EndTrim {
-    /// Keeps nothing yet.
+impl EndTrimmer {
+    /// A trimmer without delayed packets.
     pub fn new(rule: EndTrimRule) -> Self {
         Self {
             rule,
-            kept: Vec::new(),
+            pending: Vec::new(),
             marked: 0,
         }
     }
 
-    /// Takes a packet, and gives those that are ready to be decoded, in order.
+    /// Adds a packet, and returns those that are ready to be decoded, in order.
     pub fn push(&mut self, mut packet: Packet) -> Vec<Packet> {
         if self.rule == EndTrimRule::Trusted {
             return vec![packet];
@@ -52,17 +52,17 @@ impl EndTrim {
         let marked = packet.trim_end.get();
         self.marked = self.marked.saturating_add(marked);
         if marked > 0 && self.marked <= self.rule.limit() {
-            self.kept.push(packet);
+            self.pending.push(packet);
             return Vec::new();
         }
-        // Sound follows, or more is marked than padding is long: the marks are wrong.
+        // Audio follows, or there is too much to trim for padding: the trims are wrong.
         packet.trim_end = Ticks::ZERO;
-        let mut ready = self.unmarked();
+        let mut ready = self.take_untrimmed();
         ready.push(packet);
         ready
     }
 
-    /// Ends the track, and gives the packets that are left.
+    /// Ends the track, and returns the delayed packets.
     pub fn finish(&mut self) -> Vec<Packet> {
         let is_padding = match self.rule {
             EndTrimRule::Exactly(frames) => self.marked == frames,
@@ -70,14 +70,14 @@ impl EndTrim {
         };
         if is_padding {
             self.marked = 0;
-            return std::mem::take(&mut self.kept);
+            return std::mem::take(&mut self.pending);
         }
-        self.unmarked()
+        self.take_untrimmed()
     }
 
-    fn unmarked(&mut self) -> Vec<Packet> {
-        // Once wrong, the marks go on being wrong: what was counted stays counted.
-        let mut packets = std::mem::take(&mut self.kept);
+    fn take_untrimmed(&mut self) -> Vec<Packet> {
+        // `marked` keeps its value: later trims of this track are wrong, too.
+        let mut packets = std::mem::take(&mut self.pending);
         for packet in &mut packets {
             packet.trim_end = Ticks::ZERO;
         }
@@ -91,27 +91,27 @@ mod tests {
 
     use super::*;
 
-    /// What is trimmed from packets with these marks.
+    /// Checks the trims of packets that state the trims `marks`.
     #[track_caller]
     fn check(rule: EndTrimRule, marks: &[u64], expected: &[u64]) {
-        let mut end_trim = EndTrim::new(rule);
+        let mut trimmer = EndTrimmer::new(rule);
         let mut trims = Vec::new();
         for &mark in marks {
             let mut packet = Packet::new(0, Timestamp::ZERO, Ticks::new(1152), Vec::new());
             packet.trim_end = Ticks::new(mark);
-            trims.extend(end_trim.push(packet));
+            trims.extend(trimmer.push(packet));
         }
-        trims.extend(end_trim.finish());
+        trims.extend(trimmer.finish());
         let trims: Vec<u64> = trims.iter().map(|packet| packet.trim_end.get()).collect();
         assert_eq!(trims, expected, "{rule:?}");
     }
 
     #[test]
-    fn padding_at_the_end_is_cut_and_nothing_else() {
+    fn trims_padding_at_the_end_and_nothing_else() {
         use EndTrimRule::{AtMost, Exactly, Trusted};
 
         check(Exactly(1500), &[0, 0, 348, 1152], &[0, 0, 348, 1152]);
-        // Another number of frames than the encoder's padding: the count is wrong.
+        // The sum differs from the stated padding.
         check(Exactly(1500), &[0, 0, 300, 1152], &[0, 0, 0, 0]);
         check(Exactly(1500), &[0, 1152, 1152, 1152], &[0, 0, 0, 0]);
         check(Exactly(0), &[0, 1152, 1152], &[0, 0, 0]);

@@ -1,65 +1,64 @@
-//! Where a container's clock says that the sound of a packet belongs. Pure.
+//! Places packets in time by the container's time stamps. Pure.
 
 use crate::audio::demux::ContainerClock;
 
-/// Packets lie this far from where the ones before end without it meaning anything, in seconds:
-/// clocks are rounded to milliseconds, and recorders' clocks run beside the samples. `aresample` of
-/// ffmpeg allows as much.
+/// Deviation between time stamps and decoded length that is ignored, in seconds: time stamps are
+/// rounded to milliseconds, and recorders' clocks drift. Same as in ffmpeg's `aresample`.
 const TOLERANCE_S: f64 = 0.1;
 
-/// The same for a clock that counts samples.
+/// The same for time stamps in samples.
 const SAMPLES_TOLERANCE_S: f64 = 0.001;
 
-/// A longer hole in a clock that counts samples is a fault of the clock.
+/// Maximum loss in seconds; a longer gap in sample time stamps is an error of the time stamps.
 const MAX_LOSS_S: f64 = 600.0;
 
-/// What stands between a packet and the one before, in seconds.
+/// Gap between two consecutive packets, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Gap {
-    /// Silence of the recording.
+    /// Silence in the recording.
     pub silence_s: f64,
-    /// Sound that is not in the file.
+    /// Audio that is missing from the file.
     pub lost_s: f64,
 }
 
-/// Compares the clock with the length of what was decoded.
+/// Compares time stamps with the length of the decoded audio.
 #[derive(Debug)]
 pub struct Timeline {
     clock: ContainerClock,
-    /// What the clock shows at the start of the recording; none before the first packet.
+    /// Time stamp of the start of the recording; `None` before the first packet.
     origin_s: Option<f64>,
-    /// The earliest packet of another track.
+    /// Time stamp of the earliest packet of another track.
     earliest_other_s: f64,
-    /// Packets that followed those before them by the clock, and packets that did not.
-    followed: u32,
-    jumped: u32,
+    /// Number of packets whose time stamps follow the previous packet, and of those that do not.
+    continuous: u32,
+    discontinuous: u32,
 }
 
 impl Timeline {
-    /// Before the first packet.
+    /// A timeline before the first packet.
     pub fn new(clock: ContainerClock) -> Self {
         let origin_s = (clock == ContainerClock::FromZero).then_some(0.0);
         Self {
             clock,
             origin_s,
             earliest_other_s: f64::INFINITY,
-            followed: 0,
-            jumped: 0,
+            continuous: 0,
+            discontinuous: 0,
         }
     }
 
-    /// Whether packets of other tracks still tell where the recording starts.
-    pub fn waits_for_first(&self) -> bool {
+    /// Whether packets of other tracks can still determine the start of the recording.
+    pub fn is_before_first_packet(&self) -> bool {
         self.clock != ContainerClock::None && self.origin_s.is_none()
     }
 
-    /// Notes that another track has a packet at this time.
-    pub fn observe_other(&mut self, start_s: f64) {
+    /// Records the time stamp of another track's packet.
+    pub fn observe_other_track(&mut self, start_s: f64) {
         self.earliest_other_s = self.earliest_other_s.min(start_s);
     }
 
-    /// What goes in front of a packet that begins at `start_s` of the clock, where the recording is
-    /// `position_s` long so far. A clock that jumps back goes on from there.
+    /// The gap before a packet with time stamp `start_s`, given the length of the recording so far. If
+    /// time stamps jump back, the recording continues without a gap.
     pub fn gap_before(&mut self, start_s: f64, position_s: f64) -> Gap {
         if self.clock == ContainerClock::None {
             return Gap::default();
@@ -73,27 +72,26 @@ impl Timeline {
             false if gap_s > TOLERANCE_S => (gap_s, 0.0),
             false => (0.0, 0.0),
         };
-        let goes_on_from_here = gap_s < -TOLERANCE_S || (counts_samples && lost_s == 0.0);
-        if goes_on_from_here {
+        let is_rebased = gap_s < -TOLERANCE_S || (counts_samples && lost_s == 0.0);
+        if is_rebased {
             self.origin_s = Some(start_s - position_s);
         }
         Gap { silence_s, lost_s }
     }
 
-    /// How much of a hole is believed. A clock that counts wrong does so from the start, and mostly
-    /// disagrees with the packets.
+    /// The lost duration for a gap in sample time stamps; 0 if most time stamps so far were inconsistent
+    /// with the packets.
     fn lost_s(&mut self, gap_s: f64) -> f64 {
         if gap_s.abs() <= SAMPLES_TOLERANCE_S {
-            self.followed = self.followed.saturating_add(1);
+            self.continuous = self.continuous.saturating_add(1);
             return 0.0;
         }
-        self.jumped = self.jumped.saturating_add(1);
-        let is_believed = gap_s > 0.0 && gap_s <= MAX_LOSS_S && self.followed >= self.jumped;
-        if is_believed { gap_s } else { 0.0 }
+        self.discontinuous = self.discontinuous.saturating_add(1);
+        let is_plausible = gap_s > 0.0 && gap_s <= MAX_LOSS_S && self.continuous >= self.discontinuous;
+        if is_plausible { gap_s } else { 0.0 }
     }
 
-    /// The next packet follows the ones before, whatever its clock says: it is of another recording
-    /// in the same file.
+    /// Starts another recording in the same file: the next packet follows without a gap.
     pub fn rebase(&mut self) {
         if self.clock != ContainerClock::FromZero {
             *self = Self::new(self.clock);
@@ -105,7 +103,7 @@ impl Timeline {
 mod tests {
     use super::*;
 
-    /// Packets of half a second at these times, and the silence before each.
+    /// Checks packets of half a second: time stamp and expected silence before each.
     #[track_caller]
     fn check(timeline: &mut Timeline, position_s: &mut f64, packets: &[(f64, f64)]) {
         for &(start_s, expected_s) in packets {
@@ -119,7 +117,7 @@ mod tests {
         }
     }
 
-    /// The same for a clock that counts samples, with the loss before each.
+    /// The same for sample time stamps, with the expected loss before each.
     #[track_caller]
     fn check_lost(packets: &[(f64, f64)]) {
         let mut timeline = Timeline::new(ContainerClock::Samples);
@@ -133,35 +131,35 @@ mod tests {
     }
 
     #[test]
-    fn holes_become_silence_and_jitter_does_not() {
+    fn gaps_become_silence_and_jitter_does_not() {
         let mut timeline = Timeline::new(ContainerClock::FromFirstPacket);
         let packets = [(100.0, 0.0), (100.55, 0.0), (101.0, 0.0), (104.0, 2.5)];
         check(&mut timeline, &mut 0.0, &packets);
     }
 
     #[test]
-    fn a_clock_that_jumps_back_goes_on_from_there() {
+    fn continues_after_a_jump_back() {
         let mut timeline = Timeline::new(ContainerClock::FromFirstPacket);
         let packets = [(7.0, 0.0), (7.5, 0.0), (0.0, 0.0), (0.5, 0.0), (3.0, 2.0)];
         check(&mut timeline, &mut 0.0, &packets);
     }
 
     #[test]
-    fn audio_that_begins_late_has_silence_in_front() {
+    fn late_audio_starts_with_silence() {
         for clock in [ContainerClock::FromFirstPacket, ContainerClock::Samples] {
             let mut timeline = Timeline::new(clock);
-            timeline.observe_other(60.0);
-            timeline.observe_other(61.0);
-            assert!(timeline.waits_for_first());
+            timeline.observe_other_track(60.0);
+            timeline.observe_other_track(61.0);
+            assert!(timeline.is_before_first_packet());
             check(&mut timeline, &mut 0.0, &[(63.0, 3.0), (63.5, 0.0)]);
-            assert!(!timeline.waits_for_first());
+            assert!(!timeline.is_before_first_packet());
         }
         let mut timeline = Timeline::new(ContainerClock::FromZero);
         check(&mut timeline, &mut 0.0, &[(3.0, 3.0), (3.5, 0.0)]);
     }
 
     #[test]
-    fn another_recording_follows_at_once() {
+    fn another_recording_follows_without_a_gap() {
         let mut timeline = Timeline::new(ContainerClock::FromFirstPacket);
         let mut position_s = 0.0;
         check(&mut timeline, &mut position_s, &[(0.0, 0.0), (0.5, 0.0)]);
@@ -170,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_clock_packets_follow_one_another() {
+    fn packets_without_time_stamps_are_contiguous() {
         let mut timeline = Timeline::new(ContainerClock::None);
         check(
             &mut timeline,
@@ -180,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_in_a_count_of_samples_is_a_loss() {
+    fn a_gap_in_sample_time_stamps_is_a_loss() {
         check_lost(&[
             (7.0, 0.0),
             (7.5, 0.0),
@@ -193,8 +191,8 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_is_wrong_makes_no_silence() {
-        // Twice as fast as the sound, by far too high, and high for one packet.
+    fn inconsistent_time_stamps_cause_no_silence() {
+        // Twice too fast, far too large, and too large for one packet.
         check_lost(&[(0.0, 0.0), (1.0, 0.0), (2.0, 0.0), (3.0, 0.0)]);
         check_lost(&[(0.0, 0.0), (0.5, 0.0), (9e6, 0.0), (9e6 + 0.5, 0.0)]);
         check_lost(&[(0.0, 0.0), (0.5, 0.0), (9e6, 0.0), (1.5, 0.0), (2.0, 0.0)]);

@@ -1,4 +1,4 @@
-//! The track of a container that is decoded.
+//! The selected track of a container, with its decoder.
 
 use std::sync::LazyLock;
 
@@ -19,17 +19,17 @@ use super::end_trim::EndTrimRule;
 use crate::audio::AudioError;
 use crate::audio::channels::Trim;
 use crate::audio::demux::{ContainerClock, Demuxer};
-use crate::audio::names;
+use crate::audio::format_names;
 
-/// Opus always decodes at this rate, whatever a container says about the recording (RFC 7845, 5.1).
+/// Sample rate of decoded Opus, whatever rate the container states (RFC 7845, 5.1).
 const OPUS_RATE_HZ: u32 = 48_000;
 
-/// A decoder allocates its buffers for as many frames as a header says a packet may hold. Real ones
-/// hold at most 65,536 (FLAC); a forged header could demand more memory than there is.
+/// Maximum frames per packet, for which decoders allocate their buffers. Real packets have at most 65,536
+/// (FLAC); a forged header could require more memory than is available.
 const MAX_PACKET_FRAMES: u64 = 1 << 20;
 
-/// How often a decoder is made anew because a packet failed: a format that changes in mid-stream
-/// needs one at each change, a damaged file could demand one per packet.
+/// Maximum number of new decoders after failed packets: a stream needs one per format change, but a
+/// damaged file could require one per packet.
 const MAX_NEW_DECODERS: u32 = 64;
 
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
@@ -41,29 +41,29 @@ static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
 
 /// A track with its decoder.
 pub struct SelectedTrack {
-    /// None while no track of the container can be decoded.
+    /// `None` while no track of the container can be decoded.
     track_id: Option<u32>,
     params: AudioCodecParameters,
     decoder: Box<dyn AudioDecoder>,
     time_base: Option<TimeBase>,
     padding_frames: u32,
-    /// Whether the decoder has decoded a packet since it was made.
+    /// Whether the current decoder has decoded a packet.
     has_decoded: bool,
     new_decoders: u32,
-    /// The length of the last decoded packet, for those that do not state theirs.
+    /// Duration of the last decoded packet, for packets without a stated duration.
     last_duration_s: f64,
-    /// Container and codec, for messages.
-    pub found: String,
-    /// Why the last packet that failed did.
+    /// Names of container and codec, for messages.
+    pub format_name: String,
+    /// Error of the last packet that failed.
     pub last_error: Option<String>,
 }
 
 impl SelectedTrack {
-    /// Takes the first audio track that has a decoder, those marked as default first.
+    /// Selects the first audio track that has a decoder, preferring default tracks.
     ///
     /// # Errors
-    /// [`AudioError::NeedsFfmpeg`] where audio has no decoder, [`AudioError::NoAudioTrack`] where
-    /// there is none.
+    /// [`AudioError::NeedsFfmpeg`] if no audio track has a decoder, [`AudioError::NoAudioTrack`] if there
+    /// is no audio track.
     pub fn of(reader: &dyn FormatReader) -> Result<Self, AudioError> {
         let info = reader.format_info();
         let mut missing_codec = None;
@@ -74,24 +74,24 @@ impl SelectedTrack {
         for track in default.into_iter().chain(other) {
             match (&track.codec_params, track.track_type()) {
                 (Some(CodecParameters::Audio(params)), _) => {
-                    let found = names::container_with_codec(info, &codec_name(params.codec));
+                    let format_name = format_names::container_with_codec(info, &codec_name(params.codec));
                     match make_decoder(params) {
-                        Some(decoder) => return Ok(Self::new(track, params, decoder, found)),
-                        None => missing_codec = missing_codec.or(Some(found)),
+                        Some(decoder) => return Ok(Self::new(track, params, decoder, format_name)),
+                        None => missing_codec = missing_codec.or(Some(format_name)),
                     }
                 }
-                // The container reader could not even tell the kind of this track.
+                // The container reader does not know the type of this track.
                 (None, _) => {
-                    let found = names::container_with_codec(info, "an unknown codec");
-                    missing_codec = missing_codec.or(Some(found));
+                    let format_name = format_names::container_with_codec(info, "an unknown codec");
+                    missing_codec = missing_codec.or(Some(format_name));
                 }
                 _ => {}
             }
         }
         Err(match missing_codec {
-            Some(found) => AudioError::NeedsFfmpeg { found },
+            Some(format_name) => AudioError::NeedsFfmpeg { format_name },
             None => AudioError::NoAudioTrack {
-                found: names::container(info).to_owned(),
+                format_name: format_names::container(info).to_owned(),
             },
         })
     }
@@ -100,7 +100,7 @@ impl SelectedTrack {
         track: &Track,
         params: &AudioCodecParameters,
         decoder: Box<dyn AudioDecoder>,
-        found: String,
+        format_name: String,
     ) -> Self {
         Self {
             track_id: Some(track.id),
@@ -111,27 +111,27 @@ impl SelectedTrack {
             has_decoded: false,
             new_decoders: 0,
             last_duration_s: 0.0,
-            found,
+            format_name,
             last_error: None,
         }
     }
 
-    /// Takes no more packets, because of the tracks that the container has now.
-    pub fn leave(&mut self, error: &AudioError) {
+    /// Deselects the track after the container's tracks changed.
+    pub fn deselect(&mut self, error: &AudioError) {
         self.track_id = None;
         self.last_error = Some(error.to_string());
     }
 
     /// Whether a packet belongs to the track.
-    pub fn holds(&self, packet: &Packet) -> bool {
+    pub fn contains(&self, packet: &Packet) -> bool {
         self.track_id == Some(packet.track_id)
     }
 
-    /// What proves that the end of the track is padding.
+    /// The rule for trimming padding at the end of the track.
     pub fn end_trim_rule(&self, demuxer: &Demuxer) -> EndTrimRule {
         match (demuxer.clock, self.params.codec) {
             (ContainerClock::FromZero, _) => EndTrimRule::Trusted,
-            // The count of frames may be an estimate; the encoder's own padding is not.
+            // The frame count may be an estimate; the stated padding is exact.
             (
                 ContainerClock::None,
                 codec::CODEC_ID_MP1 | codec::CODEC_ID_MP2 | codec::CODEC_ID_MP3,
@@ -143,12 +143,12 @@ impl SelectedTrack {
         }
     }
 
-    /// Where the sound of a packet begins on the container's clock, in seconds.
+    /// Time stamp of a packet after trimming, in seconds.
     pub fn start_s(&self, packet: &Packet) -> f64 {
         seconds(self.time_base, packet.pts.saturating_add(packet.trim_start))
     }
 
-    /// How long a packet is, in seconds; as long as the last one where it does not say.
+    /// Duration of a packet in seconds; that of the last packet if not stated.
     pub fn duration_s(&self, packet: &Packet) -> f64 {
         match packet.block_dur() {
             Ticks::ZERO => self.last_duration_s,
@@ -158,20 +158,19 @@ impl SelectedTrack {
         }
     }
 
-    /// Decodes a packet; none where it is damaged, or empty, by which readers say that it was. One
-    /// that fails is tried once more with a new decoder, for its format may differ from the ones
-    /// before.
+    /// Decodes a packet; `None` if it is damaged, or empty, which readers use to mark damage. After a
+    /// failure, a new decoder is tried once, because the format may have changed.
     pub fn decode(&mut self, mut packet: Packet) -> Option<(GenericAudioBufferRef<'_>, Trim)> {
         if packet.data.is_empty() {
             return None;
         }
-        // Not every decoder trims, so none does.
+        // Not every decoder trims, so trimming is left to the caller.
         let (trim_start, trim_end) = (packet.trim_start, packet.trim_end);
         packet.trim_start = Ticks::ZERO;
         packet.trim_end = Ticks::ZERO;
         if let Err(error) = self.decoder.decode(&packet) {
             self.last_error = Some(error.to_string());
-            if !self.renew() || self.decoder.decode(&packet).is_err() {
+            if !self.replace_decoder() || self.decoder.decode(&packet).is_err() {
                 return None;
             }
         }
@@ -195,8 +194,8 @@ impl SelectedTrack {
         Some((self.decoder.last_decoded(), trim))
     }
 
-    /// Makes a new decoder, unless the present one has decoded nothing.
-    fn renew(&mut self) -> bool {
+    /// Creates a new decoder, unless the current one has decoded nothing.
+    fn replace_decoder(&mut self) -> bool {
         if !self.has_decoded || self.new_decoders >= MAX_NEW_DECODERS {
             return false;
         }
@@ -212,7 +211,7 @@ impl SelectedTrack {
     }
 }
 
-/// Where a packet of any track begins on the container's clock, in seconds.
+/// Time stamp of a packet of any track, in seconds.
 pub fn start_s(reader: &dyn FormatReader, packet: &Packet) -> f64 {
     let track = reader
         .tracks()
@@ -234,7 +233,7 @@ fn make_decoder(params: &AudioCodecParameters) -> Option<Box<dyn AudioDecoder>> 
         params.sample_rate = Some(OPUS_RATE_HZ);
     }
     if params.codec == codec::CODEC_ID_AAC {
-        let core = params.extra_data.as_deref().and_then(aac_config::core);
+        let core = params.extra_data.as_deref().and_then(aac_config::core_config);
         params.extra_data = core.or(params.extra_data);
     }
     CODECS
@@ -244,7 +243,7 @@ fn make_decoder(params: &AudioCodecParameters) -> Option<Box<dyn AudioDecoder>> 
 
 fn codec_name(id: AudioCodecId) -> String {
     let registered = || Some(CODECS.get_audio_decoder(id)?.codec.info.long_name);
-    match names::codec(id).or_else(registered) {
+    match format_names::codec(id).or_else(registered) {
         Some(name) => name.to_owned(),
         None => format!("codec {id}"),
     }

@@ -1,8 +1,8 @@
 //! Reads AAC in an Audio Data Transport Stream (ISO/IEC 14496-3, 1.A.3.2).
 //!
-//! Unlike symphonia's reader it finds frames behind junk and tags without mistaking a sync word within a
-//! frame for a header, follows changes of the format, and splits frames of several blocks. A packet without
-//! data stands for a damaged frame.
+//! Unlike symphonia's reader, it finds frames after junk and tags without mistaking a sync word within a
+//! frame for a header, supports format changes, and splits frames of several blocks. A packet without data
+//! represents a damaged frame.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::forward::{Attempt, Forward, PacketSource};
+use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
 use super::frames::{self, FrameHeader, Frames};
 use super::lookahead::Lookahead;
 use super::{ContainerClock, Demuxer};
@@ -28,10 +28,10 @@ const INFO: FormatInfo = FormatInfo {
     long_name: "Audio Data Transport Stream",
 };
 
-/// A raw data block holds as many samples of each channel (ISO/IEC 14496-3, 4.5.2.1.1).
+/// Samples of each channel in a raw data block (ISO/IEC 14496-3, 4.5.2.1.1).
 const BLOCK_SAMPLES: u64 = 1024;
 
-/// ISO/IEC 14496-3, table 1.18.
+/// Sample rates by index (ISO/IEC 14496-3, table 1.18).
 const SAMPLE_RATES_HZ: [u32; 13] = [
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
     7_350,
@@ -40,44 +40,44 @@ const SAMPLE_RATES_HZ: [u32; 13] = [
 const HEADER_BYTES: usize = 7;
 const CRC_BYTES: usize = 2;
 
-/// Opens a file whose first frame is found at its beginning, behind tags or behind a little junk.
+/// Opens a file whose first frame is at its beginning, after tags or after a little junk.
 ///
 /// # Errors
 /// [`AudioError::Read`], and [`AudioError::NeedsFfmpeg`] for frames that cannot be split.
-pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioError> {
+pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<OpenResult, AudioError> {
     let bytes = Lookahead::new(file).map_err(AudioError::Read)?;
-    let (frames, (header, frame)) = match frames::open::<Header>(bytes).map_err(AudioError::Read)? {
+    let (frames, (header, frame)) = match frames::open::<AdtsHeader>(bytes).map_err(AudioError::Read)? {
         Ok(opened) => opened,
-        Err(bytes) => return Ok(Attempt::Foreign(bytes.into_file())),
+        Err(bytes) => return Ok(OpenResult::Unrecognized(bytes.into_file())),
     };
     let Some(blocks) = split(header, &frame) else {
         return Err(AudioError::NeedsFfmpeg {
-            found: "ADTS with several blocks in a frame".to_owned(),
+            format_name: "ADTS with several blocks in a frame".to_owned(),
         });
     };
-    let reader = Reader {
+    let reader = AdtsReader {
         frames,
         format: header.format,
         tracks: vec![header.format.track()],
         blocks,
         next_sample: 0,
     };
-    Ok(Attempt::Opened(Demuxer {
-        reader: Box::new(Forward::new(reader)),
+    Ok(OpenResult::Opened(Demuxer {
+        reader: Box::new(ForwardReader::new(reader)),
         clock: ContainerClock::None,
     }))
 }
 
-struct Reader {
-    frames: Frames<Header>,
-    format: Format,
+struct AdtsReader {
+    frames: Frames<AdtsHeader>,
+    format: AdtsFormat,
     tracks: Vec<Track>,
-    /// The raw data blocks of the frame at hand.
+    /// The remaining raw data blocks of the current frame.
     blocks: VecDeque<Box<[u8]>>,
     next_sample: u64,
 }
 
-impl PacketSource for Reader {
+impl PacketSource for AdtsReader {
     fn info(&self) -> &FormatInfo {
         &INFO
     }
@@ -97,7 +97,7 @@ impl PacketSource for Reader {
             let Some((header, frame)) = self.frames.next()? else {
                 return Ok(None);
             };
-            // An empty packet is a damaged one, and so is most likely the header.
+            // An empty packet represents a damaged frame: most likely the header is damaged, too.
             self.blocks = split(header, &frame).unwrap_or_else(|| [Box::default()].into());
             if header.format != self.format {
                 self.format = header.format;
@@ -115,15 +115,15 @@ impl PacketSource for Reader {
 
 /// The fixed part of a header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Format {
+struct AdtsFormat {
     /// The audio object type less one.
     profile: u8,
     rate_index: u8,
-    /// 0 where the layout stands in the blocks.
+    /// 0 if the blocks state the layout.
     channels: u8,
 }
 
-impl Format {
+impl AdtsFormat {
     fn track(self) -> Track {
         let rate_hz = SAMPLE_RATES_HZ[usize::from(self.rate_index)];
         let mut params = AudioCodecParameters::new();
@@ -137,7 +137,7 @@ impl Format {
     }
 
     /// The `AudioSpecificConfig` of an MP4 file (ISO/IEC 14496-3, 1.6.2.1), from which the decoder
-    /// learns the object type, too.
+    /// reads the object type.
     fn specific_config(self) -> [u8; 2] {
         let object_type = self.profile + 1;
         [
@@ -148,15 +148,15 @@ impl Format {
 }
 
 #[derive(Clone, Copy)]
-struct Header {
-    format: Format,
+struct AdtsHeader {
+    format: AdtsFormat,
     frame_bytes: usize,
     has_crc: bool,
     blocks: usize,
 }
 
-impl FrameHeader for Header {
-    type Format = Format;
+impl FrameHeader for AdtsHeader {
+    type Format = AdtsFormat;
 
     const MAX_FRAME_BYTES: usize = (1 << 13) - 1;
 
@@ -166,7 +166,7 @@ impl FrameHeader for Header {
         if a != 0xff || b & 0xf6 != 0xf0 {
             return None;
         }
-        let format = Format {
+        let format = AdtsFormat {
             profile: c >> 6,
             rate_index: c >> 2 & 0xf,
             channels: (c & 1) << 2 | d >> 6,
@@ -183,7 +183,7 @@ impl FrameHeader for Header {
         is_valid.then_some(header)
     }
 
-    fn format(&self) -> Format {
+    fn format(&self) -> AdtsFormat {
         self.format
     }
 
@@ -192,15 +192,15 @@ impl FrameHeader for Header {
     }
 }
 
-impl Header {
-    /// With the positions of the blocks but the first, and the check sum.
+impl AdtsHeader {
+    /// Length of the header, including the positions of the blocks after the first and the check sum.
     fn header_bytes(self) -> usize {
         HEADER_BYTES + if self.has_crc { self.blocks * 2 } else { 0 }
     }
 }
 
-/// The raw data blocks of a frame; None where only decoding would show where each ends.
-fn split(header: Header, frame: &[u8]) -> Option<VecDeque<Box<[u8]>>> {
+/// The raw data blocks of a frame; `None` if only decoding could find their ends.
+fn split(header: AdtsHeader, frame: &[u8]) -> Option<VecDeque<Box<[u8]>>> {
     let content = frame.get(header.header_bytes()..)?;
     if header.blocks == 1 {
         return Some([content.into()].into());
@@ -208,7 +208,7 @@ fn split(header: Header, frame: &[u8]) -> Option<VecDeque<Box<[u8]>>> {
     if !header.has_crc {
         return None;
     }
-    // The positions count from the first block, and each block has its check sum behind it.
+    // Positions are relative to the first block; each block is followed by its check sum.
     let positions = frame.get(HEADER_BYTES..)?.chunks_exact(2);
     let positions = positions
         .take(header.blocks - 1)
@@ -231,14 +231,14 @@ mod tests {
 
     use super::*;
 
-    const LC_44K1_STEREO: Format = Format {
+    const LC_44K1_STEREO: AdtsFormat = AdtsFormat {
         profile: 1,
         rate_index: 4,
         channels: 2,
     };
 
-    /// A frame without check sum; of several blocks as if they had one.
-    fn frame(format: Format, blocks: u8, content: &[u8]) -> Vec<u8> {
+    /// A frame without a check sum, but with the check sum flag if it has several blocks.
+    fn frame(format: AdtsFormat, blocks: u8, content: &[u8]) -> Vec<u8> {
         let length = content.len() + HEADER_BYTES;
         let mut frame = vec![
             0xff,
@@ -253,10 +253,10 @@ mod tests {
         frame
     }
 
-    /// What comes out: the packets' content, and where the format changes its rate and channels.
+    /// The content of all packets, and the rate and configuration at each format change.
     fn read(file: Vec<u8>) -> Vec<String> {
-        let Attempt::Opened(mut demuxer) = open(Box::new(Cursor::new(file))).unwrap() else {
-            return vec!["foreign".to_owned()];
+        let OpenResult::Opened(mut demuxer) = open(Box::new(Cursor::new(file))).unwrap() else {
+            return vec!["unrecognized".to_owned()];
         };
         let mut found = Vec::new();
         loop {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_frames_behind_tags_and_junk() {
+    fn reads_frames_after_tags_and_junk() {
         let one = |content: &[u8]| frame(LC_44K1_STEREO, 1, content);
         let id3 = b"ID3\x04\0\0\0\0\0\x04\xff\xf1\xff\xf1";
         let file = [
@@ -289,7 +289,7 @@ mod tests {
             id3,
             &one(b"c"),
             b"\xff\xf1junk",
-            // A header within a frame, with the length of another.
+            // A frame that contains the header of another.
             &one(&one(b"inner")[..HEADER_BYTES]),
             &one(b"d"),
             &one(b"e"),
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_change_of_rate_or_channels_needs_a_new_decoder() {
-        let mono = Format {
+        let mono = AdtsFormat {
             rate_index: 8,
             channels: 1,
             ..LC_44K1_STEREO
@@ -339,26 +339,26 @@ mod tests {
         let opened = open(Box::new(Cursor::new(several.clone())));
         assert!(matches!(opened, Err(AudioError::NeedsFfmpeg { .. })));
 
-        // Behind others it is damage.
+        // After other frames, it is damage.
         let one = frame(LC_44K1_STEREO, 1, b"a");
         let file = [&one[..], &several, &one].concat();
         assert_eq!(read(file), ["a", "", "a"]);
     }
 
     #[test]
-    fn damaged_positions_are_no_blocks() {
+    fn refuses_damaged_block_positions() {
         let content = b"\xff\xff\0\x09##one##to##three##";
         let file = frame(LC_44K1_STEREO, 3, content);
         assert!(open(Box::new(Cursor::new(file))).is_err());
     }
 
     #[test]
-    fn leaves_other_files_alone() {
+    fn does_not_open_other_formats() {
         let frames = frame(LC_44K1_STEREO, 1, b"a").repeat(9);
         for head in [&b"RIFF____AVI LIST"[..], b"____ftypisom", b"OggS"] {
-            assert_eq!(read([head, &frames].concat()), ["foreign"]);
+            assert_eq!(read([head, &frames].concat()), ["unrecognized"]);
         }
-        assert_eq!(read(vec![0xff; 1_000]), ["foreign"]);
-        assert_eq!(read(Vec::new()), ["foreign"]);
+        assert_eq!(read(vec![0xff; 1_000]), ["unrecognized"]);
+        assert_eq!(read(Vec::new()), ["unrecognized"]);
     }
 }

@@ -1,12 +1,12 @@
-//! Reads how long a frame of FLAC is (RFC 9639, 9.1).
+//! Reads the length of FLAC frames (RFC 9639, 9.1).
 
-/// Samples of each channel in a frame; none where this is no frame.
+/// Samples of each channel in a frame; `None` if `frame` is not a FLAC frame.
 pub fn frame_samples(frame: &[u8]) -> Option<u64> {
     let &[sync, strategy, sizes, _, number] = frame.first_chunk()?;
     if sync != 0xff || strategy & 0xfe != 0xf8 {
         return None;
     }
-    // The number of the frame is written as UTF-8 is, in one to seven bytes.
+    // The frame number is coded like UTF-8, in one to seven bytes.
     let number_bytes = match number.leading_ones() {
         0 => 1,
         length @ 2..=7 => length as usize,
@@ -29,14 +29,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_how_long_a_frame_is() {
+    fn reads_the_length_of_a_frame() {
         let frames: [(&[u8], Option<u64>); 10] = [
             (b"\xff\xf8\x10\x00\x00", Some(192)),
             (b"\xff\xf8\x59\x08\x7f", Some(4_608)),
             (b"\xff\xf9\x80\x08\x00", Some(256)),
             (b"\xff\xf8\xc9\x08\x00", Some(4_096)),
             (b"\xff\xf8\x69\x08\x00\x07", Some(8)),
-            // Behind a number of three bytes.
+            // After a frame number of three bytes.
             (b"\xff\xf8\x79\x08\xe2\x82\xac\x12\x34", Some(0x1235)),
             (b"\xff\xf8\x79\x08\xe2\x82\xac\x12", None),
             (b"\xff\xf8\x09\x08\x00", None),

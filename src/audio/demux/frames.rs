@@ -1,50 +1,50 @@
 //! Finds the frames of a stream without a container: ADTS and MPEG audio.
 //!
-//! A sync word of eleven or twelve bits stands in any long file by chance. A frame counts if another of
-//! the same format follows where it ends, or a tag, or the end of the file; once that is proved, it
-//! counts if it stands where the last one ended.
+//! A sync word of eleven or twelve bits occurs in any long file by chance. A frame is accepted if it is
+//! followed by another frame of the same format, a tag or the end of the file, or if it starts where the
+//! last accepted frame ended.
 
 use std::io;
 
 use super::lookahead::Lookahead;
 use super::tags;
 
-/// The number of consecutive frames that proves a format.
-const PROOF_FRAMES: usize = 3;
+/// Number of consecutive frames that confirm a format.
+const CONFIRMING_FRAMES: usize = 3;
 
-/// How far into a file the first frame may begin, tags excluded.
+/// How far into a file the first frame may start, not counting tags.
 const MAX_JUNK_BYTES: u64 = 64 * 1024;
 
-/// The same behind a tag, whose length may be wrong and which may hold a picture.
+/// The same after a tag, whose length may be wrong and which may contain a picture.
 const MAX_TAG_BYTES: u64 = 16 << 20;
 
 /// The header of a frame.
 pub trait FrameHeader: Copy {
-    /// What stays the same from frame to frame of one recording.
+    /// The fields that are equal in all frames of one recording.
     type Format: Copy + PartialEq;
 
-    /// The longest frame, in bytes.
+    /// Maximum frame length, in bytes.
     const MAX_FRAME_BYTES: usize;
 
-    /// Reads a header from the beginning of these bytes, if there is a valid one.
+    /// Parses the header at the start of `bytes`, if it is valid.
     fn parse(bytes: &[u8]) -> Option<Self>;
 
-    /// What must stay the same.
+    /// The fields that must be equal in all frames.
     fn format(&self) -> Self::Format;
 
-    /// The length of the frame with its header, in bytes; never 0.
+    /// Length of the frame including its header, in bytes; never 0.
     fn frame_bytes(&self) -> usize;
 }
 
-/// The frames of a file, one after the other; what lies between them is left out.
+/// Iterates over the frames of a file, skipping anything between them.
 pub struct Frames<H: FrameHeader> {
     bytes: Lookahead,
-    /// The format of the last frame, while the next one should begin here.
+    /// The format of the last frame, if the next frame is expected at the current position.
     expected: Option<H::Format>,
 }
 
 impl<H: FrameHeader> Frames<H> {
-    /// Goes through a file from where it stands.
+    /// Frames from the current position of the file.
     pub fn new(bytes: Lookahead) -> Self {
         Self {
             bytes,
@@ -52,7 +52,7 @@ impl<H: FrameHeader> Frames<H> {
         }
     }
 
-    /// The next frame with its header. The bytes are looked at within the limit, which tags do not use up.
+    /// The next frame with its header, found within `max_junk_bytes`, not counting tags.
     ///
     /// # Errors
     /// Those of the file.
@@ -62,13 +62,13 @@ impl<H: FrameHeader> Frames<H> {
             if tags::skip(&mut self.bytes)? {
                 continue;
             }
-            let ahead = self.bytes.peek(PROOF_FRAMES * H::MAX_FRAME_BYTES)?;
+            let ahead = self.bytes.peek(CONFIRMING_FRAMES * H::MAX_FRAME_BYTES)?;
             if ahead.is_empty() {
                 return Ok(None);
             }
             let header = H::parse(ahead).filter(|header| {
                 let is_whole = ahead.len() >= header.frame_bytes();
-                is_whole && (self.expected == Some(header.format()) || is_proved(header, ahead))
+                is_whole && (self.expected == Some(header.format()) || is_confirmed(header, ahead))
             });
             if let Some(header) = header
                 && let Some(frame) = self.bytes.take(header.frame_bytes())?
@@ -85,7 +85,7 @@ impl<H: FrameHeader> Frames<H> {
         }
     }
 
-    /// As [`next_within`](Self::next_within), to the end of the file.
+    /// Like [`next_within`](Self::next_within), without a limit.
     ///
     /// # Errors
     /// Those of the file.
@@ -93,33 +93,33 @@ impl<H: FrameHeader> Frames<H> {
         self.next_within(u64::MAX)
     }
 
-    /// Gives the file back.
+    /// Returns the file.
     pub fn into_bytes(self) -> Lookahead {
         self.bytes
     }
 }
 
-/// A file with the frames of a format, and the first one.
-pub type Opened<H> = (Frames<H>, (H, Vec<u8>));
+/// The frames of an opened file, and the first of them.
+pub type OpenedFrames<H> = (Frames<H>, (H, Vec<u8>));
 
-/// As many zeros in front of a stream are stepped over: a recorder or a file system may have left the
-/// beginning of a file unwritten.
+/// Maximum number of leading zero bytes to skip: a recorder or a file system may leave the beginning of a
+/// file unwritten.
 const MAX_ZEROS: u64 = 16 << 20;
 
-/// Looks for frames from where a file stands: at once, or behind some junk if no container begins there.
-/// Otherwise gives the file back.
+/// Searches for frames from the current position, allowing for some junk unless a container starts there.
+/// Returns the file as `Err` if there are none.
 ///
 /// # Errors
 /// Those of the file.
-pub fn open<H: FrameHeader>(mut bytes: Lookahead) -> io::Result<Result<Opened<H>, Lookahead>> {
+pub fn open<H: FrameHeader>(mut bytes: Lookahead) -> io::Result<Result<OpenedFrames<H>, Lookahead>> {
     let start = bytes.position();
-    let head = tags::peek_behind(&mut bytes)?;
+    let head = tags::peek_after_tags(&mut bytes)?;
     let is_container = tags::is_container(head);
     let has_tag = bytes.position() > start;
     if !is_container {
         skip_zeros(&mut bytes)?;
     }
-    let head = tags::peek_behind(&mut bytes)?;
+    let head = tags::peek_after_tags(&mut bytes)?;
     let max_junk_bytes = if tags::is_container(head) {
         0
     } else if has_tag || head.starts_with(b"ID3") {
@@ -147,13 +147,13 @@ fn skip_zeros(bytes: &mut Lookahead) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether frames of one format follow one another from here on.
-fn is_proved<H: FrameHeader>(first: &H, ahead: &[u8]) -> bool {
+/// Whether enough consecutive frames of one format follow, starting with `first`.
+fn is_confirmed<H: FrameHeader>(first: &H, ahead: &[u8]) -> bool {
     let mut at = 0;
     let mut header = *first;
-    for index in 1..PROOF_FRAMES {
+    for index in 1..CONFIRMING_FRAMES {
         at += header.frame_bytes();
-        // The file ends with a whole frame, or it was cut off in one that others prove.
+        // The file ends with a whole frame, or is truncated within a frame after confirmed ones.
         if at >= ahead.len() {
             return at == ahead.len() || index > 1;
         }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_counts_where_others_follow_or_the_file_ends() {
+    fn accepts_a_frame_before_others_or_the_end_of_the_file() {
         check(
             b"#a\x04.#a\x03#a\x05..",
             &[b"#a\x04.", b"#a\x03", b"#a\x05.."],
@@ -223,12 +223,12 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_word_by_chance_is_no_frame() {
+    fn rejects_a_sync_word_by_chance() {
         check(
             b"x#a\x05#a\x04.#a\x04.#a\x04.",
             &[b"#a\x04.", b"#a\x04.", b"#a\x04."],
         );
-        // Within a frame, too.
+        // Also within a frame.
         check(
             b"#a\x08#b\x03..#a\x04.#a\x03",
             &[b"#a\x08#b\x03..", b"#a\x04.", b"#a\x03"],
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_found_again_behind_junk_and_in_another_format() {
+    fn finds_frames_after_junk_and_in_another_format() {
         check(
             b"#a\x03#a\x03#a\x03junk#a\x03#a\x03#a\x03#b\x04.#b\x03#b\x03",
             &[
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_in_front_are_no_junk() {
+    fn leading_zeros_do_not_count_as_junk() {
         let frames = b"#a\x04.#a\x03#a\x03";
         let is_found = |front: &[u8]| {
             let file = [front, frames].concat();
@@ -266,18 +266,18 @@ mod tests {
         assert!(is_found(&vec![1; 60_000]));
         assert!(!is_found(&vec![1; 300_000]));
         assert!(!is_found(&vec![0; 20 << 20]));
-        // Those of a container's first length.
+        // Zeros of a container's first length.
         assert!(!is_found(b"\0\0\0\x18ftyp"));
     }
 
     #[test]
-    fn a_file_that_ends_within_a_frame_gives_those_before() {
+    fn reads_the_frames_before_a_truncated_frame() {
         check(b"#a\x03#a\x03#a\x09..", &[b"#a\x03", b"#a\x03"]);
         check(b"#a\x03#a\x03#", &[b"#a\x03", b"#a\x03"]);
     }
 
     #[test]
-    fn tags_are_stepped_over_with_what_looks_like_frames_in_them() {
+    fn skips_tags_that_contain_frame_like_bytes() {
         let id3 = b"ID3\x04\0\0\0\0\0\x09#a\x03#a\x03#a\x03";
         let ape = |flags| {
             let mut tag = b"APETAGEX\xd0\x07\0\0\x29\0\0\0\x01\0\0\0\0\0\0".to_vec();
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_claims_more_than_the_file_has_hides_nothing() {
+    fn a_tag_longer_than_the_file_hides_no_frames() {
         check(
             b"ID3\x04\0\0\x7f\x7f\x7f\x7f#a\x03#a\x03#a\x03",
             &[b"#a\x03", b"#a\x03", b"#a\x03"],

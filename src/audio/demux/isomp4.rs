@@ -1,13 +1,12 @@
-//! Reads ISO base media files (ISO/IEC 14496-12): MP4, M4A, 3GP, and Apple's QuickTime, which they
-//! come from.
+//! Reads ISO base media files (ISO/IEC 14496-12): MP4, M4A, 3GP, and their ancestor, Apple's
+//! QuickTime.
 //!
-//! Only audio tracks are read. Others never make a file unreadable, whatever is in them. Time stamps
-//! are those of the presentation, from the start of its first track on: edit lists are applied, so
-//! what an edit hides is not given, or is marked to be trimmed where a decoder needs it for what
-//! follows.
+//! Only audio tracks are read; other tracks never make a file unreadable. Time stamps are presentation
+//! times relative to the start of the first track. Edit lists are applied: hidden samples are left
+//! out, or marked to be trimmed if a decoder needs them for the samples that follow.
 //!
-//! Every count in such a file is a claim. Tables are kept as the bytes that were read, so that memory
-//! and time are in proportion to the bytes that are there.
+//! Counts in a file are not trusted. Tables are kept as the bytes that were read, so memory and time
+//! are proportional to the size of the file.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -28,23 +27,23 @@ mod pcm;
 mod config;
 mod descriptor;
 mod edits;
-mod run;
+mod sample_run;
 mod table;
 mod fragment;
 mod fragment_run;
-mod sequence;
+mod fragment_sequence;
 mod track;
 
-use super::forward::{Attempt, Forward, PacketSource};
+use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
 use super::{ContainerClock, Demuxer};
 use crate::audio::AudioError;
 use crate::audio::decode::is_read_failure;
-use crate::audio::names;
+use crate::audio::format_names;
 use boxes::{Boxes, Fields};
-use input::Input;
+use input::Mp4Input;
 use movie::{Movie, MovieTrack};
-use sequence::{FragmentTrack, Fragments};
-use track::{MovieClock, Presented, TrackReader};
+use fragment_sequence::{FragmentSequence, FragmentTrack};
+use track::{MovieClock, PresentedRun, TrackReader};
 
 const FORMAT_INFO: FormatInfo = FormatInfo {
     format: FORMAT_ID_ISOMP4,
@@ -52,26 +51,26 @@ const FORMAT_INFO: FormatInfo = FormatInfo {
     long_name: "ISO Base Media File Format",
 };
 
-/// Samples may take this many times the bytes of their file. Tracks may share bytes, but not many
-/// times.
+/// Maximum ratio of sample bytes to file bytes. Tracks may share bytes, but not many times.
 const MAX_READS: u64 = 2;
 
-/// A larger sample is no audio: the largest packets of FLAC and ALAC take some megabytes.
+/// Maximum sample size: the largest packets of FLAC and ALAC take a few megabytes.
 const MAX_SAMPLE_BYTES: u64 = 16 << 20;
 
-/// Each change of the sample description costs a new decoder. Edited recordings have a few.
+/// Maximum number of sample description changes, each of which needs a new decoder. Edited recordings
+/// have a few.
 const MAX_CHANGES: u32 = 256;
 
-/// The format is recognised from the boxes in this many bytes.
+/// Number of leading bytes from whose boxes the format is recognised.
 const HEAD_BYTES: u64 = 64;
 
-/// Opens a file that begins with a box of this format.
+/// Opens a file that starts with a box of this format.
 ///
 /// # Errors
-/// [`AudioError::Read`], [`AudioError::NeedsFfmpeg`] for what is known and not read here, and
-/// [`AudioError::Undecodable`] where there is no movie header or its tables are too large, and
+/// [`AudioError::Read`], [`AudioError::NeedsFfmpeg`] for unsupported features,
+/// [`AudioError::Undecodable`] if there is no movie header or its tables are too large, and
 /// [`AudioError::TooCostly`] for a forged edit list.
-pub fn open(mut file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioError> {
+pub fn open(mut file: Box<dyn MediaSource>) -> std::result::Result<OpenResult, AudioError> {
     let mut head = Vec::new();
     file.by_ref()
         .take(HEAD_BYTES)
@@ -79,35 +78,35 @@ pub fn open(mut file: Box<dyn MediaSource>) -> std::result::Result<Attempt, Audi
         .and_then(|_| file.rewind())
         .map_err(AudioError::Read)?;
     if !is_iso_media(&head) {
-        return Ok(Attempt::Foreign(file));
+        return Ok(OpenResult::Unrecognized(file));
     }
     let reader = IsoMp4Reader::open(file).map_err(|error| match error {
         Error::IoError(error) if is_read_failure(&error) => AudioError::Read(error),
-        Error::Unsupported(found) => AudioError::NeedsFfmpeg {
-            found: found.to_owned(),
+        Error::Unsupported(format_name) => AudioError::NeedsFfmpeg {
+            format_name: format_name.to_owned(),
         },
         Error::LimitError(reason @ track::TOO_MANY_EDITS) => AudioError::TooCostly {
-            found: names::container(&FORMAT_INFO).to_owned(),
+            format_name: format_names::container(&FORMAT_INFO).to_owned(),
             reason: reason.to_owned(),
         },
         error => AudioError::Undecodable {
-            found: names::container(&FORMAT_INFO).to_owned(),
+            format_name: format_names::container(&FORMAT_INFO).to_owned(),
             reason: error.to_string(),
         },
     })?;
-    Ok(Attempt::Opened(Demuxer {
-        reader: Box::new(Forward::new(reader)),
+    Ok(OpenResult::Opened(Demuxer {
+        reader: Box::new(ForwardReader::new(reader)),
         clock: ContainerClock::FromZero,
     }))
 }
 
-/// Whether a file begins like one that this module reads.
+/// Whether `head` is the beginning of an ISO base media file.
 fn is_iso_media(head: &[u8]) -> bool {
     let mut rest = head;
     loop {
         let mut fields = Fields(rest);
         let (Some(size), Some(kind)) = (fields.u32(), fields.take()) else {
-            // Nothing but filling in what is known of it.
+            // Only padding in the available bytes.
             return rest.len() < head.len();
         };
         match &kind {
@@ -121,13 +120,13 @@ fn is_iso_media(head: &[u8]) -> bool {
     }
 }
 
-/// Gives the audio of an ISO base media file.
+/// Reads the audio of an ISO base media file.
 struct IsoMp4Reader {
-    input: Input,
+    input: Mp4Input,
     tracks: Vec<Track>,
     /// One for each of `tracks`.
     readers: Vec<TrackReader>,
-    fragments: Option<Fragments>,
+    fragments: Option<FragmentSequence>,
     bytes_left: u64,
     changes_left: u32,
 }
@@ -136,11 +135,11 @@ impl IsoMp4Reader {
     /// Reads the headers of a file from its beginning.
     ///
     /// # Errors
-    /// Those of the file, [`Error::DecodeError`] where it has no movie header, [`Error::Unsupported`]
-    /// for a compressed one and for edit lists that keep going back, and [`Error::LimitError`] for
-    /// tables that are too large.
+    /// Those of the file, [`Error::DecodeError`] if it has no movie header, [`Error::Unsupported`] for a
+    /// compressed one and for edit lists that repeatedly go back, and [`Error::LimitError`] for tables
+    /// that are too large.
     fn open(file: Box<dyn MediaSource>) -> Result<Self> {
-        let mut input = Input::new(file);
+        let mut input = Mp4Input::new(file);
         let (movie, boxes) = find_movie(&mut input)?;
         let has_samples = movie.tracks.iter().any(|track| track.tables.samples() > 0);
         let clock = MovieClock {
@@ -149,7 +148,7 @@ impl IsoMp4Reader {
         };
         let fragments = clock
             .is_fragmented
-            .then(|| Fragments::new(boxes, fragment_tracks(&movie, clock)));
+            .then(|| FragmentSequence::new(boxes, fragment_tracks(&movie, clock)));
         let origin_s = match &fragments {
             Some(fragments) if !has_samples => fragments.first_start_s(&mut input)?,
             _ => first_start_s(&movie, clock),
@@ -168,7 +167,7 @@ impl IsoMp4Reader {
         })
     }
 
-    /// The track whose next samples lie first in the file, with where they lie.
+    /// The index of the track whose next samples come first in the file.
     fn first_in_file(&mut self) -> Option<usize> {
         let offsets = self.readers.iter_mut().map(TrackReader::peek);
         let offsets = offsets.map(|next| next.map(|next| next.run.offset));
@@ -178,7 +177,7 @@ impl IsoMp4Reader {
         found.min().map(|(_, index)| index)
     }
 
-    /// Reads the next fragment; says no behind the last one.
+    /// Reads the next fragment; false after the last one.
     fn read_fragment(&mut self) -> Result<bool> {
         let Some(sequence) = &mut self.fragments else {
             return Ok(false);
@@ -195,9 +194,9 @@ impl IsoMp4Reader {
         Ok(true)
     }
 
-    /// Reads samples; none where the file ends before.
-    fn read(&mut self, index: usize, presented: Presented) -> Result<Option<Packet>> {
-        let Presented { mut run, .. } = presented;
+    /// Reads samples; `None` if the file ends within them.
+    fn read(&mut self, index: usize, presented: PresentedRun) -> Result<Option<Packet>> {
+        let PresentedRun { mut run, .. } = presented;
         if run.samples == 1 && run.bytes > MAX_SAMPLE_BYTES {
             return Err(Error::LimitError("a sample is too large"));
         }
@@ -208,9 +207,9 @@ impl IsoMp4Reader {
         let mut data = self.input.read_at(run.offset, run.bytes)?;
         let reader = &mut self.readers[index];
         if (data.len() as u64) < run.bytes {
-            let layout = reader.present_entry().and_then(|entry| entry.layout);
+            let layout = reader.current_entry().and_then(|entry| entry.layout);
             reader.end();
-            // Of PCM every frame counts; of a compressed sample nothing does.
+            // Complete PCM frames are kept; an incomplete compressed sample is not.
             let Some(layout) = layout.filter(|layout| data.len() >= layout.bytes as usize) else {
                 return Ok(None);
             };
@@ -218,7 +217,7 @@ impl IsoMp4Reader {
             data.truncate((groups * layout.bytes) as usize);
             run.samples = run.samples.min(groups * layout.frames);
         }
-        let entry = self.readers[index].present_entry();
+        let entry = self.readers[index].current_entry();
         let max_ticks = entry.and_then(|entry| entry.params.max_frames_per_packet);
         if max_ticks.is_some_and(|max_ticks| run.ticks() > max_ticks) {
             return Err(Error::DecodeError("a packet of ADPCM is too long"));
@@ -236,8 +235,8 @@ impl IsoMp4Reader {
     }
 }
 
-/// The first movie header, and the boxes among which fragments are found.
-fn find_movie(input: &mut Input) -> Result<(Movie, Boxes)> {
+/// Reads the first movie header; also returns the boxes that contain the fragments.
+fn find_movie(input: &mut Mp4Input) -> Result<(Movie, Boxes)> {
     let mut boxes = Boxes::from(0, input);
     let mut first_fragment = None;
     while let Some(header) = boxes.next(input)? {
@@ -255,7 +254,7 @@ fn find_movie(input: &mut Input) -> Result<(Movie, Boxes)> {
     Err(Error::DecodeError("it has no movie header (moov)"))
 }
 
-/// When the first audio or video of the tables is due, in seconds.
+/// Presentation time of the first audio or video sample in the tables, in seconds.
 fn first_start_s(movie: &Movie, clock: MovieClock) -> f64 {
     let has_samples = |track: &&MovieTrack| !track.is_audio() || track.tables.samples() > 0;
     let tracks = timed_tracks(movie).filter(has_samples);
@@ -266,13 +265,13 @@ fn first_start_s(movie: &Movie, clock: MovieClock) -> f64 {
     starts_s.reduce(f64::min).unwrap_or(0.0)
 }
 
-/// Audio and video: other tracks do not tell when a presentation starts.
+/// The audio and video tracks, which determine when the presentation starts.
 fn timed_tracks(movie: &Movie) -> impl Iterator<Item = &MovieTrack> {
     let is_timed = |track: &&MovieTrack| track.is_audio() || track.handler == *b"vide";
     movie.tracks.iter().filter(is_timed)
 }
 
-/// What the fragments of audio and video are read with.
+/// Parameters for reading the fragments of audio and video tracks.
 fn fragment_tracks(movie: &Movie, clock: MovieClock) -> HashMap<u32, FragmentTrack> {
     let tracks = timed_tracks(movie).map(|track| {
         let fragment_track = FragmentTrack {
@@ -286,7 +285,7 @@ fn fragment_tracks(movie: &Movie, clock: MovieClock) -> HashMap<u32, FragmentTra
     tracks.collect()
 }
 
-/// Readers of the audio tracks, the best one first: enabled, with samples, early in the file.
+/// Readers of the audio tracks in order of preference: with samples, enabled, early in the file.
 fn track_readers(movie: Movie, clock: MovieClock) -> Result<Vec<TrackReader>> {
     let mut tracks: Vec<_> = movie
         .tracks

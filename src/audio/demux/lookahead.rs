@@ -1,18 +1,18 @@
-//! Reads a file forward with a view of the bytes that come next.
+//! Reads a file sequentially with lookahead.
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 use symphonia::core::io::MediaSource;
 
-/// As much is read at once, so that looking ahead costs few system calls.
+/// Minimum size of a read, to save system calls.
 const CHUNK_BYTES: usize = 32 * 1024;
 
-/// A file, the position of the next byte in it, and some bytes from there on.
+/// A file, the current position in it, and a buffer of the bytes from there on.
 ///
-/// Memory holds what was looked at, which the file must really have.
+/// The buffer never exceeds what the file really contains.
 pub struct Lookahead {
     file: Box<dyn MediaSource>,
-    /// The bytes from `position` on begin at `start`.
+    /// The byte at `position` is at index `start`.
     buffer: Vec<u8>,
     start: usize,
     position: u64,
@@ -35,25 +35,25 @@ impl Lookahead {
         })
     }
 
-    /// Where the next byte stands in the file.
+    /// The current position in the file.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The length of the file, if it is known.
+    /// The length of the file, if known.
     pub fn file_bytes(&self) -> Option<u64> {
         self.file.byte_len()
     }
 
-    /// The next bytes: at least as many as were wanted, unless the file ends before.
+    /// The next bytes: at least `count`, or fewer at the end of the file.
     ///
     /// # Errors
     /// Those of the file.
-    pub fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
-        if self.buffer.len() - self.start < wanted && !self.is_at_end {
+    pub fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
+        if self.buffer.len() - self.start < count && !self.is_at_end {
             self.buffer.drain(..self.start);
             self.start = 0;
-            let missing = wanted - self.buffer.len();
+            let missing = count - self.buffer.len();
             let read = self
                 .file
                 .by_ref()
@@ -64,20 +64,20 @@ impl Lookahead {
         Ok(&self.buffer[self.start..])
     }
 
-    /// The next bytes, all of them or none, and steps over them.
+    /// Consumes the next `count` bytes; `None` if fewer are left.
     ///
     /// # Errors
     /// Those of the file.
-    pub fn take(&mut self, wanted: usize) -> io::Result<Option<Vec<u8>>> {
-        let Some(bytes) = self.peek(wanted)?.get(..wanted) else {
+    pub fn take(&mut self, count: usize) -> io::Result<Option<Vec<u8>>> {
+        let Some(bytes) = self.peek(count)?.get(..count) else {
             return Ok(None);
         };
         let bytes = bytes.to_vec();
-        self.skip(wanted as u64)?;
+        self.skip(count as u64)?;
         Ok(Some(bytes))
     }
 
-    /// Steps over bytes; beyond the end there are none.
+    /// Skips bytes, at most to the end.
     ///
     /// # Errors
     /// Those of the file.
@@ -95,14 +95,14 @@ impl Lookahead {
         self.seek(target)
     }
 
-    /// Goes on at a position of the file.
+    /// Moves to a position in the file.
     ///
     /// # Errors
     /// Those of the file.
     pub fn seek(&mut self, position: u64) -> io::Result<()> {
-        // A file of unknown length has an end all the same.
+        // The length may be unknown.
         let position = position.min(self.file_bytes().unwrap_or(position));
-        // Short ways back and forth are within what was read.
+        // Short jumps stay within the buffer.
         let buffered_from = self.position - self.start as u64;
         if let Some(offset) = position.checked_sub(buffered_from)
             && offset <= self.buffer.len() as u64
@@ -119,9 +119,9 @@ impl Lookahead {
         Ok(())
     }
 
-    /// Gives the file back, at its beginning.
+    /// Returns the file, at its beginning.
     pub fn into_file(mut self) -> Box<dyn MediaSource> {
-        // A failure shows at the next read.
+        // The next read reports a failure.
         let _ = self.file.rewind();
         self.file
     }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_ahead_without_a_step_and_steps_beyond_what_it_has_read() {
+    fn peeks_without_moving_and_skips_beyond_the_buffer() {
         let mut bytes = lookahead(200_000);
         assert_eq!(bytes.peek(3).unwrap()[..3], [0, 1, 2]);
         assert!(bytes.peek(100_000).unwrap().len() >= 100_000);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn gives_what_is_left_at_the_end() {
+    fn returns_the_remaining_bytes_at_the_end() {
         let mut bytes = lookahead(10);
         bytes.skip(8).unwrap();
         assert_eq!(bytes.peek(100).unwrap(), [8, 9]);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_to_any_place_whether_it_was_read_before_or_not() {
+    fn seeks_within_and_outside_the_buffer() {
         let mut bytes = lookahead(200_000);
         bytes.skip(40_000).unwrap();
         bytes.peek(10).unwrap();

@@ -1,9 +1,9 @@
 //! Reads Matroska and WebM (RFC 9559).
 //!
-//! Unlike symphonia's reader it applies the default values of a track's flags, undoes compression, continues
-//! after damage, and reads every recording of a file that was joined from several. Elements are read in the
-//! order of the file, whatever contains them, so that lengths of containers may be unknown or wrong.
-//! A packet without data stands for damage of its duration.
+//! Unlike symphonia's reader, it applies the default values of a track's flags, decompresses, continues
+//! after damage, and reads all recordings of a concatenated file. Elements are read in file order
+//! regardless of their parents, so the lengths of parents may be unknown or wrong. A packet without data
+//! represents damage of its duration.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,7 +14,7 @@ use symphonia::core::formats::{FormatInfo, Track};
 use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 
-use super::forward::{Attempt, Forward, PacketSource};
+use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
 use super::lookahead::Lookahead;
 use super::{ContainerClock, Demuxer, tags};
 use crate::audio::AudioError;
@@ -36,29 +36,29 @@ const INFO: FormatInfo = FormatInfo {
     long_name: "Matroska / WebM",
 };
 
-/// Headers and blocks that are read whole are smaller; what claims more is damaged.
+/// Maximum size of headers and blocks that are read whole; larger ones are damaged.
 const MAX_ELEMENT_BYTES: u64 = 64 << 20;
 
-/// Elements that are not known are stepped over up to this size; what is larger is damage more likely.
+/// Maximum size of unknown elements to skip; larger ones are more likely damage.
 const MAX_UNKNOWN_BYTES: u64 = 64 << 10;
 
 /// Track, time stamp and flags of a block.
 const MAX_BLOCK_HEADER_BYTES: u64 = 11;
 
-/// How far into a file the first recording may begin.
+/// How far into a file the first recording may start.
 const MAX_JUNK_BYTES: usize = 64 * 1024;
 
-/// Opens a file that begins with a recording, or has one behind tags or a little junk.
+/// Opens a file that starts with a recording, possibly after tags or a little junk.
 ///
 /// # Errors
-/// [`AudioError::Read`], [`AudioError::NeedsFfmpeg`] where all audio is encrypted or compressed in a way
-/// that is not undone here, and [`AudioError::Undecodable`] without any tracks.
-pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioError> {
+/// [`AudioError::Read`], [`AudioError::NeedsFfmpeg`] if all audio is encrypted or uses an unsupported
+/// compression, and [`AudioError::Undecodable`] if there are no tracks.
+pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<OpenResult, AudioError> {
     let mut bytes = Lookahead::new(file).map_err(AudioError::Read)?;
-    let head = tags::peek_behind(&mut bytes).map_err(AudioError::Read)?;
+    let head = tags::peek_after_tags(&mut bytes).map_err(AudioError::Read)?;
     let max_junk_bytes = match Element::parse(head) {
         Some(Element { id: id::EBML, .. }) => 0,
-        _ if tags::is_container(head) => return Ok(Attempt::Foreign(bytes.into_file())),
+        _ if tags::is_container(head) => return Ok(OpenResult::Unrecognized(bytes.into_file())),
         _ => MAX_JUNK_BYTES,
     };
     let head = bytes
@@ -67,55 +67,55 @@ pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioErr
     let Some(start) =
         (0..=max_junk_bytes).find(|at| head.get(*at..).is_some_and(resync::is_recording))
     else {
-        return Ok(Attempt::Foreign(bytes.into_file()));
+        return Ok(OpenResult::Unrecognized(bytes.into_file()));
     };
     bytes.skip(start as u64).map_err(AudioError::Read)?;
-    let mut reader = Reader::new(bytes);
+    let mut reader = MatroskaReader::new(bytes);
     reader.find_tracks().map_err(AudioError::Read)?;
     let Some(tracks) = &reader.tracks else {
         return Err(AudioError::Undecodable {
-            found: "Matroska".to_owned(),
+            format_name: "Matroska".to_owned(),
             reason: "it has no tracks".to_owned(),
         });
     };
-    if let Some(refusal) = tracks.refusal() {
-        let found = format!("Matroska with {refusal}");
-        return Err(AudioError::NeedsFfmpeg { found });
+    if let Some(unsupported_reason) = tracks.unsupported_reason() {
+        let format_name = format!("Matroska with {unsupported_reason}");
+        return Err(AudioError::NeedsFfmpeg { format_name });
     }
     reader.set_tracks();
-    Ok(Attempt::Opened(Demuxer {
-        reader: Box::new(Forward::new(reader)),
+    Ok(OpenResult::Opened(Demuxer {
+        reader: Box::new(ForwardReader::new(reader)),
         clock: ContainerClock::FromFirstPacket,
     }))
 }
 
-struct Reader {
+struct MatroskaReader {
     bytes: Lookahead,
-    /// The tracks of the recording at hand, once they are known.
+    /// The tracks of the current recording, once known.
     tracks: Option<Tracks>,
-    /// What [`Tracks`] was read from, to compare it with that of a second recording.
+    /// The source of [`Tracks`], for comparison with that of the next recording.
     tracks_content: Vec<u8>,
     symphonia_tracks: Vec<Track>,
     blocks: Blocks,
     packets: VecDeque<Packet>,
-    /// Where the first cluster of the recording begins.
+    /// Position of the recording's first cluster.
     first_cluster: Option<u64>,
-    /// A header behind another recording that no block has followed yet.
-    begins: Option<Begins>,
-    /// Whether the tracks have changed since the last packet.
+    /// Set after the header of another recording, until its first block.
+    new_recording: Option<NewRecording>,
+    /// Whether the tracks changed since the last packet.
     is_reset_due: bool,
     resync: resync::Resync,
 }
 
-/// What a header behind another recording brings.
+/// The tracks of another recording in the same file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Begins {
-    /// None yet, or the same as before: its clock may go on, too.
-    WithSameTracks,
-    WithOtherTracks,
+enum NewRecording {
+    /// No tracks yet, or the same as before. The clock may continue, too.
+    SameTracks,
+    OtherTracks,
 }
 
-impl Reader {
+impl MatroskaReader {
     fn new(bytes: Lookahead) -> Self {
         Self {
             resync: resync::Resync::new(bytes.file_bytes().unwrap_or(u64::MAX)),
@@ -126,15 +126,15 @@ impl Reader {
             blocks: Blocks::default(),
             packets: VecDeque::new(),
             first_cluster: None,
-            begins: None,
+            new_recording: None,
             is_reset_due: false,
         }
     }
 
-    /// Walks until the tracks are known, which stand behind the clusters in some files.
+    /// Reads until the tracks are known. In some files they follow the clusters.
     fn find_tracks(&mut self) -> io::Result<()> {
         while self.tracks.is_none() && self.step()? {}
-        self.begins = None;
+        self.new_recording = None;
         if let Some(cluster) = self.first_cluster {
             self.bytes.seek(cluster)?;
             self.packets.clear();
@@ -148,7 +148,7 @@ impl Reader {
         self.blocks.restart();
     }
 
-    /// Takes the next element; false at the end.
+    /// Processes the next element; false at the end.
     fn step(&mut self) -> io::Result<bool> {
         let position = self.bytes.position();
         let left = self
@@ -178,11 +178,11 @@ impl Reader {
         }
         let content_bytes = match element.content_bytes {
             Some(bytes) if bytes <= left.saturating_sub(header_bytes) => bytes,
-            // A file that was cut off ends with the part of an element.
+            // A truncated file ends within an element.
             _ => return self.resync(),
         };
         let whole = header_bytes + content_bytes;
-        if !is_taken(element.id) {
+        if !is_read_whole(element.id) {
             let is_known = is_skipped(element.id);
             if !is_known && !self.is_followed_by_an_element(whole)? {
                 return self.resync();
@@ -197,20 +197,20 @@ impl Reader {
             self.resync.note_block(position);
         }
         self.bytes.skip(header_bytes)?;
-        let taken = match element.id {
+        let bytes_to_read = match element.id {
             id::SIMPLE_BLOCK if !self.is_audio_block()? => {
                 content_bytes.min(MAX_BLOCK_HEADER_BYTES)
             }
             _ => content_bytes,
         };
-        if let Some(content) = self.bytes.take(taken as usize)? {
-            self.take(element.id, &content);
+        if let Some(content) = self.bytes.take(bytes_to_read as usize)? {
+            self.process_element(element.id, &content);
         }
-        self.bytes.skip(content_bytes - taken)?;
+        self.bytes.skip(content_bytes - bytes_to_read)?;
         Ok(true)
     }
 
-    /// Whether the block that begins here is of an audio track.
+    /// Whether the block at the current position belongs to an audio track.
     fn is_audio_block(&mut self) -> io::Result<bool> {
         let track = ebml::variable_size(self.bytes.peek(MAX_HEADER_BYTES)?);
         let is_audio = |entry: &&tracks::TrackEntry| {
@@ -224,19 +224,19 @@ impl Reader {
         self.tracks.as_ref().map_or(&[], |tracks| &tracks.entries)
     }
 
-    /// Steps over damage; false at the end.
+    /// Skips damage; false at the end.
     fn resync(&mut self) -> io::Result<bool> {
         let expected = self.blocks.expected(self.entries());
         self.blocks.note_damage();
         self.resync.find(&mut self.bytes, &expected)
     }
 
-    fn take(&mut self, id: u32, content: &[u8]) {
+    fn process_element(&mut self, id: u32, content: &[u8]) {
         match id {
             id::EBML => {
-                // What is a header only by chance begins no recording.
-                if resync::doc_type_is_known(content) && self.tracks.is_some() {
-                    self.begins = Some(Begins::WithSameTracks);
+                // An accidental match is not the start of a recording.
+                if resync::has_known_doc_type(content) && self.tracks.is_some() {
+                    self.new_recording = Some(NewRecording::SameTracks);
                     self.blocks.timestamp_scale_ns = blocks::DEFAULT_TIMESTAMP_SCALE_NS;
                 }
                 self.first_cluster = None;
@@ -246,7 +246,7 @@ impl Reader {
                     self.blocks.timestamp_scale_ns = unsigned(scale);
                 }
             }
-            id::TRACKS => self.take_tracks(content),
+            id::TRACKS => self.read_tracks(content),
             id::TIMESTAMP => self.blocks.cluster_timestamp = unsigned(content),
             _ => {
                 self.begin_recording();
@@ -255,26 +255,26 @@ impl Reader {
                     .as_ref()
                     .map_or(&[][..], |tracks| &tracks.entries);
                 if id == id::SIMPLE_BLOCK {
-                    self.blocks.take_simple(entries, content, &mut self.packets);
+                    self.blocks.add_simple_block(entries, content, &mut self.packets);
                 } else {
-                    self.blocks.take_group(entries, content, &mut self.packets);
+                    self.blocks.add_block_group(entries, content, &mut self.packets);
                 }
             }
         }
     }
 
-    fn take_tracks(&mut self, content: &[u8]) {
+    fn read_tracks(&mut self, content: &[u8]) {
         let is_first = self.tracks.is_none();
         if !is_first && self.tracks_content == content {
             return;
         }
         let tracks = Tracks::parse(content);
-        // A copy that was damaged replaces nothing.
+        // A damaged copy is ignored.
         if !is_first && tracks.entries.is_empty() {
             return;
         }
         if !is_first {
-            self.begins = Some(Begins::WithOtherTracks);
+            self.new_recording = Some(NewRecording::OtherTracks);
         }
         self.tracks_content = content.to_vec();
         self.tracks = Some(tracks);
@@ -292,20 +292,20 @@ impl Reader {
         Ok(next.is_empty() || Element::parse(next).is_some_and(|next| is_known(next.id)))
     }
 
-    /// Decides, at the first block behind a header, whether a recording of its own has begun.
+    /// At the first block after a header, decides whether a separate recording has begun.
     fn begin_recording(&mut self) {
-        let Some(begins) = self.begins.take() else {
+        let Some(new_recording) = self.new_recording.take() else {
             return;
         };
-        // A live stream repeats its header, and its clock goes on.
-        if begins == Begins::WithOtherTracks || self.blocks.has_jumped_back() {
+        // A live stream repeats its header with a continuing clock.
+        if new_recording == NewRecording::OtherTracks || self.blocks.has_jumped_back() {
             self.set_tracks();
             self.is_reset_due = true;
         }
     }
 }
 
-impl PacketSource for Reader {
+impl PacketSource for MatroskaReader {
     fn info(&self) -> &FormatInfo {
         &INFO
     }
@@ -333,15 +333,15 @@ impl PacketSource for Reader {
     }
 }
 
-/// Elements that are read whole.
-fn is_taken(id: u32) -> bool {
+/// Whether elements with this identifier are read whole.
+fn is_read_whole(id: u32) -> bool {
     matches!(
         id,
         id::EBML | id::INFO | id::TRACKS | id::TIMESTAMP | id::SIMPLE_BLOCK | id::BLOCK_GROUP
     )
 }
 
-/// Elements that are stepped over.
+/// Whether elements with this identifier are skipped.
 fn is_skipped(id: u32) -> bool {
     matches!(
         id,
@@ -360,7 +360,7 @@ fn is_skipped(id: u32) -> bool {
 }
 
 fn is_known(id: u32) -> bool {
-    is_taken(id) || is_skipped(id) || matches!(id, id::SEGMENT | id::CLUSTER)
+    is_read_whole(id) || is_skipped(id) || matches!(id, id::SEGMENT | id::CLUSTER)
 }
 
 #[cfg(test)]

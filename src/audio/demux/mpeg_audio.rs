@@ -1,8 +1,8 @@
 //! Reads MPEG audio, layers I to III, as a stream of frames (ISO/IEC 11172-3 and 13818-3, MPEG 2.5).
 //!
-//! Unlike symphonia's reader it reads all frames whatever a header counts, follows changes of the format,
-//! and finds the frames of joined files between their tags. It trims the encoder's delay that LAME's tag
-//! states, and the padding where there are as many frames as the tag states.
+//! Unlike symphonia's reader, it ignores frame counts in headers, supports format changes, and finds the
+//! frames of concatenated files between their tags. It trims the encoder delay stated by LAME's tag, and
+//! the padding if the number of frames is the stated one.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,18 +16,18 @@ use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::forward::{Attempt, Forward, PacketSource};
-use super::frames::{self, FrameHeader, Frames, Opened};
+use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
+use super::frames::{self, FrameHeader, Frames, OpenedFrames};
 use super::lookahead::Lookahead;
 use super::tags;
 use super::{ContainerClock, Demuxer};
 use crate::audio::AudioError;
-use header::Format;
-pub use header::Header;
-use info::Info;
+use encoder_tag::EncoderTag;
+use header::MpegAudioFormat;
+pub use header::MpegAudioHeader;
 
 mod header;
-mod info;
+mod encoder_tag;
 
 const INFO: FormatInfo = FormatInfo {
     format: FORMAT_ID_MP3,
@@ -35,72 +35,71 @@ const INFO: FormatInfo = FormatInfo {
     long_name: "MPEG audio",
 };
 
-/// How far into a WAV file its samples may begin.
+/// How far into a WAV file its samples may start.
 const WAV_HEADER_BYTES: usize = 8_192;
 
-/// Opens a file whose first frame is found at its beginning, behind tags or behind a little junk, or in
-/// a WAV file.
+/// Opens a file whose first frame is at its beginning, after tags, after a little junk or in a WAV file.
 ///
 /// # Errors
 /// [`AudioError::Read`], and [`AudioError::NeedsFfmpeg`] for a free bit rate, which has no decoder here.
-pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioError> {
+pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<OpenResult, AudioError> {
     let mut bytes = Lookahead::new(file).map_err(AudioError::Read)?;
     skip_wav_header(&mut bytes).map_err(AudioError::Read)?;
     match frames::open(bytes).map_err(AudioError::Read)? {
-        Ok(opened) => Ok(Attempt::Opened(Demuxer {
-            reader: Box::new(Forward::new(Reader::new(opened))),
+        Ok(opened) => Ok(OpenResult::Opened(Demuxer {
+            reader: Box::new(ForwardReader::new(MpegAudioReader::new(opened))),
             clock: ContainerClock::None,
         })),
         Err(mut bytes) => {
             bytes.seek(0).map_err(AudioError::Read)?;
-            let head = tags::peek_behind(&mut bytes).map_err(AudioError::Read)?;
+            let head = tags::peek_after_tags(&mut bytes).map_err(AudioError::Read)?;
             if has_free_bit_rate(head) {
-                let found = "MPEG audio with a free bit rate".to_owned();
-                return Err(AudioError::NeedsFfmpeg { found });
+                let format_name = "MPEG audio with a free bit rate".to_owned();
+                return Err(AudioError::NeedsFfmpeg { format_name });
             }
-            Ok(Attempt::Foreign(bytes.into_file()))
+            Ok(OpenResult::Unrecognized(bytes.into_file()))
         }
     }
 }
 
-struct Reader {
-    frames: Frames<Header>,
-    format: Format,
+struct MpegAudioReader {
+    frames: Frames<MpegAudioHeader>,
+    format: MpegAudioFormat,
     tracks: Vec<Track>,
-    /// The frame behind those that were given out.
-    pending: Option<(Header, Vec<u8>)>,
-    /// Packets that the end of the recording may trim.
-    held: VecDeque<Packet>,
-    recording: Recording,
+    /// The next frame, if it was read already.
+    pending: Option<(MpegAudioHeader, Vec<u8>)>,
+    /// Packets that may have to be trimmed at the end of the recording.
+    delayed: VecDeque<Packet>,
+    recording: JoinedRecording,
     next_sample: u64,
 }
 
-/// One of the recordings that may have been joined.
+/// One of the recordings in a concatenated file.
 #[derive(Default)]
-struct Recording {
-    info: Info,
-    /// Samples that are still to be trimmed from the front.
+struct JoinedRecording {
+    tag: EncoderTag,
+    /// Samples still to be trimmed from the start.
     delay_left: u64,
     frames: u64,
 }
 
-impl Reader {
-    fn new((frames, first): Opened<Header>) -> Self {
+impl MpegAudioReader {
+    fn new((frames, first): OpenedFrames<MpegAudioHeader>) -> Self {
         let format = first.0.format();
-        let info = Info::read(first.0, &first.1).unwrap_or_default();
+        let tag = EncoderTag::read(first.0, &first.1).unwrap_or_default();
         Self {
             frames,
             format,
-            tracks: vec![track(format, info)],
+            tracks: vec![track(format, tag)],
             pending: Some(first),
-            held: VecDeque::new(),
-            recording: Recording::default(),
+            delayed: VecDeque::new(),
+            recording: JoinedRecording::default(),
             next_sample: 0,
         }
     }
 
-    /// Makes a packet of a frame, and holds it back.
-    fn hold(&mut self, data: Vec<u8>) {
+    /// Appends a packet of this frame to the delayed ones.
+    fn push_delayed(&mut self, data: Vec<u8>) {
         let samples = self.format.samples();
         let trim = self.recording.delay_left.min(samples);
         self.recording.delay_left -= trim;
@@ -109,30 +108,30 @@ impl Reader {
         self.next_sample += samples;
         let mut packet = Packet::new(0, pts, Duration::new(samples - trim), data);
         packet.trim_start = Duration::new(trim);
-        self.held.push_back(packet);
+        self.delayed.push_back(packet);
     }
 
-    /// Trims the padding from the last packets, if all frames of the recording were there.
+    /// Trims the padding from the last packets, if all frames of the recording were read.
     fn end_recording(&mut self) {
         let recording = std::mem::take(&mut self.recording);
-        if recording.info.frames != Some(recording.frames) {
+        if recording.tag.frames != Some(recording.frames) {
             return;
         }
-        let mut padding = Duration::new(recording.info.padding);
-        for packet in self.held.iter_mut().rev() {
+        let mut padding = Duration::new(recording.tag.padding);
+        for packet in self.delayed.iter_mut().rev() {
             packet.trim_end = padding.min(packet.dur);
             packet.dur = packet.dur.saturating_sub(packet.trim_end);
             padding = padding.saturating_sub(packet.trim_end);
         }
     }
 
-    /// How many packets are held back: those that padding may reach, and one.
-    fn max_held(&self) -> usize {
-        (self.recording.info.padding / self.format.samples()) as usize + 1
+    /// Number of packets to delay: those that padding may extend over, plus one.
+    fn max_delayed(&self) -> usize {
+        (self.recording.tag.padding / self.format.samples()) as usize + 1
     }
 }
 
-impl PacketSource for Reader {
+impl PacketSource for MpegAudioReader {
     fn info(&self) -> &FormatInfo {
         &INFO
     }
@@ -143,8 +142,8 @@ impl PacketSource for Reader {
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         loop {
-            if self.held.len() > self.max_held() {
-                return Ok(self.held.pop_front());
+            if self.delayed.len() > self.max_delayed() {
+                return Ok(self.delayed.pop_front());
             }
             let next = match self.pending.take() {
                 Some(next) => Some(next),
@@ -152,13 +151,13 @@ impl PacketSource for Reader {
             };
             let Some((header, frame)) = next else {
                 self.end_recording();
-                return Ok(self.held.pop_front());
+                return Ok(self.delayed.pop_front());
             };
             let format = header.format();
-            let info = Info::read(header, &frame);
-            if info.is_some() || format != self.format {
+            let tag = EncoderTag::read(header, &frame);
+            if tag.is_some() || format != self.format {
                 self.end_recording();
-                if let Some(packet) = self.held.pop_front() {
+                if let Some(packet) = self.delayed.pop_front() {
                     self.pending = Some((header, frame));
                     return Ok(Some(packet));
                 }
@@ -166,21 +165,21 @@ impl PacketSource for Reader {
             if format != self.format {
                 self.pending = Some((header, frame));
                 self.format = format;
-                self.tracks = vec![track(format, info.unwrap_or_default())];
+                self.tracks = vec![track(format, tag.unwrap_or_default())];
                 self.next_sample = 0;
                 return reset_error();
             }
-            let Some(info) = info else {
-                self.hold(frame);
+            let Some(tag) = tag else {
+                self.push_delayed(frame);
                 continue;
             };
-            self.recording = Recording {
-                info,
-                delay_left: info.delay,
+            self.recording = JoinedRecording {
+                tag,
+                delay_left: tag.delay,
                 frames: 0,
             };
-            self.tracks = vec![track(format, info)];
-            // Another recording has a padding of its own, and nothing to do with the sound before.
+            self.tracks = vec![track(format, tag)];
+            // Another recording has its own padding and is independent of the previous audio.
             if self.next_sample > 0 {
                 return reset_error();
             }
@@ -192,18 +191,18 @@ impl PacketSource for Reader {
     }
 }
 
-fn track(format: Format, info: Info) -> Track {
+fn track(format: MpegAudioFormat, tag: EncoderTag) -> Track {
     let mut params = AudioCodecParameters::new();
     params
         .for_codec(format.codec())
         .with_sample_rate(format.rate_hz);
     let mut track = Track::new(0);
     track.with_codec_params(CodecParameters::Audio(params));
-    track.padding = u32::try_from(info.padding).ok();
+    track.padding = u32::try_from(tag.padding).ok();
     track
 }
 
-/// Steps into a WAV file whose samples are MPEG audio (RFC 2361, A.14 and A.16).
+/// Moves to the samples of a WAV file of MPEG audio (RFC 2361, A.14 and A.16).
 fn skip_wav_header(bytes: &mut Lookahead) -> io::Result<()> {
     let head = bytes.peek(WAV_HEADER_BYTES)?;
     if !head.starts_with(b"RIFF") || head.get(8..12) != Some(b"WAVE") {
@@ -218,7 +217,7 @@ fn skip_wav_header(bytes: &mut Lookahead) -> io::Result<()> {
     }
 }
 
-/// The names of the chunks of a RIFF file, and where their content begins.
+/// The chunks of a RIFF file: name and position of the content.
 fn riff_chunks(head: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
     let mut at = 12;
     std::iter::from_fn(move || {
@@ -231,8 +230,8 @@ fn riff_chunks(head: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
     })
 }
 
-/// Whether a file begins with frames that do not state their length: the same header comes again at one
-/// distance, give or take the padding.
+/// Whether a file starts with frames of free bit rate: the same header recurs at a constant distance,
+/// apart from the padding.
 fn has_free_bit_rate(bytes: &[u8]) -> bool {
     const MAX_BYTES: usize = 4096;
     let Some(format) = header::free_format(bytes) else {

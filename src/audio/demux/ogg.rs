@@ -1,9 +1,9 @@
 //! Reads Ogg (RFC 3533) with Opus (RFC 7845), Vorbis and FLAC (RFC 9639, 10.1).
 //!
-//! Unlike symphonia's reader it needs no comment header, trims at most the first page of Vorbis and the last
-//! one of a stream, whatever granule positions say, and uses pages whose check sum is wrong or whose end is
-//! missing. Where the numbers of pages have a hole, granule positions say how much is missing; elsewhere
-//! packets follow one another.
+//! Unlike symphonia's reader, it needs no comment header, trims at most the first page of Vorbis and the
+//! last page of a stream whatever their granule positions are, and accepts pages with a wrong check sum or
+//! a missing end. After a gap in the page numbers, granule positions determine the length of the gap;
+//! otherwise packets are contiguous.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,12 +14,12 @@ use symphonia::core::formats::{FormatInfo, Track};
 use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 
-use super::forward::{Attempt, Forward, PacketSource};
+use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
 use super::lookahead::Lookahead;
 use super::{ContainerClock, Demuxer, tags};
 use crate::audio::AudioError;
 use page::{Page, Pages};
-use stream::Stream;
+use stream::LogicalStream;
 
 mod page;
 mod granules;
@@ -32,25 +32,25 @@ const INFO: FormatInfo = FormatInfo {
     long_name: "Ogg",
 };
 
-/// How far into a file the first page may begin.
+/// How far into a file the first page may start.
 const MAX_JUNK_BYTES: usize = 64 * 1024;
 
-/// Files have a few streams at a time.
+/// Maximum number of concurrent streams; real files have a few.
 const MAX_STREAMS: usize = 64;
 
-/// As many packets of one stream are read before the headers of all others are there.
+/// Maximum number of packets read before the headers of all streams are complete.
 const MAX_EARLY_PACKETS: usize = 256;
 
-/// Opens a file that begins with the first page of a stream, or has one behind a little junk.
+/// Opens a file that starts with the first page of a stream, possibly after a little junk.
 ///
 /// # Errors
 /// [`AudioError::Read`].
-pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioError> {
+pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<OpenResult, AudioError> {
     let mut bytes = Lookahead::new(file).map_err(AudioError::Read)?;
     let Some(first) = find_first_page(&mut bytes).map_err(AudioError::Read)? else {
-        return Ok(Attempt::Foreign(bytes.into_file()));
+        return Ok(OpenResult::Unrecognized(bytes.into_file()));
     };
-    let mut reader = Reader {
+    let mut reader = OggReader {
         bytes,
         pages: Pages::default(),
         streams: Vec::new(),
@@ -59,8 +59,8 @@ pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<Attempt, AudioErr
         pending: None,
     };
     reader.begin(&first).map_err(AudioError::Read)?;
-    Ok(Attempt::Opened(Demuxer {
-        reader: Box::new(Forward::new(reader)),
+    Ok(OpenResult::Opened(Demuxer {
+        reader: Box::new(ForwardReader::new(reader)),
         clock: ContainerClock::Samples,
     }))
 }
@@ -90,25 +90,25 @@ fn find_first_page(bytes: &mut Lookahead) -> io::Result<Option<Page>> {
     Ok(None)
 }
 
-struct Reader {
+struct OggReader {
     bytes: Lookahead,
     pages: Pages,
-    streams: Vec<Stream>,
+    streams: Vec<LogicalStream>,
     tracks: Vec<Track>,
     packets: VecDeque<Packet>,
-    /// A page that was read before its time.
+    /// A page that was read in advance.
     pending: Option<Page>,
 }
 
-impl Reader {
-    /// Reads the headers of the streams that begin together with this page. They replace those before;
-    /// if there is no audio among them, the others go on.
+impl OggReader {
+    /// Reads the headers of the streams that start together with this page. They replace the previous
+    /// streams, unless they contain no audio; false then.
     fn begin(&mut self, first: &Page) -> io::Result<bool> {
         let mut streams = Vec::new();
         let mut early = VecDeque::new();
         let begin = |page: &Page, early: &mut VecDeque<Packet>| {
-            let mut stream = Stream::new(page);
-            stream.take(page, early);
+            let mut stream = LogicalStream::new(page);
+            stream.add_page(page, early);
             stream
         };
         streams.push(begin(first, &mut early));
@@ -123,18 +123,18 @@ impl Reader {
                 }
                 continue;
             }
-            if is_head && !streams.iter().any(Stream::is_audio) && !self.streams.is_empty() {
+            if is_head && !streams.iter().any(LogicalStream::is_audio) && !self.streams.is_empty() {
                 self.pending = Some(page);
                 return Ok(false);
             }
             is_head = false;
-            // The next ones have begun before these were complete.
+            // The next streams start before these are complete.
             if page.is_first {
                 self.pending = Some(page);
                 break;
             }
             if let Some(stream) = find(&mut streams, page.serial) {
-                stream.take(&page, &mut early);
+                stream.add_page(&page, &mut early);
             }
             if streams.iter().all(|stream| stream.track().is_some()) {
                 break;
@@ -150,11 +150,11 @@ impl Reader {
     }
 }
 
-fn find(streams: &mut [Stream], serial: u32) -> Option<&mut Stream> {
+fn find(streams: &mut [LogicalStream], serial: u32) -> Option<&mut LogicalStream> {
     streams.iter_mut().find(|stream| stream.serial() == serial)
 }
 
-impl PacketSource for Reader {
+impl PacketSource for OggReader {
     fn info(&self) -> &FormatInfo {
         &INFO
     }
@@ -180,7 +180,7 @@ impl PacketSource for Reader {
                     return reset_error();
                 }
             } else if let Some(stream) = find(&mut self.streams, page.serial) {
-                stream.take(&page, &mut self.packets);
+                stream.add_page(&page, &mut self.packets);
             }
         }
     }

@@ -1,14 +1,13 @@
-//! Reads the identification header of Opus (RFC 7845) and the lengths of its packets (RFC 6716), for every
-//! container.
+//! Reads the identification header of Opus (RFC 7845) and the lengths of its packets (RFC 6716).
 
 use symphonia::core::audio::Channels;
 use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 
-/// Opus always decodes at this rate (RFC 7845, 5.1).
+/// Sample rate of decoded Opus (RFC 7845, 5.1).
 pub const RATE_HZ: u32 = 48_000;
 
-/// Samples of a channel in a packet (RFC 6716, 3.1 and 3.2); 0 where the packet is damaged.
+/// Samples of a channel in a packet (RFC 6716, 3.1 and 3.2); 0 if the packet is damaged.
 pub fn packet_samples(packet: &[u8]) -> u64 {
     let Some(&first) = packet.first() else {
         return 0;
@@ -30,18 +29,18 @@ pub fn packet_samples(packet: &[u8]) -> u64 {
 
 /// The identification header (RFC 7845, 5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// Its bytes, without the samples to skip: those are trimmed as any other delay.
+pub struct OpusHead {
+    /// The header with a pre-skip of 0: readers trim the pre-skip like any other delay.
     bytes: Vec<u8>,
     /// Samples before the recording.
     pub pre_skip: u64,
 }
 
-impl Head {
-    /// Reads a header.
+impl OpusHead {
+    /// Parses a header.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let &[version, channels, low, high] = bytes.strip_prefix(b"OpusHead")?.first_chunk()?;
-        // Later versions of the same major number read alike.
+        // Versions with the same major number are compatible.
         if version >> 4 != 0 || channels == 0 {
             return None;
         }
@@ -53,7 +52,7 @@ impl Head {
         })
     }
 
-    /// What the decoder needs.
+    /// The decoder's parameters.
     pub fn params(self) -> AudioCodecParameters {
         let channels = self.bytes[9];
         let mut params = params(channels.into());
@@ -62,7 +61,7 @@ impl Head {
     }
 }
 
-/// What the decoder needs of a stream without a header.
+/// The decoder's parameters for a stream without a header.
 pub fn params(channels: u16) -> AudioCodecParameters {
     let mut params = AudioCodecParameters::new();
     params
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_how_long_a_packet_is() {
+    fn reads_the_length_of_a_packet() {
         let packets: [(&[u8], u64); 8] = [
             (b"\x00", 480),
             (b"\x19", 2 * 2880),
@@ -94,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn the_decoder_does_not_skip_what_the_reader_trims() {
+    fn the_decoder_does_not_apply_the_pre_skip() {
         let bytes = b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0";
-        let head = Head::parse(bytes).unwrap();
+        let head = OpusHead::parse(bytes).unwrap();
         assert_eq!(head.pre_skip, 312);
         let params = head.params();
         assert_eq!(params.extra_data.unwrap()[10..12], [0, 0]);
         assert_eq!(params.channels, Some(Channels::Discrete(2)));
-        assert_eq!(Head::parse(&bytes[..11]), None);
-        assert_eq!(Head::parse(b"OpusHead\x10\x02\x38\x01"), None);
+        assert_eq!(OpusHead::parse(&bytes[..11]), None);
+        assert_eq!(OpusHead::parse(b"OpusHead\x10\x02\x38\x01"), None);
     }
 }

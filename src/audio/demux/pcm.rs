@@ -1,8 +1,8 @@
 //! Reads the containers of uncompressed audio: WAV, RF64, BW64, Wave64, AIFF, AIFC, AU and CAF.
 //!
-//! A length in such a file is often wrong: it was written before the recording was made, it does
-//! not fit into 32 bits, or the file was cut. So a length ends the samples only where something
-//! else confirms it: the end of the file, or another chunk at that place.
+//! Lengths in such files are often wrong: they were written before the recording, do not fit into 32
+//! bits, or the file was truncated. So the samples end at a stated length only if something else
+//! confirms it: the end of the file, or another chunk at that position.
 
 use std::num::NonZero;
 
@@ -16,7 +16,7 @@ use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, TimeBase, Timestamp};
 
-use super::forward::{Attempt, Forward, PacketSource};
+use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
 use super::{ContainerClock, Demuxer};
 use crate::audio::AudioError;
 
@@ -28,38 +28,38 @@ mod aiff;
 mod caf;
 mod au;
 
-use chunks::{Chunks, Samples};
-use input::Input;
+use chunks::{Chunks, SampleRange};
+use input::PcmInput;
 
-/// Packets hold at most this many frames and bytes, but one block at least.
+/// Maximum frames and bytes of a packet, which contains at least one block.
 const MAX_PACKET_FRAMES: u32 = 4_096;
 const MAX_PACKET_BYTES: u32 = 65_536;
 
-/// More channels than this are the sign of a forged header; real files have 64 at most.
+/// Maximum number of channels; more are a sign of a forged header. Real files have 64 at most.
 const MAX_CHANNELS: u32 = 256;
 
-/// Why a header gives no [`Format`].
+/// Why a header has no valid [`DataFormat`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HeaderError {
-    /// The codec has no decoder here; its name.
+    /// The codec with this name is not supported.
     Codec(String),
-    /// The header contradicts itself or ends too early; what is wrong.
+    /// The header is inconsistent or too short; the reason.
     Malformed(&'static str),
 }
 
-/// How the bytes of a data chunk are read.
+/// Format of the samples in a data chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Format {
+pub(super) struct DataFormat {
     codec: AudioCodecId,
     rate_hz: NonZero<u32>,
     channels: u16,
-    /// The smallest run of bytes that can be decoded alone: a frame of PCM, a block of ADPCM.
+    /// Size of the smallest unit that can be decoded alone: a frame of PCM or a block of ADPCM.
     block_bytes: NonZero<u32>,
     block_frames: NonZero<u32>,
 }
 
-impl Format {
-    /// PCM of a codec that has a fixed number of bytes a sample.
+impl DataFormat {
+    /// PCM with a fixed number of bytes per sample.
     fn pcm(codec: AudioCodecId, rate_hz: u32, channels: u32) -> Result<Self, HeaderError> {
         let sample_bytes = match codec {
             codec::CODEC_ID_PCM_S8
@@ -79,7 +79,7 @@ impl Format {
         )
     }
 
-    /// A codec of blocks: `(bytes, frames)` of each.
+    /// A codec with blocks of `(bytes, frames)`.
     fn blocks(
         codec: AudioCodecId,
         rate_hz: u32,
@@ -117,8 +117,8 @@ impl Format {
         params
             .for_codec(self.codec)
             .with_sample_rate(self.rate_hz.get())
-            // Which loudspeaker a channel is meant for does not matter to speech, and the masks
-            // that say so are often wrong.
+            // The loudspeaker positions of channels do not matter for speech, and the masks that state
+            // them are often wrong.
             .with_channels(Channels::Discrete(self.channels))
             .with_max_frames_per_packet(packet_frames)
             .with_frames_per_block(u64::from(self.block_frames.get()));
@@ -130,61 +130,60 @@ impl Format {
     }
 }
 
-/// Opens a file that is at its beginning. It need not be seekable; a file that is no PCM is given
-/// back.
+/// Opens a file that is at its beginning; it need not be seekable.
 ///
 /// # Errors
-/// [`AudioError::NeedsFfmpeg`] for a codec without a decoder, [`AudioError::Undecodable`] for a
-/// header that cannot be read, [`AudioError::Read`].
-pub fn open(file: Box<dyn MediaSource>) -> Result<Attempt, AudioError> {
-    let mut input = Input::new(file);
+/// [`AudioError::NeedsFfmpeg`] for an unsupported codec, [`AudioError::Undecodable`] for an invalid
+/// header, [`AudioError::TooCostly`] for too many chunks, [`AudioError::Read`].
+pub fn open(file: Box<dyn MediaSource>) -> Result<OpenResult, AudioError> {
+    let mut input = PcmInput::new(file);
     let Some(mut chunks) = Chunks::find(&mut input).map_err(AudioError::Read)? else {
-        return given_back(input);
+        return unrecognized(input);
     };
-    let found = chunks.name();
+    let format_name = chunks.name();
     let undecodable = |reason: &str| {
         Err(AudioError::Undecodable {
-            found: found.to_owned(),
+            format_name: format_name.to_owned(),
             reason: reason.to_owned(),
         })
     };
     match chunks.next_samples(&mut input) {
-        Ok(Some(samples)) => Ok(Attempt::Opened(Demuxer {
-            reader: Box::new(Forward::new(Reader::new(input, chunks, samples))),
+        Ok(Some(samples)) => Ok(OpenResult::Opened(Demuxer {
+            reader: Box::new(ForwardReader::new(PcmReader::new(input, chunks, samples))),
             clock: ContainerClock::None,
         })),
         Ok(None) => undecodable("its header ends before its samples begin"),
-        Err(chunks::Error::Compressed) => given_back(input),
-        // ffmpeg would take seconds for them.
-        Err(chunks::Error::TooMany) => Err(AudioError::TooCostly {
-            found: found.to_owned(),
+        Err(chunks::ChunkError::Compressed) => unrecognized(input),
+        // ffmpeg would take seconds for such a file.
+        Err(chunks::ChunkError::TooMany) => Err(AudioError::TooCostly {
+            format_name: format_name.to_owned(),
             reason: "it has more chunks than any recording".to_owned(),
         }),
-        Err(chunks::Error::Read(error)) => Err(AudioError::Read(error)),
-        Err(chunks::Error::Header(HeaderError::Malformed(reason))) => undecodable(reason),
-        Err(chunks::Error::Header(HeaderError::Codec(codec))) => Err(AudioError::NeedsFfmpeg {
-            found: format!("{found} with {codec}"),
+        Err(chunks::ChunkError::Read(error)) => Err(AudioError::Read(error)),
+        Err(chunks::ChunkError::Header(HeaderError::Malformed(reason))) => undecodable(reason),
+        Err(chunks::ChunkError::Header(HeaderError::Codec(codec))) => Err(AudioError::NeedsFfmpeg {
+            format_name: format!("{format_name} with {codec}"),
         }),
     }
 }
 
-fn given_back(mut input: Input) -> Result<Attempt, AudioError> {
+fn unrecognized(mut input: PcmInput) -> Result<OpenResult, AudioError> {
     input.go_to(0).map_err(AudioError::Read)?;
-    Ok(Attempt::Foreign(input.into_source()))
+    Ok(OpenResult::Unrecognized(input.into_source()))
 }
 
-/// Gives the samples of all data chunks, in packets of whole blocks.
-struct Reader {
+/// Reads the samples of all data chunks, in packets of whole blocks.
+struct PcmReader {
     info: FormatInfo,
-    input: Input,
+    input: PcmInput,
     chunks: Chunks,
-    samples: Samples,
+    samples: SampleRange,
     tracks: [Track; 1],
     frames_read: u64,
 }
 
-impl Reader {
-    fn new(input: Input, chunks: Chunks, samples: Samples) -> Self {
+impl PcmReader {
+    fn new(input: PcmInput, chunks: Chunks, samples: SampleRange) -> Self {
         Self {
             info: FormatInfo {
                 format: FORMAT_ID_WAVE,
@@ -199,19 +198,19 @@ impl Reader {
         }
     }
 
-    /// The next bytes of the current data chunk; fewer than were wished for at its end.
+    /// Reads the next packet's bytes of the current data chunk, or fewer at its end.
     fn read(&mut self) -> SymphoniaResult<Vec<u8>> {
         let format = &self.samples.format;
         let packet_bytes =
             u64::from(format.blocks_per_packet()) * u64::from(format.block_bytes.get());
         let left = self.samples.end.saturating_sub(self.input.position());
-        // A packet has 64 KiB, or one block of a few more.
+        // At most 64 KiB, or one larger block.
         let length = usize::try_from(packet_bytes.min(left)).unwrap_or(0);
         Ok(self.input.read_up_to(length)?)
     }
 
-    /// Makes a packet of whole blocks. The last block of ADPCM may be cut short: it is completed
-    /// with zeros, and the frames that they give are trimmed. Half a frame of PCM is dropped.
+    /// Creates a packet of whole blocks. A truncated last block of ADPCM is padded with zeros, whose frames
+    /// are trimmed. An incomplete frame of PCM is dropped.
     fn packet(&mut self, mut data: Vec<u8>) -> Option<Packet> {
         let format = &self.samples.format;
         let (block_bytes, block_frames) = (
@@ -239,14 +238,14 @@ impl Reader {
     }
 }
 
-impl PacketSource for Reader {
+impl PacketSource for PcmReader {
     fn next_packet(&mut self) -> SymphoniaResult<Option<Packet>> {
         loop {
             let data = self.read()?;
             if let Some(packet) = self.packet(data) {
                 return Ok(Some(packet));
             }
-            // What follows the samples is no reason to lose them.
+            // Errors after the samples are ignored.
             let Ok(Some(next)) = self.chunks.next_samples(&mut self.input) else {
                 return Ok(None);
             };

@@ -1,10 +1,10 @@
-//! Recognises tags, and the first bytes of containers, around streams without a container.
+//! Recognises tags and the magic bytes of containers.
 
 use std::io;
 
 use super::lookahead::Lookahead;
 
-/// Steps over the tag that begins here, if there is one.
+/// Skips the tag at the current position, if there is one.
 ///
 /// # Errors
 /// Those of the file.
@@ -12,7 +12,7 @@ pub fn skip(bytes: &mut Lookahead) -> io::Result<bool> {
     let Some(length) = tag_bytes(bytes.peek(HEADER_BYTES)?) else {
         return Ok(false);
     };
-    // A length beyond the end is damage, and hides no frames.
+    // A length beyond the end is damage; frames may follow.
     let end = bytes.position().checked_add(length);
     if end.is_none_or(|end| end > bytes.file_bytes().unwrap_or(u64::MAX)) {
         return Ok(false);
@@ -21,19 +21,19 @@ pub fn skip(bytes: &mut Lookahead) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Steps over the tags that begin here, and looks at what follows.
+/// Skips the tags at the current position and returns the bytes that follow.
 ///
 /// # Errors
 /// Those of the file.
-pub fn peek_behind(bytes: &mut Lookahead) -> io::Result<&[u8]> {
+pub fn peek_after_tags(bytes: &mut Lookahead) -> io::Result<&[u8]> {
     while skip(bytes)? {}
     bytes.peek(MAX_HEAD_BYTES)
 }
 
-/// The length of a tag stands within its first bytes.
+/// Number of bytes of a tag that contain its length.
 pub const HEADER_BYTES: usize = 32;
 
-/// The length of the tag that begins with these bytes: `ID3v2` (id3.org, 3.1), `ID3v1` or `APEv2`.
+/// The length of the tag that starts with `bytes`: `ID3v2` (id3.org, 3.1), `ID3v1` or `APEv2`.
 pub fn tag_bytes(bytes: &[u8]) -> Option<u64> {
     if let Some(&[version, _, flags, a, b, c, d]) =
         bytes.strip_prefix(b"ID3").and_then(<[u8]>::first_chunk)
@@ -54,12 +54,12 @@ pub fn tag_bytes(bytes: &[u8]) -> Option<u64> {
     let fields = bytes.strip_prefix(b"APETAGEX")?;
     let length = u32::from_le_bytes(*fields.get(4..)?.first_chunk()?);
     let flags = u32::from_le_bytes(*fields.get(12..)?.first_chunk()?);
-    // Bit 29 is set in the header, which the items follow, and not in the footer, which ends the tag.
+    // Bit 29 is set in the header, which is followed by the items, but not in the footer, which ends the tag.
     let is_header = flags & 1 << 29 != 0;
     Some(32 + if is_header { u64::from(length) } else { 0 })
 }
 
-/// How the files of containers begin: offset, bytes.
+/// Magic bytes of containers, with their offsets.
 const CONTAINERS: [(usize, &[u8]); 21] = [
     (0, b"RIFF"),
     (0, b"RF64"),
@@ -83,10 +83,10 @@ const CONTAINERS: [(usize, &[u8]); 21] = [
     (4, b"skip"),
     (4, b"wide"),
 ];
-/// Enough to recognise a container, or the free bit rate of MPEG audio.
+/// Bytes needed to recognise a container, or the free bit rate of MPEG audio.
 const MAX_HEAD_BYTES: usize = 9_000;
 
-/// Whether a file that begins like this is of a container.
+/// Whether `head` is the beginning of a container.
 pub fn is_container(head: &[u8]) -> bool {
     // Packets of a transport stream (ISO/IEC 13818-1, 2.4.3.2), also with a time stamp of four bytes each.
     let is_transport_stream = [(0, 188), (4, 192)].iter().any(|(at, length)| {
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_how_long_a_tag_is() {
+    fn reads_the_length_of_a_tag() {
         let ape = |flags: u8| {
             let mut tag = b"APETAGEX\xd0\x07\0\0\x40\0\0\0\x01\0\0\0\0\0\0".to_vec();
             tag.push(flags);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_containers_from_streams() {
+    fn distinguishes_containers_from_streams() {
         let mut packets = vec![0; 200];
         packets[4] = 0x47;
         packets[196] = 0x47;

@@ -6,23 +6,23 @@ const MAX_MODES: usize = 64;
 
 /// Computes the lengths of consecutive packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lengths {
+pub struct PacketLengths {
     /// Samples of a short and a long block.
     blocks: [u64; 2],
-    /// Whether the blocks of a mode are long.
+    /// For each mode, whether its blocks are long.
     modes: Vec<bool>,
     last_block: Option<u64>,
 }
 
-impl Lengths {
-    /// Reads both headers one behind the other, as the decoder takes them.
+impl PacketLengths {
+    /// Parses the concatenated headers, as in the decoder's configuration.
     pub fn parse_joined(headers: &[u8]) -> Option<Self> {
         const IDENTIFICATION_BYTES: usize = 30;
         let (identification, setup) = headers.split_at_checked(IDENTIFICATION_BYTES)?;
         Self::parse(identification, setup)
     }
 
-    /// Reads the identification and setup headers.
+    /// Parses the identification and setup headers.
     pub fn parse(identification: &[u8], setup: &[u8]) -> Option<Self> {
         let sizes = *identification.get(28)?;
         Some(Self {
@@ -32,7 +32,7 @@ impl Lengths {
         })
     }
 
-    /// Samples that come out with the next packet; the first one has none.
+    /// Number of samples that the next packet decodes to; 0 for the first packet.
     pub fn next(&mut self, packet: &[u8]) -> u64 {
         let mode_bits = usize::BITS - (self.modes.len() - 1).leading_zeros();
         // The first bit is 0 for audio, 1 for headers.
@@ -47,8 +47,8 @@ impl Lengths {
     }
 }
 
-/// The modes stand at the end of the setup header, in front of a bit that is set. Of several readings
-/// backwards the longest is right: 33 bits of each are fixed.
+/// Reads the modes backwards from the end of the setup header, where a set bit follows them. The longest
+/// valid list is right: 33 bits of each mode are fixed.
 fn modes(setup: &[u8]) -> Option<Vec<bool>> {
     let last = setup.iter().rposition(|byte| *byte != 0)?;
     let end = last * 8 + 7 - setup[last].leading_zeros() as usize;
@@ -73,7 +73,7 @@ fn modes(setup: &[u8]) -> Option<Vec<bool>> {
         .collect()
 }
 
-/// A number of bits, the lowest first.
+/// Reads `count` bits, the lowest first.
 fn bits(bytes: &[u8], start: usize, count: usize) -> Option<usize> {
     let mut value = 0;
     for index in 0..count {
@@ -88,7 +88,7 @@ fn bits(bytes: &[u8], start: usize, count: usize) -> Option<usize> {
 pub mod tests {
     use super::*;
 
-    /// Writes pairs of a number and its width in bits.
+    /// Writes pairs of a value and its width in bits.
     fn write(fields: &[(usize, usize)]) -> Vec<u8> {
         let bits: Vec<usize> = fields
             .iter()
@@ -115,9 +115,9 @@ pub mod tests {
     }
 
     #[test]
-    fn packets_are_as_long_as_a_quarter_of_two_blocks() {
+    fn a_packet_yields_a_quarter_of_each_of_two_blocks() {
         let (identification, setup) = headers();
-        let mut lengths = Lengths::parse(&identification, &setup).unwrap();
+        let mut lengths = PacketLengths::parse(&identification, &setup).unwrap();
         let found: Vec<u64> = [0, 2, 2, 0, 0, 1]
             .map(|packet| lengths.next(&[packet]))
             .to_vec();
@@ -137,10 +137,10 @@ pub mod tests {
     }
 
     #[test]
-    fn damaged_headers_tell_nothing() {
-        assert_eq!(Lengths::parse(&[0; 30], b""), None);
-        assert_eq!(Lengths::parse(&[0; 30], &[0; 100]), None);
-        assert_eq!(Lengths::parse(&[0; 30], &[0xff; 100]), None);
-        assert_eq!(Lengths::parse(&[0; 5], &[0xff; 100]), None);
+    fn refuses_damaged_headers() {
+        assert_eq!(PacketLengths::parse(&[0; 30], b""), None);
+        assert_eq!(PacketLengths::parse(&[0; 30], &[0; 100]), None);
+        assert_eq!(PacketLengths::parse(&[0; 30], &[0xff; 100]), None);
+        assert_eq!(PacketLengths::parse(&[0; 5], &[0xff; 100]), None);
     }
 }

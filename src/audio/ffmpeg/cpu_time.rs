@@ -1,21 +1,21 @@
-//! The processor time of a child process, as `/proc` counts it (`man 5 proc_pid_stat`).
+//! The processor time of a child process according to `/proc` (`man 5 proc_pid_stat`).
 
 use std::fs;
 use std::time::Duration;
 
-/// A tick in `/proc`: a hundredth of a second for programs, whatever the kernel counts in.
+/// A clock tick in `/proc`: always 10 ms in user space.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What the process with this number has used so far; none where the system does not say.
+/// Processor time used so far by a process; `None` if not available.
 pub fn of(process: u32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     read(&stat)
 }
 
 fn read(stat: &str) -> Option<Duration> {
-    // The name of the program stands in parentheses and may hold anything.
+    // The program name is in parentheses and may contain any characters.
     let (_, fields) = stat.rsplit_once(')')?;
-    // Behind it, user time is the 12th field and system time the 13th.
+    // After it, user time is the 12th field and system time the 13th.
     let mut fields = fields.split_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<u32>().ok();
     Some(TICK * (ticks()? + ticks()?))

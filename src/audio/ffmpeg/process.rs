@@ -1,4 +1,4 @@
-//! Runs the process: feeds it, decodes what it writes, reads its log and ends it in time.
+//! Runs the process: writes its input, decodes its output, reads its log and stops it in time.
 
 use std::io::{self, Read, Seek, Write};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
@@ -8,33 +8,33 @@ use std::time::Duration;
 
 use symphonia::core::io::ReadOnlySource;
 
-use super::{Job, Source, cpu_time};
+use super::{FfmpegJob, Source, cpu_time};
 use crate::audio::decode as native;
-use crate::audio::{AudioError, Decoded, effort};
+use crate::audio::{AudioError, DecodedAudio, cpu_time_limit};
 
-/// What ffmpeg warns of when no format fits well. It then decodes noise from anything; formats that
-/// it is sure of never have this line.
-const GUESS: &[u8] = b"misdetection possible";
+/// ffmpeg's warning if no format matches well. It then decodes noise from any input; recognised formats
+/// never have this line.
+const GUESS_WARNING: &[u8] = b"misdetection possible";
 
-/// The warning comes before the first sound; what is far behind it is read, but not looked at.
+/// Number of log bytes searched: the warning precedes the first audio.
 const MAX_LOG_BYTES: usize = 65_536;
 
-/// How often a waiting thread looks whether the result is still wanted.
+/// How often the waiting thread checks whether the result is still wanted.
 const WATCH_PERIOD: Duration = Duration::from_millis(50);
 
-/// What the threads tell while the process runs.
-enum Event {
-    /// Its output has ended or is too long.
-    Output(Result<Decoded, AudioError>),
-    /// Its log says that it guesses.
-    Guess,
+/// Messages of the threads while the process runs.
+enum ProcessEvent {
+    /// The output has ended or failed.
+    Output(Result<DecodedAudio, AudioError>),
+    /// The log states that the format is guessed.
+    Guessed,
 }
 
-/// Runs `command`, which reads a file from its standard input and writes a WAV file.
+/// Runs `command`, which reads a file from its standard input and writes a WAV file to its output.
 ///
 /// # Errors
 /// As [`decode`](super::decode).
-pub fn run(mut command: Command, source: Source, job: &Job<'_>) -> Result<Decoded, AudioError> {
+pub fn run(mut command: Command, source: Source, job: &FfmpegJob<'_>) -> Result<DecodedAudio, AudioError> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -42,15 +42,15 @@ pub fn run(mut command: Command, source: Source, job: &Job<'_>) -> Result<Decode
         .spawn()
         .map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => AudioError::NeedsFfmpeg {
-                found: job.found.to_owned(),
+                format_name: job.format_name.to_owned(),
             },
             _ => AudioError::Ffmpeg(error),
         })?;
-    let result = converse(&mut child, source, job);
-    // Killing and waiting again is harmless, and leaves no zombie when a thread failed to start.
+    let result = communicate(&mut child, source, job);
+    // Stopping again is harmless, and prevents a zombie if a thread failed to start.
     stop(&mut child);
     let no_audio = || AudioError::Undecodable {
-        found: job.found.to_owned(),
+        format_name: job.format_name.to_owned(),
         reason: "ffmpeg found no audio in it".to_owned(),
     };
     match result {
@@ -60,29 +60,29 @@ pub fn run(mut command: Command, source: Source, job: &Job<'_>) -> Result<Decode
     }
 }
 
-/// Feeds the process, decodes what it writes and reads its log in a thread each, so that no pipe can
-/// block another, while this thread keeps the time. All of them end when the process does, for its
-/// pipes close then; they are joined before this returns.
-fn converse(child: &mut Child, source: Source, job: &Job<'_>) -> Result<Decoded, AudioError> {
+/// Writes the input, decodes the output and reads the log in a thread each, so that no pipe blocks
+/// another, while this thread checks the limits. The threads end with the process, which closes its
+/// pipes, and are joined before this returns.
+fn communicate(child: &mut Child, source: Source, job: &FfmpegJob<'_>) -> Result<DecodedAudio, AudioError> {
     let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(AudioError::Ffmpeg(io::ErrorKind::BrokenPipe.into()));
     };
     thread::scope(|scope| {
-        // Each of two threads sends one message.
+        // Two threads send one message each.
         let (tx, rx) = mpsc::sync_channel(2);
         let log_tx = tx.clone();
-        let named = |name: &str| thread::Builder::new().name(name.to_owned());
-        let threads = named("ffmpeg-out")
+        let thread_builder = |name: &str| thread::Builder::new().name(name.to_owned());
+        let threads = thread_builder("ffmpeg-out")
             .spawn_scoped(scope, move || {
-                tx.send(Event::Output(decode_output(stdout, job)))
+                tx.send(ProcessEvent::Output(decode_output(stdout, job)))
             })
             .and_then(|_| {
-                named("ffmpeg-log").spawn_scoped(scope, move || watch_log(stderr, &log_tx))
+                thread_builder("ffmpeg-log").spawn_scoped(scope, move || read_log(stderr, &log_tx))
             })
             .and_then(|log| {
-                named("ffmpeg-in").spawn_scoped(scope, move || feed(source, stdin))?;
+                thread_builder("ffmpeg-in").spawn_scoped(scope, move || write_input(source, stdin))?;
                 Ok(log)
             });
         let log = threads
@@ -90,19 +90,18 @@ fn converse(child: &mut Child, source: Source, job: &Job<'_>) -> Result<Decoded,
             .map_err(AudioError::Ffmpeg)?;
         let event = wait(&rx, child.id(), job);
         stop(child);
-        let is_guess = log.join().unwrap_or(true);
+        let is_guessed = log.join().unwrap_or(true);
         match event? {
-            Event::Output(result) if !is_guess => result,
-            Event::Output(_) | Event::Guess => Ok(Decoded::default()),
+            ProcessEvent::Output(result) if !is_guessed => result,
+            ProcessEvent::Output(_) | ProcessEvent::Guessed => Ok(DecodedAudio::default()),
         }
     })
 }
 
-/// Waits for the first event, while the process has time and its result is wanted. Once it is not,
-/// the thread that decodes gives what it has.
-fn wait(rx: &Receiver<Event>, process: u32, job: &Job<'_>) -> Result<Event, AudioError> {
+/// Waits for the first event, until the timeout or until the result is not wanted.
+fn wait(rx: &Receiver<ProcessEvent>, process: u32, job: &FfmpegJob<'_>) -> Result<ProcessEvent, AudioError> {
     let mut left = job.limits.ffmpeg_timeout;
-    while !left.is_zero() && (job.requester.is_wanted)() {
+    while !left.is_zero() && (job.context.is_wanted)() {
         check_cpu_time(process, job)?;
         let period = left.min(WATCH_PERIOD);
         match rx.recv_timeout(period) {
@@ -115,62 +114,62 @@ fn wait(rx: &Receiver<Event>, process: u32, job: &Job<'_>) -> Result<Event, Audi
     }
     if left.is_zero() {
         return Err(AudioError::FfmpegTimedOut {
-            found: job.found.to_owned(),
+            format_name: job.format_name.to_owned(),
             limit: job.limits.ffmpeg_timeout,
         });
     }
-    Ok(Event::Output(Ok(Decoded::default())))
+    Ok(ProcessEvent::Output(Ok(DecodedAudio::default())))
 }
 
-/// Compares the processor time of the process with what has come out of it so far.
-fn check_cpu_time(process: u32, job: &Job<'_>) -> Result<(), AudioError> {
+/// Checks the processor time of the process against its output so far.
+fn check_cpu_time(process: u32, job: &FfmpegJob<'_>) -> Result<(), AudioError> {
     let file_bytes = Some(job.file_bytes).filter(|bytes| *bytes != u64::MAX);
-    let limit = effort::limit(file_bytes.unwrap_or(0), job.requester.memory.held_bytes());
+    let limit = cpu_time_limit::max_cpu_time(file_bytes.unwrap_or(0), job.context.memory.bytes());
     match cpu_time::of(process) {
-        Some(used) if used > limit => Err(effort::too_costly(job.found, limit)),
+        Some(used) if used > limit => Err(cpu_time_limit::too_costly(job.format_name, limit)),
         _ => Ok(()),
     }
 }
 
-fn decode_output(stdout: ChildStdout, job: &Job<'_>) -> Result<Decoded, AudioError> {
-    let allowance = native::Allowance {
+fn decode_output(stdout: ChildStdout, job: &FfmpegJob<'_>) -> Result<DecodedAudio, AudioError> {
+    let bounds = native::DecodeBounds {
         file_bytes: u64::MAX,
-        requester: job.requester,
+        context: job.context,
     };
     let output = Box::new(ReadOnlySource::new(stdout));
-    native::decode(output, allowance, job.limits, job.channels)
+    native::decode(output, bounds, job.limits, job.channels)
 }
 
-/// Reads the log to its end, and says whether it tells of a guess.
-fn watch_log(mut stderr: ChildStderr, tx: &SyncSender<Event>) -> bool {
+/// Reads the log to its end; returns whether the format is guessed.
+fn read_log(mut stderr: ChildStderr, tx: &SyncSender<ProcessEvent>) -> bool {
     let mut log = Vec::new();
     let mut chunk = [0; 4_096];
-    let mut is_guess = false;
+    let mut is_guessed = false;
     while let Ok(length @ 1..) = stderr.read(&mut chunk) {
         let (read, _) = chunk.split_at(length);
-        if is_guess || log.len() >= MAX_LOG_BYTES {
+        if is_guessed || log.len() >= MAX_LOG_BYTES {
             continue;
         }
-        // The words may stand across two reads.
-        let unseen = log.len().saturating_sub(GUESS.len());
+        // The warning may be split between two reads.
+        let search_start = log.len().saturating_sub(GUESS_WARNING.len());
         log.extend_from_slice(read);
         if log
-            .split_at(unseen)
+            .split_at(search_start)
             .1
-            .windows(GUESS.len())
-            .any(|at| at == GUESS)
+            .windows(GUESS_WARNING.len())
+            .any(|at| at == GUESS_WARNING)
         {
-            is_guess = true;
-            // The receiver is gone where the output has ended.
-            let _ = tx.send(Event::Guess);
+            is_guessed = true;
+            // The receiver is gone if the output has ended.
+            let _ = tx.send(ProcessEvent::Guessed);
         }
     }
-    is_guess
+    is_guessed
 }
 
-/// Writes the upload to the process. Its failures show in the output: a process that has enough
-/// closes the pipe, and after a failed read it gets the end of the file.
-fn feed(source: Source, mut stdin: ChildStdin) -> io::Result<()> {
+/// Writes the upload to the process. Failures affect only the output: the process may close the pipe
+/// early, and a failed read looks like the end of the file.
+fn write_input(source: Source, mut stdin: ChildStdin) -> io::Result<()> {
     match source {
         Source::Memory(bytes) => stdin.write_all(&bytes),
         Source::File(mut file) => {
@@ -180,8 +179,8 @@ fn feed(source: Source, mut stdin: ChildStdin) -> io::Result<()> {
     }
 }
 
-/// Ends the process, whose output is complete or given up, and collects its status, which says
-/// nothing the output does not. Both fail only where it is gone already.
+/// Kills the process, whose output is complete or abandoned, and reaps it. Its status is not needed. Both
+/// calls fail only if it has already been reaped.
 fn stop(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
@@ -195,26 +194,26 @@ mod tests {
 
     use super::*;
     use crate::audio::{
-        Channels, DecodeLimits, FfmpegMode, MemoryClaim, Requester, SAMPLE_RATE_HZ,
+        Channels, DecodeLimits, FfmpegMode, PcmClaim, DecodeContext, SAMPLE_RATE_HZ,
     };
 
-    fn job(limits: &DecodeLimits) -> Job<'_> {
-        Job {
-            found: "noise",
+    fn job(limits: &DecodeLimits) -> FfmpegJob<'_> {
+        FfmpegJob {
+            format_name: "noise",
             limits,
             channels: Channels::Split,
             file_bytes: 1_000,
-            requester: Requester {
+            context: DecodeContext {
                 is_wanted: &|| true,
-                memory: MemoryClaim::unlimited(),
+                memory: PcmClaim::unlimited(),
                 cpu_clock: || Duration::ZERO,
             },
         }
     }
 
-    /// Runs a shell in ffmpeg's place. Its input is a WAV file of three channels, longer than a pipe
-    /// holds, with a header of 44 bytes that leaves the length open.
-    fn run_script(script: &str, job: &Job<'_>) -> Result<Vec<Vec<f32>>, AudioError> {
+    /// Runs a shell in place of ffmpeg. Its input is a WAV file of three channels, larger than a pipe's
+    /// buffer, with a header of 44 bytes without a length.
+    fn run_script(script: &str, job: &FfmpegJob<'_>) -> Result<Vec<Vec<f32>>, AudioError> {
         let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x03\0\x03\0".to_vec();
         wav.extend(SAMPLE_RATE_HZ.to_le_bytes());
         wav.extend((SAMPLE_RATE_HZ * 12).to_le_bytes());
@@ -240,14 +239,14 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(50);
 
     #[test]
-    fn gives_what_the_process_writes() {
+    fn decodes_the_output_of_the_process() {
         let limits = limits(LONG, LONG);
         let streams = run_script("head -c 12044", &job(&limits)).unwrap();
         assert_eq!(
             streams,
             [0.5, -0.25, 0.125].map(|sample| vec![sample; 1_000])
         );
-        // It breaks off within a frame.
+        // Truncated within a frame.
         let streams = run_script("head -c 12050", &job(&limits)).unwrap();
         assert_eq!(streams[0].len(), 1_000);
     }
@@ -274,10 +273,10 @@ mod tests {
     #[test]
     fn kills_a_process_whose_result_is_not_wanted() {
         let limits = limits(LONG, LONG);
-        let job = Job {
-            requester: Requester {
+        let job = FfmpegJob {
+            context: DecodeContext {
                 is_wanted: &|| false,
-                memory: MemoryClaim::unlimited(),
+                memory: PcmClaim::unlimited(),
                 cpu_clock: || Duration::ZERO,
             },
             ..job(&limits)
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_guess_however_much_sound_it_gives() {
+    fn refuses_a_guessed_format_despite_its_output() {
         let warning = "Format ac3 detected only with low score of 1, misdetection possible!";
         let limits = limits(LONG, LONG);
         for script in [
@@ -315,22 +314,22 @@ mod tests {
     }
 
     #[test]
-    fn calls_silence_undecodable() {
+    fn empty_output_is_undecodable() {
         let limits = limits(LONG, LONG);
         for script in ["exit 1", "head -c 20", "head -c 44", "exec cat /dev/zero"] {
             let error = run_script(script, &job(&limits)).unwrap_err();
             assert!(
-                matches!(&error, AudioError::Undecodable { found, .. } if found == "noise"),
+                matches!(&error, AudioError::Undecodable { format_name, .. } if format_name == "noise"),
                 "{script}: {error}"
             );
         }
     }
 
     #[test]
-    fn names_the_format_where_ffmpeg_is_missing() {
+    fn names_the_format_if_ffmpeg_is_missing() {
         let source = Source::Memory(Bytes::new());
         let missing = Command::new("/nonexistent/ffmpeg");
         let error = run(missing, source, &job(&limits(LONG, LONG))).unwrap_err();
-        assert!(matches!(error, AudioError::NeedsFfmpeg { found } if found == "noise"));
+        assert!(matches!(error, AudioError::NeedsFfmpeg { format_name } if format_name == "noise"));
     }
 }

@@ -1,11 +1,11 @@
-//! What ffmpeg makes of files that are written byte by byte. Where it is not installed, these tests
-//! print so and hold nothing.
+//! Decoding of generated files by ffmpeg. If it is not installed, these tests print a message and check
+//! nothing.
 
 use std::io;
 use std::time::Duration;
 
 use super::*;
-use crate::audio::{FfmpegMode, MemoryClaim, Source, decode};
+use crate::audio::{FfmpegMode, PcmClaim, Source, decode};
 
 const LIMITS: DecodeLimits = DecodeLimits {
     max_duration: Duration::from_secs(60),
@@ -41,7 +41,7 @@ fn flv_tag(file: &mut Vec<u8>, kind: u8, time_ms: u32, content: &[u8]) {
     file.extend((length + 11).to_be_bytes());
 }
 
-/// Video from `video_ms` on, and pieces of audio, each a second of a loud square wave at 8 kHz.
+/// Video from `video_ms` on, and a second of a loud square wave at 8 kHz from each of `audio_ms` on.
 fn flv(video_ms: u32, audio_ms: &[u32]) -> Vec<u8> {
     const AUDIO: u8 = 8;
     const VIDEO: u8 = 9;
@@ -63,7 +63,7 @@ fn flv(video_ms: u32, audio_ms: &[u32]) -> Vec<u8> {
 /// Whether each tenth of a second is loud.
 fn loud_tenths(pcm: &[f32]) -> String {
     let tenths = pcm.chunks_exact(1_600);
-    // The resampler is late by less than a tenth of one.
+    // The resampler's delay is less than 10 ms.
     tenths
         .map(|tenth| {
             tenth[400..1_200]
@@ -77,7 +77,7 @@ fn loud_tenths(pcm: &[f32]) -> String {
 }
 
 #[test]
-fn is_silent_where_a_player_is() {
+fn gaps_and_late_audio_become_silence() {
     if !is_installed() {
         return;
     }
@@ -87,10 +87,10 @@ fn is_silent_where_a_player_is() {
         (0, &[0][..], vec![LOUD]),
         (0, &[2_000], vec![SILENT, SILENT, LOUD]),
         (0, &[0, 3_000], vec![LOUD, SILENT, SILENT, LOUD]),
-        // A clock that does not begin at 0 is no silence.
+        // Times that do not start at 0 cause no silence.
         (36_000_000, &[36_000_000], vec![LOUD]),
         (36_000_000, &[36_002_000], vec![SILENT, SILENT, LOUD]),
-        // One that jumps back hides nothing.
+        // Times that jump back lose no audio.
         (0, &[0, 0, 1_000], vec![LOUD, LOUD, LOUD]),
     ] {
         let pcm = decode_file(flv(video_ms, audio_ms)).unwrap();
@@ -102,7 +102,7 @@ fn is_silent_where_a_player_is() {
     }
 }
 
-/// Bytes without a pattern, the same at every run.
+/// Pseudo-random bytes.
 fn noise(seed: u32, length: usize) -> Vec<u8> {
     let mut state = seed;
     let mut byte = || {
@@ -113,13 +113,13 @@ fn noise(seed: u32, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn makes_no_sound_of_what_is_no_recording() {
+fn decodes_nothing_from_noise() {
     if !is_installed() {
         return;
     }
     for seed in 0..24 {
         let mut file = noise(seed, 20_000);
-        // The first bytes of formats, or the marks of their packets, make it likelier.
+        // Magic bytes and sync words make a false detection more likely.
         let mark: &[u8] = match seed % 6 {
             1 => b"\x0b\x77",
             2 => b"\xff\xfb\x90",
@@ -140,7 +140,7 @@ fn makes_no_sound_of_what_is_no_recording() {
             "{seed}: {error}"
         );
     }
-    // Nine bits a frame of raw GSM are all that it can be known by.
+    // Raw GSM, which has only a few constant bits per frame.
     let error = decode_file([0xd7].repeat(20_000)).unwrap_err();
     assert!(matches!(error, AudioError::Undecodable { .. }), "{error}");
 }
@@ -159,15 +159,15 @@ fn opens_no_file_that_an_upload_names() {
         format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{other}\n#EXT-X-ENDLIST\n"),
         format!("v=0\nm=audio 5004 RTP/AVP 0\nc=IN IP4 127.0.0.1\na={other}\n"),
     ] {
-        // Directly, for text does not get that far.
-        let job = Job {
-            found: "script",
+        // Calls ffmpeg directly, because text files are rejected before.
+        let job = FfmpegJob {
+            format_name: "script",
             limits: &LIMITS,
             channels: Channels::Mix,
             file_bytes: 1_000,
-            requester: Requester {
+            context: DecodeContext {
                 is_wanted: &|| true,
-                memory: MemoryClaim::unlimited(),
+                memory: PcmClaim::unlimited(),
                 cpu_clock: || Duration::ZERO,
             },
         };
@@ -180,7 +180,7 @@ fn opens_no_file_that_an_upload_names() {
 }
 
 #[test]
-fn decodes_what_the_built_in_decoders_refuse() {
+fn decodes_files_that_the_built_in_decoders_refuse() {
     if !is_installed() {
         return;
     }
@@ -195,7 +195,7 @@ fn decodes_what_the_built_in_decoders_refuse() {
     wav.extend(b"\x08\0\x40\0data");
     wav.extend((samples.len() as u32).to_le_bytes());
     wav.extend(&samples);
-    // A transport stream cannot be made by hand; a voice file can.
+    // A Creative voice file, which is easy to generate.
     let mut voc = b"Creative Voice File\x1a\x1a\0\x0a\x01\x29\x11\x01".to_vec();
     voc.extend(&8_002_u32.to_le_bytes()[..3]);
     // 8 kHz is 256 - 125.

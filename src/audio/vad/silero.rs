@@ -1,63 +1,63 @@
-//! The Silero voice activity detector: how likely each 32 ms of a recording are speech.
+//! The Silero voice activity detector: speech probability per 32 ms.
 //!
 //! This is the 16 kHz network of Silero VAD v6 (MIT, <https://github.com/snakers4/silero-vad>), as
-//! published in the PyPI package `silero-vad` 6.2.3; `scripts/vad_reference.py` takes its weights out
-//! of there and makes the reference this is tested against.
+//! published in the PyPI package `silero-vad` 6.2.3; `scripts/vad_reference.py` extracts its weights and
+//! generates the reference values of the tests.
 //!
-//! A frame becomes four spectra, four convolutions make one vector of them, and an LSTM, the only
-//! part that remembers, makes a probability of the vector. All but the LSTM's feedback is computed
-//! for a block of frames at once, so that the weights are read once for several frames.
+//! A frame is transformed to four spectra, four convolutions reduce them to one vector, and an LSTM, the
+//! only stateful part, computes a probability from the vector. Everything but the LSTM's feedback is
+//! computed for a block of frames at once, so that the weights are read once for several frames.
 
 mod weights;
 mod spectra;
 mod layer;
 mod network;
 
-use network::{GATES, Memory, NETWORK};
+use network::{GATES, LstmState, NETWORK};
 use spectra::Spectra;
 
 /// Samples of a frame: 32 ms at 16 kHz.
 pub const FRAME_SAMPLES: usize = 512;
 
-/// Frames computed at once. More are not faster; the values of these, 200 kB, and the weights stay
-/// in the second-level cache.
+/// Frames computed at once. More are not faster; their values, 200 kB, and the weights fit into the L2
+/// cache.
 const BLOCK_FRAMES: usize = 48;
 
-/// Digital silence is not computed beyond this, 8 minutes: hours of it come out of a few bytes and must
-/// cost next to nothing. What follows is judged as after 8 minutes of it. The slowest unit of the memory
-/// has then come to within 1e-4 of where it goes; it takes 40 s for each factor of e.
-const REST_FRAMES: usize = 15_000;
+/// Maximum digital silence that is computed, 8 minutes: hours of silence may be encoded in a few bytes and
+/// must be cheap. The LSTM state is kept from then on. By then, its slowest unit, with a time constant of
+/// 40 s, is within 1e-4 of its limit.
+const MAX_SILENT_FRAMES: usize = 15_000;
 
 /// The network with the state of one recording.
 pub struct Silero {
     spectra: Spectra,
-    memory: Memory,
-    /// Frames of digital silence up to now.
+    state: LstmState,
+    /// Number of consecutive frames of digital silence so far.
     silent_frames: usize,
-    /// The probability of the last frame.
-    last: f32,
-    /// Each layer of a block reads one of these and writes the other.
+    /// Probability of the last frame.
+    last_probability: f32,
+    /// Each layer reads one of these buffers and writes the other.
     values: [Vec<f32>; 2],
 }
 
 impl Silero {
-    /// The state before the first sample. The weights are shared, and unpacked by whoever is first.
+    /// The state before the first sample. The weights are shared, and unpacked on first use.
     pub fn new() -> Self {
         let values = || vec![0.0; BLOCK_FRAMES * spectra::WIDTH.max(GATES)];
         Self {
             spectra: Spectra::new(),
-            memory: Memory::default(),
+            state: LstmState::default(),
             silent_frames: 0,
-            last: 0.0,
+            last_probability: 0.0,
             values: [values(), values()],
         }
     }
 
     /// Speech probability of each frame of `pcm`, which is mono at 16 kHz.
     ///
-    /// The last frame, if it is not whole, is followed by silence. Calls go on where the last one
-    /// ended, so all but the last must be given whole frames. A sample that is not finite counts as
-    /// silence and any other is held to ±2^15, so that no input spoils the state for what follows.
+    /// An incomplete last frame is padded with silence. Each call continues where the last one ended, so
+    /// all calls but the last need whole frames. Non-finite samples count as silence and others are clamped
+    /// to ±2^15, so that no input corrupts the state.
     pub fn probabilities(&mut self, pcm: &[f32]) -> Vec<f32> {
         let mut probabilities = Vec::with_capacity(pcm.len().div_ceil(FRAME_SAMPLES));
         for block in pcm.chunks(BLOCK_FRAMES * FRAME_SAMPLES) {
@@ -68,15 +68,15 @@ impl Silero {
             } else {
                 0
             };
-            if self.silent_frames > REST_FRAMES {
-                probabilities.extend(std::iter::repeat_n(self.last, frames));
+            if self.silent_frames > MAX_SILENT_FRAMES {
+                probabilities.extend(std::iter::repeat_n(self.last_probability, frames));
                 continue;
             }
             self.spectra.compute(block, &mut self.values[0]);
             NETWORK.encode(frames, &mut self.values);
             for inputs in self.values[1].chunks_exact(GATES).take(frames) {
-                self.last = NETWORK.remember(inputs, &mut self.memory);
-                probabilities.push(self.last);
+                self.last_probability = NETWORK.step_lstm(inputs, &mut self.state);
+                probabilities.push(self.last_probability);
             }
         }
         probabilities
@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    /// What the project promises against the reference.
+    /// Maximum deviation from the reference.
     const TOLERANCE: f32 = 1e-4;
 
     #[test]
@@ -111,14 +111,14 @@ mod tests {
     fn equals_the_reference_on_speech() {
         let path = in_repository("../shared/audio/en_jfk.wav");
         if !path.exists() {
-            println!("skipped: {} is not on this machine", path.display());
+            println!("skipped: {} is missing", path.display());
             return;
         }
         check_case("jfk", &read_wav(&path));
     }
 
     #[test]
-    fn silence_is_no_speech() {
+    fn silence_is_not_speech() {
         assert!(Silero::new().probabilities(&[]).is_empty());
 
         let probabilities = Silero::new().probabilities(&[0.0; 100 * FRAME_SAMPLES]);
@@ -128,20 +128,20 @@ mod tests {
     }
 
     #[test]
-    fn long_silence_is_not_computed_to_its_end() {
+    fn long_silence_is_not_computed_in_full() {
         let hum = synthetic(20 * FRAME_SAMPLES);
         let silence = vec![0.0; 320 * BLOCK_FRAMES * FRAME_SAMPLES];
         let mut silero = Silero::new();
         silero.probabilities(&hum);
         let settled = silero.probabilities(&silence).last().copied().unwrap();
-        let memory = silero.memory.clone();
+        let state = silero.state.clone();
 
         assert_eq!(
             silero.probabilities(&silence),
             vec![settled; 320 * BLOCK_FRAMES]
         );
 
-        assert!(silero.memory == memory);
+        assert!(silero.state == state);
         let after = silero.probabilities(&hum);
         let mut computed = Silero::new();
         for part in [&hum[..], &silence, &silence] {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_that_are_no_sound_do_no_harm() {
+    fn invalid_samples_do_not_corrupt_the_state() {
         let loudest = 32_768.0;
         let (hum, silence) = (synthetic(20 * FRAME_SAMPLES), [0.0; 150 * FRAME_SAMPLES]);
         for (bad, same_as) in [
@@ -186,7 +186,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn goes_on_where_the_last_call_ended(
+        fn continues_where_the_last_call_ended(
             calls in prop::collection::vec(0..60_usize, 1..5),
             rest in 0..FRAME_SAMPLES,
         ) {
@@ -250,8 +250,8 @@ mod tests {
         }
     }
 
-    /// A buzz of 110 to 150 Hz through two resonances that wander, in bursts of growing loudness
-    /// over LCG noise; the same in `scripts/vad_reference.py`.
+    /// A buzz of 110 to 150 Hz through two moving resonances, in bursts of growing loudness over LCG
+    /// noise; the same as in `scripts/vad_reference.py`.
     fn synthetic(samples: usize) -> Vec<f32> {
         let mut state = 1_u32;
         let sample = |index: usize| {

@@ -1,4 +1,4 @@
-//! Finds the spans of speech while the probabilities are still coming.
+//! Finds spans of speech incrementally, frame by frame.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -6,20 +6,20 @@ use std::ops::Range;
 use super::{FRAME_SAMPLES, VadOptions};
 use crate::audio::samples_in;
 
-/// What is known of the next span. Later probabilities only add to it.
+/// The state of the next span. Later probabilities never contradict it.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Sight {
-    /// All of it.
-    Whole(Range<usize>),
-    /// It begins here and ends no earlier than there.
-    AtLeast(Range<usize>),
-    /// It begins no earlier than here, should there be one.
+pub enum NextSpan {
+    /// Its start and end are final.
+    Complete(Range<usize>),
+    /// Its start is final; the end is a lower bound.
+    Partial(Range<usize>),
+    /// If there is a next span, it starts at this sample or later.
     NotBefore(usize),
-    /// There is none.
+    /// There are no more spans.
     End,
 }
 
-/// Takes the probabilities of a recording one after the other and gives its spans in order.
+/// Builds spans from the speech probabilities of consecutive frames.
 pub struct SpanTracker {
     options: VadOptions,
     min_speech: usize,
@@ -27,20 +27,20 @@ pub struct SpanTracker {
     pad: usize,
     /// The length of the recording.
     samples: usize,
-    /// How much of it was heard.
-    heard: usize,
-    /// Where the speech that goes on began.
-    open: Option<usize>,
-    /// Where it fell silent, for too short a time so far to have ended.
+    /// Samples processed so far.
+    processed: usize,
+    /// Start of the speech in progress.
+    speech_start: Option<usize>,
+    /// Start of the current silence, which is still too short to end the span.
     silent_since: Option<usize>,
-    /// Spans without their padding.
-    found: VecDeque<Range<usize>>,
-    /// The end of the last one that was taken, without padding.
+    /// Finished spans, without padding.
+    closed_spans: VecDeque<Range<usize>>,
+    /// End of the last span that was popped, without padding.
     previous_end: Option<usize>,
 }
 
 impl SpanTracker {
-    /// Nothing is heard yet of a recording of `samples`.
+    /// A tracker for a recording of `samples` samples.
     pub fn new(samples: usize, options: &VadOptions) -> Self {
         Self {
             options: *options,
@@ -48,27 +48,27 @@ impl SpanTracker {
             min_silence: samples_in(options.min_silence),
             pad: samples_in(options.speech_pad),
             samples,
-            heard: 0,
-            open: None,
+            processed: 0,
+            speech_start: None,
             silent_since: None,
-            found: VecDeque::new(),
+            closed_spans: VecDeque::new(),
             previous_end: None,
         }
     }
 
-    /// Takes the next frame's probability; what is left over at the end is ignored.
+    /// Processes the next frame's probability; frames past the end are ignored.
     pub fn push(&mut self, probability: f32) {
-        if self.heard_all() {
+        if self.is_complete() {
             return;
         }
-        let now = self.heard;
-        self.heard = (now + FRAME_SAMPLES).min(self.samples);
+        let now = self.processed;
+        self.processed = (now + FRAME_SAMPLES).min(self.samples);
         let is_speech = probability >= self.options.threshold;
         if is_speech {
             self.silent_since = None;
         }
-        match self.open {
-            None if is_speech => self.open = Some(now),
+        match self.speech_start {
+            None if is_speech => self.speech_start = Some(now),
             Some(start) if probability < self.options.silence_threshold() => {
                 let end = *self.silent_since.get_or_insert(now);
                 if now - end >= self.min_silence {
@@ -77,73 +77,72 @@ impl SpanTracker {
             }
             _ => {}
         }
-        if let Some(start) = self.open
-            && self.heard_all()
+        if let Some(start) = self.speech_start
+            && self.is_complete()
         {
             self.close(start, self.samples);
         }
     }
 
-    /// What is known of the next span.
-    pub fn sight(&self) -> Sight {
-        let open = self.confirmed();
-        let Some(first) = self.found.front() else {
-            return match open {
-                Some((start, end)) => Sight::AtLeast(self.pad_before(start)..end),
-                None if self.heard_all() => Sight::End,
+    /// The state of the next span.
+    pub fn next_span(&self) -> NextSpan {
+        let open_span = self.open_span();
+        let Some(first) = self.closed_spans.front() else {
+            return match open_span {
+                Some((start, end)) => NextSpan::Partial(self.pad_before(start)..end),
+                None if self.is_complete() => NextSpan::End,
                 None => {
-                    let earliest = self.open.unwrap_or(self.heard);
-                    Sight::NotBefore(earliest.saturating_sub(self.pad))
+                    let earliest = self.speech_start.unwrap_or(self.processed);
+                    NextSpan::NotBefore(earliest.saturating_sub(self.pad))
                 }
             };
         };
         let start = self.pad_before(first.start);
-        let next = self.found.get(1).map(|next| next.start);
-        match next.or(open.map(|(start, _)| start)) {
+        let next = self.closed_spans.get(1).map(|next| next.start);
+        match next.or(open_span.map(|(start, _)| start)) {
             Some(next) => {
                 let silence = next - first.end;
-                Sight::Whole(start..first.end + self.pad.min(silence / 2))
+                NextSpan::Complete(start..first.end + self.pad.min(silence / 2))
             }
             None => {
-                let silence = self.open.unwrap_or(self.heard) - first.end;
-                if self.heard_all() || silence / 2 >= self.pad {
+                let silence = self.speech_start.unwrap_or(self.processed) - first.end;
+                if self.is_complete() || silence / 2 >= self.pad {
                     let end = first.end.saturating_add(self.pad);
-                    Sight::Whole(start..end.min(self.samples))
+                    NextSpan::Complete(start..end.min(self.samples))
                 } else {
-                    Sight::AtLeast(start..first.end)
+                    NextSpan::Partial(start..first.end)
                 }
             }
         }
     }
 
-    /// Goes on from a [whole](Sight::Whole) span to the next one.
+    /// Removes the next span, which must be [complete](NextSpan::Complete).
     pub fn pop(&mut self) {
-        if let Some(span) = self.found.pop_front() {
+        if let Some(span) = self.closed_spans.pop_front() {
             self.previous_end = Some(span.end);
         }
     }
 
-    fn heard_all(&self) -> bool {
-        self.heard == self.samples
+    fn is_complete(&self) -> bool {
+        self.processed == self.samples
     }
 
     fn close(&mut self, start: usize, end: usize) {
         if end - start > self.min_speech {
-            self.found.push_back(start..end);
+            self.closed_spans.push_back(start..end);
         }
-        self.open = None;
+        self.speech_start = None;
         self.silent_since = None;
     }
 
-    /// The speech that goes on, if it is long enough to become a span, and where it ends at the
-    /// earliest.
-    fn confirmed(&self) -> Option<(usize, usize)> {
-        let start = self.open?;
-        let end = self.silent_since.unwrap_or(self.heard);
+    /// Start and earliest end of the speech in progress, if it is already long enough to be a span.
+    fn open_span(&self) -> Option<(usize, usize)> {
+        let start = self.speech_start?;
+        let end = self.silent_since.unwrap_or(self.processed);
         (end - start > self.min_speech).then_some((start, end))
     }
 
-    /// The start of the first span that was not taken, with its padding.
+    /// The padded start of the first span that was not popped.
     fn pad_before(&self, start: usize) -> usize {
         let silence = self.previous_end.map(|end| start - end);
         let pad = silence.map_or(self.pad, |silence| self.pad.min(silence / 2));

@@ -1,103 +1,102 @@
-//! Maps the time of a window to the time of its recording.
+//! Maps times in a window to times in its recording.
 
 use crate::audio::SAMPLE_RATE_HZ;
 
-/// A stretch of the recording.
+/// A contiguous part of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct RecordingSpan {
     /// Its first sample in the recording.
     pub start: usize,
-    /// Its length.
+    /// Its length, in samples.
     pub samples: usize,
 }
 
-/// Maps a window's time to the recording's: pieces of the recording, joined without the silence
-/// between them.
+/// Maps times in a window to times in the recording. A window consists of spans of the recording,
+/// joined without the silence between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Clock {
-    pieces: Vec<Piece>,
+pub struct WindowClock {
+    spans: Vec<RecordingSpan>,
 }
 
-impl Piece {
-    /// The first sample behind it.
+impl RecordingSpan {
+    /// One past its last sample.
     pub fn end(&self) -> usize {
         self.start + self.samples
     }
 }
 
-impl Clock {
-    /// The clock of these pieces, which are in order and do not overlap.
-    pub fn new(pieces: Vec<Piece>) -> Self {
-        Self { pieces }
+impl WindowClock {
+    /// The clock of a window made of `spans`, which must be in order and must not overlap.
+    pub fn new(spans: Vec<RecordingSpan>) -> Self {
+        Self { spans }
     }
 
-    /// What the window is made of, in order.
-    pub fn pieces(&self) -> &[Piece] {
-        &self.pieces
+    /// The spans of the window, in order.
+    pub fn spans(&self) -> &[RecordingSpan] {
+        &self.spans
     }
 
-    /// When in the recording something begins that begins `window_s` seconds into the window: at the
-    /// seam of two pieces it belongs to the later one. A time outside the window counts as its end.
+    /// Recording time of something that starts at `window_s` in the window, in seconds. A time at the
+    /// boundary of two spans belongs to the later one. Times outside the window are clamped.
     pub fn original_start_s(&self, window_s: f64) -> f64 {
         let sample = nearest_sample(window_s);
-        self.original_s(window_s, |piece_end| sample < piece_end)
+        self.original_s(window_s, |span_end| sample < span_end)
     }
 
-    /// When in the recording something ends that ends `window_s` seconds into the window: at the
-    /// seam of two pieces it belongs to the earlier one. A time outside the window counts as its
-    /// end.
+    /// Recording time of something that ends at `window_s` in the window, in seconds. A time at the
+    /// boundary of two spans belongs to the earlier one. Times outside the window are clamped.
     pub fn original_end_s(&self, window_s: f64) -> f64 {
         let sample = nearest_sample(window_s);
-        self.original_s(window_s, |piece_end| sample <= piece_end)
+        self.original_s(window_s, |span_end| sample <= span_end)
     }
 
-    /// When in the recording the window begins.
+    /// Start of the window in the recording, in seconds.
     pub fn start_s(&self) -> f64 {
-        self.pieces
+        self.spans
             .first()
-            .map_or(0.0, |piece| seconds(piece.start))
+            .map_or(0.0, |span| seconds(span.start))
     }
 
-    /// When in the recording the window ends.
+    /// End of the window in the recording, in seconds.
     pub fn end_s(&self) -> f64 {
-        self.pieces.last().map_or(0.0, |piece| seconds(piece.end()))
+        self.spans.last().map_or(0.0, |span| seconds(span.end()))
     }
 
-    /// How long the window is.
+    /// Length of the window, in seconds.
     pub fn duration_s(&self) -> f64 {
-        seconds(self.pieces.iter().map(|piece| piece.samples).sum())
+        seconds(self.spans.iter().map(|span| span.samples).sum())
     }
 
-    /// The clock of what follows the window's first `samples`. Of nothing, one empty piece is left
-    /// that says where it would be.
-    pub(super) fn rest(&self, samples: usize) -> Self {
+    /// The clock of the window without its first `samples` samples. An empty tail keeps one empty span
+    /// with its position.
+    pub(super) fn tail_from(&self, samples: usize) -> Self {
         let mut skip = samples;
-        let mut pieces: Vec<Piece> = self
-            .pieces
+        let mut spans: Vec<RecordingSpan> = self
+            .spans
             .iter()
-            .map(|piece| {
-                let skipped = skip.min(piece.samples);
+            .map(|span| {
+                let skipped = skip.min(span.samples);
                 skip -= skipped;
-                Piece {
-                    start: piece.start + skipped,
-                    samples: piece.samples - skipped,
+                RecordingSpan {
+                    start: span.start + skipped,
+                    samples: span.samples - skipped,
                 }
             })
             .collect();
-        let empty = pieces.iter().take_while(|piece| piece.samples == 0).count();
-        pieces.drain(..empty.min(pieces.len().saturating_sub(1)));
-        Self { pieces }
+        let empty = spans.iter().take_while(|span| span.samples == 0).count();
+        spans.drain(..empty.min(spans.len().saturating_sub(1)));
+        Self { spans }
     }
 
-    /// Looks in the first piece that `holds` the time, given the piece's end in the window, or else
-    /// in the last one.
+    /// Maps `window_s` through the first span for which `holds` is true, given the span's end in the
+    /// window, or else through the last span.
     fn original_s(&self, window_s: f64, holds: impl Fn(usize) -> bool) -> f64 {
         let mut original_s = 0.0;
         let mut before = 0;
-        for piece in &self.pieces {
-            let within_s = (window_s - seconds(before)).clamp(0.0, seconds(piece.samples));
-            original_s = seconds(piece.start) + within_s;
-            before += piece.samples;
+        for span in &self.spans {
+            let within_s = (window_s - seconds(before)).clamp(0.0, seconds(span.samples));
+            original_s = seconds(span.start) + within_s;
+            before += span.samples;
             if holds(before) {
                 break;
             }
@@ -110,7 +109,7 @@ fn seconds(samples: usize) -> f64 {
     samples as f64 / f64::from(SAMPLE_RATE_HZ)
 }
 
-/// Seconds are never exactly at a seam.
+/// Rounds, because times in seconds never fall exactly on a boundary.
 fn nearest_sample(seconds: f64) -> usize {
     (seconds * f64::from(SAMPLE_RATE_HZ)).round() as usize
 }
@@ -119,14 +118,14 @@ fn nearest_sample(seconds: f64) -> usize {
 mod tests {
     use super::*;
 
-    /// Pieces from 1 to 3 s and from 10 to 14.5 s.
-    fn clock() -> Clock {
-        Clock::new(vec![
-            Piece {
+    /// ExpectedSpans from 1 to 3 s and from 10 to 14.5 s.
+    fn clock() -> WindowClock {
+        WindowClock::new(vec![
+            RecordingSpan {
                 start: 16_000,
                 samples: 32_000,
             },
-            Piece {
+            RecordingSpan {
                 start: 160_000,
                 samples: 72_000,
             },
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_the_rest_on_the_same_clock() {
+    fn the_tail_keeps_its_times() {
         let clock = clock();
         for (samples, start_s, duration_s) in [
             (0, 1.0, 6.5),
@@ -170,9 +169,9 @@ mod tests {
             (104_000, 14.5, 0.0),
             (999_999, 14.5, 0.0),
         ] {
-            let rest = clock.rest(samples);
-            assert_eq!((rest.start_s(), rest.duration_s()), (start_s, duration_s));
-            assert_eq!(rest.end_s(), 14.5);
+            let tail = clock.tail_from(samples);
+            assert_eq!((tail.start_s(), tail.duration_s()), (start_s, duration_s));
+            assert_eq!(tail.end_s(), 14.5);
         }
     }
 }

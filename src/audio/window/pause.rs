@@ -1,23 +1,22 @@
-//! Finds the places at which speech may be cut.
+//! Finds positions at which speech can be cut.
 
 use std::ops::Range;
 
 use crate::audio::SAMPLE_RATE_HZ;
 use crate::audio::vad::FRAME_SAMPLES;
 
-/// A pause is at least this long, as in the reference: 96 ms, longer than the closure of most
-/// plosives.
-const PAUSE_SAMPLES: usize = 3 * FRAME_SAMPLES;
+/// Minimum length of a pause, as in the reference: 96 ms, longer than the closure of most plosives.
+const MIN_PAUSE_SAMPLES: usize = 3 * FRAME_SAMPLES;
 
-/// Energy is compared over steps of 20 ms; a cut falls between two of them.
+/// Energy is computed over steps of 20 ms; a cut lies between two steps.
 const STEP_SAMPLES: usize = SAMPLE_RATE_HZ as usize / 50;
 
-/// The quietest place is this many steps, 160 ms: longer than the closure of any plosive, shorter
-/// than a pause between phrases.
+/// Length over which the quietest position is averaged, 160 ms: longer than the closure of any
+/// plosive, shorter than a pause between phrases.
 const QUIET_STEPS: usize = 8;
 
-/// The middle of the longest pause within a range of samples, of equally long ones the last. A pause
-/// is where no frame's probability of speech reaches `silence_threshold`.
+/// The middle of the longest pause within a range of samples; the last of equally long ones. In a
+/// pause, all speech probabilities are below `silence_threshold`.
 pub fn longest_pause(
     probabilities: &[f32],
     silence_threshold: f32,
@@ -34,7 +33,7 @@ pub fn longest_pause(
         let samples = frame * FRAME_SAMPLES..(frame + run.len()) * FRAME_SAMPLES;
         frame += run.len();
         let pause = samples.start.max(within.start)..samples.end.min(within.end);
-        let longest_yet = longest.as_ref().map_or(PAUSE_SAMPLES, Range::len);
+        let longest_yet = longest.as_ref().map_or(MIN_PAUSE_SAMPLES, Range::len);
         if run
             .iter()
             .all(|probability| *probability < silence_threshold)
@@ -46,9 +45,9 @@ pub fn longest_pause(
     longest.map(|pause| usize::midpoint(pause.start, pause.end))
 }
 
-/// The middle of the quietest 160 ms by energy, of equally quiet ones the last. Counted in samples
-/// from the beginning of `pcm`, which is longer than that.
-pub fn quietest_place(pcm: &[f32]) -> usize {
+/// The middle of the 160 ms with the lowest energy, in samples; the last of equally quiet ones. `pcm`
+/// must be longer than 160 ms.
+pub fn quietest_position(pcm: &[f32]) -> usize {
     let energies: Vec<f32> = pcm
         .chunks_exact(STEP_SAMPLES)
         .map(|step| step.iter().map(|sample| sample * sample).sum())
@@ -57,7 +56,7 @@ pub fn quietest_place(pcm: &[f32]) -> usize {
         .windows(QUIET_STEPS)
         .map(|steps| steps.iter().sum::<f32>())
         .enumerate()
-        // Of equal minima `min_by` takes the first, and the last one is wanted.
+        // `min_by` returns the first of equal minima; this returns the last.
         .map(|(index, energy)| (energy, index))
         .min_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
     match quietest {
@@ -91,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn sees_no_more_than_it_is_shown() {
+    fn searches_only_within_the_range() {
         check("##......####....####", 5..20, Some(14));
         check("##......####....####", 0..14, Some(5));
         check("##......####....####", 6..14, None);
@@ -99,12 +98,12 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_quietest_place() {
+    fn finds_the_quietest_position() {
         let mut pcm = vec![0.5; 16_000];
         pcm[4_800..8_000].fill(0.1);
         pcm[8_000..9_600].fill(0.2);
-        assert!((4_800 + 1_280..=8_000 - 1_280).contains(&quietest_place(&pcm)));
-        // Nothing is quieter than the rest: as late as can be.
-        assert!(quietest_place(&[0.5; 16_000]) > 14_000);
+        assert!((4_800 + 1_280..=8_000 - 1_280).contains(&quietest_position(&pcm)));
+        // Uniform energy: as late as possible.
+        assert!(quietest_position(&[0.5; 16_000]) > 14_000);
     }
 }

@@ -1,4 +1,4 @@
-//! What holds for the windows of any recording.
+//! Properties and examples of cutting recordings into windows.
 
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ fn sound(seconds: f64, pauses: &[f64]) -> Vec<f32> {
 
 #[track_caller]
 fn check_cuts(seconds: f64, pauses: &[f64], expected: &[f64]) {
-    let cuts: Vec<f64> = Cutter::new(sound(seconds, pauses), Clip::default(), None)
+    let cuts: Vec<f64> = WindowCutter::new(sound(seconds, pauses), Clip::default(), None)
         .skip(1)
         .map(|window| window.clock.start_s())
         .collect();
@@ -37,24 +37,24 @@ fn check_cuts(seconds: f64, pauses: &[f64], expected: &[f64]) {
 }
 
 #[test]
-fn cuts_at_the_quietest_places_without_detection() {
+fn cuts_at_the_quietest_positions_without_detection() {
     check_cuts(11.0, &[5.0], &[]);
     check_cuts(30.0, &[28.0], &[]);
     check_cuts(50.0, &[27.0], &[27.0]);
-    // The first pause is out of reach, the second is near enough to the end of the window.
+    // The first pause is out of range, the second is close enough to the end of the window.
     check_cuts(50.0, &[20.0, 25.0], &[25.0]);
     check_cuts(80.0, &[26.0, 50.5, 75.0], &[26.0, 50.5]);
-    // The tail is not left with half a second.
+    // The last window is not shorter than a second.
     check_cuts(30.5, &[26.0, 30.1], &[26.0]);
     check_cuts(0.0, &[], &[]);
 }
 
-/// One window a list, one piece a pair of seconds.
-type Pieces<'a> = &'a [&'a [(f64, f64)]];
+/// The expected windows, each a list of spans as (start, end) in seconds.
+type ExpectedSpans<'a> = &'a [&'a [(f64, f64)]];
 
-/// Packs speech that alternates with silence. Every length is in seconds, speech comes first.
+/// Packs alternating speech and silence, speech first; lengths in seconds.
 #[track_caller]
-fn check_packing(options: &VadOptions, lengths: &[f64], expected: Pieces<'_>) {
+fn check_packing(options: &VadOptions, lengths: &[f64], expected: ExpectedSpans<'_>) {
     let mut probabilities = Vec::new();
     for (index, length) in lengths.iter().enumerate() {
         let frames = (length * SECOND as f64 / FRAME_SAMPLES as f64).round() as usize;
@@ -65,25 +65,25 @@ fn check_packing(options: &VadOptions, lengths: &[f64], expected: Pieces<'_>) {
     let found = pack(&pcm, &probabilities, options, 1);
     let found: Vec<Vec<(f64, f64)>> = found
         .iter()
-        .map(|pieces| {
+        .map(|spans| {
             let tenths = |sample: usize| (sample as f64 / SECOND as f64 * 10.0).round() / 10.0;
-            let times = |piece: &Piece| (tenths(piece.start), tenths(piece.end()));
-            pieces.iter().map(times).collect()
+            let times = |span: &RecordingSpan| (tenths(span.start), tenths(span.end()));
+            spans.iter().map(times).collect()
         })
         .collect();
     assert_eq!(found, expected, "{lengths:?}");
 }
 
-/// All windows, where `block` probabilities are given at a time.
-fn pack(pcm: &[f32], probabilities: &[f32], options: &VadOptions, block: usize) -> Vec<Vec<Piece>> {
+/// Packs all windows, pushing `block` probabilities at a time.
+fn pack(pcm: &[f32], probabilities: &[f32], options: &VadOptions, block: usize) -> Vec<Vec<RecordingSpan>> {
     let mut packer = Packer::new(pcm.len(), options);
     let mut blocks = probabilities.chunks(block);
     let mut windows = Vec::new();
     loop {
         match packer.next(pcm) {
-            Packed::Window(pieces) => windows.push(pieces),
-            Packed::Unsettled => packer.push(blocks.next().expect("all is settled at the end")),
-            Packed::End => return windows,
+            PackedWindow::Complete(spans) => windows.push(spans),
+            PackedWindow::Pending => packer.push(blocks.next().expect("nothing is pending at the end")),
+            PackedWindow::End => return windows,
         }
     }
 }
@@ -95,19 +95,19 @@ fn packs_speech_without_the_silence() {
     check_packing(&options, &[0.0, 3_600.0], &[]);
     check_packing(&options, &[5.0], &[&[(0.0, 5.0)]]);
     check_packing(&options, &[0.0, 9.0, 5.0, 9.0], &[&[(8.6, 14.4)]]);
-    // Short silence stays, long silence goes.
+    // Short silence is kept, long silence is removed.
     check_packing(
         &options,
         &[5.0, 1.9, 5.0, 3.0, 5.0],
         &[&[(0.0, 12.3), (14.5, 19.9)]],
     );
-    // A window that is two thirds full leaves the next stretch whole.
+    // The span after a window that is two thirds full is not cut.
     check_packing(
         &options,
         &[22.0, 3.0, 5.0, 1.0, 6.0],
         &[&[(0.0, 22.4)], &[(24.6, 37.0)]],
     );
-    // A cut in silence would fill this one, but there is none in reach.
+    // A cut in a pause would fill the first window, but there is none in range.
     check_packing(
         &options,
         &[8.0, 3.0, 28.0],
@@ -118,7 +118,7 @@ fn packs_speech_without_the_silence() {
         &[8.0, 3.0, 15.0, 1.0, 12.0],
         &[&[(0.0, 8.4), (10.6, 26.5)], &[(26.5, 39.0)]],
     );
-    // Speech across a minute of silence shares a window, across an hour it does not.
+    // A minute of silence does not separate windows, an hour does.
     check_packing(&options, &[1.0, 60.5, 1.0], &[&[(0.0, 1.4), (61.1, 62.5)]]);
     check_packing(
         &options,
@@ -128,27 +128,27 @@ fn packs_speech_without_the_silence() {
 }
 
 #[test]
-fn cuts_long_speech_in_its_longest_pause_within_reach() {
+fn cuts_long_speech_in_its_longest_pause_within_range() {
     let options = VadOptions::default();
     check_packing(
         &options,
         &[21.0, 0.3, 2.0, 0.6, 3.0, 0.2, 20.0],
         &[&[(0.0, 23.6)], &[(23.6, 47.1)]],
     );
-    // A longer one is out of reach.
+    // A longer one is out of range.
     check_packing(
         &options,
         &[12.0, 1.5, 13.0, 0.2, 20.0],
         &[&[(0.0, 26.6)], &[(26.6, 46.7)]],
     );
-    // None at all: as late as the energy, the same everywhere, allows.
+    // No pause and uniform energy: as late as possible.
     check_packing(&options, &[50.0], &[&[(0.0, 29.9)], &[(29.9, 50.0)]]);
-    // The rest is not a scrap.
+    // The second window is at least a second long.
     check_packing(&options, &[30.2], &[&[(0.0, 29.1)], &[(29.1, 30.2)]]);
 }
 
 #[test]
-fn cuts_earlier_where_speech_is_to_be_short() {
+fn max_speech_limits_the_speech_in_a_window() {
     let options = VadOptions {
         max_speech: Duration::from_secs(10),
         ..VadOptions::default()
@@ -165,7 +165,7 @@ fn keeps_short_silence_in_front() {
     let options = VadOptions::default();
     check_packing(&options, &[0.0, 2.3, 5.0], &[&[(0.0, 7.3)]]);
     check_packing(&options, &[0.0, 2.6, 5.0], &[&[(2.2, 7.6)]]);
-    // It is no speech.
+    // It does not count as speech.
     let options = VadOptions {
         min_silence: Duration::from_secs(20),
         max_speech: Duration::from_secs(3),
@@ -183,7 +183,7 @@ fn clips_the_recording_and_keeps_its_time() {
             offset: Duration::from_secs_f64(offset_s),
             duration: duration_s.map(Duration::from_secs_f64),
         };
-        let windows: Vec<Window> = Cutter::new(pcm.clone(), clip, None).collect();
+        let windows: Vec<Window> = WindowCutter::new(pcm.clone(), clip, None).collect();
         let start = windows.first().map(|window| window.clock.start_s());
         let end = windows.last().map(|window| window.clock.end_s());
         assert_eq!((start, end), (Some(start_s), Some(end_s)), "{clip:?}");
@@ -199,23 +199,23 @@ fn clips_the_recording_and_keeps_its_time() {
         offset: Duration::MAX,
         duration: Some(Duration::MAX),
     };
-    assert!(Cutter::new(pcm, clip, None).next().is_none());
+    assert!(WindowCutter::new(pcm, clip, None).next().is_none());
 }
 
 #[test]
-fn leaves_the_rest_of_a_window() {
-    let window = Cutter::new(vec![0.0; 5 * SECOND], Clip::default(), None).next();
+fn returns_the_tail_of_a_window() {
+    let window = WindowCutter::new(vec![0.0; 5 * SECOND], Clip::default(), None).next();
     let window = window.unwrap();
-    let rest = window.rest(3.02);
-    assert_eq!((rest.pcm.len(), rest.clock.start_s()), (31_680, 3.02));
-    assert!(window.rest(30.0).pcm.is_empty());
-    assert_eq!(window.rest(-1.0), window);
+    let tail = window.tail_from(3.02);
+    assert_eq!((tail.pcm.len(), tail.clock.start_s()), (31_680, 3.02));
+    assert!(window.tail_from(30.0).pcm.is_empty());
+    assert_eq!(window.tail_from(-1.0), window);
 }
 
 #[test]
 fn can_be_sent_between_threads() {
     fn is_send<T: Send>() {}
-    is_send::<Cutter>();
+    is_send::<WindowCutter>();
 }
 
 fn seconds(range: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = Duration> {
@@ -238,7 +238,7 @@ fn any_options() -> impl Strategy<Value = VadOptions> {
     })
 }
 
-/// Runs of frames that are alike, among them long ones, with single frames of any kind.
+/// Runs of equal probabilities, short and long.
 fn any_probabilities() -> impl Strategy<Value = Vec<f32>> {
     let run = (
         0.0_f32..1.0,
@@ -268,15 +268,15 @@ proptest! {
 
         let mut covered: Vec<(usize, usize)> = Vec::new();
         for window in &windows {
-            let length = window.iter().map(|piece| piece.samples).sum::<usize>();
+            let length = window.iter().map(|span| span.samples).sum::<usize>();
             prop_assert!(0 < length && length <= 480_000);
-            for piece in window {
-                prop_assert!(piece.samples > 0);
+            for span in window {
+                prop_assert!(span.samples > 0);
                 match covered.last_mut() {
-                    Some(last) if last.1 == piece.start => last.1 = piece.end(),
+                    Some(last) if last.1 == span.start => last.1 = span.end(),
                     last => {
-                        prop_assert!(last.is_none_or(|last| last.1 < piece.start));
-                        covered.push((piece.start, piece.end()));
+                        prop_assert!(last.is_none_or(|last| last.1 < span.start));
+                        covered.push((span.start, span.end()));
                     }
                 }
             }
@@ -288,7 +288,7 @@ proptest! {
                 _ => spans.push((span.start, span.end)),
             }
         }
-        // In front of the first, short silence stays.
+        // Short silence before the first span is kept.
         if let Some(first) = spans.first_mut()
             && first.0 < samples_in(options.min_silence).min(packer::MAX_LEAD_SAMPLES)
         {
@@ -310,41 +310,41 @@ proptest! {
         };
         let offset = offset.min(pcm.len());
         let mut end = offset;
-        for window in Cutter::new(pcm.clone(), clip, None) {
-            prop_assert_eq!(window.clock.pieces().len(), 1);
-            let piece = window.clock.pieces()[0];
-            prop_assert_eq!(piece.start, end);
-            prop_assert!(piece.samples <= 480_000);
-            prop_assert!(piece.samples >= MIN_WINDOW_SAMPLES || pcm.len() < offset + SECOND);
-            prop_assert_eq!(&window.pcm[..], &pcm[piece.start..piece.end()]);
-            end = piece.end();
+        for window in WindowCutter::new(pcm.clone(), clip, None) {
+            prop_assert_eq!(window.clock.spans().len(), 1);
+            let span = window.clock.spans()[0];
+            prop_assert_eq!(span.start, end);
+            prop_assert!(span.samples <= 480_000);
+            prop_assert!(span.samples >= MIN_WINDOW_SAMPLES || pcm.len() < offset + SECOND);
+            prop_assert_eq!(&window.pcm[..], &pcm[span.start..span.end()]);
+            end = span.end();
         }
         prop_assert_eq!(end, pcm.len());
     }
 
-    /// Whatever the network makes of it: loud and quiet stretches of noise.
+    /// Loud and quiet parts of noise, whatever the network detects in them.
     #[test]
-    fn gives_each_window_the_samples_its_clock_names(
-        stretches in prop::collection::vec((0.0_f32..0.5, 1..20_000_usize), 0..30),
+    fn each_window_contains_the_samples_its_clock_states(
+        parts in prop::collection::vec((0.0_f32..0.5, 1..20_000_usize), 0..30),
     ) {
         let mut noise = 1_u32;
         let mut next = |loudness: f32| {
             noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             loudness * ((noise >> 16) as f32 / 32_768.0 - 1.0)
         };
-        let pcm: Vec<f32> = stretches
+        let pcm: Vec<f32> = parts
             .iter()
             .flat_map(|(loudness, samples)| vec![*loudness; *samples])
             .map(&mut next)
             .collect();
-        for window in Cutter::new(pcm.clone(), Clip::default(), Some(VadOptions::default())) {
-            let mut heard = &window.pcm[..];
-            for piece in window.clock.pieces() {
-                let (of_piece, rest) = heard.split_at(piece.samples);
-                prop_assert_eq!(of_piece, &pcm[piece.start..piece.end()]);
-                heard = rest;
+        for window in WindowCutter::new(pcm.clone(), Clip::default(), Some(VadOptions::default())) {
+            let mut remaining = &window.pcm[..];
+            for span in window.clock.spans() {
+                let (of_span, rest) = remaining.split_at(span.samples);
+                prop_assert_eq!(of_span, &pcm[span.start..span.end()]);
+                remaining = rest;
             }
-            prop_assert!(heard.is_empty());
+            prop_assert!(remaining.is_empty());
         }
     }
 }

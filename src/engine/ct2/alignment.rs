@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Ct2Engine, Encoded, Found, batch_error, encodings};
 use crate::engine::EngineError;
-use crate::features::positions;
+use crate::features::encoder_positions;
 use crate::tokens::{Alignment, PromptSpec, times_from_path};
 
 /// Frames over which the attention is smoothed before words are aligned (the reference's).
@@ -44,7 +44,7 @@ impl Ct2Engine {
                 .iter()
                 .map(|&row| batch.inputs[row].features.frames)
                 .collect();
-            let selected = encodings::select(&batch.encoded, &rows, Some(positions(length)))?;
+            let selected = encodings::select(&batch.encoded, &rows, Some(encoder_positions(length)))?;
             let start: Vec<usize> = sizes(&start);
             let aligned = self
                 .whisper

@@ -20,7 +20,7 @@ using ctranslate2::layers::WhisperEncoder;
 
 namespace {
 
-// As in `features/lengths.rs`.
+// As in `features/window_lengths.rs`.
 constexpr dim_t silence_stride = 20;
 
 // Rows of the encoder's input: from which row of the convolutions' output they are made, at which position.

@@ -9,7 +9,7 @@ use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
 use crate::engine::memory::Dimensions;
 use crate::engine::{Decoding, Engine, EngineError, Fallback, Input};
-use crate::features::{Features, HOP_SAMPLES, Lengths, LogMel, WINDOW_FRAMES, positions};
+use crate::features::{Features, HOP_SAMPLES, WindowLengths, LogMel, WINDOW_FRAMES, encoder_positions};
 use crate::tokens::{PromptSpec, Task, Vocabulary, test_models};
 
 const N_MELS: usize = 80;
@@ -147,7 +147,7 @@ fn silence_behind_a_short_window_stands_at_positions_up_to_30_s() {
     for (frames, own, first) in [(1000, 500, 519), (530, 265, 299)] {
         let short = encoded_silence(&engine, frames);
 
-        assert_eq!(short.len(), positions(frames));
+        assert_eq!(short.len(), encoder_positions(frames));
         let expected = (0..own).chain((first..1500).step_by(20));
         for (row, position) in short.iter().zip(expected) {
             let nearest = nearest(row);
@@ -168,7 +168,7 @@ fn windows_that_are_encoded_together_come_out_as_alone() {
     };
     let encoded = |values| encodings::values(&encode(&engine, values, FRAMES)).to_vec();
     let alone = [encoded(tone(20)), encoded(tone(50))];
-    assert_eq!(alone[0].len(), positions(FRAMES) * WIDTH);
+    assert_eq!(alone[0].len(), encoder_positions(FRAMES) * WIDTH);
     let apart = squared_distance(&alone[0], &alone[1]);
     assert!(apart > 1e4, "they are as different as {apart}");
 
@@ -211,7 +211,7 @@ fn windows_of_different_lengths_are_generated_together_as_alone() {
         .iter()
         .map(|features| Input {
             features,
-            length: Lengths::new(1, 2).fine().of(features.frames),
+            length: WindowLengths::new(1, 2).with_fine_steps().padded(features.frames),
             prompt: &prompt,
             decoding: &decoding,
             before: None,

@@ -1,72 +1,72 @@
-//! Finds where words begin and end in text tokens.
+//! Splits text tokens into words.
 
 use super::Word;
 use crate::tokens::{Language, Vocabulary};
 
-// The reference finds these by asking whether a whole word occurs in the list, so two marks that
-// stand side by side here count as one.
-/// Marks that are words of their own.
+// As in the reference, these are searched for a whole word, so two adjacent marks of a list count as
+// one.
+/// Marks that are separate words.
 const ASCII_PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 /// Marks that belong to the word after them.
 const PREPENDED: &str = "\"'“¿([{-";
 /// Marks that belong to the word before them.
 const APPENDED: &str = "\"'.。,，!！?？:：”)]}、";
 
-/// Text that stands for a number of tokens.
-pub(super) struct Piece {
+/// Consecutive tokens that form whole characters or a word.
+pub(super) struct TokenGroup {
     pub(super) text: String,
     pub(super) tokens: usize,
 }
 
-/// The words of the text tokens `ids`, punctuation apart.
+/// Splits the text tokens `ids` into words, with separate punctuation.
 ///
 /// The rules are those of faster-whisper's `split_to_word_tokens` with one exception: an apostrophe
-/// between letters ends no word, so that "İstanbul'a" and "l'eau" are one word each.
+/// between letters does not end a word, so that "İstanbul'a" and "l'eau" are one word each.
 pub(super) fn split(
     vocabulary: &Vocabulary,
     language: Option<Language>,
     ids: &[u32],
-) -> Vec<Piece> {
-    let pieces = split_at_characters(vocabulary, ids);
+) -> Vec<TokenGroup> {
+    let groups = split_at_characters(vocabulary, ids);
     if !language.is_none_or(Language::puts_spaces_between_words) {
-        return pieces;
+        return groups;
     }
-    let mut words: Vec<Piece> = Vec::new();
-    let mut pieces = pieces.into_iter().peekable();
-    while let Some(piece) = pieces.next() {
+    let mut words: Vec<TokenGroup> = Vec::new();
+    let mut groups = groups.into_iter().peekable();
+    while let Some(group) = groups.next() {
         let begins_word =
-            piece.text.starts_with(' ') || ASCII_PUNCTUATION.contains(piece.text.trim());
+            group.text.starts_with(' ') || ASCII_PUNCTUATION.contains(group.text.trim());
         match words.last_mut() {
             Some(word)
-                if !begins_word || is_apostrophe_within_word(word, &piece, pieces.peek()) =>
+                if !begins_word || is_apostrophe_within_word(word, &group, groups.peek()) =>
             {
-                word.text.push_str(&piece.text);
-                word.tokens += piece.tokens;
+                word.text.push_str(&group.text);
+                word.tokens += group.tokens;
             }
-            _ => words.push(piece),
+            _ => words.push(group),
         }
     }
     words
 }
 
-/// Whether `piece` is an apostrophe with a letter on either side. Before it may stand a digit
-/// ("2023'te"); an apostrophe that ends a quotation or a plural ("boys' books") has no letter after
-/// it. U+2019 needs no rule: it is no ASCII punctuation and begins no word.
-fn is_apostrophe_within_word(before: &Piece, piece: &Piece, after: Option<&Piece>) -> bool {
-    let begins_with_letter = |piece: &Piece| piece.text.starts_with(char::is_alphabetic);
-    piece.text == "'"
+/// Whether `group` is an apostrophe between a letter or digit ("2023'te") and a letter. An apostrophe that
+/// ends a quotation or a plural ("boys' books") has no letter after it. U+2019 needs no rule: it is not
+/// ASCII punctuation and does not start a word.
+fn is_apostrophe_within_word(before: &TokenGroup, group: &TokenGroup, after: Option<&TokenGroup>) -> bool {
+    let begins_with_letter = |group: &TokenGroup| group.text.starts_with(char::is_alphabetic);
+    group.text == "'"
         && before.text.ends_with(char::is_alphanumeric)
         && after.is_some_and(begins_with_letter)
 }
 
-/// The fewest tokens at a time that are whole characters, for a token may end within one.
-fn split_at_characters(vocabulary: &Vocabulary, ids: &[u32]) -> Vec<Piece> {
+/// Splits tokens into minimal groups of whole characters, because a token may end within a character.
+fn split_at_characters(vocabulary: &Vocabulary, ids: &[u32]) -> Vec<TokenGroup> {
     let bytes: Vec<u8> = ids
         .iter()
         .flat_map(|&id| vocabulary.bytes(id))
         .copied()
         .collect();
-    // Bytes that are no character show as one, as they do in the text as a whole.
+    // Invalid bytes are replaced by one character, as in the decoded text.
     let mut is_end = vec![false; bytes.len() + 1];
     let mut end = 0;
     for chunk in bytes.utf8_chunks() {
@@ -76,26 +76,26 @@ fn split_at_characters(vocabulary: &Vocabulary, ids: &[u32]) -> Vec<Piece> {
             is_end[end] = true;
         }
     }
-    let mut pieces = Vec::with_capacity(ids.len());
+    let mut groups = Vec::with_capacity(ids.len());
     let (mut begin, mut end, mut tokens) = (0, 0, 0);
     for &id in ids {
         end += vocabulary.bytes(id).len();
         tokens += 1;
         if is_end[end] {
             let text = String::from_utf8_lossy(&bytes[begin..end]).into_owned();
-            pieces.push(Piece { text, tokens });
+            groups.push(TokenGroup { text, tokens });
             (begin, tokens) = (end, 0);
         }
     }
-    pieces
+    groups
 }
 
-/// Joins marks with the word they belong to, whose time stays its own.
+/// Joins marks with the word that they belong to, without changing its times.
 pub(super) fn merge_punctuation(words: Vec<Word>) -> Vec<Word> {
     let is_prepended =
         |word: &Word| word.text.starts_with(' ') && PREPENDED.contains(word.text.trim());
     let mut merged: Vec<Word> = Vec::with_capacity(words.len());
-    // Backwards, for several marks may stand before a word.
+    // Backwards, because several marks may precede a word.
     for word in words.into_iter().rev() {
         match merged.last_mut() {
             Some(following) if is_prepended(&word) => following.text.insert_str(0, &word.text),
@@ -132,14 +132,14 @@ mod tests {
     #[track_caller]
     fn check(language: &str, text: &str, expected: &[&str]) {
         let base = load("base");
-        let pieces = split(base, Language::parse(language), &base.encode(text));
-        let merged = merge_punctuation(pieces.into_iter().map(|piece| word(&piece.text)).collect());
+        let groups = split(base, Language::parse(language), &base.encode(text));
+        let merged = merge_punctuation(groups.into_iter().map(|group| word(&group.text)).collect());
         let texts: Vec<&str> = merged.iter().map(|word| word.text.as_str()).collect();
         assert_eq!(texts, expected);
     }
 
     #[test]
-    fn gives_punctuation_to_the_word_it_belongs_to() {
+    fn joins_punctuation_with_its_word() {
         for (language, text, expected) in [
             (
                 "en",
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_apostrophe_between_letters_is_within_its_word() {
+    fn an_apostrophe_between_letters_does_not_split_a_word() {
         for (language, text, expected) in [
             (
                 "tr",
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_apostrophe_that_quotes_is_a_mark() {
+    fn an_apostrophe_used_as_a_quote_is_a_mark() {
         for (text, expected) in [
             (" the boys' books", &[" the", " boys'", " books"][..]),
             (" the boys’ books", &[" the", " boys’", " books"]),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_character_show_as_in_the_whole_text() {
+    fn invalid_bytes_are_replaced_as_in_the_decoded_text() {
         let base = load("base");
         // Parts of an emoji between whole characters and at the end.
         let emoji = base.encode("🤗");
@@ -243,10 +243,10 @@ mod tests {
         ]
         .concat();
         for language in ["ja", "en"] {
-            let pieces = split(base, Language::parse(language), &broken);
-            let joined: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
+            let groups = split(base, Language::parse(language), &broken);
+            let joined: String = groups.iter().map(|group| group.text.as_str()).collect();
             assert_eq!(joined, base.decode(&broken));
-            let tokens: usize = pieces.iter().map(|piece| piece.tokens).sum();
+            let tokens: usize = groups.iter().map(|group| group.tokens).sum();
             assert_eq!(tokens, broken.len());
         }
     }

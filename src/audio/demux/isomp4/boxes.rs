@@ -1,35 +1,35 @@
-//! Walks the boxes of ISO/IEC 14496-12, 4.2 ("atoms" in Apple's QuickTime File Format).
+//! Iterates over boxes (ISO/IEC 14496-12, 4.2; "atoms" in Apple's QuickTime File Format).
 
 use symphonia::core::errors::Result;
 
-use super::input::Input;
+use super::input::Mp4Input;
 
-/// A box's type: four characters.
-pub type Kind = [u8; 4];
+/// The type of a box: four characters.
+pub type BoxType = [u8; 4];
 
-/// Size and type.
+/// Length of a header: size and type.
 const HEADER_BYTES: u64 = 8;
 
-/// The same with a size of 64 bits behind.
+/// The same with a 64-bit size.
 const LARGE_HEADER_BYTES: u64 = 16;
 
-/// Where a box lies.
+/// Type and position of a box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoxHeader {
-    /// What it is.
-    pub kind: Kind,
-    /// Its first byte.
+    /// Type.
+    pub kind: BoxType,
+    /// Position of its first byte.
     pub start: u64,
-    /// The first byte of its content.
+    /// Position of its content.
     pub content: u64,
-    /// The byte behind its content, no further than the box or source around it goes.
+    /// End of its content, limited to its parent or the source.
     pub end: u64,
-    /// Whether it claims to go on behind that.
-    pub is_cut: bool,
+    /// Whether its stated end is beyond `end`.
+    pub is_truncated: bool,
 }
 
 impl BoxHeader {
-    /// The boxes in this one.
+    /// The child boxes.
     pub fn children(&self) -> Boxes {
         Boxes {
             at: self.content,
@@ -37,16 +37,16 @@ impl BoxHeader {
         }
     }
 
-    /// Its content: at most `max_bytes` of it, and as far as the source goes.
+    /// Reads its content, at most `max_bytes` and to the end of the source.
     ///
     /// # Errors
-    /// Those of [`Input::read_at`].
-    pub fn read(&self, input: &mut Input, max_bytes: u64) -> Result<Vec<u8>> {
+    /// Those of [`Mp4Input::read_at`].
+    pub fn read(&self, input: &mut Mp4Input, max_bytes: u64) -> Result<Vec<u8>> {
         input.read_at(self.content, (self.end - self.content).min(max_bytes))
     }
 }
 
-/// The boxes of a part of a source, in order.
+/// Iterates over the boxes in a part of a source.
 #[derive(Clone, Copy, Debug)]
 pub struct Boxes {
     at: u64,
@@ -54,17 +54,17 @@ pub struct Boxes {
 }
 
 impl Boxes {
-    /// Those from this byte on to the end of the source.
-    pub fn from(at: u64, input: &Input) -> Self {
+    /// The boxes from position `at` to the end of the source.
+    pub fn from(at: u64, input: &Mp4Input) -> Self {
         let end = input.length();
         Self { at, end }
     }
 
-    /// The next box; none at the end and where what follows is not a box.
+    /// The next box; `None` at the end, or if no valid box follows.
     ///
     /// # Errors
-    /// Those of [`Input::read_at`].
-    pub fn next(&mut self, input: &mut Input) -> Result<Option<BoxHeader>> {
+    /// Those of [`Mp4Input::read_at`].
+    pub fn next(&mut self, input: &mut Mp4Input) -> Result<Option<BoxHeader>> {
         let start = self.at;
         if self.end.saturating_sub(start) < HEADER_BYTES {
             return Ok(None);
@@ -75,7 +75,7 @@ impl Boxes {
         let [a, b, c, d, kind @ ..] = header;
         let small = u64::from(u32::from_be_bytes([a, b, c, d]));
         let (header_bytes, size) = match small {
-            // It goes on to the end of what is around it.
+            // The box extends to the end of its parent.
             0 => (HEADER_BYTES, self.end - start),
             1 => match input.read_array(start + HEADER_BYTES)? {
                 Some(large) => (LARGE_HEADER_BYTES, u64::from_be_bytes(large)),
@@ -94,18 +94,18 @@ impl Boxes {
             start,
             content,
             end: self.at,
-            is_cut: claimed_end > self.end,
+            is_truncated: claimed_end > self.end,
         }))
     }
 }
 
-/// The boxes in a content that has been read, in order: type and content of each.
-pub fn boxes_in(mut content: &[u8]) -> impl Iterator<Item = (Kind, &[u8])> {
+/// Iterates over the boxes in `content`: type and content of each.
+pub fn boxes_in(mut content: &[u8]) -> impl Iterator<Item = (BoxType, &[u8])> {
     std::iter::from_fn(move || {
         let mut fields = Fields(content);
         let size = fields.u32()? as usize;
         let kind = fields.take()?;
-        // A size of 0 goes on to the end; 64-bit sizes do not occur this deep.
+        // A size of 0 means to the end; 64-bit sizes do not occur at this depth.
         let end = match size {
             0 => content.len(),
             size => size.min(content.len()),
@@ -116,7 +116,7 @@ pub fn boxes_in(mut content: &[u8]) -> impl Iterator<Item = (Kind, &[u8])> {
     })
 }
 
-/// Takes big-endian fields from the front of a content.
+/// Reads big-endian fields from the start of a byte slice.
 #[derive(Clone, Copy)]
 pub struct Fields<'a>(pub &'a [u8]);
 
@@ -148,7 +148,7 @@ impl<'a> Fields<'a> {
         self.take().map(u64::from_be_bytes)
     }
 
-    /// The next four bytes, or eight where `is_large`.
+    /// The next four bytes, or eight if `is_large`.
     pub fn u32_or_u64(&mut self, is_large: bool) -> Option<u64> {
         if is_large {
             self.u64()
@@ -157,13 +157,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Passes over bytes.
+    /// Skips bytes.
     pub fn skip(&mut self, bytes: usize) -> Option<()> {
         self.0 = self.0.get(bytes..)?;
         Some(())
     }
 
-    /// The version and the flags that begin a "full box".
+    /// The version and flags at the start of a "full box".
     pub fn version_and_flags(&mut self) -> Option<(u8, u32)> {
         let [version, flags @ ..] = self.u32()?.to_be_bytes();
         let [a, b, c] = flags;
@@ -177,19 +177,19 @@ mod tests {
 
     use super::*;
 
-    /// The types of the boxes, and where their content lies.
-    fn walk(bytes: &[u8]) -> Vec<(Kind, u64, u64, bool)> {
-        let mut input = Input::new(Box::new(Cursor::new(bytes.to_vec())));
+    /// Type, start and end of the content, and truncation of all boxes.
+    fn walk(bytes: &[u8]) -> Vec<(BoxType, u64, u64, bool)> {
+        let mut input = Mp4Input::new(Box::new(Cursor::new(bytes.to_vec())));
         let mut boxes = Boxes::from(0, &input);
         let mut found = Vec::new();
         while let Some(header) = boxes.next(&mut input).unwrap() {
-            found.push((header.kind, header.content, header.end, header.is_cut));
+            found.push((header.kind, header.content, header.end, header.is_truncated));
         }
         found
     }
 
     #[test]
-    fn boxes_of_every_size_form_are_found() {
+    fn reads_boxes_with_every_kind_of_size() {
         let file = b"\0\0\0\x08free\0\0\0\x01wide\0\0\0\0\0\0\0\x11x\0\0\0\0mdatxyz";
         let expected = [
             (*b"free", 8, 8, false),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes_go_no_further_than_the_file() {
+    fn limits_boxes_to_the_file() {
         assert_eq!(walk(b"\0\0\0\x20moovabc"), [(*b"moov", 8, 11, true)]);
         assert_eq!(
             walk(b"\0\0\0\x01moov\xff\xff\xff\xff\xff\xff\xff\xff"),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes_in_memory_are_walked_likewise() {
+    fn reads_boxes_in_memory() {
         let content = b"\0\0\0\x0aesdsab\0\0\0\x08free\0\0\0\0lastxyz";
         let found: Vec<_> = boxes_in(content).collect();
         assert_eq!(

@@ -1,12 +1,11 @@
-//! Turns the configurations of ALAC, FLAC and Opus in MP4 into those that their decoders read.
+//! Converts the configurations of ALAC, FLAC and Opus in MP4 to those of their decoders.
 
 use super::boxes::Fields;
 
-/// The size of FLAC's STREAMINFO (RFC 9639, 8.2).
+/// Size of FLAC's STREAMINFO (RFC 9639, 8.2).
 const STREAM_INFO_BYTES: usize = 34;
 
-/// The magic cookie of ALAC: its decoder reads the 24 bytes of `ALACSpecificConfig`, after which a
-/// channel layout may follow.
+/// The magic cookie of ALAC: the 24 bytes of `ALACSpecificConfig`, without an optional channel layout.
 pub fn alac(content: &[u8]) -> Option<Box<[u8]>> {
     const COOKIE_BYTES: usize = 24;
     let mut fields = Fields(content);
@@ -24,15 +23,15 @@ pub fn flac(content: &[u8]) -> Option<Box<[u8]>> {
     (kind & BLOCK_TYPE == 0).then(|| info.into())
 }
 
-/// What a `dOps` box says.
+/// Content of a `dOps` box.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OpusConfig {
     /// The number of channels.
     pub channels: u8,
-    /// Frames at 48 kHz to cut from the start of what is decoded.
+    /// Frames at 48 kHz to trim from the start of the decoded audio.
     pub pre_skip_frames: u16,
-    /// The identification header of Ogg (RFC 7845, 5.1) that says the same, but cuts nothing: that is
-    /// done by the edit list here.
+    /// The equivalent identification header (RFC 7845, 5.1) with a pre-skip of 0, because the edit
+    /// list trims the start.
     pub header: Box<[u8]>,
 }
 
@@ -44,7 +43,7 @@ pub fn opus(content: &[u8]) -> Option<OpusConfig> {
     let pre_skip_frames = fields.u16()?;
     let rate_hz = fields.u32()?;
     let gain = fields.u16()?;
-    // The family of the channel mapping, and its table.
+    // Channel mapping family and table.
     let mapping = fields.0;
     let mut header = b"OpusHead\x01".to_vec();
     header.push(channels);
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn opus_changes_its_byte_order_and_cuts_nothing_itself() {
+    fn converts_the_opus_configuration_without_pre_skip() {
         let config = opus(b"\0\x02\x01\x38\0\0\xbb\x80\xff\xfe\0").unwrap();
         assert_eq!((config.channels, config.pre_skip_frames), (2, 312));
         assert_eq!(
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn flac_and_alac_give_their_own_header() {
+    fn extracts_the_headers_of_flac_and_alac() {
         let dfla = [&[0, 0, 0, 0, 0x80, 0, 0, 34], &[7; 40][..]].concat();
         assert_eq!(flac(&dfla).as_deref(), Some(&[7; 34][..]));
         let comment_first = [&[0, 0, 0, 0, 0x84, 0, 0, 34], &[7; 40][..]].concat();

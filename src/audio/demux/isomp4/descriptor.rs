@@ -9,12 +9,12 @@ const ES_DESCRIPTOR: u8 = 3;
 const DECODER_CONFIG: u8 = 4;
 const DECODER_SPECIFIC_INFO: u8 = 5;
 
-/// What decodes an elementary stream.
+/// Decoder and configuration of an elementary stream.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StreamDescriptor<'a> {
     /// The `objectTypeIndication`.
     pub object_type: u8,
-    /// The decoder's own configuration: for AAC an `AudioSpecificConfig`.
+    /// The decoder's configuration, for AAC an `AudioSpecificConfig`.
     pub config: Option<&'a [u8]>,
 }
 
@@ -38,7 +38,7 @@ impl<'a> StreamDescriptor<'a> {
         })
     }
 
-    /// The codec of the stream, where it is a known one of audio (registered at mp4ra.org).
+    /// The codec of the stream, if it is a known audio codec (registered at mp4ra.org).
     pub fn codec(&self) -> Option<AudioCodecId> {
         Some(match self.object_type {
             0x40 | 0x66..=0x68 => codec::CODEC_ID_AAC,
@@ -53,7 +53,7 @@ impl<'a> StreamDescriptor<'a> {
     }
 }
 
-/// Passes over the stream's number, its flags and what they announce.
+/// Skips the stream's number, its flags and the optional fields.
 fn skip_stream_header(stream: &mut Fields<'_>) -> Option<()> {
     const DEPENDS_ON_ANOTHER: u8 = 0x80;
     const HAS_URL: u8 = 0x40;
@@ -73,7 +73,7 @@ fn skip_stream_header(stream: &mut Fields<'_>) -> Option<()> {
     Some(())
 }
 
-/// The content of the first descriptor with this tag, as far as it is there.
+/// The content of the first descriptor with this tag, possibly truncated.
 fn find(content: &[u8], tag: u8) -> Option<&[u8]> {
     let mut fields = Fields(content);
     loop {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_is_found_behind_every_header() {
+    fn finds_the_configuration_after_every_kind_of_header() {
         for header in [&[0, 1, 0][..], b"\0\x01\xe0\0\x02\x03url\0\x04"] {
             let content = esds(header, 0x40, b"\x14\x08");
             let found = StreamDescriptor::read(&content).unwrap();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_gives_what_it_has() {
+    fn reads_truncated_descriptors() {
         let content = esds(&[0, 1, 0], 0x6b, b"abc");
         let cut = StreamDescriptor::read(&content[..content.len() - 1]).unwrap();
         assert_eq!(cut.config, Some(&b"ab"[..]));

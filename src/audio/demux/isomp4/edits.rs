@@ -1,7 +1,7 @@
-//! Where a track's media stands in the presentation: its edit list (ISO/IEC 14496-12, 8.6.6).
+//! Edit lists, which map media time to presentation time (ISO/IEC 14496-12, 8.6.6).
 //!
-//! Media time and presentation time count in the track's time scale here; an edit list states lengths
-//! in the movie's. The media rate of an edit is ignored: sound is given at its own speed.
+//! Both times are in the track's time scale; an edit list states durations in the movie's. The media
+//! rate of an edit is ignored.
 
 use std::ops::Range;
 
@@ -10,13 +10,13 @@ use super::boxes::Fields;
 /// An entry of an `elst` box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EditEntry {
-    /// How long it lasts in the presentation, in the movie's time scale.
+    /// Duration in the presentation, in the movie's time scale.
     pub duration: u64,
-    /// Where in the media it begins, in the track's time scale; below 0 nothing is presented.
+    /// Start in the media, in the track's time scale; negative if nothing is presented.
     pub media_time: i64,
 }
 
-/// The entries of an `elst` box, as many as it holds.
+/// Reads the entries of an `elst` box, as many as it contains.
 pub fn read_entries(content: &[u8]) -> Vec<EditEntry> {
     let mut fields = Fields(content);
     let mut entries = Vec::new();
@@ -49,26 +49,26 @@ fn read_entry(fields: &mut Fields<'_>, version: u8) -> Option<EditEntry> {
     })
 }
 
-/// A stretch of media that is presented.
+/// A presented range of media.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// What is presented; everything from its start on where its end is [`u64::MAX`].
+    /// Media time; an end of [`u64::MAX`] means to the end of the media.
     pub media: Range<u64>,
-    /// When its start is presented.
+    /// Presentation time of its start.
     pub presentation: i64,
 }
 
 /// The time scales of a movie and of one of its tracks, in ticks per second.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeScales {
-    /// The movie's; 0 where it has none.
+    /// The movie's; 0 if not stated.
     pub movie: u32,
     /// The track's.
     pub track: u32,
 }
 
 impl TimeScales {
-    /// A duration of the movie's time scale in the track's.
+    /// Converts a duration from the movie's time scale to the track's.
     fn to_track(self, duration: u64) -> u64 {
         let movie = u128::from(self.movie.max(1));
         let scaled = (u128::from(duration) * u128::from(self.track) + movie / 2) / movie;
@@ -76,7 +76,7 @@ impl TimeScales {
     }
 }
 
-/// Everything from this media time on, presented from the start.
+/// A single edit that presents all media from `media_time` on.
 pub fn all_from(media_time: u64) -> Vec<Edit> {
     vec![Edit {
         media: media_time..u64::MAX,
@@ -84,9 +84,9 @@ pub fn all_from(media_time: u64) -> Vec<Edit> {
     }]
 }
 
-/// The stretches that an edit list presents, at least one. The last one goes on to the end of the
-/// media where it states no length, and in a fragmented file always: its length is that of the
-/// movie header, written before the fragments.
+/// Converts an edit list to presented ranges, at least one. The last one extends to the end of the
+/// media if it has no duration, and always in fragmented files, whose durations are written before the
+/// fragments.
 pub fn edits(entries: &[EditEntry], scales: TimeScales, is_fragmented: bool) -> Vec<Edit> {
     let mut edits: Vec<Edit> = Vec::new();
     let mut presentation: i64 = 0;
@@ -113,7 +113,7 @@ pub fn edits(entries: &[EditEntry], scales: TimeScales, is_fragmented: bool) -> 
         presentation = presentation.saturating_add_unsigned(duration);
     }
     if edits.is_empty() {
-        // Nothing but a delay: the media follows it.
+        // Only a delay: the media follows it.
         edits.push(Edit {
             media: 0..u64::MAX,
             presentation,
@@ -122,7 +122,7 @@ pub fn edits(entries: &[EditEntry], scales: TimeScales, is_fragmented: bool) -> 
     edits
 }
 
-/// When the presentation of media that begins at this time begins.
+/// Presentation time of media from `media_time` on.
 pub fn presentation_start(edits: &[Edit], media_time: u64) -> i64 {
     let edit = edits.iter().find(|edit| media_time < edit.media.end);
     edit.or(edits.last()).map_or(0, |edit| {
@@ -131,7 +131,7 @@ pub fn presentation_start(edits: &[Edit], media_time: u64) -> i64 {
     })
 }
 
-/// How often the edits go back to media that lies before the one presented last.
+/// Number of edits that go back to earlier media.
 pub fn jumps_back(edits: &[Edit]) -> usize {
     edits
         .windows(2)
@@ -139,7 +139,7 @@ pub fn jumps_back(edits: &[Edit]) -> usize {
         .count()
 }
 
-/// Whether an edit goes on where the last one ends, as far as the movie's time scale can tell.
+/// Whether `next` continues `last` without a gap, within the precision of the movie's time scale.
 fn continues(last: &Edit, next: &Edit, scales: TimeScales) -> bool {
     let length = last.media.end - last.media.start;
     let is_next_in_time = last.presentation.saturating_add_unsigned(length) == next.presentation;
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_without_a_length_goes_on_to_the_end() {
+    fn an_edit_without_a_duration_extends_to_the_end() {
         check(&[(0, 1_024)], false, &[(1_024, u64::MAX, 0)]);
         check(&[(0, 1_024), (1_000, 0)], false, &[(0, 16_000, 0)]);
         check(&[(1_000, 1_024)], true, &[(1_024, u64::MAX, 0)]);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn edits_that_follow_one_another_are_one() {
+    fn merges_contiguous_edits() {
         check(&[(1_000, 0), (1_000, 16_007)], false, &[(0, 32_007, 0)]);
         check(
             &[(1_000, 0), (1_000, 16_100)],
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn media_is_presented_where_its_edit_says() {
+    fn maps_media_time_to_presentation_time() {
         let edits = [
             Edit {
                 media: 1_024..2_000,
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn edits_that_go_back_are_counted() {
+    fn counts_edits_that_go_back() {
         let edit = |start, end| Edit {
             media: start..end,
             presentation: 0,
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn both_versions_of_the_box_are_read() {
+    fn reads_both_versions_of_the_box() {
         let small = b"\0\0\0\0\0\0\0\x09\0\0\x07\xd0\xff\xff\xff\xff\0\x01\0\0\0\0\0";
         let large = [
             &b"\x01\0\0\0\0\0\0\x01"[..],

@@ -6,45 +6,45 @@ use symphonia::core::codecs::audio::well_known as codec;
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 use symphonia::core::common::FourCc;
 
-use super::boxes::{Fields, Kind, boxes_in};
+use super::boxes::{Fields, BoxType, boxes_in};
 use super::config;
 use super::descriptor::StreamDescriptor;
 use super::pcm::{ByteOrder, PcmFormat};
 
-/// More sample descriptions than this are not read. Real tracks have one, edited ones a few.
+/// Maximum number of sample descriptions to read. Real tracks have one, edited ones a few.
 const MAX_ENTRIES: usize = 256;
 
-/// IMA ADPCM of QuickTime: this many frames of a channel take this many bytes.
+/// IMA ADPCM of QuickTime: frames and bytes of a block of one channel.
 const IMA_FRAMES: u32 = 64;
 const IMA_BYTES: u32 = 34;
 
-/// The most frames that one packet of PCM or ADPCM holds.
+/// Maximum number of frames in a packet of PCM or ADPCM.
 pub const MAX_JOINED_FRAMES: u32 = 4_096;
 
 /// A sample description.
 #[derive(Clone, Debug, Default)]
 pub struct SampleEntry {
-    /// What a decoder needs. The codec is the null codec where the type of the entry is unreadable,
-    /// and one made of its four characters where it is unknown.
+    /// The decoder's parameters. The codec is the null codec if the entry is unreadable, and one made of
+    /// the entry's four characters if it is unknown.
     pub params: AudioCodecParameters,
-    /// How frames lie in the samples, where every one of them is as large as the others.
+    /// Layout of the frames, if they have a constant size.
     pub layout: Option<FrameLayout>,
-    /// Frames at 48 kHz that an Opus decoder gives before the recording begins.
+    /// Opus pre-skip: frames at 48 kHz before the start of the recording.
     pub pre_skip_frames: u16,
 }
 
-/// How many bytes a group of frames takes.
+/// Size of a group of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameLayout {
-    /// The frames of a group: 1 in PCM.
+    /// Frames of a group: 1 for PCM.
     pub frames: u32,
-    /// Its bytes, of all channels.
+    /// Bytes of a group, for all channels.
     pub bytes: u32,
 }
 
 impl SampleEntry {
-    /// Whether a decoder for one decodes the other.
-    pub fn is_like(&self, other: &Self) -> bool {
+    /// Whether both can be decoded by the same decoder.
+    pub fn is_compatible_with(&self, other: &Self) -> bool {
         let channels = |entry: &Self| entry.params.channels.as_ref().map(Channels::count);
         self.params.codec == other.params.codec
             && self.params.sample_rate == other.params.sample_rate
@@ -52,8 +52,8 @@ impl SampleEntry {
             && channels(self) == channels(other)
     }
 
-    /// Makes the codec unknown where its decoder counts frames by the ticks of a packet, and the
-    /// track has other ticks.
+    /// Marks the codec as unknown if its decoder takes the ticks of a packet as its number of frames and
+    /// the track's ticks differ.
     pub fn require_ticks_of_frames(&mut self, ticks_per_s: u32) {
         let has_blocks = self.params.frames_per_block.is_some();
         if has_blocks && self.params.sample_rate != Some(ticks_per_s) {
@@ -62,7 +62,7 @@ impl SampleEntry {
     }
 }
 
-/// The sample descriptions in the content of an `stsd` box, for a track with this time scale.
+/// Reads the sample descriptions of an `stsd` box of a track with this time scale.
 pub fn read_entries(content: &[u8], time_scale: u32) -> Vec<SampleEntry> {
     let mut fields = Fields(content);
     let Some((version, _)) = fields.version_and_flags() else {
@@ -74,24 +74,24 @@ pub fn read_entries(content: &[u8], time_scale: u32) -> Vec<SampleEntry> {
     boxes_in(fields.0)
         .take(MAX_ENTRIES)
         .map(|(kind, content)| {
-            Header::read(content, version)
+            SampleEntryHeader::read(content, version)
                 .map(|header| header.entry(kind, time_scale))
                 .unwrap_or_default()
         })
         .collect()
 }
 
-/// The fields of an entry, and the boxes in it.
-struct Header<'a> {
+/// Fields and child boxes of an entry.
+struct SampleEntryHeader<'a> {
     channels: u32,
     bits: u32,
     rate_hz: u32,
-    /// Flags, bits of a sample and bytes of a frame in version 2.
+    /// Version 2: flags, bits per sample and bytes per frame.
     lpcm: Option<(u32, u32, u32)>,
     boxes: ConfigBoxes<'a>,
 }
 
-impl<'a> Header<'a> {
+impl<'a> SampleEntryHeader<'a> {
     fn read(content: &'a [u8], stsd_version: u8) -> Option<Self> {
         const RESERVED_AND_REFERENCE: usize = 8;
         const REVISION_AND_VENDOR: usize = 6;
@@ -114,7 +114,7 @@ impl<'a> Header<'a> {
             boxes: ConfigBoxes::default(),
         };
         match (version, stsd_version) {
-            // QuickTime's sizes of packets, of which nothing is needed. Version 1 of the ISO has none.
+            // QuickTime's packet sizes, which are not needed. ISO's version 1 has none.
             (1, 0) => fields.skip(VERSION_1_BYTES)?,
             (2, _) => header.read_version_2(&mut fields)?,
             _ => {}
@@ -139,19 +139,19 @@ impl<'a> Header<'a> {
         Some(())
     }
 
-    fn entry(self, kind: Kind, time_scale: u32) -> SampleEntry {
+    fn entry(self, kind: BoxType, time_scale: u32) -> SampleEntry {
         let mut entry = SampleEntry::default();
         let params = &mut entry.params;
         params.channels = layout(self.channels);
         params.sample_rate = match self.rate_hz {
-            // A rate that does not fit in 16 bits is left out.
+            // A rate that does not fit into 16 bits is stored as 0.
             0 => Some(time_scale),
             rate_hz => Some(rate_hz),
         };
         if let Some((codec, layout)) = self.constant_size(kind) {
             params.codec = codec;
             entry.layout = Some(layout);
-            // The decoder of IMA ADPCM needs both.
+            // Both are required by the decoder of IMA ADPCM.
             if layout.frames > 1 {
                 params.frames_per_block = Some(u64::from(layout.frames));
                 params.max_frames_per_packet = Some(u64::from(MAX_JOINED_FRAMES));
@@ -164,7 +164,7 @@ impl<'a> Header<'a> {
     }
 
     /// The codec and frames of PCM and of IMA ADPCM.
-    fn constant_size(&self, kind: Kind) -> Option<(AudioCodecId, FrameLayout)> {
+    fn constant_size(&self, kind: BoxType) -> Option<(AudioCodecId, FrameLayout)> {
         let (codec, frames, channel_bytes) = match &kind {
             b"ulaw" => (codec::CODEC_ID_PCM_MULAW, 1, 1),
             b"alaw" => (codec::CODEC_ID_PCM_ALAW, 1, 1),
@@ -179,7 +179,7 @@ impl<'a> Header<'a> {
         (bytes > 0).then_some((codec, layout))
     }
 
-    fn pcm_format(&self, kind: Kind) -> Option<PcmFormat> {
+    fn pcm_format(&self, kind: BoxType) -> Option<PcmFormat> {
         const USUAL_BITS: u32 = 16;
         if let (b"lpcm", Some((flags, bits, frame_bytes))) = (&kind, self.lpcm) {
             let bytes = frame_bytes.checked_div(self.channels)?;
@@ -194,7 +194,7 @@ impl<'a> Header<'a> {
     }
 }
 
-/// The boxes of an entry that tell how it is decoded.
+/// The boxes of an entry that configure its decoder.
 #[derive(Default)]
 struct ConfigBoxes<'a> {
     esds: Option<&'a [u8]>,
@@ -202,7 +202,7 @@ struct ConfigBoxes<'a> {
     flac: Option<&'a [u8]>,
     opus: Option<&'a [u8]>,
     order: Option<ByteOrder>,
-    /// Bits of a sample and byte order of ISO/IEC 23003-5.
+    /// Bits per sample and byte order of ISO/IEC 23003-5.
     pcm: Option<(u32, ByteOrder)>,
     rate_hz: Option<u32>,
 }
@@ -210,7 +210,7 @@ struct ConfigBoxes<'a> {
 impl<'a> ConfigBoxes<'a> {
     fn read(&mut self, content: &'a [u8]) {
         for (kind, content) in boxes_in(content) {
-            // QuickTime wraps the boxes of a decoder in another.
+            // QuickTime wraps the decoder's boxes in another box.
             if kind == *b"wave" {
                 boxes_in(content).for_each(|(kind, content)| self.take(kind, content));
             } else {
@@ -219,7 +219,7 @@ impl<'a> ConfigBoxes<'a> {
         }
     }
 
-    fn take(&mut self, kind: Kind, content: &'a [u8]) {
+    fn take(&mut self, kind: BoxType, content: &'a [u8]) {
         match &kind {
             b"esds" => self.esds = Some(content),
             b"alac" => self.alac = Some(content),
@@ -240,8 +240,8 @@ impl<'a> ConfigBoxes<'a> {
         }
     }
 
-    /// Adds what the decoder of a compressed format needs.
-    fn configure(&self, kind: Kind, entry: &mut SampleEntry) {
+    /// Adds the configuration of a compressed format.
+    fn configure(&self, kind: BoxType, entry: &mut SampleEntry) {
         let params = &mut entry.params;
         match &kind {
             b"alac" => params.extra_data = self.alac.and_then(config::alac),
@@ -268,7 +268,7 @@ impl<'a> ConfigBoxes<'a> {
     }
 }
 
-/// `PCMConfig` of ISO/IEC 23003-5: whether samples are little-endian, and their bits.
+/// `PCMConfig` of ISO/IEC 23003-5: bits per sample and byte order.
 fn pcm_config(content: &[u8]) -> Option<(u32, ByteOrder)> {
     const LITTLE_ENDIAN: u8 = 1;
     let mut fields = Fields(content);
@@ -281,7 +281,7 @@ fn pcm_config(content: &[u8]) -> Option<(u32, ByteOrder)> {
 }
 
 /// The codec of a compressed format.
-fn codec_of(kind: Kind) -> AudioCodecId {
+fn codec_of(kind: BoxType) -> AudioCodecId {
     match &kind {
         b"mp4a" => codec::CODEC_ID_AAC,
         b".mp3" | b"mp3 " | b"ms\0\x55" => codec::CODEC_ID_MP3,
@@ -297,13 +297,13 @@ fn codec_of(kind: Kind) -> AudioCodecId {
     }
 }
 
-/// Channels without a known place are still channels: all of them are mixed alike.
+/// The channel layout. Beyond stereo, positions do not matter: all channels are mixed alike.
 fn layout(channels: u32) -> Option<Channels> {
     match channels {
         0 => None,
         1 => Some(layouts::CHANNEL_LAYOUT_MONO),
         2 => Some(layouts::CHANNEL_LAYOUT_STEREO),
-        more => u16::try_from(more).ok().map(Channels::Discrete),
+        count => u16::try_from(count).ok().map(Channels::Discrete),
     }
 }
 

@@ -4,31 +4,31 @@ use symphonia::core::errors::{Error, Result};
 
 use super::boxes::{BoxHeader, Fields};
 use super::fragment_run::FragmentRun;
-use super::input::Input;
+use super::input::Mp4Input;
 
-/// What the runs of one fragment may take in memory. Real fragments take some kilobytes.
+/// Memory limit for the runs of one fragment. Real fragments take a few kilobytes.
 const MAX_FRAGMENT_BYTES: u64 = 32 << 20;
 
-/// What a run takes in memory besides its table.
+/// Memory of a run besides its table.
 const RUN_OVERHEAD_BYTES: u64 = 128;
 
-/// What a fragment uses where it says nothing itself (`trex`, 8.8.3).
+/// Default values of a fragment's fields (`trex`, 8.8.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Defaults {
-    /// The sample description, from 1 on.
+pub struct FragmentDefaults {
+    /// Index of the sample description, from 1.
     pub description: u32,
-    /// The ticks of a sample.
+    /// Ticks per sample.
     pub duration: u32,
-    /// The bytes of a sample.
+    /// Bytes per sample.
     pub size: u32,
 }
 
-/// The track and the defaults of a `trex` box.
-pub fn read_defaults(content: &[u8]) -> Option<(u32, Defaults)> {
+/// Reads the track and the defaults of a `trex` box.
+pub fn read_defaults(content: &[u8]) -> Option<(u32, FragmentDefaults)> {
     let mut fields = Fields(content);
     fields.version_and_flags()?;
     let track_id = fields.u32()?;
-    let defaults = Defaults {
+    let defaults = FragmentDefaults {
         description: fields.u32()?,
         duration: fields.u32()?,
         size: fields.u32()?,
@@ -36,31 +36,31 @@ pub fn read_defaults(content: &[u8]) -> Option<(u32, Defaults)> {
     Some((track_id, defaults))
 }
 
-/// The part of a track that a fragment holds (`traf`).
+/// A track's part of a fragment (`traf`).
 #[derive(Debug)]
 pub struct TrackFragment {
     /// The track.
     pub track_id: u32,
-    /// When the first sample is due in the time of the media, where that is stated (`tfdt`).
+    /// Media time of the first sample, if stated (`tfdt`).
     pub decode_time: Option<u64>,
-    /// Its samples; none where the track is not wanted.
+    /// Its samples; empty if the track is not wanted.
     pub runs: Vec<FragmentRun>,
 }
 
-/// Reads a fragment. `defaults` gives those of a track, and whether its samples are wanted.
+/// Reads a fragment. `defaults` returns the defaults of a track and whether its samples are wanted.
 ///
 /// # Errors
-/// Those of the source, [`Error::DecodeError`] where it claims samples that it does not hold, and
-/// [`Error::LimitError`] where its tables are too large.
+/// Those of the source, [`Error::DecodeError`] if a run claims more samples than it describes, and
+/// [`Error::LimitError`] if its tables are too large.
 pub fn read(
-    input: &mut Input,
+    input: &mut Mp4Input,
     moof: &BoxHeader,
-    defaults: impl Fn(u32) -> (Defaults, bool),
+    defaults: impl Fn(u32) -> (FragmentDefaults, bool),
 ) -> Result<Vec<TrackFragment>> {
     let mut fragments = Vec::new();
     let mut left = MAX_FRAGMENT_BYTES;
-    // Where a track fragment neither states where its data begins nor counts from the `moof`, it
-    // begins behind the data of the one before.
+    // A track fragment whose base is neither stated nor the `moof` starts after the data of the
+    // previous one.
     let mut data_end = moof.start;
     let mut boxes = moof.children();
     while let Some(header) = boxes.next(input)? {
@@ -68,7 +68,7 @@ pub fn read(
             continue;
         }
         spend(&mut left, RUN_OVERHEAD_BYTES)?;
-        if let Some(mut reading) = Reading::start(input, moof, &header)? {
+        if let Some(mut reading) = TrackFragmentReader::start(input, moof, &header)? {
             reading.data_end = reading.base.unwrap_or(data_end);
             let (defaults, is_wanted) = defaults(reading.fragment.track_id);
             reading.is_wanted = is_wanted;
@@ -87,22 +87,22 @@ fn spend(left: &mut u64, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// A track fragment while it is read.
-struct Reading {
+/// Reads one track fragment.
+struct TrackFragmentReader {
     fragment: TrackFragment,
     is_wanted: bool,
-    /// Where the offsets of runs count from.
+    /// Base of the runs' offsets.
     base: Option<u64>,
-    /// The end of the data of the run before.
+    /// End of the previous run's data.
     data_end: u64,
     description: Option<u32>,
     duration: Option<u32>,
     size: Option<u32>,
 }
 
-impl Reading {
-    /// Reads the header (`tfhd`) and the time; none where there is no header.
-    fn start(input: &mut Input, moof: &BoxHeader, traf: &BoxHeader) -> Result<Option<Self>> {
+impl TrackFragmentReader {
+    /// Reads the header (`tfhd`) and the time (`tfdt`); `None` without a header.
+    fn start(input: &mut Mp4Input, moof: &BoxHeader, traf: &BoxHeader) -> Result<Option<Self>> {
         const MAX_HEADER_BYTES: u64 = 64;
         let mut reading = None;
         let mut decode_time = None;
@@ -158,16 +158,16 @@ impl Reading {
         })
     }
 
-    /// Reads the runs (`trun`), and where the data of the last one ends. Those of a track that is not
-    /// wanted are left out, whatever is wrong with them.
+    /// Reads the runs (`trun`) and updates the end of their data. Runs of unwanted tracks are left out
+    /// and not checked.
     fn runs(
         &mut self,
-        input: &mut Input,
+        input: &mut Mp4Input,
         traf: &BoxHeader,
-        defaults: Defaults,
+        defaults: FragmentDefaults,
         left: &mut u64,
     ) -> Result<Vec<FragmentRun>> {
-        let defaults = Defaults {
+        let defaults = FragmentDefaults {
             description: self.description.unwrap_or(defaults.description),
             duration: self.duration.unwrap_or(defaults.duration),
             size: self.size.unwrap_or(defaults.size),
@@ -186,9 +186,9 @@ impl Reading {
             let Some(mut run) = FragmentRun::read(content, &defaults) else {
                 continue;
             };
-            self.data_end = run.place(base, self.data_end);
+            self.data_end = run.set_base(base, self.data_end);
             if self.is_wanted {
-                if !header.is_cut {
+                if !header.is_truncated {
                     run.check()?;
                 }
                 runs.push(run);

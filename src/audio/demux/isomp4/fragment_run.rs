@@ -3,13 +3,13 @@
 use symphonia::core::errors::{Error, Result};
 
 use super::boxes::Fields;
-use super::fragment::Defaults;
-use super::run::{Run, RunLimit};
+use super::fragment::FragmentDefaults;
+use super::sample_run::{RunLimit, SampleRun};
 
-/// Samples that lie one behind the other.
+/// Contiguous samples of a fragment.
 #[derive(Clone, Debug)]
 pub struct FragmentRun {
-    /// What is stated of each sample.
+    /// The per-sample fields.
     table: Vec<u8>,
     at: usize,
     has_durations: bool,
@@ -17,16 +17,16 @@ pub struct FragmentRun {
     sample_bytes: usize,
     claimed: u32,
     data_offset: Option<i32>,
-    defaults: Defaults,
-    /// The samples that are left.
+    defaults: FragmentDefaults,
+    /// Number of remaining samples.
     samples: u32,
     offset: u64,
     time: u64,
 }
 
 impl FragmentRun {
-    /// Reads the content of a `trun` box, as far as it is there.
-    pub fn read(content: Vec<u8>, defaults: &Defaults) -> Option<Self> {
+    /// Reads the content of a `trun` box, possibly truncated.
+    pub fn read(content: Vec<u8>, defaults: &FragmentDefaults) -> Option<Self> {
         const DATA_OFFSET: u32 = 0x1;
         const FIRST_FLAGS: u32 = 0x4;
         const DURATIONS: u32 = 0x100;
@@ -46,7 +46,7 @@ impl FragmentRun {
         let sample_bytes = 4 * (flags & EACH).count_ones() as usize;
         let described = match fields.0.len().checked_div(sample_bytes) {
             Some(described) => u32::try_from(described).unwrap_or(u32::MAX),
-            // Nothing is stated of each: they are alike, and take a byte at least.
+            // No per-sample fields: all samples are equal, and at least a byte long.
             None if defaults.size > 0 => u32::MAX,
             None => 0,
         };
@@ -69,7 +69,7 @@ impl FragmentRun {
         })
     }
 
-    /// Refuses a run that claims samples which it does not describe.
+    /// Checks that the run describes all samples that it claims.
     ///
     /// # Errors
     /// [`Error::DecodeError`].
@@ -82,9 +82,9 @@ impl FragmentRun {
         Ok(())
     }
 
-    /// Says where the offset of the run counts from, and where it begins if it states none; gives
-    /// where its data ends.
-    pub fn place(&mut self, base: u64, data_end: u64) -> u64 {
+    /// Sets the base of the run's offset, and its start if it states no offset; returns the end of its
+    /// data.
+    pub fn set_base(&mut self, base: u64, data_end: u64) -> u64 {
         self.offset = match self.data_offset {
             Some(offset) => base.saturating_add_signed(i64::from(offset)),
             None => data_end,
@@ -93,12 +93,12 @@ impl FragmentRun {
         self.offset.saturating_add(bytes)
     }
 
-    /// Whether no sample is left.
+    /// Whether no samples remain.
     pub fn is_empty(&self) -> bool {
         self.samples == 0
     }
 
-    /// The ticks and bytes of all samples that are left.
+    /// Ticks and bytes of all remaining samples.
     pub fn totals(&self) -> (u64, u64) {
         if self.sample_bytes == 0 {
             let samples = u64::from(self.samples);
@@ -116,13 +116,13 @@ impl FragmentRun {
         (ticks, bytes)
     }
 
-    /// Says when the first sample is due, in the time of the media.
+    /// Sets the media time of the first sample.
     pub fn start_at(&mut self, time: u64) {
         self.time = time;
     }
 
-    /// The next samples within a limit; none at the end.
-    pub fn peek(&self, limit: RunLimit) -> Option<Run> {
+    /// The next samples within a limit; `None` at the end.
+    pub fn peek(&self, limit: RunLimit) -> Option<SampleRun> {
         if self.samples == 0 {
             return None;
         }
@@ -131,7 +131,7 @@ impl FragmentRun {
             0 => limit.samples(delta, size).min(self.samples),
             _ => 1,
         };
-        Some(Run {
+        Some(SampleRun {
             offset: self.offset,
             bytes: u64::from(samples) * u64::from(size),
             samples,
@@ -141,15 +141,15 @@ impl FragmentRun {
         })
     }
 
-    /// Goes behind a run that was given last.
-    pub fn advance(&mut self, run: &Run) {
+    /// Moves past a run that [`peek`](Self::peek) returned.
+    pub fn advance(&mut self, run: &SampleRun) {
         self.samples = self.samples.saturating_sub(run.samples);
         self.at += self.sample_bytes;
         self.offset = self.offset.saturating_add(run.bytes);
         self.time = run.end();
     }
 
-    /// Duration and size of the sample that is described at this place of the table.
+    /// Duration and size of the sample whose fields are at index `at` of the table.
     fn sample_at(&self, at: usize) -> (u32, u32) {
         let mut fields = Fields(self.table.get(at..).unwrap_or_default());
         let mut duration = self.defaults.duration;

@@ -1,4 +1,4 @@
-//! Reads a file at given places, within the bytes that it has.
+//! Reads a file at given positions, within its length.
 
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 
@@ -7,37 +7,37 @@ use symphonia::core::io::{
     MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadBytes, SeekBuffered,
 };
 
-/// The stream keeps about this many bytes in memory: a jump within them reads nothing anew.
+/// Size of the stream's buffer: jumps within it need no read.
 const NEAR_BYTES: u64 = 32 * 1024;
 
-/// A read claims at most this much memory before the bytes are there.
-const MAX_CLAIM_BYTES: u64 = 64 * 1024;
+/// Maximum memory allocated for a read in advance.
+const MAX_CAPACITY_BYTES: u64 = 64 * 1024;
 
 /// A file of known or unknown length.
-pub struct Input {
+pub struct Mp4Input {
     stream: MediaSourceStream<'static>,
     length: u64,
 }
 
-impl Input {
-    /// Reads this file, which can seek.
+impl Mp4Input {
+    /// Wraps a seekable file.
     pub fn new(file: Box<dyn MediaSource>) -> Self {
         let length = file.byte_len().unwrap_or(u64::MAX);
         let stream = MediaSourceStream::new(file, MediaSourceStreamOptions::default());
         Self { stream, length }
     }
 
-    /// The length in bytes; [`u64::MAX`] where it is not known.
+    /// The length in bytes; [`u64::MAX`] if unknown.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Gives the file back.
+    /// Returns the file.
     pub fn into_source(self) -> Box<dyn MediaSource> {
         Box::new(self.stream)
     }
 
-    /// The bytes at `position`: as many as `bytes`, or fewer where the file ends.
+    /// Reads `bytes` bytes at `position`, or fewer at the end of the file.
     ///
     /// # Errors
     /// Those of the file.
@@ -47,15 +47,15 @@ impl Input {
             return Ok(Vec::new());
         }
         self.go_to(position)?;
-        let claim = usize::try_from(available.min(MAX_CLAIM_BYTES)).unwrap_or(0);
-        let mut content = Vec::with_capacity(claim);
+        let capacity = usize::try_from(available.min(MAX_CAPACITY_BYTES)).unwrap_or(0);
+        let mut content = Vec::with_capacity(capacity);
         (&mut self.stream)
             .take(available)
             .read_to_end(&mut content)?;
         Ok(content)
     }
 
-    /// The `N` bytes at `position`; none where the file ends before.
+    /// Reads the `N` bytes at `position`; `None` if fewer are left.
     ///
     /// # Errors
     /// Those of the file.
@@ -91,8 +91,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_is_there_and_no_more() {
-        let mut input = Input::new(Box::new(Cursor::new(b"0123456789".to_vec())));
+    fn reads_up_to_the_end_of_the_file() {
+        let mut input = Mp4Input::new(Box::new(Cursor::new(b"0123456789".to_vec())));
         assert_eq!(input.read_at(4, 3).unwrap(), b"456");
         assert_eq!(input.read_at(8, u64::MAX).unwrap(), b"89");
         assert_eq!(input.read_at(1, 2).unwrap(), b"12");
@@ -103,9 +103,9 @@ mod tests {
     }
 
     #[test]
-    fn every_place_can_be_read_again() {
+    fn reads_any_position_repeatedly() {
         let bytes: Vec<u8> = (0..300_000u32).map(|byte| byte as u8).collect();
-        let mut input = Input::new(Box::new(Cursor::new(bytes.clone())));
+        let mut input = Mp4Input::new(Box::new(Cursor::new(bytes.clone())));
         for position in [299_000, 5, 40_000, 39_990, 200_000, 0] {
             let read = input.read_at(position as u64, 700).unwrap();
             assert_eq!(read, bytes[position..position + 700], "{position}");

@@ -1,65 +1,65 @@
-//! Reads the movie header box (`moov`, ISO/IEC 14496-12, 8.2): its tracks, without what is in them.
+//! Reads the movie header box (`moov`, ISO/IEC 14496-12, 8.2): the descriptions of its tracks.
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
 
 use symphonia::core::errors::{Error, Result};
 
-use super::boxes::{BoxHeader, Fields, Kind};
+use super::boxes::{BoxHeader, Fields, BoxType};
 use super::edits::{self, EditEntry};
 use super::entry::{self, SampleEntry};
-use super::fragment::{self, Defaults};
-use super::input::Input;
+use super::fragment::{self, FragmentDefaults};
+use super::input::Mp4Input;
 use super::table::SampleTables;
 
-/// More tracks than this are not read.
+/// Maximum number of tracks to read.
 const MAX_TRACKS: usize = 256;
 
-/// What the tables of all audio tracks may take in memory: 24 hours of AAC take 20 MB.
+/// Memory limit for the tables of all audio tracks: 24 hours of AAC take 20 MB.
 const MAX_TABLE_BYTES: u64 = 128 << 20;
 
-/// What the sample descriptions of one track may take.
+/// Memory limit for the sample descriptions of one track.
 const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
 
-/// A header with a few fields of fixed size is read this far.
+/// Maximum bytes read of a header with a few fields of fixed size.
 const MAX_HEADER_BYTES: u64 = 128;
 
 /// A movie.
 #[derive(Debug, Default)]
 pub struct Movie {
-    /// Ticks per second of the lengths in edit lists; 0 where it is not stated.
+    /// Ticks per second of the durations in edit lists; 0 if not stated.
     pub time_scale: u32,
-    /// The tracks, in the file's order.
+    /// The tracks, in file order.
     pub tracks: Vec<MovieTrack>,
-    /// Whether fragments are announced (`mvex`).
+    /// Whether the file has fragments (`mvex`).
     pub is_fragmented: bool,
 }
 
 /// A track of a movie.
 #[derive(Debug)]
 pub struct MovieTrack {
-    /// Its number.
+    /// Track number.
     pub id: u32,
-    /// Whether a player plays it.
+    /// Whether the track is enabled for playback.
     pub is_enabled: bool,
-    /// What it holds: `soun` is audio, `vide` video.
-    pub handler: Kind,
-    /// Whether another track takes it for chapters.
+    /// Kind of media: `soun` is audio, `vide` video.
+    pub handler: BoxType,
+    /// Whether another track refers to it for chapters.
     pub is_chapter: bool,
     /// Ticks per second.
     pub time_scale: NonZero<u32>,
     /// Its edit list.
     pub edits: Vec<EditEntry>,
-    /// Its sample descriptions, where it is audio.
+    /// Its sample descriptions, if it is audio.
     pub entries: Vec<SampleEntry>,
-    /// Its tables, where it is audio.
+    /// Its sample tables, if it is audio.
     pub tables: SampleTables,
-    /// What its fragments use where they say nothing.
-    pub defaults: Defaults,
+    /// Defaults of its fragments.
+    pub defaults: FragmentDefaults,
 }
 
 impl MovieTrack {
-    /// Whether it is audio to listen to.
+    /// Whether it is an audio track other than chapters.
     pub fn is_audio(&self) -> bool {
         self.handler == *b"soun" && !self.is_chapter
     }
@@ -71,7 +71,7 @@ impl Movie {
     /// # Errors
     /// Those of the source, [`Error::Unsupported`] for a compressed header, and
     /// [`Error::LimitError`] for tables that are too large.
-    pub fn read(input: &mut Input, moov: &BoxHeader) -> Result<Self> {
+    pub fn read(input: &mut Mp4Input, moov: &BoxHeader) -> Result<Self> {
         let mut reader = MovieReader {
             input,
             table_bytes_left: MAX_TABLE_BYTES,
@@ -105,18 +105,18 @@ impl Movie {
 }
 
 struct MovieReader<'a> {
-    input: &'a mut Input,
+    input: &'a mut Mp4Input,
     table_bytes_left: u64,
-    /// The tracks that others take for chapters.
+    /// Numbers of the tracks that are used for chapters.
     chapters: HashSet<u32>,
 }
 
-/// The boxes of a track, as far as they were found.
+/// The boxes of a track found so far.
 #[derive(Default)]
-struct TrackParts {
+struct TrackBoxes {
     id: Option<u32>,
     is_enabled: bool,
-    handler: Kind,
+    handler: BoxType,
     time_scale: u32,
     edits: Vec<EditEntry>,
     descriptions: Vec<u8>,
@@ -124,12 +124,12 @@ struct TrackParts {
 }
 
 impl MovieReader<'_> {
-    /// The fields of a full box, or as many as there are.
+    /// Reads the fields of a full box, possibly truncated.
     fn header(&mut self, header: &BoxHeader) -> Result<Vec<u8>> {
         header.read(self.input, MAX_HEADER_BYTES)
     }
 
-    /// A whole table.
+    /// Reads a whole table.
     fn table(&mut self, header: &BoxHeader) -> Result<Vec<u8>> {
         let content = header.read(self.input, self.table_bytes_left.saturating_add(1))?;
         self.table_bytes_left = self
@@ -139,19 +139,19 @@ impl MovieReader<'_> {
         Ok(content)
     }
 
-    /// The time scale of an `mvhd` or `mdhd` box.
+    /// Reads the time scale of an `mvhd` or `mdhd` box.
     fn time_scale(&mut self, header: &BoxHeader) -> Result<Option<u32>> {
         let content = self.header(header)?;
         let mut fields = Fields(&content);
         Ok(fields.version_and_flags().and_then(|(version, _)| {
-            // Behind the times of creation and modification.
+            // After the creation and modification times.
             fields.skip(if version == 1 { 16 } else { 8 })?;
             fields.u32()
         }))
     }
 
-    /// Collects what `trex` boxes say.
-    fn defaults(&mut self, mvex: &BoxHeader, found: &mut HashMap<u32, Defaults>) -> Result<()> {
+    /// Collects the defaults of `trex` boxes.
+    fn defaults(&mut self, mvex: &BoxHeader, found: &mut HashMap<u32, FragmentDefaults>) -> Result<()> {
         let mut boxes = mvex.children();
         while let Some(header) = boxes.next(self.input)? {
             if header.kind == *b"trex" && found.len() < MAX_TRACKS {
@@ -162,9 +162,9 @@ impl MovieReader<'_> {
         Ok(())
     }
 
-    /// A track; none where it has no number or no time scale.
+    /// Reads a track; `None` if it has no number or no time scale.
     fn track(&mut self, trak: &BoxHeader) -> Result<Option<MovieTrack>> {
-        let mut parts = TrackParts::default();
+        let mut parts = TrackBoxes::default();
         let mut boxes = trak.children();
         while let Some(header) = boxes.next(self.input)? {
             match &header.kind {
@@ -187,24 +187,24 @@ impl MovieReader<'_> {
             edits: parts.edits,
             entries: entry::read_entries(&parts.descriptions, time_scale.get()),
             tables: parts.tables,
-            defaults: Defaults::default(),
+            defaults: FragmentDefaults::default(),
         }))
     }
 
-    fn track_header(&mut self, tkhd: &BoxHeader, parts: &mut TrackParts) -> Result<()> {
+    fn track_header(&mut self, tkhd: &BoxHeader, parts: &mut TrackBoxes) -> Result<()> {
         const ENABLED: u32 = 1;
         let content = self.header(tkhd)?;
         let mut fields = Fields(&content);
         if let Some((version, flags)) = fields.version_and_flags() {
             parts.is_enabled = flags & ENABLED != 0;
-            // Behind the times of creation and modification.
+            // After the creation and modification times.
             let times = fields.skip(if version == 1 { 16 } else { 8 });
             parts.id = times.and_then(|()| fields.u32());
         }
         Ok(())
     }
 
-    /// Notes the tracks that this one takes for chapters.
+    /// Collects the tracks that this one refers to for chapters.
     fn references(&mut self, tref: &BoxHeader) -> Result<()> {
         let mut boxes = tref.children();
         while let Some(header) = boxes.next(self.input)? {
@@ -217,7 +217,7 @@ impl MovieReader<'_> {
         Ok(())
     }
 
-    fn edit_list(&mut self, edts: &BoxHeader, parts: &mut TrackParts) -> Result<()> {
+    fn edit_list(&mut self, edts: &BoxHeader, parts: &mut TrackBoxes) -> Result<()> {
         let mut boxes = edts.children();
         while let Some(header) = boxes.next(self.input)? {
             if header.kind == *b"elst" {
@@ -227,8 +227,8 @@ impl MovieReader<'_> {
         Ok(())
     }
 
-    fn media(&mut self, mdia: &BoxHeader, parts: &mut TrackParts) -> Result<()> {
-        // Nearly all writers put the handler in front of it.
+    fn media(&mut self, mdia: &BoxHeader, parts: &mut TrackBoxes) -> Result<()> {
+        // Nearly all writers put the handler before it.
         let mut unread_information = None;
         let mut boxes = mdia.children();
         while let Some(header) = boxes.next(self.input)? {
@@ -250,7 +250,7 @@ impl MovieReader<'_> {
         }
     }
 
-    fn media_information(&mut self, minf: &BoxHeader, parts: &mut TrackParts) -> Result<()> {
+    fn media_information(&mut self, minf: &BoxHeader, parts: &mut TrackBoxes) -> Result<()> {
         let mut boxes = minf.children();
         while let Some(header) = boxes.next(self.input)? {
             if header.kind == *b"stbl" {
@@ -260,7 +260,7 @@ impl MovieReader<'_> {
         Ok(())
     }
 
-    fn sample_table(&mut self, stbl: &BoxHeader, parts: &mut TrackParts) -> Result<()> {
+    fn sample_table(&mut self, stbl: &BoxHeader, parts: &mut TrackBoxes) -> Result<()> {
         let tables = &mut parts.tables;
         let mut boxes = stbl.children();
         while let Some(header) = boxes.next(self.input)? {

@@ -1,4 +1,4 @@
-//! Which PCM a sample entry describes.
+//! The PCM format of a sample entry.
 //!
 //! Sources: Apple's QuickTime File Format ("Sound sample descriptions") for the four-character codes
 //! and version 2 entries, ISO/IEC 23003-5 for `ipcm` and `fpcm`.
@@ -6,64 +6,62 @@
 use symphonia::core::codecs::audio::AudioCodecId;
 use symphonia::core::codecs::audio::well_known as codec;
 
-use super::boxes::Kind;
+use super::boxes::BoxType;
 
-/// What a sample is.
+/// Numeric type of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Number {
-    /// An integer in two's complement.
+pub enum SampleType {
+    /// A two's complement integer.
     Signed,
-    /// An integer with its middle at half of its range.
+    /// An integer offset by half its range.
     Unsigned,
-    /// An IEEE 754 number.
+    /// An IEEE 754 float.
     Float,
 }
 
 /// The order of a sample's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByteOrder {
-    /// The lowest first.
+    /// Least significant byte first.
     Little,
-    /// The highest first.
+    /// Most significant byte first.
     Big,
 }
 
-/// A format of PCM.
+/// A PCM format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PcmFormat {
-    /// What a sample is.
-    pub number: Number,
-    /// Its size, rounded up to whole bytes.
+    /// Numeric type.
+    pub sample_type: SampleType,
+    /// Bits per sample, rounded up to whole bytes.
     pub bits: u32,
-    /// The order of its bytes.
+    /// Byte order.
     pub order: ByteOrder,
 }
 
 impl PcmFormat {
-    /// The format of an entry of this type whose field for the sample size says `bits`, and whose
-    /// byte order is stated as `order`, if anywhere.
-    pub fn of_entry(kind: Kind, bits: u32, order: Option<ByteOrder>) -> Option<Self> {
+    /// The format of an entry of type `kind` with a sample size of `bits` and a byte order, if stated.
+    pub fn of_entry(kind: BoxType, bits: u32, order: Option<ByteOrder>) -> Option<Self> {
         let stated = order.unwrap_or(ByteOrder::Big);
-        let (number, bits, order) = match &kind {
-            b"raw " | b"NONE" if bits <= 8 => (Number::Unsigned, 8, stated),
-            b"raw " | b"NONE" | b"twos" | b"ipcm" => (Number::Signed, bits, stated),
-            b"sowt" | b"lpcm" => (Number::Signed, bits, ByteOrder::Little),
-            b"in24" => (Number::Signed, 24, stated),
-            b"in32" => (Number::Signed, 32, stated),
-            b"fl32" => (Number::Float, 32, stated),
-            b"fl64" => (Number::Float, 64, stated),
-            b"fpcm" => (Number::Float, bits, stated),
+        let (sample_type, bits, order) = match &kind {
+            b"raw " | b"NONE" if bits <= 8 => (SampleType::Unsigned, 8, stated),
+            b"raw " | b"NONE" | b"twos" | b"ipcm" => (SampleType::Signed, bits, stated),
+            b"sowt" | b"lpcm" => (SampleType::Signed, bits, ByteOrder::Little),
+            b"in24" => (SampleType::Signed, 24, stated),
+            b"in32" => (SampleType::Signed, 32, stated),
+            b"fl32" => (SampleType::Float, 32, stated),
+            b"fl64" => (SampleType::Float, 64, stated),
+            b"fpcm" => (SampleType::Float, bits, stated),
             _ => return None,
         };
         Some(Self {
-            number,
+            sample_type,
             bits: bits.checked_next_multiple_of(8)?,
             order,
         })
     }
 
-    /// The format of an `lpcm` entry of version 2: its flags, the bits of a sample and the bytes that
-    /// it takes.
+    /// The format of an `lpcm` entry of version 2 from its flags and the bits and bytes per sample.
     pub fn of_flags(flags: u32, bits: u32, bytes: u32) -> Option<Self> {
         const FLOAT: u32 = 1;
         const BIG_ENDIAN: u32 = 2;
@@ -76,31 +74,31 @@ impl PcmFormat {
         let packed = bits.checked_next_multiple_of(8)?;
         let bits = match bytes.checked_mul(8)? {
             taken if taken == packed => packed,
-            // The bits stand at the top of a longer integer, whose other bits are zero.
+            // The bits are the high bits of a longer integer.
             taken if flags & ALIGNED_HIGH != 0 => taken,
             _ => return None,
         };
-        let number = match flags & (FLOAT | SIGNED) {
-            0 => Number::Unsigned,
-            SIGNED => Number::Signed,
-            _ => Number::Float,
+        let sample_type = match flags & (FLOAT | SIGNED) {
+            0 => SampleType::Unsigned,
+            SIGNED => SampleType::Signed,
+            _ => SampleType::Float,
         };
         let order = match flags & BIG_ENDIAN {
             0 => ByteOrder::Little,
             _ => ByteOrder::Big,
         };
         Some(Self {
-            number,
+            sample_type,
             bits,
             order,
         })
     }
 
-    /// The codec of this format, where there is one.
+    /// The codec of this format, if supported.
     pub fn codec(self) -> Option<AudioCodecId> {
         use ByteOrder::{Big, Little};
-        use Number::{Float, Signed, Unsigned};
-        Some(match (self.number, self.bits, self.order) {
+        use SampleType::{Float, Signed, Unsigned};
+        Some(match (self.sample_type, self.bits, self.order) {
             (Signed, 8, _) => codec::CODEC_ID_PCM_S8,
             (Signed, 16, Little) => codec::CODEC_ID_PCM_S16LE,
             (Signed, 16, Big) => codec::CODEC_ID_PCM_S16BE,
@@ -134,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn quicktime_pcm_is_big_endian_unless_it_says_otherwise() {
+    fn quicktime_pcm_is_big_endian_by_default() {
         let little = Some(ByteOrder::Little);
         for (kind, bits, big, small) in [
             (
@@ -192,8 +190,8 @@ mod tests {
     }
 
     #[test]
-    fn other_codes_have_an_order_of_their_own() {
-        let check = |kind: &Kind, bits, expected| {
+    fn other_codes_imply_a_byte_order() {
+        let check = |kind: &BoxType, bits, expected| {
             check(PcmFormat::of_entry(*kind, bits, None), expected);
         };
         check(b"sowt", 16, Some(codec::CODEC_ID_PCM_S16LE));
@@ -205,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_tell_the_format_of_lpcm() {
+    fn flags_determine_the_format_of_lpcm() {
         let check = |flags, bits, bytes, expected| {
             check(PcmFormat::of_flags(flags, bits, bytes), expected);
         };

@@ -1,21 +1,21 @@
-//! The tables of a track that say where its samples lie and when they are presented (`stbl`,
-//! ISO/IEC 14496-12, 8.6.1 and 8.7).
+//! The sample tables of a track: positions and times of its samples (`stbl`, ISO/IEC 14496-12, 8.6.1
+//! and 8.7).
 //!
-//! The tables stay as the bytes that they were read from, and a cursor goes through them forward, so
-//! that a pass over a track takes time in proportion to its tables.
+//! The tables are kept as the bytes that were read and are traversed by a cursor, so that a pass over a
+//! track takes time proportional to their size.
 
 use super::boxes::Fields;
 use super::entry::{FrameLayout, SampleEntry};
-use super::run::{Run, RunLimit};
+use super::sample_run::{RunLimit, SampleRun};
 
-/// The tables of a track; those that are missing are empty.
+/// The tables of a track; missing ones are empty.
 #[derive(Debug, Default)]
 pub struct SampleTables {
-    /// Pairs of a number of samples and the ticks of each (`stts`).
+    /// Pairs of a number of samples and their ticks (`stts`).
     durations: Vec<u8>,
-    /// Triples of a first chunk, samples per chunk, and sample description, from 1 on (`stsc`).
+    /// Triples of first chunk, samples per chunk and sample description, all from 1 (`stsc`).
     chunks: Vec<u8>,
-    /// Where each chunk begins (`stco`, `co64`).
+    /// Positions of the chunks (`stco`, `co64`).
     offsets: Vec<u8>,
     are_offsets_large: bool,
     sizes: SampleSizes,
@@ -24,9 +24,9 @@ pub struct SampleTables {
 /// The sizes of samples in bytes (`stsz`, `stz2`).
 #[derive(Debug)]
 enum SampleSizes {
-    /// So many samples of one size.
+    /// Samples of equal size.
     Uniform { count: u32, bytes: u32 },
-    /// One by one, each in 4, 8, 16 or 32 bits.
+    /// Individual sizes, in 4, 8, 16 or 32 bits.
     Listed {
         count: u32,
         bits: u32,
@@ -44,29 +44,29 @@ const DURATION_BYTES: usize = 8;
 const CHUNK_BYTES: usize = 12;
 
 impl SampleTables {
-    /// Takes the content of an `stts` box.
+    /// Sets the content of the `stts` box.
     pub fn set_durations(&mut self, content: Vec<u8>) {
         self.durations = table(content, DURATION_BYTES);
     }
 
-    /// Takes the content of an `stsc` box.
+    /// Sets the content of the `stsc` box.
     pub fn set_chunks(&mut self, content: Vec<u8>) {
         self.chunks = table(content, CHUNK_BYTES);
     }
 
-    /// Takes the content of an `stco` box.
+    /// Sets the content of the `stco` box.
     pub fn set_offsets(&mut self, content: Vec<u8>) {
         self.offsets = table(content, 4);
         self.are_offsets_large = false;
     }
 
-    /// Takes the content of a `co64` box.
+    /// Sets the content of the `co64` box.
     pub fn set_large_offsets(&mut self, content: Vec<u8>) {
         self.offsets = table(content, 8);
         self.are_offsets_large = true;
     }
 
-    /// Takes the content of an `stsz` box.
+    /// Sets the content of the `stsz` box.
     pub fn set_sizes(&mut self, content: &[u8]) {
         let mut fields = Fields(content);
         let header = fields
@@ -79,7 +79,7 @@ impl SampleTables {
         }
     }
 
-    /// Takes the content of an `stz2` box.
+    /// Sets the content of the `stz2` box.
     pub fn set_compact_sizes(&mut self, content: &[u8]) {
         let mut fields = Fields(content);
         let header = fields
@@ -91,22 +91,22 @@ impl SampleTables {
     }
 
     fn list_sizes(&mut self, count: u32, bits: u32, table: &[u8]) {
-        let there = table.len().saturating_mul(8) / bits as usize;
+        let available = table.len().saturating_mul(8) / bits as usize;
         self.sizes = SampleSizes::Listed {
-            count: count.min(u32::try_from(there).unwrap_or(u32::MAX)),
+            count: count.min(u32::try_from(available).unwrap_or(u32::MAX)),
             bits,
             table: table.into(),
         };
     }
 
-    /// How many samples the tables claim.
+    /// Number of samples, as claimed by the tables.
     pub fn samples(&self) -> u32 {
         match self.sizes {
             SampleSizes::Uniform { count, .. } | SampleSizes::Listed { count, .. } => count,
         }
     }
 
-    /// The size of a sample; none where it is that of all.
+    /// The size of a sample; `None` if all sizes are equal.
     fn listed_size(&self, sample: u32) -> Option<u32> {
         let SampleSizes::Listed { bits, table, .. } = &self.sizes else {
             return None;
@@ -145,7 +145,7 @@ impl SampleTables {
     }
 }
 
-/// The entries of a table behind its version, flags and count: as many as it claims and holds.
+/// The entries of a table without its version, flags and count: as many as claimed and present.
 fn table(mut content: Vec<u8>, entry_bytes: usize) -> Vec<u8> {
     const HEADER_BYTES: usize = 8;
     let mut fields = Fields(&content);
@@ -159,33 +159,33 @@ fn table(mut content: Vec<u8>, entry_bytes: usize) -> Vec<u8> {
     content
 }
 
-/// A place in the tables.
+/// A position in the tables.
 #[derive(Debug, Default)]
 pub struct TableCursor {
     sample: u32,
     time: u64,
-    /// The chunk behind the present one, and what is left of the present one.
+    /// Index of the next chunk, and the remaining samples of the current one.
     next_chunk: usize,
     chunk_rule: usize,
     chunk_samples: u32,
     offset: u64,
-    /// The sample description of the chunk, from 0 on.
+    /// Index of the chunk's sample description, from 0.
     entry: usize,
-    /// The entry behind the present one of the durations, and what is left of the present one.
+    /// Index of the next entry of the durations, and the remaining samples of the current one.
     next_duration: usize,
     duration_samples: u32,
     delta: u32,
 }
 
 impl TableCursor {
-    /// The next samples, which lie one behind the other, have one duration and size and keep to a
-    /// limit. None at the end of the tables.
+    /// The next contiguous samples of equal duration and size, within a limit; `None` at the end of the
+    /// tables.
     pub fn peek(
         &mut self,
         tables: &SampleTables,
         entries: &[SampleEntry],
         limit: RunLimit,
-    ) -> Option<Run> {
+    ) -> Option<SampleRun> {
         self.settle(tables)?;
         let (samples, bytes) = match tables.sizes {
             SampleSizes::Uniform { count, bytes } => {
@@ -201,7 +201,7 @@ impl TableCursor {
             }
             SampleSizes::Listed { .. } => (1, u64::from(tables.listed_size(self.sample)?)),
         };
-        Some(Run {
+        Some(SampleRun {
             offset: self.offset,
             bytes,
             samples,
@@ -211,13 +211,13 @@ impl TableCursor {
         })
     }
 
-    /// Whether no sample is left.
+    /// Whether no samples remain.
     pub fn is_at_end(&mut self, tables: &SampleTables) -> bool {
         self.settle(tables).is_none()
     }
 
-    /// Goes behind a run that was given last.
-    pub fn advance(&mut self, run: &Run) {
+    /// Moves past a run that [`peek`](Self::peek) returned.
+    pub fn advance(&mut self, run: &SampleRun) {
         self.sample = self.sample.saturating_add(run.samples);
         self.chunk_samples = self.chunk_samples.saturating_sub(run.samples);
         self.duration_samples = self.duration_samples.saturating_sub(run.samples);
@@ -225,13 +225,13 @@ impl TableCursor {
         self.time = run.end();
     }
 
-    /// QuickTime counts a frame of PCM or ADPCM as a sample, and states sizes of samples that only
-    /// its own tables of codecs explain.
+    /// The frame layout, if samples are frames of PCM or ADPCM as in QuickTime, which states other sample
+    /// sizes for them.
     fn frame_layout(&self, entries: &[SampleEntry]) -> Option<FrameLayout> {
         entries.get(self.entry)?.layout.filter(|_| self.delta == 1)
     }
 
-    /// Finds the chunk and the duration of the next sample.
+    /// Moves to the chunk and the duration of the next sample.
     fn settle(&mut self, tables: &SampleTables) -> Option<()> {
         if self.sample >= tables.samples() {
             return None;
@@ -253,14 +253,14 @@ impl TableCursor {
                 Some((samples, delta)) => {
                     self.next_duration += 1;
                     self.duration_samples = samples;
-                    // Some writers state a negative duration where clocks jumped.
+                    // Some writers state a negative duration after a clock jump.
                     self.delta = if i32::try_from(delta).is_ok() {
                         delta
                     } else {
                         0
                     };
                 }
-                // The samples that the table leaves out last as long as the one before.
+                // Samples missing from the table have the duration of the last entry.
                 None => self.duration_samples = u32::MAX,
             }
         }
@@ -268,13 +268,13 @@ impl TableCursor {
     }
 }
 
-/// Frames, at most as many as are left, and their bytes.
+/// Number of frames, at most `left`, and their bytes.
 fn frames_in_layout(layout: FrameLayout, limit: RunLimit, left: u32) -> (u32, u64) {
     let groups = limit
         .samples(layout.frames, layout.bytes)
         .min(left / layout.frames);
     match groups {
-        // Fewer frames than a group.
+        // Fewer frames than one group.
         0 => (left, u64::from(layout.bytes)),
         groups => (
             groups * layout.frames,

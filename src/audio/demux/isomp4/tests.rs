@@ -1,4 +1,4 @@
-//! Files that the tests build themselves, read from end to end.
+//! Reading generated files from end to end.
 
 use std::io::Cursor;
 
@@ -15,44 +15,43 @@ mod hostile;
 
 use build::{CONTENT, TestTrack, boxed, content, entry, file, moov};
 
-/// What is read of a packet: when it starts, its ticks, those trimmed from its start and its end, and
-/// its content.
-type Given = (i64, u64, u64, u64, Vec<u8>);
+/// A packet: start, ticks, ticks trimmed from the start and the end, content.
+type ReadPacket = (i64, u64, u64, u64, Vec<u8>);
 
 fn open(file: &[u8]) -> Result<IsoMp4Reader> {
     IsoMp4Reader::open(Box::new(Cursor::new(file.to_vec())))
 }
 
 /// All packets until the end or an error.
-fn read_all(reader: &mut IsoMp4Reader) -> (Vec<Given>, Option<Error>) {
-    let mut given = Vec::new();
+fn read_all(reader: &mut IsoMp4Reader) -> (Vec<ReadPacket>, Option<Error>) {
+    let mut packets = Vec::new();
     loop {
         match reader.next_packet() {
-            Ok(Some(packet)) => given.push((
+            Ok(Some(packet)) => packets.push((
                 packet.pts.get(),
                 packet.dur.get(),
                 packet.trim_start.get(),
                 packet.trim_end.get(),
                 packet.data.to_vec(),
             )),
-            Ok(None) => return (given, None),
-            Err(error) => return (given, Some(error)),
+            Ok(None) => return (packets, None),
+            Err(error) => return (packets, Some(error)),
         }
     }
 }
 
 #[track_caller]
-fn read(file: &[u8]) -> Vec<Given> {
-    let (given, error) = read_all(&mut open(file).unwrap());
+fn read(file: &[u8]) -> Vec<ReadPacket> {
+    let (packets, error) = read_all(&mut open(file).unwrap());
     assert!(error.is_none(), "{error:?}");
-    given
+    packets
 }
 
 /// Start, ticks and trims of every packet.
 #[track_caller]
 fn times(file: &[u8]) -> Vec<(i64, u64, u64, u64)> {
-    let given = read(file).into_iter();
-    given
+    let packets = read(file).into_iter();
+    packets
         .map(|(start, ticks, front, back, _)| (start, ticks, front, back))
         .collect()
 }
@@ -66,7 +65,7 @@ fn codec_of(reader: &IsoMp4Reader) -> AudioCodecId {
 }
 
 #[test]
-fn chunks_are_given_in_the_order_of_their_table() {
+fn reads_chunks_in_the_order_of_their_table() {
     let track = TestTrack {
         durations: vec![4, 1],
         chunks: vec![1, 1, 1, 2, 2, 1, 3, 1, 1],
@@ -83,7 +82,7 @@ fn chunks_are_given_in_the_order_of_their_table() {
 }
 
 #[test]
-fn frames_of_pcm_are_joined_to_packets() {
+fn joins_frames_of_pcm_to_packets() {
     let frames = times(&file(&content(20_000), &[TestTrack::pcm(10_000)]));
     assert_eq!(
         frames,
@@ -104,7 +103,7 @@ fn quicktime_states_sizes_of_one_for_frames_of_two_bytes() {
 }
 
 #[test]
-fn blocks_of_adpcm_are_kept_whole() {
+fn keeps_blocks_of_adpcm_whole() {
     let track = TestTrack {
         entries: vec![entry(b"ima4", 1_000)],
         sizes: vec![1, 128],
@@ -121,23 +120,23 @@ fn an_edit_list_delays_and_cuts() {
         edits: edits.to_vec(),
         ..TestTrack::pcm(10)
     };
-    let given = |edits: &[(u32, i32)]| times(&file(&content(20), &[track(edits)]));
+    let packets = |edits: &[(u32, i32)]| times(&file(&content(20), &[track(edits)]));
     assert_eq!(
-        given(&[(2, 0), (3_000, -1), (8, 2)]),
+        packets(&[(2, 0), (3_000, -1), (8, 2)]),
         [(0, 2, 0, 8), (3_002, 8, 0, 0)]
     );
-    assert_eq!(given(&[(5, 3)]), [(0, 5, 0, 2)]);
-    assert_eq!(given(&[(0, 3)]), [(0, 7, 0, 0)]);
-    // Ten frames are one packet, of which the second edit presents another part than the first.
+    assert_eq!(packets(&[(5, 3)]), [(0, 5, 0, 2)]);
+    assert_eq!(packets(&[(0, 3)]), [(0, 7, 0, 0)]);
+    // Ten frames are one packet, of which the two edits present different parts.
     assert_eq!(
-        given(&[(2, 1), (100, -1), (2, 6)]),
+        packets(&[(2, 1), (100, -1), (2, 6)]),
         [(0, 2, 0, 7), (102, 2, 0, 2)]
     );
 }
 
 #[test]
-fn time_counts_from_the_first_track() {
-    let given = |others: &[TestTrack]| {
+fn times_are_relative_to_the_first_track() {
+    let packets = |others: &[TestTrack]| {
         let track = TestTrack {
             edits: vec![(3_000, -1), (10, 0)],
             ..TestTrack::pcm(10)
@@ -151,28 +150,28 @@ fn time_counts_from_the_first_track() {
         edits,
         ..TestTrack::pcm(10)
     };
-    assert_eq!(given(&[]), 0);
-    assert_eq!(given(&[other(b"vide", Vec::new())]), 3_000);
-    assert_eq!(given(&[other(b"vide", vec![(2_000, -1), (10, 0)])]), 1_000);
-    assert_eq!(given(&[other(b"soun", vec![(4_000, -1), (10, 0)])]), 0);
+    assert_eq!(packets(&[]), 0);
+    assert_eq!(packets(&[other(b"vide", Vec::new())]), 3_000);
+    assert_eq!(packets(&[other(b"vide", vec![(2_000, -1), (10, 0)])]), 1_000);
+    assert_eq!(packets(&[other(b"soun", vec![(4_000, -1), (10, 0)])]), 0);
     // Neither text nor audio without samples.
-    assert_eq!(given(&[other(b"text", Vec::new())]), 0);
+    assert_eq!(packets(&[other(b"text", Vec::new())]), 0);
     let empty = TestTrack {
         id: 2,
         ..TestTrack::fragmented()
     };
-    assert_eq!(given(&[empty]), 0);
+    assert_eq!(packets(&[empty]), 0);
 }
 
 #[test]
-fn an_edit_that_goes_back_is_given_again() {
+fn an_edit_that_goes_back_repeats_samples() {
     let track = TestTrack {
         edits: vec![(500, 9_000), (1_000, 2_000), (500, 9_000)],
         ..TestTrack::pcm(10_000)
     };
-    let given = times(&file(&content(20_000), &[track]));
+    let packets = times(&file(&content(20_000), &[track]));
     assert_eq!(
-        given,
+        packets,
         [
             (0, 500, 0, 500),
             (500, 1_000, 0, 3_096),
@@ -182,12 +181,12 @@ fn an_edit_that_goes_back_is_given_again() {
 }
 
 #[test]
-fn what_a_decoder_needs_before_an_edit_is_given_and_trimmed() {
+fn samples_needed_before_an_edit_are_read_and_trimmed() {
     let track = TestTrack {
         edits: vec![(250, 650)],
         ..TestTrack::aac(20)
     };
-    // 250 ms before: the packets from 400 on; those before 600 stand right in front of the edit.
+    // 250 ms before: the packets from 400 on; those before 600 come right before the edit.
     let expected = [
         (-100, 0, 100, 0),
         (-100, 0, 100, 0),
@@ -199,7 +198,7 @@ fn what_a_decoder_needs_before_an_edit_is_given_and_trimmed() {
 }
 
 #[test]
-fn opus_without_an_edit_list_presents_what_follows_the_pre_skip() {
+fn opus_without_an_edit_list_starts_after_the_pre_skip() {
     let opus = |edits| {
         let config = boxed(b"dOps", b"\0\x01\x01\x38\0\0\xbb\x80\0\0\0");
         let mut description = entry(b"Opus", 48_000);
@@ -220,7 +219,7 @@ fn opus_without_an_edit_list_presents_what_follows_the_pre_skip() {
 }
 
 #[test]
-fn another_sample_description_needs_another_decoder() {
+fn another_sample_description_needs_a_new_decoder() {
     let track = TestTrack {
         entries: vec![
             entry(b"twos", 1_000),
@@ -244,7 +243,7 @@ fn another_sample_description_needs_another_decoder() {
 }
 
 #[test]
-fn frames_of_mpeg_audio_tell_their_layer() {
+fn reads_the_layer_from_frames_of_mpeg_audio() {
     let codec_after = |header: [u8; 2]| {
         let track = TestTrack {
             entries: vec![entry(b".mp3", 1_000)],
@@ -264,7 +263,7 @@ fn frames_of_mpeg_audio_tell_their_layer() {
 }
 
 #[test]
-fn other_tracks_never_matter() {
+fn ignores_other_tracks() {
     let broken = TestTrack {
         id: 7,
         handler: b"vide",
@@ -289,7 +288,7 @@ fn other_tracks_never_matter() {
 }
 
 #[test]
-fn the_first_track_that_a_player_plays_is_the_default() {
+fn the_first_enabled_track_with_samples_is_the_default() {
     let track = |id, flags, frames| TestTrack {
         id,
         flags,
@@ -325,7 +324,7 @@ fn the_first_track_that_a_player_plays_is_the_default() {
 }
 
 #[test]
-fn every_arrangement_of_boxes_is_read() {
+fn reads_every_arrangement_of_boxes() {
     let pcm = |offset| TestTrack {
         offsets: vec![offset],
         ..TestTrack::pcm(4)
@@ -365,8 +364,8 @@ fn every_arrangement_of_boxes_is_read() {
 }
 
 #[test]
-fn a_file_that_breaks_off_gives_what_it_has() {
-    let broken_off = |make: fn(u32) -> TestTrack, count: u32, bytes: usize| {
+fn reads_the_complete_samples_of_a_truncated_file() {
+    let read_truncated = |make: fn(u32) -> TestTrack, count: u32, bytes: usize| {
         let header = moov(&[make(count)], &[]).len();
         let track = TestTrack {
             offsets: vec![header as u32 + 8],
@@ -376,16 +375,16 @@ fn a_file_that_breaks_off_gives_what_it_has() {
         file.truncate(header + 8 + bytes);
         times(&file)
     };
-    assert_eq!(broken_off(TestTrack::pcm, 100, 25), [(0, 12, 0, 0)]);
+    assert_eq!(read_truncated(TestTrack::pcm, 100, 25), [(0, 12, 0, 0)]);
     assert_eq!(
-        broken_off(TestTrack::aac, 20, 25),
+        read_truncated(TestTrack::aac, 20, 25),
         [(0, 100, 0, 0), (100, 100, 0, 0)]
     );
-    assert_eq!(broken_off(TestTrack::aac, 20, 0), []);
+    assert_eq!(read_truncated(TestTrack::aac, 20, 0), []);
 }
 
 #[test]
-fn files_without_a_movie_header_are_refused() {
+fn refuses_files_without_a_movie_header() {
     let error = |file: &[u8]| open(file).err().map(|error| error.to_string());
     let missing = Some("malformed stream: it has no movie header (moov)".to_owned());
     assert_eq!(error(&boxed(b"mdat", &content(8))), missing);
@@ -395,7 +394,7 @@ fn files_without_a_movie_header_are_refused() {
 }
 
 #[test]
-fn files_are_recognised_by_their_first_boxes() {
+fn recognises_files_by_their_first_boxes() {
     for head in [
         &b"\0\0\0\x20ftypM4A "[..],
         b"\0\0\0\x08wide\0\0\x10\0mdat",

@@ -1,4 +1,4 @@
-//! A track being read: which of its samples are presented, and when.
+//! Reads a track: which of its samples are presented, and when.
 
 use std::collections::VecDeque;
 
@@ -14,29 +14,30 @@ use super::entry::{MAX_JOINED_FRAMES, SampleEntry};
 use super::fragment::TrackFragment;
 use super::fragment_run::FragmentRun;
 use super::movie::MovieTrack;
-use super::run::{Run, RunLimit};
+use super::sample_run::{RunLimit, SampleRun};
 use super::table::{SampleTables, TableCursor};
 
-/// An edit list that goes back more often than this is refused: each time is a pass over the tables.
+/// Maximum number of jumps back in an edit list, each of which is another pass over the tables.
 const MAX_JUMPS_BACK: usize = 16;
 
-/// Edited recordings have a few hundred edits. ffmpeg takes minutes for a forged million.
+/// Maximum number of edits. Edited recordings have a few hundred; ffmpeg takes minutes for a forged
+/// million.
 const MAX_EDITS: usize = 16_384;
 
 /// The error of a track with more edits than any recording has.
 pub const TOO_MANY_EDITS: &str = "its edit list is longer than that of any recording";
 
-/// How long before the start of an edit decoding starts, in milliseconds: AAC needs the packet
-/// before, MP3 what its bit reservoir may reach back to (511 bytes), which is less than this for both.
+/// Audio decoded before the start of an edit, in milliseconds: enough for the previous packet of AAC and
+/// for the bit reservoir of MP3 (511 bytes).
 const PREROLL_MS: u64 = 250;
 
 /// The same for Opus (RFC 7845, 4.6).
 const OPUS_PREROLL_MS: u64 = 80;
 
-/// The most bytes that frames are joined to.
+/// Maximum bytes of a packet of joined frames.
 const MAX_JOINED_BYTES: u64 = 1 << 20;
 
-/// What a movie says about all of its tracks.
+/// Properties of a movie that apply to all tracks.
 #[derive(Clone, Copy, Debug)]
 pub struct MovieClock {
     /// The movie's time scale.
@@ -45,43 +46,43 @@ pub struct MovieClock {
     pub is_fragmented: bool,
 }
 
-/// Samples to be decoded, and what of them is presented.
+/// Samples to decode, and which of them are presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Presented {
+pub struct PresentedRun {
     /// The samples.
-    pub run: Run,
-    /// When the first is due in the presentation, in the track's ticks. What is trimmed counts.
+    pub run: SampleRun,
+    /// Presentation time of the first sample, including trimmed ones, in the track's ticks.
     pub start: i64,
-    /// Ticks of the run in front of what is presented.
+    /// Ticks to trim from the start of the run.
     pub trim_start: u64,
-    /// Ticks of the run behind what is presented.
+    /// Ticks to trim from the end of the run.
     pub trim_end: u64,
 }
 
-/// A track that gives its samples in the order of the presentation.
+/// Reads the samples of a track in presentation order.
 pub struct TrackReader {
     id: u32,
     flags: TrackFlags,
     time_base: TimeBase,
     entries: Vec<SampleEntry>,
-    /// The sample description of the samples given last.
+    /// Index of the current sample description.
     entry: usize,
     tables: SampleTables,
     cursor: TableCursor,
     runs: VecDeque<FragmentRun>,
-    /// When the samples of the next fragment are due, unless it says so.
+    /// Media time of the next fragment, unless it states one.
     next_time: u64,
     edits: Vec<Edit>,
     edit: usize,
     preroll: u64,
-    /// Ticks of the presentation that are its start.
+    /// Presentation time that counts as 0, in ticks.
     origin: i64,
-    next: Option<Presented>,
+    next: Option<PresentedRun>,
     is_layer_known: bool,
 }
 
 impl TrackReader {
-    /// Reads an audio track from its beginning.
+    /// A reader at the beginning of an audio track.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for an edit list that would need too many passes, [`Error::LimitError`]
@@ -117,7 +118,7 @@ impl TrackReader {
         };
         let first = reader.peek_run(RunLimit::ONE_SAMPLE);
         let default = track.defaults.description.saturating_sub(1) as usize;
-        reader.entry = reader.known(first.map_or(default, |run| run.entry));
+        reader.entry = reader.valid_entry_index(first.map_or(default, |run| run.entry));
         for entry in &mut reader.entries {
             entry.require_ticks_of_frames(ticks_per_s);
         }
@@ -128,7 +129,7 @@ impl TrackReader {
     /// The track as symphonia describes it.
     pub fn describe(&self) -> Track {
         let mut track = Track::new(self.id);
-        let params = self.present_entry().map(|entry| entry.params.clone());
+        let params = self.current_entry().map(|entry| entry.params.clone());
         track
             .with_codec_params(CodecParameters::Audio(params.unwrap_or_default()))
             .with_time_base(self.time_base)
@@ -136,13 +137,13 @@ impl TrackReader {
         track
     }
 
-    /// Its number.
+    /// Track number.
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// The sample description of the samples that were given last.
-    pub fn present_entry(&self) -> Option<&SampleEntry> {
+    /// The current sample description.
+    pub fn current_entry(&self) -> Option<&SampleEntry> {
         self.entries.get(self.entry)
     }
 
@@ -160,57 +161,57 @@ impl TrackReader {
         self.next_time = time;
     }
 
-    /// Says which time of the presentation, in seconds, counts as 0.
+    /// Sets the presentation time, in seconds, that counts as 0.
     pub fn set_origin(&mut self, origin_s: f64) {
         self.origin = (origin_s * f64::from(self.time_base.denom.get())).round() as i64;
     }
 
-    /// What comes next; none where more fragments are needed, or nothing is left.
-    pub fn peek(&mut self) -> Option<Presented> {
+    /// The next samples; `None` if more fragments are needed or at the end.
+    pub fn peek(&mut self) -> Option<PresentedRun> {
         if self.next.is_none() {
-            self.next = self.find();
+            self.next = self.find_next();
         }
         self.next
     }
 
-    /// Takes what comes next.
-    pub fn take(&mut self) -> Option<Presented> {
+    /// Consumes the next samples.
+    pub fn take(&mut self) -> Option<PresentedRun> {
         self.peek();
         self.next.take()
     }
 
-    /// Gives no more.
+    /// Ends the track.
     pub fn end(&mut self) {
         self.next = None;
         self.edit = self.edits.len();
     }
 
-    /// Goes over to another sample description; says whether it needs another decoder.
+    /// Switches to another sample description; returns whether it needs a new decoder.
     pub fn change_entry(&mut self, entry: usize) -> bool {
-        let entry = self.known(entry);
+        let entry = self.valid_entry_index(entry);
         if entry == self.entry {
             return false;
         }
-        let before = self.present_entry().cloned();
+        let before = self.current_entry().cloned();
         self.entry = entry;
-        match (before, self.present_entry()) {
-            (Some(before), Some(present)) => !before.is_like(present),
+        match (before, self.current_entry()) {
+            (Some(before), Some(present)) => !before.is_compatible_with(present),
             _ => false,
         }
     }
 
-    /// A sample description that there is: a number that is not is taken for the first one.
-    fn known(&self, entry: usize) -> usize {
+    /// The index of a sample description, or 0 if there is none with this index.
+    fn valid_entry_index(&self, entry: usize) -> usize {
         if entry < self.entries.len() { entry } else { 0 }
     }
 
-    /// Whether the first bytes of a sample tell the layer of MPEG audio, which nothing else does.
+    /// Whether the layer of MPEG audio must be read from the first bytes of a sample, its only source.
     pub fn needs_layer(&self) -> bool {
         !self.is_layer_known && self.codec() == codec::CODEC_ID_MP3
     }
 
-    /// Takes the layer from the header of a frame (ISO/IEC 11172-3, 2.4.2.3); says whether it needs
-    /// another decoder.
+    /// Sets the layer from the header of a frame (ISO/IEC 11172-3, 2.4.2.3); returns whether it needs a
+    /// new decoder.
     pub fn set_layer(&mut self, header: [u8; 2]) -> bool {
         self.is_layer_known = true;
         // Eleven bits of sync, two of the version, two of the layer.
@@ -226,11 +227,11 @@ impl TrackReader {
     }
 
     fn codec(&self) -> AudioCodecId {
-        self.present_entry()
+        self.current_entry()
             .map_or_else(AudioCodecId::default, |entry| entry.params.codec)
     }
 
-    fn find(&mut self) -> Option<Presented> {
+    fn find_next(&mut self) -> Option<PresentedRun> {
         loop {
             let edit = self.edits.get(self.edit)?.clone();
             self.skip_to(edit.media.start.saturating_sub(self.preroll));
@@ -242,23 +243,23 @@ impl TrackReader {
                 self.next_edit(&edit);
                 continue;
             }
-            // What goes on behind the edit may be presented by the next one too.
+            // A run that extends beyond the edit may be presented by the next edit, too.
             if run.end() <= edit.media.end {
                 self.advance(&run);
             }
             if run.end() >= edit.media.end {
                 self.next_edit(&edit);
             }
-            // A sample without bytes takes time and holds nothing.
+            // A sample without bytes has a duration but no content.
             if run.bytes > 0 {
                 return Some(self.present(run, &edit));
             }
         }
     }
 
-    /// How many samples make a packet: frames of PCM are joined.
+    /// Maximum size of a packet: frames of PCM are joined.
     fn limit(&self) -> RunLimit {
-        match self.present_entry().and_then(|entry| entry.layout) {
+        match self.current_entry().and_then(|entry| entry.layout) {
             Some(_) => RunLimit {
                 ticks: u64::from(MAX_JOINED_FRAMES),
                 bytes: MAX_JOINED_BYTES,
@@ -267,13 +268,13 @@ impl TrackReader {
         }
     }
 
-    fn present(&self, run: Run, edit: &Edit) -> Presented {
+    fn present(&self, run: SampleRun, edit: &Edit) -> PresentedRun {
         let ticks = run.ticks();
         let trim_start = edit.media.start.saturating_sub(run.time).min(ticks);
         let trim_end = run.end().saturating_sub(edit.media.end);
-        // What is decoded for its successors alone stands right in front of them.
+        // Samples that are decoded only for their successors come right before them.
         let shown_from = run.time.max(edit.media.start) - edit.media.start;
-        Presented {
+        PresentedRun {
             run,
             start: edit
                 .presentation
@@ -285,7 +286,7 @@ impl TrackReader {
         }
     }
 
-    /// Passes over samples that end before this media time.
+    /// Skips samples that end before this media time.
     fn skip_to(&mut self, time: u64) {
         while time > 0
             && let Some(one) = self.peek_run(RunLimit::ONE_SAMPLE)
@@ -296,28 +297,28 @@ impl TrackReader {
         }
     }
 
-    /// Goes on with the next edit, once more from the first sample where it goes back.
-    fn next_edit(&mut self, present: &Edit) {
+    /// Moves to the next edit, restarting from the first sample if it goes back.
+    fn next_edit(&mut self, current: &Edit) {
         self.edit += 1;
         let next = self.edits.get(self.edit);
-        if next.is_some_and(|next| next.media.start < present.media.end) {
+        if next.is_some_and(|next| next.media.start < current.media.end) {
             self.cursor = TableCursor::default();
         }
     }
 
-    /// Goes on with the next edit behind the end of the media, if it goes back.
-    fn jump_back(&mut self, present: &Edit) -> Option<()> {
+    /// At the end of the media, moves to the next edit if it goes back.
+    fn jump_back(&mut self, current: &Edit) -> Option<()> {
         let next = self.edits.get(self.edit + 1)?;
-        (next.media.start < present.media.end).then(|| self.next_edit(present))
+        (next.media.start < current.media.end).then(|| self.next_edit(current))
     }
 
-    /// The next samples: those of the tables come before those of fragments.
-    fn peek_run(&mut self, limit: RunLimit) -> Option<Run> {
+    /// The next samples: first those of the tables, then those of fragments.
+    fn peek_run(&mut self, limit: RunLimit) -> Option<SampleRun> {
         let run = self.cursor.peek(&self.tables, &self.entries, limit);
         run.or_else(|| self.runs.front()?.peek(limit))
     }
 
-    fn advance(&mut self, run: &Run) {
+    fn advance(&mut self, run: &SampleRun) {
         if !self.cursor.is_at_end(&self.tables) {
             self.cursor.advance(run);
         } else if let Some(fragment) = self.runs.front_mut() {
@@ -329,7 +330,7 @@ impl TrackReader {
     }
 }
 
-/// What a track presents. Opus without an edit list presents what follows the pre-skip.
+/// The presented ranges of a track. Without an edit list, Opus is presented from the pre-skip on.
 pub fn edits_of(track: &MovieTrack, clock: MovieClock) -> Vec<Edit> {
     const OPUS_RATE_HZ: u64 = 48_000;
     let ticks_per_s = track.time_scale.get();

@@ -1,20 +1,20 @@
-//! Takes a block apart into frames (RFC 9559, 10).
+//! Splits a block into frames (RFC 9559, 10).
 
 use super::ebml::variable_size;
 
 /// A `SimpleBlock`, or the `Block` of a group.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Block<'a> {
-    /// The number of its track.
+    /// Track number.
     pub track: u64,
-    /// In ticks, from the time stamp of its cluster.
+    /// Time stamp relative to the cluster's, in ticks.
     pub relative_timestamp: i16,
-    /// As they are stored.
+    /// The frames, as stored.
     pub frames: Vec<&'a [u8]>,
 }
 
 impl<'a> Block<'a> {
-    /// Reads a block. Damaged lacing leaves one frame of all bytes, which no decoder will take.
+    /// Parses a block. Damaged lacing yields a single frame of all bytes, which decoders reject.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (track, at) = variable_size(bytes)?;
         let (&[high, low, flags], content) = bytes.get(at..)?.split_first_chunk()?;
@@ -32,7 +32,7 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Lengths in bytes of 255 and one less, as in Ogg; the last frame has the rest.
+/// Lengths coded as in Ogg: bytes of 255 and a smaller last byte. The last frame is the remainder.
 fn xiph(content: &[u8]) -> Option<Vec<&[u8]>> {
     let (&others, mut rest) = content.split_first()?;
     let mut lengths = Vec::new();
@@ -44,7 +44,7 @@ fn xiph(content: &[u8]) -> Option<Vec<&[u8]>> {
     split(rest, &lengths)
 }
 
-/// A length, then differences of lengths; the last frame has the rest.
+/// A length, then differences of lengths. The last frame is the remainder.
 fn ebml(content: &[u8]) -> Option<Vec<&[u8]>> {
     let (&others, mut rest) = content.split_first()?;
     let mut lengths = Vec::new();
@@ -54,11 +54,11 @@ fn ebml(content: &[u8]) -> Option<Vec<&[u8]>> {
         rest = &rest[bytes..];
         length = match index {
             0 => value.cast_signed(),
-            // A difference is stored with half its range added.
+            // Differences are stored with a bias of half their range.
             _ => length + value.cast_signed() - ((1 << (7 * bytes - 1)) - 1),
         };
         lengths.push(usize::try_from(length).ok()?);
-        // Keeps the sum above within its range.
+        // Prevents the sum above from overflowing.
         if length > content.len() as i64 {
             return None;
         }
@@ -66,7 +66,7 @@ fn ebml(content: &[u8]) -> Option<Vec<&[u8]>> {
     split(rest, &lengths)
 }
 
-/// Frames of one length.
+/// Frames of equal length.
 fn fixed(content: &[u8]) -> Option<Vec<&[u8]>> {
     let (&others, rest) = content.split_first()?;
     let frames = usize::from(others) + 1;
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_lacing_leaves_one_frame() {
+    fn damaged_lacing_yields_one_frame() {
         for (flags, content) in [
             (2, &b""[..]),
             (2, b"\x01"),

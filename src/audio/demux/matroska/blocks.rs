@@ -11,25 +11,25 @@ use super::ebml::{child, id, signed, unsigned, variable_size};
 use super::tracks::TrackEntry;
 use crate::audio::demux::vorbis;
 
-/// RFC 9559, 5.1.2.9.
+/// Default length of a tick, in nanoseconds (RFC 9559, 5.1.2.9).
 pub const DEFAULT_TIMESTAMP_SCALE_NS: u64 = 1_000_000;
 
-/// What the frames of one block may become together. A block that is not compressed is smaller, too.
+/// Maximum decompressed size of the frames of a block. Uncompressed blocks are smaller, too.
 const MAX_BLOCK_BYTES: usize = 64 << 20;
 
 const NS_PER_S: i128 = 1_000_000_000;
 
-/// The clock of a recording, and what is left to trim at its start.
+/// Converts blocks to packets: the recording's clock, and the progress of its tracks.
 pub struct Blocks {
-    /// The length of a tick.
+    /// Length of a tick.
     pub timestamp_scale_ns: u64,
-    /// Of the cluster at hand, in ticks.
+    /// Time stamp of the current cluster, in ticks.
     pub cluster_timestamp: u64,
-    /// The tracks that have had packets.
-    started: Vec<Started>,
-    /// Of the last block in the cluster at hand, in ticks.
+    /// The tracks with at least one packet.
+    progress: Vec<TrackProgress>,
+    /// Relative time stamp of the last block in the current cluster, in ticks.
     last_relative: Option<i16>,
-    /// Of the last block.
+    /// Time stamp of the last block.
     last_ns: i128,
 }
 
@@ -38,53 +38,52 @@ impl Default for Blocks {
         Self {
             timestamp_scale_ns: DEFAULT_TIMESTAMP_SCALE_NS,
             cluster_timestamp: 0,
-            started: Vec::new(),
+            progress: Vec::new(),
             last_relative: None,
             last_ns: i128::MIN,
         }
     }
 }
 
-/// How far a track has come; samples.
-struct Started {
+/// Progress of a track, in samples.
+struct TrackProgress {
     id: u32,
-    /// What is still to be trimmed from the front.
+    /// Samples still to be trimmed from the start.
     delay_left: u64,
-    /// Where the last packet ends.
+    /// End of the last packet.
     end: i64,
-    vorbis: Option<vorbis::Lengths>,
-    /// Whether damage lies behind it.
+    vorbis: Option<vorbis::PacketLengths>,
+    /// Whether damage follows the last packet.
     is_damaged: bool,
 }
 
-/// What a group says about its block.
+/// Fields of a `BlockGroup` besides its block.
 #[derive(Clone, Copy, Default)]
-struct Group {
+struct BlockGroupFields {
     duration_ns: Option<i128>,
-    /// Positive at the end, negative at the start.
+    /// Padding to discard: at the end if positive, at the start if negative.
     discard_ns: i128,
 }
 
 impl Blocks {
-    /// Trims the start of the next packets again, which are a recording's first.
+    /// Starts a new recording, whose first packets are trimmed again.
     pub fn restart(&mut self) {
-        self.started.clear();
+        self.progress.clear();
     }
 
-    /// Goes on with a cluster.
+    /// Starts a cluster.
     pub fn begin_cluster(&mut self) {
         self.last_relative = None;
     }
 
-    /// Notes that a part of the file was stepped over: what the next packets show to be missing is
-    /// damaged.
+    /// Records that a part of the file was skipped: a gap before the next packets is damage.
     pub fn note_damage(&mut self) {
-        for started in &mut self.started {
-            started.is_damaged = true;
+        for progress in &mut self.progress {
+            progress.is_damaged = true;
         }
     }
 
-    /// What blocks of the cluster at hand look like.
+    /// What identifies further blocks of the current cluster.
     pub fn expected(&self, entries: &[TrackEntry]) -> ExpectedBlocks {
         ExpectedBlocks {
             tracks: entries.iter().map(|entry| entry.track.id.into()).collect(),
@@ -92,47 +91,47 @@ impl Blocks {
         }
     }
 
-    /// Whether the cluster at hand begins before the last block, by more than tracks lie apart.
+    /// Whether the current cluster starts well before the last block, by more than tracks are offset.
     pub fn has_jumped_back(&self) -> bool {
         let cluster_ns = self.nanoseconds(self.cluster_timestamp.into());
         cluster_ns.saturating_add(NS_PER_S / 2) < self.last_ns
     }
 
-    /// Takes the content of a `SimpleBlock`.
-    pub fn take_simple(
+    /// Adds the packets of a `SimpleBlock`, given its content.
+    pub fn add_simple_block(
         &mut self,
         entries: &[TrackEntry],
         content: &[u8],
         packets: &mut VecDeque<Packet>,
     ) {
         if let Some(block) = Block::parse(content) {
-            self.take(entries, &block, Group::default(), packets);
+            self.add_block(entries, &block, BlockGroupFields::default(), packets);
         }
     }
 
-    /// Takes the content of a `BlockGroup`.
-    pub fn take_group(
+    /// Adds the packets of a `BlockGroup`, given its content.
+    pub fn add_block_group(
         &mut self,
         entries: &[TrackEntry],
         content: &[u8],
         packets: &mut VecDeque<Packet>,
     ) {
         let ticks = child(content, id::BLOCK_DURATION).map(unsigned);
-        let group = Group {
+        let group = BlockGroupFields {
             duration_ns: ticks.map(|ticks| self.nanoseconds(ticks.into())),
             discard_ns: child(content, id::DISCARD_PADDING)
                 .map_or(0, |padding| signed(padding).into()),
         };
         if let Some(block) = child(content, id::BLOCK).and_then(Block::parse) {
-            self.take(entries, &block, group, packets);
+            self.add_block(entries, &block, group, packets);
         }
     }
 
-    fn take(
+    fn add_block(
         &mut self,
         entries: &[TrackEntry],
         block: &Block<'_>,
-        group: Group,
+        group: BlockGroupFields,
         packets: &mut VecDeque<Packet>,
     ) {
         let Some(entry) = entries
@@ -148,7 +147,7 @@ impl Blocks {
         let start_ns = start_ns.saturating_sub(entry.codec_delay_ns.into());
         let mut pts = samples(start_ns, entry.rate_hz);
         let Some(params) = &entry.audio else {
-            // When other tracks begin matters, not what is in them.
+            // Of other tracks, only the start matters.
             packets.push_back(packet(entry, pts, 0, Vec::new()));
             return;
         };
@@ -160,26 +159,26 @@ impl Blocks {
                 .map(|ns| i128::from(ns) * frames as i128))
             .map(|ns| samples(ns, entry.rate_hz).cast_unsigned() / frames as u64);
         let discard = samples(group.discard_ns, entry.rate_hz);
-        let started = self.started(entry);
-        let lost = pts.saturating_sub(started.end);
+        let progress = self.progress(entry);
+        let lost = pts.saturating_sub(progress.end);
         // Time stamps are rounded.
-        if std::mem::take(&mut started.is_damaged) && lost > i64::from(entry.rate_hz / 100) {
-            packets.push_back(packet(entry, started.end, lost.unsigned_abs(), Vec::new()));
+        if std::mem::take(&mut progress.is_damaged) && lost > i64::from(entry.rate_hz / 100) {
+            packets.push_back(packet(entry, progress.end, lost.unsigned_abs(), Vec::new()));
         }
         let mut bytes_left = MAX_BLOCK_BYTES;
         for (index, stored) in block.frames.iter().enumerate() {
-            // An empty packet is a damaged one.
+            // An empty packet represents damage.
             let frame = entry.encodings.frame(stored).unwrap_or_default();
             let is_within = frame.len() <= bytes_left;
             let frame = if is_within { frame } else { Vec::new() };
             bytes_left -= frame.len();
-            let length = match &mut started.vorbis {
+            let length = match &mut progress.vorbis {
                 Some(lengths) => Some(lengths.next(&frame)),
                 None => codec::frame_samples(params, &frame),
             };
             let length = length.or(stated).unwrap_or(0);
             let mut packet = packet(entry, pts, length, frame);
-            let mut trim_start = started.trim_start(length);
+            let mut trim_start = progress.trim_start(length);
             if index == 0 && discard < 0 {
                 trim_start = trim_start.max(discard.unsigned_abs());
             }
@@ -191,7 +190,7 @@ impl Blocks {
             packet.dur = packet.dur.saturating_sub(packet.trim_end);
             packets.push_back(packet);
             pts = pts.saturating_add_unsigned(length);
-            started.end = pts;
+            progress.end = pts;
         }
     }
 
@@ -199,27 +198,27 @@ impl Blocks {
         ticks.saturating_mul(self.timestamp_scale_ns.into())
     }
 
-    fn started(&mut self, entry: &TrackEntry) -> &mut Started {
+    fn progress(&mut self, entry: &TrackEntry) -> &mut TrackProgress {
         let id = entry.track.id;
-        let index = self.started.iter().position(|started| started.id == id);
+        let index = self.progress.iter().position(|progress| progress.id == id);
         let index = index.unwrap_or_else(|| {
-            self.started.push(Started {
+            self.progress.push(TrackProgress {
                 id,
                 delay_left: entry.delay_samples,
                 end: i64::MAX,
                 vorbis: entry.vorbis.clone(),
                 is_damaged: false,
             });
-            self.started.len() - 1
+            self.progress.len() - 1
         });
-        &mut self.started[index]
+        &mut self.progress[index]
     }
 }
 
-impl Started {
-    /// The samples of the codec's delay that lie in the next packet.
+impl TrackProgress {
+    /// Samples of the codec delay to trim from a packet of `length` samples.
     fn trim_start(&mut self, length: u64) -> u64 {
-        // Of an unknown length, it is as long as any.
+        // A packet of unknown length is trimmed by the whole delay.
         let trim = if length == 0 {
             self.delay_left
         } else {
@@ -230,18 +229,18 @@ impl Started {
     }
 }
 
-/// What a block within a cluster looks like.
+/// Criteria for a block within the current cluster.
 pub struct ExpectedBlocks {
-    /// The numbers of the tracks.
+    /// Track numbers.
     pub tracks: Vec<u64>,
-    /// The time stamp of the last one, in ticks; those of another cluster begin anew. None in front of
-    /// a cluster's first block, where any could follow.
+    /// Relative time stamp of the cluster's last block, in ticks. `None` before its first block, where no
+    /// block is accepted.
     pub from: Option<i16>,
 }
 
 impl ExpectedBlocks {
-    /// Whether a block may begin with this content.
-    pub fn may_be(&self, content: &[u8]) -> bool {
+    /// Whether `content` may be the beginning of such a block.
+    pub fn matches(&self, content: &[u8]) -> bool {
         const RESERVED: u8 = 0x70;
         let Some((track, length)) = variable_size(content) else {
             return false;
@@ -265,7 +264,7 @@ fn packet(entry: &TrackEntry, pts: i64, length: u64, frame: Vec<u8>) -> Packet {
     )
 }
 
-/// Nanoseconds in samples, to the nearest.
+/// Converts nanoseconds to samples, rounded to the nearest.
 fn samples(ns: i128, rate_hz: u32) -> i64 {
     let samples = ns.saturating_mul(rate_hz.into());
     let rounded = samples.saturating_add(NS_PER_S / 2).div_euclid(NS_PER_S);

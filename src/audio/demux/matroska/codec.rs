@@ -6,27 +6,27 @@ use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 
 use super::ebml::{child, float, id, unsigned};
 use crate::audio::demux::frames::FrameHeader;
-use crate::audio::demux::mpeg_audio::Header;
+use crate::audio::demux::mpeg_audio::MpegAudioHeader;
 use crate::audio::demux::opus;
 
-/// What a track says of its audio.
-pub struct Description<'a> {
-    /// `CodecID`.
+/// A track's description of its audio.
+pub struct AudioDescription<'a> {
+    /// Content of `CodecID`.
     pub codec_id: &'a str,
-    /// `CodecPrivate`, if there is any.
+    /// Content of `CodecPrivate`, if present.
     pub private: Option<&'a [u8]>,
     /// The content of the element `Audio`.
     pub audio: &'a [u8],
 }
 
-/// What a decoder needs, and the samples that the codec puts in front of a recording. None for an unknown
-/// codec or private data that is damaged.
-pub fn params(description: &Description<'_>) -> Option<(AudioCodecParameters, u64)> {
-    let audio = Audio::parse(description.audio);
+/// The decoder's parameters, and the codec's delay in samples. `None` for an unknown codec or damaged
+/// private data.
+pub fn params(description: &AudioDescription<'_>) -> Option<(AudioCodecParameters, u64)> {
+    let audio = AudioSettings::parse(description.audio);
     let private = description.private.unwrap_or_default();
     let id = description.codec_id;
     if id == "A_OPUS" {
-        return Some(match opus::Head::parse(private) {
+        return Some(match opus::OpusHead::parse(private) {
             Some(head) => (head.pre_skip, head.params()),
             None => (0, opus::params(audio.channels)),
         })
@@ -45,13 +45,13 @@ pub fn params(description: &Description<'_>) -> Option<(AudioCodecParameters, u6
     Some((params, 0))
 }
 
-/// Samples of a channel in a frame; None where neither codec nor frame states them.
+/// Samples of a channel in a frame; `None` if neither codec nor frame states them.
 pub fn frame_samples(params: &AudioCodecParameters, frame: &[u8]) -> Option<u64> {
     let bytes_per_sample = match params.codec {
         codec::CODEC_ID_OPUS => return Some(opus::packet_samples(frame)),
         codec::CODEC_ID_AAC => return Some(1024),
         codec::CODEC_ID_MP1 | codec::CODEC_ID_MP2 | codec::CODEC_ID_MP3 => {
-            return Header::parse(frame).map(|header| header.format().samples());
+            return MpegAudioHeader::parse(frame).map(|header| header.format().samples());
         }
         codec::CODEC_ID_PCM_U8 | codec::CODEC_ID_PCM_ALAW | codec::CODEC_ID_PCM_MULAW => 1,
         codec::CODEC_ID_PCM_S16LE | codec::CODEC_ID_PCM_S16BE => 2,
@@ -64,20 +64,20 @@ pub fn frame_samples(params: &AudioCodecParameters, frame: &[u8]) -> Option<u64>
     Some((frame.len() / (bytes_per_sample * channels)) as u64)
 }
 
-/// RFC 9559, 5.1.4.1.29.
-struct Audio {
+/// The element `Audio` (RFC 9559, 5.1.4.1.29).
+struct AudioSettings {
     rate_hz: u32,
     channels: u16,
     bits: Option<u32>,
 }
 
-impl Audio {
+impl AudioSettings {
     fn parse(content: &[u8]) -> Self {
         let rate_hz = child(content, id::SAMPLING_FREQUENCY).map_or(8000.0, float);
         let channels = child(content, id::CHANNELS).map_or(1, unsigned);
         let bits = child(content, id::BIT_DEPTH).map(unsigned);
         Self {
-            // Bounded by the type; absurd ones are refused where samples are resampled.
+            // Saturates; the resampler refuses absurd rates.
             rate_hz: rate_hz.round() as u32,
             channels: channels.clamp(1, 255) as u16,
             bits: bits.and_then(|bits| u32::try_from(bits).ok()),
@@ -116,7 +116,7 @@ fn codec(id: &str, bits: Option<u32>) -> Option<AudioCodecId> {
         ("A_PCM/INT/BIG", Some(32)) => codec::CODEC_ID_PCM_S32BE,
         ("A_PCM/FLOAT/IEEE", Some(32)) => codec::CODEC_ID_PCM_F32LE,
         ("A_PCM/FLOAT/IEEE", Some(64)) => codec::CODEC_ID_PCM_F64LE,
-        // The decoders lack these, and messages name them.
+        // Not supported by the decoders, but named in messages.
         ("A_AC3" | "A_AC3/BSID9" | "A_AC3/BSID10", _) => codec::CODEC_ID_AC3,
         ("A_EAC3", _) => codec::CODEC_ID_EAC3,
         ("A_DTS", _) => codec::CODEC_ID_DCA,
@@ -144,7 +144,7 @@ fn wave_format(bytes: &[u8]) -> Option<AudioCodecParameters> {
         (0x55, _) => codec::CODEC_ID_MP3,
         _ => return None,
     };
-    let audio = Audio {
+    let audio = AudioSettings {
         rate_hz: u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?),
         channels: short(2)?.clamp(1, 255),
         bits: None,
@@ -152,8 +152,8 @@ fn wave_format(bytes: &[u8]) -> Option<AudioCodecParameters> {
     Some(audio.params(id))
 }
 
-/// The identification and setup headers one behind the other, as symphonia's decoder takes them. The
-/// comments between them are not read.
+/// The concatenated identification and setup headers, as symphonia's decoder expects. The comment header
+/// is left out.
 fn vorbis_headers(private: &[u8]) -> Option<Vec<u8>> {
     let (&others, mut rest) = private.split_first()?;
     let mut lengths = Vec::new();
@@ -176,7 +176,7 @@ fn vorbis_headers(private: &[u8]) -> Option<Vec<u8>> {
     Some([*header(1)?, *header(5)?].concat())
 }
 
-/// `STREAMINFO` (RFC 9639, 8.2) out of the metadata blocks, or alone.
+/// `STREAMINFO` (RFC 9639, 8.2), from the metadata blocks or on its own.
 fn flac_stream_info(private: &[u8]) -> Option<&[u8]> {
     const BYTES: usize = 34;
     if private.len() == BYTES {
@@ -205,7 +205,7 @@ mod tests {
             element(id::CHANNELS, &[2]),
             element(id::BIT_DEPTH, &[bits]),
         ];
-        let description = Description {
+        let description = AudioDescription {
             codec_id,
             private: Some(private),
             audio: &audio.concat(),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_pcm_by_its_width_and_order() {
+    fn recognises_pcm_by_width_and_byte_order() {
         let pcm = described("A_PCM/INT/BIG", b"", 24).unwrap();
         assert_eq!(pcm.codec, codec::CODEC_ID_PCM_S24BE);
         assert_eq!(pcm.sample_rate, Some(16_000));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_headers_that_decoders_want_out_of_private_data() {
+    fn extracts_the_decoder_headers_from_private_data() {
         let vorbis = described("A_VORBIS", b"\x02\x02\x03\x01i\x03cc\x05setup", 0).unwrap();
         assert_eq!(vorbis.extra_data.as_deref(), Some(&b"\x01i\x05setup"[..]));
         assert!(described("A_VORBIS", b"\x02\x09\x09", 0).is_none());
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_tell_their_length() {
+    fn reads_the_length_of_frames() {
         let opus = described("A_OPUS", b"", 0).unwrap();
         assert_eq!(frame_samples(&opus, b"\xfc"), Some(960));
         let mp3 = described("A_MPEG/L3", b"", 0).unwrap();

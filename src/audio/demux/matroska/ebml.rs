@@ -49,22 +49,22 @@ pub mod id {
     pub const CONTENT_COMP_SETTINGS: u32 = 0x4255;
 }
 
-/// An identifier has at most four bytes, a length eight.
+/// Maximum size of an identifier (4) and a length (8).
 pub const MAX_HEADER_BYTES: usize = 12;
 
 /// The header of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Element {
-    /// With its marker bits.
+    /// Identifier, including its marker bits.
     pub id: u32,
-    /// Identifier and length together.
+    /// Size of identifier and length.
     pub header_bytes: usize,
-    /// The length of the content; none where it ends with the next element of its parent's level.
+    /// Length of the content; `None` if it ends at the next element of the parent's level.
     pub content_bytes: Option<u64>,
 }
 
 impl Element {
-    /// Reads a header from the beginning of these bytes.
+    /// Parses the header at the start of `bytes`.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let id_bytes = bytes.first()?.leading_zeros() as usize + 1;
         if id_bytes > 4 {
@@ -81,7 +81,7 @@ impl Element {
     }
 }
 
-/// A number whose first byte encodes its length (RFC 8794, 4), and that length in bytes.
+/// A variable-size integer (RFC 8794, 4) and its length in bytes.
 pub fn variable_size(bytes: &[u8]) -> Option<(u64, usize)> {
     let length = bytes.first()?.leading_zeros() as usize + 1;
     if length > 8 {
@@ -91,7 +91,7 @@ pub fn variable_size(bytes: &[u8]) -> Option<(u64, usize)> {
     Some((value & ((1 << (7 * length)) - 1), length))
 }
 
-/// The elements within another: identifier and content. Ends where one is damaged.
+/// The child elements in `content`: identifier and content. Stops at a damaged one.
 pub fn children(mut content: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     std::iter::from_fn(move || {
         let element = Element::parse(content)?;
@@ -108,7 +108,7 @@ pub fn child(content: &[u8], id: u32) -> Option<&[u8]> {
     children(content).find_map(|(found, content)| (found == id).then_some(content))
 }
 
-/// The content of an unsigned integer; 0 where it is too long.
+/// Decodes an unsigned integer; 0 if it is too long.
 pub fn unsigned(content: &[u8]) -> u64 {
     if content.len() > 8 {
         0
@@ -117,7 +117,7 @@ pub fn unsigned(content: &[u8]) -> u64 {
     }
 }
 
-/// The content of a signed integer; 0 where it is too long.
+/// Decodes a signed integer; 0 if it is too long.
 pub fn signed(content: &[u8]) -> i64 {
     let bits = content.len() as u32 * 8;
     match bits {
@@ -126,7 +126,7 @@ pub fn signed(content: &[u8]) -> i64 {
     }
 }
 
-/// The content of a floating point number; 0 where it has no valid length.
+/// Decodes a floating point number; 0 if its length is invalid.
 pub fn float(content: &[u8]) -> f64 {
     if let Ok(bytes) = content.try_into() {
         return f64::from_be_bytes(bytes);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_children_that_are_whole() {
+    fn reads_the_complete_children() {
         let content = b"\xd7\x81\x07\x86\x83abc\xec\x84x";
         let found: Vec<_> = children(content).collect();
         assert_eq!(found, [(0xd7, &b"\x07"[..]), (0x86, b"abc")]);

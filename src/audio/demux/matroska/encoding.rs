@@ -1,4 +1,4 @@
-//! Undoes what was done to the frames of a track (RFC 9559, 5.1.4.1.31, `ContentEncodings`).
+//! Reverses the content encodings of a track: compression and header stripping (RFC 9559, 5.1.4.1.31).
 
 use std::io::Read;
 
@@ -6,35 +6,34 @@ use flate2::read::ZlibDecoder;
 
 use super::ebml::{child, children, id, unsigned};
 
-/// A frame, or the private data of a codec, is never larger. Bounds what a small compressed frame could
-/// become.
+/// Maximum size of a decompressed frame or of a codec's private data.
 const MAX_FRAME_BYTES: u64 = 1 << 20;
 
-/// Writers compress once, and strip a few bytes.
+/// Writers compress once and strip a few bytes.
 const MAX_STEPS: usize = 4;
 const MAX_STRIPPED_BYTES: usize = 4096;
 
-/// RFC 9559, 5.1.4.1.31.3: which contents are meant.
+/// Scopes of an encoding (RFC 9559, 5.1.4.1.31.3).
 const SCOPE_FRAMES: u64 = 1;
 const SCOPE_PRIVATE: u64 = 2;
 
-/// One step of undoing.
+/// One decoding step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
-    /// These bytes were left out in front.
+enum DecodingStep {
+    /// Prepends bytes that were stripped.
     Prepend(Vec<u8>),
-    /// RFC 1950.
+    /// Decompresses zlib data (RFC 1950).
     Inflate,
 }
 
-/// All steps, in the order in which they undo.
+/// All steps with their scopes, in the order of decoding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Encodings {
-    steps: Vec<(u64, Step)>,
+pub struct ContentEncodings {
+    steps: Vec<(u64, DecodingStep)>,
 }
 
-impl Encodings {
-    /// Reads the `ContentEncodings` of a track; the error names what cannot be undone.
+impl ContentEncodings {
+    /// Parses the `ContentEncodings` of a track; the error names the unsupported encoding.
     pub fn parse(content: &[u8]) -> Result<Self, &'static str> {
         let mut encodings: Vec<&[u8]> = children(content)
             .filter_map(|(found, content)| (found == id::CONTENT_ENCODING).then_some(content))
@@ -42,7 +41,7 @@ impl Encodings {
         if encodings.len() > MAX_STEPS {
             return Err("compressed");
         }
-        // What was done last is undone first.
+        // The last encoding is reversed first.
         encodings.sort_by_key(|encoding| {
             let order = child(encoding, id::CONTENT_ENCODING_ORDER).map_or(0, unsigned);
             std::cmp::Reverse(order)
@@ -51,29 +50,29 @@ impl Encodings {
         Ok(Self { steps })
     }
 
-    /// A frame as its codec wrote it; None where it is damaged.
+    /// A frame as written by its codec; `None` if it is damaged.
     pub fn frame(&self, frame: &[u8]) -> Option<Vec<u8>> {
-        self.undo(SCOPE_FRAMES, frame)
+        self.decode(SCOPE_FRAMES, frame)
     }
 
-    /// Private data as its codec wrote it; None where it is damaged.
+    /// Private data as written by its codec; `None` if it is damaged.
     pub fn private(&self, private: &[u8]) -> Option<Vec<u8>> {
-        self.undo(SCOPE_PRIVATE, private)
+        self.decode(SCOPE_PRIVATE, private)
     }
 
-    fn undo(&self, scope: u64, bytes: &[u8]) -> Option<Vec<u8>> {
+    fn decode(&self, scope: u64, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut bytes = bytes.to_vec();
         for (_, step) in self.steps.iter().filter(|(of, _)| of & scope != 0) {
             bytes = match step {
-                Step::Prepend(front) => [&front[..], &bytes].concat(),
-                Step::Inflate => inflate(&bytes)?,
+                DecodingStep::Prepend(front) => [&front[..], &bytes].concat(),
+                DecodingStep::Inflate => inflate(&bytes)?,
             };
         }
         Some(bytes)
     }
 }
 
-fn step(encoding: &[u8]) -> Result<(u64, Step), &'static str> {
+fn step(encoding: &[u8]) -> Result<(u64, DecodingStep), &'static str> {
     let scope = child(encoding, id::CONTENT_ENCODING_SCOPE).map_or(SCOPE_FRAMES, unsigned);
     if child(encoding, id::CONTENT_ENCODING_TYPE).map_or(0, unsigned) != 0 {
         return Err("encrypted");
@@ -81,10 +80,10 @@ fn step(encoding: &[u8]) -> Result<(u64, Step), &'static str> {
     let compression = child(encoding, id::CONTENT_COMPRESSION).unwrap_or_default();
     let settings = child(compression, id::CONTENT_COMP_SETTINGS).unwrap_or_default();
     match child(compression, id::CONTENT_COMP_ALGO).map_or(0, unsigned) {
-        0 => Ok((scope, Step::Inflate)),
+        0 => Ok((scope, DecodingStep::Inflate)),
         1 => Err("bzlib-compressed"),
         2 => Err("lzo-compressed"),
-        3 if settings.len() <= MAX_STRIPPED_BYTES => Ok((scope, Step::Prepend(settings.to_vec()))),
+        3 if settings.len() <= MAX_STRIPPED_BYTES => Ok((scope, DecodingStep::Prepend(settings.to_vec()))),
         _ => Err("compressed"),
     }
 }
@@ -131,9 +130,9 @@ mod tests {
     }
 
     #[test]
-    fn undoes_the_last_step_first_and_within_its_scope() {
+    fn decodes_in_reverse_order_and_within_scope() {
         let content = [encoding(0, 1, 3, b"head"), encoding(1, 3, 0, b"")].concat();
-        let encodings = Encodings::parse(&content).unwrap();
+        let encodings = ContentEncodings::parse(&content).unwrap();
         let stored = deflate(b"tail");
         assert_eq!(encodings.frame(&stored).unwrap(), b"headtail");
         assert_eq!(encodings.private(&stored).unwrap(), b"tail");
@@ -141,8 +140,8 @@ mod tests {
     }
 
     #[test]
-    fn a_small_frame_does_not_become_large() {
-        let encodings = Encodings::parse(&encoding(0, 1, 0, b"")).unwrap();
+    fn refuses_a_frame_that_decompresses_to_too_much() {
+        let encodings = ContentEncodings::parse(&encoding(0, 1, 0, b"")).unwrap();
         let limit = MAX_FRAME_BYTES as usize;
         assert_eq!(
             encodings.frame(&deflate(&vec![0; limit])).unwrap().len(),
@@ -152,21 +151,21 @@ mod tests {
     }
 
     #[test]
-    fn names_what_cannot_be_undone() {
+    fn names_unsupported_encodings() {
         for (algorithm, name) in [
             (1, "bzlib-compressed"),
             (2, "lzo-compressed"),
             (9, "compressed"),
         ] {
-            assert_eq!(Encodings::parse(&encoding(0, 1, algorithm, b"")), Err(name));
+            assert_eq!(ContentEncodings::parse(&encoding(0, 1, algorithm, b"")), Err(name));
         }
         let encrypted = element(
             id::CONTENT_ENCODING,
             &element(id::CONTENT_ENCODING_TYPE, &[1]),
         );
-        assert_eq!(Encodings::parse(&encrypted), Err("encrypted"));
+        assert_eq!(ContentEncodings::parse(&encrypted), Err("encrypted"));
         assert_eq!(
-            Encodings::parse(b"").unwrap().frame(b"as it is").unwrap(),
+            ContentEncodings::parse(b"").unwrap().frame(b"as it is").unwrap(),
             b"as it is"
         );
     }

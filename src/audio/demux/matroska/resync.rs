@@ -1,4 +1,4 @@
-//! Finds the way back into a file behind damage: to the next block, cluster or recording.
+//! Resynchronises after damage: finds the next block, cluster or recording.
 
 use std::io;
 
@@ -7,23 +7,23 @@ use super::ebml::{Element, MAX_HEADER_BYTES, child, id};
 use super::is_known;
 use crate::audio::demux::lookahead::Lookahead;
 
-/// A recording's header has a few fields of some bytes.
+/// Maximum size of a recording's header, which has a few small fields.
 pub const MAX_EBML_BYTES: usize = 1024;
 
-/// As much is searched at once.
+/// Bytes searched at a time.
 const WINDOW_BYTES: usize = 64 * 1024;
 
-/// Searches, and keeps what it costs within a few times the length of the file.
+/// Searches for valid elements, at a total cost of a few times the length of the file.
 pub struct Resync {
-    /// Where the last block began. Damage may have begun within it: a recording that was cut off, with
-    /// another behind it, ends in a block whose length reaches into the other's header.
+    /// Start of the last block, within which the damage may start: a truncated recording followed by
+    /// another ends in a block whose length extends into the other's header.
     last_block: Option<u64>,
-    /// How many bytes may still be read again.
+    /// Number of bytes that may still be read again.
     rereads_left: u64,
 }
 
 impl Resync {
-    /// For a file of this length.
+    /// For a file of `file_bytes` bytes.
     pub fn new(file_bytes: u64) -> Self {
         Self {
             last_block: None,
@@ -31,13 +31,13 @@ impl Resync {
         }
     }
 
-    /// Notes that a block begins at this position of the file.
+    /// Records that a block starts at `position`.
     pub fn note_block(&mut self, position: u64) {
         self.last_block = Some(position);
     }
 
-    /// Goes on with the next block of the cluster at hand, the next cluster or recording, from the last
-    /// block on; false if there is none.
+    /// Moves to the next block of the current cluster, the next cluster or the next recording, searching
+    /// from the last block on; false if there is none.
     ///
     /// # Errors
     /// Those of the file.
@@ -76,7 +76,7 @@ impl Resync {
     }
 }
 
-/// Whether a recording begins here: a header that names Matroska or WebM.
+/// Whether a recording starts here: a header that names Matroska or WebM.
 pub fn is_recording(bytes: &[u8]) -> bool {
     let content = |element: Element| {
         let length = usize::try_from(element.content_bytes?).ok()?;
@@ -85,16 +85,16 @@ pub fn is_recording(bytes: &[u8]) -> bool {
     Element::parse(bytes)
         .filter(|element| element.id == id::EBML)
         .and_then(content)
-        .is_some_and(doc_type_is_known)
+        .is_some_and(has_known_doc_type)
 }
 
 /// Whether the content of an EBML header names Matroska or WebM.
-pub fn doc_type_is_known(content: &[u8]) -> bool {
+pub fn has_known_doc_type(content: &[u8]) -> bool {
     child(content, id::DOC_TYPE)
         .is_some_and(|name| name.starts_with(b"matroska") || name.starts_with(b"webm"))
 }
 
-/// Whether a cluster begins here, with an element in it.
+/// Whether a cluster starts here, with a known element in it.
 fn is_cluster(bytes: &[u8]) -> bool {
     let Some(cluster) = Element::parse(bytes).filter(|element| element.id == id::CLUSTER) else {
         return false;
@@ -104,14 +104,14 @@ fn is_cluster(bytes: &[u8]) -> bool {
     Element::parse(content).is_some_and(|child| is_known(child.id))
 }
 
-/// Whether a block begins here that fits into the cluster at hand, with another or another element behind.
+/// Whether a block of the current cluster starts here, followed by another block or a known element.
 fn are_blocks(bytes: &[u8], expected: &ExpectedBlocks) -> bool {
     let block = |bytes: &[u8]| {
         let element = Element::parse(bytes).filter(|element| element.id == id::SIMPLE_BLOCK)?;
         let end = usize::try_from(element.content_bytes?)
             .ok()?
             .checked_add(element.header_bytes)?;
-        let is_expected = expected.may_be(bytes.get(element.header_bytes..end)?);
+        let is_expected = expected.matches(bytes.get(element.header_bytes..end)?);
         is_expected.then_some(end)
     };
     let Some(next) = block(bytes).map(|end| &bytes[end..]) else {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_clusters_and_recordings_and_not_what_looks_like_them() {
+    fn finds_clusters_and_recordings_but_no_lookalikes() {
         check(&[b"junk", &cluster()], Some(4));
         check(&[b"junk", &header(b"webm")], Some(4));
         check(&[b"junk", &header(b"other"), &cluster()], Some(4 + 19));
@@ -169,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn finds_blocks_of_the_cluster_at_hand() {
+    fn finds_blocks_of_the_current_cluster() {
         let block = |track: u8, time: u8, flags| {
             element(id::SIMPLE_BLOCK, &[0x80 | track, 0, time, flags, 7])
         };
         let good = block(1, 100, 0x80);
         check(&[b"junk", &good, &block(1, 120, 0)], Some(4));
         check(&[b"junk", &good, &cluster()], Some(4));
-        // Not one alone, of another track, of another cluster, with flags that do not exist.
+        // Not a single block, nor one with another track, an earlier time or invalid flags.
         check(&[b"junk", &good, b"junk"], None);
         for other in [block(2, 100, 0), block(1, 99, 0), block(1, 100, 0x10)] {
             check(&[b"junk", &other, &other, b"junk"], None);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_no_more_again_than_the_file_has() {
+    fn limits_the_bytes_that_are_read_again() {
         let file = [&[0; 100][..], &cluster()].concat();
         let mut bytes = Lookahead::new(Box::new(Cursor::new(file))).unwrap();
         let mut resync = Resync::new(60);

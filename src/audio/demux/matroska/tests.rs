@@ -61,7 +61,7 @@ fn cluster(timestamp: u16, blocks: &[Vec<u8>]) -> Vec<u8> {
     element(id::CLUSTER, &[timestamp, blocks.concat()].concat())
 }
 
-/// A recording of one track, as a file that is written while it goes on.
+/// A recording of one track with a segment of unknown length, as written live.
 fn recording(clusters: &[Vec<u8>]) -> Vec<u8> {
     let content = [tracks(&[pcm_track(1)]), clusters.concat()].concat();
     [ebml(), endless(id::SEGMENT, &content)].concat()
@@ -69,8 +69,8 @@ fn recording(clusters: &[Vec<u8>]) -> Vec<u8> {
 
 fn open_file(file: Vec<u8>) -> Box<dyn FormatReader> {
     match open(Box::new(Cursor::new(file))).unwrap() {
-        Attempt::Opened(demuxer) => demuxer.reader,
-        Attempt::Foreign(_) => panic!("it is not opened"),
+        OpenResult::Opened(demuxer) => demuxer.reader,
+        OpenResult::Unrecognized(_) => panic!("not opened"),
     }
 }
 
@@ -105,7 +105,7 @@ fn reads_clusters_of_known_and_unknown_length() {
 }
 
 #[test]
-fn undoes_the_stripping_of_headers() {
+fn restores_stripped_headers() {
     let compression = [
         element(id::CONTENT_COMP_ALGO, &[3]),
         element(id::CONTENT_COMP_SETTINGS, b"head"),
@@ -122,7 +122,7 @@ fn undoes_the_stripping_of_headers() {
 }
 
 #[test]
-fn refuses_by_name_what_is_encrypted() {
+fn names_the_codec_of_encrypted_audio() {
     let encoding = element(id::CONTENT_ENCODING_TYPE, &[1]);
     let encodings = element(
         id::CONTENT_ENCODINGS,
@@ -131,15 +131,15 @@ fn refuses_by_name_what_is_encrypted() {
     let track = [pcm_track(1), encodings].concat();
     let file = [ebml(), element(id::SEGMENT, &tracks(&[track]))].concat();
     match open(Box::new(Cursor::new(file))) {
-        Err(AudioError::NeedsFfmpeg { found }) => {
-            assert_eq!(found, "Matroska with A_PCM/INT/LIT, encrypted");
+        Err(AudioError::NeedsFfmpeg { format_name }) => {
+            assert_eq!(format_name, "Matroska with A_PCM/INT/LIT, encrypted");
         }
-        _ => panic!("it is not refused"),
+        _ => panic!("not refused"),
     }
 }
 
 #[test]
-fn reads_recordings_that_were_joined_one_after_the_other() {
+fn reads_concatenated_recordings() {
     let recording = recording(&[cluster(0, &[block(1, 0, b"aa"), block(1, 900, b"bb")])]);
     assert_eq!(
         read(recording.repeat(2)),
@@ -148,7 +148,7 @@ fn reads_recordings_that_were_joined_one_after_the_other() {
 }
 
 #[test]
-fn a_header_repeated_in_a_live_stream_begins_nothing_new() {
+fn a_repeated_header_in_a_live_stream_is_ignored() {
     let first = recording(&[cluster(0, &[block(1, 0, b"aa")])]);
     let second = recording(&[cluster(3000, &[block(1, 0, b"bb")])]);
     assert_eq!(read([first, second].concat()), ["0: aa", "3000: bb"]);
@@ -169,7 +169,7 @@ fn other_tracks_need_a_new_decoder() {
 }
 
 #[test]
-fn a_header_within_a_frame_splits_no_recording() {
+fn a_header_within_a_frame_does_not_split_the_recording() {
     let inner = recording(&[cluster(0, &[block(1, 0, b"no")])]);
     let file = recording(&[cluster(0, &[block(1, 0, &inner), block(1, 500, b"bb")])]);
     let found = read(file);
@@ -178,8 +178,8 @@ fn a_header_within_a_frame_splits_no_recording() {
 }
 
 #[test]
-fn reads_on_behind_damage_at_the_next_cluster() {
-    // What is missing is an empty packet.
+fn continues_after_damage_at_the_next_cluster() {
+    // An empty packet represents the damage.
     let good = |at| cluster(at, &[block(1, 0, b"aa")]);
     let mut damaged = cluster(100, &[block(1, 0, b"bb"), block(1, 0, b"cc")]);
     let at = damaged.len() - 11;
@@ -187,7 +187,7 @@ fn reads_on_behind_damage_at_the_next_cluster() {
     let file = recording(&[good(0), damaged, good(200)]);
     assert_eq!(read(file), ["0: aa", "100: bb", "100: ", "200: aa"]);
 
-    // A length that reaches beyond the end.
+    // A length that extends beyond the end.
     let mut damaged = cluster(100, &[block(1, 0, b"bb"), block(1, 0, b"cc")]);
     let at = damaged.len() - 10;
     damaged[at] = 0x1f;
@@ -196,10 +196,10 @@ fn reads_on_behind_damage_at_the_next_cluster() {
 }
 
 #[test]
-fn reads_on_within_a_cluster_and_marks_what_is_missing() {
+fn continues_within_a_cluster_and_marks_the_damage() {
     let blocks = [0, 1, 2, 3, 4, 5].map(|at| block(1, at * 100, &[b'a' + at as u8; 3200]));
     let mut file = recording(&[cluster(0, &blocks)]);
-    // The end of the third block and the beginning of the next.
+    // Removes the end of the third block and the start of the next.
     let at = file.len() - 3 * 3209;
     file.drain(at - 20..at + 30);
     let mut reader = open_file(file);
@@ -209,7 +209,7 @@ fn reads_on_within_a_cluster_and_marks_what_is_missing() {
         found.push((start, packet.dur.get() / 16, packet.data.len()));
     }
     let whole = |start| (start, 100, 3200);
-    // An empty packet stands where the fourth block was.
+    // An empty packet replaces the fourth block.
     let expected = [
         whole(0),
         whole(100),
@@ -222,7 +222,7 @@ fn reads_on_within_a_cluster_and_marks_what_is_missing() {
 }
 
 #[test]
-fn a_recording_that_was_cut_off_does_not_take_the_next_with_it() {
+fn a_truncated_recording_does_not_damage_the_next() {
     let mut first = recording(&[cluster(
         0,
         &[block(1, 0, b"aa"), block(1, 800, &[b'b'; 200])],
@@ -236,14 +236,14 @@ fn a_recording_that_was_cut_off_does_not_take_the_next_with_it() {
 }
 
 #[test]
-fn a_file_that_was_cut_off_gives_what_it_has() {
+fn reads_the_complete_packets_of_a_truncated_file() {
     let mut file = recording(&[cluster(0, &[block(1, 0, b"aa"), block(1, 20, b"bb")])]);
     file.truncate(file.len() - 1);
     assert_eq!(read(file), ["0: aa"]);
 }
 
 #[test]
-fn frames_of_a_lace_follow_one_another() {
+fn laced_frames_have_consecutive_times() {
     // Three frames of one length, 16 samples each.
     let mut laced = block(
         1,
@@ -257,7 +257,7 @@ fn frames_of_a_lace_follow_one_another() {
 }
 
 #[test]
-fn packets_of_vorbis_in_a_lace_follow_one_another() {
+fn laced_vorbis_packets_have_consecutive_times() {
     let (identification, setup) = crate::audio::demux::vorbis::tests::headers();
     let lengths = [2, identification.len() as u8, 1];
     let private = [&lengths[..], &identification, b"\x03", &setup].concat();
@@ -288,7 +288,7 @@ fn packets_of_vorbis_in_a_lace_follow_one_another() {
 }
 
 #[test]
-fn the_delay_of_a_codec_and_its_padding_are_trimmed() {
+fn trims_codec_delay_and_padding() {
     let delay = element(id::CODEC_DELAY, &1_000_000_u32.to_be_bytes());
     let padding = |samples: i32| element(id::DISCARD_PADDING, &(samples * 62_500).to_be_bytes());
     let group = |at, samples| {
@@ -311,13 +311,13 @@ fn the_delay_of_a_codec_and_its_padding_are_trimmed() {
         let trims = (packet.trim_start.get(), packet.trim_end.get());
         packets.push((packet.pts.get(), trims, packet.dur.get()));
     }
-    // 16 samples of delay lie in the first two packets of 10.
+    // The 16 samples of delay are in the first two packets of 10.
     let expected = [(-16, (10, 0), 0), (0, (6, 3), 1), (16, (4, 0), 6)];
     assert_eq!(packets, expected);
 }
 
 #[test]
-fn shows_when_other_tracks_begin() {
+fn reports_the_start_of_other_tracks() {
     let video = [
         element(id::TRACK_NUMBER, &[2]),
         element(id::TRACK_TYPE, &[1]),
@@ -340,7 +340,7 @@ fn shows_when_other_tracks_begin() {
 }
 
 #[test]
-fn finds_tracks_behind_the_clusters() {
+fn finds_tracks_after_the_clusters() {
     let content = [
         cluster(0, &[block(1, 0, b"aa")]),
         cluster(1, &[block(1, 0, b"bb")]),
@@ -351,7 +351,7 @@ fn finds_tracks_behind_the_clusters() {
 }
 
 #[test]
-fn begins_behind_tags_and_junk_but_in_no_other_container() {
+fn finds_a_recording_after_tags_and_junk_but_not_in_other_containers() {
     let file = recording(&[cluster(0, &[block(1, 0, b"aa")])]);
     let id3 = b"ID3\x04\0\0\0\0\0\x03xxx";
     for head in [&b""[..], id3, b"junk in front"] {
@@ -363,6 +363,6 @@ fn begins_behind_tags_and_junk_but_in_no_other_container() {
         Vec::new(),
     ] {
         let attempt = open(Box::new(Cursor::new(file)));
-        assert!(matches!(attempt, Ok(Attempt::Foreign(_))));
+        assert!(matches!(attempt, Ok(OpenResult::Unrecognized(_))));
     }
 }

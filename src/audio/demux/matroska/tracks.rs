@@ -8,53 +8,53 @@ use symphonia::core::codecs::video::VideoCodecParameters;
 use symphonia::core::formats::{Track, TrackFlags};
 use symphonia::core::units::TimeBase;
 
-use super::codec::{self, Description};
+use super::codec::{self, AudioDescription};
 use super::ebml::{child, children, id, unsigned};
-use super::encoding::Encodings;
+use super::encoding::ContentEncodings;
 use crate::audio::demux::vorbis;
 
-/// No real file has as many. An entry of two bytes takes some hundred here.
+/// More than any real file has. An entry of two bytes takes a few hundred bytes of memory.
 const MAX_TRACKS: usize = 256;
 
-/// RFC 9559, 5.1.4.1.3.
+/// Track types (RFC 9559, 5.1.4.1.3).
 const TYPE_AUDIO: u64 = 2;
 const TYPE_SUBTITLE: u64 = 17;
 
-/// The unit of time of a track that is not audio; of audio it is a sample.
+/// Time unit of tracks other than audio; for audio, it is a sample.
 const OTHER_RATE_HZ: u32 = 48_000;
 
-/// A track, and what is needed to read its blocks.
+/// A track with the parameters for reading its blocks.
 #[derive(Debug)]
 pub struct TrackEntry {
-    /// As symphonia has it; its number is the identifier.
+    /// Symphonia's description; its identifier is the track number.
     pub track: Track,
-    /// Of an audio track with a known codec.
+    /// Parameters of an audio track with a known codec.
     pub audio: Option<AudioCodecParameters>,
-    /// What was done to its frames.
-    pub encodings: Encodings,
-    /// Ticks of the track's time stamps per second.
+    /// Encodings of its frames.
+    pub encodings: ContentEncodings,
+    /// Time stamp ticks per second.
     pub rate_hz: u32,
-    /// How far time stamps are ahead of the presentation, in nanoseconds.
+    /// Offset of time stamps from presentation times, in nanoseconds.
     pub codec_delay_ns: u64,
-    /// Samples before the recording that are not a part of it.
+    /// Encoder delay: samples to trim from the start.
     pub delay_samples: u64,
     /// Computes the lengths of Vorbis packets.
-    pub vorbis: Option<vorbis::Lengths>,
-    /// The length of a frame in nanoseconds, if it is stated.
+    pub vorbis: Option<vorbis::PacketLengths>,
+    /// The length of a frame in nanoseconds, if stated.
     pub default_duration_ns: Option<u64>,
 }
 
-/// The tracks that may be played, and what kept an audio track out.
+/// The tracks to read, and the first unsupported audio track.
 #[derive(Debug, Default)]
 pub struct Tracks {
-    /// Audio tracks that are enabled, or all where none is; and those of other kinds.
+    /// Enabled audio tracks, or all audio tracks if none is enabled; and all other tracks.
     pub entries: Vec<TrackEntry>,
-    /// The codec and what was done to it, as "`A_OPUS`, encrypted".
-    pub refused: Option<String>,
+    /// Codec and encoding of an unsupported audio track, such as "`A_OPUS`, encrypted".
+    pub unsupported_audio: Option<String>,
 }
 
 impl Tracks {
-    /// Reads the content of the element `Tracks`.
+    /// Parses the content of the element `Tracks`.
     pub fn parse(content: &[u8]) -> Self {
         let entries: Vec<&[u8]> = children(content)
             .filter_map(|(found, content)| (found == id::TRACK_ENTRY).then_some(content))
@@ -72,25 +72,25 @@ impl Tracks {
             }
             match parse_entry(entry) {
                 Ok(entry) => tracks.entries.extend(entry),
-                Err(refused) => tracks.refused = tracks.refused.or(Some(refused)),
+                Err(name) => tracks.unsupported_audio = tracks.unsupported_audio.or(Some(name)),
             }
         }
         tracks
     }
 
-    /// Why nothing of the recording can be decoded although it has audio.
-    pub fn refusal(&self) -> Option<&str> {
+    /// Why none of the recording's audio tracks can be decoded, if it has any.
+    pub fn unsupported_reason(&self) -> Option<&str> {
         let has_audio = self.entries.iter().any(|entry| entry.audio.is_some());
-        self.refused.as_deref().filter(|_| !has_audio)
+        self.unsupported_audio.as_deref().filter(|_| !has_audio)
     }
 }
 
-/// A flag that is set unless it stands there as 0.
+/// A flag that is set unless it is present with the value 0.
 fn flag(entry: &[u8], id: u32) -> bool {
     child(entry, id).is_none_or(|flag| unsigned(flag) != 0)
 }
 
-/// A track; None without a number that symphonia can hold.
+/// Parses a track; `None` if its number is too large for symphonia.
 fn parse_entry(entry: &[u8]) -> Result<Option<TrackEntry>, String> {
     let number = child(entry, id::TRACK_NUMBER).map_or(0, unsigned);
     let Ok(number) = u32::try_from(number) else {
@@ -105,7 +105,7 @@ fn parse_entry(entry: &[u8]) -> Result<Option<TrackEntry>, String> {
     let mut parsed = TrackEntry {
         track,
         audio: None,
-        encodings: Encodings::default(),
+        encodings: ContentEncodings::default(),
         rate_hz: OTHER_RATE_HZ,
         codec_delay_ns,
         delay_samples: 0,
@@ -114,7 +114,7 @@ fn parse_entry(entry: &[u8]) -> Result<Option<TrackEntry>, String> {
     };
     match kind {
         TYPE_AUDIO => parse_audio(entry, &mut parsed)?,
-        // It is only of interest when the others begin.
+        // Of other tracks, only the start matters.
         TYPE_SUBTITLE => {
             let params = SubtitleCodecParameters::new();
             parsed.track.codec_params = Some(CodecParameters::Subtitle(params));
@@ -131,34 +131,34 @@ fn parse_entry(entry: &[u8]) -> Result<Option<TrackEntry>, String> {
 fn parse_audio(entry: &[u8], parsed: &mut TrackEntry) -> Result<(), String> {
     let codec_id = child(entry, id::CODEC_ID).unwrap_or_default();
     let codec_id = String::from_utf8_lossy(codec_id);
-    // The string may be filled up with zeros.
+    // The string may be padded with zeros.
     let codec_id = codec_id.trim_end_matches('\0');
     let encodings = child(entry, id::CONTENT_ENCODINGS).unwrap_or_default();
     parsed.encodings =
-        Encodings::parse(encodings).map_err(|reason| format!("{codec_id}, {reason}"))?;
+        ContentEncodings::parse(encodings).map_err(|reason| format!("{codec_id}, {reason}"))?;
     let private = child(entry, id::CODEC_PRIVATE)
         .map(|private| parsed.encodings.private(private).unwrap_or_default());
-    let description = Description {
+    let description = AudioDescription {
         codec_id,
         private: private.as_deref(),
         audio: child(entry, id::AUDIO).unwrap_or_default(),
     };
     let Some((params, pre_skip)) = codec::params(&description) else {
-        // Without parameters the track is one of an unknown codec.
+        // Without parameters, the codec counts as unknown.
         return Ok(());
     };
     if let Some(rate_hz @ 1..) = params.sample_rate {
         parsed.rate_hz = rate_hz;
     }
     let delay = u128::from(parsed.codec_delay_ns) * u128::from(parsed.rate_hz);
-    // Some writers state the delay for another sample rate; the codec's own number is right.
+    // Some writers state the delay for another sample rate; the codec's own value is right.
     parsed.delay_samples = match pre_skip {
         0 => u64::try_from(delay / 1_000_000_000).unwrap_or(u64::MAX),
         pre_skip => pre_skip,
     };
     if params.codec == CODEC_ID_VORBIS {
         let headers = params.extra_data.as_deref();
-        parsed.vorbis = headers.and_then(vorbis::Lengths::parse_joined);
+        parsed.vorbis = headers.and_then(vorbis::PacketLengths::parse_joined);
     }
     parsed.audio = Some(params.clone());
     parsed.track.codec_params = Some(CodecParameters::Audio(params));
@@ -198,7 +198,7 @@ mod tests {
             entry(3, &[no(id::FLAG_ENABLED)]),
         ];
         assert_eq!(ids(&tracks), [(1, false), (2, true)]);
-        // A disabled track is taken where there is no other.
+        // A disabled track is used if there is no other.
         assert_eq!(ids(&tracks[2..]), [(3, true)]);
     }
 
@@ -212,10 +212,10 @@ mod tests {
             ),
         );
         let tracks = Tracks::parse(&entry(1, std::slice::from_ref(&encrypted)));
-        assert_eq!(tracks.refusal(), Some("A_PCM/INT/LIT, encrypted"));
+        assert_eq!(tracks.unsupported_reason(), Some("A_PCM/INT/LIT, encrypted"));
 
         let both = [entry(1, &[encrypted]), entry(2, &[])].concat();
-        assert_eq!(Tracks::parse(&both).refusal(), None);
+        assert_eq!(Tracks::parse(&both).unsupported_reason(), None);
     }
 
     #[test]

@@ -5,10 +5,10 @@ use symphonia::core::codecs::audio::well_known::{CODEC_ID_MP1, CODEC_ID_MP2, COD
 
 use crate::audio::demux::frames::FrameHeader;
 
-/// What stays the same from frame to frame.
+/// The fields that are equal in all frames of a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Format {
-    /// The version as the header writes it: 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5.
+pub struct MpegAudioFormat {
+    /// The version as coded in the header: 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5.
     version: u8,
     /// 1 to 3.
     layer: u8,
@@ -17,10 +17,10 @@ pub struct Format {
     is_mono: bool,
 }
 
-/// A header that was read.
+/// A frame header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Header {
-    format: Format,
+pub struct MpegAudioHeader {
+    format: MpegAudioFormat,
     frame_bytes: usize,
     has_crc: bool,
 }
@@ -43,11 +43,11 @@ const BIT_RATES_KBPS: [[u16; 15]; 5] = [
     [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
 ];
 
-/// The free format has an index of its own.
+/// Bit rate index of the free format.
 const FREE: u8 = 0;
 
-impl FrameHeader for Header {
-    type Format = Format;
+impl FrameHeader for MpegAudioHeader {
+    type Format = MpegAudioFormat;
 
     /// Layer II at 384 kbit/s and 32 kHz, with its padding: 1729; MPEG 2.5 of layer III at 160 kbit/s
     /// and 8 kHz: 1441; layer II at 160 kbit/s and 8 kHz: 2881.
@@ -78,7 +78,7 @@ impl FrameHeader for Header {
         })
     }
 
-    fn format(&self) -> Format {
+    fn format(&self) -> MpegAudioFormat {
         self.format
     }
 
@@ -87,15 +87,15 @@ impl FrameHeader for Header {
     }
 }
 
-impl Header {
-    /// The bytes before the side information.
+impl MpegAudioHeader {
+    /// Length of the header including its check sum.
     pub fn header_bytes(self) -> usize {
         4 + if self.has_crc { 2 } else { 0 }
     }
 }
 
-impl Format {
-    /// The codec, which is the layer.
+impl MpegAudioFormat {
+    /// The codec, which depends on the layer.
     pub fn codec(self) -> AudioCodecId {
         match self.layer {
             1 => CODEC_ID_MP1,
@@ -113,7 +113,7 @@ impl Format {
         }
     }
 
-    /// The length of layer III's side information (ISO/IEC 11172-3, 2.4.1.7); None for other layers.
+    /// Length of layer III's side information (ISO/IEC 11172-3, 2.4.1.7); `None` for other layers.
     pub fn side_info_bytes(self) -> Option<usize> {
         match (self.layer, self.version == 3, self.is_mono) {
             (3, true, false) => Some(32),
@@ -124,13 +124,13 @@ impl Format {
     }
 }
 
-/// The format of a frame with a free bit rate, whose length the header does not state.
-pub fn free_format(bytes: &[u8]) -> Option<Format> {
+/// The format of a frame with a free bit rate, whose header does not determine its length.
+pub fn free_format(bytes: &[u8]) -> Option<MpegAudioFormat> {
     fields(bytes).and_then(|(format, index, _)| (index == FREE).then_some(format))
 }
 
 /// The format, the index of the bit rate and the bytes of a header.
-fn fields(bytes: &[u8]) -> Option<(Format, u8, [u8; 4])> {
+fn fields(bytes: &[u8]) -> Option<(MpegAudioFormat, u8, [u8; 4])> {
     let bytes = *bytes.first_chunk::<4>()?;
     let (version, layer) = (bytes[1] >> 3 & 3, 4 - (bytes[1] >> 1 & 3));
     let index = bytes[2] >> 4;
@@ -144,7 +144,7 @@ fn fields(bytes: &[u8]) -> Option<(Format, u8, [u8; 4])> {
         2 => rate_hz / 2,
         _ => rate_hz / 4,
     };
-    let format = Format {
+    let format = MpegAudioFormat {
         version,
         layer,
         rate_hz,
@@ -159,7 +159,7 @@ mod tests {
 
     #[track_caller]
     fn check(bytes: [u8; 4], rate_hz: u32, samples: u64, frame_bytes: usize) {
-        let header = Header::parse(&bytes).unwrap();
+        let header = MpegAudioHeader::parse(&bytes).unwrap();
         assert_eq!(header.format().rate_hz, rate_hz);
         assert_eq!(header.format().samples(), samples);
         assert_eq!(header.frame_bytes(), frame_bytes);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_no_header_has() {
+    fn refuses_invalid_headers() {
         for bytes in [
             [0xfe, 0xfb, 0x90, 0x00],
             [0xff, 0xdb, 0x90, 0x00],
@@ -191,9 +191,9 @@ mod tests {
             [0xff, 0xfb, 0x00, 0x00],
             [0xff; 4],
         ] {
-            assert_eq!(Header::parse(&bytes), None, "{bytes:x?}");
+            assert_eq!(MpegAudioHeader::parse(&bytes), None, "{bytes:x?}");
         }
-        assert_eq!(Header::parse(&[0xff, 0xfb, 0x90]), None);
+        assert_eq!(MpegAudioHeader::parse(&[0xff, 0xfb, 0x90]), None);
         assert!(free_format(&[0xff, 0xfb, 0x00, 0x00]).is_some());
         assert!(free_format(&[0xff, 0xfb, 0x90, 0x00]).is_none());
     }

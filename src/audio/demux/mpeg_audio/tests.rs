@@ -9,9 +9,9 @@ const STEREO: [u8; 4] = [0xff, 0xfb, 0x10, 0x00];
 /// Layer III, MPEG 2, 16 kHz, mono, 8 kbit/s: 36 bytes, 576 samples.
 const MONO_16K: [u8; 4] = [0xff, 0xf3, 0x18, 0xc0];
 
-/// A frame that holds nothing but a mark.
+/// A frame with a marker byte at its end.
 fn frame(header: [u8; 4], mark: u8) -> Vec<u8> {
-    let length = Header::parse(&header).unwrap().frame_bytes();
+    let length = MpegAudioHeader::parse(&header).unwrap().frame_bytes();
     let mut frame = header.to_vec();
     frame.resize(length, 0);
     frame[length - 1] = mark;
@@ -31,11 +31,11 @@ fn info(frames: u32, delay: u16, padding: u16) -> Vec<u8> {
     frame
 }
 
-/// Packets as "mark start-trim end-trim", and resets with the rate and the padding that is stated.
+/// Packets as "mark start-trim end-trim", and resets with the rate and the stated padding.
 #[track_caller]
 fn check(parts: &[&[u8]], expected: &[&str]) {
-    let Attempt::Opened(mut demuxer) = open(Box::new(Cursor::new(parts.concat()))).unwrap() else {
-        panic!("it is not opened");
+    let OpenResult::Opened(mut demuxer) = open(Box::new(Cursor::new(parts.concat()))).unwrap() else {
+        panic!("not opened");
     };
     let mut found = Vec::new();
     loop {
@@ -62,9 +62,9 @@ fn check(parts: &[&[u8]], expected: &[&str]) {
 }
 
 #[test]
-fn padding_is_trimmed_where_all_frames_are_there() {
+fn trims_padding_if_no_frame_is_missing() {
     let frames = [1, 2, 3, 4].map(|mark| frame(STEREO, mark));
-    // 529 samples are the decoder's: delay 1105, padding 1300.
+    // With a decoder delay of 529 samples: delay 1105, padding 1300.
     check(
         &[&info(4, 576, 1829), &frames.concat()],
         &["1 1105 0", "2", "3 0 148", "4 0 1152"],
@@ -76,7 +76,7 @@ fn padding_is_trimmed_where_all_frames_are_there() {
 }
 
 #[test]
-fn joined_files_are_trimmed_each_and_none_is_lost() {
+fn trims_each_of_several_concatenated_files() {
     let one = [info(2, 576, 629), frame(STEREO, 1), frame(STEREO, 2)].concat();
     let trimmed = [
         "1 1105 0",
@@ -86,19 +86,19 @@ fn joined_files_are_trimmed_each_and_none_is_lost() {
         "2 0 100",
     ];
     check(&[&one, &one], &trimmed);
-    // A cover picture full of sync words lies between them.
+    // A cover picture full of sync words between them.
     let id3 = [b"ID3\x03\0\0\0\0\x0f\x50", &STEREO.repeat(500)[..]].concat();
     assert_eq!(id3.len(), 2010);
     check(&[&id3, &one, &id3, &one, b"TAG", &[0; 125]], &trimmed);
 }
 
 #[test]
-fn frames_without_any_tag_are_all_there() {
+fn reads_all_frames_of_a_file_without_tags() {
     let frames: Vec<u8> = (0..50).flat_map(|mark| frame(STEREO, mark)).collect();
     let marks: Vec<String> = (0..50).map(|mark| mark.to_string()).collect();
     let marks: Vec<&str> = marks.iter().map(String::as_str).collect();
     check(&[&frames], &marks);
-    // Cut at both ends, in the middle of a frame.
+    // Truncated within a frame at both ends.
     check(&[&frames[50..frames.len() - 50]], &marks[1..49]);
 }
 
@@ -125,7 +125,7 @@ fn a_change_of_rate_needs_a_new_decoder() {
 }
 
 #[test]
-fn tags_that_are_no_sound_are_left_out() {
+fn skips_frames_with_tags_instead_of_audio() {
     let mut vbri = frame(STEREO, 0);
     vbri[36..40].copy_from_slice(b"VBRI");
     let mut xing = frame(STEREO, 0);
@@ -133,19 +133,19 @@ fn tags_that_are_no_sound_are_left_out() {
     let frames = frame(STEREO, 7).repeat(3);
     check(&[&vbri, &frames], &["7", "7", "7"]);
     check(&[&xing, &frames], &["7", "7", "7"]);
-    // Where the side information is not silent the letters are sound.
+    // With other side information, the letters are audio.
     xing[20] = 1;
     check(&[&xing, &frames], &["0", "7", "7", "7"]);
 }
 
 #[test]
-fn a_wav_file_of_mpeg_audio_is_read() {
+fn reads_mpeg_audio_in_a_wav_file() {
     let frames = frame(STEREO, 7).repeat(3);
     let header = b"RIFF\xff\xff\xff\xffWAVEfmt \x04\0\0\0\x55\0\x02\0data\xff\xff\xff\xff";
     check(&[header, &frames], &["7", "7", "7"]);
     let pcm = b"RIFF\xff\xff\xff\xffWAVEfmt \x04\0\0\0\x01\0\x02\0data\xff\xff\xff\xff";
     let attempt = open(Box::new(Cursor::new([pcm, &frames[..]].concat())));
-    assert!(matches!(attempt, Ok(Attempt::Foreign(_))));
+    assert!(matches!(attempt, Ok(OpenResult::Unrecognized(_))));
 }
 
 #[test]
@@ -157,16 +157,16 @@ fn names_ffmpeg_for_a_free_bit_rate() {
 }
 
 #[test]
-fn leaves_other_files_alone() {
+fn does_not_open_other_formats() {
     let frames = frame(STEREO, 7).repeat(9);
     for head in [&b"RIFF____AVI LIST"[..], b"\0\0\0\x18ftypM4A ", b"fLaC"] {
         let attempt = open(Box::new(Cursor::new([head, &frames].concat())));
-        assert!(matches!(attempt, Ok(Attempt::Foreign(_))));
+        assert!(matches!(attempt, Ok(OpenResult::Unrecognized(_))));
     }
-    // Headers at a distance that is not a frame's.
+    // Headers at a distance other than the frame length.
     let headers = [&STEREO[..], b"\0"].concat().repeat(2_000);
     for file in [Vec::new(), vec![0xff; 9_000], headers] {
         let attempt = open(Box::new(Cursor::new(file)));
-        assert!(matches!(attempt, Ok(Attempt::Foreign(_))));
+        assert!(matches!(attempt, Ok(OpenResult::Unrecognized(_))));
     }
 }

@@ -1,31 +1,31 @@
-//! Follows the granule positions of a stream's pages, which say where packets stand. Pure.
+//! Evaluates the granule positions of a stream's pages, the time stamps of Ogg. Pure.
 //!
-//! They are wrong in many files, so they count only where something else confirms them.
+//! They are wrong in many files, so they are used only if something else confirms them.
 
 /// The packets that end on a page.
 #[derive(Clone, Copy, Debug)]
-pub struct Packets {
-    /// Samples that come out with them.
+pub struct PagePackets {
+    /// Number of samples they decode to.
     pub samples: i64,
-    /// Whether pages in front of this one are missing, by their numbers.
-    pub are_behind_hole: bool,
-    /// Whether what stands in front of 0 is to be dropped.
-    pub may_begin_before_0: bool,
+    /// Whether pages before this one are missing, according to the page numbers.
+    pub follow_missing_pages: bool,
+    /// Whether samples before position 0 are to be dropped.
+    pub may_start_before_zero: bool,
 }
 
 /// Compares granule positions with the lengths of packets.
 #[derive(Debug, Default)]
-pub struct Granules {
-    /// Where the last page ended.
+pub struct GranuleTracker {
+    /// Position of the end of the last page.
     end: Option<i64>,
-    /// Whether it did so by the lengths of its packets.
+    /// Whether the last page's position agrees with the lengths of its packets.
     agrees: bool,
 }
 
-impl Granules {
-    /// Samples that the last page of a stream marks as padding.
+impl GranuleTracker {
+    /// Number of padding samples at the end of a stream, according to its last page.
     pub fn padding(&self, granule: i64, samples: i64) -> u64 {
-        // Of a stream on one page they count from 0.
+        // Positions of a stream on one page start at 0.
         let before = self.end.unwrap_or(0);
         let padding = before.saturating_add(samples).saturating_sub(granule);
         match granule > before && padding > 0 {
@@ -34,12 +34,11 @@ impl Granules {
         }
     }
 
-    /// Takes a page on which packets end, and says how much later they stand than right behind those
-    /// before, or than 0: samples that are missing, or that the audio begins late. Less than 0 on a first
-    /// page whose start is to be dropped.
-    pub fn push(&mut self, granule: i64, packets: Packets) -> i64 {
+    /// Processes a page on which packets end. Returns the gap before its packets, in samples: missing
+    /// samples, or the late start of the audio. Negative for a first page whose start is to be dropped.
+    pub fn push(&mut self, granule: i64, packets: PagePackets) -> i64 {
         let before = self.end.unwrap_or(0);
-        // -1 is for pages on which no packet ends.
+        // -1 marks pages on which no packet ends.
         if granule < 0 {
             self.end = Some(before.saturating_add(packets.samples));
             return 0;
@@ -51,10 +50,10 @@ impl Granules {
         self.end = Some(granule);
         if is_first {
             self.agrees = shift >= 0;
-            let is_cut = packets.may_begin_before_0 && granule > 0;
+            let is_cut = packets.may_start_before_zero && granule > 0;
             return if is_cut { shift } else { shift.max(0) };
         }
-        let is_loss = packets.are_behind_hole && self.agrees && shift > 0;
+        let is_loss = packets.follow_missing_pages && self.agrees && shift > 0;
         self.agrees = is_loss || shift == 0;
         if is_loss { shift } else { 0 }
     }
@@ -66,20 +65,20 @@ mod tests {
 
     /// Pages of 100 samples: granule position, whether one is missing before, expected shift.
     #[track_caller]
-    fn check(may_begin_before_0: bool, pages: &[(i64, bool, i64)]) {
-        let mut granules = Granules::default();
-        for &(granule, are_behind_hole, expected) in pages {
-            let packets = Packets {
+    fn check(may_start_before_zero: bool, pages: &[(i64, bool, i64)]) {
+        let mut granules = GranuleTracker::default();
+        for &(granule, follow_missing_pages, expected) in pages {
+            let packets = PagePackets {
                 samples: 100,
-                are_behind_hole,
-                may_begin_before_0,
+                follow_missing_pages,
+                may_start_before_zero,
             };
             assert_eq!(granules.push(granule, packets), expected, "{pages:?}");
         }
     }
 
     #[test]
-    fn what_is_missing_shows_in_both_numbers() {
+    fn a_loss_needs_gaps_in_page_numbers_and_positions() {
         check(
             false,
             &[
@@ -89,13 +88,13 @@ mod tests {
                 (650, false, 0),
             ],
         );
-        // A hole in one of them only.
+        // A gap in one of them only.
         check(false, &[(100, false, 0), (550, false, 0), (650, true, 0)]);
         check(false, &[(100, false, 0), (150, true, 0), (50, true, 0)]);
     }
 
     #[test]
-    fn positions_that_disagreed_before_prove_nothing() {
+    fn ignores_positions_after_inconsistent_ones() {
         check(
             false,
             &[(300, false, 200), (600, false, 0), (1_200, true, 0)],
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_page_may_begin_late_or_before_0() {
+    fn the_first_page_may_start_late_or_before_zero() {
         check(false, &[(7_100, false, 7_000), (7_200, false, 0)]);
         check(true, &[(30, false, -70), (130, false, 0)]);
         check(true, &[(0, false, 0), (100, false, 0)]);
@@ -121,15 +120,15 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_what_the_lengths_have_more() {
-        let mut granules = Granules::default();
+    fn padding_is_the_excess_of_the_packet_lengths() {
+        let mut granules = GranuleTracker::default();
         assert_eq!(granules.padding(90, 100), 10);
         granules.push(
             100,
-            Packets {
+            PagePackets {
                 samples: 100,
-                are_behind_hole: false,
-                may_begin_before_0: false,
+                follow_missing_pages: false,
+                may_start_before_zero: false,
             },
         );
         assert_eq!(granules.padding(190, 100), 10);

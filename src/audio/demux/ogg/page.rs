@@ -6,27 +6,27 @@ use crate::audio::demux::lookahead::Lookahead;
 
 const HEADER_BYTES: usize = 27;
 
-/// The header, 255 lengths, and as many times 255 bytes.
+/// Maximum page size: the header, 255 lengths, and 255 times 255 bytes.
 const MAX_PAGE_BYTES: usize = HEADER_BYTES + 255 + 255 * 255;
 
-/// How many check sums may be wrong before none is tried: a forged file could claim a long page every few
-/// bytes.
+/// Maximum number of wrong check sums before no more are computed: a forged file could claim a long page
+/// every few bytes.
 const MAX_WRONG_CHECKSUMS: u32 = 1000;
 
-/// A page without its header.
+/// A page: its header fields and its packets.
 #[derive(Debug)]
 pub struct Page {
-    /// Whether the first packet began on an earlier page.
+    /// Whether the first packet started on an earlier page.
     pub is_continued: bool,
-    /// Whether a logical stream begins.
+    /// Whether it is the first page of a logical stream.
     pub is_first: bool,
-    /// Whether it ends.
+    /// Whether it is the last page of a logical stream.
     pub is_last: bool,
-    /// Where the last packet that ends on this page ends; the unit is the codec's.
+    /// End position of the last packet that ends on this page, in units of the codec.
     pub granule: i64,
-    /// The number of the logical stream.
+    /// Serial number of the logical stream.
     pub serial: u32,
-    /// The number of the page within it.
+    /// Page number within the stream.
     pub sequence: u32,
     lengths: Vec<u8>,
     data: Vec<u8>,
@@ -34,16 +34,16 @@ pub struct Page {
 
 /// A packet, or the part of it that is on a page.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Part<'a> {
+pub struct PacketPart<'a> {
     /// The bytes.
     pub data: &'a [u8],
-    /// Whether the packet ends with them.
+    /// Whether the packet ends with this part.
     pub is_end: bool,
 }
 
 impl Page {
-    /// The parts of packets, in order. Of a page that was cut off, those that are whole.
-    pub fn parts(&self) -> Vec<Part<'_>> {
+    /// The packets and parts of packets, in order. Of a truncated page, only complete ones.
+    pub fn parts(&self) -> Vec<PacketPart<'_>> {
         let mut parts = Vec::new();
         let mut rest = &self.data[..];
         for lengths in self.lengths.split_inclusive(|length| *length < 255) {
@@ -52,7 +52,7 @@ impl Page {
                 break;
             };
             rest = next;
-            parts.push(Part {
+            parts.push(PacketPart {
                 data,
                 is_end: lengths.last() != Some(&255),
             });
@@ -61,17 +61,17 @@ impl Page {
     }
 }
 
-/// Goes from page to page, over whatever lies between them.
+/// Iterates over pages, skipping anything between them.
 ///
-/// A page counts if another follows at its end, or its check sum is right, or the file ends in it. One with
-/// a wrong check sum has some wrong bits, which most codecs survive better than its loss.
+/// A page is accepted if it is followed by another page or the end of the file, or if its check sum is
+/// correct. Most codecs tolerate a few wrong bits better than the loss of a page.
 #[derive(Default)]
 pub struct Pages {
     wrong_checksums: u32,
 }
 
 impl Pages {
-    /// The next page; None at the end.
+    /// The next page; `None` at the end.
     ///
     /// # Errors
     /// Those of the file.
@@ -82,7 +82,7 @@ impl Pages {
                 return Ok(None);
             }
             if let Some((page, length)) = parse(ahead)
-                && self.counts(ahead, length)
+                && self.is_valid(ahead, length)
             {
                 let length = length.min(ahead.len());
                 bytes.skip(length as u64)?;
@@ -94,7 +94,7 @@ impl Pages {
         }
     }
 
-    fn counts(&mut self, ahead: &[u8], length: usize) -> bool {
+    fn is_valid(&mut self, ahead: &[u8], length: usize) -> bool {
         if ahead.len() <= length || ahead[length..].starts_with(b"OggS") {
             return true;
         }
@@ -107,7 +107,8 @@ impl Pages {
     }
 }
 
-/// The page that begins with these bytes, and its length. The end may be missing where the file ends.
+/// Parses the page at the start of `bytes`; also returns its length. It may be truncated at the end of the
+/// file.
 fn parse(bytes: &[u8]) -> Option<(Page, usize)> {
     let header: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
     // Version 0 and three flags.
@@ -136,7 +137,7 @@ fn parse(bytes: &[u8]) -> Option<(Page, usize)> {
     Some((page, end))
 }
 
-/// The check sum of a page, whose own place counts as 0 (polynomial 0x04c11db7, not reflected).
+/// The check sum of a page, computed with 0 in its own field (polynomial 0x04c11db7, not reflected).
 pub fn checksum(page: &[u8]) -> u32 {
     let mut sum = 0_u32;
     for (at, byte) in page.iter().enumerate() {
@@ -169,7 +170,7 @@ mod tests {
     use super::super::tests::page;
     use super::*;
 
-    /// The first packets of the pages that are found.
+    /// The first packet of each page.
     fn read(file: &[u8]) -> Vec<String> {
         let mut bytes = Lookahead::new(Box::new(Cursor::new(file.to_vec()))).unwrap();
         let mut pages = Pages::default();
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_check_sum_counts_where_another_page_follows() {
+    fn accepts_a_wrong_check_sum_before_another_page() {
         let [mut a, b] = [b"aa", b"bb"].map(|packet| page(1, 0, 0, 0, &[packet]));
         a[22] ^= 1;
         assert_eq!(read(&[&a[..], &b].concat()), ["aa", "bb"]);
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_was_cut_off_gives_its_whole_packets() {
+    fn reads_the_complete_packets_of_a_truncated_page() {
         let mut file = page(1, 0, 0, 0, &[b"aa", b"bb"]);
         file.pop();
         let mut bytes = Lookahead::new(Box::new(Cursor::new(file))).unwrap();
@@ -210,9 +211,9 @@ mod tests {
     }
 
     #[test]
-    fn tells_packets_from_their_parts() {
+    fn distinguishes_packets_from_parts() {
         let mut file = page(1, 0, 0, 7, &[&[7; 510], b"", b"x"]);
-        // The last packet goes on.
+        // The last packet continues on the next page.
         file[26] += 1;
         let at = HEADER_BYTES + 5;
         file[at - 1] = 255;

@@ -1,4 +1,4 @@
-//! Assembles the packets of a logical stream, and reads its headers.
+//! Assembles the packets of a logical stream and reads its headers.
 
 use std::collections::VecDeque;
 
@@ -10,16 +10,16 @@ use symphonia::core::formats::Track;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, TimeBase, Timestamp};
 
-use super::granules::{Granules, Packets};
+use super::granules::{GranuleTracker, PagePackets};
 use super::page::Page;
 use super::theora;
 use crate::audio::demux::{flac, opus, vorbis};
 
-/// A packet of audio is far smaller; comments with pictures may not be.
+/// Maximum packet size. Audio is far smaller, but comments may contain pictures.
 const MAX_PACKET_BYTES: usize = 16 << 20;
 
-/// How the streams begin that are not audio: Theora, Skeleton, Dirac, VP8, Kate, CMML, `OggMNG`.
-const OTHERS: [&[u8]; 7] = [
+/// Magic bytes of streams other than audio: Theora, Skeleton, Dirac, VP8, Kate, CMML, `OggMNG`.
+const NON_AUDIO: [&[u8]; 7] = [
     b"\x80theora",
     b"fishead\0",
     b"BBCD\0",
@@ -29,81 +29,81 @@ const OTHERS: [&[u8]; 7] = [
     b"\x8aMNG",
 ];
 
-/// A stream of audio, or one whose packets are passed over.
-pub struct Stream {
+/// A logical stream. Packets of streams other than audio are skipped.
+pub struct LogicalStream {
     serial: u32,
-    codec: Codec,
+    codec: OggCodec,
     track: Option<Track>,
-    /// What there is of the packet at hand; none between packets or where its beginning is missing.
+    /// The packet being assembled; `None` between packets, or if its start is missing.
     partial: Option<Vec<u8>>,
     next_sequence: u32,
-    /// Whether pages are missing in front of the next packet.
-    is_behind_hole: bool,
-    granules: Granules,
-    /// The end of the last packet, by the lengths of all and what is missing between them.
+    /// Whether pages before the next packet are missing.
+    follows_missing_pages: bool,
+    granules: GranuleTracker,
+    /// End of the last packet, including gaps.
     position: i64,
     delay_left: u64,
 }
 
-enum Codec {
+enum OggCodec {
     Opus {
-        /// The packet in front of the audio may be comments.
+        /// False before the first packet, which may be comments.
         has_begun: bool,
     },
     Vorbis {
         identification: Vec<u8>,
-        lengths: Option<vorbis::Lengths>,
+        lengths: Option<vorbis::PacketLengths>,
     },
     Flac {
         /// The length of the last frame.
         samples: u64,
     },
-    /// Video, of which a packet a page is given for its time alone.
-    Theora(theora::Clock),
-    /// Without a decoder here, or no audio.
+    /// Video. Each page yields one empty packet for its time stamp.
+    Theora(theora::TheoraClock),
+    /// Audio without a decoder, or not audio.
     Other,
 }
 
-impl Stream {
-    /// A stream that begins with this page.
+impl LogicalStream {
+    /// A stream that starts with this page.
     pub fn new(page: &Page) -> Self {
         let parts = page.parts();
         let head = parts.first().map_or(&[][..], |part| part.data);
         let mut delay_left = 0;
-        let (codec, params) = if let Some(head) = opus::Head::parse(head) {
+        let (codec, params) = if let Some(head) = opus::OpusHead::parse(head) {
             delay_left = head.pre_skip;
             let params = CodecParameters::Audio(head.params());
-            (Codec::Opus { has_begun: false }, Some(params))
+            (OggCodec::Opus { has_begun: false }, Some(params))
         } else if head.starts_with(b"\x01vorbis") {
             let identification = head.to_vec();
             let lengths = None;
-            let codec = Codec::Vorbis {
+            let codec = OggCodec::Vorbis {
                 identification,
                 lengths,
             };
-            // The track is complete with the setup header.
+            // The setup header is needed for the track.
             (codec, None)
         } else if let Some(params) = flac_params(head) {
             (
-                Codec::Flac { samples: 0 },
+                OggCodec::Flac { samples: 0 },
                 Some(CodecParameters::Audio(params)),
             )
-        } else if let Some(clock) = theora::Clock::parse(head) {
+        } else if let Some(clock) = theora::TheoraClock::parse(head) {
             let params = CodecParameters::Video(VideoCodecParameters::default());
-            (Codec::Theora(clock), Some(params))
+            (OggCodec::Theora(clock), Some(params))
         } else if head.starts_with(b"Speex   ") {
             let mut params = AudioCodecParameters::new();
             params.for_codec(CODEC_ID_SPEEX);
-            (Codec::Other, Some(CodecParameters::Audio(params)))
-        } else if OTHERS.iter().any(|other| head.starts_with(other)) {
+            (OggCodec::Other, Some(CodecParameters::Audio(params)))
+        } else if NON_AUDIO.iter().any(|magic| head.starts_with(magic)) {
             let params = VideoCodecParameters::default();
-            (Codec::Other, Some(CodecParameters::Video(params)))
+            (OggCodec::Other, Some(CodecParameters::Video(params)))
         } else {
-            (Codec::Other, None)
+            (OggCodec::Other, None)
         };
-        let is_ready = !matches!(codec, Codec::Vorbis { .. });
+        let is_ready = !matches!(codec, OggCodec::Vorbis { .. });
         let mut track = is_ready.then(|| track(page.serial, params));
-        if let (Codec::Theora(clock), Some(track)) = (&codec, &mut track) {
+        if let (OggCodec::Theora(clock), Some(track)) = (&codec, &mut track) {
             track.with_time_base(clock.time_base);
         }
         Self {
@@ -112,41 +112,41 @@ impl Stream {
             track,
             partial: None,
             next_sequence: page.sequence,
-            is_behind_hole: false,
-            granules: Granules::default(),
-            // Granule positions of Opus count what is skipped (RFC 7845, 4.3).
+            follows_missing_pages: false,
+            granules: GranuleTracker::default(),
+            // Granule positions of Opus include the pre-skip (RFC 7845, 4.3).
             position: 0_i64.saturating_sub_unsigned(delay_left),
             delay_left,
         }
     }
 
-    /// The number of the stream.
+    /// Serial number.
     pub fn serial(&self) -> u32 {
         self.serial
     }
 
-    /// Its track, once all headers were there.
+    /// The track, once all headers are complete.
     pub fn track(&self) -> Option<&Track> {
         self.track.as_ref()
     }
 
     /// Whether the stream is audio that can be decoded.
     pub fn is_audio(&self) -> bool {
-        !matches!(self.codec, Codec::Other | Codec::Theora(_))
+        !matches!(self.codec, OggCodec::Other | OggCodec::Theora(_))
     }
 
-    /// Takes the packets that end on a page; of the first page those behind the identification.
-    pub fn take(&mut self, page: &Page, packets: &mut VecDeque<Packet>) {
-        if let Codec::Theora(clock) = &self.codec {
+    /// Appends the packets that end on a page to `packets`, except the identification header.
+    pub fn add_page(&mut self, page: &Page, packets: &mut VecDeque<Packet>) {
+        if let OggCodec::Theora(clock) = &self.codec {
             let start = clock.start(page);
             packets.extend(
                 start.map(|start| Packet::new(self.serial, start, Duration::ZERO, Vec::new())),
             );
             return;
         }
-        let is_behind_hole = page.sequence != self.next_sequence;
-        self.is_behind_hole |= is_behind_hole;
-        if is_behind_hole || !page.is_continued {
+        let follows_missing_pages = page.sequence != self.next_sequence;
+        self.follows_missing_pages |= follows_missing_pages;
+        if follows_missing_pages || !page.is_continued {
             self.partial = None;
         }
         self.next_sequence = page.sequence.wrapping_add(1);
@@ -179,11 +179,11 @@ impl Stream {
         }
         let shift = self.granules.push(
             page.granule,
-            Packets {
+            PagePackets {
                 samples,
-                are_behind_hole: std::mem::take(&mut self.is_behind_hole),
+                follow_missing_pages: std::mem::take(&mut self.follows_missing_pages),
                 // Vorbis I specification, A.2.
-                may_begin_before_0: matches!(self.codec, Codec::Vorbis { .. }) && !page.is_last,
+                may_start_before_zero: matches!(self.codec, OggCodec::Vorbis { .. }) && !page.is_last,
             },
         );
         self.position = self.position.saturating_add(shift);
@@ -192,33 +192,33 @@ impl Stream {
         }
         for packet in packets.range_mut(first..) {
             let start = packet.pts.get().saturating_add(shift);
-            // What is dropped takes no time.
+            // Dropped samples have no duration.
             let earliest = 0_i64.saturating_sub_unsigned(packet.trim_start.get());
             packet.pts = Timestamp::new(start.max(earliest));
         }
     }
 
-    /// Makes a packet of audio; headers are kept or dropped.
+    /// Creates a packet of audio. `None` for headers, which are evaluated or dropped.
     fn packet(&mut self, data: Vec<u8>) -> Option<Packet> {
         if data.is_empty() {
             return None;
         }
         let samples = match &mut self.codec {
-            Codec::Opus { has_begun } => {
-                // Comments are not needed, and may be cut short.
+            OggCodec::Opus { has_begun } => {
+                // Comments are not needed, and may be truncated.
                 if !std::mem::replace(has_begun, true) && data.starts_with(b"OpusTags") {
                     return None;
                 }
                 opus::packet_samples(&data)
             }
-            Codec::Vorbis {
+            OggCodec::Vorbis {
                 identification,
                 lengths,
             } => {
-                // Headers have odd numbers.
+                // Headers have odd types.
                 if data[0] & 1 != 0 {
                     if self.track.is_none() && data.starts_with(b"\x05vorbis") {
-                        *lengths = vorbis::Lengths::parse(identification, &data);
+                        *lengths = vorbis::PacketLengths::parse(identification, &data);
                         let params = vorbis_params(identification, &data)?;
                         let params = Some(CodecParameters::Audio(params));
                         self.track = Some(track(self.serial, params));
@@ -229,12 +229,12 @@ impl Stream {
                 lengths.as_mut().map_or(0, |lengths| lengths.next(&data))
             }
             // Metadata blocks precede frames, which begin with a sync word.
-            Codec::Flac { .. } if data[0] != 0xff => return None,
-            Codec::Flac { samples } => {
+            OggCodec::Flac { .. } if data[0] != 0xff => return None,
+            OggCodec::Flac { samples } => {
                 *samples = flac::frame_samples(&data).unwrap_or(*samples);
                 *samples
             }
-            Codec::Theora(_) | Codec::Other => return None,
+            OggCodec::Theora(_) | OggCodec::Other => return None,
         };
         let trim = self.delay_left.min(samples);
         self.delay_left -= trim;
@@ -246,7 +246,7 @@ impl Stream {
     }
 }
 
-/// Trims the first ones of these packets.
+/// Trims samples from the start of these packets.
 fn trim_start<'a>(packets: impl Iterator<Item = &'a mut Packet>, mut samples: u64) {
     for packet in packets {
         let trim = Duration::new(samples).min(packet.dur);
@@ -256,7 +256,7 @@ fn trim_start<'a>(packets: impl Iterator<Item = &'a mut Packet>, mut samples: u6
     }
 }
 
-/// Trims the last ones of these packets.
+/// Trims samples from the end of these packets.
 fn trim_end<'a>(packets: impl DoubleEndedIterator<Item = &'a mut Packet>, mut samples: u64) {
     for packet in packets.rev() {
         let trim = Duration::new(samples).min(packet.dur);
@@ -277,7 +277,7 @@ fn track(serial: u32, params: Option<CodecParameters>) -> Track {
     track
 }
 
-/// Vorbis I specification, 4.2.2.
+/// The decoder's parameters of Vorbis (Vorbis I specification, 4.2.2).
 fn vorbis_params(identification: &[u8], setup: &[u8]) -> Option<AudioCodecParameters> {
     let rate_hz = u32::from_le_bytes(*identification.get(12..)?.first_chunk()?);
     let mut params = AudioCodecParameters::new();
@@ -288,8 +288,8 @@ fn vorbis_params(identification: &[u8], setup: &[u8]) -> Option<AudioCodecParame
     Some(params)
 }
 
-/// Out of the first packet of FLAC in Ogg (RFC 9639, 10.1): a mark, version, number of headers, and
-/// the first metadata block, which is `STREAMINFO`.
+/// Parses the first packet of FLAC in Ogg (RFC 9639, 10.1): magic bytes, version, number of headers and
+/// `STREAMINFO`.
 fn flac_params(head: &[u8]) -> Option<AudioCodecParameters> {
     const INFO_AT: usize = 17;
     const INFO_BYTES: usize = 34;

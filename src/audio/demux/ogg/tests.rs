@@ -10,7 +10,7 @@ const CONTINUED: u8 = 1;
 const FIRST: u8 = 2;
 const LAST: u8 = 4;
 
-/// A page of whole packets, with its check sum.
+/// A page of complete packets, with its check sum.
 pub fn page(serial: u8, flags: u8, sequence: u8, granule: i64, packets: &[&[u8]]) -> Vec<u8> {
     let lengths: Vec<u8> = packets
         .iter()
@@ -44,7 +44,7 @@ pub fn page(serial: u8, flags: u8, sequence: u8, granule: i64, packets: &[&[u8]]
     page
 }
 
-/// 20 ms of silence in Opus, 960 samples: `0xf8` and what the test wants to find again.
+/// 20 ms of silence in Opus, 960 samples, with a marker byte.
 fn packet(mark: u8) -> Vec<u8> {
     vec![0xf8, mark]
 }
@@ -62,8 +62,8 @@ fn opus_tags(serial: u8) -> Vec<u8> {
 #[track_caller]
 fn check(pages: &[Vec<u8>], expected: &[&str]) {
     let file = Box::new(Cursor::new(pages.concat()));
-    let Attempt::Opened(mut demuxer) = open(file).unwrap() else {
-        panic!("it is not opened");
+    let OpenResult::Opened(mut demuxer) = open(file).unwrap() else {
+        panic!("not opened");
     };
     let mut found = Vec::new();
     loop {
@@ -84,7 +84,7 @@ fn check(pages: &[Vec<u8>], expected: &[&str]) {
 }
 
 #[test]
-fn trims_the_start_and_the_proved_end() {
+fn trims_the_start_and_the_confirmed_end() {
     let pages = [
         opus_head(1),
         opus_tags(1),
@@ -95,7 +95,7 @@ fn trims_the_start_and_the_proved_end() {
 }
 
 #[test]
-fn one_page_counts_from_zero() {
+fn positions_of_a_single_page_start_at_zero() {
     let pages = [
         opus_head(1),
         opus_tags(1),
@@ -105,7 +105,7 @@ fn one_page_counts_from_zero() {
 }
 
 #[test]
-fn granule_positions_that_prove_nothing_trim_nothing() {
+fn inconsistent_granule_positions_trim_nothing() {
     for granules in [
         [0, 0, 0],
         [-1, -1, -1],
@@ -124,7 +124,7 @@ fn granule_positions_that_prove_nothing_trim_nothing() {
 }
 
 #[test]
-fn comments_may_be_cut_short_or_missing() {
+fn comments_may_be_truncated_or_missing() {
     for tags in [
         &b"OpusTags"[..],
         b"OpusTags\xff\xff\xff\xff\x05\0\0\0",
@@ -155,9 +155,9 @@ fn a_long_delay_is_trimmed_from_several_packets() {
 }
 
 #[test]
-fn packets_go_on_over_pages_and_not_over_a_hole() {
+fn packets_continue_over_pages_but_not_over_a_gap() {
     let long = [&packet(7)[..], &[0; 508]].concat();
-    // Exactly two full lengths: the packet goes on.
+    // Exactly two full lengths: the packet continues.
     let mut open_page = page(1, 0, 2, -1, &[&long]);
     open_page[26] = 2;
     open_page.remove(27 + 2);
@@ -180,13 +180,13 @@ fn consecutive_streams_need_new_decoders() {
             page(serial, LAST, 2, 960, &[&packet(mark)]),
         ]
     };
-    // The same serial number is no obstacle.
+    // Also with the same serial number.
     let pages = [stream(1, 1), stream(1, 2), stream(9, 3)].concat();
     check(&pages, &["1 312 0", "reset", "2 312 0", "reset", "3 312 0"]);
 }
 
 #[test]
-fn audio_beside_video_and_skeleton_is_found() {
+fn finds_audio_next_to_video_and_skeleton() {
     let pages = [
         page(5, FIRST, 0, 0, &[b"fishead\0"]),
         page(6, FIRST, 0, 0, &[b"\x80theora"]),
@@ -197,7 +197,7 @@ fn audio_beside_video_and_skeleton_is_found() {
         page(1, 0, 2, 960, &[&packet(1)]),
         page(5, LAST, 1, 0, &[b""]),
         page(1, 0, 3, 1920, &[&packet(2)]),
-        // A stream that begins late and is no audio changes nothing.
+        // A late stream other than audio is ignored.
         page(7, FIRST, 0, 0, &[b"CMML\0\0\0\0"]),
         page(1, 0, 4, 2880, &[&packet(3)]),
     ];
@@ -230,15 +230,15 @@ fn recognises_flac_by_its_first_packet() {
         page(1, 0, 2, 4096, &[&[0xff, 1], &[0xff, 2]]),
     ];
     check(&pages, &["1", "2"]);
-    let Attempt::Opened(demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap() else {
-        panic!("it is not opened");
+    let OpenResult::Opened(demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap() else {
+        panic!("not opened");
     };
     let params = demuxer.reader.tracks()[0].codec_params.clone();
     assert_eq!(params.unwrap().audio().unwrap().sample_rate, Some(16_000));
 }
 
 #[test]
-fn begins_behind_junk_but_in_no_other_container() {
+fn finds_a_stream_after_junk_but_not_in_other_containers() {
     let file = [
         opus_head(1),
         opus_tags(1),
@@ -250,6 +250,6 @@ fn begins_behind_junk_but_in_no_other_container() {
     for head in [&b"RIFF"[..], b"____ftyp"] {
         let file = [head.to_vec(), file.concat()].concat();
         let attempt = open(Box::new(Cursor::new(file)));
-        assert!(matches!(attempt, Ok(Attempt::Foreign(_))));
+        assert!(matches!(attempt, Ok(OpenResult::Unrecognized(_))));
     }
 }

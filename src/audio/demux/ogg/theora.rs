@@ -4,16 +4,16 @@ use symphonia::core::units::{TimeBase, Timestamp};
 
 use super::page::Page;
 
-/// How long a picture is shown, and how granule positions count pictures.
-pub struct Clock {
-    /// The length of a picture.
+/// Frame rate and interpretation of granule positions.
+pub struct TheoraClock {
+    /// Duration of a picture.
     pub time_base: TimeBase,
-    /// The bits of a granule position that count from the last key picture on.
+    /// Number of bits of a granule position that count pictures since the last key picture.
     shift: u32,
 }
 
-impl Clock {
-    /// Reads the identification header.
+impl TheoraClock {
+    /// Parses the identification header.
     pub fn parse(head: &[u8]) -> Option<Self> {
         if !head.starts_with(b"\x80theora") {
             return None;
@@ -27,7 +27,7 @@ impl Clock {
         })
     }
 
-    /// When the first picture that ends on a page begins.
+    /// Start of the first picture that ends on a page.
     pub fn start(&self, page: &Page) -> Option<Timestamp> {
         let is_picture = |data: &[u8]| data.first().is_none_or(|first| first & 0x80 == 0);
         let parts = page.parts();

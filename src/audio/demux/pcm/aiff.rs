@@ -2,16 +2,16 @@
 
 use symphonia::core::codecs::audio::well_known as codec;
 
-use super::{Format, HeaderError};
+use super::{DataFormat, HeaderError};
 
-/// Where AIFC names its codec; AIFF ends there.
+/// Offset of the codec's name in AIFC; AIFF ends there.
 const CODEC_OFFSET: usize = 18;
 
-/// A packet of Apple's IMA ADPCM, which has this many bytes and frames in every channel.
+/// Bytes and frames per channel of a packet of Apple's IMA ADPCM.
 pub const IMA4_PACKET: (u32, u32) = (34, 64);
 
-/// Reads the content of the chunk.
-pub fn format(bytes: &[u8]) -> Result<Format, HeaderError> {
+/// Parses the content of the chunk.
+pub fn format(bytes: &[u8]) -> Result<DataFormat, HeaderError> {
     let word = |at: usize| {
         bytes
             .get(at..)?
@@ -25,7 +25,7 @@ pub fn format(bytes: &[u8]) -> Result<Format, HeaderError> {
     };
     let (channels, bits, rate_hz) =
         header().ok_or(HeaderError::Malformed("its COMM chunk is too short"))?;
-    // Fewer bits than fit into whole bytes are stored in the high ones.
+    // Samples are stored in the high bits of whole bytes.
     let sample_bytes = bits.div_ceil(8);
     let name: [u8; 4] = match bytes.get(CODEC_OFFSET..).and_then(<[u8]>::first_chunk) {
         Some(name) => *name,
@@ -49,7 +49,7 @@ pub fn format(bytes: &[u8]) -> Result<Format, HeaderError> {
         (b"alaw", _) => codec::CODEC_ID_PCM_ALAW,
         (b"ima4", _) if channels <= 2 => {
             let (bytes, frames) = IMA4_PACKET;
-            return Format::blocks(
+            return DataFormat::blocks(
                 codec::CODEC_ID_ADPCM_IMA_QT,
                 rate_hz,
                 channels,
@@ -64,11 +64,11 @@ pub fn format(bytes: &[u8]) -> Result<Format, HeaderError> {
             return Err(HeaderError::Codec(format!("codec {name:?}")));
         }
     };
-    Format::pcm(codec, rate_hz, channels)
+    DataFormat::pcm(codec, rate_hz, channels)
 }
 
-/// The rate is an 80-bit float of Motorola's 68881: sign and exponent with a bias of 16,383, then a
-/// mantissa with its leading one. 0 for what is no rate.
+/// Converts an 80-bit float of Motorola's 68881: sign and exponent with a bias of 16,383, then a mantissa
+/// with an explicit leading one. 0 for an invalid rate.
 fn rate_hz(bytes: [u8; 10]) -> u32 {
     let [sign_and_exponent @ .., _, _, _, _, _, _, _, _] = bytes;
     let [_, _, mantissa @ ..] = bytes;

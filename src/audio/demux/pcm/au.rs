@@ -2,24 +2,25 @@
 
 use symphonia::core::codecs::audio::well_known as codec;
 
-use super::{Format, HeaderError};
+use super::{DataFormat, HeaderError};
 
-/// `.snd`, where the samples begin, their length, encoding, rate, channels. A comment may follow.
+/// Length of the header: `.snd`, offset of the samples, their length, encoding, rate, channels. A comment
+/// may follow.
 pub const HEADER_BYTES: usize = 24;
 
-/// What the header says.
+/// Content of the header.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Header {
-    /// How the samples are read.
-    pub format: Format,
-    /// Where they begin, from the beginning of the header.
+pub struct AuHeader {
+    /// Format of the samples.
+    pub format: DataFormat,
+    /// Their offset from the beginning of the header.
     pub offset: u32,
-    /// Their length in bytes, where it is stated.
+    /// Their length in bytes, if stated.
     pub length: Option<u32>,
 }
 
-/// Reads the first [`HEADER_BYTES`] of a file.
-pub fn read(bytes: &[u8]) -> Result<Header, HeaderError> {
+/// Parses the first [`HEADER_BYTES`] of a file.
+pub fn read(bytes: &[u8]) -> Result<AuHeader, HeaderError> {
     let word = |index: usize| {
         let word = bytes.get(index * 4..).and_then(<[u8]>::first_chunk);
         word.map(|word| u32::from_be_bytes(*word))
@@ -39,8 +40,8 @@ pub fn read(bytes: &[u8]) -> Result<Header, HeaderError> {
         25 | 26 => return Err(HeaderError::Codec("G.723".to_owned())),
         other => return Err(HeaderError::Codec(format!("encoding {other}"))),
     };
-    Ok(Header {
-        format: Format::pcm(codec, word(4)?, word(5)?)?,
+    Ok(AuHeader {
+        format: DataFormat::pcm(codec, word(4)?, word(5)?)?,
         offset: word(1)?.max(HEADER_BYTES as u32),
         length: Some(word(2)?).filter(|length| *length != u32::MAX),
     })

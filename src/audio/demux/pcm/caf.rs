@@ -3,13 +3,13 @@
 use symphonia::core::codecs::audio::well_known as codec;
 
 use super::aiff::IMA4_PACKET;
-use super::{Format, HeaderError};
+use super::{DataFormat, HeaderError};
 
 const FLOAT: u32 = 1;
 const LITTLE_ENDIAN: u32 = 2;
 
-/// Reads the content of the chunk; `None` for codecs whose packets differ in length.
-pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
+/// Parses the content of the chunk; `None` for codecs with packets of variable size.
+pub fn format(bytes: &[u8]) -> Result<Option<DataFormat>, HeaderError> {
     const TOO_SHORT: HeaderError = HeaderError::Malformed("its desc chunk is too short");
     let word = |at: usize| {
         let word = bytes.get(at..).and_then(<[u8]>::first_chunk);
@@ -20,7 +20,7 @@ pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
     let name = word(8)?.to_be_bytes();
     let (flags, packet_bytes, channels, bits) = (word(12)?, word(16)?, word(24)?, word(28)?);
     let is_float = flags & FLOAT != 0;
-    // Fewer bits than the bytes hold are stored in the high ones.
+    // Samples are stored in the high bits of their bytes.
     let sample_bytes = match packet_bytes.checked_div(channels) {
         None | Some(0) => bits.div_ceil(8),
         Some(bytes) => bytes,
@@ -42,7 +42,7 @@ pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
         (b"ima4", ..) if channels <= 2 => {
             let (bytes, frames) = IMA4_PACKET;
             let block = (bytes * channels, frames);
-            return Format::blocks(codec::CODEC_ID_ADPCM_IMA_QT, rate_hz, channels, block)
+            return DataFormat::blocks(codec::CODEC_ID_ADPCM_IMA_QT, rate_hz, channels, block)
                 .map(Some);
         }
         (b"lpcm", ..) => {
@@ -50,10 +50,10 @@ pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
         }
         _ => return Ok(None),
     };
-    Format::pcm(codec, rate_hz, channels).map(Some)
+    DataFormat::pcm(codec, rate_hz, channels).map(Some)
 }
 
-/// 0 for what is no rate.
+/// Rounds a sample rate; 0 if it is invalid.
 fn rate_hz(rate: f64) -> u32 {
     let rounded = rate.round();
     if (1.0..=f64::from(u32::MAX)).contains(&rounded) {

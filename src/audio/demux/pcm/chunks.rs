@@ -1,54 +1,54 @@
-//! Walks the chunks of a file to its samples, and decides where these end.
+//! Finds the samples among the chunks of a file, and their end.
 
 use std::io;
 
-use super::container::{Chunk, Container, MAGIC_BYTES, Role};
-use super::input::Input;
-use super::{Format, HeaderError, aiff, au, caf, wave};
+use super::container::{Chunk, ChunkRole, Container, MAGIC_BYTES};
+use super::input::PcmInput;
+use super::{DataFormat, HeaderError, aiff, au, caf, wave};
 
-/// Real files have a few dozen chunks; a forged one could have millions of empty ones.
+/// Maximum number of chunks. Real files have a few dozen; a forged file could have millions of empty ones.
 const MAX_CHUNKS: u32 = 16_384;
 
 /// How far after a wrong length the next chunk is searched.
 const SEARCHED_BYTES: usize = 65_536;
 
-/// A chunk with the format is not longer; what is behind these bytes is not read.
+/// Maximum bytes read of a format chunk.
 const MAX_FORMAT_BYTES: u64 = 256;
 
 /// The first bytes of tags that are appended to files of any kind.
 const APPENDED_TAGS: [&[u8]; 4] = [b"TAG", b"APETAGEX", b"ID3", b"LYRICSBEGIN"];
 
-/// How much of what follows the samples is looked at.
+/// Number of bytes after the samples to examine.
 const TAIL_BYTES: usize = 64;
 
-/// A run of samples. The input is at its beginning.
-pub struct Samples {
-    /// How they are read.
-    pub format: Format,
-    /// Where they end; [`u64::MAX`] where only the end of the stream will tell.
+/// Contiguous samples. The input is at their start.
+pub struct SampleRange {
+    /// Their format.
+    pub format: DataFormat,
+    /// Position of their end; [`u64::MAX`] for the end of the stream.
     pub end: u64,
 }
 
-/// Why there are no (further) samples.
+/// Why no (further) samples were found.
 #[derive(Debug)]
-pub enum Error {
-    /// Compressed audio that other readers know how to read.
+pub enum ChunkError {
+    /// Compressed audio, for another reader.
     Compressed,
-    /// There are more chunks than any recording has.
+    /// More than [`MAX_CHUNKS`] chunks.
     TooMany,
-    /// The header is of no use.
+    /// The header is invalid or not supported.
     Header(HeaderError),
     /// The source failed.
     Read(io::Error),
 }
 
-impl From<HeaderError> for Error {
+impl From<HeaderError> for ChunkError {
     fn from(error: HeaderError) -> Self {
         Self::Header(error)
     }
 }
 
-impl From<io::Error> for Error {
+impl From<io::Error> for ChunkError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => {
@@ -62,67 +62,67 @@ impl From<io::Error> for Error {
 /// The chunks of one file.
 pub struct Chunks {
     container: Container,
-    /// Where the file begins that the chunks belong to; their padding is counted from there.
+    /// Start of the current file, from which the alignment of its chunks counts.
     start: u64,
-    /// Where that file ends by its length.
+    /// Stated end of the current file.
     file_end: Option<u64>,
-    /// Where the last chunk ends by its length, padding not counted.
+    /// Stated end of the last chunk, without padding.
     end: u64,
-    visited: u32,
-    format: Option<Format>,
-    /// The length of the samples from an RF64 file's own chunk of 64-bit lengths.
+    chunks_read: u32,
+    format: Option<DataFormat>,
+    /// Length of the samples according to an RF64 file's chunk of 64-bit lengths.
     length_64: Option<u64>,
-    /// A chunk of samples that stands in front of the one with the format.
-    waiting: Option<Chunk>,
-    /// Whether samples were found already.
+    /// A chunk of samples before the format chunk.
+    pending_samples: Option<Chunk>,
+    /// Whether samples were found.
     has_samples: bool,
 }
 
 impl Chunks {
-    /// Recognises a container by the first bytes of the input.
-    pub fn find(input: &mut Input) -> io::Result<Option<Self>> {
+    /// Recognises the container by the first bytes of the input.
+    pub fn find(input: &mut PcmInput) -> io::Result<Option<Self>> {
         let head = input.read_at(0, MAGIC_BYTES)?;
         Ok(Container::of(&head).map(|(container, header_bytes)| Self {
             container,
             start: 0,
             file_end: container.file_bytes(&head),
             end: header_bytes,
-            visited: 0,
+            chunks_read: 0,
             format: None,
             length_64: None,
-            waiting: None,
+            pending_samples: None,
             has_samples: false,
         }))
     }
 
-    /// The container's name in messages.
+    /// The container's name, for messages.
     pub fn name(&self) -> &'static str {
         self.container.name()
     }
 
-    /// Goes on to the next samples; `None` where there are none. They may be of another format than
-    /// those before, for files are put together with `cat`.
+    /// Moves to the next samples; `None` at the end. Their format may differ from the previous one in
+    /// concatenated files.
     ///
     /// # Errors
-    /// See [`Error`].
-    pub fn next_samples(&mut self, input: &mut Input) -> Result<Option<Samples>, Error> {
+    /// See [`ChunkError`].
+    pub fn next_samples(&mut self, input: &mut PcmInput) -> Result<Option<SampleRange>, ChunkError> {
         if self.container == Container::Au {
-            return self.next_of_au(input);
+            return self.next_au_samples(input);
         }
         while let Some(chunk) = self.next_chunk(input)? {
             match chunk.role {
-                Role::Format => {
+                ChunkRole::Format => {
                     let format = self.read_format(input, chunk)?;
                     self.format = Some(format.clone());
-                    if let Some(samples) = self.waiting.take() {
+                    if let Some(samples) = self.pending_samples.take() {
                         return self.samples(input, samples, format).map(Some);
                     }
                 }
-                Role::Samples => match self.format.clone() {
+                ChunkRole::Samples => match self.format.clone() {
                     Some(format) => return self.samples(input, chunk, format).map(Some),
-                    None => self.waiting = self.waiting.or(Some(chunk)),
+                    None => self.pending_samples = self.pending_samples.or(Some(chunk)),
                 },
-                Role::Lengths => {
+                ChunkRole::Lengths => {
                     // The length of the whole file comes first.
                     let lengths = input.read_at(chunk.content, 16)?;
                     let mut lengths = lengths.as_chunks().0.iter().copied();
@@ -130,36 +130,36 @@ impl Chunks {
                     self.file_end = file_bytes.map(|bytes| bytes.saturating_add(self.start + 8));
                     self.length_64 = lengths.next().map(u64::from_le_bytes);
                 }
-                Role::File => {
+                ChunkRole::File => {
                     self.start = chunk.content.saturating_sub(8);
                     self.file_end = Some(chunk.content.saturating_add(chunk.length));
                     self.end = chunk.content.saturating_add(4);
                     self.length_64 = None;
                 }
-                Role::Known | Role::Unknown => {}
+                ChunkRole::Known | ChunkRole::Unknown => {}
             }
         }
-        if self.visited > MAX_CHUNKS && !self.has_samples {
-            return Err(Error::TooMany);
+        if self.chunks_read > MAX_CHUNKS && !self.has_samples {
+            return Err(ChunkError::TooMany);
         }
-        match self.waiting.take() {
+        match self.pending_samples.take() {
             Some(_) => Err(HeaderError::Malformed("it does not state its format").into()),
             None => Ok(None),
         }
     }
 
-    fn next_of_au(&mut self, input: &mut Input) -> Result<Option<Samples>, Error> {
+    fn next_au_samples(&mut self, input: &mut PcmInput) -> Result<Option<SampleRange>, ChunkError> {
         if self.has_samples {
             return Ok(None);
         }
         let header = au::read(&input.read_at(self.start, au::HEADER_BYTES)?)?;
         let start = self.start.saturating_add(u64::from(header.offset));
         let length = header.length.map_or(u64::MAX, u64::from);
-        self.begin(input, start, start.saturating_add(length), header.format)
+        self.go_to_samples(input, start, start.saturating_add(length), header.format)
             .map(Some)
     }
 
-    fn read_format(&self, input: &mut Input, chunk: Chunk) -> Result<Format, Error> {
+    fn read_format(&self, input: &mut PcmInput, chunk: Chunk) -> Result<DataFormat, ChunkError> {
         let length = chunk.length.min(MAX_FORMAT_BYTES);
         let bytes = input.read_at(chunk.content, length as usize)?;
         let format = match self.container {
@@ -167,18 +167,18 @@ impl Chunks {
             Container::Caf => caf::format(&bytes),
             Container::Wave | Container::Wave64 | Container::Au => wave::format(&bytes),
         };
-        format?.ok_or(Error::Compressed)
+        format?.ok_or(ChunkError::Compressed)
     }
 
     fn samples(
         &mut self,
-        input: &mut Input,
+        input: &mut PcmInput,
         chunk: Chunk,
-        format: Format,
-    ) -> Result<Samples, Error> {
+        format: DataFormat,
+    ) -> Result<SampleRange, ChunkError> {
         let skipped = match self.container {
             Container::Aiff => {
-                // How far behind here the first sample is, then the size of blocks, which is 0 in
+                // The offset of the first sample after this header, then the block size, which is 0 in
                 // practice.
                 let offset = input.read_at(chunk.content, 4)?;
                 let offset = offset.first_chunk().copied().map(u32::from_be_bytes);
@@ -194,30 +194,30 @@ impl Chunks {
             _ => chunk.length,
         };
         let start = chunk.content.saturating_add(skipped);
-        self.begin(input, start, chunk.content.saturating_add(length), format)
+        self.go_to_samples(input, start, chunk.content.saturating_add(length), format)
     }
 
-    /// Goes to samples that end at `stated_end` by their length.
-    fn begin(
+    /// Moves to samples with this start and stated end.
+    fn go_to_samples(
         &mut self,
-        input: &mut Input,
+        input: &mut PcmInput,
         start: u64,
         stated_end: u64,
-        format: Format,
-    ) -> Result<Samples, Error> {
+        format: DataFormat,
+    ) -> Result<SampleRange, ChunkError> {
         let end = self.end_of_samples(input, start, stated_end.max(start))?;
         self.end = end;
         self.has_samples = true;
         input.go_to(start)?;
-        Ok(Samples { format, end })
+        Ok(SampleRange { format, end })
     }
 
-    /// Where samples end.
+    /// Determines the end of samples.
     ///
-    /// A length may be 0, 36, -1, the greatest that the field holds, or that of an earlier state of
-    /// the file. So it counts only where the length of the whole file says the same, the file ends
-    /// there or goes on with something else.
-    fn end_of_samples(&self, input: &mut Input, start: u64, stated_end: u64) -> io::Result<u64> {
+    /// The stated length may be 0, 36, -1, the maximum of its field, or from an earlier state of the
+    /// file. So it is used only if the stated length of the file agrees, or if the file ends or
+    /// something else follows there.
+    fn end_of_samples(&self, input: &mut PcmInput, start: u64, stated_end: u64) -> io::Result<u64> {
         let Some(file_end) = input.length() else {
             let is_unknown = stated_end == start || stated_end - start >= 0x7fff_ffff;
             return Ok(if is_unknown { u64::MAX } else { stated_end });
@@ -225,7 +225,7 @@ impl Chunks {
         if stated_end > file_end {
             return Ok(file_end);
         }
-        // Padding has room there, but no chunk.
+        // The remainder may be padding, but is too short for a chunk.
         if file_end - stated_end < 8 || self.is_last(start, stated_end) {
             return Ok(stated_end);
         }
@@ -234,7 +234,7 @@ impl Chunks {
             .iter()
             .all(|byte| matches!(byte, 0x20..=0x7e | b'\t' | b'\r' | b'\n'));
         let is_tag = APPENDED_TAGS.iter().any(|tag| tail.starts_with(tag));
-        let is_chunk = self.chunk_behind(input, stated_end)?.is_some();
+        let is_chunk = self.chunk_after(input, stated_end)?.is_some();
         Ok(if is_text || is_tag || is_chunk {
             stated_end
         } else {
@@ -242,21 +242,21 @@ impl Chunks {
         })
     }
 
-    /// Whether samples fill the rest of their file, by the length of the file. Headers written before
-    /// the length was known agree on an empty file.
+    /// Whether samples extend to the stated end of their file. Headers written before the recording
+    /// consistently state an empty file.
     fn is_last(&self, start: u64, stated_end: u64) -> bool {
-        let behind = self.file_end.and_then(|end| end.checked_sub(stated_end));
-        stated_end > start && behind.is_some_and(|behind| behind < self.container.alignment())
+        let bytes_after = self.file_end.and_then(|end| end.checked_sub(stated_end));
+        stated_end > start && bytes_after.is_some_and(|bytes| bytes < self.container.alignment())
     }
 
-    fn next_chunk(&mut self, input: &mut Input) -> io::Result<Option<Chunk>> {
-        self.visited += 1;
-        if self.visited > MAX_CHUNKS {
+    fn next_chunk(&mut self, input: &mut PcmInput) -> io::Result<Option<Chunk>> {
+        self.chunks_read += 1;
+        if self.chunks_read > MAX_CHUNKS {
             return Ok(None);
         }
-        let mut chunk = self.chunk_behind(input, self.end)?;
+        let mut chunk = self.chunk_after(input, self.end)?;
         if chunk.is_none() && !self.has_samples {
-            // Where a length is wrong, so is the place of all that follows.
+            // The previous chunk's length may be wrong.
             chunk = self.search(input)?;
         }
         if let Some(chunk) = chunk {
@@ -268,15 +268,15 @@ impl Chunks {
     }
 
     /// The chunk that follows one which ends at `end`.
-    fn chunk_behind(&self, input: &mut Input, end: u64) -> io::Result<Option<Chunk>> {
+    fn chunk_after(&self, input: &mut PcmInput, end: u64) -> io::Result<Option<Chunk>> {
         if self.container == Container::Au {
             return Ok(None);
         }
         let padding = end.saturating_sub(self.start).wrapping_neg() % self.container.alignment();
         if padding > 0 {
-            // Some writers leave the padding out, which is only believed of chunks that are known.
+            // Some writers omit the padding. Only known chunks are accepted there.
             let chunk = self.read_header(input, end)?;
-            if let Some(chunk) = chunk.filter(|chunk| chunk.role != Role::Unknown) {
+            if let Some(chunk) = chunk.filter(|chunk| chunk.role != ChunkRole::Unknown) {
                 return Ok(Some(chunk));
             }
         }
@@ -284,28 +284,28 @@ impl Chunks {
         Ok(chunk.filter(|chunk| {
             let end = chunk.content.saturating_add(chunk.length);
             let fits = input.length().is_none_or(|file_end| end <= file_end);
-            chunk.role != Role::Unknown || (chunk.has_name && fits)
+            chunk.role != ChunkRole::Unknown || (chunk.has_name && fits)
         }))
     }
 
-    /// Looks for the format or the samples behind a length that is wrong.
-    fn search(&self, input: &mut Input) -> io::Result<Option<Chunk>> {
+    /// Searches for the format or the samples after a wrong length.
+    fn search(&self, input: &mut PcmInput) -> io::Result<Option<Chunk>> {
         if input.length().is_none() || self.container.alignment() != 2 {
             return Ok(None);
         }
-        // A length that is too great by one hides the first byte.
+        // A length that is too large by one hides the first byte.
         let start = self.end.saturating_sub(1);
         let bytes = input.read_at(start, SEARCHED_BYTES)?;
-        let place = bytes
+        let index = bytes
             .windows(4)
-            .position(|name| matches!(self.container.role(name), Role::Format | Role::Samples));
-        match place {
+            .position(|name| matches!(self.container.role(name), ChunkRole::Format | ChunkRole::Samples));
+        match index {
             Some(offset) => self.read_header(input, start + offset as u64),
             None => Ok(None),
         }
     }
 
-    fn read_header(&self, input: &mut Input, at: u64) -> io::Result<Option<Chunk>> {
+    fn read_header(&self, input: &mut PcmInput, at: u64) -> io::Result<Option<Chunk>> {
         let header = input.read_at(at, self.container.header_bytes())?;
         Ok(self.container.chunk(&header, at))
     }

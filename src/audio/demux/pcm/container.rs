@@ -1,14 +1,14 @@
-//! The containers and how their chunks are written.
+//! The containers and the layout of their chunks.
 //!
 //! Specifications: IBM and Microsoft, "Multimedia Programming Interface and Data Specifications
 //! 1.0" (RIFF), ITU-R BS.2088 (RF64 and BW64), EBU Tech 3306 (RF64), Sony "Wave64", Apple "Audio
 //! Interchange File Format" (AIFF and AIFC) and "Apple Core Audio Format Specification 1.0" (CAF).
 
-/// How many of the first bytes [`Container::of`] looks at.
+/// Number of bytes that [`Container::of`] examines.
 pub const MAGIC_BYTES: usize = 40;
 
-/// What Wave64 begins with instead of `RIFF`. Other chunks have their name of RIFF, too, then bytes
-/// that are the same for all of them.
+/// Magic bytes of Wave64 in place of `RIFF`. Its other chunks have their RIFF name, followed by constant
+/// bytes.
 const WAVE64_RIFF: &[u8] = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0";
 
 /// The containers of uncompressed audio.
@@ -22,43 +22,42 @@ pub enum Container {
     Aiff,
     /// Apple's Core Audio Format.
     Caf,
-    /// Sun's AU, which has no chunks: a header, then the samples.
+    /// Sun's AU, which has no chunks but a header and the samples.
     Au,
 }
 
-/// What a chunk is for.
+/// Purpose of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum ChunkRole {
     /// States the format.
     Format,
     /// Holds samples.
     Samples,
     /// Holds the 64-bit lengths of RF64.
     Lengths,
-    /// Is a whole file, appended to this one.
+    /// Contains another file, appended to this one.
     File,
-    /// Something else that is found in real files.
+    /// Another known chunk.
     Known,
-    /// Nothing that is known.
+    /// An unknown chunk.
     Unknown,
 }
 
 /// A chunk of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk {
-    /// What it is for.
-    pub role: Role,
-    /// Whether its name is printable, as those of all real chunks are.
+    /// Purpose.
+    pub role: ChunkRole,
+    /// Whether its name is printable, as in all real chunks.
     pub has_name: bool,
-    /// Where its content begins.
+    /// Position of its content.
     pub content: u64,
     /// The length of its content; [`u64::MAX`] for "to the end of the file".
     pub length: u64,
 }
 
 impl Container {
-    /// Recognises a container by its first bytes, and says how many of them are in front of the
-    /// first chunk.
+    /// Recognises a container by its first bytes; also returns the position of the first chunk.
     pub fn of(head: &[u8]) -> Option<(Self, u64)> {
         let form = head.get(8..12)?;
         match head.get(..4)? {
@@ -73,7 +72,7 @@ impl Container {
         }
     }
 
-    /// The name in messages.
+    /// The name for messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Wave => "WAV",
@@ -84,7 +83,7 @@ impl Container {
         }
     }
 
-    /// Chunks begin at a multiple of this many bytes from the beginning of their file.
+    /// Alignment of chunks relative to the start of their file, in bytes.
     pub fn alignment(self) -> u64 {
         match self {
             Self::Wave | Self::Aiff => 2,
@@ -93,8 +92,7 @@ impl Container {
         }
     }
 
-    /// Where a whole file ends by its first bytes, counted from its beginning; none where they do not
-    /// say.
+    /// The length of the file stated in its first bytes, if any.
     pub fn file_bytes(self, head: &[u8]) -> Option<u64> {
         let word = || head.get(4..)?.first_chunk::<4>().copied();
         match self {
@@ -114,7 +112,7 @@ impl Container {
         }
     }
 
-    /// Reads the header of a chunk that stands at `at`.
+    /// Parses the header of a chunk at position `at`.
     pub fn chunk(self, header: &[u8], at: u64) -> Option<Chunk> {
         let (name, rest) = header.split_first_chunk::<4>()?;
         let length = match self {
@@ -135,21 +133,21 @@ impl Container {
         })
     }
 
-    /// What a chunk of this name is for.
-    pub fn role(self, name: &[u8]) -> Role {
+    /// The purpose of a chunk with this name.
+    pub fn role(self, name: &[u8]) -> ChunkRole {
         match (self, name) {
             (Self::Wave | Self::Wave64, b"fmt ") | (Self::Aiff, b"COMM") | (Self::Caf, b"desc") => {
-                Role::Format
+                ChunkRole::Format
             }
             (Self::Wave | Self::Wave64 | Self::Caf, b"data") | (Self::Aiff, b"SSND") => {
-                Role::Samples
+                ChunkRole::Samples
             }
-            (Self::Wave, b"ds64") => Role::Lengths,
-            (Self::Wave, b"RIFF" | b"RF64" | b"BW64") | (Self::Aiff, b"FORM") => Role::File,
+            (Self::Wave, b"ds64") => ChunkRole::Lengths,
+            (Self::Wave, b"RIFF" | b"RF64" | b"BW64") | (Self::Aiff, b"FORM") => ChunkRole::File,
             (Self::Wave, b"LIST" | b"fact" | b"JUNK" | b"bext" | b"id3 ")
             | (Self::Aiff, b"FVER" | b"ID3 ")
-            | (Self::Caf, b"pakt" | b"free") => Role::Known,
-            _ => Role::Unknown,
+            | (Self::Caf, b"pakt" | b"free") => ChunkRole::Known,
+            _ => ChunkRole::Unknown,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A stream that is read by position, whether or not its source can seek.
+//! Reads a stream by position, even if its source is not seekable.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -7,37 +7,36 @@ use symphonia::core::io::{
 };
 
 /// A file with a buffer.
-pub struct Input {
+pub struct PcmInput {
     stream: MediaSourceStream<'static>,
-    /// Its length in bytes, where it is known and any place can be read.
+    /// Length in bytes, if known and the source is seekable.
     length: Option<u64>,
 }
 
-impl Input {
-    /// Takes a file at its beginning.
+impl PcmInput {
+    /// Wraps a file at its beginning.
     pub fn new(file: Box<dyn MediaSource>) -> Self {
         let stream = MediaSourceStream::new(file, MediaSourceStreamOptions::default());
         let length = stream.byte_len().filter(|_| stream.is_seekable());
         Self { stream, length }
     }
 
-    /// The length in bytes; `None` for a source that can only be read from front to back.
+    /// The length in bytes; `None` for a source that is not seekable.
     pub fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// Where the next byte is read.
+    /// The current position.
     pub fn position(&self) -> u64 {
         self.stream.pos()
     }
 
-    /// Goes to a place. One in front of the current position can be reached where the source seeks,
-    /// or where it is buffered still (32 KiB).
+    /// Moves to a position. Moving back needs a seekable source or a position in the buffer (32 KiB).
     ///
     /// # Errors
-    /// Those of the source, and [`io::ErrorKind::UnexpectedEof`] where it ends before that place.
+    /// Those of the source, and [`io::ErrorKind::UnexpectedEof`] if it ends before `position`.
     pub fn go_to(&mut self, position: u64) -> io::Result<()> {
-        // A distance that does not fit into 63 bits breaks symphonia's stream.
+        // Symphonia's stream panics if a distance does not fit into 63 bits.
         if i64::try_from(position).is_err() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -53,7 +52,7 @@ impl Input {
         }
     }
 
-    /// Reads `length` bytes, fewer only at the end.
+    /// Reads `length` bytes, or fewer at the end.
     ///
     /// # Errors
     /// Those of the source.
@@ -66,8 +65,8 @@ impl Input {
         Ok(bytes)
     }
 
-    /// Reads as [`read_up_to`](Self::read_up_to) does, at another place, and goes there. A place
-    /// that does not exist is an empty one.
+    /// Like [`read_up_to`](Self::read_up_to), at another position. Returns nothing for a position past
+    /// the end.
     ///
     /// # Errors
     /// Those of the source.
@@ -79,7 +78,7 @@ impl Input {
         }
     }
 
-    /// The file, at the current position.
+    /// Returns the file, at the current position.
     pub fn into_source(self) -> Box<dyn MediaSource> {
         Box::new(self.stream)
     }

@@ -1,4 +1,4 @@
-//! Files are made byte by byte, read through the reader and decoded.
+//! Reading and decoding of generated files.
 
 use std::io::{Cursor, Read};
 
@@ -9,27 +9,27 @@ use super::*;
 
 mod kinds;
 
-/// What a file gives: the samples of its first channel, for each format in turn.
+/// Result of reading a file: rate and samples of the first channel for each format.
 #[derive(Debug, PartialEq)]
-enum Given {
+enum ReadResult {
     Samples(Vec<(u32, Vec<f32>)>),
-    /// Another reader has to look.
-    Other,
+    /// Not recognised by this reader.
+    Unrecognized,
     Error(String),
 }
 
-fn read(bytes: &[u8], file: Box<dyn MediaSource>) -> Given {
+fn read(bytes: &[u8], file: Box<dyn MediaSource>) -> ReadResult {
     let mut reader = match open(file) {
-        Ok(Attempt::Opened(demuxer)) => demuxer.reader,
-        Ok(Attempt::Foreign(mut file)) => {
-            let mut given_back = Vec::new();
-            file.read_to_end(&mut given_back).unwrap();
-            assert_eq!(given_back, bytes);
-            return Given::Other;
+        Ok(OpenResult::Opened(demuxer)) => demuxer.reader,
+        Ok(OpenResult::Unrecognized(mut file)) => {
+            let mut returned = Vec::new();
+            file.read_to_end(&mut returned).unwrap();
+            assert_eq!(returned, bytes);
+            return ReadResult::Unrecognized;
         }
-        Err(error) => return Given::Error(error.to_string()),
+        Err(error) => return ReadResult::Error(error.to_string()),
     };
-    let mut given = Vec::new();
+    let mut found = Vec::new();
     loop {
         let Some(CodecParameters::Audio(params)) = reader.tracks()[0].codec_params.clone() else {
             unreachable!("the reader states the codec")
@@ -53,23 +53,23 @@ fn read(bytes: &[u8], file: Box<dyn MediaSource>) -> Given {
                 Err(error) => panic!("{error}"),
             }
         };
-        given.push((params.sample_rate.unwrap(), samples));
+        found.push((params.sample_rate.unwrap(), samples));
         if is_over {
-            return Given::Samples(given);
+            return ReadResult::Samples(found);
         }
     }
 }
 
-fn read_file(bytes: &[u8]) -> Given {
+fn read_file(bytes: &[u8]) -> ReadResult {
     read(bytes, Box::new(Cursor::new(bytes.to_vec())))
 }
 
-fn read_pipe(bytes: &[u8]) -> Given {
+fn read_pipe(bytes: &[u8]) -> ReadResult {
     let pipe = ReadOnlySource::new(Cursor::new(bytes.to_vec()));
     read(bytes, Box::new(pipe))
 }
 
-/// The bytes of samples that are easy to recognise and are no text.
+/// Samples as bytes, recognisable and not text.
 fn sound() -> Vec<u8> {
     (0..600_i16)
         .flat_map(|index| (-8 * index).to_le_bytes())
@@ -87,7 +87,7 @@ fn samples_of(bytes: &[u8]) -> Vec<f32> {
 fn check(file: &[u8], expected: &[u8]) {
     assert_eq!(
         read_file(file),
-        Given::Samples(vec![(16_000, samples_of(expected))])
+        ReadResult::Samples(vec![(16_000, samples_of(expected))])
     );
 }
 
@@ -145,14 +145,14 @@ fn decodes_to_the_end_whatever_length_was_written_before() {
 }
 
 #[test]
-fn takes_no_chunk_behind_the_samples_for_sound() {
+fn ignores_chunks_after_the_samples() {
     let sound = sound();
     let info = chunk(b"LIST", 26, b"INFOISFT\x0d\0\0\0recorder 1.0\0\0");
-    for behind in [
+    for tail in [
         info.clone(),
         // An unknown one that fits.
         chunk(b"PAD ", 6, b"\x80\x90\xa0\xb0\xc0\xd0"),
-        // A known one that is cut.
+        // A known one that is truncated.
         info[..20].to_vec(),
         [b"TAG", &[0xe9; 125][..]].concat(),
         [b"ID3\x04\0\0\0\0\0\x40", &[0xe9; 64][..]].concat(),
@@ -161,7 +161,7 @@ fn takes_no_chunk_behind_the_samples_for_sound() {
     ] {
         let length = sound.len() as u32;
         check(
-            &wav16(&[chunk(b"data", length, &sound), behind].concat()),
+            &wav16(&[chunk(b"data", length, &sound), tail].concat()),
             &sound,
         );
     }
@@ -171,33 +171,33 @@ fn takes_no_chunk_behind_the_samples_for_sound() {
         let data = [&chunk(b"data", 1_199, odd), padding, &info].concat();
         check(&wav16(&data), &odd[..1_198]);
     }
-    // No chunk: the length of the whole file says that it is none of the samples.
+    // Not a chunk: the stated length of the file excludes it from the samples.
     let junk = b"\x80\xff\0\x01".repeat(25_000);
     let file = wav16(&chunk(b"data", sound.len() as u32, &sound));
     check(&[&file[..], &junk].concat(), &sound);
     let file = wav16(&[&chunk(b"data", 1_199, odd)[..], b"\0"].concat());
     check(&[&file[..], &junk].concat(), &odd[..1_198]);
-    // Nothing was recorded.
-    for behind in [&b""[..], &info] {
-        check(&wav16(&[&chunk(b"data", 0, b""), behind].concat()), b"");
+    // No samples.
+    for tail in [&b""[..], &info] {
+        check(&wav16(&[&chunk(b"data", 0, b""), tail].concat()), b"");
     }
 }
 
 #[test]
-fn finds_the_samples_behind_any_chunks() {
+fn finds_the_samples_after_any_chunks() {
     let sound = sound();
     let data = chunk(b"data", sound.len() as u32, &sound);
     let info = b"INFOISFT\x0d\0\0\0recorder 1.0\0";
     for before in [
-        // The padding of the text inside is outside of the LIST, or inside, or missing.
+        // The padding of the contained text is outside of the LIST, inside, or missing.
         [&chunk(b"LIST", 25, info)[..], b"\0"].concat(),
         chunk(b"LIST", 25, info),
         [&chunk(b"LIST", 26, info)[..], b"\0"].concat(),
         [&chunk(b"LIST", 24, info)[..], b"\0"].concat(),
-        // A length that is wrong by much.
+        // A length that is far too large.
         chunk(b"LIST", 5_000_000, info),
         chunk(b"JUNK", 0, &[0; 28]),
-        // More than what is read of a file at first.
+        // Longer than the buffer.
         chunk(b"bext", 70_000, &[0; 70_000]),
         chunk(b"iXML", 9, b"<BWFXML/>\0"),
         [chunk(b"fact", 4, &[0; 4]), chunk(b"PEAK", 8, &[7; 8])].concat(),
@@ -210,7 +210,7 @@ fn finds_the_samples_behind_any_chunks() {
 }
 
 #[test]
-fn goes_on_with_the_next_samples() {
+fn continues_with_the_next_samples() {
     let sound = sound();
     let data = chunk(b"data", sound.len() as u32, &sound);
     let info = chunk(b"LIST", 4, b"INFO");
@@ -219,13 +219,13 @@ fn goes_on_with_the_next_samples() {
         &sound.repeat(2),
     );
     check(&wav16(&data).repeat(2), &sound.repeat(2));
-    // Another file of another format.
+    // A second file of another format.
     let mut other = wav(&fmt(1, 2, 16, 4), &data);
     other[24..28].copy_from_slice(&8_000_u32.to_le_bytes());
     let left = samples_of(&sound).into_iter().step_by(2).collect();
     assert_eq!(
         read_file(&[wav16(&data), other].concat()),
-        Given::Samples(vec![(16_000, samples_of(&sound)), (8_000, left)])
+        ReadResult::Samples(vec![(16_000, samples_of(&sound)), (8_000, left)])
     );
 }
 
@@ -233,35 +233,35 @@ fn goes_on_with_the_next_samples() {
 fn reads_a_pipe() {
     let sound = sound();
     let info = chunk(b"LIST", 4, b"INFO");
-    for (stated, behind) in [(0, &b""[..]), (u32::MAX, b""), (1_200, &info), (9_999, b"")] {
-        let file = wav16(&[&chunk(b"data", stated, &sound), behind].concat());
-        let given = read_pipe(&file);
+    for (stated, tail) in [(0, &b""[..]), (u32::MAX, b""), (1_200, &info), (9_999, b"")] {
+        let file = wav16(&[&chunk(b"data", stated, &sound), tail].concat());
+        let found = read_pipe(&file);
         assert_eq!(
-            given,
-            Given::Samples(vec![(16_000, samples_of(&sound))]),
+            found,
+            ReadResult::Samples(vec![(16_000, samples_of(&sound))]),
             "{stated}"
         );
     }
-    assert_eq!(read_pipe(&b"text".repeat(30_000)), Given::Other);
-    // A tag with a picture, which cannot be read twice.
+    assert_eq!(read_pipe(&b"text".repeat(30_000)), ReadResult::Unrecognized);
+    // A large tag, after which a pipe cannot go back.
     let tag = [b"ID3\x04\0\0\0\x08\0\0", &[0x55; 131_072][..]].concat();
-    assert_eq!(read_pipe(&tag), Given::Other);
+    assert_eq!(read_pipe(&tag), ReadResult::Unrecognized);
 }
 
 #[test]
 fn leaves_compressed_audio_to_other_readers() {
     let data = chunk(b"data", 4, b"\xff\xfb\x90\x64");
     for codec in [0x50, 0x55] {
-        assert_eq!(read_file(&wav(&fmt(codec, 1, 0, 1), &data)), Given::Other);
+        assert_eq!(read_file(&wav(&fmt(codec, 1, 0, 1), &data)), ReadResult::Unrecognized);
     }
     assert_eq!(
         read_file(&caf(b"alac", 1, [0, 4_096], 0, b"data")),
-        Given::Other
+        ReadResult::Unrecognized
     );
 }
 
 #[test]
-fn refuses_headers_that_make_no_sense() {
+fn refuses_inconsistent_headers() {
     let data = chunk(b"data", 8, &[0x80; 8]);
     let mut silent = fmt(1, 1, 16, 2);
     silent[4..8].fill(0);
@@ -279,7 +279,7 @@ fn refuses_headers_that_make_no_sense() {
         b"FORM\0\0\0\0AIFF".to_vec(),
         b"caff\0\x01\0\0desc\0\0\0\0\0\0\0\x20".to_vec(),
     ] {
-        assert!(matches!(read_file(&file), Given::Error(_)), "{file:?}");
+        assert!(matches!(read_file(&file), ReadResult::Error(_)), "{file:?}");
     }
     for file in [
         &b""[..],
@@ -288,14 +288,14 @@ fn refuses_headers_that_make_no_sense() {
         b"fLaC",
         b"ID3\x04\0\0\xff\xff\xff\xff",
     ] {
-        assert_eq!(read_file(file), Given::Other, "{file:?}");
+        assert_eq!(read_file(file), ReadResult::Unrecognized, "{file:?}");
     }
 }
 
 #[test]
 fn stops_after_a_bounded_number_of_chunks() {
     let file = wav16(&chunk(b"LIST", 0, b"").repeat(1_000_000));
-    assert!(matches!(read_file(&file), Given::Error(_)));
+    assert!(matches!(read_file(&file), ReadResult::Error(_)));
     let file = wav16(&chunk(b"data", 0, b"").repeat(1_000_000));
     check(&file, b"");
 }
@@ -351,7 +351,7 @@ fn au(offset: u32, length: u32, encoding: u32, content: &[u8]) -> Vec<u8> {
     file
 }
 
-/// `form` is AIFF or AIFC, `codec` what AIFC adds.
+/// `form` is AIFF or AIFC, `codec` the additional fields of AIFC.
 fn aiff(form: &[u8; 4], bits: u16, codec: &[u8], sound: &[u8]) -> Vec<u8> {
     let chunk = |name: &[u8; 4], length: usize, content: &[u8]| {
         [name, &(length as u32).to_be_bytes()[..], content].concat()
@@ -388,7 +388,7 @@ fn caf(name: &[u8; 4], flags: u32, packet: [u32; 2], bits: u32, data: &[u8]) -> 
 }
 
 #[test]
-fn takes_hostile_lengths_for_what_they_are() {
+fn no_forged_byte_and_no_truncation_panics() {
     let sound = sound();
     let files = [
         wav16(&chunk(b"data", u32::MAX, &sound)),
@@ -402,7 +402,7 @@ fn takes_hostile_lengths_for_what_they_are() {
         ),
         au(24, 1_200, 3, &sound),
     ];
-    // Every byte of the header in turn is the greatest or the least, and every cut is tried.
+    // Each byte of the header in turn takes extreme values, and each truncation is tried.
     for file in files {
         for at in 0..80 {
             for byte in [0, 0x7f, 0x80, 0xff] {

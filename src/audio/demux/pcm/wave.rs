@@ -3,7 +3,7 @@
 
 use symphonia::core::codecs::audio::well_known as codec;
 
-use super::{Format, HeaderError};
+use super::{DataFormat, HeaderError};
 
 const PCM: u16 = 1;
 const MS_ADPCM: u16 = 2;
@@ -15,11 +15,11 @@ const MP2: u16 = 0x50;
 const MP3: u16 = 0x55;
 const EXTENSIBLE: u16 = 0xfffe;
 
-/// Where `WAVEFORMATEXTENSIBLE` has the identifier of the codec, which begins with the tag.
+/// Offset of the codec's identifier in `WAVEFORMATEXTENSIBLE`, which starts with its tag.
 const SUB_FORMAT_OFFSET: usize = 24;
 
-/// Reads the content of the chunk; `None` for MPEG audio, which has a reader of its own.
-pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
+/// Parses the content of the chunk; `None` for MPEG audio, which has a separate reader.
+pub fn format(bytes: &[u8]) -> Result<Option<DataFormat>, HeaderError> {
     let word = |at: usize| {
         bytes
             .get(at..)?
@@ -37,16 +37,16 @@ pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
     };
     let (tag, channels, rate_hz, block_bytes) =
         header().ok_or(HeaderError::Malformed("its fmt chunk is too short"))?;
-    // `WAVEFORMAT` has no bits a sample.
+    // `WAVEFORMAT` has no bits per sample.
     let bits = word(14).unwrap_or(0);
     let tag = match tag {
-        // A chunk that is too short for its sub-format says what it needs to by its bits.
+        // A chunk without a sub-format counts as PCM.
         EXTENSIBLE => word(SUB_FORMAT_OFFSET).unwrap_or(PCM),
         tag => tag,
     };
     let channels = u32::from(channels);
     let sample_bytes = sample_bytes(bits, block_bytes, channels);
-    let pcm = |codec| Format::pcm(codec, rate_hz, channels).map(Some);
+    let pcm = |codec| DataFormat::pcm(codec, rate_hz, channels).map(Some);
     match (tag, sample_bytes) {
         (PCM, 1) => pcm(codec::CODEC_ID_PCM_U8),
         (PCM, 2) => pcm(codec::CODEC_ID_PCM_S16LE),
@@ -66,9 +66,9 @@ pub fn format(bytes: &[u8]) -> Result<Option<Format>, HeaderError> {
     }
 }
 
-/// The bytes a sample takes. 12 and 20 bits are stored in the high bits of two and three bytes. A
-/// block alignment (the bytes of a frame) that contradicts the bits is wrong more often than they
-/// are, but 24 bits, and what is fewer, may stand in the high bits of four bytes.
+/// Bytes per sample. 12 and 20 bits are stored in the high bits of two and three bytes. If the block
+/// alignment (bytes per frame) contradicts the bits, it is usually the wrong one, but 17 to 31 bits may
+/// be stored in four bytes.
 fn sample_bytes(bits: u16, block_bytes: u16, channels: u32) -> u32 {
     let by_block = u32::from(block_bytes).checked_div(channels).unwrap_or(0);
     match (bits, by_block) {
@@ -78,9 +78,9 @@ fn sample_bytes(bits: u16, block_bytes: u16, channels: u32) -> u32 {
     }
 }
 
-/// Blocks begin with a header a channel, then have four bits a sample ("Multimedia Data Standards
-/// Update 3.0"). Symphonia decodes one and two channels.
-fn adpcm(tag: u16, rate_hz: u32, channels: u32, block_bytes: u32) -> Result<Format, HeaderError> {
+/// Blocks have a header per channel, then four bits per sample ("Multimedia Data Standards Update 3.0").
+/// Symphonia decodes one and two channels.
+fn adpcm(tag: u16, rate_hz: u32, channels: u32, block_bytes: u32) -> Result<DataFormat, HeaderError> {
     let (codec, name, header_bytes, header_frames) = match tag {
         MS_ADPCM => (codec::CODEC_ID_ADPCM_MS, "Microsoft ADPCM", 7, 2),
         _ => (codec::CODEC_ID_ADPCM_IMA_WAV, "IMA ADPCM", 4, 1),
@@ -95,7 +95,7 @@ fn adpcm(tag: u16, rate_hz: u32, channels: u32, block_bytes: u32) -> Result<Form
         return Err(HeaderError::Codec(format!("{name} of {channels} channels")));
     }
     let frames = nibbles / channels + header_frames;
-    Format::blocks(codec, rate_hz, channels, (block_bytes, frames))
+    DataFormat::blocks(codec, rate_hz, channels, (block_bytes, frames))
 }
 
 fn codec_name(tag: u16) -> String {

@@ -4,33 +4,32 @@ use fearless_simd::{Simd, prelude::*};
 
 use super::weights::Tensor;
 
-/// Weights and sizes of a convolution that looks as far to the left as to the right; with one
-/// position and one tap it is a matrix product.
+/// Weights and sizes of a symmetric convolution; with one position and one tap it is a matrix product.
 ///
-/// It is computed in tiles: so many `ROWS` times so many `VECTORS` of output channels as there are
-/// registers to sum in. The vectors are as wide as the processor's.
+/// It is computed in tiles of `ROWS` rows and `VECTORS` vectors of output channels, which fit into the
+/// registers. The vectors are as wide as the processor's.
 pub struct Layer<const ROWS: usize, const VECTORS: usize> {
-    /// A panel is what a tile reads in a row: for each tap and input channel, the weights of its
-    /// output channels.
+    /// The weights in the order in which a tile reads them: for each tap and input channel, those of the
+    /// tile's output channels.
     panels: Vec<f32>,
     bias: Vec<f32>,
     taps: usize,
     channels_in: usize,
     positions_in: usize,
     stride: usize,
-    /// No output is smaller: 0 for a `ReLU`, else -∞.
+    /// Minimum output: 0 for a `ReLU`, otherwise -∞.
     floor: f32,
 }
 
-/// Floats of a vector.
+/// Number of floats in a vector.
 #[inline(always)]
 pub fn lanes<S: Simd>(_simd: S) -> usize {
     S::f32s::LEN
 }
 
 impl<const ROWS: usize, const VECTORS: usize> Layer<ROWS, VECTORS> {
-    /// A layer of rows with one position. The shape of `weight` is output channels, input channels
-    /// and, unless there is only one, taps.
+    /// A layer for rows with one position. The shape of `weight` is output channels, input channels and,
+    /// unless there is only one, taps.
     pub fn new(lanes: usize, weight: &Tensor, bias: Tensor) -> Self {
         let channels_in = weight.shape[1];
         let taps = weight.shape.get(2).copied().unwrap_or(1);
@@ -59,7 +58,7 @@ impl<const ROWS: usize, const VECTORS: usize> Layer<ROWS, VECTORS> {
         }
     }
 
-    /// The same for rows of so many positions, of which every `stride`th is computed, with a `ReLU`.
+    /// The same for rows of `positions_in` positions, with a stride and a `ReLU`.
     pub fn convolving(self, positions_in: usize, stride: usize) -> Self {
         Self {
             positions_in,
@@ -69,7 +68,7 @@ impl<const ROWS: usize, const VECTORS: usize> Layer<ROWS, VECTORS> {
         }
     }
 
-    /// Computes `rows` rows, a multiple of `ROWS`, from the beginning of `input` to that of `output`.
+    /// Computes the first `rows` rows, a multiple of `ROWS`, of `output` from `input`.
     #[inline(always)]
     pub fn apply<S: Simd>(&self, simd: S, rows: usize, input: &[f32], output: &mut [f32]) {
         simd.vectorize(
@@ -93,7 +92,7 @@ impl<const ROWS: usize, const VECTORS: usize> Layer<ROWS, VECTORS> {
     fn apply_at<S: Simd>(&self, simd: S, position: usize, input: &[f32], output: &mut [f32]) {
         let lanes = S::f32s::LEN;
         let (width_in, width_out) = (input.len() / ROWS, output.len() / ROWS);
-        // Taps beside the row are left out: they meet zeros.
+        // Taps outside the row are left out: their inputs are zeros.
         let (before, centre) = (self.taps / 2, position * self.stride);
         let first = before.saturating_sub(centre);
         let last = self.taps.min(self.positions_in + before - centre);

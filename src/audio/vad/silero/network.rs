@@ -1,4 +1,4 @@
-//! The network behind the spectra: four convolutions, an LSTM and its reading.
+//! The network after the spectra: four convolutions, an LSTM and an output layer.
 
 use std::sync::LazyLock;
 
@@ -8,19 +8,19 @@ use super::layer::{Layer, lanes};
 use super::spectra;
 use super::weights::Weights;
 
-/// Input, forget, cell and output gate of every unit of the LSTM, in this order.
+/// Number of gates: input, forget, cell and output gate of every LSTM unit, in this order.
 pub const GATES: usize = 4 * UNITS;
 
 const UNITS: usize = 128;
 
-/// Rows that share a pass over the weights: with two vectors each, their sums leave a few free of
-/// the sixteen registers that SSE and AVX2 have.
+/// Rows that share a pass over the weights: with two vectors each, their sums fit into the sixteen
+/// registers of SSE and AVX2.
 const TILE_ROWS: usize = 6;
 
-/// Unpacked once and read by all.
+/// The shared network, unpacked on first use.
 pub static NETWORK: LazyLock<Network> = LazyLock::new(Network::load);
 
-/// The network for the widest vectors this processor has.
+/// The network for the widest vectors of this processor.
 pub struct Network {
     level: Level,
     convolutions: [Layer<TILE_ROWS, 2>; 4],
@@ -30,14 +30,14 @@ pub struct Network {
     output_bias: f32,
 }
 
-/// What the LSTM remembers of a recording; zeros at its beginning.
+/// State of the LSTM; zeros at the beginning of a recording.
 #[derive(Clone, PartialEq)]
-pub struct Memory {
+pub struct LstmState {
     hidden: [f32; UNITS],
     cell: [f32; UNITS],
 }
 
-impl Default for Memory {
+impl Default for LstmState {
     fn default() -> Self {
         Self {
             hidden: [0.0; UNITS],
@@ -79,8 +79,8 @@ impl Network {
         }
     }
 
-    /// Turns the spectra of `frames` frames, in the first of `values`, into what each adds to the
-    /// [`GATES`], in the second. Rows up to a whole tile are computed from what happens to be there.
+    /// Computes the input part of the [`GATES`] for `frames` frames: reads spectra from the first of
+    /// `values`, writes to the second. Rows are rounded up to whole tiles, with arbitrary values.
     pub fn encode(&self, frames: usize, values: &mut [Vec<f32>; 2]) {
         let rows = frames.next_multiple_of(TILE_ROWS);
         let [first, second, third, fourth] = &self.convolutions;
@@ -94,29 +94,29 @@ impl Network {
         });
     }
 
-    /// Takes one frame's addition to the gates into `memory` and reads the speech probability.
-    pub fn remember(&self, gates_of_input: &[f32], memory: &mut Memory) -> f32 {
-        dispatch!(self.level, simd => self.remember_with(simd, gates_of_input, memory))
+    /// Advances `state` by one frame, given the input part of its gates; returns the speech probability.
+    pub fn step_lstm(&self, gates_of_input: &[f32], state: &mut LstmState) -> f32 {
+        dispatch!(self.level, simd => self.step_lstm_simd(simd, gates_of_input, state))
     }
 
     #[inline(always)]
-    fn remember_with<S: Simd>(&self, simd: S, gates_of_input: &[f32], memory: &mut Memory) -> f32 {
+    fn step_lstm_simd<S: Simd>(&self, simd: S, gates_of_input: &[f32], state: &mut LstmState) -> f32 {
         let mut gates = [0.0; GATES];
         self.gates_of_hidden
-            .apply(simd, 1, &memory.hidden, &mut gates);
+            .apply(simd, 1, &state.hidden, &mut gates);
         for (gate, input) in gates.iter_mut().zip(gates_of_input) {
             *gate += input;
         }
-        let Memory { hidden, cell } = memory;
+        let LstmState { hidden, cell } = state;
         for unit in 0..UNITS {
             let [input, forget, new, output] = [0, 1, 2, 3].map(|gate| gates[gate * UNITS + unit]);
             cell[unit] = sigmoid(forget) * cell[unit] + sigmoid(input) * tanh(new);
             hidden[unit] = sigmoid(output) * tanh(cell[unit]);
         }
-        let heard = hidden.iter().zip(&self.output);
+        let activations = hidden.iter().zip(&self.output);
         sigmoid(
             self.output_bias
-                + heard
+                + activations
                     .map(|(value, weight)| value.max(0.0) * weight)
                     .sum::<f32>(),
         )
@@ -128,10 +128,10 @@ fn tanh(x: f32) -> f32 {
     2.0 * sigmoid(2.0 * x) - 1.0
 }
 
-/// The logistic function to within 2e-7, in a form that compiles to vectors.
+/// The logistic function with an error below 2e-7, in a form that can be vectorised.
 #[inline(always)]
 fn sigmoid(x: f32) -> f32 {
-    // Adding this rounds to an integer, which is then found in the lowest bits of the sum.
+    // Adding this rounds to an integer, which is then in the lowest bits of the sum.
     const ROUNDING: f32 = 12_582_912.0;
     // e^-x = 2^power = 2^whole * e^rest, the last by its Taylor series: rest is at most ln 2 / 2.
     let power = (-x).clamp(-87.0, 87.0) * std::f32::consts::LOG2_E;

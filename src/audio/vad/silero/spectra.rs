@@ -1,4 +1,4 @@
-//! The front of the network: magnitude spectra of each frame.
+//! The first stage of the network: magnitude spectra of each frame.
 
 use std::f64::consts::TAU;
 use std::sync::{Arc, LazyLock};
@@ -8,27 +8,26 @@ use realfft::{RealFftPlanner, RealToComplex};
 
 use super::FRAME_SAMPLES;
 
-/// Spectra of a frame.
+/// Number of spectra per frame.
 pub const PER_FRAME: usize = 4;
 
-/// Frequencies of a spectrum, 0 to 8 kHz.
+/// Number of frequencies of a spectrum, 0 to 8 kHz.
 pub const BINS: usize = WINDOW_SAMPLES / 2 + 1;
 
-/// Values of a frame.
+/// Number of values per frame.
 pub const WIDTH: usize = PER_FRAME * BINS;
 
 const WINDOW_SAMPLES: usize = 256;
 const HOP_SAMPLES: usize = WINDOW_SAMPLES / 2;
 
-/// Samples of the frame before that are looked at again.
+/// Number of samples of the previous frame that are prepended.
 const CONTEXT_SAMPLES: usize = 64;
 
-/// Context and frame are followed by as many of their last samples, mirrored, as the last window
-/// lacks.
+/// Length of context and frame, padded to the last window by mirroring their last samples.
 const PADDED_SAMPLES: usize = (PER_FRAME - 1) * HOP_SAMPLES + WINDOW_SAMPLES;
 
-/// Larger samples are held to this: what is still right for PCM left in the scale of 16 bit, and so
-/// small that no sum of the network overflows.
+/// Samples are clamped to this: enough for unscaled 16-bit PCM, and small enough that no sum of the network
+/// overflows.
 const MAX_SAMPLE: f32 = 32_768.0;
 
 static TRANSFORM: LazyLock<Arc<dyn RealToComplex<f32>>> =
@@ -42,7 +41,7 @@ static WINDOW: LazyLock<[f32; WINDOW_SAMPLES]> = LazyLock::new(|| {
     })
 });
 
-/// The end of the frame before, with room for the next.
+/// Computes spectra. Keeps the end of the previous frame as context.
 pub struct Spectra {
     padded: [f32; PADDED_SAMPLES],
     windowed: Vec<f32>,
@@ -51,7 +50,7 @@ pub struct Spectra {
 }
 
 impl Spectra {
-    /// Before the first sample there is silence.
+    /// Silence as the context of the first frame.
     pub fn new() -> Self {
         Self {
             padded: [0.0; PADDED_SAMPLES],
@@ -83,7 +82,7 @@ impl Spectra {
         }
     }
 
-    /// Puts `frame`, followed by silence if it is not whole, behind the end of the frame before.
+    /// Appends `frame`, padded with silence if it is incomplete, to the end of the previous frame.
     fn push(&mut self, frame: &[f32]) {
         const END: usize = CONTEXT_SAMPLES + FRAME_SAMPLES;
         self.padded.copy_within(FRAME_SAMPLES..END, 0);

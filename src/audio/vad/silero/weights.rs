@@ -1,4 +1,4 @@
-//! The network's weights by name, from the file embedded in this program.
+//! The network's weights, embedded in the program.
 
 use serde_json::Value;
 
@@ -9,17 +9,17 @@ use serde_json::Value;
 /// `0f0147de5f875b3559a9a482b2619351245d8b501d7c2318a4dfc4f720532c0f`.
 static FILE: &[u8] = include_bytes!("../silero_v6.safetensors");
 
-/// The embedded file, with its table of contents read.
+/// The embedded file with its parsed table of contents.
 pub struct Weights {
     contents: Value,
     values: &'static [u8],
 }
 
-/// Numbers in row-major order.
+/// A tensor in row-major order.
 pub struct Tensor {
-    /// Size of each dimension, the slowest first.
+    /// Size of each dimension, slowest first.
     pub shape: Vec<usize>,
-    /// As many values as the product of `shape`.
+    /// The values; their number is the product of `shape`.
     pub values: Vec<f32>,
 }
 
@@ -37,7 +37,7 @@ impl Weights {
     pub fn tensor(&self, name: &str) -> Tensor {
         let numbers = |key: &str| -> Vec<usize> {
             serde_json::from_value(self.contents[name][key].clone())
-                .expect("every tensor asked for is in the embedded file")
+                .expect("every requested tensor is in the embedded file")
         };
         let (shape, offsets) = (numbers("shape"), numbers("data_offsets"));
         let (values, _) = self.values[offsets[0]..offsets[1]].as_chunks();

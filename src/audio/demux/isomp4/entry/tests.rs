@@ -1,4 +1,4 @@
-//! Sample descriptions of every form that writers use.
+//! Sample descriptions in all forms that writers use.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn boxed(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
     [&size.to_be_bytes()[..], kind, content].concat()
 }
 
-/// An `stsd` of this version with one entry, and what follows its version in it.
+/// An `stsd` of this version with one entry: its version and the fields after it.
 fn stsd(stsd_version: u8, kind: &[u8; 4], version: u16, rest: &[u8]) -> Vec<u8> {
     let entry = [&[0; 8][..], &version.to_be_bytes(), &[0; 6], rest].concat();
     [
@@ -17,7 +17,7 @@ fn stsd(stsd_version: u8, kind: &[u8; 4], version: u16, rest: &[u8]) -> Vec<u8> 
     .concat()
 }
 
-/// Channels, bits, and a rate that is left out or in 16.16 bits.
+/// Channels, bits and a rate in 16.16 bits, or 0.
 fn sound(channels: u16, bits: u16, rate_hz: u16) -> Vec<u8> {
     let mut fields = [channels.to_be_bytes(), bits.to_be_bytes()].concat();
     fields.extend([0; 4]);
@@ -26,7 +26,7 @@ fn sound(channels: u16, bits: u16, rate_hz: u16) -> Vec<u8> {
 }
 
 #[track_caller]
-fn only(content: &[u8]) -> SampleEntry {
+fn single_entry(content: &[u8]) -> SampleEntry {
     let mut entries = read_entries(content, 48_000);
     assert_eq!(entries.len(), 1);
     entries.remove(0)
@@ -34,7 +34,7 @@ fn only(content: &[u8]) -> SampleEntry {
 
 #[track_caller]
 fn check_pcm(content: &[u8], codec: AudioCodecId, frame_bytes: u32, rate_hz: u32) {
-    let entry = only(content);
+    let entry = single_entry(content);
     assert_eq!(entry.params.codec, codec);
     assert_eq!(entry.params.sample_rate, Some(rate_hz));
     let layout = FrameLayout {
@@ -45,7 +45,7 @@ fn check_pcm(content: &[u8], codec: AudioCodecId, frame_bytes: u32, rate_hz: u32
 }
 
 #[test]
-fn pcm_follows_the_byte_order_that_the_wave_box_states() {
+fn the_wave_box_states_the_byte_order_of_pcm() {
     let wave = |order: u8| {
         let inner = [boxed(b"frma", b"in24"), boxed(b"enda", &[0, order])].concat();
         boxed(b"wave", &[&inner[..], &boxed(&[0; 4], b"")].concat())
@@ -58,7 +58,7 @@ fn pcm_follows_the_byte_order_that_the_wave_box_states() {
 }
 
 #[test]
-fn pcm_of_every_version_has_its_rate() {
+fn reads_the_rate_of_pcm_in_every_version() {
     let twos = stsd(0, b"twos", 0, &sound(1, 16, 0));
     check_pcm(&twos, codec::CODEC_ID_PCM_S16BE, 2, 48_000);
 
@@ -86,7 +86,7 @@ fn pcm_of_every_version_has_its_rate() {
 }
 
 #[test]
-fn compressed_formats_get_what_their_decoders_need() {
+fn configures_the_decoders_of_compressed_formats() {
     let stream = [
         &b"\0\0\0\0\x03\x16\0\x01\0\x04\x11\x40"[..],
         &[0; 12],
@@ -96,7 +96,7 @@ fn compressed_formats_get_what_their_decoders_need() {
     let esds = boxed(b"esds", &stream);
     let in_wave = [&[0; 16], &boxed(b"wave", &esds)[..]].concat();
     for (version, boxes) in [(0, &esds), (1, &in_wave)] {
-        let entry = only(&stsd(
+        let entry = single_entry(&stsd(
             0,
             b"mp4a",
             version,
@@ -107,7 +107,7 @@ fn compressed_formats_get_what_their_decoders_need() {
     }
 
     let opus = boxed(b"dOps", b"\0\x01\x01\x38\0\0\xbb\x80\0\0\0");
-    let entry = only(&stsd(
+    let entry = single_entry(&stsd(
         0,
         b"Opus",
         0,
@@ -116,16 +116,16 @@ fn compressed_formats_get_what_their_decoders_need() {
     assert_eq!(entry.params.channels, Some(layouts::CHANNEL_LAYOUT_MONO));
     assert_eq!(entry.pre_skip_frames, 312);
 
-    let entry = only(&stsd(0, b"ima4", 0, &sound(2, 16, 22_050)));
+    let entry = single_entry(&stsd(0, b"ima4", 0, &sound(2, 16, 22_050)));
     assert_eq!(entry.params.codec, codec::CODEC_ID_ADPCM_IMA_QT);
     assert_eq!(entry.layout.map(|layout| layout.bytes), Some(68));
 
-    let entry = only(&stsd(0, b"samr", 0, &sound(1, 16, 8_000)));
+    let entry = single_entry(&stsd(0, b"samr", 0, &sound(1, 16, 8_000)));
     assert_eq!(entry.params.codec, AudioCodecId::new(FourCc::new(*b"samr")));
 }
 
 #[test]
-fn broken_descriptions_keep_their_place() {
+fn broken_descriptions_keep_their_index() {
     let good = boxed(b"twos", &[&[0; 16], &sound(1, 16, 8_000)[..]].concat());
     let content = [
         &[0, 0, 0, 0, 0, 0, 0, 2],
@@ -137,11 +137,11 @@ fn broken_descriptions_keep_their_place() {
     assert_eq!(entries.len(), 2);
     assert_eq!(entries[0].params.codec, AudioCodecId::default());
     assert_eq!(entries[1].params.codec, codec::CODEC_ID_PCM_S16BE);
-    assert!(!entries[0].is_like(&entries[1]));
+    assert!(!entries[0].is_compatible_with(&entries[1]));
 
     for end in 0..8 {
         assert_eq!(read_entries(&content[..end], 48_000).len(), 0);
     }
     let no_channels = stsd(0, b"twos", 0, &sound(0, 16, 8_000));
-    assert_eq!(only(&no_channels).layout, None);
+    assert_eq!(single_entry(&no_channels).layout, None);
 }

@@ -1,8 +1,8 @@
-//! Tables of every form.
+//! Sample tables of every form.
 
 use super::*;
 
-/// All runs of tables, each as its offset, bytes, samples and time.
+/// All runs: offset, bytes, samples and time.
 fn runs(tables: &SampleTables, max_ticks: u64) -> Vec<(u64, u64, u32, u64)> {
     let mut cursor = TableCursor::default();
     std::iter::from_fn(|| {
@@ -26,7 +26,7 @@ fn tables() -> SampleTables {
 }
 
 #[test]
-fn sizes_of_every_width_are_read() {
+fn reads_sizes_of_every_width() {
     let expected = [(100, 1, 1, 0), (101, 2, 1, 10), (200, 3, 1, 20)];
     let mut tables = tables();
     tables.set_sizes(&words(&[0, 0, 3, 1, 2, 3]));
@@ -42,7 +42,7 @@ fn sizes_of_every_width_are_read() {
 }
 
 #[test]
-fn samples_of_one_size_are_joined_within_chunk_and_duration() {
+fn joins_samples_of_equal_size_within_chunk_and_duration() {
     let mut tables = tables();
     tables.set_sizes(&words(&[0, 5, 5]));
     let expected = [
@@ -61,7 +61,7 @@ fn tables_that_are_too_short_end_early() {
     assert_eq!(runs(&tables, 0).len(), 2);
     tables.set_sizes(&words(&[0, 1, 9]));
     assert_eq!(runs(&tables, 0).len(), 5);
-    // Durations that are left out are as the last one.
+    // Missing durations equal the last one.
     tables.set_durations(words(&[0, 5, 1, 10]));
     let times: Vec<_> = runs(&tables, 0).iter().map(|run| run.3).collect();
     assert_eq!(times, [0, 10, 20, 30, 40]);
@@ -70,7 +70,7 @@ fn tables_that_are_too_short_end_early() {
 }
 
 #[test]
-fn large_offsets_are_read() {
+fn reads_large_offsets() {
     let mut tables = tables();
     tables.set_sizes(&words(&[0, 1, 1]));
     tables.set_large_offsets(words(&[0, 1, 7, 9]));

@@ -2,7 +2,7 @@
 
 use std::iter;
 
-/// Where the content of a file's `mdat` begins, which comes first.
+/// Position of the content of a file's `mdat`, which comes first.
 pub const CONTENT: u32 = 8;
 
 pub fn boxed(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
@@ -14,12 +14,12 @@ pub fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
-/// A box of a version and flags, then words of 32 bits.
+/// A full box: version and flags, then 32-bit words.
 pub fn full(kind: &[u8; 4], flags: u32, fields: &[u32]) -> Vec<u8> {
     boxed(kind, &words(&[&[flags], fields].concat()))
 }
 
-/// The same with a count of entries in front of them.
+/// A full box with a count of entries before them.
 pub fn table(kind: &[u8; 4], entry_words: usize, fields: &[u32]) -> Vec<u8> {
     let count = (fields.len() / entry_words) as u32;
     full(kind, 0, &[&[count], fields].concat())
@@ -31,7 +31,7 @@ pub fn entry(kind: &[u8; 4], rate_hz: u16) -> Vec<u8> {
     boxed(kind, &words(&[0, 1, 0, 0, 0x0001_0010, 0, rate]))
 }
 
-/// A track of mono PCM in 16 bits at 1 kHz, unless it is said to be another.
+/// A track, by default of 16-bit mono PCM at 1 kHz.
 #[derive(Clone)]
 pub struct TestTrack {
     pub id: u32,
@@ -83,7 +83,7 @@ impl TestTrack {
         }
     }
 
-    /// Nothing but a description, as in a file of fragments.
+    /// Only a sample description, as in a fragmented file.
     pub fn fragmented() -> Self {
         Self {
             durations: Vec::new(),
@@ -129,19 +129,19 @@ impl TestTrack {
     }
 }
 
-/// A movie with a time scale of milliseconds, its tracks, and what else is in it.
+/// A movie with a time scale of milliseconds, its tracks and other boxes.
 pub fn moov(tracks: &[TestTrack], rest: &[u8]) -> Vec<u8> {
     let mvhd = full(b"mvhd", 0, &[0, 0, 1_000, 0]);
     let tracks: Vec<u8> = tracks.iter().flat_map(TestTrack::trak).collect();
     boxed(b"moov", &[mvhd, tracks, rest.to_vec()].concat())
 }
 
-/// A file of a content and the movie behind it.
+/// A file of `mdat` and `moov`.
 pub fn file(content: &[u8], tracks: &[TestTrack]) -> Vec<u8> {
     [boxed(b"mdat", content), moov(tracks, &[])].concat()
 }
 
-/// Bytes that count up, so that each differs from its neighbours.
+/// Consecutive byte values.
 pub fn content(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|byte| byte as u8).collect()
 }
@@ -153,7 +153,7 @@ pub fn mvex(defaults: &[[u32; 4]]) -> Vec<u8> {
     boxed(b"mvex", &trex)
 }
 
-/// A fragment: track fragments, whose runs lie behind it one after the other.
+/// A fragment of these track fragments.
 pub fn moof(track_fragments: &[Vec<u8>]) -> Vec<u8> {
     boxed(
         b"moof",
@@ -161,7 +161,7 @@ pub fn moof(track_fragments: &[Vec<u8>]) -> Vec<u8> {
     )
 }
 
-/// A track fragment that counts from the start of the `moof`: track, start, and its runs.
+/// A track fragment with offsets from the start of the `moof`: track, start and runs.
 pub fn traf(track_id: u32, start: u32, runs: &[Vec<u8>]) -> Vec<u8> {
     const BASE_IS_MOOF: u32 = 0x2_0000;
     let tfhd = full(b"tfhd", BASE_IS_MOOF, &[track_id]);

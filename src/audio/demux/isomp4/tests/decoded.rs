@@ -1,4 +1,4 @@
-//! Files that are decoded to PCM.
+//! Decoding of generated files to PCM.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn pcm_of(file: Vec<u8>) -> Result<Vec<f32>, AudioError> {
     Ok(decoded.streams.concat())
 }
 
-/// A second of mono PCM at 16 kHz, described by this type of entry.
+/// A second of mono PCM at 16 kHz with a sample entry of this type.
 fn second(kind: &[u8; 4], frame_bytes: u32) -> TestTrack {
     TestTrack {
         time_scale: 16_000,
@@ -27,7 +27,7 @@ fn second(kind: &[u8; 4], frame_bytes: u32) -> TestTrack {
 }
 
 #[test]
-fn pcm_of_quicktime_keeps_its_values() {
+fn decodes_quicktime_pcm_exactly() {
     for (kind, frame, expected) in [
         (b"in24", &[0x40, 0, 0][..], 0.5),
         (b"twos", &[0xe0, 0], -0.25),
@@ -50,7 +50,7 @@ fn pcm_of_quicktime_keeps_its_values() {
 }
 
 #[test]
-fn a_player_is_silent_before_audio_that_begins_late() {
+fn late_audio_starts_with_silence() {
     let track = TestTrack {
         edits: vec![(2_000, -1), (500, 4_000)],
         ..second(b"twos", 2)
@@ -67,13 +67,13 @@ fn a_player_is_silent_before_audio_that_begins_late() {
     assert_eq!(pcm[..32_000], [0.0; 32_000]);
     assert_eq!(pcm[32_000], 4_000.0 / 32_768.0);
     assert_eq!(pcm[39_999], 11_999.0 / 32_768.0);
-    // Without a picture it begins with the sound.
+    // Without video, the recording starts with the audio.
     let alone = pcm_of(file(&frames, &[track])).unwrap();
     assert_eq!(alone, pcm[32_000..]);
 }
 
 #[test]
-fn a_tag_in_front_moves_no_sample() {
+fn a_leading_tag_changes_no_sample() {
     let frames = (0..16_000u16).flat_map(u16::to_be_bytes);
     let file = file(&frames.collect::<Vec<_>>(), &[second(b"twos", 2)]);
     let tag = b"ID3\x04\0\0\0\0\0\x0a\0\0\0\0\0\0\0\0\0\0".to_vec();
@@ -82,8 +82,8 @@ fn a_tag_in_front_moves_no_sample() {
 }
 
 #[test]
-fn a_reader_that_stops_early_gives_no_part() {
-    // The index stands at the end. Its tables point to the beginning again and again, which is given up.
+fn a_reader_that_stops_early_is_an_error() {
+    // The index is at the end. Its tables refer to the beginning repeatedly, which exceeds the limit.
     let chunks = 40;
     let track = TestTrack {
         durations: vec![1_600 * chunks, 1],
@@ -101,7 +101,7 @@ fn a_reader_that_stops_early_gives_no_part() {
 }
 
 #[test]
-fn files_without_audio_and_with_unknown_audio_say_so() {
+fn reports_files_without_audio_and_with_unknown_audio() {
     let video = TestTrack {
         handler: b"vide",
         ..second(b"twos", 2)

@@ -1,4 +1,4 @@
-//! Files of fragments.
+//! Fragmented files.
 
 use super::build::{TestTrack, boxed, content, full, moof, moov, mvex, traf};
 use super::*;
@@ -31,7 +31,7 @@ fn header(tracks: &[TestTrack]) -> Vec<u8> {
     moov(tracks, &mvex(&[[1, 1, 100, 10], [2, 1, 9_000, 10]]))
 }
 
-/// A `moof` with a run of audio right behind it, and an `mdat`.
+/// A `moof` with a run of audio, and its `mdat`.
 fn fragment(start: u32, samples: u32) -> Vec<u8> {
     let moof_of = |offset| moof(&[traf(1, start, &[run(offset, samples)])]);
     let data = moof_of(0).len() as u32 + 8;
@@ -43,7 +43,7 @@ fn fragment(start: u32, samples: u32) -> Vec<u8> {
 }
 
 #[test]
-fn fragments_follow_one_another_and_holes_stay() {
+fn reads_consecutive_fragments_and_keeps_gaps() {
     let file = [
         header(&[audio(1)]),
         fragment(500, 2),
@@ -61,7 +61,7 @@ fn fragments_follow_one_another_and_holes_stay() {
 
 #[test]
 fn the_presentation_starts_with_the_first_track() {
-    // Video from 10 s on, in a fragment of its own behind the one of audio, which starts at 13 s.
+    // Video from 10 s on, in a separate fragment after the one of audio, which starts at 13 s.
     let video_fragment = moof(&[traf(2, 900_000, &[run(0, 1)])]);
     let file = [
         header(&[video(2), audio(1)]),
@@ -72,7 +72,7 @@ fn the_presentation_starts_with_the_first_track() {
 }
 
 #[test]
-fn the_edit_list_of_a_fragmented_file_cuts_its_start_alone() {
+fn the_edit_list_of_a_fragmented_file_trims_only_the_start() {
     let track = TestTrack {
         edits: vec![(2_000, -1), (100, 150)],
         ..audio(1)
@@ -84,13 +84,13 @@ fn the_edit_list_of_a_fragmented_file_cuts_its_start_alone() {
         (50, 100, 0, 0),
         (150, 100, 0, 0),
     ];
-    // The delay is that of the whole presentation, for there is no other track.
+    // The delay has no effect, because there is no other track.
     assert_eq!(times(&file), expected);
 }
 
 #[test]
-fn every_place_for_defaults_and_offsets_counts() {
-    // A header with a base of its own, then a description, ticks and bytes for this fragment.
+fn applies_defaults_and_offsets_at_every_level() {
+    // A header with base, description, ticks and bytes of this fragment.
     let moof_of = |base: u32| {
         let tfhd = full(b"tfhd", 0x1b, &[1, 0, base, 1, 50, 2]);
         let first = full(
@@ -114,7 +114,7 @@ fn every_place_for_defaults_and_offsets_counts() {
 }
 
 #[test]
-fn offsets_count_from_the_data_before_where_nothing_is_stated() {
+fn unstated_offsets_continue_after_the_previous_data() {
     let traf = |id: u32| {
         boxed(
             b"traf",
@@ -137,7 +137,7 @@ fn offsets_count_from_the_data_before_where_nothing_is_stated() {
 }
 
 #[test]
-fn fragments_behind_samples_of_the_movie_go_on_with_them() {
+fn fragments_continue_after_the_samples_of_the_movie() {
     let track = TestTrack::aac(2);
     let file = [
         boxed(b"mdat", &content(20)),
@@ -149,12 +149,12 @@ fn fragments_behind_samples_of_the_movie_go_on_with_them() {
 }
 
 #[test]
-fn a_fragment_that_breaks_off_gives_what_it_has() {
+fn reads_the_complete_samples_of_a_truncated_fragment() {
     let whole = [header(&[audio(1)]), fragment(0, 2), fragment(200, 2)].concat();
     let packets = |bytes: usize| {
-        let (given, error) = read_all(&mut open(&whole[..bytes]).unwrap());
+        let (found, error) = read_all(&mut open(&whole[..bytes]).unwrap());
         assert!(error.is_none(), "{bytes}: {error:?}");
-        given.len()
+        found.len()
     };
     let first = header(&[audio(1)]).len();
     let second = first + fragment(0, 2).len();
@@ -167,7 +167,7 @@ fn a_fragment_that_breaks_off_gives_what_it_has() {
 }
 
 #[test]
-fn runs_of_other_tracks_never_matter() {
+fn ignores_runs_of_other_tracks() {
     let forged = moof(&[
         traf(3, 0, &[run(0, u32::MAX)]),
         traf(2, 0, &[run(0, u32::MAX)]),
@@ -181,7 +181,7 @@ fn runs_of_other_tracks_never_matter() {
 }
 
 #[test]
-fn a_run_that_claims_more_than_it_describes_is_refused() {
+fn refuses_a_run_that_claims_more_than_it_describes() {
     let no_sizes = moov(&[audio(1)], &mvex(&[[1, 1, 100, 0]]));
     let sized = full(b"trun", SIZES, &[3, 10, 10]);
     let sized = moof(&[traf(1, 0, &[sized])]);
@@ -189,8 +189,8 @@ fn a_run_that_claims_more_than_it_describes_is_refused() {
         [no_sizes, moof(&[traf(1, 0, &[run(0, u32::MAX)])])].concat(),
         [header(&[audio(1)]), sized].concat(),
     ] {
-        let (given, error) = read_all(&mut open(&file).unwrap());
-        assert_eq!(given, []);
+        let (found, error) = read_all(&mut open(&file).unwrap());
+        assert_eq!(found, []);
         assert!(matches!(error, Some(Error::DecodeError(_))), "{error:?}");
     }
 }

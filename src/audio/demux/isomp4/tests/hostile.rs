@@ -1,23 +1,23 @@
-//! Files that are forged.
+//! Forged files.
 
 use super::build::{CONTENT, TestTrack, boxed, content, file, full, moof, moov, mvex, traf};
 use super::*;
 
-/// How many packets come out, whatever comes then.
+/// The number of packets before the end or an error.
 fn count(file: &[u8]) -> usize {
     open(file).map_or(0, |mut reader| read_all(&mut reader).0.len())
 }
 
 #[test]
-fn a_pass_over_the_tables_is_a_single_one() {
-    // Taken from the start for each packet, entries without a sample would be four billion steps.
+fn traverses_the_tables_once() {
+    // Restarting for each packet would take four billion steps over entries without samples.
     let mut track = TestTrack::aac(20_000);
     track.durations = [vec![0; 2 * 200_000], track.durations].concat();
     assert_eq!(count(&file(&content(200_000), &[track])), 20_000);
 }
 
 #[test]
-fn tables_give_no_more_than_twice_the_bytes_of_the_file() {
+fn reads_at_most_twice_the_bytes_of_the_file() {
     let track = TestTrack {
         chunks: vec![1, 1_000, 1],
         sizes: vec![10, u32::MAX],
@@ -26,13 +26,13 @@ fn tables_give_no_more_than_twice_the_bytes_of_the_file() {
         ..TestTrack::aac(0)
     };
     let file = file(&content(10_000), &[track]);
-    let (given, error) = read_all(&mut open(&file).unwrap());
-    assert!(given.len() * 10 <= file.len() * 2);
+    let (packets, error) = read_all(&mut open(&file).unwrap());
+    assert!(packets.len() * 10 <= file.len() * 2);
     assert!(matches!(error, Some(Error::LimitError(_))), "{error:?}");
 }
 
 #[test]
-fn counts_without_content_take_no_time() {
+fn counts_without_content_are_cheap() {
     for sizes in [
         vec![u32::MAX, u32::MAX],
         vec![1, u32::MAX],
@@ -52,7 +52,7 @@ fn counts_without_content_take_no_time() {
 }
 
 #[test]
-fn hidden_runs_are_passed_over_at_once() {
+fn skips_hidden_runs_at_once() {
     let track = |edits| TestTrack {
         chunks: vec![1, u32::MAX, 1],
         sizes: vec![1, u32::MAX],
@@ -64,7 +64,7 @@ fn hidden_runs_are_passed_over_at_once() {
     assert_eq!(count(&file(&[], &[track(jumps[..9].to_vec())])), 0);
     let refused = open(&file(&[], &[track([&jumps[..], &jumps].concat())]));
     assert!(matches!(refused, Err(Error::Unsupported(_))));
-    // ffmpeg, which is given what is unsupported, would take minutes for these.
+    // ffmpeg, the fallback for unsupported files, would take minutes for these.
     let refused = open(&file(&[], &[track(jumps.repeat(1_000))]));
     assert!(matches!(
         refused,
@@ -73,7 +73,7 @@ fn hidden_runs_are_passed_over_at_once() {
 }
 
 #[test]
-fn a_codec_that_keeps_changing_is_refused() {
+fn refuses_a_codec_that_keeps_changing() {
     let chunks = (1..=1_000).flat_map(|chunk| [chunk, 1, chunk % 2 + 1]);
     let track = TestTrack {
         entries: vec![entry(b"twos", 1_000), entry(b"sowt", 1_000)],
@@ -94,7 +94,7 @@ fn a_codec_that_keeps_changing_is_refused() {
 }
 
 #[test]
-fn no_byte_and_no_end_breaks_the_reader() {
+fn no_changed_byte_and_no_truncation_panics() {
     let track = TestTrack {
         edits: vec![(100, -1), (400, 150), (100, 20)],
         ..TestTrack::aac(8)

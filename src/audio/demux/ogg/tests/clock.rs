@@ -1,13 +1,13 @@
-//! Where packets stand in time.
+//! Times of packets.
 
 use super::*;
 use crate::audio::demux::vorbis::tests::headers;
 
-/// The streams of packets, and where what is kept of these begins.
+/// Checks stream and start of all packets, after trimming.
 #[track_caller]
 fn check_starts(pages: &[Vec<u8>], expected: &[(u32, i64)]) {
-    let Attempt::Opened(mut demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap() else {
-        panic!("it is not opened");
+    let OpenResult::Opened(mut demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap() else {
+        panic!("not opened");
     };
     assert_eq!(demuxer.clock, ContainerClock::Samples);
     let starts: Vec<_> = std::iter::from_fn(|| demuxer.reader.next_packet().unwrap())
@@ -23,7 +23,7 @@ fn check_starts(pages: &[Vec<u8>], expected: &[(u32, i64)]) {
 }
 
 #[test]
-fn missing_pages_leave_a_hole_of_their_length() {
+fn missing_pages_leave_a_gap_of_their_length() {
     let start = [
         opus_head(1),
         opus_tags(1),
@@ -43,14 +43,14 @@ fn missing_pages_leave_a_hole_of_their_length() {
     };
     check(4, 2_880, 1_608);
     check(9, 2_880 + 4_800, 1_608 + 4_800);
-    // No page is missing, or the clock does not know of it.
+    // No missing page, or no gap in the positions.
     check(4, 2_880 + 4_800, 1_608);
     check(9, 2_880, 1_608);
     check(9, 500, 1_608);
 }
 
 #[test]
-fn a_packet_that_lost_its_beginning_is_missing() {
+fn drops_a_packet_whose_start_is_missing() {
     let pages = [
         opus_head(1),
         opus_tags(1),
@@ -62,7 +62,7 @@ fn a_packet_that_lost_its_beginning_is_missing() {
 }
 
 #[test]
-fn frames_of_flac_tell_their_length() {
+fn reads_the_length_of_flac_frames() {
     let mut head = b"\x7fFLAC\x01\0\0\x01fLaC\0\0\0\x22".to_vec();
     head.resize(17 + 34, 0);
     head[17 + 10..17 + 13].copy_from_slice(&[0x03, 0xe8, 0x00]);
@@ -77,7 +77,7 @@ fn frames_of_flac_tell_their_length() {
     check_starts(&pages, &[(1, 0), (1, 192), (1, 384), (1, 960)]);
 }
 
-/// Packets of Vorbis with short blocks, which give 128 samples each but the first.
+/// Vorbis packets with short blocks: 128 samples each, but 0 for the first.
 fn vorbis(flags: u8, granule: i64) -> [Vec<u8>; 3] {
     let (mut identification, setup) = headers();
     identification[12..16].copy_from_slice(&16_000_u32.to_le_bytes());
@@ -89,20 +89,20 @@ fn vorbis(flags: u8, granule: i64) -> [Vec<u8>; 3] {
 }
 
 #[test]
-fn the_start_of_vorbis_in_front_of_0_is_dropped() {
+fn drops_the_start_of_vorbis_before_position_zero() {
     check(&vorbis(0, 100), &["1", "2 128 0", "3 28 0"]);
     check(&vorbis(0, 256), &["1", "2", "3"]);
-    // Nothing is dropped by a position of 0, and on the last page it is the end.
+    // A position of 0 drops nothing; on the last page, the end is trimmed.
     check(&vorbis(0, 0), &["1", "2", "3"]);
     check(&vorbis(LAST, 100), &["1", "2 0 28", "3 0 128"]);
-    // The recording begins where it is heard, or late.
+    // The recording starts after the dropped samples, or late.
     check_starts(&vorbis(0, 100), &[(1, 0), (1, 0), (1, 0)]);
     check_starts(&vorbis(0, 1_000), &[(1, 744), (1, 744), (1, 872)]);
 }
 
 #[test]
-fn video_tells_when_the_recording_begins() {
-    // 25 pictures a second, of which six bits count those behind a key picture.
+fn video_determines_the_start_of_the_recording() {
+    // 25 pictures per second; six bits count those after a key picture.
     let mut theora = b"\x80theora\x03\x02\x01".to_vec();
     theora.resize(42, 0);
     theora[25] = 25;
@@ -116,13 +116,13 @@ fn video_tells_when_the_recording_begins() {
         opus_tags(1),
         page(6, 0, 2, (100 << 6) + 2, &[picture, picture]),
         page(1, 0, 2, 240_960, &[&packet(1)]),
-        // It began before this page does, which is not needed.
+        // A page without packets.
         page(6, 0, 3, -1, &[]),
         page(1, 0, 3, 241_920, &[&packet(2)]),
     ];
     check_starts(&pages, &[(6, 100), (1, 240_000), (1, 240_648)]);
-    let Attempt::Opened(demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap() else {
-        panic!("it is not opened");
+    let OpenResult::Opened(demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap() else {
+        panic!("not opened");
     };
     let video = demuxer.reader.tracks().iter().find(|track| track.id == 6);
     let time_base = video.unwrap().time_base.unwrap();

@@ -1,6 +1,6 @@
-//! Tables of codecs and of what a sample decodes to.
+//! Tables of codecs and decoded samples.
 
-use super::{Given, aiff, au, caf, chunk, fmt, read_file, ssnd, wav};
+use super::{ReadResult, aiff, au, caf, chunk, fmt, read_file, ssnd, wav};
 
 #[test]
 fn reads_every_kind_of_wav() {
@@ -17,7 +17,7 @@ fn reads_every_kind_of_wav() {
     for (format, bytes, expected) in [
         (fmt(1, 1, 8, 1), &[0xc0, 0x40][..], [0.5, -0.5]),
         (fmt(1, 1, 16, 2), &[0, 0x40, 0, 0xc0], [0.5, -0.5]),
-        // No bytes of a frame, or wrong ones, or no bits.
+        // No block alignment, a wrong one, or no bits.
         (fmt(1, 1, 16, 0), &[0, 0x40, 0, 0xc0], [0.5, -0.5]),
         (fmt(1, 1, 16, 4), &[0, 0x40, 0, 0xc0], [0.5, -0.5]),
         (
@@ -44,7 +44,7 @@ fn reads_every_kind_of_wav() {
             &[0, 0, 0, 0x40, 0, 0, 0, 0xc0],
             [0.5, -0.5],
         ),
-        // Masks of no and of too many loudspeakers.
+        // Masks with no and with too many loudspeakers.
         (extensible(1, 16, 16, 0), &[0, 0x40, 0, 0xc0], [0.5, -0.5]),
         (
             extensible(1, 16, 12, 0x3f),
@@ -83,24 +83,24 @@ fn reads_every_kind_of_wav() {
         ),
     ] {
         let file = wav(&format, &chunk(b"data", bytes.len() as u32, bytes));
-        let expected = Given::Samples(vec![(16_000, expected.to_vec())]);
+        let expected = ReadResult::Samples(vec![(16_000, expected.to_vec())]);
         assert_eq!(read_file(&file), expected, "{format:?}");
     }
 }
 
 #[test]
-fn decodes_a_block_of_adpcm_that_is_cut_short() {
-    // One block of 505 frames from 256 bytes, and half of another.
+fn decodes_a_truncated_block_of_adpcm() {
+    // One block of 505 frames in 256 bytes, and half of another.
     let mut block = vec![0; 256];
     block[..2].copy_from_slice(&4_096_i16.to_le_bytes());
     let bytes = [&block[..], &block[..128]].concat();
     let file = wav(&fmt(0x11, 1, 4, 256), &chunk(b"data", u32::MAX, &bytes));
-    let Given::Samples(given) = read_file(&file) else {
-        panic!("it is decoded")
+    let ReadResult::Samples(found) = read_file(&file) else {
+        panic!("not decoded")
     };
-    assert_eq!(given[0].1.len(), 505 + 252);
+    assert_eq!(found[0].1.len(), 505 + 252);
     assert!(
-        given[0]
+        found[0]
             .1
             .iter()
             .all(|sample| (sample - 0.125).abs() < 0.01)
@@ -108,7 +108,7 @@ fn decodes_a_block_of_adpcm_that_is_cut_short() {
 }
 
 #[test]
-fn names_the_codecs_that_it_lacks() {
+fn names_unsupported_codecs() {
     for (format, expected) in [
         (fmt(0x31, 1, 0, 65), "WAV with GSM 6.10"),
         (fmt(0x123, 1, 0, 1), "WAV with codec 0x0123"),
@@ -116,8 +116,8 @@ fn names_the_codecs_that_it_lacks() {
         (fmt(3, 1, 16, 2), "WAV with PCM of 16-bit floats"),
         (fmt(0x11, 3, 4, 256), "WAV with IMA ADPCM of 3 channels"),
     ] {
-        let Given::Error(error) = read_file(&wav(&format, &chunk(b"data", 4, &[0; 4]))) else {
-            panic!("{expected} is not decoded here")
+        let ReadResult::Error(error) = read_file(&wav(&format, &chunk(b"data", 4, &[0; 4]))) else {
+            panic!("{expected} must not be decoded")
         };
         assert!(error.starts_with(expected), "{error}");
     }
@@ -145,21 +145,21 @@ fn reads_every_kind_of_au() {
         ),
     ] {
         let (bytes, expected) = (&bytes.repeat(9)[..], expected.repeat(9));
-        let expected = Given::Samples(vec![(16_000, expected)]);
+        let expected = ReadResult::Samples(vec![(16_000, expected)]);
         for length in [0, bytes.len() as u32, 0x7fff_ffff, u32::MAX] {
-            // A comment of 8 bytes, and a header that counts itself as nothing.
+            // A comment of 8 bytes, and an offset of 0.
             let file = au(32, length, encoding, &[b"Sun 1993", bytes].concat());
             assert_eq!(read_file(&file), expected, "{encoding}");
             let file = au(0, length, encoding, bytes);
             assert_eq!(read_file(&file), expected, "{encoding}");
         }
     }
-    let Given::Error(error) = read_file(&au(24, 8, 23, &[0; 8])) else {
-        panic!("it is not decoded here")
+    let ReadResult::Error(error) = read_file(&au(24, 8, 23, &[0; 8])) else {
+        panic!("must not be decoded")
     };
     assert!(error.starts_with("AU with G.726"), "{error}");
     assert!(
-        matches!(read_file(&au(500, 8, 3, &[0; 8])), Given::Samples(given) if given[0].1.is_empty())
+        matches!(read_file(&au(500, 8, 3, &[0; 8])), ReadResult::Samples(found) if found[0].1.is_empty())
     );
 }
 
@@ -209,7 +209,7 @@ fn reads_every_kind_of_aiff() {
         (b"AIFC", 8, b"raw \0\0", &[0xc0, 0x40], [0.5, -0.5]),
     ] {
         let (bytes, expected) = (&bytes.repeat(9)[..], expected.repeat(9));
-        let expected = Given::Samples(vec![(16_000, expected)]);
+        let expected = ReadResult::Samples(vec![(16_000, expected)]);
         for length in [0, 8, bytes.len() as u32 + 8, 0x7fff_ffff, u32::MAX] {
             let file = aiff(form, bits, codec, &ssnd(length, 0, bytes));
             assert_eq!(read_file(&file), expected, "{codec:?}, {length}");
@@ -222,9 +222,9 @@ fn reads_every_kind_of_aiff() {
         );
         assert_eq!(read_file(&file), expected, "{codec:?}");
     }
-    let Given::Error(error) = read_file(&aiff(b"AIFC", 16, b"MAC3\0\0", &ssnd(16, 0, &[0; 8])))
+    let ReadResult::Error(error) = read_file(&aiff(b"AIFC", 16, b"MAC3\0\0", &ssnd(16, 0, &[0; 8])))
     else {
-        panic!("it is not decoded here")
+        panic!("must not be decoded")
     };
     assert!(error.starts_with("AIFF with codec \"MAC3\""), "{error}");
 }
@@ -242,7 +242,7 @@ fn reads_every_kind_of_caf() {
         (b"alaw", 0, 8, &[0xe5, 0x65], law(1_056.0)),
     ] {
         let (bytes, expected) = (&bytes.repeat(9)[..], expected.repeat(9));
-        let expected = Given::Samples(vec![(16_000, expected)]);
+        let expected = ReadResult::Samples(vec![(16_000, expected)]);
         for length in [bytes.len() as u64 + 4, 0, u64::MAX, 1 << 40] {
             let mut data = b"free\0\0\0\0\0\0\0\x03abcdata".to_vec();
             data.extend(length.to_be_bytes());

@@ -1,21 +1,21 @@
-//! Gives pieces of text the times of their tokens.
+//! Computes the times of words from those of their tokens.
 
-use super::split::Piece;
+use super::split::TokenGroup;
 use super::{Alignment, Word, in_hundredths};
 use crate::tokens::segments::TimedTokens;
 
-/// Of a word that was not aligned: neither sure nor improbable.
+/// Probability of a word without alignment: neither certain nor improbable.
 const UNKNOWN_PROBABILITY: f32 = 0.5;
 
-/// When each token was spoken, as far as that is known.
-pub(super) struct TokenClock<'a> {
-    /// One more than there are known tokens.
+/// Times of the tokens with a valid alignment.
+pub(super) struct TokenTimes<'a> {
+    /// Start of each known token, followed by the end of the last one.
     starts_s: Vec<f64>,
     probabilities: &'a [f32],
 }
 
-impl<'a> TokenClock<'a> {
-    /// What `alignment` says of `tokens`: as much of it as is about them and complete.
+impl<'a> TokenTimes<'a> {
+    /// The part of `alignment` that matches `tokens` and is complete.
     pub(super) fn new(alignment: &'a Alignment, tokens: &[u32]) -> Self {
         let pairs = alignment.tokens.iter().zip(tokens);
         let known = pairs
@@ -32,23 +32,23 @@ impl<'a> TokenClock<'a> {
         }
     }
 
-    /// The words of a segment whose first token is number `from`, and how many of them, from the
-    /// first on, are aligned.
-    pub(super) fn time(
+    /// The words of a segment whose first token has the index `from`, and the number of leading words with
+    /// alignment.
+    pub(super) fn time_words(
         &self,
         segment: &TimedTokens,
-        pieces: Vec<Piece>,
+        groups: Vec<TokenGroup>,
         from: usize,
     ) -> (Vec<Word>, usize) {
         let mut from = from;
-        let mut words: Vec<Word> = pieces
+        let mut words: Vec<Word> = groups
             .into_iter()
-            .map(|Piece { text, tokens }| {
+            .map(|TokenGroup { text, tokens }| {
                 let to = from + tokens;
                 let known = self.probabilities.get(from..to);
                 let (start_s, end_s, probability) = match known {
                     Some(known) => (self.starts_s[from], self.starts_s[to], mean(known)),
-                    // Until the shares of the segment are known.
+                    // Replaced by shares of the segment below.
                     None => (f64::NAN, f64::NAN, UNKNOWN_PROBABILITY),
                 };
                 from = to;

@@ -1,9 +1,9 @@
-//! What containers and codecs are called in messages: as people know them.
+//! Names of containers and codecs for messages.
 
 use symphonia::core::codecs::audio::{AudioCodecId, well_known as codec};
 use symphonia::core::formats::{FormatInfo, well_known as format};
 
-/// A container, such as "MP4".
+/// The name of a container, such as "MP4".
 pub fn container(info: &FormatInfo) -> &'static str {
     match info.format {
         format::FORMAT_ID_ISOMP4 => "MP4",
@@ -19,8 +19,7 @@ pub fn container(info: &FormatInfo) -> &'static str {
     }
 }
 
-/// A container and the codec of its audio, such as "MP4 with AAC"; one name for both where a stream
-/// of the codec is the whole file.
+/// The names of a container and its audio codec, such as "MP4 with AAC"; a single name for raw streams.
 pub fn container_with_codec(info: &FormatInfo, codec: &str) -> String {
     match container(info) {
         container if container == codec => codec.to_owned(),
@@ -28,7 +27,7 @@ pub fn container_with_codec(info: &FormatInfo, codec: &str) -> String {
     }
 }
 
-/// A codec whose name in the registry of decoders is long or missing.
+/// The name of a codec whose name in symphonia's registry is long or missing.
 pub fn codec(id: AudioCodecId) -> Option<&'static str> {
     Some(match id {
         codec::CODEC_ID_AAC => "AAC",

@@ -1,4 +1,4 @@
-//! A file without what stands in front of it.
+//! Skips tags before a container.
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
@@ -7,41 +7,40 @@ use symphonia::core::io::MediaSource;
 use super::lookahead::Lookahead;
 use super::tags;
 
-/// Leaves out the tags in front of a container, so that its reader finds it, and all places that it
-/// states, from the beginning on. Streams without a container have tags between their frames, too, and
-/// step over them themselves.
+/// Hides the tags before a container, so that it starts at position 0 and the positions that it states
+/// are correct. Readers of streams without a container skip tags themselves, also between frames.
 ///
 /// # Errors
 /// Those of the file.
-pub fn behind_tags(file: Box<dyn MediaSource>) -> io::Result<Box<dyn MediaSource>> {
+pub fn skip_leading_tags(file: Box<dyn MediaSource>) -> io::Result<Box<dyn MediaSource>> {
     if !file.is_seekable() {
         return Ok(file);
     }
     let mut bytes = Lookahead::new(file)?;
-    let is_container = tags::is_container(tags::peek_behind(&mut bytes)?);
+    let is_container = tags::is_container(tags::peek_after_tags(&mut bytes)?);
     let start = bytes.position();
     let source = bytes.into_file();
     if start == 0 || !is_container {
         return Ok(source);
     }
-    let mut behind = Behind { source, start };
-    behind.rewind()?;
-    Ok(Box::new(behind))
+    let mut source = OffsetSource { source, start };
+    source.rewind()?;
+    Ok(Box::new(source))
 }
 
-/// The part of a source from a position on.
-struct Behind {
+/// A source whose position 0 is at `start`.
+struct OffsetSource {
     source: Box<dyn MediaSource>,
     start: u64,
 }
 
-impl Read for Behind {
+impl Read for OffsetSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.source.read(buffer)
     }
 }
 
-impl Seek for Behind {
+impl Seek for OffsetSource {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let to = match to {
             SeekFrom::Start(position) => {
@@ -57,7 +56,7 @@ impl Seek for Behind {
     }
 }
 
-impl MediaSource for Behind {
+impl MediaSource for OffsetSource {
     fn is_seekable(&self) -> bool {
         self.source.is_seekable()
     }
@@ -76,7 +75,7 @@ mod tests {
     use super::*;
 
     fn open(file: &[u8]) -> Box<dyn MediaSource> {
-        behind_tags(Box::new(Cursor::new(file.to_vec()))).unwrap()
+        skip_leading_tags(Box::new(Cursor::new(file.to_vec()))).unwrap()
     }
 
     #[track_caller]
@@ -89,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn tags_in_front_of_containers_are_left_out() {
+    fn tags_before_containers_are_skipped() {
         let tag = b"ID3\x04\0\0\0\0\0\x04RIFF";
         for file in [&b"RIFF1234WAVE"[..], b"1234ftypM4A ", b"OggS", b"fLaC"] {
             check(file, file);
             check(&[tag, file].concat(), file);
             check(&[&tag[..], tag, file].concat(), file);
         }
-        // Without a container, or longer than the file.
+        // No container, or a tag longer than the file.
         for file in [&b"\xff\xfb\x90\0"[..], b"", b"ID3\x04\0\0\0\0\x7f\x7fRIFF"] {
             let file = [&tag[..], file].concat();
             check(&file, &file);
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_count_from_the_container() {
+    fn positions_are_relative_to_the_container() {
         let mut source = open(b"ID3\x04\0\0\0\0\0\0RIFF5678");
         let mut byte = [0];
         for (to, position) in [
@@ -121,10 +120,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_left_alone() {
+    fn a_pipe_is_unchanged() {
         let file = b"ID3\x04\0\0\0\0\0\0RIFF";
         let pipe = ReadOnlySource::new(Cursor::new(file.to_vec()));
-        let mut source = behind_tags(Box::new(pipe)).unwrap();
+        let mut source = skip_leading_tags(Box::new(pipe)).unwrap();
         let mut read = Vec::new();
         source.read_to_end(&mut read).unwrap();
         assert_eq!(read, file);

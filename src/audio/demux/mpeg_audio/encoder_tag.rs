@@ -1,29 +1,30 @@
-//! The frame that holds a tag about the stream instead of sound: Xing, Info or VBRI.
+//! The frame with a tag about the stream instead of audio: Xing, Info or VBRI.
 //!
-//! There is no specification: LAME's `VbrTag.c` writes the first two, Fraunhofer's encoder the third.
+//! There is no specification: the first two are written by LAME's `VbrTag.c`, the third by Fraunhofer's
+//! encoder.
 
-use super::header::Header;
+use super::header::MpegAudioHeader;
 use crate::audio::demux::frames::FrameHeader;
 
-/// A decoder's own delay in samples, which comes on top of the encoder's (LAME's `DECDELAY`).
+/// Decoder delay in samples, in addition to the encoder's (LAME's `DECDELAY`).
 const DECODER_DELAY: u64 = 528 + 1;
 
-/// What such a frame states about the stream.
+/// Delay, padding and length of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Info {
-    /// Samples before the recording: of the encoder and of any decoder.
+pub struct EncoderTag {
+    /// Encoder and decoder delay: samples before the recording.
     pub delay: u64,
-    /// Samples behind it, which end with the last frame.
+    /// Samples after the recording, up to the end of the last frame.
     pub padding: u64,
-    /// Frames behind this one.
+    /// Number of frames after this one.
     pub frames: Option<u64>,
 }
 
-impl Info {
-    /// Reads a frame; None if it holds sound.
-    pub fn read(header: Header, frame: &[u8]) -> Option<Self> {
+impl EncoderTag {
+    /// Reads the tag of a frame; `None` if the frame contains audio.
+    pub fn read(header: MpegAudioHeader, frame: &[u8]) -> Option<Self> {
         let side_info = header.format().side_info_bytes()?;
-        // The side information of a frame without sound is zero. A check sum does not move the tag.
+        // The side information of a frame without audio is zero. A check sum does not move the tag.
         let is_at = |at: usize, name: &[u8]| {
             let is_silent = frame
                 .get(header.header_bytes()..at)
@@ -47,13 +48,13 @@ impl Info {
             let frames = u32::from_be_bytes(*tag.split_off(..4)?.first_chunk()?);
             info.frames = Some(frames.into());
         }
-        // The length in bytes, the table for seeking, the quality.
+        // The length in bytes, the seek table, the quality.
         for (flag, bytes) in [(2, 4), (4, 100), (8, 4)] {
             if flags & flag != 0 {
                 tag = tag.get(bytes..)?;
             }
         }
-        // What follows is LAME's, also as libavformat writes it: its name, levels and rates.
+        // LAME's extension, also written by libavformat: name, levels and rates.
         let is_named = [b"LAME", b"Lavf", b"Lavc"]
             .iter()
             .any(|name| tag.starts_with(*name));

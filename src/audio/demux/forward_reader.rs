@@ -1,4 +1,4 @@
-//! A symphonia reader that only goes forward: what a decoder of whole files needs of `FormatReader`.
+//! A sequential symphonia reader: the part of `FormatReader` that decoding whole files needs.
 
 use symphonia::core::errors::{Result, SeekErrorKind, seek_error};
 use symphonia::core::formats::{
@@ -10,40 +10,40 @@ use symphonia::core::packet::Packet;
 
 use super::Demuxer;
 
-/// What a reader made of a file.
-pub enum Attempt {
-    /// The file is of its format.
+/// Result of opening a file with one of the readers.
+pub enum OpenResult {
+    /// The file has the reader's format.
     Opened(Demuxer),
-    /// It is not; the file stands at its beginning.
-    Foreign(Box<dyn MediaSource>),
+    /// It has another format. The file is at its beginning.
+    Unrecognized(Box<dyn MediaSource>),
 }
 
-/// The part of a reader that differs between formats.
+/// The format-specific part of a reader.
 pub trait PacketSource: Send + Sync {
     /// The format, for messages.
     fn info(&self) -> &FormatInfo;
 
-    /// The audio tracks as they are now.
+    /// The current audio tracks.
     fn tracks(&self) -> &[Track];
 
-    /// The next packet; None at the end.
+    /// The next packet; `None` at the end.
     ///
     /// # Errors
-    /// `ResetRequired` where [`tracks`](Self::tracks) has changed, and any other error of symphonia.
+    /// `ResetRequired` if [`tracks`](Self::tracks) changed, or any other symphonia error.
     fn next_packet(&mut self) -> Result<Option<Packet>>;
 
-    /// Gives the file back.
+    /// Returns the file.
     fn into_source(self) -> Box<dyn MediaSource>;
 }
 
-/// A [`PacketSource`] as a symphonia reader: without seeking, tags and chapters.
-pub struct Forward<S> {
+/// Adapts a [`PacketSource`] to symphonia's `FormatReader`, without seeking, tags or chapters.
+pub struct ForwardReader<S> {
     source: S,
     media_info: MediaInfo,
     metadata: MetadataLog,
 }
 
-impl<S> Forward<S> {
+impl<S> ForwardReader<S> {
     /// Wraps a source of packets.
     pub fn new(source: S) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl<S> Forward<S> {
     }
 }
 
-impl<S: PacketSource> FormatReader for Forward<S> {
+impl<S: PacketSource> FormatReader for ForwardReader<S> {
     fn format_info(&self) -> &FormatInfo {
         self.source.info()
     }

@@ -1,4 +1,4 @@
-//! Goes through the fragments of a file, and finds where their presentation starts.
+//! Iterates over the fragments of a file and finds the start of the presentation.
 
 use std::collections::HashMap;
 
@@ -6,54 +6,54 @@ use symphonia::core::errors::{Error, Result};
 
 use super::boxes::Boxes;
 use super::edits::{self, Edit};
-use super::fragment::{self, Defaults, TrackFragment};
-use super::input::Input;
+use super::fragment::{self, FragmentDefaults, TrackFragment};
+use super::input::Mp4Input;
 
-/// So many fragments are looked at for the start of every track. Some writers have a fragment for
-/// each track in turn.
+/// Maximum number of fragments searched for the start of every track. Some writers use alternating
+/// fragments for the tracks.
 const MAX_LOOK_AHEAD: usize = 32;
 
-/// What the fragments of a track are read with.
+/// Parameters for reading the fragments of a track.
 #[derive(Debug)]
 pub struct FragmentTrack {
-    /// What fragments use where they say nothing.
-    pub defaults: Defaults,
+    /// Defaults of its fragments.
+    pub defaults: FragmentDefaults,
     /// Whether its samples are wanted.
     pub is_audio: bool,
-    /// What of it is presented.
+    /// Presented ranges of its media.
     pub edits: Vec<Edit>,
-    /// Its ticks per second.
+    /// Ticks per second.
     pub ticks_per_s: u32,
 }
 
-/// The fragments of a file, from one on.
+/// Iterates over the fragments of a file.
 #[derive(Debug)]
-pub struct Fragments {
+pub struct FragmentSequence {
     boxes: Boxes,
-    /// Audio and video tracks by their numbers. The presentation starts with the first of them.
+    /// Audio and video tracks by number. The presentation starts with the earliest of them.
     tracks: HashMap<u32, FragmentTrack>,
 }
 
-impl Fragments {
+impl FragmentSequence {
     /// The fragments among these boxes.
     pub fn new(boxes: Boxes, tracks: HashMap<u32, FragmentTrack>) -> Self {
         Self { boxes, tracks }
     }
 
-    /// When the first sample of all tracks is due, in seconds. Recordings of a live stream count from
-    /// the start of the stream.
+    /// Presentation time of the first sample of any track, in seconds. Recordings of a live stream have
+    /// times from the start of the stream.
     ///
     /// # Errors
     /// Those of the source.
-    pub fn first_start_s(&self, input: &mut Input) -> Result<f64> {
+    pub fn first_start_s(&self, input: &mut Mp4Input) -> Result<f64> {
         let mut starts = HashMap::new();
         let mut ahead = self.boxes;
         for _ in 0..MAX_LOOK_AHEAD {
             match self.read_next(&mut ahead, input) {
-                Ok(Some(fragments)) => self.note_starts(&fragments, &mut starts),
+                Ok(Some(fragments)) => self.collect_starts(&fragments, &mut starts),
                 Ok(None) => break,
                 Err(error @ Error::IoError(_)) => return Err(error),
-                // It is reported once it is reached.
+                // Reported when the fragment is read.
                 Err(_) => break,
             }
             if starts.len() == self.tracks.len() {
@@ -63,11 +63,11 @@ impl Fragments {
         Ok(starts.into_values().reduce(f64::min).unwrap_or(0.0))
     }
 
-    /// The next fragment; none behind the last one.
+    /// The next fragment; `None` after the last one.
     ///
     /// # Errors
     /// As [`fragment::read`].
-    pub fn next(&mut self, input: &mut Input) -> Result<Option<Vec<TrackFragment>>> {
+    pub fn next(&mut self, input: &mut Mp4Input) -> Result<Option<Vec<TrackFragment>>> {
         let mut boxes = self.boxes;
         let next = self.read_next(&mut boxes, input);
         self.boxes = boxes;
@@ -77,13 +77,13 @@ impl Fragments {
     fn read_next(
         &self,
         boxes: &mut Boxes,
-        input: &mut Input,
+        input: &mut Mp4Input,
     ) -> Result<Option<Vec<TrackFragment>>> {
         while let Some(header) = boxes.next(input)? {
             if header.kind == *b"moof" {
                 let track = |id| match self.tracks.get(&id) {
                     Some(track) => (track.defaults, track.is_audio),
-                    None => (Defaults::default(), false),
+                    None => (FragmentDefaults::default(), false),
                 };
                 return fragment::read(input, &header, track).map(Some);
             }
@@ -91,7 +91,7 @@ impl Fragments {
         Ok(None)
     }
 
-    fn note_starts(&self, fragments: &[TrackFragment], starts: &mut HashMap<u32, f64>) {
+    fn collect_starts(&self, fragments: &[TrackFragment], starts: &mut HashMap<u32, f64>) {
         for fragment in fragments {
             if let Some(track) = self.tracks.get(&fragment.track_id) {
                 let time = fragment.decode_time.unwrap_or(0);

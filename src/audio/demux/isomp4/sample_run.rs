@@ -1,11 +1,11 @@
-//! Samples that lie one behind the other in a file.
+//! Contiguous samples in a file.
 
-/// How long a run may be. A single sample may always be longer.
+/// Maximum length of a run. A run of a single sample may be longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunLimit {
-    /// The ticks of all samples.
+    /// Ticks of all samples.
     pub ticks: u64,
-    /// The bytes of all samples.
+    /// Bytes of all samples.
     pub bytes: u64,
 }
 
@@ -13,13 +13,13 @@ impl RunLimit {
     /// A single sample.
     pub const ONE_SAMPLE: Self = Self { ticks: 0, bytes: 0 };
 
-    /// Samples to pass over, of which nothing is read.
+    /// A limit for skipping samples, which are not read.
     pub fn skip(ticks: u64) -> Self {
         let bytes = u64::MAX;
         Self { ticks, bytes }
     }
 
-    /// How many samples of this duration and size there may be.
+    /// Maximum number of samples of this duration and size.
     pub fn samples(self, delta: u32, bytes: u32) -> u32 {
         let in_ticks = self.ticks / u64::from(delta.max(1));
         let in_bytes = self.bytes / u64::from(bytes.max(1));
@@ -29,30 +29,30 @@ impl RunLimit {
     }
 }
 
-/// Samples of one size and duration.
+/// Contiguous samples of equal size and duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// Where the first begins in the file.
+pub struct SampleRun {
+    /// Position of the first sample in the file.
     pub offset: u64,
-    /// The bytes of all.
+    /// Bytes of all samples.
     pub bytes: u64,
-    /// How many there are.
+    /// Number of samples.
     pub samples: u32,
-    /// When the first is due, in the time of the media.
+    /// Media time of the first sample.
     pub time: u64,
-    /// The ticks of each.
+    /// Ticks per sample.
     pub delta: u32,
-    /// Their sample description, from 0 on.
+    /// Index of their sample description, from 0.
     pub entry: usize,
 }
 
-impl Run {
-    /// The ticks of all.
+impl SampleRun {
+    /// Ticks of all samples.
     pub fn ticks(&self) -> u64 {
         u64::from(self.samples) * u64::from(self.delta)
     }
 
-    /// When the last one ends.
+    /// Media time of the end of the last sample.
     pub fn end(&self) -> u64 {
         self.time.saturating_add(self.ticks())
     }
