@@ -11,13 +11,17 @@ UVICORN_PORT     ?= 8000
 # More cargo features of the server. For GPUs there is `make cuda`.
 FEATURES         ?=
 
+# What `halkspeech --version` calls its commit: this checkout's, or nothing where the sources are not one. A new value
+# compiles src/main.rs again and links, nothing else. Cargo commands without make leave it out.
+HALKSPEECH_COMMIT := $(or $(HALKSPEECH_COMMIT),$(shell git --git-dir=.git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null))
+
 # Every cargo command uses the release profile. CTranslate2 is compiled inside a build script, for 30 minutes on two
 # cores, once for each profile: with a dev profile beside it, everybody would pay twice. For the same reason nothing
 # here sets RUSTFLAGS, which would be a third build.
 CARGO := cargo
 FLAGS := --release --locked $(if $(FEATURES),--features $(FEATURES))
 
-export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR
+export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR HALKSPEECH_COMMIT
 # Settings of the server are for `run` only: tests bring their own.
 run: export WHISPER__MODEL := $(WHISPER__MODEL)
 run: export UVICORN_PORT := $(UVICORN_PORT)
