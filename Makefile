@@ -6,6 +6,7 @@ CACHE            := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/halkspeech
 CARGO_TARGET_DIR ?= $(CACHE)/target
 MODELS_DIR       ?= $(CACHE)/models
 SAMPLES_DIR      ?= $(CACHE)/samples
+DIST_DIR         ?= $(CACHE)/dist
 WHISPER__MODEL   ?= base
 UVICORN_PORT     ?= 8000
 # More cargo features of the server. For GPUs there is `make cuda`.
@@ -21,7 +22,7 @@ HALKSPEECH_COMMIT := $(or $(HALKSPEECH_COMMIT),$(shell git --git-dir=.git descri
 CARGO := cargo
 FLAGS := --release --locked $(if $(FEATURES),--features $(FEATURES))
 
-export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR HALKSPEECH_COMMIT
+export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR DIST_DIR HALKSPEECH_COMMIT
 # Settings of the server are for `run` only: tests bring their own.
 run: export WHISPER__MODEL := $(WHISPER__MODEL)
 run: export UVICORN_PORT := $(UVICORN_PORT)
@@ -32,7 +33,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 # make's own flags are not meant for the makes that build scripts start.
 unexport MAKEFLAGS MFLAGS
 .NOTPARALLEL:
-.PHONY: run test build cuda models fetch setup setup-test lint help
+.PHONY: run test build cuda wheel models fetch setup setup-test lint help
 
 run: build ## set up, build, fetch the starter model, serve on port 8000
 	@scripts/fetch_models.sh $(filter base tiny.en,$(WHISPER__MODEL)) samples
@@ -53,6 +54,9 @@ build: setup ## set up, then compile the server
 
 cuda: setup ## compile it for CPU and NVIDIA GPUs in one program; needs no GPU (docs/gpu.md)
 	@scripts/cuda_build.sh $(if $(FEATURES),--features $(FEATURES))
+
+wheel: build ## pack the program as a Python wheel for other machines (docs/operations.md)
+	@scripts/wheel.sh $(if $(FEATURES),--features $(FEATURES))
 
 models: setup fetch ## fetch the starter models (base, tiny.en) and the speech sample
 
