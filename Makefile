@@ -33,7 +33,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 # make's own flags are not meant for the makes that build scripts start.
 unexport MAKEFLAGS MFLAGS
 .NOTPARALLEL:
-.PHONY: run test build cuda wheel models fetch setup setup-test lint help
+.PHONY: run test build cuda wheel image models fetch setup setup-test lint help
 
 run: build ## set up, build, fetch the starter model, serve on port 8000
 	@scripts/fetch_models.sh $(filter base tiny.en,$(WHISPER__MODEL)) samples
@@ -57,6 +57,9 @@ cuda: setup ## compile it for CPU and NVIDIA GPUs in one program; needs no GPU (
 
 wheel: build ## pack the program as a Python wheel for other machines (docs/operations.md)
 	@scripts/wheel.sh $(if $(FEATURES),--features $(FEATURES))
+
+image: ## build the container image `halkspeech` for CPUs; needs only Docker (docs/containers.md)
+	docker build --target cpu --build-arg HALKSPEECH_COMMIT=$(HALKSPEECH_COMMIT) --tag halkspeech .
 
 models: setup fetch ## fetch the starter models (base, tiny.en) and the speech sample
 
