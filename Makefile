@@ -6,10 +6,15 @@ CACHE            := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/halkspeech
 CARGO_TARGET_DIR ?= $(CACHE)/target
 MODELS_DIR       ?= $(CACHE)/models
 SAMPLES_DIR      ?= $(CACHE)/samples
+DIST_DIR         ?= $(CACHE)/dist
 WHISPER__MODEL   ?= base
 UVICORN_PORT     ?= 8000
 # More cargo features of the server. For GPUs there is `make cuda`.
 FEATURES         ?=
+
+# What `halkspeech --version` calls its commit: this checkout's, or nothing where the sources are not one. A new value
+# compiles src/main.rs again and links, nothing else. Cargo commands without make leave it out.
+HALKSPEECH_COMMIT := $(or $(HALKSPEECH_COMMIT),$(shell git --git-dir=.git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null))
 
 # Every cargo command uses the release profile. CTranslate2 is compiled inside a build script, for 30 minutes on two
 # cores, once for each profile: with a dev profile beside it, everybody would pay twice. For the same reason nothing
@@ -17,7 +22,7 @@ FEATURES         ?=
 CARGO := cargo
 FLAGS := --release --locked $(if $(FEATURES),--features $(FEATURES))
 
-export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR
+export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR DIST_DIR HALKSPEECH_COMMIT
 # Settings of the server are for `run` only: tests bring their own.
 run: export WHISPER__MODEL := $(WHISPER__MODEL)
 run: export UVICORN_PORT := $(UVICORN_PORT)
@@ -28,7 +33,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 # make's own flags are not meant for the makes that build scripts start.
 unexport MAKEFLAGS MFLAGS
 .NOTPARALLEL:
-.PHONY: run test build cuda models fetch setup setup-test lint help
+.PHONY: run test build cuda wheel image models fetch setup setup-test lint help
 
 run: build ## set up, build, fetch the starter model, serve on port 8000
 	@scripts/fetch_models.sh $(filter base tiny.en,$(WHISPER__MODEL)) samples
@@ -49,6 +54,12 @@ build: setup ## set up, then compile the server
 
 cuda: setup ## compile it for CPU and NVIDIA GPUs in one program; needs no GPU (docs/gpu.md)
 	@scripts/cuda_build.sh $(if $(FEATURES),--features $(FEATURES))
+
+wheel: build ## pack the program as a Python wheel for other machines (docs/operations.md)
+	@scripts/wheel.sh $(if $(FEATURES),--features $(FEATURES))
+
+image: ## build the container image `halkspeech` for CPUs; needs only Docker (docs/containers.md)
+	docker build --target cpu --build-arg HALKSPEECH_COMMIT=$(HALKSPEECH_COMMIT) --tag halkspeech .
 
 models: setup fetch ## fetch the starter models (base, tiny.en) and the speech sample
 

@@ -66,6 +66,8 @@ fn main() {
     println!("cargo:rerun-if-changed={CUDA}");
     println!("cargo:rerun-if-changed=Cargo.lock");
     let ctranslate2 = ct2rs_folder().join("CTranslate2");
+    let version = ctranslate2_version(&ctranslate2);
+    println!("cargo:rustc-env=HALKSPEECH_CTRANSLATE2={version}");
     let mut build = cc::Build::new();
     build
         .cpp(true)
@@ -178,6 +180,15 @@ fn ct2rs_folder() -> PathBuf {
         .parent()
         .expect("a manifest lies in a folder")
         .to_owned()
+}
+
+/// The version that CTranslate2's CMakeLists.txt reads as well, from `__version__ = "4.8.4"`.
+fn ctranslate2_version(folder: &Path) -> String {
+    let path = folder.join("python/ctranslate2/version.py");
+    let text = std::fs::read_to_string(path).expect("ct2rs brings CTranslate2's version.py");
+    let assignment = text.lines().find(|line| line.starts_with("__version__"));
+    let version = assignment.and_then(|line| line.split('"').nth(1));
+    version.expect("version.py assigns __version__").to_owned()
 }
 
 /// # Errors

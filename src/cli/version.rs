@@ -1,0 +1,50 @@
+//! What `--version` prints.
+
+/// The version of CTranslate2, from its sources by build.rs.
+const CTRANSLATE2: &str = env!("HALKSPEECH_CTRANSLATE2");
+
+/// The program's version and what it was built from, one thing a line. The first line is what `-V`
+/// prints. `commit` is that of the sources; it may be unknown or empty.
+pub fn text(commit: Option<&str>) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let commit = commit.filter(|commit| !commit.is_empty());
+    let commit = commit.unwrap_or("unknown");
+    let cuda = cfg!(feature = "cuda");
+    let features = if cuda { "cuda" } else { "none" };
+    format!("{version}\ncommit: {commit}\nfeatures: {features}\nCTranslate2: {CTRANSLATE2}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(commit: Option<&str>, expected: &str) {
+        let text = text(commit);
+        let lines: Vec<&str> = text.lines().collect();
+        let [version, commit, features, ctranslate2] = lines[..] else {
+            panic!("not four lines: {text}");
+        };
+        assert_eq!(version, env!("CARGO_PKG_VERSION"));
+        assert_eq!(commit, format!("commit: {expected}"));
+        let cuda = cfg!(feature = "cuda");
+        assert_eq!(features == "features: cuda", cuda, "{features}");
+        assert_eq!(features == "features: none", !cuda, "{features}");
+        let number = ctranslate2.strip_prefix("CTranslate2: ").unwrap();
+        let numbers: Vec<&str> = number.split('.').collect();
+        let parsed = |number: &&str| number.parse::<u32>().is_ok();
+        assert!(numbers.len() == 3 && numbers.iter().all(parsed), "{number}");
+    }
+
+    #[test]
+    fn names_version_commit_features_and_ctranslate2() {
+        check(Some("0123456789ab"), "0123456789ab");
+        check(Some("0123456789ab-dirty"), "0123456789ab-dirty");
+    }
+
+    #[test]
+    fn a_build_without_a_commit_says_so() {
+        check(None, "unknown");
+        check(Some(""), "unknown");
+    }
+}
