@@ -37,7 +37,7 @@ HELD_BY_TESTS = (
      "`tests/api/batching.rs`: `a_model_without_engines_is_loaded_again`"),
     ("the hub breaks off, stalls, or sends another file", "201; 504 or 502 where it lasts",
      "`model could not be downloaded`", "what has come stays, what is wrong is thrown away; the next request goes on",
-     "`tests/api/hub/breaks.rs`"),
+     "`tests/api/hub/broken_transfers.rs`"),
 )
 SEEN = ("fault", "what the caller saw", "what the log said", "how it recovered")
 HELD = ("fault", "what the caller sees", "what the log says", "how it goes on", "held by")
