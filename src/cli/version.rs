@@ -1,10 +1,10 @@
-//! What `--version` prints.
+//! The text of `--version`.
 
-/// The version of CTranslate2, from its sources by build.rs.
+/// The version of CTranslate2, which build.rs reads from its sources.
 const CTRANSLATE2: &str = env!("HALKSPEECH_CTRANSLATE2");
 
-/// The program's version and what it was built from, one thing a line. The first line is what `-V`
-/// prints. `commit` is that of the sources; it may be unknown or empty.
+/// The version, the commit of the sources, the features and the version of CTranslate2, one per line.
+/// `-V` prints the first line only. An absent or empty `commit` is printed as `unknown`.
 pub fn text(commit: Option<&str>) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let commit = commit.filter(|commit| !commit.is_empty());
@@ -37,13 +37,13 @@ mod tests {
     }
 
     #[test]
-    fn names_version_commit_features_and_ctranslate2() {
+    fn prints_version_commit_features_and_ctranslate2() {
         check(Some("0123456789ab"), "0123456789ab");
         check(Some("0123456789ab-dirty"), "0123456789ab-dirty");
     }
 
     #[test]
-    fn a_build_without_a_commit_says_so() {
+    fn a_build_without_a_commit_prints_unknown() {
         check(None, "unknown");
         check(Some(""), "unknown");
     }
