@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{ConfigError, Flags, Loaded, Settings};
+use crate::config::{ConfigError, Flags, LoadedSettings, Settings};
 use bench::BenchFlags;
 use models::ModelsFlags;
 use transcribe::TranscribeFlags;
@@ -159,7 +159,7 @@ impl ServeFlags {
     /// # Errors
     ///
     /// As [`Settings::load`].
-    pub fn load(mut self) -> Result<Loaded, ConfigError> {
+    pub fn load(mut self) -> Result<LoadedSettings, ConfigError> {
         let file = self.config.take();
         Settings::from_process(file, self.into())
     }
@@ -172,7 +172,7 @@ impl CommonFlags {
     /// # Errors
     ///
     /// As [`Settings::load`].
-    pub fn load(self, model: Option<String>) -> Result<Loaded, ConfigError> {
+    pub fn load(self, model: Option<String>) -> Result<LoadedSettings, ConfigError> {
         let log_level = self.log_level.or_else(|| Some("error".to_owned()));
         let flags = Flags {
             model,

@@ -17,11 +17,11 @@ mod traces;
 mod secret;
 
 mod keys;
-mod kind;
+mod value_kind;
 mod entry;
 mod environment;
 mod file;
-mod report;
+mod settings_table;
 mod error;
 #[cfg(test)]
 mod tests;
@@ -36,22 +36,22 @@ use figment::value::{Dict, Value};
 use serde::{Deserialize, Serialize};
 
 pub use audio::Audio;
-pub use entry::Origin;
-pub use error::{ConfigError, Problem, Warning};
+pub use entry::SettingOrigin;
+pub use error::{ConfigError, SettingProblem, SettingWarning};
 pub use log::{Log, LogFormat, LogLevel};
 pub use models::Models;
 pub use per_model::ModelSettings;
-pub use report::{Report, Row};
+pub use settings_table::{SettingsTable, SettingRow};
 pub use secret::Secret;
 pub use server::{KeysError, Server};
 pub use traces::{Exporter, Traces};
 pub use whisper::{ComputeType, DeviceChoice, ModelTtl, Whisper};
 
-use entry::Entry;
+use entry::SettingEntry;
 use environment::Environment;
-use file::Contents;
-use keys::{KEYS, Key};
-use kind::Kind;
+use file::FileContents;
+use keys::{KEYS, SettingKey};
+use value_kind::ValueKind;
 use per_model::ModelEntry;
 
 /// Every setting of the server.
@@ -104,14 +104,14 @@ pub struct Flags {
 
 /// The settings, and what there is to say about them.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct LoadedSettings {
     /// The settings, checked.
     pub settings: Settings,
     /// Where each value came from, by the setting's path; one that is absent
     /// has its default.
-    pub origins: BTreeMap<String, Origin>,
+    pub origins: BTreeMap<String, SettingOrigin>,
     /// What is probably not as it was meant; for the log.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<SettingWarning>,
 }
 
 impl Settings {
@@ -124,7 +124,7 @@ impl Settings {
         clippy::disallowed_methods,
         reason = "the one place that reads the environment"
     )]
-    pub fn from_process(file: Option<PathBuf>, flags: Flags) -> Result<Loaded, ConfigError> {
+    pub fn from_process(file: Option<PathBuf>, flags: Flags) -> Result<LoadedSettings, ConfigError> {
         // A variable that is not Unicode is kept, spoilt, rather than dropped:
         // without its key the server would let everyone in.
         let variables = std::env::vars_os().map(|(name, value)| {
@@ -147,18 +147,18 @@ impl Settings {
     ///
     /// The file cannot be read or has a key that is no setting, or a value is
     /// not allowed; all such keys and values are named at once.
-    pub fn load<E>(sources: Sources<E>) -> Result<Loaded, ConfigError>
+    pub fn load<E>(sources: Sources<E>) -> Result<LoadedSettings, ConfigError>
     where
         E: IntoIterator<Item = (String, String)>,
     {
         let environment = Environment::new(sources.env);
-        let Contents {
+        let FileContents {
             entries: file_entries,
             model_entries,
             mut problems,
         } = match &sources.file {
             Some(path) => file::read(path)?,
-            None => Contents::default(),
+            None => FileContents::default(),
         };
         let entries = (environment.better_defaults().into_iter())
             .chain(file_entries)
@@ -167,7 +167,7 @@ impl Settings {
 
         let mut merged = Figment::from(Serialized::defaults(Self::default()));
         let mut origins = BTreeMap::new();
-        for Entry { key, value, origin } in entries {
+        for SettingEntry { key, value, origin } in entries {
             merged = merged.merge(Serialized::default(key.path, value));
             origins.insert(key.path.to_owned(), origin);
         }
@@ -175,8 +175,8 @@ impl Settings {
         let mut checked = Figment::new();
         for key in KEYS {
             let value = merged.find_value(key.path).map_err(mismatch)?;
-            let origin = origins.get(key.path).unwrap_or(&Origin::Default);
-            let name = origin.name_of(key.path);
+            let origin = origins.get(key.path).unwrap_or(&SettingOrigin::Default);
+            let name = origin.setting_name(key.path);
             match check(key.kind, &value, name, environment.home()) {
                 Ok(value) => checked = checked.merge(Serialized::default(key.path, value)),
                 Err(problem) => problems.push(problem),
@@ -185,9 +185,9 @@ impl Settings {
         // Nothing is merged here: only a file sets these, and each once.
         let mut tables: BTreeMap<String, Dict> = BTreeMap::new();
         for ModelEntry { model, entry } in model_entries {
-            let Entry { key, value, origin } = entry;
+            let SettingEntry { key, value, origin } = entry;
             let path = per_model::path(&model, key.name());
-            match check(key.kind, &value, origin.name_of(&path), environment.home()) {
+            match check(key.kind, &value, origin.setting_name(&path), environment.home()) {
                 Ok(value) => {
                     let table = tables.entry(model).or_default();
                     table.insert(key.name().to_owned(), value);
@@ -207,7 +207,7 @@ impl Settings {
         }
         let mut warnings = environment.warnings();
         warnings.extend(settings.queue_warnings());
-        Ok(Loaded {
+        Ok(LoadedSettings {
             settings,
             origins,
             warnings,
@@ -217,14 +217,14 @@ impl Settings {
     /// The `[whisper]` settings as they hold for the model of this name,
     /// which is compared letter by letter with those of the tables.
     #[must_use]
-    pub fn whisper_of(&self, model: &str) -> Cow<'_, Whisper> {
+    pub fn whisper_for(&self, model: &str) -> Cow<'_, Whisper> {
         match self.per_model.get(model) {
             Some(own) => Cow::Owned(self.whisper.with(own)),
             None => Cow::Borrowed(&self.whisper),
         }
     }
 
-    fn queue_warnings(&self) -> impl Iterator<Item = Warning> {
+    fn queue_warnings(&self) -> impl Iterator<Item = SettingWarning> {
         let of_all = self.queue_warning("whisper", &ModelSettings::default());
         // A model that changes neither number has been warned about already.
         let of_models = (self.per_model.iter())
@@ -233,12 +233,12 @@ impl Settings {
         of_all.into_iter().chain(of_models)
     }
 
-    fn queue_warning(&self, table: &str, own: &ModelSettings) -> Option<Warning> {
+    fn queue_warning(&self, table: &str, own: &ModelSettings) -> Option<SettingWarning> {
         let whisper = self.whisper.with(own);
         let queue_size = whisper.max_queue_size.get();
         let batch_size = whisper.batch_size.get();
         let place = |is_own| if is_own { table } else { "whisper" };
-        (queue_size < batch_size).then(|| Warning::QueueBelowBatch {
+        (queue_size < batch_size).then(|| SettingWarning::QueueBelowBatch {
             queue: format!("{}.max_queue_size", place(own.max_queue_size.is_some())),
             queue_size,
             batch: format!("{}.batch_size", place(own.batch_size.is_some())),
@@ -247,25 +247,25 @@ impl Settings {
     }
 }
 
-impl Loaded {
+impl LoadedSettings {
     /// The setting at `path` as its user wrote it: `MODELS_DIR`, `--port`, or `server.port in FILE`.
     /// One that is not set has the environment name that the documentation uses.
     #[must_use]
-    pub fn name_of(&self, path: &str) -> String {
-        let origin = self.origins.get(path).map(|origin| origin.name_of(path));
-        let environment = || Key::at(path).and_then(Key::usual_name);
+    pub fn setting_name(&self, path: &str) -> String {
+        let origin = self.origins.get(path).map(|origin| origin.setting_name(path));
+        let environment = || SettingKey::at(path).and_then(SettingKey::usual_name);
         let name = origin.or_else(environment);
         name.unwrap_or_else(|| path.to_owned())
     }
 
-    /// The setting at `path` for the model of this name, as [`name_of`](Self::name_of): that of the
+    /// The setting at `path` for the model of this name, as [`setting_name`](Self::setting_name): that of the
     /// model's own table, where it has one.
     #[must_use]
-    pub fn name_for_model(&self, model: &str, path: &str) -> String {
-        let own = Key::at(path).map(|key| per_model::path(model, key.name()));
+    pub fn model_setting_name(&self, model: &str, path: &str) -> String {
+        let own = SettingKey::at(path).map(|key| per_model::path(model, key.name()));
         match own.filter(|own| self.is_set(own)) {
-            Some(own) => self.name_of(&own),
-            None => self.name_of(path),
+            Some(own) => self.setting_name(&own),
+            None => self.setting_name(path),
         }
     }
 
@@ -280,13 +280,13 @@ impl Loaded {
     /// # Errors
     ///
     /// Only by a fault of the program, [`ConfigError::Mismatch`].
-    pub fn table(&self) -> Result<Report, ConfigError> {
-        Report::new(&self.settings, &self.origins)
+    pub fn table(&self) -> Result<SettingsTable, ConfigError> {
+        SettingsTable::new(&self.settings, &self.origins)
     }
 }
 
 impl Flags {
-    fn entries(self) -> impl Iterator<Item = Entry> {
+    fn entries(self) -> impl Iterator<Item = SettingEntry> {
         [
             ("whisper.model", self.model),
             ("server.host", self.host),
@@ -296,25 +296,25 @@ impl Flags {
         ]
         .into_iter()
         .filter_map(|(path, value)| {
-            let key = Key::at(path)?;
-            Some(Entry {
+            let key = SettingKey::at(path)?;
+            Some(SettingEntry {
                 key,
                 value: Value::from(value?),
-                origin: Origin::Flag(key.flag?),
+                origin: SettingOrigin::Flag(key.flag?),
             })
         })
     }
 }
 
 /// The value as the settings want it; `name` is the setting as its user wrote it.
-fn check(kind: Kind, value: &Value, name: String, home: Option<&Path>) -> Result<Value, Problem> {
+fn check(kind: ValueKind, value: &Value, name: String, home: Option<&Path>) -> Result<Value, SettingProblem> {
     let as_written = || match (kind, value) {
-        (Kind::Hidden, _) => "***".to_owned(),
+        (ValueKind::SecretText, _) => "***".to_owned(),
         (_, Value::String(_, text)) => format!("{text:?}"),
-        _ => report::shown(value),
+        _ => settings_table::shown(value),
     };
     let Some(checked) = kind.check(value) else {
-        return Err(Problem::InvalidValue {
+        return Err(SettingProblem::InvalidValue {
             name,
             value: as_written(),
             expected: kind.expected(),
@@ -322,8 +322,8 @@ fn check(kind: Kind, value: &Value, name: String, home: Option<&Path>) -> Result
     };
 
     let in_home = match (kind, checked.as_str()) {
-        (Kind::Folder, Some("~")) => Some(""),
-        (Kind::Folder, Some(path)) => path.strip_prefix("~/"),
+        (ValueKind::Folder, Some("~")) => Some(""),
+        (ValueKind::Folder, Some(path)) => path.strip_prefix("~/"),
         _ => None,
     };
     let Some(in_home) = in_home else {
@@ -333,7 +333,7 @@ fn check(kind: Kind, value: &Value, name: String, home: Option<&Path>) -> Result
         Some(home) => Ok(Value::from(
             home.join(in_home).to_string_lossy().into_owned(),
         )),
-        None => Err(Problem::NoHome {
+        None => Err(SettingProblem::NoHome {
             name,
             value: as_written(),
         }),

@@ -7,7 +7,7 @@
 use std::fs;
 use std::sync::LazyLock;
 
-use halkspeech::config::{ConfigError, Flags, Loaded, Settings, Sources};
+use halkspeech::config::{ConfigError, Flags, LoadedSettings, Settings, Sources};
 use libfuzzer_sys::fuzz_target;
 use tempfile::NamedTempFile;
 
@@ -47,13 +47,13 @@ fn with_secret(file: &str) -> String {
 }
 
 /// Everything that can be shown of the settings.
-fn check(loaded: &Loaded) -> String {
+fn check(loaded: &LoadedSettings) -> String {
     let table = loaded
         .table()
         .expect("the table is written from checked settings");
     for model in loaded.settings.per_model.keys() {
         assert!(!model.trim().is_empty());
-        let _applies = loaded.settings.whisper_of(model);
+        let _applies = loaded.settings.whisper_for(model);
     }
     let warnings = loaded.warnings.iter().map(ToString::to_string);
     format!("{table}{loaded:?}{}", warnings.collect::<String>())

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use anyhow::{Context, bail};
 
 use super::{ServeFlags, printed};
-use crate::config::Loaded;
+use crate::config::LoadedSettings;
 
 /// What one check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub fn run(flags: ServeFlags) -> anyhow::Result<()> {
     }
 }
 
-fn check(loaded: &Loaded) -> anyhow::Result<Vec<Finding>> {
+fn check(loaded: &LoadedSettings) -> anyhow::Result<Vec<Finding>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.context("cannot start the async runtime")?;
     let mut findings = checks::settings(loaded);

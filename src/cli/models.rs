@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, ProgressBar};
 
 use super::{CommonFlags, bar, printed};
-use crate::app::{advice, rooms};
-use crate::config::Loaded;
+use crate::app::{startup_warnings, services};
+use crate::config::LoadedSettings;
 use crate::models::{Aliases, Catalog, Download, ModelId, StoredModel};
 use crate::telemetry::{Metrics, logging, traces::Tracing};
 
@@ -47,7 +47,7 @@ pub enum Action {
 
 /// What all actions need.
 struct Here {
-    loaded: Loaded,
+    loaded: LoadedSettings,
     catalog: Arc<Catalog>,
     aliases: Aliases,
 }
@@ -63,8 +63,8 @@ pub fn run(flags: ModelsFlags) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     runtime.block_on(async {
         let here = Here {
-            catalog: rooms::open_catalog(&loaded.settings.models).await?,
-            aliases: rooms::aliases(&loaded)?,
+            catalog: services::open_catalog(&loaded.settings.models).await?,
+            aliases: services::aliases(&loaded)?,
             loaded,
         };
         match flags.action {
@@ -78,8 +78,8 @@ pub fn run(flags: ModelsFlags) -> anyhow::Result<()> {
 
 impl Here {
     fn list(&self) -> anyhow::Result<()> {
-        if let Some(advice) = advice::of_models_dir(&self.loaded, &self.catalog) {
-            writeln!(io::stderr(), "warning: {}", printed::lines(&advice))?;
+        if let Some(startup_warnings) = startup_warnings::models_dir_warning(&self.loaded, &self.catalog) {
+            writeln!(io::stderr(), "warning: {}", printed::lines(&startup_warnings))?;
         }
         let models = self.catalog.list();
         let rows = models.iter().map(|model| {
@@ -149,7 +149,7 @@ impl Here {
             return Ok(());
         }
         let models = &self.loaded.settings.models;
-        let downloads = rooms::downloads(models, &self.catalog, &Metrics::new())?;
+        let downloads = services::downloads(models, &self.catalog, &Metrics::new())?;
         let download = downloads.start(&id);
         let bar = bar::of_bytes(0);
         bar.set_message(id.to_string());

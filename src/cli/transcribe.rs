@@ -17,11 +17,11 @@ use self::flags::Format;
 pub use self::flags::TranscribeFlags;
 use super::outputs::{self, Existing, Work};
 use super::{bar, inputs, printed};
-use crate::app::rooms::Rooms;
-use crate::app::{ENGINES_END, advice};
+use crate::app::services::Services;
+use crate::app::{ENGINE_STOP_TIMEOUT, startup_warnings};
 use crate::audio::{Source, VadOptions};
 use crate::caller::Caller;
-use crate::config::{Loaded, Whisper};
+use crate::config::{LoadedSettings, Whisper};
 use crate::format;
 use crate::models::ModelId;
 use crate::telemetry::{logging, traces::Tracing};
@@ -58,24 +58,24 @@ pub fn run(flags: TranscribeFlags) -> anyhow::Result<()> {
     result
 }
 
-async fn transcribe(flags: TranscribeFlags, loaded: &Loaded) -> anyhow::Result<()> {
+async fn transcribe(flags: TranscribeFlags, loaded: &LoadedSettings) -> anyhow::Result<()> {
     // Before anything else, so that no transcript is made that could not be kept.
     let (recordings, missing) = inputs::collect(&flags.paths);
     let works = flags.plan(recordings)?;
     if works.is_empty() && missing.is_empty() {
         return Ok(());
     }
-    let rooms = Rooms::build(loaded).await?;
-    let model = rooms.aliases.default_model(&**rooms.models.catalog());
-    if !rooms.models.is_known(&model) {
+    let services = Services::build(loaded).await?;
+    let model = services.aliases.default_model(&**services.models.catalog());
+    if !services.models.is_known(&model) {
         bail!(
             "{}",
-            advice::of_missing_model("model", loaded, rooms.models.catalog())
+            startup_warnings::missing_model_message("model", loaded, services.models.catalog())
         );
     }
     // Before the first recording is looked at, so that a model that does not load is one error.
-    let lease = rooms.models.lease(&model).await?;
-    let whisper = loaded.settings.whisper_of(model.as_str());
+    let lease = services.models.lease(&model).await?;
+    let whisper = loaded.settings.whisper_for(model.as_str());
     let jobs = flags.jobs.unwrap_or(whisper.batch_size).get();
     let order = Order::new(flags, model, &whisper);
 
@@ -89,7 +89,7 @@ async fn transcribe(flags: TranscribeFlags, loaded: &Loaded) -> anyhow::Result<(
     let all = works.len() + failed;
     let mut results = stream::iter(works)
         .map(|work| {
-            let (transcriber, order, bar) = (&rooms.transcriber, &order, &bar);
+            let (transcriber, order, bar) = (&services.transcriber, &order, &bar);
             async move {
                 let result = one(transcriber, order, &work.recording, bar).await;
                 (result, work)
@@ -111,7 +111,7 @@ async fn transcribe(flags: TranscribeFlags, loaded: &Loaded) -> anyhow::Result<(
     drop(results);
     bar.finish_and_clear();
     drop(lease);
-    rooms.models.unload_all(ENGINES_END).await;
+    services.models.unload_all(ENGINE_STOP_TIMEOUT).await;
     if failed > 0 {
         bail!("{failed} of {all} recordings were not written down");
     }

@@ -5,22 +5,22 @@ use std::path::PathBuf;
 
 use figment::value::Value;
 
-use super::keys::Key;
+use super::keys::SettingKey;
 
 /// A value for a setting, as its source wrote it.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct SettingEntry {
     /// The setting.
-    pub key: &'static Key,
+    pub key: &'static SettingKey,
     /// Its value, unchecked.
     pub value: Value,
     /// Where it was written.
-    pub origin: Origin,
+    pub origin: SettingOrigin,
 }
 
 /// Where a setting's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingOrigin {
     /// Nobody set it.
     Default,
     /// A TOML file.
@@ -31,9 +31,9 @@ pub enum Origin {
     Flag(&'static str),
 }
 
-impl Origin {
+impl SettingOrigin {
     /// The setting at `path` in the words of whoever set it.
-    pub(super) fn name_of(&self, path: &str) -> String {
+    pub(super) fn setting_name(&self, path: &str) -> String {
         match self {
             Self::Default => path.to_owned(),
             Self::File(file) => format!("{path} in {}", file.display()),
@@ -43,7 +43,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use figment::value::Value;
 
-use super::entry::{Entry, Origin};
-use super::error::Warning;
-use super::keys::{KEYS, Key, nearest, sections};
+use super::entry::{SettingEntry, SettingOrigin};
+use super::error::SettingWarning;
+use super::keys::{KEYS, SettingKey, nearest, sections};
 
 /// The variables that are set, by name.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Environment {
     }
 
     /// Better defaults than the built-in ones; a file goes before them.
-    pub fn better_defaults(&self) -> Vec<Entry> {
+    pub fn better_defaults(&self) -> Vec<SettingEntry> {
         let folders = CACHE_FOLDERS.iter().filter_map(|(name, path, inside)| {
             // The XDG specification wants a relative path ignored.
             let cache = Path::new(self.0.get(*name)?);
@@ -73,13 +73,13 @@ impl Environment {
     }
 
     /// The settings among the variables.
-    pub fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Vec<SettingEntry> {
         let named = KEYS.iter().filter_map(|key| {
             let (name, value) = self.named(key).next()?;
-            Some(Entry {
+            Some(SettingEntry {
                 key,
                 value: Value::from(value),
-                origin: Origin::Environment(name.to_owned()),
+                origin: SettingOrigin::Environment(name.to_owned()),
             })
         });
         let hub_home = self.0.get(HUB_HOME).and_then(|home| {
@@ -93,13 +93,13 @@ impl Environment {
     }
 
     /// What looks like a setting and has no effect.
-    pub fn warnings(&self) -> Vec<Warning> {
+    pub fn warnings(&self) -> Vec<SettingWarning> {
         let shadowed = KEYS.iter().flat_map(|key| {
             let used = self.named(key).next();
             let others = self.named(key).skip(1);
             others.filter_map(move |(ignored, value)| {
                 let (used, used_value) = used?;
-                (value != used_value).then(|| Warning::Shadowed {
+                (value != used_value).then(|| SettingWarning::Shadowed {
                     ignored: ignored.to_owned(),
                     used: used.to_owned(),
                 })
@@ -110,7 +110,7 @@ impl Environment {
     }
 
     /// The variables that set `key`, with their values, the one that wins first.
-    fn named(&self, key: &'static Key) -> impl Iterator<Item = (&str, &str)> {
+    fn named(&self, key: &'static SettingKey) -> impl Iterator<Item = (&str, &str)> {
         key.environment_names().filter_map(|name| {
             let exact = self.0.get_key_value(&name);
             let in_any_case = || {
@@ -124,19 +124,19 @@ impl Environment {
     }
 }
 
-fn folder_entry(path: &str, folder: &Path, variable: &str) -> Option<Entry> {
+fn folder_entry(path: &str, folder: &Path, variable: &str) -> Option<SettingEntry> {
     entry(path, &folder.to_string_lossy(), variable)
 }
 
-fn entry(path: &str, value: &str, variable: &str) -> Option<Entry> {
-    Some(Entry {
-        key: Key::at(path)?,
+fn entry(path: &str, value: &str, variable: &str) -> Option<SettingEntry> {
+    Some(SettingEntry {
+        key: SettingKey::at(path)?,
         value: Value::from(value),
-        origin: Origin::Environment(variable.to_owned()),
+        origin: SettingOrigin::Environment(variable.to_owned()),
     })
 }
 
-fn warning_about(name: &str) -> Option<Warning> {
+fn warning_about(name: &str) -> Option<SettingWarning> {
     let upper = name.to_uppercase();
     if known().any(|known| known == upper) || upper == HUB_HOME {
         return None;
@@ -150,7 +150,7 @@ fn warning_about(name: &str) -> Option<Warning> {
         let suggestion = format!("WHISPER__{rest}");
         return known()
             .any(|known| known == suggestion)
-            .then(|| Warning::UnknownName {
+            .then(|| SettingWarning::UnknownName {
                 name: name.to_owned(),
                 suggestion: Some(suggestion),
             });
@@ -160,14 +160,14 @@ fn warning_about(name: &str) -> Option<Warning> {
     let of_section = of_section
         .and_then(|(section, _)| sections().find(|known| known.eq_ignore_ascii_case(section)));
     let Some(section) = of_section else {
-        return misspelt(&upper).map(|suggestion| Warning::UnknownName {
+        return misspelt(&upper).map(|suggestion| SettingWarning::UnknownName {
             name: name.to_owned(),
             suggestion: Some(suggestion),
         });
     };
     let section = format!("{}__", section.to_uppercase());
     let in_section = known().filter(|known| known.starts_with(&section));
-    Some(Warning::UnknownName {
+    Some(SettingWarning::UnknownName {
         name: name.to_owned(),
         suggestion: nearest(&upper, in_section).or_else(|| nearest(&upper, known())),
     })
@@ -175,7 +175,7 @@ fn warning_about(name: &str) -> Option<Warning> {
 
 /// Every name that sets something, but [`HUB_HOME`].
 fn known() -> impl Iterator<Item = String> {
-    KEYS.iter().flat_map(Key::environment_names)
+    KEYS.iter().flat_map(SettingKey::environment_names)
 }
 
 /// The setting whose name this one is a slip away from.
@@ -188,7 +188,7 @@ fn misspelt(upper: &str) -> Option<String> {
     if OTHERS.contains(&upper) {
         return None;
     }
-    let lacks_section = |key: &&Key| {
+    let lacks_section = |key: &&SettingKey| {
         let name = key.name();
         key.path.starts_with("whisper.") && name.contains('_') && name.eq_ignore_ascii_case(upper)
     };

@@ -27,7 +27,7 @@ pub enum ConfigError {
 
     /// Settings that do not exist, or have values that are not allowed.
     #[error("{}", Lines(.0))]
-    Problems(Vec<Problem>),
+    Problems(Vec<SettingProblem>),
 
     /// The table of settings and their structs disagree, which is a fault of
     /// the program.
@@ -37,7 +37,7 @@ pub enum ConfigError {
 
 /// One thing wrong in the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum SettingProblem {
     /// The file has a key that no setting has.
     #[error("{name} in {} is no setting{}", file.display(), Suggestion(suggestion))]
     UnknownKey {
@@ -72,7 +72,7 @@ pub enum Problem {
 
 /// Something in the settings that is probably not what was meant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Warning {
+pub enum SettingWarning {
     /// An environment variable looks like a setting and is none.
     #[error(
         "{name} in the environment is no setting and has no effect{}",
@@ -108,7 +108,7 @@ pub enum Warning {
     },
 }
 
-struct Lines<'a>(&'a [Problem]);
+struct Lines<'a>(&'a [SettingProblem]);
 
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

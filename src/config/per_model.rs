@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
-use super::keys::{KEYS, Key};
+use super::entry::SettingEntry;
+use super::keys::{KEYS, SettingKey};
 use super::whisper::{ComputeType, DeviceChoice, ModelTtl, Whisper};
 
 /// The section of a file whose tables they are.
@@ -105,11 +105,11 @@ pub(super) struct ModelEntry {
     /// The name of the model, as the file has it.
     pub model: String,
     /// The value, under the key that sets it for all models.
-    pub entry: Entry,
+    pub entry: SettingEntry,
 }
 
 /// The setting that `name` is in the table of a model, if it is one.
-pub(super) fn key(name: &str) -> Option<&'static Key> {
+pub(super) fn key(name: &str) -> Option<&'static SettingKey> {
     KEYS.iter().find(|key| key.per_model && key.name() == name)
 }
 

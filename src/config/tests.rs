@@ -19,7 +19,7 @@ fn variables(pairs: &[(&str, &str)]) -> Variables {
         .collect()
 }
 
-fn from_env(pairs: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+fn from_env(pairs: &[(&str, &str)]) -> Result<LoadedSettings, ConfigError> {
     Settings::load(Sources {
         env: variables(pairs),
         ..Sources::default()
@@ -28,7 +28,7 @@ fn from_env(pairs: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
 
 /// Loads `toml` as a file below the variables; its path stands as `FILE` in
 /// the error.
-fn from_file(toml: &str, pairs: &[(&str, &str)]) -> Result<Loaded, String> {
+fn from_file(toml: &str, pairs: &[(&str, &str)]) -> Result<LoadedSettings, String> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(toml.as_bytes()).unwrap();
     let path = file.path().to_owned();
@@ -41,7 +41,7 @@ fn from_file(toml: &str, pairs: &[(&str, &str)]) -> Result<Loaded, String> {
 }
 
 /// The value of one setting, as the start table shows it.
-fn shown(loaded: &Loaded, name: &str) -> String {
+fn shown(loaded: &LoadedSettings, name: &str) -> String {
     let rows = loaded.table().unwrap().rows;
     rows.into_iter().find(|row| row.name == name).unwrap().value
 }
@@ -80,13 +80,13 @@ fn each_layer_goes_before_the_one_below() {
     let origin = |path| loaded.origins.get(path).cloned();
     assert_eq!(
         origin("server.host"),
-        Some(Origin::File(file.path().to_owned()))
+        Some(SettingOrigin::File(file.path().to_owned()))
     );
     assert_eq!(
         origin("whisper.model"),
-        Some(Origin::Environment("WHISPER__MODEL".to_owned()))
+        Some(SettingOrigin::Environment("WHISPER__MODEL".to_owned()))
     );
-    assert_eq!(origin("server.port"), Some(Origin::Flag("--port")));
+    assert_eq!(origin("server.port"), Some(SettingOrigin::Flag("--port")));
     assert_eq!(origin("server.request_timeout_s"), None);
 }
 
@@ -106,7 +106,7 @@ fn every_flag_sets_its_setting() {
     })
     .unwrap();
 
-    let origins: Vec<String> = loaded.origins.values().map(Origin::to_string).collect();
+    let origins: Vec<String> = loaded.origins.values().map(SettingOrigin::to_string).collect();
     let expected = ["--log-level", "--models-dir", "--host", "--port", "--model"];
     assert_eq!(origins.len(), expected.len());
     for (origin, flag) in origins.iter().zip(expected) {
@@ -201,7 +201,7 @@ fn warns_about_unknown_names() {
         ("LOG__LEVL", Some("LOG__LEVEL")),
     ] {
         let loaded = from_env(&[(name, "1")]).unwrap();
-        let expected = Warning::UnknownName {
+        let expected = SettingWarning::UnknownName {
             name: name.to_owned(),
             suggestion: suggestion.map(str::to_owned),
         };
@@ -248,7 +248,7 @@ fn warns_about_near_names_and_leaves_other_programs_alone() {
         ("MODEL_TTL", "WHISPER__MODEL_TTL"),
     ] {
         let loaded = from_env(&[(name, "1")]).unwrap();
-        let expected = Warning::UnknownName {
+        let expected = SettingWarning::UnknownName {
             name: name.to_owned(),
             suggestion: Some(meant.to_owned()),
         };
@@ -297,15 +297,15 @@ fn a_setting_is_named_as_it_was_written() {
     let loaded = loaded.unwrap();
     let path = file.path().display();
 
-    assert_eq!(loaded.name_of("models.dir"), "models_dir");
-    assert_eq!(loaded.name_of("whisper.model"), "--model");
+    assert_eq!(loaded.setting_name("models.dir"), "models_dir");
+    assert_eq!(loaded.setting_name("whisper.model"), "--model");
     assert_eq!(
-        loaded.name_of("server.port"),
+        loaded.setting_name("server.port"),
         format!("server.port in {path}")
     );
-    assert_eq!(loaded.name_of("server.host"), "UVICORN_HOST");
-    assert_eq!(loaded.name_of("audio.workers"), "AUDIO__WORKERS");
-    let compute_type = |model| loaded.name_for_model(model, "whisper.compute_type");
+    assert_eq!(loaded.setting_name("server.host"), "UVICORN_HOST");
+    assert_eq!(loaded.setting_name("audio.workers"), "AUDIO__WORKERS");
+    let compute_type = |model| loaded.model_setting_name(model, "whisper.compute_type");
     assert_eq!(compute_type("base"), "WHISPER__COMPUTE_TYPE");
     let own = format!("models.tiny.compute_type in {path}");
     assert_eq!(compute_type("tiny"), own);
@@ -321,7 +321,7 @@ fn warnings_say_what_to_do() {
     ])
     .unwrap();
 
-    let texts: Vec<String> = loaded.warnings.iter().map(Warning::to_string).collect();
+    let texts: Vec<String> = loaded.warnings.iter().map(SettingWarning::to_string).collect();
     assert_eq!(
         texts,
         [

@@ -14,7 +14,7 @@ use axum::http::{HeaderName, header};
 use super::error::ApiError;
 use super::{Context, Phase};
 use crate::caller::Caller;
-use crate::telemetry::{Metrics, Refusal, RefusalLabels};
+use crate::telemetry::{Metrics, RefusalReason, RefusalLabels};
 use returns::{Attempt, ExpectedReturns};
 use shares::{Refused, Shares};
 use turnover::Turnover;
@@ -143,8 +143,8 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
     let attempt = Attempt::of(request);
     let mut permit = context.door.take(attempt).map_err(|error| {
         let reason = match error {
-            ApiError::ShareTaken { .. } => Refusal::CallerShare,
-            _ => Refusal::Concurrency,
+            ApiError::ShareTaken { .. } => RefusalReason::CallerShare,
+            _ => RefusalReason::Concurrency,
         };
         count_refusal(&context.metrics, reason);
         error
@@ -154,7 +154,7 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
         && let Err(exceeded) = limit.count(attempt.caller)
     {
         permit.is_refused = true;
-        count_refusal(&context.metrics, Refusal::RateLimit);
+        count_refusal(&context.metrics, RefusalReason::RateLimit);
         return Err(ApiError::TooOften(exceeded));
     }
     context.metrics.requests_in_flight.inc();
@@ -165,7 +165,7 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
 }
 
 /// Counts a request that met a bound.
-pub fn count_refusal(metrics: &Metrics, reason: Refusal) {
+pub fn count_refusal(metrics: &Metrics, reason: RefusalReason) {
     metrics
         .refused
         .get_or_create(&RefusalLabels { reason })

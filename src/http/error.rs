@@ -22,7 +22,7 @@ use super::middleware::{RETRY_AFTER_MS, RequestId};
 use super::rate::Exceeded;
 use crate::format::sse;
 use crate::models::{DeleteError, HubError, InvalidModelId, ModelId, UnloadError};
-use crate::telemetry::reasons;
+use crate::telemetry::error_chain;
 use crate::transcribe::TranscribeError;
 
 /// Why a request has no other answer. The message is the log's; the caller's is in `description`.
@@ -283,7 +283,7 @@ fn report(error: &ApiError, request_id: &str) -> ErrorObject {
         mut message,
         ..
     } = error.describe();
-    let reason = reasons(error);
+    let reason = error_chain(error);
     // Whoever can fill the connections could fill the log, too: `listen` tells of it.
     let is_told = matches!(error, ApiError::TooManyConnections);
     if status == StatusCode::SERVICE_UNAVAILABLE && !is_told {

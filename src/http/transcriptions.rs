@@ -31,7 +31,7 @@ use crate::audio::{AudioError, Source};
 use crate::caller::Caller;
 use crate::format::{self, Wish};
 use crate::models::ModelId;
-use crate::telemetry::{Refusal, traces};
+use crate::telemetry::{RefusalReason, traces};
 use crate::transcribe::{self, TranscribeError};
 use crate::transcript::Transcript;
 
@@ -133,7 +133,7 @@ async fn admit(
     let caller = Caller::of(request.extensions());
     let admission = door::enter(context, &request)?;
     // Nothing here is spawned: when the client leaves, dropping this future ends all of it.
-    let receiving = receive(context, api, request).instrument(traces::room("upload"));
+    let receiving = receive(context, api, request).instrument(traces::stage("upload"));
     let received = tokio::select! {
         received = tokio::time::timeout_at(deadline, receiving) => received,
         () = door::cut_off(context) => return Err(ApiError::CutOff),
@@ -158,7 +158,7 @@ async fn admit(
     tokio::select! {
         result = context.transcriber.transcribe(request) => match result {
             Ok(transcript) => {
-                Ok(traces::room("format").in_scope(|| write(&transcript, &asked.wish, asked.answer)))
+                Ok(traces::stage("format").in_scope(|| write(&transcript, &asked.wish, asked.answer)))
             },
             Err(error) => Err(refused(context, admission, error)),
         },
@@ -169,8 +169,8 @@ async fn admit(
 /// Counts a request that the transcriber turned away.
 pub(super) fn refused(context: &Context, admission: Admission, error: TranscribeError) -> ApiError {
     let reason = match &error {
-        TranscribeError::QueueFull(_) => Some(Refusal::Queue),
-        TranscribeError::Audio(AudioError::NoMemory { .. }) => Some(Refusal::Memory),
+        TranscribeError::QueueFull(_) => Some(RefusalReason::Queue),
+        TranscribeError::Audio(AudioError::NoMemory { .. }) => Some(RefusalReason::Memory),
         _ => None,
     };
     match reason {

@@ -57,12 +57,12 @@ pub struct DeviceLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RefusalLabels {
     /// Which bound was met.
-    pub reason: Refusal,
+    pub reason: RefusalReason,
 }
 
 /// The bound a refused request met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum RefusalReason {
     /// `MAX_CONCURRENT_REQUESTS`.
     Concurrency,
     /// A caller's half of that, while others ask.
@@ -75,7 +75,7 @@ pub enum Refusal {
     Memory,
 }
 
-impl Refusal {
+impl RefusalReason {
     /// Every bound.
     pub const ALL: [Self; 5] = [
         Self::Concurrency,
@@ -86,7 +86,7 @@ impl Refusal {
     ];
 }
 
-impl EncodeLabelValue for Refusal {
+impl EncodeLabelValue for RefusalReason {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         encoder.write_str(match self {
             Self::Concurrency => "concurrency",

@@ -8,7 +8,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
 
-use super::traces::{ROOMS, Tracing};
+use super::traces::{STAGE_TARGET, Tracing};
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// The first part of the targets of our own messages.
@@ -62,7 +62,7 @@ fn targets(level: LogLevel) -> Targets {
         .with_default(level.min(LevelFilter::WARN))
         .with_target(DECODER_TARGET, LevelFilter::OFF)
         .with_target(HUB_TARGET, LevelFilter::OFF)
-        .with_target(ROOMS, LevelFilter::OFF)
+        .with_target(STAGE_TARGET, LevelFilter::OFF)
         .with_target(OWN_TARGET, level)
 }
 
@@ -95,7 +95,7 @@ mod tests {
         let subscriber = tracing_subscriber::registry().with(lines);
         tracing::subscriber::with_default(subscriber, || {
             let _span = tracing::info_span!(target: "halkspeech::http", "request").entered();
-            let _room = crate::telemetry::traces::room("decode").entered();
+            let _room = crate::telemetry::traces::stage("decode").entered();
             tracing::debug!(target: "halkspeech::batch", "our debug");
             tracing::info!(target: "halkspeech", { batch.size = 3 }, "our info");
             tracing::warn!(target: "halkspeech::engine", "our warn");

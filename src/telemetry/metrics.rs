@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{
-    BuildLabels, DeviceLabels, DropLabels, FrameLabels, Refusal, RefusalLabels, RequestLabels,
+    BuildLabels, DeviceLabels, DropLabels, FrameLabels, RefusalReason, RefusalLabels, RequestLabels,
     RouteLabels,
 };
 use super::process::Process;
@@ -136,7 +136,7 @@ impl Metrics {
             process: Arc::default(),
         };
         // Seen before the first of them, so that a rate can be taken of it.
-        for reason in Refusal::ALL {
+        for reason in RefusalReason::ALL {
             let _zero = metrics.refused.get_or_create(&RefusalLabels { reason });
         }
         let r = &mut registry;

@@ -27,7 +27,7 @@ use super::logging::OWN_TARGET;
 use crate::config::{Exporter, Traces};
 
 /// Target of the rooms' spans, which the log leaves out.
-pub(super) const ROOMS: &str = "rooms";
+pub(super) const STAGE_TARGET: &str = "stages";
 
 /// What the service is called where `OTEL_SERVICE_NAME` does not say it.
 const SERVICE: &str = "halkspeech";
@@ -89,7 +89,7 @@ impl Tracing {
             .with_target(false);
         let targets = Targets::new()
             .with_target(OWN_TARGET, LevelFilter::INFO)
-            .with_target(ROOMS, LevelFilter::INFO);
+            .with_target(STAGE_TARGET, LevelFilter::INFO);
         Some(layer.with_filter(targets))
     }
 
@@ -107,17 +107,17 @@ impl Tracing {
 
 /// A room's span, inside the current one.
 #[must_use]
-pub fn room(name: &'static str) -> Span {
-    tracing::info_span!(target: ROOMS, "room", otel.name = name)
+pub fn stage(name: &'static str) -> Span {
+    tracing::info_span!(target: STAGE_TARGET, "stage", otel.name = name)
 }
 
 /// The span of a window in its batch, inside that of its request.
 #[must_use]
 pub fn inference(request: &Span, batch_size: usize) -> Span {
     tracing::info_span!(
-        target: ROOMS,
+        target: STAGE_TARGET,
         parent: request,
-        "room",
+        "stage",
         otel.name = "inference",
         batch.size = batch_size,
     )
@@ -145,7 +145,7 @@ pub fn continue_trace<'h>(
 
 /// Says of a request's span how it was answered, by the conventions for HTTP servers:
 /// <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>.
-pub fn answered(span: &Span, method: &str, route: &str, status: u16) {
+pub fn record_response(span: &Span, method: &str, route: &str, status: u16) {
     span.context()
         .span()
         .update_name(format!("{method} {route}"));

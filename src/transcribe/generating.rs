@@ -135,7 +135,7 @@ impl Transcriber {
             queued_at: tokio::time::Instant::now().into_std(),
             reply,
             span: Span::current(),
-            waiting: traces::room("queue"),
+            waiting: traces::stage("queue"),
         };
         queue.send(slot, job)?;
         // Only now: while the count was above zero the batcher may have waited for this window.

@@ -2,7 +2,7 @@
 
 use halkspeech::config::Secret;
 use halkspeech::http::Phase;
-use halkspeech::telemetry::Refusal;
+use halkspeech::telemetry::RefusalReason;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, Instant};
@@ -42,7 +42,7 @@ async fn refuses_at_the_door_before_the_body_is_looked_at() {
             "concurrent requests (1)",
         );
     }
-    assert_eq!(app.refused(Refusal::Concurrency), 3);
+    assert_eq!(app.refused(RefusalReason::Concurrency), 3);
     // Each is to come back later than the one before it, and so is one that did not wait.
     assert!(waits_ms.is_sorted_by(|a, b| a < b), "{waits_ms:?}");
 
@@ -71,7 +71,7 @@ async fn refuses_what_decodes_to_more_than_the_memory_for_it() {
     wait_ms(&answer);
     let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
     check_error(&error(answer).await, kind, None, code, "memory");
-    assert_eq!(app.refused(Refusal::Memory), 1);
+    assert_eq!(app.refused(RefusalReason::Memory), 1);
     let metrics = app.get("/metrics").send().await.unwrap();
     let metrics = metrics.text().await.unwrap();
     assert!(
@@ -88,7 +88,7 @@ async fn refuses_what_decodes_to_more_than_the_memory_for_it() {
     let (kind, code) = ("invalid_request_error", Some("audio_too_long"));
     let piece = "AUDIO__MAX_DECODED_MIB";
     check_error(&error(answer).await, kind, Some("file"), code, piece);
-    assert_eq!(app.refused(Refusal::Memory), 1);
+    assert_eq!(app.refused(RefusalReason::Memory), 1);
 }
 
 #[tokio::test]
@@ -127,8 +127,8 @@ async fn one_caller_leaves_half_of_the_places_to_others() {
         code,
         "(2 while others ask)",
     );
-    assert_eq!(app.refused(Refusal::CallerShare), 1);
-    assert_eq!(app.refused(Refusal::Concurrency), 1);
+    assert_eq!(app.refused(RefusalReason::CallerShare), 1);
+    assert_eq!(app.refused(RefusalReason::Concurrency), 1);
     assert_eq!(send("bob").await.unwrap().status(), 200);
 }
 
@@ -192,7 +192,7 @@ async fn refuses_when_the_queue_is_full() {
     wait_ms(&answer);
     let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
     check_error(&error(answer).await, kind, None, code, "queue is full");
-    assert_eq!(app.refused(Refusal::Queue), 1);
+    assert_eq!(app.refused(RefusalReason::Queue), 1);
 
     gate.open();
     assert_eq!(running.await.unwrap().status(), 200);

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use halkspeech::config::Secret;
-use halkspeech::telemetry::Refusal;
+use halkspeech::telemetry::RefusalReason;
 
 use crate::helpers::audio::tone;
 use crate::helpers::{MODEL, Setup, TestApp, check_error, error, header};
@@ -41,7 +41,7 @@ async fn beyond_the_limit_an_upload_is_refused_before_it_is_read() {
         code,
         "2 requests a minute",
     );
-    assert_eq!(app.refused(Refusal::RateLimit), 1);
+    assert_eq!(app.refused(RefusalReason::RateLimit), 1);
     assert_eq!(app.metrics.requests_in_flight.get(), 0);
     let line = "halkspeech_refused_total{reason=\"rate_limit\"} 1\n";
     assert!(app.metrics.encode().contains(line));

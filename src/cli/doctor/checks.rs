@@ -10,14 +10,14 @@ use indicatif::HumanBytes;
 use rustix::fs::{Access, access, statvfs};
 
 use super::Finding;
-use crate::app::{AppError, advice, memory, open_files, placed, rooms};
+use crate::app::{AppError, startup_warnings, memory, open_files, engine_layout, services};
 use crate::audio::FfmpegMode;
-use crate::config::Loaded;
+use crate::config::LoadedSettings;
 use crate::models::{Aliases, Catalog};
-use crate::telemetry::reasons;
+use crate::telemetry::error_chain;
 
 /// The settings were read, or there would be no checks; some may not be as they were meant.
-pub fn settings(loaded: &Loaded) -> Vec<Finding> {
+pub fn settings(loaded: &LoadedSettings) -> Vec<Finding> {
     let warnings = loaded.warnings.iter();
     let mut found: Vec<_> = warnings
         .map(|warning| Finding::warning("settings", warning.to_string()))
@@ -30,21 +30,21 @@ pub fn settings(loaded: &Loaded) -> Vec<Finding> {
 }
 
 /// Whether models can run where the settings want them.
-pub fn device(loaded: &Loaded) -> Finding {
-    match rooms::plans(loaded).and_then(|_plans| placed::summary(loaded)) {
+pub fn device(loaded: &LoadedSettings) -> Finding {
+    match services::plans(loaded).and_then(|_plans| engine_layout::summary(loaded)) {
         Ok(summary) => Finding::ok("device", summary),
-        Err(error) => Finding::error("device", reasons(&error)),
+        Err(error) => Finding::error("device", error_chain(&error)),
     }
 }
 
 /// Which models there are, and whether the memory is enough for the default one.
-pub async fn models(loaded: &Loaded) -> Result<Vec<Finding>, AppError> {
-    let aliases = match rooms::aliases(loaded) {
+pub async fn models(loaded: &LoadedSettings) -> Result<Vec<Finding>, AppError> {
+    let aliases = match services::aliases(loaded) {
         Ok(aliases) => aliases,
-        Err(error) => return Ok(vec![Finding::error("models", reasons(&error))]),
+        Err(error) => return Ok(vec![Finding::error("models", error_chain(&error))]),
     };
-    let catalog = rooms::open_catalog(&loaded.settings.models).await?;
-    let folder = advice::of_models_dir(loaded, &catalog);
+    let catalog = services::open_catalog(&loaded.settings.models).await?;
+    let folder = startup_warnings::models_dir_warning(loaded, &catalog);
     let folder = folder.map(|text| Finding::warning("models", text));
     let mut found: Vec<_> = folder.into_iter().collect();
     found.push(default_model(loaded, &aliases, &catalog));
@@ -52,9 +52,9 @@ pub async fn models(loaded: &Loaded) -> Result<Vec<Finding>, AppError> {
     Ok(found)
 }
 
-fn default_model(loaded: &Loaded, aliases: &Aliases, catalog: &Catalog) -> Finding {
+fn default_model(loaded: &LoadedSettings, aliases: &Aliases, catalog: &Catalog) -> Finding {
     let count = catalog.list().len();
-    match advice::of_default_model(loaded, aliases, catalog) {
+    match startup_warnings::default_model_warning(loaded, aliases, catalog) {
         None => {
             let id = aliases.default_model(catalog);
             Finding::ok("models", format!("{count} on disk, {id} is the default"))
@@ -66,14 +66,14 @@ fn default_model(loaded: &Loaded, aliases: &Aliases, catalog: &Catalog) -> Findi
     }
 }
 
-fn memory_of_model(loaded: &Loaded, aliases: &Aliases, catalog: &Catalog) -> Finding {
+fn memory_of_model(loaded: &LoadedSettings, aliases: &Aliases, catalog: &Catalog) -> Finding {
     let Some(limit) = memory::limit_bytes() else {
         return Finding::warning("memory", "the system does not say how much there is");
     };
-    let decoded = rooms::decoded_bytes(&loaded.settings.audio, Some(limit));
+    let decoded = services::decoded_bytes(&loaded.settings.audio, Some(limit));
     let default = catalog.find(&aliases.default_model(catalog));
-    let model = match (default, rooms::plans(loaded)) {
-        (Some(stored), Ok(plans)) if placed::is_on_processor(loaded) => plans(&stored).memory_bytes,
+    let model = match (default, services::plans(loaded)) {
+        (Some(stored), Ok(plans)) if engine_layout::is_on_processor(loaded) => plans(&stored).memory_bytes,
         _ => 0,
     };
     let text = format!(
@@ -94,12 +94,12 @@ fn memory_of_model(loaded: &Loaded, aliases: &Aliases, catalog: &Catalog) -> Fin
 }
 
 /// Whether downloads have a folder to go into.
-pub fn downloads(loaded: &Loaded) -> Finding {
+pub fn downloads(loaded: &LoadedSettings) -> Finding {
     let models = &loaded.settings.models;
-    let (name, folder) = (loaded.name_of("models.hub_cache"), &models.hub_cache);
+    let (name, folder) = (loaded.setting_name("models.hub_cache"), &models.hub_cache);
     let shown = folder.display();
     if models.hub_offline {
-        let name = loaded.name_of("models.hub_offline");
+        let name = loaded.setting_name("models.hub_offline");
         return Finding::ok("downloads", format!("off ({name})"));
     }
     let there = folder.ancestors().find(|folder| folder.exists());
@@ -117,10 +117,10 @@ pub fn downloads(loaded: &Loaded) -> Finding {
 }
 
 /// Whether the address can be listened on, and whether callers need a key.
-pub fn port(loaded: &Loaded) -> Vec<Finding> {
+pub fn port(loaded: &LoadedSettings) -> Vec<Finding> {
     let server = &loaded.settings.server;
     let (host, port) = (server.host.as_str(), server.port);
-    let (host_name, port_name) = (loaded.name_of("server.host"), loaded.name_of("server.port"));
+    let (host_name, port_name) = (loaded.setting_name("server.host"), loaded.setting_name("server.port"));
     let listening = match TcpListener::bind((host, port)) {
         Ok(_listener) => Finding::ok("port", format!("{host} port {port} is free")),
         Err(error) => {
@@ -134,8 +134,8 @@ pub fn port(loaded: &Loaded) -> Vec<Finding> {
         }
     };
     let keys = match server.api_keys() {
-        Err(error) => Finding::error("keys", reasons(&error)),
-        Ok(keys) => match advice::of_open_port(loaded) {
+        Err(error) => Finding::error("keys", error_chain(&error)),
+        Ok(keys) => match startup_warnings::open_port_warning(loaded) {
             Some(text) => Finding::warning("keys", text),
             None => Finding::ok("keys", format!("{} set", keys.len())),
         },
@@ -144,11 +144,11 @@ pub fn port(loaded: &Loaded) -> Vec<Finding> {
 }
 
 /// Whether there is a second decoder for what the built-in ones do not read.
-pub fn ffmpeg(loaded: &Loaded) -> Finding {
+pub fn ffmpeg(loaded: &LoadedSettings) -> Finding {
     if loaded.settings.audio.ffmpeg == FfmpegMode::Off {
         return Finding::ok(
             "ffmpeg",
-            format!("off ({})", loaded.name_of("audio.ffmpeg")),
+            format!("off ({})", loaded.setting_name("audio.ffmpeg")),
         );
     }
     match Command::new("ffmpeg").arg("-version").output() {
@@ -170,7 +170,7 @@ pub fn ffmpeg(loaded: &Loaded) -> Finding {
 }
 
 /// Whether uploads that are not kept in memory have a place.
-pub fn temporary_files(loaded: &Loaded) -> Finding {
+pub fn temporary_files(loaded: &LoadedSettings) -> Finding {
     let folder = std::env::temp_dir();
     let shown = folder.display();
     if let Err(error) = tempfile::tempfile() {
@@ -201,11 +201,11 @@ pub fn temporary_files(loaded: &Loaded) -> Finding {
 }
 
 /// Whether as many connections can be open as the settings allow.
-pub fn descriptors(loaded: &Loaded) -> Finding {
+pub fn descriptors(loaded: &LoadedSettings) -> Finding {
     let wanted = loaded.settings.server.max_connections;
     let allowed = open_files::raise_limit(wanted);
     if allowed < wanted {
-        let name = loaded.name_of("server.max_connections");
+        let name = loaded.setting_name("server.max_connections");
         return Finding::warning(
             "descriptors",
             format!(
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
     use crate::config::{Settings, Sources};
 
-    fn load(variables: &[(&str, &str)]) -> Loaded {
+    fn load(variables: &[(&str, &str)]) -> LoadedSettings {
         let home = [("HOME", "/nonexistent")];
         let env = home.iter().chain(variables);
         let env = env.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

@@ -68,7 +68,7 @@ fn the_default_file_holds_every_setting_in_order_with_its_names() {
     for key in KEYS {
         let (section, name) = key.path.split_once('.').unwrap();
         let written = match key.kind {
-            Kind::TextMap => format!("\n[{}]\n", key.path),
+            ValueKind::TextMap => format!("\n[{}]\n", key.path),
             _ => format!("{name} = "),
         };
         let at = (rest.match_indices(&written))
@@ -90,7 +90,7 @@ fn the_default_file_holds_every_setting_in_order_with_its_names() {
 #[test]
 fn the_documentation_lists_every_setting() {
     let text = fs::read_to_string(DOCUMENTATION).unwrap();
-    let defaults = Report::new(&Settings::default(), &BTreeMap::new()).unwrap();
+    let defaults = SettingsTable::new(&Settings::default(), &BTreeMap::new()).unwrap();
     let mut lines = text.lines().filter(|line| line.starts_with("| `"));
     for (key, row) in KEYS.iter().zip(defaults.rows) {
         let mut names: Vec<String> = key.environment_names().collect();
@@ -150,7 +150,7 @@ fn the_table_of_keys_and_the_settings_of_a_model_agree() {
     let tree = Value::serialize(ModelSettings::default()).unwrap();
     let names: Vec<&String> = tree.as_dict().unwrap().keys().collect();
     let per_model = KEYS.iter().filter(|key| key.per_model);
-    let mut known: Vec<&str> = per_model.map(Key::name).collect();
+    let mut known: Vec<&str> = per_model.map(SettingKey::name).collect();
     known.sort_unstable();
     assert_eq!(names, known);
 

@@ -49,7 +49,7 @@ fn a_model_may_have_these_for_itself() {
     assert_eq!(loaded.settings.per_model, expected);
 
     // None of these is the default, and nothing else is changed.
-    let whisper = loaded.settings.whisper_of("owner/name");
+    let whisper = loaded.settings.whisper_for("owner/name");
     let changed = Value::serialize(whisper.as_ref()).unwrap();
     let unchanged = Value::serialize(Whisper::default()).unwrap();
     let own = Value::serialize(own).unwrap();
@@ -78,7 +78,7 @@ fn it_goes_before_what_holds_for_all_models() {
         ("Tiny", 4, 4),
         ("base", 4, 4),
     ] {
-        let whisper = settings.whisper_of(model);
+        let whisper = settings.whisper_for(model);
         assert_eq!(whisper.batch_size.get(), batch_size, "{model}");
         assert_eq!(whisper.beam_size.get(), beam_size, "{model}");
         assert_eq!(whisper.num_workers, 2, "{model}");
@@ -177,7 +177,7 @@ fn the_table_shows_it_last() {
 
     let rows = loaded.table().unwrap().rows;
     let (of_all, of_models) = rows.split_at(KEYS.len());
-    assert!(of_all.iter().all(|row| Key::at(&row.name).is_some()));
+    assert!(of_all.iter().all(|row| SettingKey::at(&row.name).is_some()));
     let of_models: Vec<(&str, &str)> = (of_models.iter())
         .map(|row| (row.name.as_str(), row.value.as_str()))
         .collect();
@@ -188,7 +188,7 @@ fn the_table_shows_it_last() {
     ];
     assert_eq!(of_models, expected);
     for row in &rows[KEYS.len()..] {
-        assert!(matches!(row.origin, Origin::File(_)), "{row:?}");
+        assert!(matches!(row.origin, SettingOrigin::File(_)), "{row:?}");
     }
 }
 
@@ -196,7 +196,7 @@ fn the_table_shows_it_last() {
 fn warns_about_a_queue_below_a_batch_where_it_was_written() {
     let warnings = |toml: &str| -> Vec<String> {
         let warnings = from_file(toml, &[]).unwrap().warnings;
-        warnings.iter().map(Warning::to_string).collect()
+        warnings.iter().map(SettingWarning::to_string).collect()
     };
     for (toml, expected) in [
         (

@@ -182,7 +182,7 @@ fn takes_every_value_that_is_allowed() {
         let (path, expected) = expected.split_once(' ').unwrap();
         let loaded = from_env(&[(name, value)]).unwrap();
         assert_eq!(shown(&loaded, path), expected, "{written}");
-        let origin = Origin::Environment(name.to_owned());
+        let origin = SettingOrigin::Environment(name.to_owned());
         assert_eq!(loaded.origins[path], origin, "{written}");
         assert_eq!(loaded.warnings, [], "{written}");
     }
@@ -190,19 +190,19 @@ fn takes_every_value_that_is_allowed() {
 
 #[test]
 fn the_tables_leave_no_setting_out() {
-    for key in KEYS.iter().filter(|key| !matches!(key.kind, Kind::TextMap)) {
+    for key in KEYS.iter().filter(|key| !matches!(key.kind, ValueKind::TextMap)) {
         let is_named = |(written, _): (&str, &str)| {
             let (name, _) = written.split_once('=').unwrap();
             key.environment_names().any(|known| known == name)
         };
         let takes_any = matches!(
             key.kind,
-            Kind::Text | Kind::Folder | Kind::File | Kind::Hidden
+            ValueKind::Text | ValueKind::Folder | ValueKind::File | ValueKind::SecretText
         );
         assert!(lines(TAKEN).any(is_named), "{}", key.path);
         let refused = lines(REFUSED).any(is_named) || takes_any;
         let in_own_test =
-            matches!(key.kind, Kind::WebOrigins) || key.path == "whisper.compute_type";
+            matches!(key.kind, ValueKind::WebOrigins) || key.path == "whisper.compute_type";
         assert!(refused || in_own_test, "{}", key.path);
     }
 }

@@ -5,42 +5,42 @@ use std::fmt;
 
 use figment::value::Value;
 
-use super::entry::Origin;
-use super::keys::{KEYS, Key};
+use super::entry::SettingOrigin;
+use super::keys::{KEYS, SettingKey};
 use super::per_model;
 use super::{ConfigError, Settings, mismatch};
 
 /// One line of the start table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct SettingRow {
     /// The setting, `whisper.batch_size` or `models."owner/name".batch_size`.
     pub name: String,
     /// Its value; `***` for a secret, `none` for one that is not set.
     pub value: String,
     /// Where the value came from.
-    pub origin: Origin,
+    pub origin: SettingOrigin,
 }
 
 /// The start table; it prints as aligned text, one line a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct SettingsTable {
     /// The settings in the order of the documentation, then those that
     /// single models have for themselves.
-    pub rows: Vec<Row>,
+    pub rows: Vec<SettingRow>,
 }
 
-impl Report {
+impl SettingsTable {
     pub(super) fn new(
         settings: &Settings,
-        origins: &BTreeMap<String, Origin>,
+        origins: &BTreeMap<String, SettingOrigin>,
     ) -> Result<Self, ConfigError> {
-        let row = |name: String, value: String| Row {
-            origin: origins.get(&name).cloned().unwrap_or(Origin::Default),
+        let row = |name: String, value: String| SettingRow {
+            origin: origins.get(&name).cloned().unwrap_or(SettingOrigin::Default),
             name,
             value,
         };
         let tree = Value::serialize(settings).map_err(mismatch)?;
-        let mut rows: Vec<Row> = KEYS
+        let mut rows: Vec<SettingRow> = KEYS
             .iter()
             .map(|key| {
                 let value = tree.find_ref(key.path).map_or_else(String::new, shown);
@@ -50,7 +50,7 @@ impl Report {
         for (model, own) in &settings.per_model {
             let tree = Value::serialize(own).map_err(mismatch)?;
             let is_set = |value: &&Value| !matches!(value, Value::Empty(..));
-            for name in KEYS.iter().filter(|key| key.per_model).map(Key::name) {
+            for name in KEYS.iter().filter(|key| key.per_model).map(SettingKey::name) {
                 if let Some(value) = tree.find_ref(name).filter(is_set) {
                     rows.push(row(per_model::path(model, name), shown(value)));
                 }
@@ -60,12 +60,12 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SettingsTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widest = |width: fn(&Row) -> usize| self.rows.iter().map(width).max().unwrap_or(0);
+        let widest = |width: fn(&SettingRow) -> usize| self.rows.iter().map(width).max().unwrap_or(0);
         let name_width = widest(|row| row.name.len());
         let value_width = widest(|row| row.value.chars().count());
-        for Row {
+        for SettingRow {
             name,
             value,
             origin,

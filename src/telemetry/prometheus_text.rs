@@ -5,7 +5,7 @@ use std::collections::HashSet;
 /// `OpenMetrics` in the older text format of Prometheus, 0.0.4, for those who do not ask for the newer:
 /// there the name of a counter has its `_total` everywhere, and there are neither units nor an end.
 #[must_use]
-pub fn in_text_format(open_metrics: &str) -> String {
+pub fn to_prometheus_text(open_metrics: &str) -> String {
     let counters: HashSet<&str> = open_metrics.lines().filter_map(counter).collect();
     let mut text = String::with_capacity(open_metrics.len());
     for line in open_metrics.lines() {
@@ -38,6 +38,6 @@ mod tests {
                     # HELP b Others.\n# TYPE b gauge\nb{x=\"# EOF\"} 2\n# EOF\n";
         let text = "# HELP a_total Things.\n# TYPE a_total counter\na_total 1\n\
                     # HELP b Others.\n# TYPE b gauge\nb{x=\"# EOF\"} 2\n";
-        assert_eq!(in_text_format(open), text);
+        assert_eq!(to_prometheus_text(open), text);
     }
 }

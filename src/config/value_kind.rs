@@ -6,13 +6,13 @@ use figment::value::{Dict, Value};
 /// value from a file has a TOML type; both are checked here and come out in
 /// the one type that [`Settings`](super::Settings) wants.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     /// Any text but an empty one.
     Text,
     /// A text without white space.
-    Word,
+    TextWithoutSpaces,
     /// A text that is never shown; empty means none.
-    Hidden,
+    SecretText,
     /// The path of a folder.
     Folder,
     /// The path of a file; empty means none.
@@ -20,7 +20,7 @@ pub(super) enum Kind {
     /// `http://…` or `https://…`, kept without a closing slash.
     Url,
     /// On or off.
-    Switch,
+    Boolean,
     /// A whole number from the first to the second.
     Integer(i64, i64),
     /// One of these words, in either case.
@@ -40,15 +40,15 @@ pub(super) enum Kind {
     TextMap,
 }
 
-impl Kind {
+impl ValueKind {
     /// The value as the settings want it, `None` for one that is not allowed.
     pub fn check(self, value: &Value) -> Option<Value> {
         match self {
             Self::Text | Self::Folder => non_empty(value.as_str()?).map(Value::from),
-            Self::Word => non_empty(value.as_str()?)
+            Self::TextWithoutSpaces => non_empty(value.as_str()?)
                 .filter(|text| !text.contains(char::is_whitespace))
                 .map(Value::from),
-            Self::Hidden | Self::File => match value {
+            Self::SecretText | Self::File => match value {
                 Value::Empty(..) => Some(value.clone()),
                 _ => Some(non_empty(value.as_str()?).map_or(none(), Value::from)),
             },
@@ -60,7 +60,7 @@ impl Kind {
                     && !rest.contains(char::is_whitespace);
                 allowed.then(|| Value::from(url))
             }
-            Self::Switch => switch(value).map(Value::from),
+            Self::Boolean => boolean(value).map(Value::from),
             Self::Integer(min, max) => integer(value)
                 .filter(|number| (min..=max).contains(number))
                 .map(Value::from),
@@ -98,12 +98,12 @@ impl Kind {
     pub fn expected(self) -> String {
         match self {
             Self::Text => "a text that is not empty".to_owned(),
-            Self::Word => "a text without spaces".to_owned(),
-            Self::Hidden => "a text".to_owned(),
+            Self::TextWithoutSpaces => "a text without spaces".to_owned(),
+            Self::SecretText => "a text".to_owned(),
             Self::Folder => "the path of a folder".to_owned(),
             Self::File => "the path of a file".to_owned(),
             Self::Url => "an address that starts with http:// or https://".to_owned(),
-            Self::Switch => "true, false, 1, 0, yes, no, on or off".to_owned(),
+            Self::Boolean => "true, false, 1, 0, yes, no, on or off".to_owned(),
             Self::Integer(min, max) => format!("a whole number from {min} to {max}"),
             Self::Choice(words) => match words {
                 [first @ .., last] => format!("{} or {last}", first.join(", ")),
@@ -135,7 +135,7 @@ fn non_empty(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
-fn switch(value: &Value) -> Option<bool> {
+fn boolean(value: &Value) -> Option<bool> {
     let text = match value {
         Value::Bool(_, on) => return Some(*on),
         Value::Num(..) => integer(value)?.to_string(),
