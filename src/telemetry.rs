@@ -1,4 +1,4 @@
-//! What operators see: logs, metrics and traces.
+//! Logs, metrics and traces.
 
 pub mod logging;
 pub mod traces;
@@ -11,7 +11,7 @@ pub use labels::{RefusalReason, RefusalLabels, RequestLabels};
 pub use metrics::Metrics;
 pub use prometheus_text::to_prometheus_text;
 
-/// An error and what caused it, in one line of a log.
+/// An error and its sources, on one line for the log.
 #[must_use]
 pub fn error_chain(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |&error| error.source());
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_gets_the_whole_chain() {
+    fn an_error_chain_contains_all_sources() {
         #[derive(Debug, thiserror::Error)]
         #[error("file cannot be written")]
         struct Outer(#[source] io::Error);
