@@ -5,9 +5,9 @@ pub mod doctor;
 pub mod health;
 pub mod models;
 pub mod transcribe;
-pub mod printed;
 pub mod settings;
-mod bar;
+pub mod escape;
+mod progress_bar;
 mod inputs;
 mod outputs;
 
@@ -22,39 +22,39 @@ use bench::BenchFlags;
 use models::ModelsFlags;
 use transcribe::TranscribeFlags;
 
-/// What the caller wants done.
+/// The parsed command line.
 #[derive(Clone, Debug)]
 pub struct Cli {
-    /// The sub-command, or `serve` where none was named.
+    /// The sub-command, `serve` if none is given.
     pub command: Command,
 }
 
 /// The sub-commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Run the server (what no sub-command means, too)
+    /// Run the server; the default without a sub-command
     Serve(ServeFlags),
-    /// Write recordings down without a server: a text, subtitles or JSON beside each file
+    /// Transcribe recordings without a server: a text, subtitles or JSON next to each file
     Transcribe(TranscribeFlags),
     /// Show, download or remove the models on disk
     Models(ModelsFlags),
-    /// Load a running server and measure it: requests a second, latencies, word error rate
+    /// Measure a running server under load: requests per second, latencies, word error rate
     Bench(Box<BenchFlags>),
-    /// Ask a running server whether it is ready: exit code 0 if so, else 1
+    /// Check whether a running server is ready: exit code 0 if so, else 1
     Health(HealthFlags),
-    /// Print every setting with its value and its source; exit code 1 if one is wrong
+    /// Print every setting with its value and its source; exit code 1 if one is invalid
     Config(ServeFlags),
     /// Check the machine before serving: device, models, memory, port, ffmpeg, limits; exit code 1 if
     /// the server cannot run
     Doctor(ServeFlags),
-    /// Print a script that completes this program's commands in a shell
+    /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: Shell,
     },
 }
 
-/// What `serve` takes; each goes before the environment and the file.
+/// Flags of `serve`; each overrides the environment and the file.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ServeFlags {
     /// Read settings from this TOML file
@@ -77,10 +77,10 @@ pub struct ServeFlags {
     pub log_level: Option<String>,
 }
 
-/// What every command that needs no server takes.
+/// Flags of every command that needs no server.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CommonFlags {
-    /// Read settings from this TOML file; the environment counts as for the server
+    /// Read settings from this TOML file; environment variables apply as for the server
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// Look for models in this folder [default: ~/.cache/halkspeech/models]
@@ -91,10 +91,10 @@ pub struct CommonFlags {
     pub log_level: Option<String>,
 }
 
-/// What `health` takes.
+/// Flags of `health`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct HealthFlags {
-    /// Ask this address [default: /ready at the host and port of the settings]
+    /// Check this address [default: /ready at the host and port of the settings]
     #[arg(long)]
     pub url: Option<String>,
     /// Read the settings, for host and port, from this TOML file
@@ -112,7 +112,7 @@ pub struct HealthFlags {
         halkspeech models pull base       download a model; large-v3-turbo suits a GPU\n  \
         halkspeech transcribe talk.mp3    write talk.txt\n  \
         halkspeech                        serve OpenAI's API at port 8000\n  \
-        halkspeech doctor                 say what is wrong where one of them fails\n\n\
+        halkspeech doctor                 find out why one of them fails\n\n\
         Settings come from a file (--config), the environment (WHISPER__…) and flags."
 )]
 struct Arguments {
@@ -122,23 +122,23 @@ struct Arguments {
     serve: ServeFlags,
 }
 
-/// Reads the command line; prints help, version or a usage error and ends the
-/// process where that is all there is to do.
+/// Parses the command line; prints help, version or a usage error and exits if that was requested
+/// or an argument is invalid.
 pub fn parse() -> Cli {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    read(&arguments).unwrap_or_else(|error| error.exit())
+    parse_arguments(&arguments).unwrap_or_else(|error| error.exit())
 }
 
-/// Reads a command line. An error repeats what it is about, so it is made of arguments whose control
-/// characters are written out.
-fn read(arguments: &[OsString]) -> Result<Cli, clap::Error> {
-    let printed = || (arguments.iter()).map(|argument| printed::path(Path::new(argument)));
+/// Parses a command line. An error quotes arguments, so it is created from arguments with escaped
+/// control characters.
+fn parse_arguments(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let escaped = || (arguments.iter()).map(|argument| escape::path(Path::new(argument)));
     Arguments::try_parse_from(arguments)
         .map(Cli::from)
-        .map_err(|error| Arguments::try_parse_from(printed()).err().unwrap_or(error))
+        .map_err(|error| Arguments::try_parse_from(escaped()).err().unwrap_or(error))
 }
 
-/// Prints the script that completes this program's commands in `shell`.
+/// Prints the completion script for `shell`.
 pub fn print_completions(shell: Shell) {
     let mut command = Arguments::command();
     clap_complete::generate(shell, &mut command, "halkspeech", &mut std::io::stdout());
@@ -154,7 +154,7 @@ impl From<Arguments> for Cli {
 }
 
 impl ServeFlags {
-    /// The settings, from these flags and everything below them.
+    /// Loads the settings from these flags, the environment and the file.
     ///
     /// # Errors
     ///
@@ -166,8 +166,8 @@ impl ServeFlags {
 }
 
 impl CommonFlags {
-    /// The settings, from these flags, `model` and everything below them. Only errors are logged
-    /// unless somebody asked for more: what a command has to say, it prints.
+    /// Loads the settings from these flags, `model`, the environment and the file. The default log
+    /// level is `error`, because commands print their results.
     ///
     /// # Errors
     ///
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_holds_together() {
+    fn the_command_definition_is_valid() {
         Arguments::command().debug_assert();
     }
 
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn common_flags_stand_before_or_after_the_action() {
+    fn common_flags_are_accepted_before_and_after_the_action() {
         for arguments in [
             ["models", "--models-dir", "/m", "list"],
             ["models", "list", "--models-dir", "/m"],
@@ -255,9 +255,10 @@ mod tests {
     }
 
     #[test]
-    fn a_usage_error_repeats_no_escape_sequence() {
+    fn a_usage_error_contains_no_escape_sequence_of_an_argument() {
         let arguments = ["halkspeech", "--\u{1b}[2J"].map(OsString::from);
-        let error = read(&arguments).unwrap_err().render().ansi().to_string();
+        let error = parse_arguments(&arguments).unwrap_err();
+        let error = error.render().ansi().to_string();
         assert!(error.contains(r"--\u{1b}[2J"), "{error}");
     }
 
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn completions_know_the_sub_commands() {
+    fn completion_scripts_contain_the_sub_commands() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "halkspeech", &mut script);

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use halkspeech::app::{App, signals};
-use halkspeech::cli::{self, Command, ServeFlags, printed};
+use halkspeech::cli::{self, Command, ServeFlags, escape};
 use halkspeech::telemetry::{self, traces::Tracing};
 use signal_hook::low_level;
 
@@ -22,7 +22,7 @@ fn main() {
         }
     };
     if let Err(error) = &result {
-        eprintln!("halkspeech: {}", printed::lines(&format!("{error:#}")));
+        eprintln!("halkspeech: {}", escape::lines(&format!("{error:#}")));
     }
     // After a shutdown timeout an engine may still run a batch: exit without running the C++
     // library's destructors.

@@ -7,7 +7,7 @@ mod metrics;
 mod process;
 mod prometheus_text;
 
-pub use labels::{RefusalReason, RefusalLabels, RequestLabels};
+pub use labels::{RefusalLabels, RefusalReason, RequestLabels};
 pub use metrics::Metrics;
 pub use prometheus_text::to_prometheus_text;
 

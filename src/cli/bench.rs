@@ -26,7 +26,7 @@ pub use self::flags::BenchFlags;
 use self::load::{Pace, Until};
 use self::report::{Report, Run};
 use self::tally::Tally;
-use super::{bar, printed};
+use super::{escape, progress_bar};
 use crate::config::{Flags, Secret, Settings};
 
 /// The longest wait for the first connection.
@@ -69,11 +69,11 @@ async fn bench(flags: BenchFlags) -> anyhow::Result<Report> {
     let file = file.transpose()?;
     for pace in flags.paces() {
         if table && report.runs.is_empty() {
-            writeln!(out, "{}", printed::lines(&report.head(load_name(pace))))?;
+            writeln!(out, "{}", escape::lines(&report.head(load_name(pace))))?;
         }
         let run = measure(&caller, &flags, pace).await;
         if table {
-            writeln!(out, "{}", printed::lines(&run.row()))?;
+            writeln!(out, "{}", escape::lines(&run.row()))?;
         }
         report.runs.push(run);
     }
@@ -94,7 +94,7 @@ async fn measure(caller: &Arc<Caller>, flags: &BenchFlags, pace: Pace) -> Run {
     let until = flags.until(pace);
     let clips = caller.clips();
     let mut tally = Tally::new(clips.len());
-    let bar = bar::of_run();
+    let bar = progress_bar::bench_run();
     let (concurrency, rate) = match pace {
         Pace::Closed { callers } => (Some(callers), None),
         Pace::Open { rate, .. } => (None, Some(rate)),
@@ -106,7 +106,7 @@ async fn measure(caller: &Arc<Caller>, flags: &BenchFlags, pace: Pace) -> Run {
             Until::Requests(requests) => tally.requests() as f64 / requests as f64,
             Until::Elapsed(length) => elapsed.as_secs_f64() / length.as_secs_f64(),
         };
-        bar.set_position((share.min(1.0) * bar::STEPS as f64) as u64);
+        bar.set_position((share.min(1.0) * progress_bar::STEPS as f64) as u64);
         let answers = tally.requests();
         bar.set_message(format!("{load} {}, {answers} requests", load_name(pace)));
     })
@@ -130,7 +130,7 @@ fn load_name(pace: Pace) -> &'static str {
 fn wish(flags: &BenchFlags) -> anyhow::Result<Wish> {
     let key = match &flags.api_key_file {
         Some(file) => {
-            let shown = printed::path(file);
+            let shown = escape::path(file);
             let key = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
             if key.trim().is_empty() {
                 bail!("{shown} holds no key");
@@ -155,7 +155,7 @@ fn wish(flags: &BenchFlags) -> anyhow::Result<Wish> {
 }
 
 fn create(path: &Path) -> anyhow::Result<File> {
-    File::create(path).with_context(|| format!("cannot write {}", printed::path(path)))
+    File::create(path).with_context(|| format!("cannot write {}", escape::path(path)))
 }
 
 /// Whether anybody is there, so that a run is not one long list of errors.

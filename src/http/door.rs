@@ -14,7 +14,7 @@ use axum::http::{HeaderName, header};
 use super::error::ApiError;
 use super::{Context, Phase};
 use crate::caller::Caller;
-use crate::telemetry::{Metrics, RefusalReason, RefusalLabels};
+use crate::telemetry::{Metrics, RefusalLabels, RefusalReason};
 use returns::{Attempt, ExpectedReturns};
 use shares::{Refused, Shares};
 use turnover::Turnover;

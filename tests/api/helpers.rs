@@ -19,7 +19,7 @@ use halkspeech::models::{
     self, Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels,
     MakeFactory, ModelId, Plan, Store,
 };
-use halkspeech::telemetry::{Metrics, RefusalReason, RefusalLabels, RequestLabels};
+use halkspeech::telemetry::{Metrics, RefusalLabels, RefusalReason, RequestLabels};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder, Response};

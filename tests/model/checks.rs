@@ -103,7 +103,7 @@ fn doctor_has_a_line_for_each_check_and_fails_on_errors() {
         (
             "TMPDIR",
             "/gone",
-            "error    temporary files  no temporary file can be made in /gone",
+            "error    temporary files  no temporary file can be created in /gone",
         ),
     ] {
         let cpu = ("WHISPER__INFERENCE_DEVICE", "cpu");

@@ -97,7 +97,7 @@ fn a_bad_recording_among_good_ones_is_named_and_makes_the_exit_code_one() {
     for piece in [
         "bad.mp3: ",
         "gone.wav: cannot be read",
-        "2 of 4 recordings were not written down",
+        "2 of 4 recordings were not transcribed",
     ] {
         assert!(errors.contains(piece), "no {piece:?} in {errors}");
     }
@@ -139,7 +139,7 @@ fn nothing_is_transcribed_where_a_text_would_be_lost() {
             &["-o", "out", "d/a.wav", "e/a.wav"][..],
             "d/a.wav and e/a.wav would both be written to out/a.wav.txt",
         ),
-        (&["d/a.wav", "talk.wav"], "talk.txt is there already"),
+        (&["d/a.wav", "talk.wav"], "talk.txt already exists"),
         (&["--force", "voice.txt"], "voice.txt is a recording"),
     ] {
         let arguments = [&["transcribe", "-m", "tiny.en"], arguments].concat();

@@ -50,8 +50,11 @@ async fn a_killed_pull_goes_on_where_it_stopped_and_its_model_is_served() {
 
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("test/whisper-base is here, "), "{said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        stdout.contains("test/whisper-base is on disk, "),
+        "{stdout}"
+    );
     let ranges = hub.ranges("model.bin");
     let start = ranges[1].as_deref().unwrap()["bytes=".len()..]
         .split('-')

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::Args;
 use serde::Deserialize;
 
-use crate::cli::{inputs, printed};
+use crate::cli::{inputs, escape};
 
 /// A recording, held in memory so that the disk is no part of what is measured.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +72,7 @@ pub fn of_paths(paths: &[PathBuf]) -> anyhow::Result<Vec<Clip>> {
 
 /// The recordings of a manifest that are selected.
 pub fn of_manifest(manifest: &Path, selection: &Selection) -> anyhow::Result<Vec<Clip>> {
-    let shown = printed::path(manifest);
+    let shown = escape::path(manifest);
     let text = fs::read_to_string(manifest).with_context(|| format!("cannot read {shown}"))?;
     let folder = manifest.parent().unwrap_or(Path::new(""));
     let mut lines = 0;
@@ -113,7 +113,7 @@ impl Selection {
 }
 
 fn read(path: &Path) -> anyhow::Result<Clip> {
-    let audio = fs::read(path).with_context(|| format!("cannot read {}", printed::path(path)))?;
+    let audio = fs::read(path).with_context(|| format!("cannot read {}", escape::path(path)))?;
     let name = path.file_name().unwrap_or_default();
     Ok(Clip {
         name: name.to_string_lossy().into_owned(),
