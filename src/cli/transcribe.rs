@@ -91,8 +91,9 @@ async fn transcribe(flags: TranscribeFlags, loaded: &LoadedSettings) -> anyhow::
         .map(|outputs| {
             let (transcriber, options, bar) = (&services.transcriber, &options, &bar);
             async move {
-                let result = transcribe_recording(transcriber, options, &outputs.recording, bar);
-                (result.await, outputs)
+                let recording = &outputs.recording;
+                let result = transcribe_recording(transcriber, options, recording, bar).await;
+                (result, outputs)
             }
         })
         // In order, so that texts are printed in the order of the files.
