@@ -1,11 +1,11 @@
 //! The settings: defaults < file < environment < flags, merged, then checked.
 //!
-//! Every source hands over entries (`entry`), which name a setting from one
-//! table (`keys`). The last entry for a setting wins; the winners are checked
-//! against what the table allows (`kind`), and an error names the setting as
-//! its user wrote it. What a file sets for one model alone (`per_model`) stands
-//! beside them and goes before them all. Nothing else in the program reads the
-//! environment.
+//! Every source returns entries (`entry`), which refer to a setting of one
+//! table (`keys`). The last entry for a setting wins and is checked against
+//! the allowed values (`value_kind`); an error names the setting as the user
+//! wrote it. Settings of a single model (`per_model`) come only from a file
+//! and override all others for that model. Nothing else in the program reads
+//! the environment.
 
 mod whisper;
 mod server;
@@ -58,28 +58,28 @@ use per_model::ModelEntry;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The model and its batches.
+    /// The default model, its engines and batches.
     pub whisper: Whisper,
-    /// The HTTP side.
+    /// The HTTP server.
     pub server: Server,
-    /// From upload to samples.
+    /// Decoding of uploads.
     pub audio: Audio,
-    /// Where models lie and come from.
+    /// Models on disk and on the hub.
     pub models: Models,
-    /// What is logged.
+    /// The log.
     pub log: Log,
-    /// Where spans go.
+    /// The export of traces.
     pub traces: Traces,
-    /// What single models have for themselves, by their names; in a file only,
-    /// as the tables `[models."owner/name"]`.
+    /// Settings of single models by name; only from a file, in tables
+    /// `[models."owner/name"]`.
     #[serde(skip)]
     pub per_model: BTreeMap<String, ModelSettings>,
 }
 
-/// What settings are read from, beside their defaults.
+/// The sources of settings other than the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct Sources<E> {
-    /// The TOML file, if one is named; it must exist.
+    /// The TOML file, if any; it must exist.
     pub file: Option<PathBuf>,
     /// The environment variables, as names and values.
     pub env: E,
@@ -87,7 +87,7 @@ pub struct Sources<E> {
     pub flags: Flags,
 }
 
-/// The settings that have a flag, as given at the command line.
+/// The settings that have a flag, from the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
     /// `--model`
@@ -102,15 +102,15 @@ pub struct Flags {
     pub log_level: Option<String>,
 }
 
-/// The settings, and what there is to say about them.
+/// The checked settings with their origins and warnings.
 #[derive(Clone, Debug)]
 pub struct LoadedSettings {
-    /// The settings, checked.
+    /// The checked settings.
     pub settings: Settings,
-    /// Where each value came from, by the setting's path; one that is absent
-    /// has its default.
+    /// The source of each value, by the setting's path; a setting without an
+    /// entry has its default.
     pub origins: BTreeMap<String, SettingOrigin>,
-    /// What is probably not as it was meant; for the log.
+    /// Probable mistakes, for the log.
     pub warnings: Vec<SettingWarning>,
 }
 
@@ -125,13 +125,13 @@ impl Settings {
         reason = "the one place that reads the environment"
     )]
     pub fn from_process(file: Option<PathBuf>, flags: Flags) -> Result<LoadedSettings, ConfigError> {
-        // A variable that is not Unicode is kept, spoilt, rather than dropped:
-        // without its key the server would let everyone in.
+        // A variable that is not Unicode is converted lossily rather than
+        // dropped: without its key the server would accept every caller.
         let variables = std::env::vars_os().map(|(name, value)| {
             let name = name.to_string_lossy().into_owned();
             (name, value.to_string_lossy().into_owned())
         });
-        // The user database knows the home of a process without `HOME`.
+        // From the user database if the process has no `HOME`.
         let home = std::env::home_dir()
             .map(|home| ("HOME".to_owned(), home.to_string_lossy().into_owned()));
         Self::load(Sources {
@@ -145,8 +145,8 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// The file cannot be read or has a key that is no setting, or a value is
-    /// not allowed; all such keys and values are named at once.
+    /// The file cannot be read or has an unknown key, or a value is not
+    /// allowed; the error names all such keys and values.
     pub fn load<E>(sources: Sources<E>) -> Result<LoadedSettings, ConfigError>
     where
         E: IntoIterator<Item = (String, String)>,
@@ -160,7 +160,7 @@ impl Settings {
             Some(path) => file::read(path)?,
             None => FileContents::default(),
         };
-        let entries = (environment.better_defaults().into_iter())
+        let entries = (environment.derived_defaults().into_iter())
             .chain(file_entries)
             .chain(environment.entries())
             .chain(sources.flags.entries());
@@ -182,7 +182,7 @@ impl Settings {
                 Err(problem) => problems.push(problem),
             }
         }
-        // Nothing is merged here: only a file sets these, and each once.
+        // Nothing is merged here: only a file sets these, each once.
         let mut tables: BTreeMap<String, Dict> = BTreeMap::new();
         for ModelEntry { model, entry } in model_entries {
             let SettingEntry { key, value, origin } = entry;
@@ -214,8 +214,8 @@ impl Settings {
         })
     }
 
-    /// The `[whisper]` settings as they hold for the model of this name,
-    /// which is compared letter by letter with those of the tables.
+    /// The `[whisper]` settings that apply to the model of this name, which
+    /// must be spelt exactly as in its table.
     #[must_use]
     pub fn whisper_for(&self, model: &str) -> Cow<'_, Whisper> {
         match self.per_model.get(model) {
@@ -225,31 +225,31 @@ impl Settings {
     }
 
     fn queue_warnings(&self) -> impl Iterator<Item = SettingWarning> {
-        let of_all = self.queue_warning("whisper", &ModelSettings::default());
-        // A model that changes neither number has been warned about already.
-        let of_models = (self.per_model.iter())
+        let general = self.queue_warning("whisper", &ModelSettings::default());
+        // The general warning covers a model that changes neither number.
+        let per_model = (self.per_model.iter())
             .filter(|(_, own)| own.max_queue_size.is_some() || own.batch_size.is_some())
             .filter_map(|(model, own)| self.queue_warning(&per_model::table(model), own));
-        of_all.into_iter().chain(of_models)
+        general.into_iter().chain(per_model)
     }
 
     fn queue_warning(&self, table: &str, own: &ModelSettings) -> Option<SettingWarning> {
         let whisper = self.whisper.with(own);
         let queue_size = whisper.max_queue_size.get();
         let batch_size = whisper.batch_size.get();
-        let place = |is_own| if is_own { table } else { "whisper" };
+        let table_of = |is_own| if is_own { table } else { "whisper" };
         (queue_size < batch_size).then(|| SettingWarning::QueueBelowBatch {
-            queue: format!("{}.max_queue_size", place(own.max_queue_size.is_some())),
+            queue: format!("{}.max_queue_size", table_of(own.max_queue_size.is_some())),
             queue_size,
-            batch: format!("{}.batch_size", place(own.batch_size.is_some())),
+            batch: format!("{}.batch_size", table_of(own.batch_size.is_some())),
             batch_size,
         })
     }
 }
 
 impl LoadedSettings {
-    /// The setting at `path` as its user wrote it: `MODELS_DIR`, `--port`, or `server.port in FILE`.
-    /// One that is not set has the environment name that the documentation uses.
+    /// The name of the setting at `path` as the user wrote it: `MODELS_DIR`, `--port`, or
+    /// `server.port in FILE`. A setting that is not set has the environment name of the documentation.
     #[must_use]
     pub fn setting_name(&self, path: &str) -> String {
         let origin = self.origins.get(path).map(|origin| origin.setting_name(path));
@@ -258,8 +258,8 @@ impl LoadedSettings {
         name.unwrap_or_else(|| path.to_owned())
     }
 
-    /// The setting at `path` for the model of this name, as [`setting_name`](Self::setting_name): that of the
-    /// model's own table, where it has one.
+    /// As [`setting_name`](Self::setting_name), for the model of this name: the name in the model's own
+    /// table if it is set there.
     #[must_use]
     pub fn model_setting_name(&self, model: &str, path: &str) -> String {
         let own = SettingKey::at(path).map(|key| per_model::path(model, key.name()));
@@ -275,11 +275,11 @@ impl LoadedSettings {
         self.origins.contains_key(path)
     }
 
-    /// The start table.
+    /// The table of all settings.
     ///
     /// # Errors
     ///
-    /// Only by a fault of the program, [`ConfigError::Mismatch`].
+    /// Only [`ConfigError::Mismatch`], a programming error.
     pub fn table(&self) -> Result<SettingsTable, ConfigError> {
         SettingsTable::new(&self.settings, &self.origins)
     }
@@ -306,12 +306,17 @@ impl Flags {
     }
 }
 
-/// The value as the settings want it; `name` is the setting as its user wrote it.
-fn check(kind: ValueKind, value: &Value, name: String, home: Option<&Path>) -> Result<Value, SettingProblem> {
+/// Checks a value and converts it for [`Settings`]; `name` is the setting as the user wrote it.
+fn check(
+    kind: ValueKind,
+    value: &Value,
+    name: String,
+    home: Option<&Path>,
+) -> Result<Value, SettingProblem> {
     let as_written = || match (kind, value) {
         (ValueKind::SecretText, _) => "***".to_owned(),
         (_, Value::String(_, text)) => format!("{text:?}"),
-        _ => settings_table::shown(value),
+        _ => settings_table::display_value(value),
     };
     let Some(checked) = kind.check(value) else {
         return Err(SettingProblem::InvalidValue {

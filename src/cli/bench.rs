@@ -133,7 +133,7 @@ fn request_template(flags: &BenchFlags) -> anyhow::Result<RequestTemplate> {
             let shown = escape::path(file);
             let key = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
             if key.trim().is_empty() {
-                bail!("{shown} holds no key");
+                bail!("{shown} contains no key");
             }
             Some(Secret::new(key.trim()))
         }

@@ -1,4 +1,4 @@
-//! One value from one source: what the sources hand to the merge.
+//! A value from one source, before the sources are merged.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,32 +7,32 @@ use figment::value::Value;
 
 use super::keys::SettingKey;
 
-/// A value for a setting, as its source wrote it.
+/// A value for a setting, as written in its source.
 #[derive(Debug)]
 pub(super) struct SettingEntry {
     /// The setting.
     pub key: &'static SettingKey,
-    /// Its value, unchecked.
+    /// Its unchecked value.
     pub value: Value,
-    /// Where it was written.
+    /// The source of the value.
     pub origin: SettingOrigin,
 }
 
-/// Where a setting's value comes from.
+/// The source of a setting's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SettingOrigin {
-    /// Nobody set it.
+    /// The default.
     Default,
     /// A TOML file.
     File(PathBuf),
     /// An environment variable.
     Environment(String),
-    /// A flag at the command line.
+    /// A command-line flag.
     Flag(&'static str),
 }
 
 impl SettingOrigin {
-    /// The setting at `path` in the words of whoever set it.
+    /// The name of the setting at `path`, as the user wrote it.
     pub(super) fn setting_name(&self, path: &str) -> String {
         match self {
             Self::Default => path.to_owned(),

@@ -13,14 +13,14 @@ use super::keys::{KEYS, SettingKey, nearest, sections};
 use super::value_kind::ValueKind;
 use super::per_model::{self, ModelEntry};
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug, Default)]
 pub(super) struct FileContents {
     /// The settings.
     pub entries: Vec<SettingEntry>,
     /// The settings of single models.
     pub model_entries: Vec<ModelEntry>,
-    /// The keys that are no settings.
+    /// Unknown keys and invalid tables.
     pub problems: Vec<SettingProblem>,
 }
 
@@ -93,14 +93,16 @@ impl FileContents {
         for (name, value) in table {
             match per_model::key(&name) {
                 // `[models.tiny.en]` lacks the quotes.
-                None if value.as_dict().is_some() => self.problems.push(SettingProblem::UnknownKey {
-                    suggestion: Some(format!(
-                        "[{}]",
-                        per_model::table(&format!("{model}.{name}"))
-                    )),
-                    name: per_model::path(model, &name),
-                    file: file.to_owned(),
-                }),
+                None if value.as_dict().is_some() => {
+                    self.problems.push(SettingProblem::UnknownKey {
+                        suggestion: Some(format!(
+                            "[{}]",
+                            per_model::table(&format!("{model}.{name}"))
+                        )),
+                        name: per_model::path(model, &name),
+                        file: file.to_owned(),
+                    });
+                }
                 Some(key) => self.model_entries.push(ModelEntry {
                     model: model.to_owned(),
                     entry: SettingEntry {
@@ -126,8 +128,8 @@ fn parse(text: &str) -> Result<Dict, String> {
     Ok(profiles.into_values().next().unwrap_or_default())
 }
 
-/// Line, column and reason, without the line itself, which may hold a key: it is quoted behind a margin
-/// that has a line number or nothing in it.
+/// Line, column and reason, without the quoted line, which may contain a key: quotes start with a margin
+/// that is empty or has a line number.
 fn without_quote(message: &str) -> String {
     let is_margin = |c: char| c == ' ' || c.is_ascii_digit();
     let is_quote = |line: &&str| line.trim_start_matches(is_margin).starts_with('|');
@@ -135,8 +137,7 @@ fn without_quote(message: &str) -> String {
     lines.collect::<Vec<_>>().join(", ")
 }
 
-/// A key at the top of the file may be a misspelt section, or a key whose
-/// section was forgotten.
+/// A top-level key may be a misspelt section, or a key without its section.
 fn section_suggestion(name: &str) -> Option<String> {
     nearest(name, sections().map(str::to_owned))
         .map(|section| format!("[{section}]"))
@@ -149,11 +150,13 @@ fn key_suggestion(section: &str, full_name: &str) -> Option<String> {
     nearest(full_name, in_section).or_else(|| nearest(full_name, paths()))
 }
 
-/// A table whose name is like that of a setting is that setting, misspelt; a
-/// key in it may be misspelt, or a setting that no model has for itself.
+/// A table named like a setting is probably that setting, misspelt; a key in
+/// it may be misspelt, or a setting that cannot be set for one model.
 fn model_key_suggestion(model: &str, name: &str) -> Option<String> {
     let tables = KEYS.iter().filter(|key| matches!(key.kind, ValueKind::TextMap));
-    let of_models = KEYS.iter().filter(|key| key.per_model).map(SettingKey::name);
+    let model_keys = (KEYS.iter())
+        .filter(|key| key.per_model)
+        .map(SettingKey::name);
     let full_name = per_model::path(model, name);
     nearest(model, tables.map(|key| key.path.to_owned()))
         .map(|table| format!("[{table}]"))
@@ -161,7 +164,7 @@ fn model_key_suggestion(model: &str, name: &str) -> Option<String> {
         .or_else(|| {
             nearest(
                 &full_name,
-                of_models.map(|name| per_model::path(model, name)),
+                model_keys.map(|name| per_model::path(model, name)),
             )
         })
         .or_else(|| nearest(&full_name, paths()))

@@ -5,22 +5,22 @@ use super::value_kind::ValueKind::{
     TextMap, Url, WebOrigins, TextWithoutSpaces,
 };
 
-/// One setting, as every source may name it.
+/// A setting, with its name in every source.
 #[derive(Debug)]
 pub(super) struct SettingKey {
-    /// Its place in the tree and in a file, `whisper.batch_size`.
+    /// Its path in the tree and in a file, `whisper.batch_size`.
     pub path: &'static str,
-    /// Its environment names beside `SECTION__KEY`.
+    /// Its environment names other than `SECTION__KEY`.
     pub flat_names: &'static [&'static str],
-    /// Its flag at the command line, `--port`.
+    /// Its command-line flag, `--port`.
     pub flag: Option<&'static str>,
-    /// The values it takes.
+    /// The values it accepts.
     pub kind: ValueKind,
-    /// Whether a model may have it for itself.
+    /// Whether it can be set for a single model.
     pub per_model: bool,
 }
 
-/// Every setting, in the order of the start table.
+/// Every setting, in the order of the settings table.
 pub(super) const KEYS: &[SettingKey] = &[
     key("whisper.model", Text).flag("--model"),
     key("whisper.inference_device", Choice(&["auto", "cpu", "cuda"])).per_model(),
@@ -109,7 +109,7 @@ pub(super) const KEYS: &[SettingKey] = &[
 ];
 
 impl SettingKey {
-    /// The setting at `path`, if there is one.
+    /// The setting at `path`, if it exists.
     pub fn at(path: &str) -> Option<&'static Self> {
         KEYS.iter().find(|key| key.path == path)
     }
@@ -128,7 +128,7 @@ impl SettingKey {
         std::iter::once(section_name).chain(flat_names)
     }
 
-    /// The environment name that the documentation uses; none for a setting that only a file can hold.
+    /// The environment name that the documentation uses.
     pub fn usual_name(&self) -> Option<String> {
         let flat_name = self.flat_names.first().map(|&name| name.to_owned());
         flat_name.or_else(|| self.environment_names().next())
@@ -165,26 +165,26 @@ pub(super) fn sections() -> impl Iterator<Item = &'static str> {
     ["whisper", "server", "audio", "models", "log", "traces"].into_iter()
 }
 
-/// The one of `known` that looks most like `unknown`, if any looks like it.
-/// Only what follows the section is compared, since the section's letters
-/// would make every pair alike.
+/// The most similar of the `known` names, if one is similar enough. Only the
+/// parts after the section are compared, since a common section would make
+/// all names similar.
 pub(super) fn nearest(unknown: &str, known: impl Iterator<Item = String>) -> Option<String> {
     let leaf = |name: &str| {
         let start = name.rfind("__").map_or(0, |at| at + 2);
         let start = name.rfind('.').map_or(start, |at| at + 1);
         name[start..].to_lowercase()
     };
-    let wanted = leaf(unknown);
+    let unknown = leaf(unknown);
     known
-        .map(|name| (likeness(&wanted, &leaf(&name)), name))
-        .filter(|(likeness, _)| *likeness > 0.55)
+        .map(|name| (similarity(&unknown, &leaf(&name)), name))
+        .filter(|(similarity, _)| *similarity > 0.55)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, name)| name)
 }
 
-/// 0 for strangers, 1 for equals. A name that holds the other whole counts
-/// as a relative, however much longer it is.
-fn likeness(one: &str, other: &str) -> f64 {
+/// The similarity of two names, from 0 to 1 for equal names. A name that
+/// contains the other has at least 0.6, whatever their lengths.
+fn similarity(one: &str, other: &str) -> f64 {
     let similarity = strsim::normalized_damerau_levenshtein(one, other);
     let shorter = one.len().min(other.len());
     if shorter >= 3 && (one.contains(other) || other.contains(one)) {
