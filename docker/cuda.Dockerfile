@@ -1,4 +1,4 @@
-# HalkSpeech for NVIDIA GPUs (and processors), on plain Debian: beside the program only cuBLAS. See docs/containers.md.
+# HalkSpeech for NVIDIA GPUs (and CPUs), on plain Debian with only the program and cuBLAS. See docs/containers.md.
 #
 #   docker build -f docker/cuda.Dockerfile -t halkspeech:cuda .
 #   docker run --gpus all -p 8000:8000 -v halkspeech-models:/home/ubuntu/.cache/huggingface/hub halkspeech:cuda
@@ -6,7 +6,7 @@
 # The volume may be a Hugging Face cache, or a folder of the host with a folder for each model; the only model in it
 # is the default one. `curl -X POST localhost:8000/v1/models/large-v3-turbo` downloads one.
 #
-# The host needs NVIDIA's driver, 580 or later, and its container toolkit; nothing of CUDA.
+# The host needs NVIDIA's driver, 580 or later, and its container toolkit, but no CUDA.
 
 FROM rust:1.95-bookworm AS build
 # Compute capabilities of the GPUs to build for; 9.0 alone is an H100's.
@@ -39,7 +39,7 @@ COPY --from=build /out/lib/ /usr/local/lib/
 RUN ldconfig
 COPY --from=build /out/halkspeech /usr/local/bin/halkspeech
 COPY LICENSE /usr/share/doc/halkspeech/LICENSE
-# What NVIDIA's container toolkit puts into the container: the driver's compute library, and nvidia-smi.
+# NVIDIA's container toolkit adds the driver's compute library and nvidia-smi to the container.
 ENV HOME=/home/ubuntu NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER ubuntu
 WORKDIR /home/ubuntu
