@@ -1,4 +1,4 @@
-# HalkSpeech's images: `cpu`, which is built where no target is named, and `cuda` for NVIDIA GPUs (and processors).
+# HalkSpeech's images: `cpu`, the default target, and `cuda` for NVIDIA GPUs (and CPUs).
 # docs/containers.md describes both.
 #
 #   docker build -t halkspeech .
@@ -11,8 +11,8 @@
 # is the default one. `curl -X POST localhost:8000/v1/models/base` downloads one.
 #
 # Building needs BuildKit, which keeps crates and object files between builds: CTranslate2 is compiled once for each
-# image. `--build-context build=FOLDER` takes FOLDER/out/halkspeech instead of compiling it, `build-cuda` the same for
-# the other image, with FOLDER/out/lib.
+# image. `--build-context build=FOLDER` uses FOLDER/out/halkspeech instead of compiling it; `build-cuda` does the same
+# for the other image, with FOLDER/out/lib.
 
 FROM rust:1.95-bookworm AS compiler
 RUN apt-get update \
@@ -22,7 +22,7 @@ WORKDIR /source
 
 FROM compiler AS build
 COPY . .
-# What `halkspeech --version` calls its commit: there is no git repository in the build context.
+# The commit that `halkspeech --version` prints: the build context has no git repository.
 ARG HALKSPEECH_COMMIT
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/target,sharing=locked \
@@ -46,7 +46,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && mkdir -p /out/lib && strip -o /out/halkspeech /target/release/halkspeech \
     && cp -a "$(scripts/cuda_toolkit.sh runtime)"/libcublas*.so.13 /out/lib/
 
-# What both images have, without the program.
+# The common base of both images, without the program.
 FROM debian:bookworm-slim AS runtime
 # The user, and the folder for models, that the Python edition's image had. A volume that is made for the folder
 # takes its owner from here; a folder of the host must be writable for user 1000 where models are downloaded.
@@ -66,8 +66,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 CMD ["ha
 ENTRYPOINT ["halkspeech"]
 CMD ["serve"]
 
-# Beside the program only cuBLAS. The host needs NVIDIA's driver, 580 or later, and its container toolkit; nothing of
-# CUDA.
+# Only the program and cuBLAS. The host needs NVIDIA's driver, 580 or later, and its container toolkit, but no CUDA.
 FROM runtime AS cuda
 LABEL org.opencontainers.image.title="HalkSpeech for NVIDIA GPUs" \
       org.opencontainers.image.description="OpenAI-compatible speech-to-text server that micro-batches Whisper across requests" \
@@ -75,7 +74,7 @@ LABEL org.opencontainers.image.title="HalkSpeech for NVIDIA GPUs" \
 COPY --from=build-cuda /out/lib/ /usr/local/lib/
 RUN ldconfig
 COPY --from=build-cuda /out/halkspeech /usr/local/bin/halkspeech
-# What NVIDIA's container toolkit puts into the container: the driver's compute library, and nvidia-smi.
+# NVIDIA's container toolkit adds the driver's compute library and nvidia-smi to the container.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER ubuntu
 HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 CMD ["halkspeech", "health"]

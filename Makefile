@@ -1,7 +1,7 @@
-# `make run` and `make test` do everything from a fresh clone on; `make help` lists the rest.
+# `make run` and `make test` need only a fresh clone; `make help` lists the other targets.
 #
-# Nothing is written into the checkout. Build output, models and samples live in one cache folder, so that they
-# survive `git clean` and serve several clones. Each of these may be set in the environment or on the command line.
+# Nothing is written into the checkout. Build output, models and samples are in one cache folder, so that they
+# survive `git clean` and are shared by clones. These variables can be set in the environment or on the command line.
 CACHE            := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/halkspeech
 CARGO_TARGET_DIR ?= $(CACHE)/target
 MODELS_DIR       ?= $(CACHE)/models
@@ -9,7 +9,7 @@ SAMPLES_DIR      ?= $(CACHE)/samples
 DIST_DIR         ?= $(CACHE)/dist
 WHISPER__MODEL   ?= base
 UVICORN_PORT     ?= 8000
-# More cargo features of the server. For GPUs there is `make cuda`.
+# Additional cargo features of the server. For GPUs use `make cuda`.
 FEATURES         ?=
 
 # What `halkspeech --version` calls its commit: this checkout's, or nothing where the sources are not one. A new value
@@ -17,20 +17,20 @@ FEATURES         ?=
 HALKSPEECH_COMMIT := $(or $(HALKSPEECH_COMMIT),$(shell git --git-dir=.git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null))
 
 # Every cargo command uses the release profile. CTranslate2 is compiled inside a build script, for 30 minutes on two
-# cores, once for each profile: with a dev profile beside it, everybody would pay twice. For the same reason nothing
-# here sets RUSTFLAGS, which would be a third build.
+# cores, once for each profile: a dev profile would need a second build. For the same reason RUSTFLAGS is not set here,
+# which would need a third one.
 CARGO := cargo
 FLAGS := --release --locked $(if $(FEATURES),--features $(FEATURES))
 
 export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR DIST_DIR HALKSPEECH_COMMIT
-# Settings of the server are for `run` only: tests bring their own.
+# Settings of the server apply only to `run`: tests set their own.
 run: export WHISPER__MODEL := $(WHISPER__MODEL)
 run: export UVICORN_PORT := $(UVICORN_PORT)
-# A folder of its own, whatever the environment says: neither build replaces the program of the other, or rebuilds it.
+# Always a separate folder: neither build replaces the program of the other or rebuilds it.
 cuda: export CARGO_TARGET_DIR := $(CACHE)/target-cuda
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-# make's own flags are not meant for the makes that build scripts start.
+# Build scripts start make without these flags.
 unexport MAKEFLAGS MFLAGS
 .NOTPARALLEL:
 .PHONY: run test build cuda wheel image models fetch setup setup-test lint help

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Whether every panel of the dashboard has something to show: its queries against a Prometheus that saw a load.
 
-usage: check_dashboard.py [--prometheus http://127.0.0.1:9090] [--minutes 5] [--without Memory_of_cards]
+usage: check_dashboard.py [--prometheus http://127.0.0.1:9090] [--minutes 5] [--without GPU_memory]
 
 Run it while the server is under load, or soon after. Prints for each query the series it gave and the range of
 their values; fails when one gave nothing but NaN or nothing at all, unless its panel is named by --without
-(spaces as underscores): a machine without a card has no memory of cards to show.
+(spaces as underscores): a machine without a GPU has no GPU memory to show.
 """
 import argparse
 import json

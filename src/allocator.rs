@@ -1,12 +1,12 @@
-//! The memory allocator, for our code and for CTranslate2's.
+//! The memory allocator, jemalloc, for Rust code and CTranslate2.
 //!
-//! An encoding allocates and frees tensors of tens of megabytes many times over. The C library
-//! gives each of them back to the kernel, which clears the pages again for the next one; keeping
-//! them made a request of 11 s a third faster (`docs/performance.md`). What stays unused for ten
-//! seconds goes back all the same; what an unloaded model held goes back at once.
+//! Encoding a window allocates and frees tensors of tens of megabytes many times. The C library
+//! returns each of them to the kernel, which clears the pages again for the next one; keeping
+//! them made a request of 11 s a third faster (`docs/performance.md`). Memory that is unused for
+//! ten seconds is returned to the kernel; the memory of an unloaded model is returned at once.
 #![expect(
     unsafe_code,
-    reason = "jemalloc finds its settings by the name of a symbol, and is steered by a C function"
+    reason = "jemalloc reads its settings from an exported symbol and is controlled by a C function"
 )]
 
 use std::ffi::CStr;
@@ -18,34 +18,34 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// No separate treatment of large blocks, whose pages it would give back at once; a thread of its
-/// own gives back what is unused.
-// SAFETY: jemalloc reads the symbol as a pointer to text that ends with a zero byte, which a
-// reference to an array is; nothing else in the program defines it.
+/// Disables the separate handling of large blocks, which returns their pages at once; a background
+/// thread returns unused pages.
+// SAFETY: jemalloc reads the symbol as a pointer to a zero-terminated string, which a reference to
+// this array is; nothing else in the program defines it.
 #[unsafe(export_name = "malloc_conf")]
 pub static SETTINGS: &[u8; 44] = b"oversize_threshold:0,background_thread:true\0";
 
-/// Gives every unused page back to the kernel; `false` where some are left, as happens when
-/// another thread is giving back at the same moment: the call then does nothing for that arena.
-pub fn give_back() -> bool {
+/// Returns every unused page to the kernel; `false` if some are left, as happens when another
+/// thread purges an arena at the same moment: the call then does nothing for that arena.
+pub fn release_unused_memory() -> bool {
     // 4096 is `MALLCTL_ARENAS_ALL` of jemalloc.h.
     call(c"arena.4096.purge", &mut [], &mut []);
     let mut dirty = [0; size_of::<usize>()];
     // Writing anything to it brings the statistics up to date.
     call(c"epoch", &mut [], &mut 1_u64.to_ne_bytes());
     call(c"stats.arenas.4096.pdirty", &mut dirty, &mut []);
-    usize::from_ne_bytes(dirty) <= FEW_PAGES
+    usize::from_ne_bytes(dirty) <= MAX_REMAINING_PAGES
 }
 
-/// Pages that are not worth another try: those of the threads that run meanwhile.
-const FEW_PAGES: usize = 1000;
+/// Pages that may be left without another try: running threads keep some.
+const MAX_REMAINING_PAGES: usize = 1000;
 
 /// Reads or writes one of jemalloc's controls.
 fn call(name: &CStr, read: &mut [u8], write: &mut [u8]) {
     let mut length = read.len();
     let is_read = length > 0;
-    // SAFETY: the name ends with a zero byte; each buffer is as long as is said beside it, and
-    // jemalloc touches neither when its length is not that of the control's value.
+    // SAFETY: the name is zero-terminated; each buffer is passed with its length, and jemalloc
+    // touches neither if a length is not that of the control's value.
     let status = unsafe {
         mallctl(
             name.as_ptr(),

@@ -1,10 +1,10 @@
-//! Wiring: builds every room from the settings, runs the server, drains it in order.
+//! Builds the server from its settings, runs it, and shuts it down in order.
 
-pub mod advice;
+pub mod services;
+pub mod engine_layout;
+pub mod startup_warnings;
 pub mod memory;
 pub mod open_files;
-pub mod placed;
-pub mod rooms;
 pub mod signals;
 
 use std::net::SocketAddr;
@@ -16,77 +16,77 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::{ComputeType, KeysError, Loaded, Server, Settings, Whisper};
+use crate::config::{ComputeType, KeysError, LoadedSettings, Server, Settings, Whisper};
 use crate::engine::ct2::GivenUp;
 use crate::http::{self, Context, Door, HttpSettings, ParameterDefaults, Phase, RateLimit};
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
-use rooms::{Rooms, model_id};
+use services::{Services, model_id};
 
 const MIB: u64 = 1024 * 1024;
-/// Time for the last answers once everything still running was told to end.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
-/// Time for engines to end after that: one that is inside a batch ends with the process.
-pub const ENGINES_END: Duration = Duration::from_secs(1);
-/// How often a stream without news says that it is alive: well within the minute after which proxies
-/// give up.
+/// Longest wait for the last responses after running requests were cancelled.
+const LAST_RESPONSES_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait for engines to stop after that; one that still runs a batch ends with the process.
+pub const ENGINE_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// Interval of keep-alive comments in a stream without events: well below the minute after which proxies
+/// close an idle connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// Why the server did not start or did not run to its end.
+/// Why the server did not start or stopped running.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// A model name in the settings is none.
+    /// The settings contain an invalid model name.
     #[error("{name:?} in the settings names no model")]
     ModelName {
-        /// What stands there.
+        /// The invalid name.
         name: String,
-        /// What a name looks like.
+        /// The rule that it breaks.
         #[source]
         source: InvalidModelId,
     },
-    /// CUDA was asked for, and there is none.
+    /// The settings require CUDA, which is not available.
     #[error("{name} is cuda, but {reason}: {remedy}, or write auto or cpu")]
     NoCuda {
         /// The setting, as its user wrote it.
         name: String,
-        /// Why there is none.
+        /// Why CUDA is not available.
         reason: &'static str,
-        /// What would give one.
+        /// How to make it available.
         remedy: &'static str,
     },
-    /// A number format was asked for that the processor does not have.
+    /// The settings require a number format that a CPU does not support.
     #[error(
-        "{name} is {compute_type}, which does not run on a processor, and {reason}: leave it out, or \
-         write int8 or float32"
+        "{name} is {compute_type}, which is not supported on a CPU, and {reason}: leave it out, or write \
+         int8 or float32"
     )]
     ComputeType {
         /// The setting, as its user wrote it.
         name: String,
         /// The number format.
         compute_type: ComputeType,
-        /// Why models run on the processor.
+        /// Why models run on the CPU.
         reason: &'static str,
     },
-    /// There is no memory for what every model on a processor needs.
-    #[error("kernels of the processor cannot be made")]
+    /// There is no memory for the kernels that every model on a CPU shares.
+    #[error("CPU kernels cannot be created")]
     Kernels(#[source] GivenUp),
     /// The models on disk cannot be read.
     #[error("models on disk cannot be read")]
     Catalog(#[source] tokio::task::JoinError),
-    /// The hub cannot be talked to with these settings.
-    #[error("no client for the hub can be made")]
+    /// No HTTP client for the hub can be created from these settings.
+    #[error("no client for the hub can be created")]
     Hub(#[source] HubError),
-    /// A model that must be there at the start could not be loaded.
+    /// A model that is required at the start could not be loaded.
     #[error("model could not be loaded at the start")]
     Preload(#[source] ModelError),
-    /// The file of keys cannot be used.
-    #[error("keys of callers cannot be read")]
+    /// The API key file cannot be used.
+    #[error("API keys cannot be read")]
     Keys(#[source] KeysError),
-    /// Uploads that are not kept in memory have no place.
-    #[error("no temporary file can be made in {} (TMPDIR)", folder.display())]
+    /// There is no folder for uploads that are not kept in memory.
+    #[error("no temporary file can be created in {} (TMPDIR)", folder.display())]
     TemporaryFile {
-        /// Where `TMPDIR` points, else the system's folder.
+        /// The folder of `TMPDIR`, else the system's.
         folder: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: std::io::Error,
     },
@@ -95,56 +95,56 @@ pub enum AppError {
     Listen {
         /// Host and port.
         address: String,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: std::io::Error,
     },
-    /// The listening socket broke.
-    #[error("the server cannot go on")]
+    /// The listening socket failed.
+    #[error("the server cannot continue")]
     Serve(#[source] std::io::Error),
 }
 
-/// A server that has its address and waits to be run.
+/// A server that is bound to its address but does not serve yet.
 pub struct App {
     listener: TcpListener,
     context: Context,
     models: Arc<LoadedModels>,
     preload: Vec<Preload>,
     phase: watch::Sender<Phase>,
-    patience: Duration,
+    shutdown_timeout: Duration,
 }
 
 /// A model that is loaded before the server is ready.
 struct Preload {
     id: ModelId,
-    /// Whether the server does not start without it.
+    /// Whether the start fails without it.
     is_required: bool,
 }
 
 impl App {
-    /// Builds every room and listens; connections wait until [`App::run`].
+    /// Builds the server and listens; connections wait until [`App::run`].
     ///
     /// # Errors
-    /// [`AppError`] when the settings cannot be carried out.
-    pub async fn bind(loaded: &Loaded) -> Result<Self, AppError> {
+    /// [`AppError`] if the settings cannot be applied.
+    pub async fn bind(loaded: &LoadedSettings) -> Result<Self, AppError> {
         let settings = &loaded.settings;
         let connections = open_files::raise_limit(settings.server.max_connections);
-        find_room_for_uploads(&settings.server)?;
-        let Rooms {
+        check_temporary_folder(&settings.server)?;
+        let Services {
             transcriber,
             models,
             aliases,
             metrics,
-        } = Rooms::build(loaded).await?;
-        advice::log(loaded, &aliases, models.catalog());
+        } = Services::build(loaded).await?;
+        startup_warnings::log(loaded, &aliases, models.catalog());
         let preload = preload(settings, &aliases, &models)?;
-        let (phase, watched) = watch::channel(Phase::Starting);
+        let (phase, phase_receiver) = watch::channel(Phase::Starting);
         let context = Context {
             transcriber,
             aliases,
             door: Arc::new(Door::new(settings.whisper.max_concurrent_requests.get())),
             rate_limit: NonZeroU32::new(settings.server.rate_limit_per_minute).map(RateLimit::new),
-            phase: watched,
+            phase: phase_receiver,
             metrics,
             settings: http_settings(settings, connections)?,
         };
@@ -156,21 +156,21 @@ impl App {
         let listener = TcpListener::bind((host, port))
             .await
             .map_err(listen_error)?;
-        let patience = Duration::from_secs(settings.server.shutdown_timeout_s);
+        let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
         Ok(Self {
             listener,
             context,
             models,
             preload,
             phase,
-            patience,
+            shutdown_timeout,
         })
     }
 
-    /// The address it listens on, with the port the system chose where the setting was 0.
+    /// The listening address, with the port that the system chose if the setting is 0.
     ///
     /// # Errors
-    /// The operating system's.
+    /// The operating system's error.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -178,7 +178,7 @@ impl App {
     /// Serves until `stop` completes, then drains.
     ///
     /// # Errors
-    /// [`AppError`] when a model that is loaded at the start cannot be, or the server breaks.
+    /// [`AppError`] if a required model cannot be loaded or the listening socket fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let Self {
             listener,
@@ -186,14 +186,14 @@ impl App {
             models,
             preload,
             phase,
-            patience,
+            shutdown_timeout,
         } = self;
         let address = listener.local_addr().map_err(AppError::Serve)?;
         let decoded_bytes = context.transcriber.memory().limit_bytes();
         let server = http::serve(listener, Arc::new(context), draining(phase.subscribe()));
         tokio::pin!(server, stop);
 
-        // The port answers while models load: `/health` is alive, `/ready` says what is missing.
+        // Served while models load: `/health` returns 200, `/ready` 503 with the reason.
         let loading = async {
             for model in &preload {
                 model.load(&models).await?;
@@ -216,22 +216,25 @@ impl App {
             served = &mut server => return served.map_err(AppError::Serve),
             () = &mut stop => {}
         }
-        tracing::info!("draining: no new requests, running ones end");
+        tracing::info!("draining: no new requests are accepted, running ones finish");
         phase.send_replace(Phase::Draining);
-        if tokio::time::timeout(patience, &mut server).await.is_err() {
-            let patience_s = patience.as_secs();
-            tracing::warn!(patience_s, "time is up, the rest is answered with 503");
+        if tokio::time::timeout(shutdown_timeout, &mut server).await.is_err() {
+            let shutdown_timeout_s = shutdown_timeout.as_secs();
+            tracing::warn!(
+                shutdown_timeout_s,
+                "shutdown timeout passed, requests that still run get 503"
+            );
             phase.send_replace(Phase::CutOff);
-            let _over = tokio::time::timeout(LAST_ANSWERS, &mut server).await;
+            let _elapsed = tokio::time::timeout(LAST_RESPONSES_TIMEOUT, &mut server).await;
         }
         models.downloads().stop().await;
-        models.unload_all(ENGINES_END).await;
+        models.unload_all(ENGINE_STOP_TIMEOUT).await;
         tracing::info!("stopped");
         Ok(())
     }
 }
 
-/// Completes when the server is to stop accepting.
+/// Completes when the server must stop accepting requests.
 async fn draining(mut phase: watch::Receiver<Phase>) {
     let _closed = phase
         .wait_for(|phase| matches!(phase, Phase::Draining | Phase::CutOff))
@@ -243,7 +246,7 @@ impl Preload {
         match models.lease(&self.id).await {
             Ok(_lease) => Ok(()),
             Err(ModelError::NotFound(id)) if !self.is_required => {
-                tracing::debug!(model.id = %id, "the default model is not loaded: it is not on disk");
+                tracing::debug!(model.id = %id, "default model is not loaded: it is not on disk");
                 Ok(())
             }
             Err(error) => Err(AppError::Preload(error)),
@@ -278,8 +281,8 @@ fn preload(
     Ok(all)
 }
 
-/// Finds out at the start, not with the first large upload, that there is no place for it.
-fn find_room_for_uploads(server: &Server) -> Result<(), AppError> {
+/// Checks at the start, not at the first large upload, that temporary files can be created.
+fn check_temporary_folder(server: &Server) -> Result<(), AppError> {
     if server.max_upload_mib > server.upload_memory_mib {
         tempfile::tempfile().map_err(|source| AppError::TemporaryFile {
             folder: std::env::temp_dir(),
@@ -295,8 +298,8 @@ fn http_settings(settings: &Settings, max_connections: usize) -> Result<HttpSett
         beam_size: whisper.beam_size,
         vad_filter: whisper.vad_filter,
     };
-    let of_one = settings.per_model.keys();
-    let of_one = of_one.map(|name| Ok((model_id(name)?, defaults(&settings.whisper_of(name)))));
+    let model_defaults = (settings.per_model.keys())
+        .map(|name| Ok((model_id(name)?, defaults(&settings.whisper_for(name)))));
     Ok(HttpSettings {
         api_keys: server.api_keys().map_err(AppError::Keys)?,
         max_connections,
@@ -310,7 +313,7 @@ fn http_settings(settings: &Settings, max_connections: usize) -> Result<HttpSett
         reject_unknown_fields: server.reject_unknown_fields,
         require_model: server.require_model,
         defaults: defaults(&settings.whisper),
-        model_defaults: of_one.collect::<Result<_, AppError>>()?,
+        model_defaults: model_defaults.collect::<Result<_, AppError>>()?,
         keep_alive: KEEP_ALIVE,
     })
 }

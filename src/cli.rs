@@ -5,10 +5,10 @@ pub mod doctor;
 pub mod health;
 pub mod models;
 pub mod transcribe;
-pub mod printed;
 pub mod settings;
 pub mod version;
-mod bar;
+pub mod escape;
+mod progress_bar;
 mod inputs;
 mod outputs;
 
@@ -18,44 +18,44 @@ use std::path::{Path, PathBuf};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{ConfigError, Flags, Loaded, Settings};
+use crate::config::{ConfigError, Flags, LoadedSettings, Settings};
 use bench::BenchFlags;
 use models::ModelsFlags;
 use transcribe::TranscribeFlags;
 
-/// What the caller wants done.
+/// The parsed command line.
 #[derive(Clone, Debug)]
 pub struct Cli {
-    /// The sub-command, or `serve` where none was named.
+    /// The sub-command, `serve` if none is given.
     pub command: Command,
 }
 
 /// The sub-commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Run the server (what no sub-command means, too)
+    /// Run the server; the default without a sub-command
     Serve(ServeFlags),
-    /// Write recordings down without a server: a text, subtitles or JSON beside each file
+    /// Transcribe recordings without a server: a text, subtitles or JSON next to each file
     Transcribe(TranscribeFlags),
     /// Show, download or remove the models on disk
     Models(ModelsFlags),
-    /// Load a running server and measure it: requests a second, latencies, word error rate
+    /// Measure a running server under load: requests per second, latencies, word error rate
     Bench(Box<BenchFlags>),
-    /// Ask a running server whether it is ready: exit code 0 if so, else 1
+    /// Check whether a running server is ready: exit code 0 if so, else 1
     Health(HealthFlags),
-    /// Print every setting with its value and its source; exit code 1 if one is wrong
+    /// Print every setting with its value and its source; exit code 1 if one is invalid
     Config(ServeFlags),
     /// Check the machine before serving: device, models, memory, port, ffmpeg, limits; exit code 1 if
     /// the server cannot run
     Doctor(ServeFlags),
-    /// Print a script that completes this program's commands in a shell
+    /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: Shell,
     },
 }
 
-/// What `serve` takes; each goes before the environment and the file.
+/// Flags of `serve`; each overrides the environment and the file.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ServeFlags {
     /// Read settings from this TOML file
@@ -78,10 +78,10 @@ pub struct ServeFlags {
     pub log_level: Option<String>,
 }
 
-/// What every command that needs no server takes.
+/// Flags of every command that needs no server.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CommonFlags {
-    /// Read settings from this TOML file; the environment counts as for the server
+    /// Read settings from this TOML file; environment variables apply as for the server
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// Look for models in this folder [default: ~/.cache/halkspeech/models]
@@ -92,10 +92,10 @@ pub struct CommonFlags {
     pub log_level: Option<String>,
 }
 
-/// What `health` takes.
+/// Flags of `health`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct HealthFlags {
-    /// Ask this address [default: /ready at the host and port of the settings]
+    /// Check this address [default: /ready at the host and port of the settings]
     #[arg(long)]
     pub url: Option<String>,
     /// Read the settings, for host and port, from this TOML file
@@ -113,7 +113,7 @@ pub struct HealthFlags {
         halkspeech models pull base       download a model; large-v3-turbo suits a GPU\n  \
         halkspeech transcribe talk.mp3    write talk.txt\n  \
         halkspeech                        serve OpenAI's API at port 8000\n  \
-        halkspeech doctor                 say what is wrong where one of them fails\n\n\
+        halkspeech doctor                 find out why one of them fails\n\n\
         Settings come from a file (--config), the environment (WHISPER__…) and flags."
 )]
 struct Arguments {
@@ -123,22 +123,22 @@ struct Arguments {
     serve: ServeFlags,
 }
 
-/// Reads the command line; prints help, version or a usage error and ends the
-/// process where that is all there is to do. `commit` is what `--version` names as the commit of the
-/// sources; it may be unknown or empty.
+/// Parses the command line; prints help, version or a usage error and exits if that was requested
+/// or an argument is invalid. `commit` is the commit of the sources for `--version`; it may be absent
+/// or empty.
 pub fn parse(commit: Option<&str>) -> Cli {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    // clap wants a text that lives as long as the process.
+    // clap requires a text that lives as long as the process.
     let version = version::text(commit).leak();
-    read(&arguments, version).unwrap_or_else(|error| error.exit())
+    parse_arguments(&arguments, version).unwrap_or_else(|error| error.exit())
 }
 
-/// Reads a command line. An error repeats what it is about, so it is made of arguments whose control
-/// characters are written out.
-fn read(arguments: &[OsString], version: &'static str) -> Result<Cli, clap::Error> {
-    let printed = || (arguments.iter()).map(|argument| printed::path(Path::new(argument)));
+/// Parses a command line. An error quotes arguments, so it is created from arguments with escaped
+/// control characters.
+fn parse_arguments(arguments: &[OsString], version: &'static str) -> Result<Cli, clap::Error> {
+    let escaped = || (arguments.iter()).map(|argument| escape::path(Path::new(argument)));
     try_parse(arguments, version)
-        .map_err(|error| try_parse(printed(), version).err().unwrap_or(error))
+        .map_err(|error| try_parse(escaped(), version).err().unwrap_or(error))
 }
 
 /// As `Arguments::try_parse_from`, with `version` as the text of `--version`.
@@ -156,7 +156,7 @@ where
         .map_err(|error| error.format(&mut command))
 }
 
-/// Prints the script that completes this program's commands in `shell`.
+/// Prints the completion script for `shell`.
 pub fn print_completions(shell: Shell) {
     let mut command = Arguments::command();
     clap_complete::generate(shell, &mut command, "halkspeech", &mut std::io::stdout());
@@ -172,25 +172,25 @@ impl From<Arguments> for Cli {
 }
 
 impl ServeFlags {
-    /// The settings, from these flags and everything below them.
+    /// Loads the settings from these flags, the environment and the file.
     ///
     /// # Errors
     ///
     /// As [`Settings::load`].
-    pub fn load(mut self) -> Result<Loaded, ConfigError> {
+    pub fn load(mut self) -> Result<LoadedSettings, ConfigError> {
         let file = self.config.take();
         Settings::from_process(file, self.into())
     }
 }
 
 impl CommonFlags {
-    /// The settings, from these flags, `model` and everything below them. Only errors are logged
-    /// unless somebody asked for more: what a command has to say, it prints.
+    /// Loads the settings from these flags, `model`, the environment and the file. The default log
+    /// level is `error`, because commands print their results.
     ///
     /// # Errors
     ///
     /// As [`Settings::load`].
-    pub fn load(self, model: Option<String>) -> Result<Loaded, ConfigError> {
+    pub fn load(self, model: Option<String>) -> Result<LoadedSettings, ConfigError> {
         let log_level = self.log_level.or_else(|| Some("error".to_owned()));
         let flags = Flags {
             model,
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_holds_together() {
+    fn the_command_definition_is_valid() {
         Arguments::command().debug_assert();
     }
 
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn common_flags_stand_before_or_after_the_action() {
+    fn common_flags_are_accepted_before_and_after_the_action() {
         for arguments in [
             ["models", "--models-dir", "/m", "list"],
             ["models", "list", "--models-dir", "/m"],
@@ -273,23 +273,23 @@ mod tests {
     }
 
     #[test]
-    fn a_usage_error_repeats_no_escape_sequence() {
+    fn a_usage_error_contains_no_escape_sequence_of_an_argument() {
         let arguments = ["halkspeech", "--\u{1b}[2J"].map(OsString::from);
-        let error = read(&arguments, "0").unwrap_err();
+        let error = parse_arguments(&arguments, "0").unwrap_err();
         let error = error.render().ansi().to_string();
         assert!(error.contains(r"--\u{1b}[2J"), "{error}");
     }
 
     #[test]
-    fn the_long_version_goes_on_after_the_short_one() {
-        let printed = |flag: &str| {
+    fn the_long_version_begins_with_the_short_one() {
+        let output_of = |flag: &str| {
             let arguments = ["halkspeech", flag].map(OsString::from);
             let version = version::text(Some("0123abc")).leak();
-            read(&arguments, version).unwrap_err().to_string()
+            parse_arguments(&arguments, version).unwrap_err().to_string()
         };
         let short = concat!("halkspeech ", env!("CARGO_PKG_VERSION"), "\n");
-        assert_eq!(printed("-V"), short);
-        let long = printed("--version");
+        assert_eq!(output_of("-V"), short);
+        let long = output_of("--version");
         let rest = long.strip_prefix(short).unwrap();
         assert!(rest.starts_with("commit: 0123abc\n"), "{long}");
     }
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn completions_know_the_sub_commands() {
+    fn completion_scripts_contain_the_sub_commands() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "halkspeech", &mut script);

@@ -1,11 +1,11 @@
 //! The settings: defaults < file < environment < flags, merged, then checked.
 //!
-//! Every source hands over entries (`entry`), which name a setting from one
-//! table (`keys`). The last entry for a setting wins; the winners are checked
-//! against what the table allows (`kind`), and an error names the setting as
-//! its user wrote it. What a file sets for one model alone (`per_model`) stands
-//! beside them and goes before them all. Nothing else in the program reads the
-//! environment.
+//! Every source returns entries (`entry`), which refer to a setting of one
+//! table (`keys`). The last entry for a setting wins and is checked against
+//! the allowed values (`value_kind`); an error names the setting as the user
+//! wrote it. Settings of a single model (`per_model`) come only from a file
+//! and override all others for that model. Nothing else in the program reads
+//! the environment.
 
 mod whisper;
 mod server;
@@ -17,11 +17,11 @@ mod traces;
 mod secret;
 
 mod keys;
-mod kind;
+mod value_kind;
 mod entry;
 mod environment;
 mod file;
-mod report;
+mod settings_table;
 mod error;
 #[cfg(test)]
 mod tests;
@@ -36,50 +36,50 @@ use figment::value::{Dict, Value};
 use serde::{Deserialize, Serialize};
 
 pub use audio::Audio;
-pub use entry::Origin;
-pub use error::{ConfigError, Problem, Warning};
+pub use entry::SettingOrigin;
+pub use error::{ConfigError, SettingProblem, SettingWarning};
 pub use log::{Log, LogFormat, LogLevel};
 pub use models::Models;
 pub use per_model::ModelSettings;
-pub use report::{Report, Row};
+pub use settings_table::{SettingsTable, SettingRow};
 pub use secret::Secret;
 pub use server::{KeysError, Server};
 pub use traces::{Exporter, Traces};
 pub use whisper::{ComputeType, DeviceChoice, ModelTtl, Whisper};
 
-use entry::Entry;
+use entry::SettingEntry;
 use environment::Environment;
-use file::Contents;
-use keys::{KEYS, Key};
-use kind::Kind;
+use file::FileContents;
+use keys::{KEYS, SettingKey};
+use value_kind::ValueKind;
 use per_model::ModelEntry;
 
 /// Every setting of the server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The model and its batches.
+    /// The default model, its engines and batches.
     pub whisper: Whisper,
-    /// The HTTP side.
+    /// The HTTP server.
     pub server: Server,
-    /// From upload to samples.
+    /// Decoding of uploads.
     pub audio: Audio,
-    /// Where models lie and come from.
+    /// Models on disk and on the hub.
     pub models: Models,
-    /// What is logged.
+    /// The log.
     pub log: Log,
-    /// Where spans go.
+    /// The export of traces.
     pub traces: Traces,
-    /// What single models have for themselves, by their names; in a file only,
-    /// as the tables `[models."owner/name"]`.
+    /// Settings of single models by name; only from a file, in tables
+    /// `[models."owner/name"]`.
     #[serde(skip)]
     pub per_model: BTreeMap<String, ModelSettings>,
 }
 
-/// What settings are read from, beside their defaults.
+/// The sources of settings other than the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct Sources<E> {
-    /// The TOML file, if one is named; it must exist.
+    /// The TOML file, if any; it must exist.
     pub file: Option<PathBuf>,
     /// The environment variables, as names and values.
     pub env: E,
@@ -87,7 +87,7 @@ pub struct Sources<E> {
     pub flags: Flags,
 }
 
-/// The settings that have a flag, as given at the command line.
+/// The settings that have a flag, from the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
     /// `--model`
@@ -102,16 +102,16 @@ pub struct Flags {
     pub log_level: Option<String>,
 }
 
-/// The settings, and what there is to say about them.
+/// The checked settings with their origins and warnings.
 #[derive(Clone, Debug)]
-pub struct Loaded {
-    /// The settings, checked.
+pub struct LoadedSettings {
+    /// The checked settings.
     pub settings: Settings,
-    /// Where each value came from, by the setting's path; one that is absent
-    /// has its default.
-    pub origins: BTreeMap<String, Origin>,
-    /// What is probably not as it was meant; for the log.
-    pub warnings: Vec<Warning>,
+    /// The source of each value, by the setting's path; a setting without an
+    /// entry has its default.
+    pub origins: BTreeMap<String, SettingOrigin>,
+    /// Probable mistakes, for the log.
+    pub warnings: Vec<SettingWarning>,
 }
 
 impl Settings {
@@ -124,14 +124,14 @@ impl Settings {
         clippy::disallowed_methods,
         reason = "the one place that reads the environment"
     )]
-    pub fn from_process(file: Option<PathBuf>, flags: Flags) -> Result<Loaded, ConfigError> {
-        // A variable that is not Unicode is kept, spoilt, rather than dropped:
-        // without its key the server would let everyone in.
+    pub fn from_process(file: Option<PathBuf>, flags: Flags) -> Result<LoadedSettings, ConfigError> {
+        // A variable that is not Unicode is converted lossily rather than
+        // dropped: without its key the server would accept every caller.
         let variables = std::env::vars_os().map(|(name, value)| {
             let name = name.to_string_lossy().into_owned();
             (name, value.to_string_lossy().into_owned())
         });
-        // The user database knows the home of a process without `HOME`.
+        // From the user database if the process has no `HOME`.
         let home = std::env::home_dir()
             .map(|home| ("HOME".to_owned(), home.to_string_lossy().into_owned()));
         Self::load(Sources {
@@ -145,29 +145,29 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// The file cannot be read or has a key that is no setting, or a value is
-    /// not allowed; all such keys and values are named at once.
-    pub fn load<E>(sources: Sources<E>) -> Result<Loaded, ConfigError>
+    /// The file cannot be read or has an unknown key, or a value is not
+    /// allowed; the error names all such keys and values.
+    pub fn load<E>(sources: Sources<E>) -> Result<LoadedSettings, ConfigError>
     where
         E: IntoIterator<Item = (String, String)>,
     {
         let environment = Environment::new(sources.env);
-        let Contents {
+        let FileContents {
             entries: file_entries,
             model_entries,
             mut problems,
         } = match &sources.file {
             Some(path) => file::read(path)?,
-            None => Contents::default(),
+            None => FileContents::default(),
         };
-        let entries = (environment.better_defaults().into_iter())
+        let entries = (environment.derived_defaults().into_iter())
             .chain(file_entries)
             .chain(environment.entries())
             .chain(sources.flags.entries());
 
         let mut merged = Figment::from(Serialized::defaults(Self::default()));
         let mut origins = BTreeMap::new();
-        for Entry { key, value, origin } in entries {
+        for SettingEntry { key, value, origin } in entries {
             merged = merged.merge(Serialized::default(key.path, value));
             origins.insert(key.path.to_owned(), origin);
         }
@@ -175,19 +175,19 @@ impl Settings {
         let mut checked = Figment::new();
         for key in KEYS {
             let value = merged.find_value(key.path).map_err(mismatch)?;
-            let origin = origins.get(key.path).unwrap_or(&Origin::Default);
-            let name = origin.name_of(key.path);
+            let origin = origins.get(key.path).unwrap_or(&SettingOrigin::Default);
+            let name = origin.setting_name(key.path);
             match check(key.kind, &value, name, environment.home()) {
                 Ok(value) => checked = checked.merge(Serialized::default(key.path, value)),
                 Err(problem) => problems.push(problem),
             }
         }
-        // Nothing is merged here: only a file sets these, and each once.
+        // Nothing is merged here: only a file sets these, each once.
         let mut tables: BTreeMap<String, Dict> = BTreeMap::new();
         for ModelEntry { model, entry } in model_entries {
-            let Entry { key, value, origin } = entry;
+            let SettingEntry { key, value, origin } = entry;
             let path = per_model::path(&model, key.name());
-            match check(key.kind, &value, origin.name_of(&path), environment.home()) {
+            match check(key.kind, &value, origin.setting_name(&path), environment.home()) {
                 Ok(value) => {
                     let table = tables.entry(model).or_default();
                     table.insert(key.name().to_owned(), value);
@@ -207,65 +207,65 @@ impl Settings {
         }
         let mut warnings = environment.warnings();
         warnings.extend(settings.queue_warnings());
-        Ok(Loaded {
+        Ok(LoadedSettings {
             settings,
             origins,
             warnings,
         })
     }
 
-    /// The `[whisper]` settings as they hold for the model of this name,
-    /// which is compared letter by letter with those of the tables.
+    /// The `[whisper]` settings that apply to the model of this name, which
+    /// must be spelt exactly as in its table.
     #[must_use]
-    pub fn whisper_of(&self, model: &str) -> Cow<'_, Whisper> {
+    pub fn whisper_for(&self, model: &str) -> Cow<'_, Whisper> {
         match self.per_model.get(model) {
             Some(own) => Cow::Owned(self.whisper.with(own)),
             None => Cow::Borrowed(&self.whisper),
         }
     }
 
-    fn queue_warnings(&self) -> impl Iterator<Item = Warning> {
-        let of_all = self.queue_warning("whisper", &ModelSettings::default());
-        // A model that changes neither number has been warned about already.
-        let of_models = (self.per_model.iter())
+    fn queue_warnings(&self) -> impl Iterator<Item = SettingWarning> {
+        let general = self.queue_warning("whisper", &ModelSettings::default());
+        // The general warning covers a model that changes neither number.
+        let per_model = (self.per_model.iter())
             .filter(|(_, own)| own.max_queue_size.is_some() || own.batch_size.is_some())
             .filter_map(|(model, own)| self.queue_warning(&per_model::table(model), own));
-        of_all.into_iter().chain(of_models)
+        general.into_iter().chain(per_model)
     }
 
-    fn queue_warning(&self, table: &str, own: &ModelSettings) -> Option<Warning> {
+    fn queue_warning(&self, table: &str, own: &ModelSettings) -> Option<SettingWarning> {
         let whisper = self.whisper.with(own);
         let queue_size = whisper.max_queue_size.get();
         let batch_size = whisper.batch_size.get();
-        let place = |is_own| if is_own { table } else { "whisper" };
-        (queue_size < batch_size).then(|| Warning::QueueBelowBatch {
-            queue: format!("{}.max_queue_size", place(own.max_queue_size.is_some())),
+        let table_of = |is_own| if is_own { table } else { "whisper" };
+        (queue_size < batch_size).then(|| SettingWarning::QueueBelowBatch {
+            queue: format!("{}.max_queue_size", table_of(own.max_queue_size.is_some())),
             queue_size,
-            batch: format!("{}.batch_size", place(own.batch_size.is_some())),
+            batch: format!("{}.batch_size", table_of(own.batch_size.is_some())),
             batch_size,
         })
     }
 }
 
-impl Loaded {
-    /// The setting at `path` as its user wrote it: `MODELS_DIR`, `--port`, or `server.port in FILE`.
-    /// One that is not set has the environment name that the documentation uses.
+impl LoadedSettings {
+    /// The name of the setting at `path` as the user wrote it: `MODELS_DIR`, `--port`, or
+    /// `server.port in FILE`. A setting that is not set has the environment name of the documentation.
     #[must_use]
-    pub fn name_of(&self, path: &str) -> String {
-        let origin = self.origins.get(path).map(|origin| origin.name_of(path));
-        let environment = || Key::at(path).and_then(Key::usual_name);
+    pub fn setting_name(&self, path: &str) -> String {
+        let origin = self.origins.get(path).map(|origin| origin.setting_name(path));
+        let environment = || SettingKey::at(path).and_then(SettingKey::usual_name);
         let name = origin.or_else(environment);
         name.unwrap_or_else(|| path.to_owned())
     }
 
-    /// The setting at `path` for the model of this name, as [`name_of`](Self::name_of): that of the
-    /// model's own table, where it has one.
+    /// As [`setting_name`](Self::setting_name), for the model of this name: the name in the model's own
+    /// table if it is set there.
     #[must_use]
-    pub fn name_for_model(&self, model: &str, path: &str) -> String {
-        let own = Key::at(path).map(|key| per_model::path(model, key.name()));
+    pub fn model_setting_name(&self, model: &str, path: &str) -> String {
+        let own = SettingKey::at(path).map(|key| per_model::path(model, key.name()));
         match own.filter(|own| self.is_set(own)) {
-            Some(own) => self.name_of(&own),
-            None => self.name_of(path),
+            Some(own) => self.setting_name(&own),
+            None => self.setting_name(path),
         }
     }
 
@@ -275,18 +275,18 @@ impl Loaded {
         self.origins.contains_key(path)
     }
 
-    /// The start table.
+    /// The table of all settings.
     ///
     /// # Errors
     ///
-    /// Only by a fault of the program, [`ConfigError::Mismatch`].
-    pub fn table(&self) -> Result<Report, ConfigError> {
-        Report::new(&self.settings, &self.origins)
+    /// Only [`ConfigError::Mismatch`], a programming error.
+    pub fn table(&self) -> Result<SettingsTable, ConfigError> {
+        SettingsTable::new(&self.settings, &self.origins)
     }
 }
 
 impl Flags {
-    fn entries(self) -> impl Iterator<Item = Entry> {
+    fn entries(self) -> impl Iterator<Item = SettingEntry> {
         [
             ("whisper.model", self.model),
             ("server.host", self.host),
@@ -296,25 +296,30 @@ impl Flags {
         ]
         .into_iter()
         .filter_map(|(path, value)| {
-            let key = Key::at(path)?;
-            Some(Entry {
+            let key = SettingKey::at(path)?;
+            Some(SettingEntry {
                 key,
                 value: Value::from(value?),
-                origin: Origin::Flag(key.flag?),
+                origin: SettingOrigin::Flag(key.flag?),
             })
         })
     }
 }
 
-/// The value as the settings want it; `name` is the setting as its user wrote it.
-fn check(kind: Kind, value: &Value, name: String, home: Option<&Path>) -> Result<Value, Problem> {
+/// Checks a value and converts it for [`Settings`]; `name` is the setting as the user wrote it.
+fn check(
+    kind: ValueKind,
+    value: &Value,
+    name: String,
+    home: Option<&Path>,
+) -> Result<Value, SettingProblem> {
     let as_written = || match (kind, value) {
-        (Kind::Hidden, _) => "***".to_owned(),
+        (ValueKind::SecretText, _) => "***".to_owned(),
         (_, Value::String(_, text)) => format!("{text:?}"),
-        _ => report::shown(value),
+        _ => settings_table::display_value(value),
     };
     let Some(checked) = kind.check(value) else {
-        return Err(Problem::InvalidValue {
+        return Err(SettingProblem::InvalidValue {
             name,
             value: as_written(),
             expected: kind.expected(),
@@ -322,8 +327,8 @@ fn check(kind: Kind, value: &Value, name: String, home: Option<&Path>) -> Result
     };
 
     let in_home = match (kind, checked.as_str()) {
-        (Kind::Folder, Some("~")) => Some(""),
-        (Kind::Folder, Some(path)) => path.strip_prefix("~/"),
+        (ValueKind::Folder, Some("~")) => Some(""),
+        (ValueKind::Folder, Some(path)) => path.strip_prefix("~/"),
         _ => None,
     };
     let Some(in_home) = in_home else {
@@ -333,7 +338,7 @@ fn check(kind: Kind, value: &Value, name: String, home: Option<&Path>) -> Result
         Some(home) => Ok(Value::from(
             home.join(in_home).to_string_lossy().into_owned(),
         )),
-        None => Err(Problem::NoHome {
+        None => Err(SettingProblem::NoHome {
             name,
             value: as_written(),
         }),

@@ -1,11 +1,11 @@
-//! Holds the invariants on what a room may know, by reading the sources.
+//! Tests which modules a module depends on, by reading the sources.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Which rooms a room may use; `app` and `cli` wire and may use all.
-const KNOWS: [(&str, &[&str]); 15] = [
+/// The modules that each module may use; `app` and `cli` may use all.
+const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 15] = [
     (
         "http",
         &[
@@ -68,15 +68,15 @@ const KNOWS: [(&str, &[&str]); 15] = [
     ("telemetry", &["config"]),
 ];
 
-/// A word, and the files (or folders) that alone may name it.
-const NAMED_ONLY_IN: [(&str, &[&str]); 8] = [
+/// A word, and the only files or folders whose code may contain it.
+const CONFINED_WORDS: [(&str, &[&str]); 8] = [
     ("axum", &["http.rs", "http/"]),
     (
         "hf_hub",
         &["models/hub.rs", "models/hub/", "telemetry/logging.rs"],
     ),
     ("StatusCode", &["http.rs", "http/"]),
-    // The shapes of answers, which `format` writes, state their schemas themselves.
+    // The response types of `format` derive their own schemas.
     ("utoipa", &["http.rs", "http/", "format/"]),
     ("governor", &["http/rate_limit.rs"]),
     ("ct2rs", &["engine/ct2.rs", "engine/ct2/"]),
@@ -84,7 +84,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 8] = [
     ("env::var", &["config.rs", "config/"]),
 ];
 
-/// No runtime, no clock, no environment in these.
+/// Files and folders without a runtime, a clock or the environment.
 const PURE: [&str; 30] = [
     "audio.rs",
     "audio/",
@@ -97,12 +97,12 @@ const PURE: [&str; 30] = [
     "batch/key.rs",
     "batch/pending.rs",
     "batch/policy.rs",
-    "cli/bench/answer.rs",
+    "cli/bench/response.rs",
     "cli/bench/arrivals.rs",
     "cli/bench/report.rs",
-    "cli/bench/tally.rs",
+    "cli/bench/statistics.rs",
     "cli/bench/target.rs",
-    "cli/bench/words.rs",
+    "cli/bench/word_errors.rs",
     "engine/fallback.rs",
     "engine/memory.rs",
     "engine/split.rs",
@@ -126,13 +126,13 @@ struct Source {
 }
 
 impl Source {
-    fn room(&self) -> &str {
+    fn module(&self) -> &str {
         self.path.split(['/', '.']).next().unwrap()
     }
 
-    fn is_in(&self, places: &[&str]) -> bool {
-        places.iter().any(|place| {
-            self.path == *place || (place.ends_with('/') && self.path.starts_with(place))
+    fn is_in(&self, paths: &[&str]) -> bool {
+        paths.iter().any(|path| {
+            self.path == *path || (path.ends_with('/') && self.path.starts_with(path))
         })
     }
 }
@@ -157,8 +157,8 @@ fn sources() -> Vec<Source> {
             code: code.collect::<Vec<_>>().join("\n"),
         }
     };
-    // Files that exist for tests alone are not held to the rules of the rooms.
-    let for_tests = [
+    // Files that contain only tests may use anything.
+    let test_files = [
         "layering.rs",
         "batch/batcher/tests.rs",
         "cli/bench/load/tests.rs",
@@ -173,7 +173,7 @@ fn sources() -> Vec<Source> {
     files
         .into_iter()
         .map(source)
-        .filter(|source| !source.is_in(&for_tests))
+        .filter(|source| !source.is_in(&test_files))
         .collect()
 }
 
@@ -188,49 +188,56 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-fn rooms_used(code: &str) -> BTreeSet<&str> {
+fn modules_used(code: &str) -> BTreeSet<&str> {
     code.split("crate::")
         .skip(1)
-        .filter_map(|rest| {
-            rest.split(|c: char| !c.is_ascii_lowercase() && c != '_')
+        .filter_map(|path| {
+            path.split(|c: char| !c.is_ascii_lowercase() && c != '_')
                 .next()
         })
-        .filter(|room| KNOWS.iter().any(|(known, _)| known == room))
+        .filter(|module| {
+            ALLOWED_DEPENDENCIES
+                .iter()
+                .any(|(known, _)| known == module)
+        })
         .collect()
 }
 
 #[test]
-fn a_room_knows_only_the_rooms_it_may() {
-    let mut broken = Vec::new();
+fn a_module_uses_only_its_allowed_dependencies() {
+    let mut violations = Vec::new();
     for source in sources() {
-        let Some((room, allowed)) = KNOWS.iter().find(|(room, _)| *room == source.room()) else {
+        let Some((module, allowed)) = ALLOWED_DEPENDENCIES
+            .iter()
+            .find(|(module, _)| *module == source.module())
+        else {
             continue;
         };
-        for used in rooms_used(&source.code) {
-            if used != *room && !allowed.contains(&used) {
-                broken.push(format!("{} uses crate::{used}", source.path));
+        for used in modules_used(&source.code) {
+            if used != *module && !allowed.contains(&used) {
+                violations.push(format!("{} uses crate::{used}", source.path));
             }
         }
     }
-    assert_eq!(broken, [""; 0], "see KNOWS in layering.rs");
+    assert_eq!(violations, [""; 0], "see ALLOWED_DEPENDENCIES in layering.rs");
 }
 
 #[test]
-fn what_belongs_to_one_room_is_named_nowhere_else() {
-    let mut broken = Vec::new();
+fn a_confined_word_is_used_only_in_its_files() {
+    let mut violations = Vec::new();
     for source in sources() {
-        for (word, places) in NAMED_ONLY_IN {
-            if source.code.contains(word) && !source.is_in(places) {
-                broken.push(format!("{} names {word}", source.path));
+        for (word, paths) in CONFINED_WORDS {
+            if source.code.contains(word) && !source.is_in(paths) {
+                violations.push(format!("{} contains {word}", source.path));
             }
         }
     }
-    assert_eq!(broken, [""; 0]);
+    assert_eq!(violations, [""; 0]);
 }
 
 #[test]
-fn pure_rooms_have_no_runtime_no_clock_and_no_environment() {
-    let mut broken = Vec::new();
+fn pure_modules_have_no_runtime_no_clock_and_no_environment() {
+    let mut violations = Vec::new();
     for source in sources().into_iter().filter(|source| source.is_in(&PURE)) {
         for word in [
             "tokio",
@@ -240,9 +247,9 @@ fn pure_rooms_have_no_runtime_no_clock_and_no_environment() {
             "env::var",
         ] {
             if source.code.contains(word) {
-                broken.push(format!("{} uses {word}", source.path));
+                violations.push(format!("{} uses {word}", source.path));
             }
         }
     }
-    assert_eq!(broken, [""; 0]);
+    assert_eq!(violations, [""; 0]);
 }

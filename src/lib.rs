@@ -1,23 +1,23 @@
 //! HalkSpeech: an OpenAI-compatible transcription server that batches Whisper across requests.
 //!
-//! A request walks through the rooms below from left to right; a room knows the next one,
-//! never the one before.
+//! A request passes through the modules below from left to right; a module depends on the ones to
+//! its right, never on those to its left.
 //!
 //! ```text
 //!   http ──► transcribe ──► audio ──► features ──► queue ──► batch ──► engine
-//! (upload,   (the story,   (decode,  (log-mel)    (bounded  (key,     (OS thread,
-//!  auth)      one page)    resample,               jobs)     policy)   CTranslate2)
+//! (upload,   (one request, (decode,  (log-mel)    (bounded  (key,     (OS thread,
+//!  auth)      all steps)   resample,               jobs)     policy)   CTranslate2)
 //!                          vad, window)                                  │
 //!   http ◄── format ◄── transcript ◄──────────── tokens ◄────────────────┘
 //! (answer,   (json,     (merged                 (segments,
 //!  events)    srt, vtt)  windows)                words)
 //!
-//! beside the way:  config · models (disk, hub, memory) · telemetry · app (wiring, shutdown)
+//! shared:  config · models (disk, hub, memory) · telemetry · app (construction, shutdown)
 //! ```
 //!
 //! Start reading at [`transcribe`]; `ARCHITECTURE.md` holds the invariants.
 //!
-//! `cargo fuzz` sets `cfg(fuzzing)` and builds every room but those that need the C++ engine.
+//! `cargo fuzz` sets `cfg(fuzzing)`, which leaves out the modules that need the C++ engine.
 
 pub mod http;
 pub mod transcribe;

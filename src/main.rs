@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use halkspeech::app::{App, signals};
-use halkspeech::cli::{self, Command, ServeFlags, printed};
+use halkspeech::cli::{self, Command, ServeFlags, escape};
 use halkspeech::telemetry::{self, traces::Tracing};
 use signal_hook::low_level;
 
@@ -24,10 +24,10 @@ fn main() {
         }
     };
     if let Err(error) = &result {
-        eprintln!("halkspeech: {}", printed::lines(&format!("{error:#}")));
+        eprintln!("halkspeech: {}", escape::lines(&format!("{error:#}")));
     }
-    // An engine may still be in a batch, if its time was up: leave without running the C++
-    // library's destructors under it.
+    // After a shutdown timeout an engine may still run a batch: exit without running the C++
+    // library's destructors.
     low_level::exit(i32::from(result.is_err()));
 }
 
@@ -39,14 +39,14 @@ fn serve(flags: ServeFlags) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    signals::second_ends_at_once()?;
+    signals::exit_on_second_signal()?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let result = runtime.block_on(async {
-        let stop = signals::first()?;
+        let stop = signals::first_signal()?;
         Ok(App::bind(&loaded).await?.run(stop).await?)
     });
-    // A decoding whose time was up is not waited for.
+    // Decoding that is still running is not waited for.
     runtime.shutdown_background();
-    tracing.end();
+    tracing.shutdown();
     result
 }

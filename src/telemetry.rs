@@ -1,19 +1,19 @@
-//! What operators see: logs, metrics and traces.
+//! Logs, metrics and traces.
 
 pub mod logging;
 pub mod traces;
 mod labels;
 mod metrics;
 mod process;
-mod text_format;
+mod prometheus_text;
 
-pub use labels::{Refusal, RefusalLabels, RequestLabels};
+pub use labels::{RefusalLabels, RefusalReason, RequestLabels};
 pub use metrics::Metrics;
-pub use text_format::in_text_format;
+pub use prometheus_text::to_prometheus_text;
 
-/// An error and what caused it, in one line of a log.
+/// An error and its sources, on one line for the log.
 #[must_use]
-pub fn reasons(error: &dyn std::error::Error) -> String {
+pub fn error_chain(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |&error| error.source());
     chain
         .map(ToString::to_string)
@@ -28,12 +28,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_gets_the_whole_chain() {
+    fn an_error_chain_contains_all_sources() {
         #[derive(Debug, thiserror::Error)]
         #[error("file cannot be written")]
         struct Outer(#[source] io::Error);
 
-        let reason = reasons(&Outer(io::Error::other("disk is full")));
+        let reason = error_chain(&Outer(io::Error::other("disk is full")));
 
         assert_eq!(reason, "file cannot be written: disk is full");
     }

@@ -1,4 +1,4 @@
-//! What the targets have in common.
+//! Code that the fuzz targets share.
 
 pub mod panics;
 pub mod server;

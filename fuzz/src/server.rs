@@ -1,4 +1,4 @@
-//! The whole server but for its connections and its model, on one thread.
+//! The server without network connections and with a fake engine, on one thread.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,32 +30,32 @@ use tower::ServiceExt;
 use crate::model_files::{Fixture, lay_out};
 use crate::vocabulary::tokenizer;
 
-/// The model that requests may name; OpenAI's names stand for it.
+/// The server's only model, which OpenAI's names also refer to.
 pub const MODEL: &str = "small-one";
 
-/// Nothing a target asks for takes this long.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Tokens of a generation at most.
+/// A timeout that no request of a target reaches.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Most tokens of a generation.
 const MAX_TOKENS: usize = 40;
 
 /// A server that is ready.
 pub struct Server {
     runtime: Runtime,
     router: Router,
-    /// Held open; the server would take its end for a stop.
+    /// Kept alive; the server would stop if it were dropped.
     _phase: watch::Sender<Phase>,
     _models_dir: TempDir,
 }
 
-/// What a client sees.
-pub struct Answer {
+/// The response of the server.
+pub struct ServerResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
 impl Server {
-    /// Loads the model, whose engine makes its tokens up from the features.
+    /// Loads the model, whose engine derives tokens from the features.
     pub fn start() -> Self {
         let models_dir = tempfile::tempdir().expect("a temporary folder can be made");
         let folder = models_dir.path().join(MODEL);
@@ -68,9 +68,9 @@ impl Server {
 
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
-        let (phase, watched) = watch::channel(Phase::Ready);
+        let (phase, phase_receiver) = watch::channel(Phase::Ready);
         let router = runtime.block_on(async {
-            let context = context(&models_dir, watched);
+            let context = context(&models_dir, phase_receiver);
             let models = context.transcriber.models();
             let default = context.aliases.default_model(&**models.catalog());
             let lease = models.lease(&default).await;
@@ -85,15 +85,15 @@ impl Server {
         }
     }
 
-    /// Sends a request and reads the answer to its end.
-    pub fn ask(&self, request: Request<Body>) -> Answer {
+    /// Sends a request and reads the complete response.
+    pub fn send(&self, request: Request<Body>) -> ServerResponse {
         self.runtime.block_on(async {
-            let answer = self.router.clone().oneshot(request).await;
-            let (head, body) = answer.expect("a router does not fail").into_parts();
+            let response = self.router.clone().oneshot(request).await;
+            let (head, body) = response.expect("a router does not fail").into_parts();
             let body = to_bytes(body, usize::MAX)
                 .await
-                .expect("an answer is whole");
-            Answer {
+                .expect("the body is complete");
+            ServerResponse {
                 status: head.status,
                 headers: head.headers,
                 body: body.to_vec(),
@@ -107,7 +107,7 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
     let limits = DecodeLimits {
         max_duration: Duration::from_secs(3),
         ffmpeg: FfmpegMode::Off,
-        ffmpeg_timeout: PATIENCE,
+        ffmpeg_timeout: TIMEOUT,
     };
     let models = Arc::new(models(models_dir, &metrics));
     Context {
@@ -129,13 +129,13 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
         settings: HttpSettings {
             api_keys: Vec::new(),
             max_connections: 1,
-            read_timeout: PATIENCE,
+            read_timeout: TIMEOUT,
             allow_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             enable_ui: false,
             max_upload_bytes: 64 * 1024,
             upload_memory_bytes: 16 * 1024,
-            request_timeout: PATIENCE,
+            request_timeout: TIMEOUT,
             reject_unknown_fields: false,
             require_model: false,
             defaults: ParameterDefaults {
@@ -143,7 +143,7 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
                 vad_filter: false,
             },
             model_defaults: BTreeMap::new(),
-            keep_alive: PATIENCE,
+            keep_alive: TIMEOUT,
         },
     }
 }
@@ -159,7 +159,7 @@ fn models(models_dir: &TempDir, metrics: &Metrics) -> LoadedModels {
         token: None,
         cache: nowhere,
         offline: true,
-        timeout: PATIENCE,
+        timeout: TIMEOUT,
     });
     let hub = hub.expect("a client can be made");
     LoadedModels::new(Setup {
@@ -195,11 +195,11 @@ fn engine(vocabulary: Arc<Vocabulary>) -> EngineFactory {
     })
 }
 
-/// Any token may come of any audio, those of times among them.
+/// Generates any tokens, including time stamps, from any audio.
 fn generate(vocabulary: &Vocabulary, input: &Input<'_>) -> Generation {
     let last = vocabulary.timestamp_begin() + 1500;
-    let heard = input.features.values.iter().step_by(7);
-    let tokens: Vec<u32> = heard
+    let values = input.features.values.iter().step_by(7);
+    let tokens: Vec<u32> = values
         .take(MAX_TOKENS)
         .map(|value| value.to_bits() % (last + 1))
         .collect();

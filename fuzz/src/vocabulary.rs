@@ -1,11 +1,11 @@
-//! A vocabulary as small as a multilingual Whisper's can be: a token a byte, and those with a meaning.
+//! The smallest multilingual Whisper vocabulary: one token per byte, and the special tokens.
 
 use serde_json::{Map, Value, json};
 
 /// The text of its `tokenizer.json`.
 pub fn tokenizer() -> String {
     let mut tokens: Vec<String> = (0..=255).map(|byte| letter(byte).to_string()).collect();
-    // The empty token is how a multilingual vocabulary is known.
+    // The empty token identifies a multilingual vocabulary.
     tokens.push(String::new());
     let text_tokens = tokens.len();
     for token in [
@@ -46,7 +46,7 @@ pub fn tokenizer() -> String {
     tokenizer.to_string()
 }
 
-/// GPT-2's letter for a byte: a printable one stands for itself, the others follow from U+0100 on.
+/// GPT-2's character for a byte: printable bytes stand for themselves, the others map to U+0100 onwards.
 fn letter(byte: u8) -> char {
     let is_printable = |byte: &u8| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
     if is_printable(&byte) {

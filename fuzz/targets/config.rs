@@ -1,5 +1,5 @@
-//! Any configuration file with any environment: settings, or an error that says what is wrong in which
-//! place. Secrets are in neither, whatever else is broken.
+//! Any configuration file with any environment gives settings, or an error that names the problem and its
+//! place. Neither contains secrets.
 //!
 //! The input is a TOML file, a line `---`, and lines of `NAME=value`.
 #![no_main]
@@ -7,11 +7,11 @@
 use std::fs;
 use std::sync::LazyLock;
 
-use halkspeech::config::{ConfigError, Flags, Loaded, Settings, Sources};
+use halkspeech::config::{ConfigError, Flags, LoadedSettings, Settings, Sources};
 use libfuzzer_sys::fuzz_target;
 use tempfile::NamedTempFile;
 
-/// No input is likely to hold it.
+/// A secret that no input is likely to contain.
 const SECRET: &str = "Kp7-not-to-be-shown";
 
 static FILE: LazyLock<NamedTempFile> =
@@ -37,7 +37,7 @@ fuzz_target!(|text: &str| {
     assert!(!shown.contains(SECRET), "{shown}");
 });
 
-/// The key at the end of the file, where what is broken before may reach it.
+/// Appends a key to the file, so that errors in the preceding text may quote it.
 fn with_secret(file: &str) -> String {
     if file.contains("server") {
         file.to_owned()
@@ -46,24 +46,24 @@ fn with_secret(file: &str) -> String {
     }
 }
 
-/// Everything that can be shown of the settings.
-fn check(loaded: &Loaded) -> String {
+/// Everything that can be displayed of the settings.
+fn check(loaded: &LoadedSettings) -> String {
     let table = loaded
         .table()
         .expect("the table is written from checked settings");
     for model in loaded.settings.per_model.keys() {
         assert!(!model.trim().is_empty());
-        let _applies = loaded.settings.whisper_of(model);
+        let _applies = loaded.settings.whisper_for(model);
     }
     let warnings = loaded.warnings.iter().map(ToString::to_string);
     format!("{table}{loaded:?}{}", warnings.collect::<String>())
 }
 
-/// Everything that can be shown of an error.
+/// Everything that can be displayed of an error.
 fn check_error(error: &ConfigError) -> String {
     match error {
         ConfigError::ReadFile { .. } | ConfigError::Mismatch(_) => {
-            panic!("not the file's doing: {error:?}")
+            panic!("not caused by the file: {error:?}")
         }
         ConfigError::ParseFile { message, .. } => assert!(!message.is_empty()),
         ConfigError::Problems(problems) => assert!(!problems.is_empty()),

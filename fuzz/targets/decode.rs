@@ -1,6 +1,5 @@
-//! Any bytes as an upload. What comes out is PCM that the model can be fed, within the limits, and windows
-//! cover it; or an error that is the caller's doing. A decoder may panic, for that is caught; it may neither
-//! hang nor fill the memory.
+//! Any bytes as an upload. The result is valid PCM within the limits, covered by windows; or an error caused
+//! by the input. A decoder may panic, because panics are caught; it may neither hang nor exhaust the memory.
 #![no_main]
 
 use std::time::Duration;
@@ -19,7 +18,7 @@ const LIMITS: DecodeLimits = DecodeLimits {
     ffmpeg_timeout: Duration::ZERO,
 };
 
-fuzz_target!(init: panics::let_dependencies_panic(), |data: &[u8]| {
+fuzz_target!(init: panics::allow_panics_of_dependencies(), |data: &[u8]| {
     // Both ways of taking the channels, and the input remains a file that a player reads.
     let channels = match data.len() % 2 {
         0 => Channels::Mix,
@@ -29,17 +28,17 @@ fuzz_target!(init: panics::let_dependencies_panic(), |data: &[u8]| {
         Ok(decoded) => check(decoded.streams, channels),
         Err(
             error @ (AudioError::Read(_) | AudioError::Ffmpeg(_) | AudioError::FfmpegTimedOut { .. }),
-        ) => panic!("not the caller's doing: {error}"),
+        ) => panic!("not caused by the input: {error}"),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 });
 
 fn check(streams: Vec<Vec<f32>>, channels: Channels) {
-    let most = match channels {
+    let max_streams = match channels {
         Channels::Mix => 1,
         Channels::Split => MAX_SPLIT_CHANNELS,
     };
-    assert!((1..=most).contains(&streams.len()));
+    assert!((1..=max_streams).contains(&streams.len()));
     let samples = streams[0].len();
     assert!(streams.iter().all(|stream| stream.len() == samples));
     assert!(samples >= samples_in(MIN_DURATION));

@@ -1,8 +1,8 @@
-//! Any bytes as one of a model's files, the others being sound: a model or none, in memory of the size of
-//! the files.
+//! Any bytes as one of a model's files, the others being valid: the model is listed or not, with memory
+//! bounded by the size of the files.
 //!
-//! The first letter of the input says which file the rest is: `w`eights, `t`okenizer, `j`son vocabulary or
-//! `l`ines of one.
+//! The first letter of the input selects the file that the remaining bytes are: `w`eights, `t`okenizer,
+//! `j`son vocabulary or a vocabulary of `l`ines.
 #![no_main]
 
 use std::fs;
@@ -18,7 +18,7 @@ use halkspeech_fuzz::panics;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use tempfile::TempDir;
 
-/// A folder of models with one in it.
+/// A folder with one model.
 static MODELS: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let fixture = Fixture {
@@ -29,7 +29,7 @@ static MODELS: LazyLock<TempDir> = LazyLock::new(|| {
     folder
 });
 
-fuzz_target!(init: panics::let_dependencies_panic(), |data: &[u8]| -> Corpus {
+fuzz_target!(init: panics::allow_panics_of_dependencies(), |data: &[u8]| -> Corpus {
     match data.split_first() {
         Some((b'w', file)) => check_weights(file),
         Some((b't', file)) => check_tokenizer(file),
@@ -50,7 +50,7 @@ fn check_weights(file: &[u8]) {
 
 fn check_tokenizer(file: &[u8]) {
     fs::write(model().join("tokenizer.json"), file).expect("the folder can be written");
-    // As the server reads it: a panic is a model that cannot be loaded.
+    // As in the server: after a panic the model cannot be loaded.
     let Ok(Ok(vocabulary)) = catch_unwind(|| Vocabulary::load(&model())) else {
         return;
     };

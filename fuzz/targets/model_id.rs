@@ -1,5 +1,5 @@
-//! Any text as the name of a model. What is taken stays below the folder it is put into, reads back as
-//! itself and is made of its parts; what an alias leads to is such a name too.
+//! Any text as the name of a model. An accepted name stays inside its folder, parses to itself and consists of
+//! its parts; an alias resolves to such a name too.
 #![no_main]
 
 use std::path::{Component, Path};
@@ -25,7 +25,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// No model is on disk, or every one.
+/// A disk with no model, or with every model.
 enum Disk {
     Empty,
     Full,
@@ -62,7 +62,7 @@ fn check(id: &ModelId) {
     }
 }
 
-/// Whether a path leads to somewhere else than down from its folder.
+/// Whether a path stays inside its folder.
 fn stays_below(path: &str) -> bool {
     let is_visible = |part: Component<'_>| match part {
         Component::Normal(name) => !name.as_encoded_bytes().starts_with(b"."),

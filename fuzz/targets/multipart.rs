@@ -1,8 +1,8 @@
-//! Any body as an upload, sent to the real router: a form, or bare audio with its parameters in the query.
-//! Every answer is what the documentation promises, or an error in OpenAI's shape that is the caller's doing.
+//! Any body as an upload, sent to the real router: a form, or raw audio with its parameters in the query.
+//! Every response is as documented, or an error in OpenAI's format that is caused by the input.
 //!
 //! The first line of the input is the path below `/v1/audio/` with its query, the second the content type,
-//! the rest the body.
+//! the remaining bytes the body.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -11,51 +11,51 @@ use axum::body::{Body, Bytes};
 use axum::http::{Request, header};
 use futures_util::stream;
 use halkspeech_fuzz::panics;
-use halkspeech_fuzz::server::{Answer, Server};
+use halkspeech_fuzz::server::{Server, ServerResponse};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
 
 static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
 
-fuzz_target!(init: panics::let_dependencies_panic(), |data: &[u8]| -> Corpus {
+fuzz_target!(init: panics::allow_panics_of_dependencies(), |data: &[u8]| -> Corpus {
     match request(data) {
         Some(request) => {
-            check(&SERVER.ask(request));
+            check(&SERVER.send(request));
             Corpus::Keep
         }
         None => Corpus::Reject,
     }
 });
 
-/// None where a client could not have sent it.
+/// The request; `None` if a client cannot send it.
 fn request(data: &[u8]) -> Option<Request<Body>> {
     let mut lines = data.splitn(3, |&byte| byte == b'\n');
     let (path, content_type, body) = (lines.next()?, lines.next()?, lines.next()?);
     let path = std::str::from_utf8(path).ok()?;
-    // Pieces of all lengths, so that whatever is read is cut somewhere.
-    let piece = 1 + data.len() % 251;
-    let pieces: Vec<_> = body
-        .chunks(piece)
-        .map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)))
+    // Chunks of all lengths, so that every part of a body is split in some input.
+    let chunk_length = 1 + data.len() % 251;
+    let chunks: Vec<_> = body
+        .chunks(chunk_length)
+        .map(|chunk| Ok::<_, std::io::Error>(Bytes::copy_from_slice(chunk)))
         .collect();
     let request =
         Request::post(format!("/v1/audio/{path}")).header(header::CONTENT_TYPE, content_type);
-    request.body(Body::from_stream(stream::iter(pieces))).ok()
+    request.body(Body::from_stream(stream::iter(chunks))).ok()
 }
 
-fn check(answer: &Answer) {
-    let text = String::from_utf8_lossy(&answer.body);
-    let content_type = answer
+fn check(response: &ServerResponse) {
+    let text = String::from_utf8_lossy(&response.body);
+    let content_type = response
         .headers
         .get(header::CONTENT_TYPE)
         .map_or(&b""[..], |kind| kind.as_bytes());
-    assert!(answer.headers.contains_key("x-request-id"));
-    if !answer.status.is_success() {
-        assert!(answer.status.is_client_error(), "{} {text}", answer.status);
+    assert!(response.headers.contains_key("x-request-id"));
+    if !response.status.is_success() {
+        assert!(response.status.is_client_error(), "{} {text}", response.status);
         assert_eq!(content_type, b"application/json");
         return check_error(&parse(&text));
     }
-    assert!(std::str::from_utf8(&answer.body).is_ok(), "{text}");
+    assert!(std::str::from_utf8(&response.body).is_ok(), "{text}");
     match content_type {
         b"application/json" => assert!(parse(&text).is_object(), "{text}"),
         b"text/event-stream; charset=utf-8" => check_events(&text),
@@ -65,13 +65,13 @@ fn check(answer: &Answer) {
     }
 }
 
-/// The audio has been decoded when a stream begins, so all that can go wrong is our doing.
+/// A stream begins after the audio was decoded, so an error in it is not caused by the input.
 fn check_events(text: &str) {
     for event in text
         .split_terminator("\n\n")
         .filter(|event| !event.starts_with(':'))
     {
-        match event.strip_prefix("data: ").expect("an event holds data") {
+        match event.strip_prefix("data: ").expect("an event has data") {
             "[DONE]" => {}
             data => assert!(parse(data)["type"].is_string(), "{text}"),
         }

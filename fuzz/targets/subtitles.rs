@@ -1,5 +1,5 @@
-//! Any segments and words as subtitles. The strict readers of the unit tests find a valid file, with cues
-//! in order and the text in them; what is JSON parses.
+//! Any segments and words as subtitles. The strict parsers of the unit tests accept the files, with cues in
+//! order and the text in them; JSON is valid.
 #![no_main]
 
 use std::num::NonZeroUsize;
@@ -18,7 +18,7 @@ mod parsers;
 #[derive(Arbitrary, Debug)]
 struct Input {
     is_translation: bool,
-    /// One of Whisper's, some of which have no spaces between words.
+    /// One of Whisper's languages; some have no spaces between words.
     language: Option<u8>,
     duration_ms: u32,
     /// Zero is none.
@@ -68,23 +68,23 @@ fuzz_target!(|input: Input| {
     let srt = parsers::srt(&in_format(ResponseFormat::Srt)).expect("valid SubRip");
     let vtt = parsers::vtt(&in_format(ResponseFormat::Vtt)).expect("valid WebVTT");
     let is_blank = |c: char| c.is_whitespace() || c.is_control();
-    let says_something = |segment: &Segment| {
-        let written = segment.words.iter().map(|word| word.text.as_str());
-        written
+    let has_text = |segment: &Segment| {
+        let words = segment.words.iter().map(|word| word.text.as_str());
+        words
             .chain([segment.text.as_str()])
             .any(|text| !text.chars().all(is_blank))
     };
-    if !transcript.segments.iter().any(says_something) {
+    if !transcript.segments.iter().any(has_text) {
         assert!(srt.is_empty() && vtt.is_empty());
     }
     if shape.max_line_width.is_none() {
         assert_eq!(srt.len(), vtt.len());
         assert!(srt.iter().chain(&vtt).all(|cue| cue.lines.len() == 1));
-    } else if let Some(most) = shape.max_line_count {
+    } else if let Some(max_lines) = shape.max_line_count {
         assert!(
             srt.iter()
                 .chain(&vtt)
-                .all(|cue| cue.lines.len() <= most.get())
+                .all(|cue| cue.lines.len() <= max_lines.get())
         );
     }
 
@@ -94,9 +94,9 @@ fuzz_target!(|input: Input| {
         ResponseFormat::VerboseJson,
         ResponseFormat::DiarizedJson,
     ] {
-        let answer = in_format(format);
-        let read: Result<serde_json::Value, _> = serde_json::from_str(&answer);
-        assert!(read.is_ok_and(|value| value.is_object()), "{answer}");
+        let body = in_format(format);
+        let parsed: Result<serde_json::Value, _> = serde_json::from_str(&body);
+        assert!(parsed.is_ok_and(|value| value.is_object()), "{body}");
     }
 });
 

@@ -1,7 +1,7 @@
-//! The system's allocator, which takes jemalloc's place under `cargo fuzz`: the address sanitizer has to be
-//! the only one.
+//! The system's allocator, used instead of jemalloc under `cargo fuzz`: the address sanitizer needs to be
+//! the only allocator.
 
-/// Nothing is kept back, so there is nothing to give.
-pub fn give_back() -> bool {
+/// Does nothing: the system's allocator keeps no unused pages.
+pub fn release_unused_memory() -> bool {
     true
 }

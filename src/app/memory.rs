@@ -1,18 +1,18 @@
-//! The memory this process may use: the machine's, or less where a container or a service is limited.
+//! The memory this process may use: the machine's, or less in a limited container or service.
 //!
-//! Control groups (Linux, cgroups(7)): a process's groups are named in `/proc/self/cgroup`, and each
-//! of their folders, and of those above it, may hold a limit. In a container the folder it names is
-//! often not mounted; what is mounted there is the container's own.
+//! Control groups (Linux, cgroups(7)): `/proc/self/cgroup` names a process's groups, and each of
+//! their folders and parent folders may contain a limit. In a container the named folder is often
+//! not mounted; the mounted root is then the container's own group.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where the first version of control groups keeps limits of memory.
-const VERSION_1: &str = "/sys/fs/cgroup/memory";
-/// Where the second version keeps everything.
-const VERSION_2: &str = "/sys/fs/cgroup";
+/// The memory controller's folder of control groups version 1.
+const CGROUP_V1_MEMORY: &str = "/sys/fs/cgroup/memory";
+/// The root folder of control groups version 2.
+const CGROUP_V2: &str = "/sys/fs/cgroup";
 
-/// What the process may use, in bytes; none where the system does not say.
+/// The memory that the process may use, in bytes; `None` if the system does not report it.
 pub fn limit_bytes() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok();
     let machine = machine
@@ -26,8 +26,8 @@ pub fn limit_bytes() -> Option<u64> {
     limits.chain(machine).min()
 }
 
-/// Logs a warning if the memory in use now plus the budget of decoded audio exceeds the limit. What
-/// batches take comes on top and is not counted.
+/// Logs a warning if the memory in use now plus the budget of decoded audio exceeds the limit. The
+/// memory of batches is additional and not counted.
 pub fn warn_if_scarce(decoded_bytes: u64) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let (Some(limit), Some(used)) = (limit_bytes(), kilobytes(&status, "VmRSS:")) else {
@@ -38,20 +38,20 @@ pub fn warn_if_scarce(decoded_bytes: u64) {
             memory.limit_mib = limit >> 20,
             memory.used_mib = used >> 20,
             memory.decoded_mib = decoded_bytes >> 20,
-            "memory is scarce: decoded audio may take more than is left; lower \
+            "memory is scarce: decoded audio may need more than is left; lower \
              AUDIO__MAX_DECODED_MIB or AUDIO__MAX_DURATION_S"
         );
     }
 }
 
-/// Reads a line of `/proc` that counts kilobytes; in bytes.
+/// Parses a `/proc` line in kilobytes; returns bytes.
 fn kilobytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kilobytes * 1024)
 }
 
-/// The files in which a limit may stand for a process of these groups; `max` in one is none.
+/// The files that may contain a limit for a process in these groups; `max` in one means no limit.
 fn limit_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {
@@ -60,9 +60,9 @@ fn limit_files(groups: &str) -> Vec<PathBuf> {
             continue;
         };
         let (root, name) = match controllers {
-            "" => (VERSION_2, "memory.max"),
+            "" => (CGROUP_V2, "memory.max"),
             _ if controllers.split(',').any(|one| one == "memory") => {
-                (VERSION_1, "memory.limit_in_bytes")
+                (CGROUP_V1_MEMORY, "memory.limit_in_bytes")
             }
             _ => continue,
         };
@@ -81,14 +81,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_the_machine_has() {
+    fn parses_the_memory_of_the_machine() {
         let meminfo = "MemTotal:       24567890 kB\nMemFree:         1234 kB\n";
         assert_eq!(kilobytes(meminfo, "MemTotal:"), Some(24_567_890 * 1024));
         assert_eq!(kilobytes(meminfo, "VmRSS:"), None);
     }
 
     #[test]
-    fn limits_are_looked_for_in_all_groups_above() {
+    fn limits_are_read_from_all_parent_groups() {
         let files = |groups| {
             let files = limit_files(groups).into_iter();
             files

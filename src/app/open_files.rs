@@ -1,14 +1,14 @@
 //! Raises the process's limit of open files to what the system allows.
 //!
 //! Shells, systemd and Docker start programs with a soft limit of 1024, for programs that still use
-//! `select`, and a hard limit far above it that every process may raise itself to; see
+//! `select`, and a much higher hard limit, to which a process may raise its soft limit; see
 //! `man 2 getrlimit`.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Raises the soft limit to the hard one and returns the number of connections to allow: those that are
-/// wanted, but at most half of the open files, because uploads, models and `ffmpeg` need the rest. Logs
-/// a warning if that is fewer than wanted.
+/// Raises the soft limit to the hard one and returns the number of connections to allow: the requested
+/// number, but at most half of the open files, because uploads, models and `ffmpeg` need the other half.
+/// Logs a warning if that is fewer than requested.
 pub fn raise_limit(connections: usize) -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -21,13 +21,13 @@ pub fn raise_limit(connections: usize) -> usize {
         tracing::warn!(
             open_files,
             connections = allowed,
-            "the limit of open files is below twice SERVER__MAX_CONNECTIONS, so there may be fewer"
+            "the limit of open files is below twice SERVER__MAX_CONNECTIONS, so fewer are allowed"
         );
     }
     allowed
 }
 
-/// How many of the wanted connections there may be. `None` stands for no limit of open files.
+/// The number of connections to allow. `None` stands for no limit of open files.
 fn allowed(open_files: Option<u64>, connections: usize) -> usize {
     let half = open_files.and_then(|files| usize::try_from(files / 2).ok());
     connections.min(half.unwrap_or(usize::MAX).max(1))

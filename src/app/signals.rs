@@ -1,7 +1,7 @@
 //! The signals that stop the server.
 //!
-//! SIGTERM, SIGINT and SIGHUP let running requests end; a second SIGTERM or SIGINT ends the process at
-//! once. A terminal that closes may send SIGHUP twice, so a second one of those changes nothing.
+//! SIGTERM, SIGINT and SIGHUP let running requests finish; a second SIGTERM or SIGINT ends the process
+//! at once. A closing terminal may send SIGHUP twice, so a second SIGHUP has no effect.
 
 use std::fs;
 use std::future;
@@ -13,13 +13,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Ends the process with exit code 1 at the second of the signals that end it.
+/// Ends the process with exit code 1 at the second SIGTERM or SIGINT.
 ///
 /// # Errors
-/// The operating system's.
-pub fn second_ends_at_once() -> io::Result<()> {
+/// The operating system's error.
+pub fn exit_on_second_signal() -> io::Result<()> {
     let stopping = Arc::new(AtomicBool::new(false));
-    // The first signal only raises the flag, for each handler looks at it before the next raises it.
+    // The first signal only sets the flag, because the shutdown handler runs before the one that sets it.
     for signal in [SIGTERM, SIGINT] {
         flag::register_conditional_shutdown(signal, 1, Arc::clone(&stopping))?;
         flag::register(signal, Arc::clone(&stopping))?;
@@ -30,11 +30,11 @@ pub fn second_ends_at_once() -> io::Result<()> {
     Ok(())
 }
 
-/// Completes with the first signal.
+/// Completes at the first signal that stops the server.
 ///
 /// # Errors
-/// The operating system's.
-pub fn first() -> io::Result<impl Future<Output = ()>> {
+/// The operating system's error.
+pub fn first_signal() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = if is_hang_up_ignored() {
@@ -43,10 +43,10 @@ pub fn first() -> io::Result<impl Future<Output = ()>> {
         Some(signal(SignalKind::hangup())?)
     };
     Ok(async move {
-        let hung_up = async {
+        let hang_up = async {
             match &mut hang_up {
                 Some(hang_up) => {
-                    let _hung_up = hang_up.recv().await;
+                    let _received = hang_up.recv().await;
                 }
                 None => future::pending().await,
             }
@@ -54,13 +54,12 @@ pub fn first() -> io::Result<impl Future<Output = ()>> {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            () = hung_up => {}
+            () = hang_up => {}
         }
     })
 }
 
-/// Whether SIGHUP is to change nothing: `nohup` has the kernel ignore it before the program starts, and
-/// a handler would undo that.
+/// Whether SIGHUP is ignored, as `nohup` sets it before the program starts; a handler would undo that.
 fn is_hang_up_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignores(&status, SIGHUP)

@@ -1,14 +1,14 @@
-//! Load on a running server, as its callers see it: how to size a machine.
+//! `halkspeech bench`: measures a running server under load, as its callers see it.
 
 mod flags;
 mod target;
 mod clips;
 mod arrivals;
 mod load;
-mod caller;
-mod answer;
-mod tally;
-mod words;
+mod client;
+mod response;
+mod statistics;
+mod word_errors;
 mod report;
 
 use std::fs::{self, File};
@@ -21,22 +21,22 @@ use anyhow::{Context, bail};
 use tokio::net::TcpStream;
 use tokio::time;
 
-use self::caller::{Caller, Wish};
+use self::client::{BenchClient, RequestTemplate};
 pub use self::flags::BenchFlags;
-use self::load::{Pace, Until};
-use self::report::{Report, Run};
-use self::tally::Tally;
-use super::{bar, printed};
+use self::load::{LoadPattern, RunLength};
+use self::report::{BenchReport, RunReport};
+use self::statistics::RunStatistics;
+use super::{escape, progress_bar};
 use crate::config::{Flags, Secret, Settings};
 
-/// The longest wait for the first connection.
+/// Timeout of the first connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Measures a server under load.
 ///
 /// # Errors
 ///
-/// There is nothing to send or nobody to send it to, or a request was not answered with 200.
+/// There is nothing to send, the server cannot be reached, or a request failed.
 pub fn run(flags: BenchFlags) -> anyhow::Result<()> {
     flags.check().unwrap_or_else(|error| error.exit());
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
@@ -47,97 +47,97 @@ pub fn run(flags: BenchFlags) -> anyhow::Result<()> {
     }
 }
 
-async fn bench(flags: BenchFlags) -> anyhow::Result<Report> {
+async fn bench(flags: BenchFlags) -> anyhow::Result<BenchReport> {
     let clips = match &flags.manifest {
-        Some(manifest) => clips::of_manifest(manifest, &flags.selection)?,
-        None => clips::of_paths(&flags.paths)?,
+        Some(manifest) => clips::from_manifest(manifest, &flags.selection)?,
+        None => clips::from_paths(&flags.paths)?,
     };
-    let wish = wish(&flags)?;
-    knock(&wish.url).await?;
-    let mut report = Report {
-        url: wish.url.to_string(),
+    let template = request_template(&flags)?;
+    check_reachable(&template.url).await?;
+    let mut report = BenchReport {
+        url: template.url.to_string(),
         model: flags.model.clone(),
         clips: clips.len(),
         runs: Vec::new(),
     };
-    let caller = Arc::new(Caller::new(wish, clips)?);
+    let client = Arc::new(BenchClient::new(template, clips)?);
 
     let mut out = io::stdout();
-    let table = flags.json.as_deref() != Some(Path::new("-"));
-    // Before the first run, so that none is lost to a folder that is not there.
-    let file = flags.json.as_deref().filter(|_| table).map(create);
+    let prints_table = flags.json.as_deref() != Some(Path::new("-"));
+    // Created before the first run, so that no result is lost if the folder does not exist.
+    let file = flags.json.as_deref().filter(|_| prints_table).map(create);
     let file = file.transpose()?;
-    for pace in flags.paces() {
-        if table && report.runs.is_empty() {
-            writeln!(out, "{}", printed::lines(&report.head(load_name(pace))))?;
+    for pattern in flags.load_patterns() {
+        if prints_table && report.runs.is_empty() {
+            writeln!(out, "{}", escape::lines(&report.head(load_name(pattern))))?;
         }
-        let run = measure(&caller, &flags, pace).await;
-        if table {
-            writeln!(out, "{}", printed::lines(&run.row()))?;
+        let run = measure(&client, &flags, pattern).await;
+        if prints_table {
+            writeln!(out, "{}", escape::lines(&run.row()))?;
         }
         report.runs.push(run);
     }
     let json = serde_json::to_string_pretty(&report)?;
     if let Some(mut file) = file {
         writeln!(file, "{json}")?;
-    } else if !table {
+    } else if !prints_table {
         writeln!(out, "{json}")?;
     }
     Ok(report)
 }
 
-/// One run, after those that are not counted.
-async fn measure(caller: &Arc<Caller>, flags: &BenchFlags, pace: Pace) -> Run {
-    let (warming, requests) = flags.warmup(pace);
-    load::run(caller, warming, Until::Requests(requests), |_, _| {}).await;
+/// Measures one run, after warm-up requests that are not counted.
+async fn measure(client: &Arc<BenchClient>, flags: &BenchFlags, pattern: LoadPattern) -> RunReport {
+    let (warmup, requests) = flags.warmup(pattern);
+    load::run(client, warmup, RunLength::Requests(requests), |_, _| {}).await;
 
-    let until = flags.until(pace);
-    let clips = caller.clips();
-    let mut tally = Tally::new(clips.len());
-    let bar = bar::of_run();
-    let (concurrency, rate) = match pace {
-        Pace::Closed { callers } => (Some(callers), None),
-        Pace::Open { rate, .. } => (None, Some(rate)),
+    let run_length = flags.run_length(pattern);
+    let clips = client.clips();
+    let mut statistics = RunStatistics::new(clips.len());
+    let bar = progress_bar::bench_run();
+    let (concurrency, rate) = match pattern {
+        LoadPattern::Closed { callers } => (Some(callers), None),
+        LoadPattern::Open { rate, .. } => (None, Some(rate)),
     };
     let load = concurrency.map_or_else(|| rate.unwrap_or_default().to_string(), |n| n.to_string());
-    let elapsed = load::run(caller, pace, until, |done, elapsed| {
-        tally.add(done, clips);
-        let share = match until {
-            Until::Requests(requests) => tally.requests() as f64 / requests as f64,
-            Until::Elapsed(length) => elapsed.as_secs_f64() / length.as_secs_f64(),
+    let elapsed = load::run(client, pattern, run_length, |result, elapsed| {
+        statistics.add(result, clips);
+        let share = match run_length {
+            RunLength::Requests(requests) => statistics.requests() as f64 / requests as f64,
+            RunLength::Elapsed(length) => elapsed.as_secs_f64() / length.as_secs_f64(),
         };
-        bar.set_position((share.min(1.0) * bar::STEPS as f64) as u64);
-        let answers = tally.requests();
-        bar.set_message(format!("{load} {}, {answers} requests", load_name(pace)));
+        bar.set_position((share.min(1.0) * progress_bar::STEPS as f64) as u64);
+        let requests = statistics.requests();
+        bar.set_message(format!("{load} {}, {requests} requests", load_name(pattern)));
     })
     .await;
     bar.finish_and_clear();
-    Run {
+    RunReport {
         concurrency,
         rate,
-        ..tally.finish(elapsed, clips)
+        ..statistics.finish(elapsed, clips)
     }
 }
 
-/// What a row of the table has in its first column.
-fn load_name(pace: Pace) -> &'static str {
-    match pace {
-        Pace::Closed { .. } => "callers",
-        Pace::Open { .. } => "sent/s",
+/// The name of the table's first column.
+fn load_name(pattern: LoadPattern) -> &'static str {
+    match pattern {
+        LoadPattern::Closed { .. } => "callers",
+        LoadPattern::Open { .. } => "sent/s",
     }
 }
 
-fn wish(flags: &BenchFlags) -> anyhow::Result<Wish> {
+fn request_template(flags: &BenchFlags) -> anyhow::Result<RequestTemplate> {
     let key = match &flags.api_key_file {
         Some(file) => {
-            let shown = printed::path(file);
+            let shown = escape::path(file);
             let key = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
             if key.trim().is_empty() {
-                bail!("{shown} holds no key");
+                bail!("{shown} contains no key");
             }
             Some(Secret::new(key.trim()))
         }
-        // This machine's own key is nothing to another one.
+        // This machine's key is not sent to another machine.
         None if target::is_loopback(&flags.url) => {
             let loaded = Settings::from_process(flags.config.clone(), Flags::default())?;
             loaded.settings.server.api_keys()?.into_iter().next()
@@ -145,7 +145,7 @@ fn wish(flags: &BenchFlags) -> anyhow::Result<Wish> {
         None => None,
     };
     let model = ("model".to_owned(), flags.model.clone());
-    Ok(Wish {
+    Ok(RequestTemplate {
         url: target::endpoint(&flags.url),
         key,
         fields: std::iter::once(model).chain(flags.form.clone()).collect(),
@@ -155,19 +155,19 @@ fn wish(flags: &BenchFlags) -> anyhow::Result<Wish> {
 }
 
 fn create(path: &Path) -> anyhow::Result<File> {
-    File::create(path).with_context(|| format!("cannot write {}", printed::path(path)))
+    File::create(path).with_context(|| format!("cannot write {}", escape::path(path)))
 }
 
-/// Whether anybody is there, so that a run is not one long list of errors.
-async fn knock(url: &reqwest::Url) -> anyhow::Result<()> {
+/// Fails early if the server cannot be reached, instead of failing every request of a run.
+async fn check_reachable(url: &reqwest::Url) -> anyhow::Result<()> {
     let host = url.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let port = url.port_or_known_default().unwrap_or_default();
     let connecting = time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port)));
-    let connected = match connecting.await {
+    let error = match connecting.await {
         Ok(Ok(_)) => return Ok(()),
         Ok(Err(error)) => anyhow::Error::from(error),
-        Err(_) => anyhow::anyhow!("no answer in {} s", CONNECT_TIMEOUT.as_secs()),
+        Err(_) => anyhow::anyhow!("no connection within {} s", CONNECT_TIMEOUT.as_secs()),
     };
-    Err(connected.context(format!("nobody serves {url}")))
+    Err(error.context(format!("no server at {url}")))
 }

@@ -1,4 +1,4 @@
-//! What stands in the way of serving on this machine, found out without serving.
+//! `halkspeech doctor`: checks the settings and the machine without starting the server.
 
 mod checks;
 
@@ -7,27 +7,27 @@ use std::io::{self, Write};
 
 use anyhow::{Context, bail};
 
-use super::{ServeFlags, printed};
-use crate::config::Loaded;
+use super::{ServeFlags, escape};
+use crate::config::LoadedSettings;
 
-/// What one check found.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Finding {
-    /// What was looked at.
+    /// What was checked.
     subject: &'static str,
-    verdict: Verdict,
-    /// What is there; or what is wrong, and what to do.
+    severity: Severity,
+    /// The state; or the problem and its remedy.
     text: String,
 }
 
 /// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// As it should be.
+enum Severity {
+    /// No problem.
     Ok,
-    /// The server runs, but perhaps not as it was meant.
+    /// The server runs, but perhaps not as intended.
     Warning,
-    /// The server does not start, or answers every request with an error.
+    /// The server does not start, or every request fails.
     Error,
 }
 
@@ -35,7 +35,7 @@ enum Verdict {
 ///
 /// # Errors
 ///
-/// One of them is an error.
+/// A finding is an error.
 pub fn run(flags: ServeFlags) -> anyhow::Result<()> {
     let findings = match flags.load() {
         Ok(loaded) => check(&loaded)?,
@@ -46,11 +46,11 @@ pub fn run(flags: ServeFlags) -> anyhow::Result<()> {
     };
     let mut out = io::stdout().lock();
     for finding in &findings {
-        writeln!(out, "{}", printed::Printed(&finding.to_string()))?;
+        writeln!(out, "{}", escape::Escaped(&finding.to_string()))?;
     }
     match findings
         .iter()
-        .filter(|found| found.verdict == Verdict::Error)
+        .filter(|finding| finding.severity == Severity::Error)
         .count()
     {
         0 => Ok(()),
@@ -58,7 +58,7 @@ pub fn run(flags: ServeFlags) -> anyhow::Result<()> {
     }
 }
 
-fn check(loaded: &Loaded) -> anyhow::Result<Vec<Finding>> {
+fn check(loaded: &LoadedSettings) -> anyhow::Result<Vec<Finding>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.context("cannot start the async runtime")?;
     let mut findings = checks::settings(loaded);
@@ -73,36 +73,36 @@ fn check(loaded: &Loaded) -> anyhow::Result<Vec<Finding>> {
 }
 
 impl Finding {
-    fn new(subject: &'static str, verdict: Verdict, text: impl Into<String>) -> Self {
+    fn new(subject: &'static str, severity: Severity, text: impl Into<String>) -> Self {
         Self {
             subject,
-            verdict,
+            severity,
             text: text.into(),
         }
     }
 
     fn ok(subject: &'static str, text: impl Into<String>) -> Self {
-        Self::new(subject, Verdict::Ok, text)
+        Self::new(subject, Severity::Ok, text)
     }
 
     fn warning(subject: &'static str, text: impl Into<String>) -> Self {
-        Self::new(subject, Verdict::Warning, text)
+        Self::new(subject, Severity::Warning, text)
     }
 
     fn error(subject: &'static str, text: impl Into<String>) -> Self {
-        Self::new(subject, Verdict::Error, text)
+        Self::new(subject, Severity::Error, text)
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match self.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Warning => "warning",
-            Verdict::Error => "error",
+        let severity = match self.severity {
+            Severity::Ok => "ok",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
         };
-        // A finding is one line; several problems of the settings are parted by line breaks.
+        // A finding is one line; line breaks separate several problems of the settings.
         let text = self.text.replace('\n', "; ");
-        write!(f, "{verdict:7}  {:15}  {text}", self.subject)
+        write!(f, "{severity:7}  {:15}  {text}", self.subject)
     }
 }

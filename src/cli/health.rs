@@ -1,4 +1,4 @@
-//! A health check for containers: is the server ready?
+//! `halkspeech health`: a readiness check for containers.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -9,17 +9,17 @@ use anyhow::{Context, bail};
 use super::HealthFlags;
 use crate::config::{Flags, Server, Settings};
 
-/// The longest wait for one step of the check: connect, write, read.
+/// Timeout for each step of the check: connect, write, read.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest answer that is read.
-const ANSWER_LIMIT_BYTES: u64 = 64 * 1024;
+/// Longest response that is read.
+const MAX_RESPONSE_BYTES: u64 = 64 * 1024;
 
-/// Asks a server whether it is ready, and waits for its answer.
+/// Checks whether a server is ready.
 ///
 /// # Errors
 ///
-/// The server cannot be reached, or answers anything but 200.
+/// The server cannot be reached, or responds with a status other than 200.
 pub fn check(flags: HealthFlags) -> anyhow::Result<()> {
     let url = if let Some(url) = flags.url {
         url
@@ -27,10 +27,10 @@ pub fn check(flags: HealthFlags) -> anyhow::Result<()> {
         let loaded = Settings::from_process(flags.config, Flags::default())?;
         ready_url(&loaded.settings.server)
     };
-    ask(&url).with_context(|| format!("not ready: {url}"))
+    send_get(&url).with_context(|| format!("not ready: {url}"))
 }
 
-/// Where a server with these settings answers, seen from its own machine.
+/// The readiness URL of a server with these settings on this machine.
 fn ready_url(server: &Server) -> String {
     let host = match server.host.as_str() {
         "0.0.0.0" => "127.0.0.1",
@@ -45,8 +45,8 @@ fn ready_url(server: &Server) -> String {
     }
 }
 
-/// A GET request by hand, since one does not need an HTTP client.
-fn ask(url: &str) -> anyhow::Result<()> {
+/// Sends a GET request without an HTTP client and fails unless the status is 200.
+fn send_get(url: &str) -> anyhow::Result<()> {
     let (authority, path) = split_url(url)?;
     let mut stream = connect(&authority)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
@@ -54,31 +54,31 @@ fn ask(url: &str) -> anyhow::Result<()> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
 
-    let mut answer = Vec::new();
-    stream.take(ANSWER_LIMIT_BYTES).read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let status_line = answer.lines().next().unwrap_or_default();
+    let mut response = Vec::new();
+    stream.take(MAX_RESPONSE_BYTES).read_to_end(&mut response)?;
+    let response = String::from_utf8_lossy(&response);
+    let status_line = response.lines().next().unwrap_or_default();
     let (version, status) = status_line.split_once(' ').unwrap_or_default();
     if !version.starts_with("HTTP/") {
-        bail!("the answer is not HTTP");
+        bail!("the response is not HTTP");
     }
     if status.split(' ').next() != Some("200") {
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let body = response.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         bail!("{status} {}", body.trim());
     }
     Ok(())
 }
 
-/// Host with port, and path, of an `http://` address.
+/// The host with port, and the path, of an `http://` URL.
 fn split_url(url: &str) -> anyhow::Result<(String, &str)> {
-    let rest = url
+    let address = url
         .strip_prefix("http://")
         .context("the address does not start with http://")?;
-    let (authority, path) = match rest.find('/') {
-        Some(slash) => rest.split_at(slash),
-        None => (rest, "/ready"),
+    let (authority, path) = match address.find('/') {
+        Some(slash) => address.split_at(slash),
+        None => (address, "/ready"),
     };
-    // The colons inside an IPv6 address do not start a port.
+    // The colons inside an IPv6 address do not separate a port.
     let host_end = authority.rfind(']').unwrap_or(0);
     let authority = if authority[host_end..].contains(':') {
         authority.to_owned()
@@ -92,14 +92,14 @@ fn connect(authority: &str) -> anyhow::Result<TcpStream> {
     let addresses = authority
         .to_socket_addrs()
         .with_context(|| format!("{authority} has no address"))?;
-    let mut outcome = None;
+    let mut last_error = None;
     for address in addresses {
         match TcpStream::connect_timeout(&address, TIMEOUT) {
             Ok(stream) => return Ok(stream),
-            Err(error) => outcome = Some(error),
+            Err(error) => last_error = Some(error),
         }
     }
-    match outcome {
+    match last_error {
         Some(error) => Err(error).with_context(|| format!("cannot connect to {authority}")),
         None => bail!("{authority} has no address"),
     }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn health_asks_where_the_settings_listen() {
+    fn the_default_url_is_the_listening_address() {
         for (host, expected) in [
             ("0.0.0.0", "http://127.0.0.1:8000/ready"),
             ("::", "http://[::1]:8000/ready"),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn splits_addresses() {
+    fn splits_urls() {
         for (url, expected) in [
             ("http://box:1", Some(("box:1", "/ready"))),
             ("http://box/", Some(("box:80", "/"))),
@@ -144,8 +144,8 @@ mod tests {
         }
     }
 
-    /// Serves `answer` once, and gives what `health` says about it.
-    fn health_of(answer: &'static str) -> Result<(), String> {
+    /// Serves `response` once and returns the result of the check.
+    fn health_of(response: &'static str) -> Result<(), String> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serve_once = move || {
@@ -156,7 +156,7 @@ mod tests {
                 stream.read_exact(&mut byte).unwrap();
                 request.extend(byte);
             }
-            stream.write_all(answer.as_bytes()).unwrap();
+            stream.write_all(response.as_bytes()).unwrap();
             String::from_utf8(request).unwrap()
         };
         let server = thread::Builder::new().name("health-server".to_owned());
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn health_takes_200_alone_for_ready() {
+    fn only_status_200_means_ready() {
         assert_eq!(health_of("HTTP/1.1 200 OK\r\n\r\nok"), Ok(()));
         assert_eq!(
             health_of("HTTP/1.1 503 Service Unavailable\r\n\r\nloading\n"),
@@ -183,12 +183,12 @@ mod tests {
         );
         assert_eq!(
             health_of("SSH-2.0-x\r\n"),
-            Err("the answer is not HTTP".to_owned())
+            Err("the response is not HTTP".to_owned())
         );
     }
 
     #[test]
-    fn health_fails_where_nobody_listens() {
+    fn fails_if_no_server_listens() {
         let port = {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             listener.local_addr().unwrap().port()

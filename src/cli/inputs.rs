@@ -1,4 +1,4 @@
-//! Which recordings the paths of a command line mean, and how each is opened.
+//! Finds the recordings that command-line paths refer to, and opens them.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -9,38 +9,37 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::printed;
+use super::escape;
 
-/// What a folder's recordings end in; a file that is named itself may be called anything.
+/// Extensions of recordings in a folder; a file that is named directly may have any name.
 const EXTENSIONS: [&str; 21] = [
     "3gp", "aac", "aif", "aiff", "amr", "caf", "flac", "m4a", "mka", "mkv", "mov", "mp3", "mp4",
     "mpeg", "mpga", "oga", "ogg", "opus", "wav", "webm", "wma",
 ];
 
-/// The path of standard input, which `-` means, too.
+/// The path of standard input; `-` is an alias.
 const STANDARD_INPUT: &str = "/dev/stdin";
 
-/// The recordings that `paths` mean, folders searched to any depth, each once and in order; beside them
-/// what is wrong with the paths that mean none.
+/// The recordings at `paths`, with folders searched recursively, each once and in order; and an error for
+/// each path without recordings.
 pub fn collect(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<anyhow::Error>) {
     let mut files = Vec::new();
     let mut errors = Vec::new();
     for path in paths {
-        match named(path) {
-            Ok(found) => files.extend(found),
-            Err(error) => errors.push(error.context(printed::path(path))),
+        match recordings_at(path) {
+            Ok(recordings) => files.extend(recordings),
+            Err(error) => errors.push(error.context(escape::path(path))),
         }
     }
     let mut seen = HashSet::new();
-    files.retain(|file| seen.insert(place(file)));
+    files.retain(|file| seen.insert(resolved_path(file)));
     (files, errors)
 }
 
-/// The recording as a file that can be read again from its beginning. What comes through a pipe is
-/// written into a temporary file first, to its end.
+/// Opens a recording as a seekable file. A pipe is read to its end into a temporary file first.
 ///
 /// # Errors
-/// The system's.
+/// The system's error.
 pub fn open(path: &Path) -> io::Result<File> {
     let mut file = if is_standard_input(path) {
         // Not by its path: opening a named pipe again would wait for another writer.
@@ -62,19 +61,19 @@ pub fn is_standard_input(path: &Path) -> bool {
     path == Path::new(STANDARD_INPUT)
 }
 
-/// Where a file lies, however its folder is written. Links to files are files of their own.
-pub fn place(file: &Path) -> PathBuf {
+/// The path of a file in its canonical folder. Links to files are not resolved.
+pub fn resolved_path(file: &Path) -> PathBuf {
     let folder = file.parent().filter(|folder| *folder != Path::new(""));
     let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
     match (folder, file.file_name()) {
         (Ok(folder), Some(name)) => folder.join(name),
-        // Nothing is there yet.
+        // The folder does not exist yet.
         _ => file.to_owned(),
     }
 }
 
-/// The recordings that a path of the command line means, at least one.
-fn named(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// The recordings at a path of the command line, at least one.
+fn recordings_at(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if path == Path::new("-") || is_standard_input(path) {
         return Ok(vec![PathBuf::from(STANDARD_INPUT)]);
     }
@@ -86,16 +85,16 @@ fn named(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         bail!("neither a file, a folder nor a pipe");
     }
     let mut files = Vec::new();
-    search(path, &mut files, &mut HashSet::new()).context("cannot be read")?;
+    search_folder(path, &mut files, &mut HashSet::new()).context("cannot be read")?;
     if files.is_empty() {
         bail!("no recordings in it");
     }
     Ok(files)
 }
 
-/// Finds the recordings in a folder. Links may lead back into it, so that each folder is searched once;
-/// a pipe or a device in it is no recording, and could be waited for without end.
-fn search(
+/// Finds the recordings in a folder. Links may form a cycle, so each folder is searched once; pipes and
+/// devices in it are skipped, because reading one could block forever.
+fn search_folder(
     folder: &Path,
     files: &mut Vec<PathBuf>,
     searched: &mut HashSet<(u64, u64)>,
@@ -105,15 +104,15 @@ fn search(
         return Ok(());
     }
     let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
-    let mut inside = entries.collect::<io::Result<Vec<_>>>()?;
-    inside.sort();
-    for path in inside {
-        // What cannot be read inside a folder was not asked for by name.
+    let mut paths = entries.collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    for path in paths {
+        // An unreadable file in a folder is skipped, because it was not named directly.
         let Ok(kind) = fs::metadata(&path) else {
             continue;
         };
         if kind.is_dir() {
-            let _unreadable = search(&path, files, searched);
+            let _unreadable = search_folder(&path, files, searched);
         } else if kind.is_file() && is_recording(&path) {
             files.push(path);
         }
@@ -163,13 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_means_its_recordings_in_order() {
+    fn a_folder_is_replaced_by_its_recordings_in_order() {
         let root = folder(&["b.OGG", "a.wav", "a.txt", "sub/c.flac", "README"]);
         check(root.path(), &["."], &["a.wav", "b.OGG", "sub/c.flac"]);
     }
 
     #[test]
-    fn a_recording_that_is_named_twice_is_meant_once() {
+    fn a_recording_that_is_named_twice_is_listed_once() {
         let root = folder(&["a.wav", "sub/b.wav"]);
         check(root.path(), &["a.wav", "sub/../a.wav", "a.wav"], &["a.wav"]);
         check(root.path(), &["sub", "."], &["sub/b.wav", "a.wav"]);
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_followed_and_a_circle_of_them_ends() {
+    fn links_are_followed_and_cycles_end() {
         let root = folder(&["in/a.wav", "out/b.wav"]);
         let inside = root.path().join("in");
         for (link, target) in [
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_in_a_folder_is_no_recording_and_one_that_is_named_is() {
+    fn a_pipe_is_a_recording_only_if_it_is_named_directly() {
         let root = folder(&["a.wav", "pipe.wav|"]);
         check(root.path(), &["."], &["a.wav"]);
         check(root.path(), &["pipe.wav"], &["pipe.wav"]);
@@ -221,14 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn both_names_of_standard_input_mean_it() {
+    fn both_names_of_standard_input_are_the_same_recording() {
         let (files, errors) = collect(&["-".into(), "/dev/stdin".into()]);
         assert_eq!(files, [PathBuf::from("/dev/stdin")]);
         assert_eq!(errors.len(), 0, "{errors:?}");
     }
 
     #[test]
-    fn names_what_is_not_there() {
+    fn an_error_names_each_path_without_recordings() {
         let root = folder(&["empty/README"]);
         let mut paths = ["none.wav", "empty"]
             .map(|path| root.path().join(path))
@@ -237,12 +236,12 @@ mod tests {
         let (files, errors) = collect(&paths);
         assert_eq!(files.len(), 0, "{files:?}");
         let errors: Vec<_> = errors.iter().map(|error| format!("{error:#}")).collect();
-        for (error, piece) in errors.iter().zip([
+        for (error, expected) in errors.iter().zip([
             "none.wav: cannot be read",
             "empty: no recordings in it",
             "/dev/null: neither a file",
         ]) {
-            assert!(error.contains(piece), "{errors:?}");
+            assert!(error.contains(expected), "{errors:?}");
         }
         assert_eq!(errors.len(), 3);
     }

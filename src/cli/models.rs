@@ -1,4 +1,4 @@
-//! The models on disk, at the command line.
+//! `halkspeech models`: lists, downloads, removes and shows the models on disk.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -7,30 +7,30 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, ProgressBar};
 
-use super::{CommonFlags, bar, printed};
-use crate::app::{advice, rooms};
-use crate::config::Loaded;
+use super::{CommonFlags, escape, progress_bar};
+use crate::app::{services, startup_warnings};
+use crate::config::LoadedSettings;
 use crate::models::{Aliases, Catalog, Download, ModelId, StoredModel};
 use crate::telemetry::{Metrics, logging, traces::Tracing};
 
-/// What `models` takes.
+/// Flags of `models`.
 #[derive(Clone, Debug, Args)]
 pub struct ModelsFlags {
-    /// What is to be done with them
+    /// The action
     #[command(subcommand)]
-    pub action: Action,
+    pub action: ModelsAction,
     #[command(flatten)]
     pub(super) common: CommonFlags,
 }
 
-/// What is to be done with the models on disk.
+/// An action on the models on disk.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Action {
+pub enum ModelsAction {
     /// List the models on disk
     List,
-    /// Download a model from the Hugging Face hub; one that is here stays as it is
+    /// Download a model from the Hugging Face hub; a model on disk stays unchanged
     Pull {
-        /// `owner/name`, with `@revision` where one is meant, or a short name such as large-v3-turbo
+        /// `owner/name`, optionally with `@revision`, or a short name such as large-v3-turbo
         id: String,
     },
     /// Remove a model's files
@@ -38,16 +38,16 @@ pub enum Action {
         /// The model, as `models list` names it
         id: String,
     },
-    /// Show what is known of a model
+    /// Show a model's details
     Show {
         /// The model, as `models list` names it
         id: String,
     },
 }
 
-/// What all actions need.
-struct Here {
-    loaded: Loaded,
+/// The actions, with the data that all of them need.
+struct ModelCommands {
+    loaded: LoadedSettings,
     catalog: Arc<Catalog>,
     aliases: Aliases,
 }
@@ -62,24 +62,25 @@ pub fn run(flags: ModelsFlags) -> anyhow::Result<()> {
     logging::init(&loaded.settings.log, &Tracing::none())?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     runtime.block_on(async {
-        let here = Here {
-            catalog: rooms::open_catalog(&loaded.settings.models).await?,
-            aliases: rooms::aliases(&loaded)?,
+        let commands = ModelCommands {
+            catalog: services::open_catalog(&loaded.settings.models).await?,
+            aliases: services::aliases(&loaded)?,
             loaded,
         };
         match flags.action {
-            Action::List => here.list(),
-            Action::Pull { id } => here.pull(&id).await,
-            Action::Rm { id } => here.remove(&id).await,
-            Action::Show { id } => here.show(&id),
+            ModelsAction::List => commands.list(),
+            ModelsAction::Pull { id } => commands.pull(&id).await,
+            ModelsAction::Rm { id } => commands.remove(&id).await,
+            ModelsAction::Show { id } => commands.show(&id),
         }
     })
 }
 
-impl Here {
+impl ModelCommands {
     fn list(&self) -> anyhow::Result<()> {
-        if let Some(advice) = advice::of_models_dir(&self.loaded, &self.catalog) {
-            writeln!(io::stderr(), "warning: {}", printed::lines(&advice))?;
+        let warning = startup_warnings::models_dir_warning(&self.loaded, &self.catalog);
+        if let Some(warning) = warning {
+            writeln!(io::stderr(), "warning: {}", escape::lines(&warning))?;
         }
         let models = self.catalog.list();
         let rows = models.iter().map(|model| {
@@ -116,7 +117,7 @@ impl Here {
         let lines = [
             ("model", model.id.to_string()),
             ("family", shape.family()),
-            ("folder", printed::path(&model.dir)),
+            ("folder", escape::path(&model.dir)),
             ("size", HumanBytes(model.size_bytes).to_string()),
             ("type", shape.stored_type.as_str().to_owned()),
             ("parameters", shape.parameters.to_string()),
@@ -144,14 +145,14 @@ impl Here {
     async fn pull(&self, name: &str) -> anyhow::Result<()> {
         let id = self.resolve(name)?;
         let mut out = io::stdout();
-        if self.is_here(&id) {
-            writeln!(out, "{id} is here already")?;
+        if self.is_on_disk(&id) {
+            writeln!(out, "{id} is already on disk")?;
             return Ok(());
         }
         let models = &self.loaded.settings.models;
-        let downloads = rooms::downloads(models, &self.catalog, &Metrics::new())?;
+        let downloads = services::downloads(models, &self.catalog, &Metrics::new())?;
         let download = downloads.start(&id);
-        let bar = bar::of_bytes(0);
+        let bar = progress_bar::bytes(0);
         bar.set_message(id.to_string());
         if !io::stderr().is_terminal() {
             writeln!(
@@ -160,26 +161,26 @@ impl Here {
                 models.hub_endpoint
             )?;
         }
-        let ended = tokio::select! {
-            ended = follow(&download, &bar) => ended,
+        let result = tokio::select! {
+            result = show_progress(&download, &bar) => result,
             _ = tokio::signal::ctrl_c() => {
                 downloads.stop().await;
                 bar.abandon();
-                bail!("stopped; what has come is kept, the same command goes on from there");
+                bail!("stopped; the downloaded part is kept, the same command resumes the download");
             }
         };
         bar.finish_and_clear();
-        ended.with_context(|| format!("cannot download {id}"))?;
+        result.with_context(|| format!("cannot download {id}"))?;
         let model = self.find(name)?;
-        writeln!(out, "{id} is here, {}", HumanBytes(model.size_bytes))?;
+        writeln!(out, "{id} is on disk, {}", HumanBytes(model.size_bytes))?;
         Ok(())
     }
 
     async fn remove(&self, name: &str) -> anyhow::Result<()> {
         let model = self.find(name)?;
         let id = model.id.clone();
-        let removing = self.catalog.delete(model).await;
-        removing.with_context(|| format!("cannot remove {id}"))?;
+        let result = self.catalog.delete(model).await;
+        result.with_context(|| format!("cannot remove {id}"))?;
         writeln!(io::stdout(), "{id} is removed")?;
         Ok(())
     }
@@ -187,7 +188,7 @@ impl Here {
     fn find(&self, name: &str) -> anyhow::Result<Arc<StoredModel>> {
         let id = self.resolve(name)?;
         self.catalog.find(&id).with_context(|| {
-            format!("{id} is not on this machine; `halkspeech models list` shows what is")
+            format!("{id} is not on disk; `halkspeech models list` shows the models that are")
         })
     }
 
@@ -196,15 +197,15 @@ impl Here {
         id.with_context(|| format!("{name:?} cannot name a model"))
     }
 
-    fn is_here(&self, id: &ModelId) -> bool {
+    fn is_on_disk(&self, id: &ModelId) -> bool {
         self.catalog.find(id).is_some()
     }
 }
 
-/// Moves the bar along until the download is over.
-async fn follow(download: &Download, bar: &ProgressBar) -> anyhow::Result<()> {
+/// Updates the bar until the download ends.
+async fn show_progress(download: &Download, bar: &ProgressBar) -> anyhow::Result<()> {
     let mut progress = download.progress();
-    let moving = async {
+    let update_bar = async {
         while progress.changed().await.is_ok() {
             let progress = progress.borrow_and_update();
             bar.set_length(progress.total_bytes);
@@ -213,17 +214,17 @@ async fn follow(download: &Download, bar: &ProgressBar) -> anyhow::Result<()> {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        ended = download.finished() => {
-            ended?;
+        result = download.finished() => {
+            result?;
             Ok(())
         }
-        () = moving => Ok(()),
+        () = update_bar => Ok(()),
     }
 }
 
 fn languages(model: &StoredModel) -> String {
     match &*model.languages {
-        [only] => only.clone(),
-        several => format!("{} languages", several.len()),
+        [language] => language.clone(),
+        languages => format!("{} languages", languages.len()),
     }
 }

@@ -1,4 +1,4 @@
-//! Which files are written for recordings, settled before the first one is transcribed.
+//! Plans the output files of all recordings before the first one is transcribed, and writes them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,106 +10,106 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-use super::{inputs, printed};
+use super::{inputs, escape};
 
-/// Most files that a refusal names.
+/// Most files that an error names.
 const MAX_NAMED: usize = 10;
 
-/// What is done with files that are there already.
+/// How existing output files are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
-    /// They are kept, and nothing is done.
+pub enum ExistingFiles {
+    /// Fail before anything is transcribed.
     Refuse,
-    /// They are kept, and what is not there is written.
+    /// Keep them and write the missing files.
     Skip,
-    /// They are written anew.
+    /// Overwrite them.
     Overwrite,
 }
 
-/// A recording, and the files to write for it.
+/// A recording and its output files.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Work<F> {
+pub struct RecordingOutputs<F> {
     /// The recording.
     pub recording: PathBuf,
-    /// The formats with their files, which are all different from those of other recordings.
+    /// The formats with their files; no two recordings share a file.
     pub outputs: Vec<(F, PathBuf)>,
 }
 
-/// What a file is for.
-enum Use {
+/// What a file is used for.
+enum FileUse {
     Recording,
     OutputOf(PathBuf),
 }
 
-impl Use {
-    /// Why the file cannot be written for this recording, too.
-    fn fault(&self, file: &Path, recording: &Path) -> String {
-        let (file, recording) = (printed::path(file), printed::path(recording));
+impl FileUse {
+    /// Why the file cannot be written for this recording as well.
+    fn conflict(&self, file: &Path, recording: &Path) -> String {
+        let (file, recording) = (escape::path(file), escape::path(recording));
         match self {
             Self::Recording => {
                 format!("{file} is a recording, and the text of {recording} would overwrite it")
             }
             Self::OutputOf(other) => {
-                let other = printed::path(other);
+                let other = escape::path(other);
                 format!("{other} and {recording} would both be written to {file}")
             }
         }
     }
 }
 
-/// The files for each recording in formats with these extensions, beside it or in `output_dir`.
-/// Recordings of which nothing is left to write are left out.
+/// Plans the files of each recording in formats with these extensions, next to it or in `output_dir`.
+/// Omits recordings whose files are all skipped.
 ///
 /// # Errors
-/// A file would be written twice, is a recording, or is there already; all such files are named.
+/// A file would be written twice, is a recording, or already exists; the error names such files.
 pub fn plan<F: Copy>(
     recordings: Vec<PathBuf>,
     formats: &[(F, &str)],
     output_dir: Option<&Path>,
-    existing: Existing,
-) -> anyhow::Result<Vec<Work<F>>> {
+    existing: ExistingFiles,
+) -> anyhow::Result<Vec<RecordingOutputs<F>>> {
     let stems = stems(&recordings, output_dir);
-    let mut uses: HashMap<PathBuf, Use> = (recordings.iter())
-        .map(|recording| (inputs::place(recording), Use::Recording))
+    let mut uses: HashMap<PathBuf, FileUse> = (recordings.iter())
+        .map(|recording| (inputs::resolved_path(recording), FileUse::Recording))
         .collect();
-    let (mut taken, mut present) = (Vec::new(), Vec::new());
-    let mut works = Vec::new();
+    let (mut conflicts, mut present) = (Vec::new(), Vec::new());
+    let mut planned = Vec::new();
     for (recording, stem) in recordings.into_iter().zip(stems) {
         let mut outputs = Vec::new();
         for (format, extension) in formats {
-            let path = with_ending(&stem, extension);
-            match uses.entry(inputs::place(&path)) {
-                Entry::Occupied(other) => taken.push(other.get().fault(&path, &recording)),
+            let path = append_extension(&stem, extension);
+            match uses.entry(inputs::resolved_path(&path)) {
+                Entry::Occupied(other) => conflicts.push(other.get().conflict(&path, &recording)),
                 Entry::Vacant(free) => {
-                    free.insert(Use::OutputOf(recording.clone()));
-                    if existing == Existing::Overwrite || !is_there(&path) {
+                    free.insert(FileUse::OutputOf(recording.clone()));
+                    if existing == ExistingFiles::Overwrite || !exists(&path) {
                         outputs.push((*format, path));
-                    } else if existing == Existing::Refuse {
-                        present.push(format!("{} is there already", printed::path(&path)));
+                    } else if existing == ExistingFiles::Refuse {
+                        present.push(format!("{} already exists", escape::path(&path)));
                     }
                 }
             }
         }
         if !outputs.is_empty() {
-            works.push(Work { recording, outputs });
+            planned.push(RecordingOutputs { recording, outputs });
         }
     }
-    if !taken.is_empty() {
-        let way_out = "write them elsewhere, one after the other (--output-dir)";
-        bail!("{}", refusal(&taken, way_out));
+    if !conflicts.is_empty() {
+        let remedy = "write them to different folders, one run for each (--output-dir)";
+        bail!("{}", error_message(&conflicts, remedy));
     }
     if !present.is_empty() {
-        let way_out = "--skip-existing leaves out what is there, --force overwrites it";
-        bail!("{}", refusal(&present, way_out));
+        let remedy = "--skip-existing skips existing files, --force overwrites them";
+        bail!("{}", error_message(&present, remedy));
     }
-    Ok(works)
+    Ok(planned)
 }
 
-/// Writes a file that is there whole or not at all.
+/// Writes a file atomically: it is complete or does not exist.
 ///
 /// # Errors
-/// The system's; also where the file is there and is not to be overwritten.
-pub fn write_whole(path: &Path, text: &str, existing: Existing) -> io::Result<()> {
+/// The system's error; also if the file exists and must not be overwritten.
+pub fn write_atomically(path: &Path, text: &str, existing: ExistingFiles) -> io::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -120,61 +120,61 @@ pub fn write_whole(path: &Path, text: &str, existing: Existing) -> io::Result<()
         .tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
     match existing {
-        Existing::Overwrite => file.persist(path)?,
-        // Somebody may have written it since it was looked for.
-        Existing::Refuse | Existing::Skip => file.persist_noclobber(path)?,
+        ExistingFiles::Overwrite => file.persist(path)?,
+        // Another program may have written it since the check.
+        ExistingFiles::Refuse | ExistingFiles::Skip => file.persist_noclobber(path)?,
     };
     Ok(())
 }
 
-/// What the files of each recording are called before their endings.
+/// The paths of each recording's files without their extensions.
 fn stems(recordings: &[PathBuf], output_dir: Option<&Path>) -> Vec<PathBuf> {
-    let whole = |recording: &Path| match output_dir {
+    let with_extension = |recording: &Path| match output_dir {
         Some(folder) => folder.join(recording.file_name().unwrap_or_default()),
         None if recording.is_file() && !inputs::is_standard_input(recording) => {
             recording.to_owned()
         }
-        // A pipe has no folder that files could go into.
+        // The folder of a pipe is not one for files.
         None => PathBuf::from(recording.file_name().unwrap_or_default()),
     };
-    let wholes: Vec<_> = recordings
+    let paths: Vec<_> = recordings
         .iter()
-        .map(|recording| whole(recording))
+        .map(|recording| with_extension(recording))
         .collect();
-    let mut same = HashMap::<_, usize>::new();
-    for whole in &wholes {
-        *same
-            .entry(inputs::place(&whole.with_extension("")))
+    let mut counts = HashMap::<_, usize>::new();
+    for path in &paths {
+        *counts
+            .entry(inputs::resolved_path(&path.with_extension("")))
             .or_default() += 1;
     }
-    let stem = |whole: PathBuf| {
-        let short = whole.with_extension("");
+    let stem = |path: PathBuf| {
+        let stem = path.with_extension("");
         // a.mp3 and a.wav would both become a.txt.
-        let is_shared = same[&inputs::place(&short)] > 1;
-        if is_shared { whole } else { short }
+        let is_shared = counts[&inputs::resolved_path(&stem)] > 1;
+        if is_shared { path } else { stem }
     };
-    wholes.into_iter().map(stem).collect()
+    paths.into_iter().map(stem).collect()
 }
 
-fn with_ending(stem: &Path, extension: &str) -> PathBuf {
+fn append_extension(stem: &Path, extension: &str) -> PathBuf {
     let mut name = OsString::from(stem);
     name.push(".");
     name.push(extension);
     PathBuf::from(name)
 }
 
-/// Whether anything is there, a link that leads nowhere included.
-fn is_there(path: &Path) -> bool {
+/// Whether the path exists; a broken link counts.
+fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-fn refusal(faults: &[String], way_out: &str) -> String {
+fn error_message(problems: &[String], remedy: &str) -> String {
     let mut lines = vec!["nothing was transcribed:".to_owned()];
-    lines.extend(faults.iter().take(MAX_NAMED).cloned());
-    if faults.len() > MAX_NAMED {
-        lines.push(format!("and {} more", faults.len() - MAX_NAMED));
+    lines.extend(problems.iter().take(MAX_NAMED).cloned());
+    if problems.len() > MAX_NAMED {
+        lines.push(format!("and {} more", problems.len() - MAX_NAMED));
     }
-    lines.push(way_out.to_owned());
+    lines.push(remedy.to_owned());
     lines.join("\n  ")
 }
 

@@ -1,4 +1,4 @@
-//! Recordings written down at the command line, by the same transcriber as the server's.
+//! `halkspeech transcribe`: transcribes recordings with the server's transcriber.
 
 mod flags;
 
@@ -15,13 +15,13 @@ use tokio::sync::mpsc;
 
 use self::flags::Format;
 pub use self::flags::TranscribeFlags;
-use super::outputs::{self, Existing, Work};
-use super::{bar, inputs, printed};
-use crate::app::rooms::Rooms;
-use crate::app::{ENGINES_END, advice};
+use super::outputs::{self, ExistingFiles, RecordingOutputs};
+use super::{escape, inputs, progress_bar};
+use crate::app::services::Services;
+use crate::app::{ENGINE_STOP_TIMEOUT, startup_warnings};
 use crate::audio::{Source, VadOptions};
 use crate::caller::Caller;
-use crate::config::{Loaded, Whisper};
+use crate::config::{LoadedSettings, Whisper};
 use crate::format;
 use crate::models::ModelId;
 use crate::queue::WhenFull;
@@ -30,26 +30,26 @@ use crate::tokens::Task;
 use crate::transcribe::{Request, Transcriber, TranscriptionOptions, TranscriptionProgress};
 use crate::transcript::Transcript;
 
-/// Nobody waits for a recording at the command line but whoever can stop it.
+/// The deadline of a recording, a year: the user can stop the command.
 const NO_DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// What is to be done with every recording.
-struct Order {
+/// The options that apply to every recording.
+struct RecordingOptions {
     model: ModelId,
     task: Task,
     options: TranscriptionOptions,
     formats: Vec<Format>,
     words: bool,
-    prints: bool,
-    existing: Existing,
+    to_stdout: bool,
+    existing: ExistingFiles,
 }
 
-/// Writes recordings down.
+/// Transcribes recordings into files or to standard output.
 ///
 /// # Errors
 ///
-/// A file to write is there already or would be written twice, the model cannot be loaded, or one or
-/// more recordings were not written down.
+/// An output file already exists or would be written twice, the model cannot be loaded, or one or more
+/// recordings were not transcribed.
 pub fn run(flags: TranscribeFlags) -> anyhow::Result<()> {
     let loaded = flags.common.clone().load(flags.model.clone())?;
     logging::init(&loaded.settings.log, &Tracing::none())?;
@@ -59,67 +59,67 @@ pub fn run(flags: TranscribeFlags) -> anyhow::Result<()> {
     result
 }
 
-async fn transcribe(flags: TranscribeFlags, loaded: &Loaded) -> anyhow::Result<()> {
-    // Before anything else, so that no transcript is made that could not be kept.
+async fn transcribe(flags: TranscribeFlags, loaded: &LoadedSettings) -> anyhow::Result<()> {
+    // First, so that nothing is transcribed that cannot be written.
     let (recordings, missing) = inputs::collect(&flags.paths);
-    let works = flags.plan(recordings)?;
-    if works.is_empty() && missing.is_empty() {
+    let planned = flags.plan(recordings)?;
+    if planned.is_empty() && missing.is_empty() {
         return Ok(());
     }
-    let rooms = Rooms::build(loaded).await?;
-    let model = rooms.aliases.default_model(&**rooms.models.catalog());
-    if !rooms.models.is_known(&model) {
+    let services = Services::build(loaded).await?;
+    let model = services.aliases.default_model(&**services.models.catalog());
+    if !services.models.is_known(&model) {
         bail!(
             "{}",
-            advice::of_missing_model("model", loaded, rooms.models.catalog())
+            startup_warnings::missing_model_message("model", loaded, services.models.catalog())
         );
     }
-    // Before the first recording is looked at, so that a model that does not load is one error.
-    let lease = rooms.models.lease(&model).await?;
-    let whisper = loaded.settings.whisper_of(model.as_str());
+    // Before the first recording is opened, so that a model that does not load is one error.
+    let lease = services.models.lease(&model).await?;
+    let whisper = loaded.settings.whisper_for(model.as_str());
     let jobs = flags.jobs.unwrap_or(whisper.batch_size).get();
-    let order = Order::new(flags, model, &whisper);
+    let options = RecordingOptions::new(flags, model, &whisper);
 
-    let count = works.len();
-    let bar = bar::of_recordings(count);
-    bar.set_message(done(0, count));
-    let (mut delivered, mut failed) = (0, missing.len());
+    let count = planned.len();
+    let bar = progress_bar::recordings(count);
+    bar.set_message(progress_message(0, count));
+    let (mut finished, mut failed) = (0, missing.len());
     for error in missing {
-        say(&bar, &format!("{error:#}"));
+        print_error(&bar, &format!("{error:#}"));
     }
-    let all = works.len() + failed;
-    let mut results = stream::iter(works)
-        .map(|work| {
-            let (transcriber, order, bar) = (&rooms.transcriber, &order, &bar);
+    let all = planned.len() + failed;
+    let mut results = stream::iter(planned)
+        .map(|outputs| {
+            let (transcriber, options, bar) = (&services.transcriber, &options, &bar);
             async move {
-                let result = one(transcriber, order, &work.recording, bar).await;
-                (result, work)
+                let recording = &outputs.recording;
+                let result = transcribe_recording(transcriber, options, recording, bar).await;
+                (result, outputs)
             }
         })
-        // In order, so that what is printed comes in the order of the files.
+        // In order, so that texts are printed in the order of the files.
         .buffered(jobs);
-    while let Some((result, work)) = results.next().await {
-        delivered += 1;
-        bar.set_message(done(delivered, count));
-        if let Err(error) = result.and_then(|transcript| order.deliver(&transcript, &work, &bar)) {
+    while let Some((result, outputs)) = results.next().await {
+        finished += 1;
+        bar.set_message(progress_message(finished, count));
+        let written = result.and_then(|transcript| options.write(&transcript, &outputs, &bar));
+        if let Err(error) = written {
             failed += 1;
-            say(
-                &bar,
-                &format!("{}: {error:#}", printed::path(&work.recording)),
-            );
+            let recording = escape::path(&outputs.recording);
+            print_error(&bar, &format!("{recording}: {error:#}"));
         }
     }
     drop(results);
     bar.finish_and_clear();
     drop(lease);
-    rooms.models.unload_all(ENGINES_END).await;
+    services.models.unload_all(ENGINE_STOP_TIMEOUT).await;
     if failed > 0 {
-        bail!("{failed} of {all} recordings were not written down");
+        bail!("{failed} of {all} recordings were not transcribed");
     }
     Ok(())
 }
 
-impl Order {
+impl RecordingOptions {
     fn new(flags: TranscribeFlags, model: ModelId, whisper: &Whisper) -> Self {
         let (formats, existing) = (flags.formats(), flags.existing());
         let mut options = TranscriptionOptions {
@@ -133,7 +133,7 @@ impl Order {
             .beam_size
             .and_then(|beams| NonZeroUsize::new(beams.into()));
         options.search.beam_size = beam_size.unwrap_or(whisper.beam_size);
-        // The words are a little better without time stamps, so only what shows them has them.
+        // The words are slightly better without time stamps, so only formats that show them use them.
         options.search.timestamps = formats.iter().any(|format| *format != Format::Txt);
         Self {
             model,
@@ -145,50 +145,50 @@ impl Order {
             options,
             formats,
             words: flags.words,
-            prints: flags.stdout,
+            to_stdout: flags.stdout,
             existing,
         }
     }
 
     /// Writes a transcript into its files, or prints it in every format.
-    fn deliver(
+    fn write(
         &self,
         transcript: &Transcript,
-        work: &Work<Format>,
+        recording: &RecordingOutputs<Format>,
         bar: &ProgressBar,
     ) -> anyhow::Result<()> {
         let text = |format: &Format| format::render(transcript, &format.options(self.words));
-        if self.prints {
+        if self.to_stdout {
             for format in &self.formats {
                 bar.suspend(|| io::stdout().write_all(text(format).as_bytes()))?;
             }
         }
-        for (format, path) in &work.outputs {
-            outputs::write_whole(path, &text(format), self.existing)
-                .with_context(|| format!("cannot write {}", printed::path(path)))?;
-            let path = printed::path_for_stdout(path);
+        for (format, path) in &recording.outputs {
+            outputs::write_atomically(path, &text(format), self.existing)
+                .with_context(|| format!("cannot write {}", escape::path(path)))?;
+            let path = escape::path_for_stdout(path);
             bar.suspend(|| writeln!(io::stdout(), "{path}"))?;
         }
         Ok(())
     }
 }
 
-/// Transcribes one recording, and moves the bar along.
-async fn one(
+/// Transcribes one recording and updates the bar.
+async fn transcribe_recording(
     transcriber: &Transcriber,
-    order: &Order,
+    options: &RecordingOptions,
     recording: &Path,
     bar: &ProgressBar,
 ) -> anyhow::Result<Transcript> {
     let path = recording.to_owned();
-    // What comes through a pipe may take its time.
+    // Reading a pipe may block for a long time.
     let audio = tokio::task::spawn_blocking(move || inputs::open(&path)).await?;
     let audio = audio.context("cannot be opened")?;
     let request = Request {
         audio: Source::File(audio),
-        model: order.model.clone(),
-        task: order.task,
-        options: order.options.clone(),
+        model: options.model.clone(),
+        task: options.task,
+        options: options.options.clone(),
         caller: Caller::LOCAL,
         deadline: Instant::now() + NO_DEADLINE,
         when_full: WhenFull::Wait,
@@ -201,38 +201,38 @@ async fn one(
     let transcript = if bar.is_hidden() {
         transcriber.transcribe(request).await
     } else {
-        // One message: whoever does not look at the bar does not hold up the work for long.
+        // One message is enough: the loop below receives each at once.
         let (sender, mut progress) = mpsc::channel(1);
-        let work = transcriber.transcribe_in_parts(request, sender);
-        tokio::pin!(work);
+        let transcription = transcriber.transcribe_in_parts(request, sender);
+        tokio::pin!(transcription);
         let mut duration = Duration::ZERO;
         loop {
             tokio::select! {
                 biased;
-                Some(said) = progress.recv() => match said {
+                Some(event) = progress.recv() => match event {
                     TranscriptionProgress::Decoded(all) => duration = all,
-                    TranscriptionProgress::Part(part) => show(steps(part.end_s, duration)),
+                    TranscriptionProgress::Part(part) => show(progress_steps(part.end_s, duration)),
                 },
-                result = &mut work => break result,
+                result = &mut transcription => break result,
             }
         }
     };
-    show(bar::STEPS);
+    show(progress_bar::STEPS);
     Ok(transcript?)
 }
 
-/// How far the whole work is, for people.
-fn done(delivered: usize, count: usize) -> String {
-    format!("{delivered} done, {} left", count - delivered)
+/// The progress over all recordings, as text.
+fn progress_message(finished: usize, count: usize) -> String {
+    format!("{finished} done, {} left", count - finished)
 }
 
-/// How much of a recording has been heard.
-fn steps(heard_s: f64, duration: Duration) -> u64 {
-    let share = heard_s / duration.as_secs_f64().max(f64::MIN_POSITIVE);
-    (share.clamp(0.0, 1.0) * bar::STEPS as f64) as u64
+/// The progress within a recording, in steps of the bar.
+fn progress_steps(transcribed_s: f64, duration: Duration) -> u64 {
+    let share = transcribed_s / duration.as_secs_f64().max(f64::MIN_POSITIVE);
+    (share.clamp(0.0, 1.0) * progress_bar::STEPS as f64) as u64
 }
 
-fn say(bar: &ProgressBar, text: &str) {
-    // Whoever closed standard error does not want to hear it.
-    let _closed = bar.suspend(|| writeln!(io::stderr(), "halkspeech: {}", printed::lines(text)));
+fn print_error(bar: &ProgressBar, text: &str) {
+    // Ignored if standard error is closed.
+    let _closed = bar.suspend(|| writeln!(io::stderr(), "halkspeech: {}", escape::lines(text)));
 }

@@ -1,39 +1,39 @@
-//! One value from one source: what the sources hand to the merge.
+//! A value from one source, before the sources are merged.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use figment::value::Value;
 
-use super::keys::Key;
+use super::keys::SettingKey;
 
-/// A value for a setting, as its source wrote it.
+/// A value for a setting, as written in its source.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct SettingEntry {
     /// The setting.
-    pub key: &'static Key,
-    /// Its value, unchecked.
+    pub key: &'static SettingKey,
+    /// Its unchecked value.
     pub value: Value,
-    /// Where it was written.
-    pub origin: Origin,
+    /// The source of the value.
+    pub origin: SettingOrigin,
 }
 
-/// Where a setting's value comes from.
+/// The source of a setting's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Nobody set it.
+pub enum SettingOrigin {
+    /// The default.
     Default,
     /// A TOML file.
     File(PathBuf),
     /// An environment variable.
     Environment(String),
-    /// A flag at the command line.
+    /// A command-line flag.
     Flag(&'static str),
 }
 
-impl Origin {
-    /// The setting at `path` in the words of whoever set it.
-    pub(super) fn name_of(&self, path: &str) -> String {
+impl SettingOrigin {
+    /// The name of the setting at `path`, as the user wrote it.
+    pub(super) fn setting_name(&self, path: &str) -> String {
         match self {
             Self::Default => path.to_owned(),
             Self::File(file) => format!("{path} in {}", file.display()),
@@ -43,7 +43,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),

@@ -1,52 +1,52 @@
 //! Settings from environment variables.
 //!
-//! A setting has the name `SECTION__KEY`, some have flat names that other
-//! programs use too (`UVICORN_PORT`, `HF_TOKEN`). As in the Python servers
-//! whose users come to us, case does not matter and empty means unset.
+//! A setting has the name `SECTION__KEY`; some also have flat names that other
+//! programs use (`UVICORN_PORT`, `HF_TOKEN`). As in comparable Python servers,
+//! names are case-insensitive and an empty value means unset.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use figment::value::Value;
 
-use super::entry::{Entry, Origin};
-use super::error::Warning;
-use super::keys::{KEYS, Key, nearest, sections};
+use super::entry::{SettingEntry, SettingOrigin};
+use super::error::SettingWarning;
+use super::keys::{KEYS, SettingKey, nearest, sections};
 
-/// The variables that are set, by name.
+/// The non-empty environment variables by name.
 #[derive(Debug)]
 pub(super) struct Environment(BTreeMap<String, String>);
 
-/// Folders that two settings lie in unless something names them: variable,
-/// setting, path inside.
+/// Variables that change the default of a folder: variable, setting, path
+/// inside the variable's folder.
 const CACHE_FOLDERS: [(&str, &str, &str); 2] = [
     ("XDG_CACHE_HOME", "models.dir", "halkspeech/models"),
     ("XDG_CACHE_HOME", "models.hub_cache", "huggingface/hub"),
 ];
 
-/// The folder of the Hugging Face tools, in which their cache is.
+/// The folder of the Hugging Face tools, which contains their cache.
 const HUB_HOME: &str = "HF_HOME";
 
-/// Variables of other programs whose names are two slips away from one of ours.
-const OTHERS: [&str; 1] = ["TTS_MODEL_TTL"];
+/// Variables of other programs that are similar to one of this program.
+const UNRELATED_VARIABLES: [&str; 1] = ["TTS_MODEL_TTL"];
 
-/// From this length on, a letter in the place of another counts as a slip.
-const MEDIUM_NAME: usize = 10;
+/// From this name length on, a replaced letter counts as a typing error.
+const MEDIUM_NAME_LENGTH: usize = 10;
 
-/// From this length on, two slips count.
-const LONG_NAME: usize = 13;
+/// From this name length on, two typing errors are accepted.
+const LONG_NAME_LENGTH: usize = 13;
 
-/// The standard variables that name a collector of traces.
-const COLLECTORS: [&str; 2] = [
+/// The standard variables with the address of a trace collector.
+const COLLECTOR_VARIABLES: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
 ];
 
-/// The standard variable that switches traces off, whatever the others say.
-const NO_TRACES: &str = "OTEL_SDK_DISABLED";
+/// The standard variable that disables traces; it overrides the others.
+const TRACES_DISABLED: &str = "OTEL_SDK_DISABLED";
 
 impl Environment {
-    /// Keeps what is set to something.
+    /// Keeps the variables that are not empty.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let trimmed = variables
             .into_iter()
@@ -54,52 +54,58 @@ impl Environment {
         Self(trimmed.filter(|(_, value)| !value.is_empty()).collect())
     }
 
-    /// Where `~` is.
+    /// The home folder, for `~`.
     pub fn home(&self) -> Option<&Path> {
         self.0.get("HOME").map(Path::new)
     }
 
-    /// Better defaults than the built-in ones; a file goes before them.
-    pub fn better_defaults(&self) -> Vec<Entry> {
+    /// Defaults that depend on the environment; a file overrides them.
+    pub fn derived_defaults(&self) -> Vec<SettingEntry> {
         let folders = CACHE_FOLDERS.iter().filter_map(|(name, path, inside)| {
-            // The XDG specification wants a relative path ignored.
+            // The XDG specification requires relative paths to be ignored.
             let cache = Path::new(self.0.get(*name)?);
             let folder = cache.is_absolute().then(|| cache.join(inside))?;
             folder_entry(path, &folder, name)
         });
-        let collector = COLLECTORS.iter().find(|name| self.0.contains_key(**name));
+        let collector = COLLECTOR_VARIABLES
+            .iter()
+            .find(|name| self.0.contains_key(**name));
         let traces = collector.and_then(|name| entry("traces.exporter", "otlp", name));
         folders.chain(traces).collect()
     }
 
     /// The settings among the variables.
-    pub fn entries(&self) -> Vec<Entry> {
-        let named = KEYS.iter().filter_map(|key| {
-            let (name, value) = self.named(key).next()?;
-            Some(Entry {
+    pub fn entries(&self) -> Vec<SettingEntry> {
+        let settings = KEYS.iter().filter_map(|key| {
+            let (name, value) = self.variables_for(key).next()?;
+            Some(SettingEntry {
                 key,
                 value: Value::from(value),
-                origin: Origin::Environment(name.to_owned()),
+                origin: SettingOrigin::Environment(name.to_owned()),
             })
         });
         let hub_home = self.0.get(HUB_HOME).and_then(|home| {
             folder_entry("models.hub_cache", &Path::new(home).join("hub"), HUB_HOME)
         });
-        let is_off = |value: &String| value.eq_ignore_ascii_case("true");
-        let no_traces = (self.0.get(NO_TRACES).filter(|value| is_off(value)))
-            .and_then(|_| entry("traces.exporter", "none", NO_TRACES));
-        // The hub's home goes first, so that the cache's own names win.
-        hub_home.into_iter().chain(named).chain(no_traces).collect()
+        let is_true = |value: &String| value.eq_ignore_ascii_case("true");
+        let no_traces = (self.0.get(TRACES_DISABLED).filter(|value| is_true(value)))
+            .and_then(|_| entry("traces.exporter", "none", TRACES_DISABLED));
+        // The hub's home comes first, so that the variables of the cache override it.
+        hub_home
+            .into_iter()
+            .chain(settings)
+            .chain(no_traces)
+            .collect()
     }
 
-    /// What looks like a setting and has no effect.
-    pub fn warnings(&self) -> Vec<Warning> {
+    /// Warnings about variables that look like settings but have no effect.
+    pub fn warnings(&self) -> Vec<SettingWarning> {
         let shadowed = KEYS.iter().flat_map(|key| {
-            let used = self.named(key).next();
-            let others = self.named(key).skip(1);
+            let used = self.variables_for(key).next();
+            let others = self.variables_for(key).skip(1);
             others.filter_map(move |(ignored, value)| {
                 let (used, used_value) = used?;
-                (value != used_value).then(|| Warning::Shadowed {
+                (value != used_value).then(|| SettingWarning::Shadowed {
                     ignored: ignored.to_owned(),
                     used: used.to_owned(),
                 })
@@ -109,8 +115,8 @@ impl Environment {
         shadowed.chain(unknown).collect()
     }
 
-    /// The variables that set `key`, with their values, the one that wins first.
-    fn named(&self, key: &'static Key) -> impl Iterator<Item = (&str, &str)> {
+    /// The variables that set `key`, with their values; the first one wins.
+    fn variables_for(&self, key: &'static SettingKey) -> impl Iterator<Item = (&str, &str)> {
         key.environment_names().filter_map(|name| {
             let exact = self.0.get_key_value(&name);
             let in_any_case = || {
@@ -124,91 +130,93 @@ impl Environment {
     }
 }
 
-fn folder_entry(path: &str, folder: &Path, variable: &str) -> Option<Entry> {
+fn folder_entry(path: &str, folder: &Path, variable: &str) -> Option<SettingEntry> {
     entry(path, &folder.to_string_lossy(), variable)
 }
 
-fn entry(path: &str, value: &str, variable: &str) -> Option<Entry> {
-    Some(Entry {
-        key: Key::at(path)?,
+fn entry(path: &str, value: &str, variable: &str) -> Option<SettingEntry> {
+    Some(SettingEntry {
+        key: SettingKey::at(path)?,
         value: Value::from(value),
-        origin: Origin::Environment(variable.to_owned()),
+        origin: SettingOrigin::Environment(variable.to_owned()),
     })
 }
 
-fn warning_about(name: &str) -> Option<Warning> {
+fn warning_about(name: &str) -> Option<SettingWarning> {
     let upper = name.to_uppercase();
-    if known().any(|known| known == upper) || upper == HUB_HOME {
+    if known_names().any(|known| known == upper) || upper == HUB_HOME {
         return None;
     }
 
     // `WHISPER_MODEL` lacks an underscore. The other sections are too common
-    // as the first word of other programs' variables to warn about them.
+    // as prefixes of other programs' variables to warn about them.
     if let Some(rest) = upper.strip_prefix("WHISPER_")
         && !rest.starts_with('_')
     {
         let suggestion = format!("WHISPER__{rest}");
-        return known()
+        return known_names()
             .any(|known| known == suggestion)
-            .then(|| Warning::UnknownName {
+            .then(|| SettingWarning::UnknownName {
                 name: name.to_owned(),
                 suggestion: Some(suggestion),
             });
     }
 
-    let of_section = upper.split_once("__");
-    let of_section = of_section
+    let section = upper.split_once("__");
+    let section = section
         .and_then(|(section, _)| sections().find(|known| known.eq_ignore_ascii_case(section)));
-    let Some(section) = of_section else {
-        return misspelt(&upper).map(|suggestion| Warning::UnknownName {
+    let Some(section) = section else {
+        return similar_name(&upper).map(|suggestion| SettingWarning::UnknownName {
             name: name.to_owned(),
             suggestion: Some(suggestion),
         });
     };
     let section = format!("{}__", section.to_uppercase());
-    let in_section = known().filter(|known| known.starts_with(&section));
-    Some(Warning::UnknownName {
+    let in_section = known_names().filter(|known| known.starts_with(&section));
+    Some(SettingWarning::UnknownName {
         name: name.to_owned(),
-        suggestion: nearest(&upper, in_section).or_else(|| nearest(&upper, known())),
+        suggestion: nearest(&upper, in_section).or_else(|| nearest(&upper, known_names())),
     })
 }
 
-/// Every name that sets something, but [`HUB_HOME`].
-fn known() -> impl Iterator<Item = String> {
-    KEYS.iter().flat_map(Key::environment_names)
+/// The environment names of all settings, without [`HUB_HOME`].
+fn known_names() -> impl Iterator<Item = String> {
+    KEYS.iter().flat_map(SettingKey::environment_names)
 }
 
-/// The setting whose name this one is a slip away from.
+/// The environment name that was probably meant by an unknown name.
 ///
 /// `COMPUTE_TYPE` lacks its section; a single word such as `MODEL` may be another program's variable.
-/// Other programs have variables with names much like ours, so one slip counts, in a short name only a
-/// letter too many, too few or in the wrong place; two count in a long name. `SERVER_PORT` with one
-/// underscore is another program's, so a name of a section is compared with names of sections alone.
-fn misspelt(upper: &str) -> Option<String> {
-    if OTHERS.contains(&upper) {
+/// Other programs have variables with similar names, so one typing error is accepted, in a short name
+/// only an added, missing or swapped letter; two are accepted in a long name. `SERVER_PORT` with one
+/// underscore belongs to another program, so a known name with `__` is compared only to names with `__`.
+fn similar_name(upper: &str) -> Option<String> {
+    if UNRELATED_VARIABLES.contains(&upper) {
         return None;
     }
-    let lacks_section = |key: &&Key| {
+    let lacks_section = |key: &&SettingKey| {
         let name = key.name();
         key.path.starts_with("whisper.") && name.contains('_') && name.eq_ignore_ascii_case(upper)
     };
     if KEYS.iter().any(|key| lacks_section(&key)) {
         return Some(format!("WHISPER__{upper}"));
     }
-    let names = known().chain([HUB_HOME.to_owned()]);
+    let names = known_names().chain([HUB_HOME.to_owned()]);
     let comparable = names.filter(|known| upper.contains("__") || !known.contains("__"));
-    let slips = comparable.filter_map(|known| {
+    let similar = comparable.filter_map(|known| {
         let distance = strsim::osa_distance(upper, &known);
-        let most = if known.len() < LONG_NAME { 1 } else { 2 };
-        let is_replaced = upper.len() == known.len() && letters(upper) != letters(&known);
-        let is_slip = distance <= most && (known.len() >= MEDIUM_NAME || !is_replaced);
-        is_slip.then_some((distance, known))
+        let max_distance = if known.len() < LONG_NAME_LENGTH { 1 } else { 2 };
+        let is_replaced =
+            upper.len() == known.len() && sorted_letters(upper) != sorted_letters(&known);
+        let is_similar =
+            distance <= max_distance && (known.len() >= MEDIUM_NAME_LENGTH || !is_replaced);
+        is_similar.then_some((distance, known))
     });
-    slips.min().map(|(_, known)| known)
+    similar.min().map(|(_, known)| known)
 }
 
-/// The bytes of a name in order of their value.
-fn letters(name: &str) -> Vec<u8> {
+/// The sorted bytes of a name.
+fn sorted_letters(name: &str) -> Vec<u8> {
     let mut letters = name.as_bytes().to_vec();
     letters.sort_unstable();
     letters

@@ -1,4 +1,4 @@
-//! Why the settings stop the start, and what they only warn about.
+//! Errors and warnings about the settings.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ pub enum ConfigError {
     ReadFile {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
@@ -25,27 +25,26 @@ pub enum ConfigError {
         message: String,
     },
 
-    /// Settings that do not exist, or have values that are not allowed.
+    /// Unknown settings or invalid values.
     #[error("{}", Lines(.0))]
-    Problems(Vec<Problem>),
+    Problems(Vec<SettingProblem>),
 
-    /// The table of settings and their structs disagree, which is a fault of
-    /// the program.
-    #[error("the checked settings do not fit together")]
+    /// The table of settings and their structs disagree, a programming error.
+    #[error("the checked settings are inconsistent")]
     Mismatch(#[source] Box<figment::Error>),
 }
 
-/// One thing wrong in the settings.
+/// A problem in the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// The file has a key that no setting has.
+pub enum SettingProblem {
+    /// The file has an unknown key.
     #[error("{name} in {} is no setting{}", file.display(), Suggestion(suggestion))]
     UnknownKey {
         /// The key, with its section.
         name: String,
         /// The file.
         file: PathBuf,
-        /// A setting with a name like it.
+        /// A setting with a similar name.
         suggestion: Option<String>,
     },
 
@@ -60,7 +59,7 @@ pub enum Problem {
         expected: String,
     },
 
-    /// A path starts with `~` and nobody knows where that is.
+    /// A path starts with `~`, but the home folder is unknown.
     #[error("{name} is {value}, but no home folder is known: set HOME, or write the whole path")]
     NoHome {
         /// The setting, as the user wrote it.
@@ -70,10 +69,10 @@ pub enum Problem {
     },
 }
 
-/// Something in the settings that is probably not what was meant.
+/// A probable mistake in the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Warning {
-    /// An environment variable looks like a setting and is none.
+pub enum SettingWarning {
+    /// An environment variable looks like a setting but is none.
     #[error(
         "{name} in the environment is no setting and has no effect{}",
         Suggestion(suggestion)
@@ -81,34 +80,34 @@ pub enum Warning {
     UnknownName {
         /// The variable.
         name: String,
-        /// A setting with a name like it.
+        /// A setting with a similar name.
         suggestion: Option<String>,
     },
 
-    /// Two names of one setting are in the environment, with two values.
-    #[error("{ignored} in the environment is ignored: {used} sets the same and goes before it")]
+    /// The environment has two names of one setting, with different values.
+    #[error("{ignored} in the environment is ignored: {used} sets the same and takes precedence")]
     Shadowed {
         /// The variable without effect.
         ignored: String,
-        /// The variable that counts.
+        /// The variable that takes effect.
         used: String,
     },
 
     /// The queue is too short for one full batch.
     #[error("{queue} is {queue_size}, below {batch} {batch_size}: no batch will ever be full")]
     QueueBelowBatch {
-        /// The setting that bounds the queue: of all models, or of one.
+        /// The setting that limits the queue, of all models or of one.
         queue: String,
         /// Its value.
         queue_size: usize,
-        /// The setting that bounds the batch: of all models, or of one.
+        /// The setting that limits the batch, of all models or of one.
         batch: String,
         /// Its value.
         batch_size: usize,
     },
 }
 
-struct Lines<'a>(&'a [Problem]);
+struct Lines<'a>(&'a [SettingProblem]);
 
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

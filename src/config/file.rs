@@ -7,21 +7,21 @@ use figment::Provider;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 
-use super::entry::{Entry, Origin};
-use super::error::{ConfigError, Problem};
-use super::keys::{KEYS, Key, nearest, sections};
-use super::kind::Kind;
+use super::entry::{SettingEntry, SettingOrigin};
+use super::error::{ConfigError, SettingProblem};
+use super::keys::{KEYS, SettingKey, nearest, sections};
+use super::value_kind::ValueKind;
 use super::per_model::{self, ModelEntry};
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug, Default)]
-pub(super) struct Contents {
+pub(super) struct FileContents {
     /// The settings.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<SettingEntry>,
     /// The settings of single models.
     pub model_entries: Vec<ModelEntry>,
-    /// The keys that are no settings.
-    pub problems: Vec<Problem>,
+    /// Unknown keys and invalid tables.
+    pub problems: Vec<SettingProblem>,
 }
 
 /// Reads the file at `path`.
@@ -29,7 +29,7 @@ pub(super) struct Contents {
 /// # Errors
 ///
 /// The file cannot be read, or is not TOML.
-pub(super) fn read(path: &Path) -> Result<Contents, ConfigError> {
+pub(super) fn read(path: &Path) -> Result<FileContents, ConfigError> {
     let text = fs::read_to_string(path).map_err(|source| ConfigError::ReadFile {
         path: path.to_owned(),
         source,
@@ -39,16 +39,16 @@ pub(super) fn read(path: &Path) -> Result<Contents, ConfigError> {
         message,
     })?;
 
-    let mut contents = Contents::default();
+    let mut contents = FileContents::default();
     for (section, value) in tables {
         let known = sections().find(|known| *known == section);
         match (known, value.into_dict()) {
-            (None, _) => contents.problems.push(Problem::UnknownKey {
+            (None, _) => contents.problems.push(SettingProblem::UnknownKey {
                 suggestion: section_suggestion(&section),
                 name: section,
                 file: path.to_owned(),
             }),
-            (Some(section), None) => contents.problems.push(Problem::InvalidValue {
+            (Some(section), None) => contents.problems.push(SettingProblem::InvalidValue {
                 name: format!("{section} in {}", path.display()),
                 value: "not a table".to_owned(),
                 expected: format!("a table [{section}]"),
@@ -59,20 +59,20 @@ pub(super) fn read(path: &Path) -> Result<Contents, ConfigError> {
     Ok(contents)
 }
 
-impl Contents {
+impl FileContents {
     fn add_section(&mut self, section: &'static str, table: Dict, file: &Path) {
         for (name, value) in table {
             let full_name = format!("{section}.{name}");
-            match (Key::at(&full_name), value) {
-                (Some(key), value) => self.entries.push(Entry {
+            match (SettingKey::at(&full_name), value) {
+                (Some(key), value) => self.entries.push(SettingEntry {
                     key,
                     value,
-                    origin: Origin::File(file.to_owned()),
+                    origin: SettingOrigin::File(file.to_owned()),
                 }),
                 (None, Value::Dict(_, table)) if section == per_model::SECTION => {
                     self.add_model(&name, table, file);
                 }
-                (None, _) => self.problems.push(Problem::UnknownKey {
+                (None, _) => self.problems.push(SettingProblem::UnknownKey {
                     suggestion: key_suggestion(section, &full_name),
                     name: full_name,
                     file: file.to_owned(),
@@ -83,7 +83,7 @@ impl Contents {
 
     fn add_model(&mut self, model: &str, table: Dict, file: &Path) {
         if model.trim().is_empty() {
-            self.problems.push(Problem::InvalidValue {
+            self.problems.push(SettingProblem::InvalidValue {
                 name: format!("{} in {}", per_model::table(model), file.display()),
                 value: "a table without a name".to_owned(),
                 expected: r#"the name of a model, as in [models."owner/name"]"#.to_owned(),
@@ -93,23 +93,25 @@ impl Contents {
         for (name, value) in table {
             match per_model::key(&name) {
                 // `[models.tiny.en]` lacks the quotes.
-                None if value.as_dict().is_some() => self.problems.push(Problem::UnknownKey {
-                    suggestion: Some(format!(
-                        "[{}]",
-                        per_model::table(&format!("{model}.{name}"))
-                    )),
-                    name: per_model::path(model, &name),
-                    file: file.to_owned(),
-                }),
+                None if value.as_dict().is_some() => {
+                    self.problems.push(SettingProblem::UnknownKey {
+                        suggestion: Some(format!(
+                            "[{}]",
+                            per_model::table(&format!("{model}.{name}"))
+                        )),
+                        name: per_model::path(model, &name),
+                        file: file.to_owned(),
+                    });
+                }
                 Some(key) => self.model_entries.push(ModelEntry {
                     model: model.to_owned(),
-                    entry: Entry {
+                    entry: SettingEntry {
                         key,
                         value,
-                        origin: Origin::File(file.to_owned()),
+                        origin: SettingOrigin::File(file.to_owned()),
                     },
                 }),
-                None => self.problems.push(Problem::UnknownKey {
+                None => self.problems.push(SettingProblem::UnknownKey {
                     suggestion: model_key_suggestion(model, &name),
                     name: per_model::path(model, &name),
                     file: file.to_owned(),
@@ -126,8 +128,8 @@ fn parse(text: &str) -> Result<Dict, String> {
     Ok(profiles.into_values().next().unwrap_or_default())
 }
 
-/// Line, column and reason, without the line itself, which may hold a key: it is quoted behind a margin
-/// that has a line number or nothing in it.
+/// Line, column and reason, without the quoted line, which may contain a key: quotes start with a margin
+/// that is empty or has a line number.
 fn without_quote(message: &str) -> String {
     let is_margin = |c: char| c == ' ' || c.is_ascii_digit();
     let is_quote = |line: &&str| line.trim_start_matches(is_margin).starts_with('|');
@@ -135,8 +137,7 @@ fn without_quote(message: &str) -> String {
     lines.collect::<Vec<_>>().join(", ")
 }
 
-/// A key at the top of the file may be a misspelt section, or a key whose
-/// section was forgotten.
+/// A top-level key may be a misspelt section, or a key without its section.
 fn section_suggestion(name: &str) -> Option<String> {
     nearest(name, sections().map(str::to_owned))
         .map(|section| format!("[{section}]"))
@@ -149,19 +150,21 @@ fn key_suggestion(section: &str, full_name: &str) -> Option<String> {
     nearest(full_name, in_section).or_else(|| nearest(full_name, paths()))
 }
 
-/// A table whose name is like that of a setting is that setting, misspelt; a
-/// key in it may be misspelt, or a setting that no model has for itself.
+/// A table named like a setting is probably that setting, misspelt; a key in
+/// it may be misspelt, or a setting that cannot be set for one model.
 fn model_key_suggestion(model: &str, name: &str) -> Option<String> {
-    let tables = KEYS.iter().filter(|key| matches!(key.kind, Kind::TextMap));
-    let of_models = KEYS.iter().filter(|key| key.per_model).map(Key::name);
+    let tables = KEYS.iter().filter(|key| matches!(key.kind, ValueKind::TextMap));
+    let model_keys = (KEYS.iter())
+        .filter(|key| key.per_model)
+        .map(SettingKey::name);
     let full_name = per_model::path(model, name);
     nearest(model, tables.map(|key| key.path.to_owned()))
         .map(|table| format!("[{table}]"))
-        .or_else(|| Key::at(&format!("whisper.{name}")).map(|key| key.path.to_owned()))
+        .or_else(|| SettingKey::at(&format!("whisper.{name}")).map(|key| key.path.to_owned()))
         .or_else(|| {
             nearest(
                 &full_name,
-                of_models.map(|name| per_model::path(model, name)),
+                model_keys.map(|name| per_model::path(model, name)),
             )
         })
         .or_else(|| nearest(&full_name, paths()))

@@ -1,27 +1,27 @@
 //! The table of all settings: path, names, flag, allowed values.
 
-use super::kind::Kind::{
-    self, Choice, DeviceNumbers, File, Folder, Hidden, HostNames, Integer, Switch, Text, TextList,
-    TextMap, Url, WebOrigins, Word,
+use super::value_kind::ValueKind::{
+    self, Choice, DeviceNumbers, File, Folder, SecretText, HostNames, Integer, Boolean, Text, TextList,
+    TextMap, Url, WebOrigins, TextWithoutSpaces,
 };
 
-/// One setting, as every source may name it.
+/// A setting, with its name in every source.
 #[derive(Debug)]
-pub(super) struct Key {
-    /// Its place in the tree and in a file, `whisper.batch_size`.
+pub(super) struct SettingKey {
+    /// Its path in the tree and in a file, `whisper.batch_size`.
     pub path: &'static str,
-    /// Its environment names beside `SECTION__KEY`.
+    /// Its environment names other than `SECTION__KEY`.
     pub flat_names: &'static [&'static str],
-    /// Its flag at the command line, `--port`.
+    /// Its command-line flag, `--port`.
     pub flag: Option<&'static str>,
-    /// The values it takes.
-    pub kind: Kind,
-    /// Whether a model may have it for itself.
+    /// The values it accepts.
+    pub kind: ValueKind,
+    /// Whether it can be set for a single model.
     pub per_model: bool,
 }
 
-/// Every setting, in the order of the start table.
-pub(super) const KEYS: &[Key] = &[
+/// Every setting, in the order of the settings table.
+pub(super) const KEYS: &[SettingKey] = &[
     key("whisper.model", Text).flag("--model"),
     key("whisper.inference_device", Choice(&["auto", "cpu", "cuda"])).per_model(),
     key("whisper.device_index", DeviceNumbers { max: 1023 }).per_model(),
@@ -43,12 +43,12 @@ pub(super) const KEYS: &[Key] = &[
     .per_model(),
     key("whisper.cpu_threads", Integer(0, 1024)).per_model(),
     key("whisper.num_workers", Integer(0, 256)).per_model(),
-    key("whisper.use_batched_mode", Switch).per_model(),
+    key("whisper.use_batched_mode", Boolean).per_model(),
     key("whisper.batch_size", Integer(1, 4096)).per_model(),
     key("whisper.batch_window_ms", Integer(0, 10_000)).per_model(),
     key("whisper.vram_limit_gb", Integer(0, 10_000)).per_model(),
-    key("whisper.preload_model", Switch),
-    key("whisper.auto_download", Switch),
+    key("whisper.preload_model", Boolean),
+    key("whisper.auto_download", Boolean),
     key("whisper.max_queue_size", Integer(1, 1_000_000)).per_model(),
     key("whisper.max_concurrent_requests", Integer(1, 1_000_000)),
     key("whisper.model_ttl", Integer(-1, 31_536_000))
@@ -57,21 +57,21 @@ pub(super) const KEYS: &[Key] = &[
     key("whisper.max_loaded_models", Integer(0, 1000)),
     key("whisper.max_loaded_mib", Integer(0, 10_000_000)),
     key("whisper.beam_size", Integer(1, 32)).per_model(),
-    key("whisper.vad_filter", Switch).per_model(),
-    key("whisper.length_aware", Switch).per_model(),
+    key("whisper.vad_filter", Boolean).per_model(),
+    key("whisper.length_aware", Boolean).per_model(),
     key("whisper.length_margin_s", Integer(1, 30)).per_model(),
     key("whisper.length_step_s", Integer(1, 30)).per_model(),
-    key("server.host", Word)
+    key("server.host", TextWithoutSpaces)
         .names(&["UVICORN_HOST"])
         .flag("--host"),
     key("server.port", Integer(0, 65_535))
         .names(&["UVICORN_PORT"])
         .flag("--port"),
-    key("server.api_key", Hidden).names(&["API_KEY"]),
+    key("server.api_key", SecretText).names(&["API_KEY"]),
     key("server.api_keys_file", File).names(&["API_KEYS_FILE"]),
     key("server.allow_origins", WebOrigins).names(&["ALLOW_ORIGINS"]),
     key("server.allowed_hosts", HostNames).names(&["ALLOWED_HOSTS"]),
-    key("server.enable_ui", Switch).names(&["ENABLE_UI"]),
+    key("server.enable_ui", Boolean).names(&["ENABLE_UI"]),
     key("server.max_upload_mib", Integer(1, 65_536)),
     key("server.upload_memory_mib", Integer(0, 65_536)),
     key("server.request_timeout_s", Integer(1, 86_400)),
@@ -79,8 +79,8 @@ pub(super) const KEYS: &[Key] = &[
     key("server.max_connections", Integer(1, 1_000_000)),
     key("server.rate_limit_per_minute", Integer(0, 1_000_000)),
     key("server.shutdown_timeout_s", Integer(0, 3600)),
-    key("server.reject_unknown_fields", Switch),
-    key("server.require_model", Switch),
+    key("server.reject_unknown_fields", Boolean),
+    key("server.require_model", Boolean),
     key("audio.ffmpeg", Choice(&["auto", "off"])),
     key("audio.ffmpeg_timeout_s", Integer(1, 3600)),
     key("audio.max_duration_s", Integer(1, 604_800)),
@@ -91,9 +91,9 @@ pub(super) const KEYS: &[Key] = &[
         .flag("--models-dir"),
     key("models.preload", TextList).names(&["PRELOAD_MODELS"]),
     key("models.hub_cache", Folder).names(&["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"]),
-    key("models.hub_token", Hidden).names(&["HF_TOKEN"]),
+    key("models.hub_token", SecretText).names(&["HF_TOKEN"]),
     key("models.hub_endpoint", Url).names(&["HF_ENDPOINT"]),
-    key("models.hub_offline", Switch).names(&["HF_HUB_OFFLINE"]),
+    key("models.hub_offline", Boolean).names(&["HF_HUB_OFFLINE"]),
     key("models.hub_timeout_s", Integer(1, 3600)).names(&["HF_HUB_DOWNLOAD_TIMEOUT"]),
     key("models.aliases", TextMap).names(&["MODEL_ALIASES"]),
     key(
@@ -108,8 +108,8 @@ pub(super) const KEYS: &[Key] = &[
     key("traces.exporter", Choice(&["none", "otlp"])).names(&["OTEL_TRACES_EXPORTER"]),
 ];
 
-impl Key {
-    /// The setting at `path`, if there is one.
+impl SettingKey {
+    /// The setting at `path`, if it exists.
     pub fn at(path: &str) -> Option<&'static Self> {
         KEYS.iter().find(|key| key.path == path)
     }
@@ -128,7 +128,7 @@ impl Key {
         std::iter::once(section_name).chain(flat_names)
     }
 
-    /// The environment name that the documentation uses; none for a setting that only a file can hold.
+    /// The environment name that the documentation uses.
     pub fn usual_name(&self) -> Option<String> {
         let flat_name = self.flat_names.first().map(|&name| name.to_owned());
         flat_name.or_else(|| self.environment_names().next())
@@ -150,8 +150,8 @@ impl Key {
     }
 }
 
-const fn key(path: &'static str, kind: Kind) -> Key {
-    Key {
+const fn key(path: &'static str, kind: ValueKind) -> SettingKey {
+    SettingKey {
         path,
         flat_names: &[],
         flag: None,
@@ -165,26 +165,26 @@ pub(super) fn sections() -> impl Iterator<Item = &'static str> {
     ["whisper", "server", "audio", "models", "log", "traces"].into_iter()
 }
 
-/// The one of `known` that looks most like `unknown`, if any looks like it.
-/// Only what follows the section is compared, since the section's letters
-/// would make every pair alike.
+/// The most similar of the `known` names, if one is similar enough. Only the
+/// parts after the section are compared, since a common section would make
+/// all names similar.
 pub(super) fn nearest(unknown: &str, known: impl Iterator<Item = String>) -> Option<String> {
     let leaf = |name: &str| {
         let start = name.rfind("__").map_or(0, |at| at + 2);
         let start = name.rfind('.').map_or(start, |at| at + 1);
         name[start..].to_lowercase()
     };
-    let wanted = leaf(unknown);
+    let unknown = leaf(unknown);
     known
-        .map(|name| (likeness(&wanted, &leaf(&name)), name))
-        .filter(|(likeness, _)| *likeness > 0.55)
+        .map(|name| (similarity(&unknown, &leaf(&name)), name))
+        .filter(|(similarity, _)| *similarity > 0.55)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, name)| name)
 }
 
-/// 0 for strangers, 1 for equals. A name that holds the other whole counts
-/// as a relative, however much longer it is.
-fn likeness(one: &str, other: &str) -> f64 {
+/// The similarity of two names, from 0 to 1 for equal names. A name that
+/// contains the other has at least 0.6, whatever their lengths.
+fn similarity(one: &str, other: &str) -> f64 {
     let similarity = strsim::normalized_damerau_levenshtein(one, other);
     let shorter = one.len().min(other.len());
     if shorter >= 3 && (one.contains(other) || other.contains(one)) {
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<String> = KEYS.iter().flat_map(Key::environment_names).collect();
+        let mut names: Vec<String> = KEYS.iter().flat_map(SettingKey::environment_names).collect();
         let count = names.len();
         names.sort();
         names.dedup();

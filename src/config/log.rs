@@ -1,22 +1,22 @@
-//! The `[log]` settings: how much is logged, in which form.
+//! The `[log]` settings: level and format of the log.
 
 use serde::{Deserialize, Serialize};
 
-/// What goes to standard error. Environment: `LOG_…`.
+/// The log on standard error. Environment: `LOG_…`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// The least important message written.
+    /// The least severe level that is logged.
     ///
-    /// Default `info`; environment `LOG__LEVEL` or `LOG_LEVEL`, in either
-    /// case, flag `--log-level`. `debug` adds a line a request; `trace` is the
-    /// same, and `warn` is `warning`.
+    /// Default `info`; environment `LOG__LEVEL` or `LOG_LEVEL`,
+    /// case-insensitive, flag `--log-level`. `debug` adds a line per request;
+    /// `trace` is the same as `debug`, and `warn` as `warning`.
     pub level: LogLevel,
 
-    /// The form of a line.
+    /// The format of a line.
     ///
-    /// Default `text`; environment `LOG__FORMAT` or `LOG_FORMAT`. `json`
-    /// where a collector reads it.
+    /// Default `text`; environment `LOG__FORMAT` or `LOG_FORMAT`. Choose
+    /// `json` if a log collector reads it.
     pub format: LogFormat,
 }
 
@@ -29,31 +29,31 @@ impl Default for Log {
     }
 }
 
-/// How important a message is, in the names of Python's `logging`; `warn` and `trace` are taken too.
+/// The level of a message, named as in Python's `logging`; `warn` and `trace` are also accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// The same as `debug`; the name that Rust's programs have for everything.
+    /// The same as `debug`; the name of the lowest level in Rust programs.
     Trace,
-    /// What happens to each request.
+    /// Events of each request.
     Debug,
     /// The server's lifecycle.
     Info,
-    /// What an operator should look at.
+    /// Problems that an operator should check.
     #[serde(alias = "warn")]
     Warning,
-    /// What failed.
+    /// Failures.
     Error,
-    /// Kept for the users who set it; the same as `error`.
+    /// The same as `error`, for compatibility with existing configurations.
     Critical,
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }

@@ -1,28 +1,28 @@
-//! The settings that single models have for themselves.
+//! Settings of single models.
 
 use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
-use super::keys::{KEYS, Key};
+use super::entry::SettingEntry;
+use super::keys::{KEYS, SettingKey};
 use super::whisper::{ComputeType, DeviceChoice, ModelTtl, Whisper};
 
-/// The section of a file whose tables they are.
+/// The section of a file that contains their tables.
 pub(super) const SECTION: &str = "models";
 
-/// What one model has for itself; where a field is `None`, what holds for all
-/// of them holds for it.
+/// The settings of one model; where a field is `None`, the setting for all
+/// models applies.
 ///
 /// In a file only, as the table `[models."owner/name"]` or, for one revision,
-/// `[models."owner/name@revision"]`. It goes before `[whisper]`, and before
-/// the environment and the flags too: those set what holds for all models.
+/// `[models."owner/name@revision"]`. It overrides `[whisper]`, the environment
+/// and the flags, which apply to all models.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSettings {
     /// As [`Whisper::inference_device`].
     pub inference_device: Option<DeviceChoice>,
-    /// As [`Whisper::device_index`]. Put models on cards of their own with it.
+    /// As [`Whisper::device_index`]. It can place each model on its own GPU.
     pub device_index: Option<Vec<u32>>,
     /// As [`Whisper::compute_type`].
     pub compute_type: Option<ComputeType>,
@@ -55,10 +55,10 @@ pub struct ModelSettings {
 }
 
 impl Whisper {
-    /// These settings as they hold for the model that has `own` for itself.
+    /// These settings with those of `own` replaced.
     #[must_use]
     pub fn with(&self, own: &ModelSettings) -> Self {
-        // Taken apart whole, so that no field can be left out.
+        // Destructured completely, so that no field can be forgotten.
         let ModelSettings {
             inference_device,
             device_index,
@@ -99,17 +99,17 @@ impl Whisper {
     }
 }
 
-/// A value for one model alone.
+/// A value for a single model.
 #[derive(Debug)]
 pub(super) struct ModelEntry {
-    /// The name of the model, as the file has it.
+    /// The name of the model, as written in the file.
     pub model: String,
     /// The value, under the key that sets it for all models.
-    pub entry: Entry,
+    pub entry: SettingEntry,
 }
 
-/// The setting that `name` is in the table of a model, if it is one.
-pub(super) fn key(name: &str) -> Option<&'static Key> {
+/// The setting with this name in the table of a model, if there is one.
+pub(super) fn key(name: &str) -> Option<&'static SettingKey> {
     KEYS.iter().find(|key| key.per_model && key.name() == name)
 }
 

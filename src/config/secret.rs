@@ -1,11 +1,11 @@
-//! A key or token that never shows itself.
+//! A key or token that is never displayed.
 
 use std::fmt;
 use std::hint::black_box;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// A text that is printed and serialized as `***`.
+/// A text that is displayed and serialized as `***`.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -16,17 +16,17 @@ impl Secret {
         Self(text.into())
     }
 
-    /// Whether `candidate` is the secret. The time it takes depends on the
-    /// candidate's length alone, so that guessing byte by byte gains nothing.
+    /// Whether `candidate` is the secret. The time depends only on the
+    /// candidate's length, which prevents timing attacks.
     pub fn verify(&self, candidate: &str) -> bool {
         let mut difference = u8::from(self.0.len() != candidate.len());
-        for (ours, theirs) in self.0.bytes().cycle().zip(candidate.bytes()) {
-            difference |= black_box(ours ^ theirs);
+        for (secret, candidate) in self.0.bytes().cycle().zip(candidate.bytes()) {
+            difference |= black_box(secret ^ candidate);
         }
         black_box(difference) == 0
     }
 
-    /// The text itself, for sending it to where it belongs.
+    /// The plain text, for sending it to its service.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn never_shows_itself() {
+    fn is_never_displayed() {
         let secret = Some(Secret::new("hunter2"));
         assert_eq!(format!("{secret:?}"), "Some(***)");
         assert_eq!(Secret::new("hunter2").to_string(), "***");

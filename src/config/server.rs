@@ -1,4 +1,4 @@
-//! The `[server]` settings: where it listens, whom it lets in, what it refuses.
+//! The `[server]` settings: address, authentication and limits.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Secret;
 
-/// The HTTP side. Environment: `SERVER__…` and some older flat names.
+/// The HTTP server. Environment: `SERVER__…` and some older flat names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
     /// The address to listen on.
     ///
     /// Default `0.0.0.0` (every IPv4 interface); environment `SERVER__HOST`
-    /// or `UVICORN_HOST`, flag `--host`. Take `127.0.0.1` behind a proxy on
+    /// or `UVICORN_HOST`, flag `--host`. Choose `127.0.0.1` behind a proxy on
     /// the same machine, `::` for IPv6.
     pub host: String,
 
@@ -26,42 +26,41 @@ pub struct Server {
 
     /// The key a caller must send as `Authorization: Bearer …`.
     ///
-    /// Default none (everyone is let in); environment `SERVER__API_KEY` or
-    /// `API_KEY`. Set it wherever the port can be reached by others.
+    /// Default none (no authentication); environment `SERVER__API_KEY` or
+    /// `API_KEY`. Set it if other machines can reach the port.
     pub api_key: Option<Secret>,
 
-    /// A file of keys, one a line, each of which lets a caller in.
+    /// A file of accepted keys, one per line.
     ///
     /// Default none; environment `SERVER__API_KEYS_FILE` or `API_KEYS_FILE`.
-    /// Lines that begin with `#` are comments; `api_key` is let in too. It is
-    /// read at the start.
+    /// Lines that begin with `#` are comments; `api_key` is accepted as well.
+    /// It is read at the start.
     pub api_keys_file: Option<PathBuf>,
 
     /// The web origins whose pages may call the server (CORS).
     ///
     /// Default none; environment `SERVER__ALLOW_ORIGINS` or `ALLOW_ORIGINS`,
-    /// a JSON list (`["https://app.example"]`) or names between commas; `*`
-    /// lets every page call. Where there is no key, pages of the server itself,
-    /// of loopback, and of `app://` and `tauri://` may call too, and what pages
-    /// of other origins send is refused.
+    /// a JSON list (`["https://app.example"]`) or comma-separated; `*` allows
+    /// every page. Without a key, pages of the server itself, of loopback, and
+    /// of `app://` and `tauri://` are allowed too, and requests from pages of
+    /// other origins are refused.
     pub allow_origins: Vec<String>,
 
-    /// The names by which the server may be called (`Host`) where there is no
-    /// key, so that no web page's name can be made to mean the server.
+    /// The accepted names of the server (`Host`) if there is no key; prevents
+    /// DNS rebinding by web pages.
     ///
     /// Default none; environment `SERVER__ALLOWED_HOSTS` or `ALLOWED_HOSTS`, a
-    /// JSON list (`["stt.example"]`) or names between commas; `*` is any name.
+    /// JSON list (`["stt.example"]`) or comma-separated; `*` is any name.
     /// Addresses, names without a dot, and names that end in `.localhost`,
     /// `.local`, `.internal` or `.svc` are always allowed.
     pub allowed_hosts: Vec<String>,
 
-    /// Whether the page for trying the server out is served at `/`, and Swagger
-    /// UI at `/docs`.
+    /// Whether a test page is served at `/`, and Swagger UI at `/docs`.
     ///
     /// Default true; environment `SERVER__ENABLE_UI` or `ENABLE_UI`.
     pub enable_ui: bool,
 
-    /// The largest upload, in MiB; beyond it the answer is 413.
+    /// The largest upload, in MiB; a larger one gets 413.
     ///
     /// Default 100, 1 to 65,536; environment `SERVER__MAX_UPLOAD_MIB`. An
     /// hour is 110 MiB as 16 kHz WAV, 55 MiB as MP3 of 128 kbit/s.
@@ -70,63 +69,65 @@ pub struct Server {
     /// The largest upload kept in memory, in MiB; larger ones are spooled to
     /// a temporary file.
     ///
-    /// Default 8, 0 to 65,536; environment `SERVER__UPLOAD_MEMORY_MIB`. Times
-    /// the concurrent requests it bounds the memory for uploads; 0 spools all.
+    /// Default 8, 0 to 65,536; environment `SERVER__UPLOAD_MEMORY_MIB`.
+    /// Multiplied by the concurrent requests it limits the memory for
+    /// uploads; 0 spools all.
     pub upload_memory_mib: u64,
 
-    /// The longest time a request may take from its arrival, in seconds;
-    /// beyond it the answer is 504.
+    /// The timeout of a request from its arrival, in seconds; then it gets
+    /// 504.
     ///
     /// Default 600, 1 to 86,400; environment `SERVER__REQUEST_TIMEOUT_S`.
-    /// Take what the longest file needs under full load.
+    /// Choose the time that the longest file needs under full load.
     pub request_timeout_s: u64,
 
-    /// The longest time for the head of a request, between two pieces of an
-    /// upload, and without a byte of an answer taken, in seconds; then the
-    /// connection is closed, or the answer to an upload is 408.
+    /// The timeout of a request's head, between two chunks of an upload, and
+    /// of a response that is not read, in seconds; then the connection is
+    /// closed, or an upload gets 408.
     ///
-    /// Default 60, 1 to 3,600; environment `SERVER__READ_TIMEOUT_S`. A
-    /// connection that is kept open between requests closes after it too. An
-    /// upload that is 30 s behind a pace of 512 bytes a second gets its 408 then,
-    /// however much longer this is.
+    /// Default 60, 1 to 3,600; environment `SERVER__READ_TIMEOUT_S`. An idle
+    /// keep-alive connection is closed after it, too. An upload that is 30 s
+    /// behind a rate of 512 bytes per second gets 408 even before this
+    /// timeout.
     pub read_timeout_s: u64,
 
-    /// The most connections at a time; beyond it the answer is 503, but for
-    /// `/health`, `/ready` and `/metrics`, which 64 more are kept for. An
-    /// address that has more than half makes way for others.
+    /// The most connections at a time; a further one gets 503, except for
+    /// `/health`, `/ready` and `/metrics`, for which 64 more are reserved. If
+    /// all are in use, idle connections of an address with more than half are
+    /// closed for other addresses.
     ///
     /// Default 4096, 1 to 1,000,000; environment `SERVER__MAX_CONNECTIONS`.
     /// Keep it below the limit of open files (`ulimit -n`).
     pub max_connections: usize,
 
-    /// The most transcriptions and translations a minute for each key, or for
-    /// each address where there are no keys; beyond it the answer is 429.
+    /// The most transcriptions and translations per minute for each key, or
+    /// for each address if there are no keys; a further one gets 429.
     ///
     /// Default 0 (no limit), 0 to 1,000,000; environment
-    /// `SERVER__RATE_LIMIT_PER_MINUTE`. A caller who was quiet may send a
-    /// minute's worth at once. Behind a proxy all callers without a key have its
-    /// address, so that the limit is for all of them together.
+    /// `SERVER__RATE_LIMIT_PER_MINUTE`. After a pause a caller may send a
+    /// minute's requests at once. Behind a proxy all callers without a key
+    /// share its address, so the limit applies to all of them together.
     pub rate_limit_per_minute: u32,
 
-    /// How long a shutdown waits for running requests, in seconds.
+    /// The longest wait for running requests at the shutdown, in seconds.
     ///
     /// Default 30, 0 to 3,600; environment `SERVER__SHUTDOWN_TIMEOUT_S`. Keep
-    /// it below the patience of what stops the server (Docker 10 s,
-    /// Kubernetes 30 s, unless told otherwise).
+    /// it below the stop timeout of the supervisor (by default 10 s in Docker
+    /// and 30 s in Kubernetes).
     pub shutdown_timeout_s: u64,
 
     /// Whether an unknown form field is an error instead of being ignored.
     ///
     /// Default false, as at OpenAI; environment
-    /// `SERVER__REJECT_UNKNOWN_FIELDS`. True finds misspelt fields while a
-    /// client is written.
+    /// `SERVER__REJECT_UNKNOWN_FIELDS`. Set it to find misspelt fields while
+    /// developing a client.
     pub reject_unknown_fields: bool,
 
-    /// Whether a request that names no model is an error, as at OpenAI, instead
-    /// of one for the default model.
+    /// Whether a request without a model is an error, as at OpenAI, instead
+    /// of using the default model.
     ///
-    /// Default false; environment `SERVER__REQUIRE_MODEL`. True finds clients
-    /// that forget to name the model they mean.
+    /// Default false; environment `SERVER__REQUIRE_MODEL`. Set it to find
+    /// clients that omit the model.
     pub require_model: bool,
 }
 
@@ -153,7 +154,7 @@ impl Default for Server {
     }
 }
 
-/// The file of keys cannot be used.
+/// The API key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// It cannot be read.
@@ -161,12 +162,12 @@ pub enum KeysError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// Nothing in it is a key: who names a file wants no open server.
-    #[error("{} holds no key", path.display())]
+    /// It contains no key; the server does not start, because it would be open.
+    #[error("{} contains no key", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
@@ -174,16 +175,16 @@ pub enum KeysError {
 }
 
 impl Server {
-    /// Whether callers must show a key.
+    /// Whether callers must send a key.
     #[must_use]
     pub fn has_key(&self) -> bool {
         self.api_key.is_some() || self.api_keys_file.is_some()
     }
 
-    /// Every key that lets a caller in; none: everyone is let in.
+    /// All accepted keys; empty if no authentication is required.
     ///
     /// # Errors
-    /// [`KeysError`] when there is a file of keys and none can be read from it.
+    /// [`KeysError`] if a key file is set and no key can be read from it.
     pub fn api_keys(&self) -> Result<Vec<Secret>, KeysError> {
         let mut keys: Vec<Secret> = self.api_key.iter().cloned().collect();
         if let Some(path) = &self.api_keys_file {
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_holds_a_key_a_line_beside_the_key_of_the_settings() {
+    fn a_file_adds_one_key_per_line_to_the_key_of_the_settings() {
         assert!(keys(None, None).unwrap().is_empty());
         assert_eq!(keys(Some("a"), None).unwrap(), ["a"]);
         let file = "# of the office\n b \n\nc\r\n";

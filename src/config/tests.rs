@@ -1,4 +1,4 @@
-//! The settings through their public face: layers, names, warnings, the table.
+//! Tests of the settings through the public API: sources, names, warnings, table.
 
 mod values;
 mod per_model;
@@ -19,16 +19,16 @@ fn variables(pairs: &[(&str, &str)]) -> Variables {
         .collect()
 }
 
-fn from_env(pairs: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+fn from_env(pairs: &[(&str, &str)]) -> Result<LoadedSettings, ConfigError> {
     Settings::load(Sources {
         env: variables(pairs),
         ..Sources::default()
     })
 }
 
-/// Loads `toml` as a file below the variables; its path stands as `FILE` in
-/// the error.
-fn from_file(toml: &str, pairs: &[(&str, &str)]) -> Result<Loaded, String> {
+/// Loads `toml` as a file together with the variables; replaces its path by
+/// `FILE` in an error.
+fn from_file(toml: &str, pairs: &[(&str, &str)]) -> Result<LoadedSettings, String> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(toml.as_bytes()).unwrap();
     let path = file.path().to_owned();
@@ -40,14 +40,14 @@ fn from_file(toml: &str, pairs: &[(&str, &str)]) -> Result<Loaded, String> {
     .map_err(|error| error.to_string().replace(path.to_str().unwrap(), "FILE"))
 }
 
-/// The value of one setting, as the start table shows it.
-fn shown(loaded: &Loaded, name: &str) -> String {
+/// The value of a setting in the settings table.
+fn table_value(loaded: &LoadedSettings, name: &str) -> String {
     let rows = loaded.table().unwrap().rows;
     rows.into_iter().find(|row| row.name == name).unwrap().value
 }
 
 #[test]
-fn nothing_set_gives_the_defaults() {
+fn without_sources_all_settings_have_their_defaults() {
     let loaded = from_env(&[]).unwrap();
 
     let mut expected = Settings::default();
@@ -59,7 +59,7 @@ fn nothing_set_gives_the_defaults() {
 }
 
 #[test]
-fn each_layer_goes_before_the_one_below() {
+fn flags_override_the_environment_and_the_environment_the_file() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"[server]\nhost = 'file'\nport = 2\n[whisper]\nmodel = 'file'\n")
         .unwrap();
@@ -80,13 +80,13 @@ fn each_layer_goes_before_the_one_below() {
     let origin = |path| loaded.origins.get(path).cloned();
     assert_eq!(
         origin("server.host"),
-        Some(Origin::File(file.path().to_owned()))
+        Some(SettingOrigin::File(file.path().to_owned()))
     );
     assert_eq!(
         origin("whisper.model"),
-        Some(Origin::Environment("WHISPER__MODEL".to_owned()))
+        Some(SettingOrigin::Environment("WHISPER__MODEL".to_owned()))
     );
-    assert_eq!(origin("server.port"), Some(Origin::Flag("--port")));
+    assert_eq!(origin("server.port"), Some(SettingOrigin::Flag("--port")));
     assert_eq!(origin("server.request_timeout_s"), None);
 }
 
@@ -106,7 +106,7 @@ fn every_flag_sets_its_setting() {
     })
     .unwrap();
 
-    let origins: Vec<String> = loaded.origins.values().map(Origin::to_string).collect();
+    let origins: Vec<String> = loaded.origins.values().map(SettingOrigin::to_string).collect();
     let expected = ["--log-level", "--models-dir", "--host", "--port", "--model"];
     assert_eq!(origins.len(), expected.len());
     for (origin, flag) in origins.iter().zip(expected) {
@@ -115,7 +115,7 @@ fn every_flag_sets_its_setting() {
 }
 
 #[test]
-fn names_all_problems_at_once() {
+fn an_error_names_all_problems() {
     let error = from_file(
         "[whisper]\nbatchsize = 3\n[server]\nport = -1",
         &[("WHISPER__BATCH_SIZE", "0")],
@@ -170,7 +170,7 @@ fn refuses_a_file_that_is_absent_or_broken() {
 }
 
 #[test]
-fn a_broken_line_is_not_shown_for_it_may_hold_a_key() {
+fn a_syntax_error_does_not_quote_the_line() {
     for toml in [
         "[server]\napi_key = 'hunter2",
         "[server]\napi_key = \"hunter2\\q\"",
@@ -201,7 +201,7 @@ fn warns_about_unknown_names() {
         ("LOG__LEVL", Some("LOG__LEVEL")),
     ] {
         let loaded = from_env(&[(name, "1")]).unwrap();
-        let expected = Warning::UnknownName {
+        let expected = SettingWarning::UnknownName {
             name: name.to_owned(),
             suggestion: suggestion.map(str::to_owned),
         };
@@ -220,8 +220,8 @@ fn warns_about_unknown_names() {
 }
 
 #[test]
-fn warns_about_near_names_and_leaves_other_programs_alone() {
-    for (name, meant) in [
+fn warns_about_similar_names_but_not_about_variables_of_other_programs() {
+    for (name, suggestion) in [
         ("API_KEYS", "API_KEY"),
         ("APIKEY", "API_KEY"),
         ("api_keys", "API_KEY"),
@@ -248,9 +248,9 @@ fn warns_about_near_names_and_leaves_other_programs_alone() {
         ("MODEL_TTL", "WHISPER__MODEL_TTL"),
     ] {
         let loaded = from_env(&[(name, "1")]).unwrap();
-        let expected = Warning::UnknownName {
+        let expected = SettingWarning::UnknownName {
             name: name.to_owned(),
-            suggestion: Some(meant.to_owned()),
+            suggestion: Some(suggestion.to_owned()),
         };
         assert_eq!(loaded.warnings, [expected], "{name}");
     }
@@ -282,7 +282,7 @@ fn warns_about_near_names_and_leaves_other_programs_alone() {
 }
 
 #[test]
-fn a_setting_is_named_as_it_was_written() {
+fn the_name_of_a_setting_is_that_of_its_source() {
     let toml = "[server]\nport = 1\n[models.tiny]\ncompute_type = 'int8'";
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(toml.as_bytes()).unwrap();
@@ -297,22 +297,22 @@ fn a_setting_is_named_as_it_was_written() {
     let loaded = loaded.unwrap();
     let path = file.path().display();
 
-    assert_eq!(loaded.name_of("models.dir"), "models_dir");
-    assert_eq!(loaded.name_of("whisper.model"), "--model");
+    assert_eq!(loaded.setting_name("models.dir"), "models_dir");
+    assert_eq!(loaded.setting_name("whisper.model"), "--model");
     assert_eq!(
-        loaded.name_of("server.port"),
+        loaded.setting_name("server.port"),
         format!("server.port in {path}")
     );
-    assert_eq!(loaded.name_of("server.host"), "UVICORN_HOST");
-    assert_eq!(loaded.name_of("audio.workers"), "AUDIO__WORKERS");
-    let compute_type = |model| loaded.name_for_model(model, "whisper.compute_type");
+    assert_eq!(loaded.setting_name("server.host"), "UVICORN_HOST");
+    assert_eq!(loaded.setting_name("audio.workers"), "AUDIO__WORKERS");
+    let compute_type = |model| loaded.model_setting_name(model, "whisper.compute_type");
     assert_eq!(compute_type("base"), "WHISPER__COMPUTE_TYPE");
     let own = format!("models.tiny.compute_type in {path}");
     assert_eq!(compute_type("tiny"), own);
 }
 
 #[test]
-fn warnings_say_what_to_do() {
+fn warnings_explain_the_problem() {
     let loaded = from_env(&[
         ("API_KEY", "one"),
         ("SERVER__API_KEY", "two"),
@@ -321,11 +321,11 @@ fn warnings_say_what_to_do() {
     ])
     .unwrap();
 
-    let texts: Vec<String> = loaded.warnings.iter().map(Warning::to_string).collect();
+    let warnings = loaded.warnings.iter().map(SettingWarning::to_string);
     assert_eq!(
-        texts,
+        warnings.collect::<Vec<_>>(),
         [
-            "API_KEY in the environment is ignored: SERVER__API_KEY sets the same and goes before it",
+            "API_KEY in the environment is ignored: SERVER__API_KEY sets the same and takes precedence",
             "WHISPER__QUEUE_SIZE in the environment is no setting and has no effect; did you mean WHISPER__MAX_QUEUE_SIZE?",
             "whisper.max_queue_size is 4, below whisper.batch_size 8: no batch will ever be full",
         ]
@@ -342,25 +342,25 @@ fn an_empty_variable_means_unset() {
 }
 
 #[test]
-fn traces_are_sent_where_a_collector_is_named() {
+fn traces_are_sent_if_a_collector_is_set() {
     let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
     let traces = |more: &[(&str, &str)]| {
         let loaded = from_env(&[&[collector], more].concat()).unwrap();
-        shown(&loaded, "traces.exporter")
+        table_value(&loaded, "traces.exporter")
     };
     assert_eq!(traces(&[]), "otlp");
     assert_eq!(traces(&[("OTEL_TRACES_EXPORTER", "none")]), "none");
     assert_eq!(traces(&[("OTEL_SDK_DISABLED", "TRUE")]), "none");
     assert_eq!(traces(&[("OTEL_SDK_DISABLED", "false")]), "otlp");
-    let sent = [
+    let disabled = [
         ("OTEL_TRACES_EXPORTER", "otlp"),
         ("OTEL_SDK_DISABLED", "true"),
     ];
-    assert_eq!(traces(&sent), "none");
+    assert_eq!(traces(&disabled), "none");
 }
 
 #[test]
-fn folders_follow_the_environment() {
+fn default_folders_depend_on_the_environment() {
     for (pairs, dir, hub_cache) in [
         (
             &[("XDG_CACHE_HOME", "/x")][..],
@@ -412,7 +412,7 @@ fn folders_follow_the_environment() {
 }
 
 #[test]
-fn without_a_home_only_whole_paths_do() {
+fn without_a_home_folder_paths_must_be_absolute() {
     let load = |pairs: &[(&str, &str)]| {
         let env: Variables = variables(pairs).into_iter().skip(1).collect();
         Settings::load(Sources {
@@ -435,13 +435,16 @@ fn aliases_come_from_a_file_or_the_environment() {
     let loaded = from_file(toml, &[]).unwrap();
     assert_eq!(loaded.settings.models.aliases["my.whisper-2"], "org/large");
     assert_eq!(
-        shown(&loaded, "models.aliases"),
+        table_value(&loaded, "models.aliases"),
         r#"{"my.whisper-2":"org/large"}"#
     );
 
     for name in ["MODEL_ALIASES", "MODELS__ALIASES"] {
         let loaded = from_file(toml, &[(name, r#"{"fast": "org/small"}"#)]).unwrap();
-        assert_eq!(shown(&loaded, "models.aliases"), r#"{"fast":"org/small"}"#);
+        assert_eq!(
+            table_value(&loaded, "models.aliases"),
+            r#"{"fast":"org/small"}"#
+        );
         assert_eq!(loaded.warnings, []);
     }
 }

@@ -1,23 +1,23 @@
-//! The `[traces]` settings: whether spans are sent to a collector.
+//! The `[traces]` settings: export of spans to a collector.
 
 use serde::{Deserialize, Serialize};
 
-/// Traces. What else there is to say about them, the exporter reads from the
-/// standard `OTEL_…` variables itself: where the collector is, how much is
-/// sampled, what the service is called.
+/// The export of traces. The exporter reads everything else from the standard
+/// `OTEL_…` variables: the collector's address, the sampling, the service
+/// name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Traces {
-    /// Where spans go.
+    /// Where spans are sent.
     ///
-    /// Default `otlp` where `OTEL_EXPORTER_OTLP_ENDPOINT` or
-    /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` names a collector, else `none`;
-    /// environment `TRACES__EXPORTER` or `OTEL_TRACES_EXPORTER`. With
-    /// `OTEL_SDK_DISABLED=true` it is `none` whatever they say.
+    /// Default `otlp` if `OTEL_EXPORTER_OTLP_ENDPOINT` or
+    /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set, else `none`; environment
+    /// `TRACES__EXPORTER` or `OTEL_TRACES_EXPORTER`. With
+    /// `OTEL_SDK_DISABLED=true` it is always `none`.
     pub exporter: Exporter,
 }
 
-/// Where spans go.
+/// The destination of spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Exporter {

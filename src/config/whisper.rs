@@ -1,4 +1,4 @@
-//! The `[whisper]` settings: which model runs, on what, in batches of what size.
+//! The `[whisper]` settings: default model, devices, batches and queue.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -6,25 +6,25 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How windows are batched and generated. Environment: `WHISPER__…`.
+/// Models, engines and batches. Environment: `WHISPER__…`.
 ///
-/// A model may have some of these for itself:
+/// Some of these can be set for a single model:
 /// [`ModelSettings`](super::ModelSettings).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Whisper {
-    /// The model that serves `whisper-1` and the other OpenAI names; where
-    /// nothing sets it and `base` is not on disk, the only model on disk.
+    /// The model that serves `whisper-1` and the other OpenAI names; if it is
+    /// not set and `base` is not on disk, the only model on disk.
     ///
     /// Default `base`; environment `WHISPER__MODEL`, flag `--model`.
     /// `base` suits a small CPU, `large-v3-turbo` a GPU.
     pub model: String,
 
-    /// What runs the model.
+    /// The device that runs the model.
     ///
     /// Default `auto` (a GPU if there is one, else the CPU); environment
-    /// `WHISPER__INFERENCE_DEVICE`. Write `cuda` where a missing GPU should
-    /// stop the start instead of making every request slow.
+    /// `WHISPER__INFERENCE_DEVICE`. With `cuda` the server does not start
+    /// without a GPU, instead of processing every request slowly.
     pub inference_device: DeviceChoice,
 
     /// The GPUs to use, by number; one engine runs on each.
@@ -37,143 +37,142 @@ pub struct Whisper {
     /// The number format of weights and arithmetic.
     ///
     /// Default `auto` (`int8` on a CPU, `float16` on a GPU); environment
-    /// `WHISPER__COMPUTE_TYPE`. `default` keeps the model's own.
+    /// `WHISPER__COMPUTE_TYPE`. `default` keeps the model's stored format.
     pub compute_type: ComputeType,
 
     /// Threads of each engine on a CPU.
     ///
-    /// Default 0 (the cores are shared out among the engines), at most 1,024;
-    /// environment `WHISPER__CPU_THREADS`. Set it where the process may use
-    /// fewer cores than the machine shows.
+    /// Default 0 (the cores divided by the engines), at most 1,024;
+    /// environment `WHISPER__CPU_THREADS`. Set it if the process may use fewer
+    /// cores than the system reports.
     pub cpu_threads: usize,
 
     /// Engines on a CPU, each with its own copy of the weights.
     ///
     /// Default 0 (chosen from the cores), at most 256; environment
-    /// `WHISPER__NUM_WORKERS`. More of them help a machine with many cores,
-    /// since one engine gains little beyond four to eight threads.
+    /// `WHISPER__NUM_WORKERS`. More engines help on a machine with many cores,
+    /// because one engine gains little beyond four to eight threads.
     pub num_workers: usize,
 
     /// Whether windows of different requests may share a batch.
     ///
     /// Default true; environment `WHISPER__USE_BATCHED_MODE`. False runs one
-    /// window after the other, which is good only for comparing.
+    /// window at a time, which is useful only for comparisons.
     pub use_batched_mode: bool,
 
-    /// Windows in one batch, at most.
+    /// The most windows in one batch.
     ///
     /// Default 8, 1 to 4,096; environment `WHISPER__BATCH_SIZE`. 8 to 16
-    /// suit a CPU; on a GPU its memory is the bound.
+    /// suit a CPU; on a GPU the memory is the limit.
     pub batch_size: NonZeroUsize,
 
-    /// The longest time a window waits for company, in milliseconds.
+    /// The longest time a window waits for others to fill its batch, in
+    /// milliseconds.
     ///
-    /// Default 20, 0 to 10,000; environment `WHISPER__BATCH_WINDOW_MS`. It is
-    /// added latency under light load only; more of it fills the batches of
-    /// many short requests, 0 never waits.
+    /// Default 20, 0 to 10,000; environment `WHISPER__BATCH_WINDOW_MS`. It
+    /// adds latency under light load only; a longer wait fills the batches of
+    /// many short requests better, 0 never waits.
     pub batch_window_ms: u64,
 
-    /// The most that an engine may take of a card's memory, weights included,
-    /// in GB (10^9 bytes).
+    /// The limit of an engine's GPU memory, including the weights, in GB
+    /// (10^9 bytes).
     ///
-    /// Default 0 (what is free when the model is loaded), at most 10,000;
-    /// environment `WHISPER__VRAM_LIMIT_GB`. The batch is cut into as many
-    /// calls as fit. Set it where others use the card too.
+    /// Default 0 (the free memory when the model is loaded), at most 10,000;
+    /// environment `WHISPER__VRAM_LIMIT_GB`. A batch is split into calls that
+    /// fit. Set it if other programs use the GPU too.
     pub vram_limit_gb: u64,
 
     /// Whether the default model is loaded before the server is ready.
     ///
     /// Default true; environment `WHISPER__PRELOAD_MODEL`. False starts
-    /// faster and makes the first request wait. A default model that is not
-    /// on disk is a warning, and requests for it get 404 until it is there:
-    /// download it, or set `auto_download`.
+    /// faster and makes the first request wait. If the default model is not
+    /// on disk, a warning is logged, and requests for it get 404 until it is
+    /// downloaded; `auto_download` downloads it.
     pub preload_model: bool,
 
-    /// Whether a model that a request names and that is not on disk is
-    /// downloaded first.
+    /// Whether a requested model that is not on disk is downloaded first.
     ///
     /// Default false; environment `WHISPER__AUTO_DOWNLOAD`. True lets every
     /// caller fill the disk, so set `server.api_key` with it. Nothing is
     /// downloaded while `models.hub_offline` is true.
     pub auto_download: bool,
 
-    /// Windows waiting for an engine, at most; beyond it a new request is
-    /// refused with 429.
+    /// The most windows in the queue; a request beyond it is refused with
+    /// 429.
     ///
     /// Default 2048, 1 to 1,000,000; environment `WHISPER__MAX_QUEUE_SIZE`. A
-    /// window holds about 1 MB. Take the windows the engines finish in the
-    /// time a caller will wait.
+    /// window needs about 1 MB. Choose the number of windows that the engines
+    /// finish in the time a caller is willing to wait.
     pub max_queue_size: NonZeroUsize,
 
-    /// Requests inside the server at one time, at most; beyond it a new one
-    /// is refused with 429. While others ask, one caller (a key, or an address
-    /// where there are no keys) has half of them at most.
+    /// The most concurrent requests; a further one is refused with 429. While
+    /// other callers send requests, one caller (a key, or an address if there
+    /// are no keys) has at most half of them.
     ///
     /// Default 256, 1 to 1,000,000; environment
-    /// `WHISPER__MAX_CONCURRENT_REQUESTS`. Each holds its decoded audio, 230
-    /// MB an hour of it; keep it well above the batch size.
+    /// `WHISPER__MAX_CONCURRENT_REQUESTS`. Each keeps its decoded audio in
+    /// memory, 230 MB per hour of audio; keep it well above the batch size.
     pub max_concurrent_requests: NonZeroUsize,
 
     /// How long an unused model stays loaded, in seconds.
     ///
     /// Default -1 (for ever); 0 unloads it after its last request; at most a
-    /// year. Environment `WHISPER__MODEL_TTL` or `STT_MODEL_TTL`. Set it
-    /// where the memory has other users.
+    /// year. Environment `WHISPER__MODEL_TTL` or `STT_MODEL_TTL`. Set it if
+    /// other programs need the memory.
     pub model_ttl: ModelTtl,
 
-    /// Models in memory at one time, at most.
+    /// The most loaded models.
     ///
-    /// Default 0 (no bound), at most 1,000; environment
+    /// Default 0 (no limit), at most 1,000; environment
     /// `WHISPER__MAX_LOADED_MODELS`. Beyond it the least recently used idle
-    /// model is unloaded, and a request waits while all are in use. Set it
-    /// where callers choose among more models than fit.
+    /// model is unloaded, and a request waits while all are in use. Set it if
+    /// callers choose among more models than fit into memory.
     pub max_loaded_models: usize,
 
-    /// Memory of the weights of all loaded models together, as estimated
-    /// before loading, in MiB, at most.
+    /// The memory limit for the weights of all loaded models together, as
+    /// estimated before loading, in MiB.
     ///
-    /// Default 0 (no bound), at most 10,000,000; environment
+    /// Default 0 (no limit), at most 10,000,000; environment
     /// `WHISPER__MAX_LOADED_MIB`. Beyond it the least recently used idle
     /// model is unloaded, and a request waits while all are in use; a model
-    /// that needs more than this alone is refused. Leave room beside it for
-    /// what the engines compute with.
+    /// above the limit by itself is refused. The engines need additional
+    /// memory for computing.
     pub max_loaded_mib: u64,
 
-    /// Beams of the search, where a request names none.
+    /// The beam size of the search, unless a request sets it.
     ///
-    /// Default 5, 1 to 32; environment `WHISPER__BEAM_SIZE`. 5 is what the
-    /// reference uses; 1 (greedy) generates faster and gets a word more wrong
-    /// here and there.
+    /// Default 5, 1 to 32; environment `WHISPER__BEAM_SIZE`. 5 is the
+    /// reference implementation's; 1 (greedy) is faster and makes slightly
+    /// more word errors.
     pub beam_size: NonZeroUsize,
 
-    /// Whether only speech is given to the model, where a request does not
-    /// say it.
+    /// Whether only speech is transcribed, unless a request sets it.
     ///
     /// Default true; environment `WHISPER__VAD_FILTER`. Silence, noise and
-    /// music are then left out, for which a model writes text that nobody
+    /// music are then left out; a model may write text for them that nobody
     /// said.
     pub vad_filter: bool,
 
-    /// Whether the encoder is given a short window as it is, instead of 30 s
-    /// of it and silence.
+    /// Whether the encoder processes a short window at its length, instead of
+    /// padding it with silence to 30 s.
     ///
     /// Default true; environment `WHISPER__LENGTH_AWARE`. A text that looks
     /// wrong is generated again from 30 s.
     pub length_aware: bool,
 
-    /// Silence behind a short window, at least, in seconds.
+    /// The minimum silence after a short window, in seconds.
     ///
-    /// Default 1, 1 to 30; environment `WHISPER__LENGTH_MARGIN_S`. Of what
-    /// follows it up to 30 s the encoder is given a few moments. A window has
-    /// 6 s with it, at least.
+    /// Default 1, 1 to 30; environment `WHISPER__LENGTH_MARGIN_S`. Of the
+    /// further silence up to 30 s the encoder gets only samples. A window has
+    /// at least 6 s including this silence.
     pub length_margin_s: usize,
 
-    /// What the length of a short window is a multiple of, in seconds.
+    /// The lengths of short windows are multiples of this, in seconds.
     ///
-    /// Default 2, 1 to 30; environment `WHISPER__LENGTH_STEP_S`. For where
-    /// windows go through the encoder together, on a GPU; on processors without
-    /// AVX2, and on a GPU in other floats than `float16`, a batch has one such
-    /// length. A smaller step pads less and shares less.
+    /// Default 2, 1 to 30; environment `WHISPER__LENGTH_STEP_S`. It matters
+    /// where windows are encoded together, on a GPU; on CPUs without AVX2, and
+    /// on a GPU in float formats other than `float16`, all windows of a batch
+    /// have one such length. A smaller step pads less and batches less.
     pub length_step_s: usize,
 }
 
@@ -187,17 +186,17 @@ impl Default for Whisper {
             cpu_threads: 0,
             num_workers: 0,
             use_batched_mode: true,
-            batch_size: const { above_zero(8) },
+            batch_size: const { non_zero(8) },
             batch_window_ms: 20,
             vram_limit_gb: 0,
             preload_model: true,
             auto_download: false,
-            max_queue_size: const { above_zero(2048) },
-            max_concurrent_requests: const { above_zero(256) },
+            max_queue_size: const { non_zero(2048) },
+            max_concurrent_requests: const { non_zero(256) },
             model_ttl: ModelTtl::Never,
             max_loaded_models: 0,
             max_loaded_mib: 0,
-            beam_size: const { above_zero(5) },
+            beam_size: const { non_zero(5) },
             vad_filter: true,
             length_aware: true,
             length_margin_s: 1,
@@ -206,7 +205,7 @@ impl Default for Whisper {
     }
 }
 
-/// What runs the model.
+/// The device that runs a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceChoice {
@@ -222,17 +221,17 @@ pub enum DeviceChoice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ComputeType {
-    /// The model's own.
+    /// The model's stored format.
     Default,
-    /// The fastest one the device has.
+    /// The fastest format of the device.
     Auto,
-    /// 8-bit weights, the rest in the device's usual type.
+    /// 8-bit weights, other values in the device's default type.
     Int8,
-    /// 8-bit weights, the rest 16-bit floats.
+    /// 8-bit weights, other values as 16-bit floats.
     Int8Float16,
-    /// 8-bit weights, the rest brain floats.
+    /// 8-bit weights, other values as brain floats.
     Int8Bfloat16,
-    /// 8-bit weights, the rest 32-bit floats.
+    /// 8-bit weights, other values as 32-bit floats.
     Int8Float32,
     /// 16-bit integers.
     Int16,
@@ -267,7 +266,7 @@ impl fmt::Display for ComputeType {
 pub enum ModelTtl {
     /// It stays until the server ends.
     Never,
-    /// It is unloaded this long after its last request; zero is at once.
+    /// It is unloaded this long after its last request; zero is immediately.
     After(Duration),
 }
 
@@ -288,6 +287,6 @@ impl From<ModelTtl> for i64 {
     }
 }
 
-const fn above_zero(value: usize) -> NonZeroUsize {
+const fn non_zero(value: usize) -> NonZeroUsize {
     NonZeroUsize::new(value).expect("evaluated at compile time, for the defaults above")
 }

@@ -15,7 +15,7 @@ use super::error::ApiError;
 use super::{Context, Phase};
 use crate::caller::Caller;
 use crate::queue::WhenFull;
-use crate::telemetry::{Metrics, Refusal, RefusalLabels};
+use crate::telemetry::{Metrics, RefusalLabels, RefusalReason};
 use returns::{Attempt, ExpectedReturns, HASTY_WITHIN};
 use shares::{ShareRefusal, Shares};
 use turnover::Turnover;
@@ -173,8 +173,8 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
     let mut permit = context.door.take(attempt).map_err(|error| {
         last_refusal.set(now());
         let reason = match error {
-            ApiError::CallerShareExceeded { .. } => Refusal::CallerShare,
-            _ => Refusal::Concurrency,
+            ApiError::CallerShareExceeded { .. } => RefusalReason::CallerShare,
+            _ => RefusalReason::Concurrency,
         };
         count_refusal(&context.metrics, reason);
         error
@@ -185,7 +185,7 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
     {
         permit.is_refused = true;
         last_refusal.set(now());
-        count_refusal(&context.metrics, Refusal::RateLimit);
+        count_refusal(&context.metrics, RefusalReason::RateLimit);
         return Err(ApiError::RateLimitReached(exceeded));
     }
     context.metrics.requests_in_flight.inc();
@@ -197,7 +197,7 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
 }
 
 /// Counts a refused request.
-pub fn count_refusal(metrics: &Metrics, reason: Refusal) {
+pub fn count_refusal(metrics: &Metrics, reason: RefusalReason) {
     metrics
         .refused
         .get_or_create(&RefusalLabels { reason })

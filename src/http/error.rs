@@ -22,7 +22,7 @@ use super::middleware::{RETRY_AFTER_MS, RequestId};
 use super::rate_limit::RateLimitExceeded;
 use crate::format::sse;
 use crate::models::{DeleteError, HubError, InvalidModelId, ModelId, UnloadError};
-use crate::telemetry::reasons;
+use crate::telemetry::error_chain;
 use crate::transcribe::TranscribeError;
 
 /// An error response. The `Display` text is for the log; the caller's text is in `description`.
@@ -294,7 +294,7 @@ fn log_error(error: &ApiError, request_id: &str) -> ErrorObject {
         mut message,
         ..
     } = error.describe();
-    let reason = reasons(error);
+    let reason = error_chain(error);
     // A caller that fills the connections could also fill the log, so `listen` logs this at intervals.
     let is_throttled = matches!(error, ApiError::TooManyConnections);
     if status == StatusCode::SERVICE_UNAVAILABLE && !is_throttled {

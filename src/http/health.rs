@@ -12,11 +12,11 @@ use utoipa::ToSchema;
 use super::openapi::ReadErrors;
 use super::{Context, Phase};
 use crate::models::OnDisk;
-use crate::telemetry::in_text_format;
+use crate::telemetry::to_prometheus_text;
 
 /// The format of [`Metrics::encode`](crate::telemetry::Metrics::encode).
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The format of [`in_text_format`].
+/// The format of [`to_prometheus_text`].
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// State of the server.
@@ -122,7 +122,7 @@ pub async fn show_metrics(
     if wants_open_metrics {
         ([(header::CONTENT_TYPE, OPEN_METRICS)], open_metrics)
     } else {
-        let text = in_text_format(&open_metrics);
+        let text = to_prometheus_text(&open_metrics);
         ([(header::CONTENT_TYPE, TEXT_FORMAT)], text)
     }
 }

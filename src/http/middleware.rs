@@ -123,7 +123,7 @@ impl RequestObservation {
     fn count(&mut self, status: u16, model: Option<ModelLabel>) -> u64 {
         self.is_counted = true;
         let duration = self.arrival.elapsed();
-        traces::answered(&self.span, &self.method, &self.route, status);
+        traces::record_response(&self.span, &self.method, &self.route, status);
         let labels = RequestLabels {
             route: std::mem::take(&mut self.route),
             status,

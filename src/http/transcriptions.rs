@@ -31,7 +31,7 @@ use crate::audio::{AudioError, Source};
 use crate::caller::Caller;
 use crate::format::{self, OutputOptions};
 use crate::models::ModelId;
-use crate::telemetry::{Refusal, traces};
+use crate::telemetry::{RefusalReason, traces};
 use crate::transcribe::{self, TranscribeError};
 use crate::transcript::Transcript;
 
@@ -133,7 +133,7 @@ async fn respond(
     let caller = Caller::of(request.extensions());
     let admission = door::enter(context, &request)?;
     // Nothing here is spawned: dropping this future when the client disconnects ends all of it.
-    let receiving = receive(context, api, request).instrument(traces::room("upload"));
+    let receiving = receive(context, api, request).instrument(traces::stage("upload"));
     let received = tokio::select! {
         received = tokio::time::timeout_at(deadline, receiving) => received,
         () = door::cut_off(context) => return Err(ApiError::CutOff),
@@ -159,7 +159,7 @@ async fn respond(
     tokio::select! {
         result = context.transcriber.transcribe(request) => match result {
             Ok(transcript) => {
-                Ok(traces::room("format").in_scope(|| {
+                Ok(traces::stage("format").in_scope(|| {
                     render_response(&transcript, &parameters.output, parameters.response)
                 }))
             },
@@ -172,8 +172,8 @@ async fn respond(
 /// The API error for an error of the transcriber; counts refusals.
 pub(super) fn transcription_error(context: &Context, admission: Admission, error: TranscribeError) -> ApiError {
     let reason = match &error {
-        TranscribeError::QueueFull(_) => Some(Refusal::Queue),
-        TranscribeError::Audio(AudioError::NoMemory { .. }) => Some(Refusal::Memory),
+        TranscribeError::QueueFull(_) => Some(RefusalReason::Queue),
+        TranscribeError::Audio(AudioError::NoMemory { .. }) => Some(RefusalReason::Memory),
         _ => None,
     };
     match reason {

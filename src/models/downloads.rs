@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Catalog, Downloaded, Hub, HubError, ModelId, Progress};
-use crate::telemetry::{Metrics, reasons};
+use crate::telemetry::{Metrics, error_chain};
 
 /// The log tells of a download's progress no more often than this.
 const LOG_EVERY: Duration = Duration::from_secs(5);
@@ -180,7 +180,7 @@ async fn run(shared: &Shared, id: &ModelId, progress: &watch::Sender<Progress>) 
             Ok(Arc::new(downloaded))
         }
         Err(error) => {
-            let reason = reasons(&error);
+            let reason = error_chain(&error);
             tracing::warn!(model.id = %id, duration_ms, reason, "model could not be downloaded");
             Err(Arc::new(error))
         }

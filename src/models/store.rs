@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{ModelId, Shape};
-use crate::telemetry::reasons;
+use crate::telemetry::error_chain;
 use crate::tokens::Language;
 
 pub use delete::StoreError;
@@ -227,7 +227,7 @@ impl Candidate {
         let shape = File::open(dir.join(WEIGHTS))
             .map_err(Into::into)
             .and_then(Shape::read);
-        let shape = shape.map_err(|error| format!("{WEIGHTS}: {}", reasons(&error)))?;
+        let shape = shape.map_err(|error| format!("{WEIGHTS}: {}", error_chain(&error)))?;
         let languages = languages(&dir.join(vocabulary), &shape);
         let languages = languages.map_err(|error| format!("{vocabulary}: {error}"))?;
         let created = weights.written.duration_since(UNIX_EPOCH);

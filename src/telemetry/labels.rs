@@ -1,21 +1,21 @@
-//! What tells the series of a metric apart.
+//! The labels of the metrics.
 
 use std::fmt::{self, Write};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
-/// Labels of a request that came in.
+/// Labels of a received request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
-    /// The route's pattern, not the path that was asked for.
+    /// The route's pattern, not the path of the request.
     pub route: String,
-    /// The HTTP status code; 499 where the client left before the answer.
+    /// The HTTP status code; 499 if the client disconnected before the response.
     pub status: u16,
-    /// The model that was run; `unknown` for one that is not on disk; empty where none was.
+    /// The model that was run; `unknown` if it is not on disk; empty if the request ran none.
     pub model: String,
 }
 
-/// What is running.
+/// Label of the build.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct BuildLabels {
     /// The version of the program.
@@ -29,43 +29,43 @@ pub struct RouteLabels {
     pub route: String,
 }
 
-/// Labels of a piece for which nothing was written.
+/// Labels of audio without text in the transcript.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DropLabels {
-    /// Why, as the answer says it.
+    /// The reason, as in the response.
     pub reason: &'static str,
 }
 
-/// Labels of what an encoder is given.
+/// Labels of an encoder's input frames.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FrameLabels {
-    /// `audio`, the `margin` of silence that the model wants behind it, or the `padding` up to the
-    /// length that windows share.
+    /// `audio`, the `margin` of silence that the model needs after it, or the `padding` up to the
+    /// common length of the windows.
     pub kind: &'static str,
 }
 
-/// Labels of a card's memory.
+/// Labels of a GPU's memory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DeviceLabels {
-    /// The card, such as `cuda:0`.
+    /// The GPU, such as `cuda:0`.
     pub device: String,
-    /// `used`, by whomever, or `total`.
+    /// `used`, by any process, or `total`.
     pub kind: &'static str,
 }
 
 /// Labels of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RefusalLabels {
-    /// Which bound was met.
-    pub reason: Refusal,
+    /// The limit that was reached.
+    pub reason: RefusalReason,
 }
 
-/// The bound a refused request met.
+/// The limit that a refused request exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum RefusalReason {
     /// `MAX_CONCURRENT_REQUESTS`.
     Concurrency,
-    /// A caller's half of that, while others ask.
+    /// Half of `MAX_CONCURRENT_REQUESTS` for one caller, while others send requests.
     CallerShare,
     /// `MAX_QUEUE_SIZE`.
     Queue,
@@ -75,8 +75,8 @@ pub enum Refusal {
     Memory,
 }
 
-impl Refusal {
-    /// Every bound.
+impl RefusalReason {
+    /// Every reason.
     pub const ALL: [Self; 5] = [
         Self::Concurrency,
         Self::CallerShare,
@@ -86,7 +86,7 @@ impl Refusal {
     ];
 }
 
-impl EncodeLabelValue for Refusal {
+impl EncodeLabelValue for RefusalReason {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         encoder.write_str(match self {
             Self::Concurrency => "concurrency",

@@ -1,4 +1,4 @@
-//! The log: what is written to standard error, in which form.
+//! The log on standard error: levels, targets and line format.
 
 use std::io::{self, IsTerminal};
 
@@ -8,49 +8,50 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
 
-use super::traces::{ROOMS, Tracing};
+use super::traces::{STAGE_TARGET, Tracing};
 use crate::config::{Log, LogFormat, LogLevel};
 
-/// The first part of the targets of our own messages.
+/// Prefix of the targets of this program's messages.
 pub(super) const OWN_TARGET: &str = "halkspeech";
 
-/// Sends the messages of this process to standard error from now on, and its spans to a collector.
+/// Starts logging to standard error and sending spans to a collector.
 ///
 /// # Errors
 ///
-/// The process has a log already.
+/// Logging was started before.
 pub fn init(log: &Log, tracing: &Tracing) -> Result<(), TryInitError> {
     let colours = io::stderr().is_terminal();
-    let lines = lines(log, colours, io::stderr);
-    let subscriber = tracing_subscriber::registry().with(lines);
+    let log_layer = log_layer(log, colours, io::stderr);
+    let subscriber = tracing_subscriber::registry().with(log_layer);
     subscriber.with(tracing.layer()).try_init()
 }
 
-/// What writes the log down.
-fn lines<W>(log: &Log, colours: bool, writer: W) -> impl Layer<Registry> + Send + Sync + use<W>
+/// The layer that writes the log lines.
+fn log_layer<W>(log: &Log, colours: bool, writer: W) -> impl Layer<Registry> + Send + Sync + use<W>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let lines = fmt::layer().with_writer(writer).with_ansi(colours);
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines
+    let layer = fmt::layer().with_writer(writer).with_ansi(colours);
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
+        LogFormat::Text => layer.boxed(),
+        LogFormat::Json => layer
             .json()
             .flatten_event(true)
             .with_span_list(false)
             .boxed(),
     };
-    lines.with_filter(targets(log.level))
+    layer.with_filter(targets(log.level))
 }
 
-/// Reads callers' files, and logs what is wrong with them; the callers are told by our errors.
+/// The audio decoders' target: they log defects of callers' files, which the response reports.
 const DECODER_TARGET: &str = "symphonia";
 
-/// Logs each request that fails, with an address that may be signed; we log the download instead.
+/// The hub client's target: it logs each failed request with a URL that may be signed; the failed
+/// download is logged instead.
 const HUB_TARGET: &str = "hf_hub";
 
-/// Our own messages from the level on, those of the libraries from `warn` on:
-/// below it they describe their insides, some once for each packet.
+/// This program's messages from `level` on, those of libraries from `warn` on: below `warn` they
+/// log internals, some for each packet.
 fn targets(level: LogLevel) -> Targets {
     let level = match level {
         LogLevel::Trace | LogLevel::Debug => LevelFilter::DEBUG,
@@ -62,7 +63,7 @@ fn targets(level: LogLevel) -> Targets {
         .with_default(level.min(LevelFilter::WARN))
         .with_target(DECODER_TARGET, LevelFilter::OFF)
         .with_target(HUB_TARGET, LevelFilter::OFF)
-        .with_target(ROOMS, LevelFilter::OFF)
+        .with_target(STAGE_TARGET, LevelFilter::OFF)
         .with_target(OWN_TARGET, level)
 }
 
@@ -86,16 +87,16 @@ mod tests {
         }
     }
 
-    /// What is written at this level and in this form.
-    fn written(level: LogLevel, format: LogFormat) -> String {
+    /// The log of messages of all levels, written at this level and in this format.
+    fn log_output(level: LogLevel, format: LogFormat) -> String {
         let captured = Captured::default();
         let writer = captured.clone();
         let log = Log { level, format };
-        let lines = lines(&log, false, move || writer.clone());
-        let subscriber = tracing_subscriber::registry().with(lines);
+        let log_layer = log_layer(&log, false, move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(log_layer);
         tracing::subscriber::with_default(subscriber, || {
             let _span = tracing::info_span!(target: "halkspeech::http", "request").entered();
-            let _room = crate::telemetry::traces::room("decode").entered();
+            let _stage = crate::telemetry::traces::stage("decode").entered();
             tracing::debug!(target: "halkspeech::batch", "our debug");
             tracing::info!(target: "halkspeech", { batch.size = 3 }, "our info");
             tracing::warn!(target: "halkspeech::engine", "our warn");
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_hide_what_is_below_them() {
+    fn messages_below_the_level_are_not_written() {
         let warnings = ["our warn", "our error", "their warn", "their error"];
         for (level, expected) in [
             (
@@ -122,7 +123,7 @@ mod tests {
             (LogLevel::Error, vec!["our error", "their error"]),
             (LogLevel::Critical, vec!["our error", "their error"]),
         ] {
-            let text = written(level, LogFormat::Text);
+            let text = log_output(level, LogFormat::Text);
             let lines: Vec<&str> = text.lines().collect();
             assert_eq!(lines.len(), expected.len(), "{level:?}: {text}");
             for (line, message) in lines.iter().zip(expected) {
@@ -132,8 +133,8 @@ mod tests {
     }
 
     #[test]
-    fn json_is_one_object_a_line() {
-        let text = written(LogLevel::Info, LogFormat::Json);
+    fn json_is_one_object_per_line() {
+        let text = log_output(LogLevel::Info, LogFormat::Json);
         let line = text.lines().next().unwrap();
         let object: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(object["message"], "our info");

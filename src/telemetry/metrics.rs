@@ -12,77 +12,77 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{
-    BuildLabels, DeviceLabels, DropLabels, FrameLabels, Refusal, RefusalLabels, RequestLabels,
+    BuildLabels, DeviceLabels, DropLabels, FrameLabels, RefusalLabels, RefusalReason, RequestLabels,
     RouteLabels,
 };
-use super::process::Process;
+use super::process::ProcessCollector;
 
-/// The server's metrics; a clone counts into the same ones.
+/// The server's metrics; clones share the same values.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// HTTP requests that came in, each once.
+    /// HTTP requests, each counted once.
     pub requests: Family<RequestLabels, Counter>,
-    /// Seconds from a request's arrival to the head of its answer, or to its client's leaving.
+    /// Seconds from a request's arrival to its response headers, or until its client disconnects.
     pub request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     /// Requests refused before their audio was decoded.
     pub refused: Family<RefusalLabels, Counter>,
-    /// Transcription requests being worked on.
+    /// Transcription requests in progress.
     pub requests_in_flight: Gauge,
     /// Seconds of audio transcribed.
     pub audio_seconds: Counter<f64, AtomicU64>,
-    /// Seconds of receiving an upload.
+    /// Seconds to receive an upload.
     pub upload_seconds: Histogram,
-    /// Seconds of decoding and resampling, a request.
+    /// Seconds to decode and resample the audio of a request.
     pub decode_seconds: Histogram,
-    /// Seconds of finding speech for a window and cutting it out.
+    /// Seconds to detect the speech of a window and cut it.
     pub vad_seconds: Histogram,
-    /// Seconds of computing a window's features.
+    /// Seconds to compute a window's features.
     pub features_seconds: Histogram,
-    /// Seconds a window waited for its batch.
+    /// Seconds a window spent in the queue.
     pub queue_seconds: Histogram,
-    /// Windows that wait for a batch.
+    /// Windows in the queue.
     pub queued_windows: Gauge,
-    /// Frames of 10 ms that wait for a batch; shown as seconds, which do not add up exactly.
+    /// Frames of 10 ms in the queue; counted in frames because sums of seconds are inexact.
     queued_frames: Arc<AtomicI64>,
     queued_audio_seconds: Gauge<f64, AtomicU64>,
     decoded_bytes: Gauge,
     decoded_limit_bytes: Gauge,
-    /// Time of a transcription as a share of its audio's.
+    /// Processing time of a transcription divided by its audio's duration.
     pub real_time_factor: Histogram,
     /// Seconds a batch spent in the engine.
     pub inference_seconds: Histogram,
     /// Windows in a batch.
     pub batch_windows: Histogram,
-    /// Windows in a batch as a share of `BATCH_SIZE`.
+    /// Windows in a batch divided by `BATCH_SIZE`.
     pub batch_fill: Histogram,
-    /// Frames of 10 ms that encoders were given.
+    /// Frames of 10 ms given to encoders.
     pub encoder_frames: Family<FrameLabels, Counter>,
-    /// Windows generated again with all of 30 s.
+    /// Windows generated a second time, encoded with the full 30 s.
     pub windows_repeated: Counter,
-    /// Windows dropped because nobody waited for them any more.
+    /// Windows dropped because their caller disconnected.
     pub jobs_cancelled: Counter,
     /// Windows dropped because their deadline passed.
     pub jobs_expired: Counter,
-    /// Windows the engine failed on.
+    /// Windows that the engine failed to transcribe.
     pub jobs_failed: Counter,
-    /// Engines replaced because they panicked, or failed on everything.
+    /// Engines replaced after a panic, or because all their windows failed.
     pub engines_restarted: Counter,
-    /// Bytes of a card's memory.
+    /// GPU memory in bytes.
     pub device_memory: Family<DeviceLabels, Gauge>,
-    /// Models in memory.
+    /// Loaded models.
     pub models_loaded: Gauge,
-    /// Seconds of loading a model.
+    /// Seconds to load a model.
     pub model_load_seconds: Histogram,
-    /// Loadings that failed.
+    /// Models that failed to load.
     pub model_load_failures: Counter,
-    /// Bytes of models fetched from the hub.
+    /// Bytes of model files downloaded from the hub.
     pub downloaded_bytes: Counter,
-    /// Pieces of audio for which nothing was written.
+    /// Stretches of audio without text in the transcript.
     pub dropped_pieces: Family<DropLabels, Counter>,
-    /// Seconds of audio that could not be decoded and became silence.
+    /// Seconds of audio that could not be decoded and were replaced by silence.
     pub damaged_seconds: Counter<f64, AtomicU64>,
     registry: Arc<Registry>,
-    /// What goes by names without the prefix.
+    /// The metrics whose names have no prefix.
     process: Arc<Registry>,
 }
 
@@ -135,18 +135,18 @@ impl Metrics {
             registry: Arc::default(),
             process: Arc::default(),
         };
-        // Seen before the first of them, so that a rate can be taken of it.
-        for reason in Refusal::ALL {
+        // Exported as zero before the first refusal, so that its rate can be computed.
+        for reason in RefusalReason::ALL {
             let _zero = metrics.refused.get_or_create(&RefusalLabels { reason });
         }
         let r = &mut registry;
         let build = Family::<BuildLabels, Gauge>::default();
         let version = env!("CARGO_PKG_VERSION");
         build.get_or_create(&BuildLabels { version }).set(1);
-        r.register("build_info", "What is running", build);
+        r.register("build_info", "Version of the server", build);
         r.register(
             "requests",
-            "HTTP requests by the status of their answer, 499 where the client left before it",
+            "HTTP requests by response status, 499 if the client disconnected before the response",
             metrics.requests.clone(),
         );
         r.register(
@@ -157,47 +157,51 @@ impl Metrics {
         let in_flight = metrics.requests_in_flight.clone();
         r.register(
             "requests_in_flight",
-            "Transcription requests being worked on",
+            "Transcription requests in progress",
             in_flight,
         );
         let seconds = Unit::Seconds;
         let request = metrics.request_seconds.clone();
         r.register_with_unit(
             "request",
-            "Time from a request's arrival to the head of its answer, or to its client's leaving",
+            "Time from a request's arrival to its response headers, or until its client disconnects",
             seconds.clone(),
             request,
         );
         let times = [
-            ("upload", "Receiving of an upload", &metrics.upload_seconds),
+            (
+                "upload",
+                "Time to receive an upload",
+                &metrics.upload_seconds,
+            ),
             (
                 "decode",
-                "Decoding and resampling of a request",
+                "Time to decode and resample the audio of a request",
                 &metrics.decode_seconds,
             ),
             (
                 "vad",
-                "Finding of speech for a window, and cutting",
+                "Time to detect the speech of a window and cut it",
                 &metrics.vad_seconds,
             ),
             (
                 "features",
-                "Computing of a window's features",
+                "Time to compute a window's features",
                 &metrics.features_seconds,
             ),
             (
                 "queue",
-                "Wait of a window for its batch",
+                "Time a window spent in the queue",
                 &metrics.queue_seconds,
             ),
             (
                 "inference",
-                "Time of a batch in the engine",
+                "Time a batch spent in the engine",
                 &metrics.inference_seconds,
             ),
             (
                 "model_load",
-                "Loading of a model",
+                "Time to load a model",
                 &metrics.model_load_seconds,
             ),
         ];
@@ -209,51 +213,51 @@ impl Metrics {
         let queued = metrics.queued_audio_seconds.clone();
         r.register_with_unit(
             "queued_audio",
-            "Audio that waits for a batch",
+            "Audio in the queue",
             seconds.clone(),
             queued,
         );
         r.register(
             "queued_windows",
-            "Windows that wait for a batch",
+            "Windows in the queue",
             metrics.queued_windows.clone(),
         );
         r.register_with_unit(
             "decoded_audio",
-            "Memory that decoded audio takes",
+            "Memory that decoded audio uses",
             Unit::Bytes,
             metrics.decoded_bytes.clone(),
         );
         r.register_with_unit(
             "decoded_audio_limit",
-            "Memory that decoded audio may take",
+            "Memory limit for decoded audio",
             Unit::Bytes,
             metrics.decoded_limit_bytes.clone(),
         );
         r.register(
             "real_time_factor",
-            "Time of a transcription as a share of its audio's",
+            "Processing time of a transcription divided by its audio's duration",
             metrics.real_time_factor.clone(),
         );
         r.register_with_unit(
             "device_memory",
-            "Memory of a card",
+            "GPU memory in bytes, by kind",
             Unit::Bytes,
             metrics.device_memory.clone(),
         );
         r.register(
             "models_loaded",
-            "Models in memory",
+            "Loaded models",
             metrics.models_loaded.clone(),
         );
         r.register(
             "model_load_failures",
-            "Models that could not be loaded",
+            "Models that failed to load",
             metrics.model_load_failures.clone(),
         );
         r.register_with_unit(
             "downloaded",
-            "Model files fetched from the hub",
+            "Model files downloaded from the hub",
             Unit::Bytes,
             metrics.downloaded_bytes.clone(),
         );
@@ -264,7 +268,7 @@ impl Metrics {
         );
         r.register_with_unit(
             "batch_fill",
-            "Windows in a batch as a share of BATCH_SIZE",
+            "Windows in a batch divided by BATCH_SIZE",
             Unit::Ratios,
             metrics.batch_fill.clone(),
         );
@@ -275,13 +279,13 @@ impl Metrics {
         );
         r.register(
             "windows_repeated",
-            "Short windows generated again with all of 30 s",
+            "Short windows generated a second time, encoded with the full 30 s",
             metrics.windows_repeated.clone(),
         );
         let cancelled = metrics.jobs_cancelled.clone();
         r.register(
             "jobs_cancelled",
-            "Windows dropped because their caller left",
+            "Windows dropped because their caller disconnected",
             cancelled,
         );
         let expired = metrics.jobs_expired.clone();
@@ -292,27 +296,27 @@ impl Metrics {
         );
         r.register(
             "jobs_failed",
-            "Windows the engine failed on",
+            "Windows that the engine failed to transcribe",
             metrics.jobs_failed.clone(),
         );
         r.register(
             "engines_restarted",
-            "Engines replaced because they panicked, or failed on everything",
+            "Engines replaced after a panic, or because all their windows failed",
             metrics.engines_restarted.clone(),
         );
         r.register(
             "dropped_pieces",
-            "Pieces of audio for which nothing was written",
+            "Stretches of audio without text in the transcript",
             metrics.dropped_pieces.clone(),
         );
         r.register(
             "damaged_audio_seconds",
-            "Seconds of audio that could not be decoded and became silence",
+            "Seconds of audio that could not be decoded and were replaced by silence",
             metrics.damaged_seconds.clone(),
         );
         metrics.registry = Arc::new(registry);
         let mut process = Registry::default();
-        process.register_collector(Box::new(Process::new()));
+        process.register_collector(Box::new(ProcessCollector::new()));
         metrics.process = Arc::new(process);
         metrics
     }
@@ -325,37 +329,37 @@ impl Metrics {
         self.requests.get_or_create(labels).inc();
     }
 
-    /// Counts a window of so many frames that begins to wait for its batch.
+    /// Counts a window of `frames` frames that enters the queue.
     pub fn enter_queue(&self, frames: usize) {
         self.queued_windows.inc();
         let frames = i64::try_from(frames).unwrap_or(0);
         self.queued_frames.fetch_add(frames, Ordering::Relaxed);
     }
 
-    /// Counts a window of so many frames that waits no more.
+    /// Counts a window of `frames` frames that leaves the queue.
     pub fn leave_queue(&self, frames: usize) {
         self.queued_windows.dec();
         let frames = i64::try_from(frames).unwrap_or(0);
         self.queued_frames.fetch_sub(frames, Ordering::Relaxed);
     }
 
-    /// Counts a batch that leaves for an engine, which is full with `full` windows, with its windows'
-    /// waiting times.
+    /// Counts a batch of `windows` windows that is sent to an engine; `batch_size` is the most that fit
+    /// into it, `queue_times` the time each window spent in the queue.
     pub fn observe_batch(
         &self,
         windows: usize,
-        full: usize,
-        waits: impl Iterator<Item = Duration>,
+        batch_size: usize,
+        queue_times: impl Iterator<Item = Duration>,
     ) {
         self.batch_windows.observe(windows as f64);
-        self.batch_fill.observe(windows as f64 / full.max(1) as f64);
-        for wait in waits {
-            self.queue_seconds.observe(wait.as_secs_f64());
+        let fill = windows as f64 / batch_size.max(1) as f64;
+        self.batch_fill.observe(fill);
+        for time in queue_times {
+            self.queue_seconds.observe(time.as_secs_f64());
         }
     }
 
-    /// Counts the frames of a window that is given to an encoder: its audio, the silence that belongs
-    /// to it, and what it is padded by.
+    /// Counts the frames of an encoder's input window: its audio, the silence after it, and its padding.
     pub fn observe_window(&self, audio: usize, margin: usize, padding: usize) {
         let count = |kind, frames: usize| {
             let counter = self.encoder_frames.get_or_create(&FrameLabels { kind });
@@ -366,7 +370,7 @@ impl Metrics {
         count("padding", padding);
     }
 
-    /// Tells how much memory decoded audio takes, and may take, in bytes.
+    /// Sets the memory that decoded audio uses and its limit, in bytes.
     pub fn observe_decoded(&self, used: u64, limit: u64) {
         let set = |gauge: &Gauge, bytes| {
             gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -375,7 +379,7 @@ impl Metrics {
         set(&self.decoded_limit_bytes, limit);
     }
 
-    /// Tells how much of a card's memory is free, in bytes.
+    /// Sets a GPU's used memory from its free and total bytes.
     pub fn observe_device_memory(&self, device: &str, free: u64, total: u64) {
         let set = |kind, bytes: u64| {
             let device = device.to_owned();
@@ -388,7 +392,7 @@ impl Metrics {
         set("total", total);
     }
 
-    /// Counts a model that has been loaded, or could not be.
+    /// Counts a model that was loaded or failed to load.
     pub fn observe_load(&self, loaded: bool, time: Duration) {
         if loaded {
             self.models_loaded.inc();
@@ -398,7 +402,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a piece of audio for which nothing was written.
+    /// Counts a stretch of audio without text in the transcript.
     pub fn count_dropped(&self, reason: &'static str) {
         self.dropped_pieces
             .get_or_create(&DropLabels { reason })
@@ -411,7 +415,7 @@ impl Metrics {
         let queued = self.queued_frames.load(Ordering::Relaxed);
         self.queued_audio_seconds.set(queued as f64 / 100.0);
         let mut buffer = String::new();
-        // Writing to a String cannot fail, and a metric that fails to encode must not stop the rest.
+        // Writing to a String cannot fail, and a metric that fails to encode must not hide the others.
         let _always_ok = text::encode_registry(&mut buffer, &self.registry);
         let _always_ok = text::encode(&mut buffer, &self.process);
         buffer

@@ -1,8 +1,7 @@
-//! Traces: a span a request and one for each room it walks through, sent to a collector by OTLP
-//! over HTTP.
+//! Traces: one span per request and one per stage of it, sent to a collector by OTLP over HTTP.
 //!
-//! Where the collector is, how much is sampled and what the service is called stands in the
-//! standard `OTEL_…` variables, which the exporter reads itself:
+//! The collector's address, the sampling and the service name come from the standard `OTEL_…`
+//! variables, which the exporter reads itself:
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>. A caller's
 //! `traceparent` is continued: <https://www.w3.org/TR/trace-context/>.
 
@@ -26,24 +25,24 @@ use tracing_subscriber::registry::LookupSpan;
 use super::logging::OWN_TARGET;
 use crate::config::{Exporter, Traces};
 
-/// Target of the rooms' spans, which the log leaves out.
-pub(super) const ROOMS: &str = "rooms";
+/// Target of the stages' spans, which the log leaves out.
+pub(super) const STAGE_TARGET: &str = "stages";
 
-/// What the service is called where `OTEL_SERVICE_NAME` does not say it.
+/// The service name if `OTEL_SERVICE_NAME` is not set.
 const SERVICE: &str = "halkspeech";
 
-/// How long the end waits for the last spans to be sent.
-const LAST_EXPORT: Duration = Duration::from_secs(2);
+/// Longest wait for sending the last spans at the shutdown.
+const LAST_EXPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The way to the collector, if there is one.
+/// The connection to the trace collector, if one is configured.
 #[derive(Debug)]
 pub struct Tracing(Option<SdkTracerProvider>);
 
 impl Tracing {
-    /// Gets ready to send spans; the collector itself may come later.
+    /// Creates the exporter; the collector need not be running yet.
     ///
     /// # Errors
-    /// A variable says what no exporter can be made of.
+    /// The exporter cannot be created from the `OTEL_…` variables.
     pub fn new(settings: &Traces) -> Result<Self, ExporterBuildError> {
         if settings.exporter == Exporter::None {
             return Ok(Self(None));
@@ -52,9 +51,9 @@ impl Tracing {
             .with_http()
             .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
             .build()?;
-        let named = Resource::builder().build();
+        let detected = Resource::builder().build();
         let name = opentelemetry::Key::from_static_str("service.name");
-        let is_named = named
+        let is_named = detected
             .get(&name)
             .is_some_and(|name| !name.as_str().starts_with("unknown_service"));
         let mut resource = Resource::builder()
@@ -69,13 +68,13 @@ impl Tracing {
         Ok(Self(Some(provider)))
     }
 
-    /// No traces.
+    /// Sends no traces.
     #[must_use]
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// What hands the spans over.
+    /// The layer that exports the spans.
     pub(super) fn layer<S>(&self) -> Option<impl Layer<S> + Send + Sync + use<S>>
     where
         S: Subscriber + for<'s> LookupSpan<'s> + Send + Sync,
@@ -89,42 +88,42 @@ impl Tracing {
             .with_target(false);
         let targets = Targets::new()
             .with_target(OWN_TARGET, LevelFilter::INFO)
-            .with_target(ROOMS, LevelFilter::INFO);
+            .with_target(STAGE_TARGET, LevelFilter::INFO);
         Some(layer.with_filter(targets))
     }
 
-    /// Sends what has not been sent yet.
-    pub fn end(&self) {
-        let ended = self
+    /// Sends the remaining spans.
+    pub fn shutdown(&self) {
+        let result = self
             .0
             .as_ref()
-            .map(|provider| provider.shutdown_with_timeout(LAST_EXPORT));
-        if let Some(Err(error)) = ended {
+            .map(|provider| provider.shutdown_with_timeout(LAST_EXPORT_TIMEOUT));
+        if let Some(Err(error)) = result {
             tracing::warn!(%error, "the last traces were not sent");
         }
     }
 }
 
-/// A room's span, inside the current one.
+/// The span of a stage, inside the current span.
 #[must_use]
-pub fn room(name: &'static str) -> Span {
-    tracing::info_span!(target: ROOMS, "room", otel.name = name)
+pub fn stage(name: &'static str) -> Span {
+    tracing::info_span!(target: STAGE_TARGET, "stage", otel.name = name)
 }
 
 /// The span of a window in its batch, inside that of its request.
 #[must_use]
 pub fn inference(request: &Span, batch_size: usize) -> Span {
     tracing::info_span!(
-        target: ROOMS,
+        target: STAGE_TARGET,
         parent: request,
-        "room",
+        "stage",
         otel.name = "inference",
         batch.size = batch_size,
     )
 }
 
-/// Makes a request's span part of the caller's trace, where these headers of the request's name one;
-/// gives its trace id.
+/// Makes a request's span part of the caller's trace if the request's headers name one; returns the
+/// trace id.
 pub fn continue_trace<'h>(
     span: &Span,
     header: impl Fn(&'static str) -> Option<&'h str>,
@@ -139,13 +138,15 @@ pub fn continue_trace<'h>(
     } else {
         caller
     };
-    let traced = context.span().span_context().clone();
-    traced.is_valid().then(|| traced.trace_id().to_string())
+    let span_context = context.span().span_context().clone();
+    span_context
+        .is_valid()
+        .then(|| span_context.trace_id().to_string())
 }
 
-/// Says of a request's span how it was answered, by the conventions for HTTP servers:
+/// Records the response on a request's span, by the conventions for HTTP servers:
 /// <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>.
-pub fn answered(span: &Span, method: &str, route: &str, status: u16) {
+pub fn record_response(span: &Span, method: &str, route: &str, status: u16) {
     span.context()
         .span()
         .update_name(format!("{method} {route}"));
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_callers_trace_is_known_without_a_collector() {
+    fn the_callers_trace_id_is_returned_without_a_collector() {
         let trace = |traceparent: Option<&str>| {
             continue_trace(&Span::none(), |name| {
                 traceparent.filter(|_| name == "traceparent")

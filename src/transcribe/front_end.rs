@@ -79,7 +79,7 @@ impl FrontEnd {
     ) -> Result<T, FrontEndPanicked> {
         let (guard, started) = self.submit(stage, caller);
         started.await.map_err(|_| FrontEndPanicked)?;
-        let span = traces::room(stage.name());
+        let span = traces::stage(stage.name());
         let running = tokio::task::spawn_blocking(move || {
             let result = span.in_scope(work);
             drop(guard);

@@ -135,7 +135,7 @@ impl Transcriber {
             queued_at: tokio::time::Instant::now().into_std(),
             reply,
             span: Span::current(),
-            queue_span: traces::room("queue"),
+            queue_span: traces::stage("queue"),
         };
         queue.send(permit, job)?;
         // Only now: while the count was above zero the batcher may have waited for this window.

@@ -19,7 +19,7 @@ use halkspeech::models::{
     self, Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels,
     MakeFactory, ModelId, Plan, Store,
 };
-use halkspeech::telemetry::{Metrics, Refusal, RefusalLabels, RequestLabels};
+use halkspeech::telemetry::{Metrics, RefusalLabels, RefusalReason, RequestLabels};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder, Response};
@@ -255,7 +255,7 @@ impl TestApp {
         self.metrics.requests.get_or_create(&labels).get()
     }
 
-    pub fn refusals(&self, reason: Refusal) -> u64 {
+    pub fn refusals(&self, reason: RefusalReason) -> u64 {
         self.metrics
             .refused
             .get_or_create(&RefusalLabels { reason })

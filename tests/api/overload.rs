@@ -2,7 +2,7 @@
 
 use halkspeech::config::Secret;
 use halkspeech::http::Phase;
-use halkspeech::telemetry::Refusal;
+use halkspeech::telemetry::RefusalReason;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, Instant};
@@ -42,7 +42,7 @@ async fn refuses_before_the_body_is_read_if_no_permit_is_free() {
             "concurrent requests (1)",
         );
     }
-    assert_eq!(app.refusals(Refusal::Concurrency), 3);
+    assert_eq!(app.refusals(RefusalReason::Concurrency), 3);
     // Each retry time is later than the one before, also for a request that did not wait.
     assert!(waits_ms.is_sorted_by(|a, b| a < b), "{waits_ms:?}");
 
@@ -71,7 +71,7 @@ async fn refuses_audio_above_the_limit_of_decoded_memory() {
     wait_ms(&answer);
     let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
     check_error(&error(answer).await, kind, None, code, "memory");
-    assert_eq!(app.refusals(Refusal::Memory), 1);
+    assert_eq!(app.refusals(RefusalReason::Memory), 1);
     let metrics = app.get("/metrics").send().await.unwrap();
     let metrics = metrics.text().await.unwrap();
     assert!(
@@ -88,7 +88,7 @@ async fn refuses_audio_above_the_limit_of_decoded_memory() {
     let (kind, code) = ("invalid_request_error", Some("audio_too_long"));
     let fragment = "AUDIO__MAX_DECODED_MIB";
     check_error(&error(answer).await, kind, Some("file"), code, fragment);
-    assert_eq!(app.refusals(Refusal::Memory), 1);
+    assert_eq!(app.refusals(RefusalReason::Memory), 1);
 }
 
 #[tokio::test]
@@ -127,8 +127,8 @@ async fn one_caller_leaves_half_of_the_permits_to_others() {
         code,
         "(2 while other callers send requests)",
     );
-    assert_eq!(app.refusals(Refusal::CallerShare), 1);
-    assert_eq!(app.refusals(Refusal::Concurrency), 1);
+    assert_eq!(app.refusals(RefusalReason::CallerShare), 1);
+    assert_eq!(app.refusals(RefusalReason::Concurrency), 1);
     assert_eq!(send("bob").await.unwrap().status(), 200);
 }
 
@@ -192,7 +192,7 @@ async fn refuses_when_the_queue_is_full() {
     wait_ms(&answer);
     let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
     check_error(&error(answer).await, kind, None, code, "queue is full");
-    assert_eq!(app.refusals(Refusal::Queue), 1);
+    assert_eq!(app.refusals(RefusalReason::Queue), 1);
 
     gate.open();
     assert_eq!(running.await.unwrap().status(), 200);
@@ -224,7 +224,7 @@ async fn a_request_that_returns_on_time_waits_while_the_queue_is_full() {
     assert_eq!(returned.await.unwrap().status(), 200);
     assert_eq!(running.await.unwrap().status(), 200);
     assert_eq!(waiting.await.unwrap().status(), 200);
-    assert_eq!(app.refusals(Refusal::Queue), 1);
+    assert_eq!(app.refusals(RefusalReason::Queue), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use halkspeech::config::Secret;
-use halkspeech::telemetry::Refusal;
+use halkspeech::telemetry::RefusalReason;
 
 use crate::helpers::audio::tone;
 use crate::helpers::{MODEL, TestApp, TestSetup, check_error, error, header};
@@ -41,7 +41,7 @@ async fn an_upload_above_the_limit_is_refused_before_it_is_read() {
         code,
         "2 requests per minute",
     );
-    assert_eq!(app.refusals(Refusal::RateLimit), 1);
+    assert_eq!(app.refusals(RefusalReason::RateLimit), 1);
     assert_eq!(app.metrics.requests_in_flight.get(), 0);
     let line = "halkspeech_refused_total{reason=\"rate_limit\"} 1\n";
     assert!(app.metrics.encode().contains(line));

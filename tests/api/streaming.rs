@@ -11,7 +11,7 @@ use halkspeech::batch::BatchLimits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::http::Phase;
 use halkspeech::models::ModelId;
-use halkspeech::telemetry::Refusal;
+use halkspeech::telemetry::RefusalReason;
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -237,7 +237,7 @@ async fn a_full_queue_is_an_ordinary_response() {
     assert_eq!(answer.status(), 429);
     let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
     check_error(&error(answer).await, kind, None, code, "queue is full");
-    assert_eq!(app.refusals(Refusal::Queue), 1);
+    assert_eq!(app.refusals(RefusalReason::Queue), 1);
     gate.open();
     assert_eq!(running.await.unwrap().status(), 200);
     assert_eq!(waiting.await.unwrap().status(), 200);

@@ -37,7 +37,7 @@ fn measures_a_server_under_closed_and_open_load() {
         let output = bench(&server, &[&arguments[..], load].concat());
 
         let errors = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(errors, "", "no bar where nobody looks");
+        assert_eq!(errors, "", "no progress bar without a terminal");
         assert_eq!(output.status.code(), Some(0));
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(report["clips"], 1);
@@ -53,14 +53,14 @@ fn measures_a_server_under_closed_and_open_load() {
             assert!(run["mean_batch"].as_f64().unwrap() >= 1.0);
             let number = |name: &str| run[name].as_f64().unwrap();
             let audio_s = number("audio_s_per_s") * number("seconds");
-            // The server says that the sample is 11 s long.
+            // The server reports a duration of 11 s.
             assert!((audio_s - 88.0).abs() < 0.1, "{audio_s}");
         }
     }
 }
 
 #[test]
-fn a_table_and_exit_code_one_where_the_server_refuses() {
+fn prints_a_table_and_exits_with_one_if_requests_are_refused() {
     let server = Server::with_model("tiny.en");
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("talk.wav"), sample()).unwrap();
@@ -75,7 +75,7 @@ fn a_table_and_exit_code_one_where_the_server_refuses() {
     assert!(rows[3].starts_with("callers  requests  failed"), "{table}");
     assert!(rows[4].starts_with("2         3       3"), "{table}");
     let errors = String::from_utf8(output.stderr).unwrap();
-    for piece in ["3 of 3 requests were not answered", "3 × 400: ", "klingon"] {
-        assert!(errors.contains(piece), "no {piece:?} in {errors}");
+    for expected in ["3 of 3 requests were not answered", "3 × 400: ", "klingon"] {
+        assert!(errors.contains(expected), "no {expected:?} in {errors}");
     }
 }

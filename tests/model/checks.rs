@@ -1,4 +1,4 @@
-//! The commands that tell of settings, models and the machine, and what all commands print of names.
+//! The commands `config` and `doctor`, and escaping of names in all commands.
 
 use std::fs;
 use std::path::Path;
@@ -49,12 +49,12 @@ fn config_prints_the_settings_with_their_sources() {
 
     let output = run(folder.path(), &["config"], &[("UVICORN_PORT", "http")]);
     assert_eq!(output.status.code(), Some(1));
-    let said = "halkspeech: UVICORN_PORT is \"http\", expected a whole number";
-    assert!(stderr(&output).starts_with(said), "{}", stderr(&output));
+    let error = "halkspeech: UVICORN_PORT is \"http\", expected a whole number";
+    assert!(stderr(&output).starts_with(error), "{}", stderr(&output));
 }
 
 #[test]
-fn doctor_has_a_line_for_each_check_and_fails_on_errors() {
+fn doctor_prints_a_line_per_check_and_fails_on_errors() {
     let folder = tempfile::tempdir().unwrap();
     let models = models_dir();
     let models = models.to_str().unwrap();
@@ -79,7 +79,7 @@ fn doctor_has_a_line_for_each_check_and_fails_on_errors() {
         assert_eq!(lines.lines().filter(is_of).count(), 1, "{subject}: {lines}");
     }
 
-    for (variable, value, said) in [
+    for (variable, value, expected) in [
         (
             "WHISPER__BATCH_SIZE",
             "0",
@@ -103,7 +103,7 @@ fn doctor_has_a_line_for_each_check_and_fails_on_errors() {
         (
             "TMPDIR",
             "/gone",
-            "error    temporary files  no temporary file can be made in /gone",
+            "error    temporary files  no temporary file can be created in /gone",
         ),
     ] {
         let cpu = ("WHISPER__INFERENCE_DEVICE", "cpu");
@@ -111,14 +111,14 @@ fn doctor_has_a_line_for_each_check_and_fails_on_errors() {
         let lines = stdout(&output);
         assert_eq!(output.status.code(), Some(1), "{lines}");
         assert!(
-            lines.lines().any(|line| line.starts_with(said)),
-            "{said}: {lines}"
+            lines.lines().any(|line| line.starts_with(expected)),
+            "{expected}: {lines}"
         );
     }
 }
 
 #[test]
-fn names_with_escape_sequences_are_written_out() {
+fn escape_sequences_in_names_are_escaped() {
     let folder = tempfile::tempdir().unwrap();
     let name = "a\u{1b}[2Jb\u{9b}.wav";
     fs::write(folder.path().join(name), "no audio").unwrap();
@@ -160,7 +160,7 @@ fn names_with_escape_sequences_are_written_out() {
 }
 
 #[test]
-fn the_folder_of_models_may_stand_behind_the_action() {
+fn the_models_dir_flag_is_accepted_after_the_action() {
     let folder = tempfile::tempdir().unwrap();
     let models = models_dir();
     let arguments = ["models", "list", "--models-dir", models.to_str().unwrap()];
@@ -177,10 +177,10 @@ fn the_folder_of_models_may_stand_behind_the_action() {
 }
 
 #[test]
-fn the_only_model_transcribes_where_none_is_named() {
+fn the_only_model_is_the_default() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("talk.wav"), sample()).unwrap();
-    // A folder of models in the place of the cache, as a container has it.
+    // A folder of models instead of the cache, as in a container.
     fs::create_dir(folder.path().join("hub")).unwrap();
     let model = folder.path().join("hub/mine");
     std::os::unix::fs::symlink(models_dir().join("tiny.en"), model).unwrap();

@@ -36,7 +36,7 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn writes_a_recording_down_beside_it_in_each_format() {
+fn writes_each_format_next_to_the_recording() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("talk.wav"), sample()).unwrap();
 
@@ -53,7 +53,7 @@ fn writes_a_recording_down_beside_it_in_each_format() {
         ],
     );
 
-    assert_eq!(stderr(&output), "", "no bar where nobody looks");
+    assert_eq!(stderr(&output), "", "no progress bar without a terminal");
     assert!(output.status.success());
     assert_eq!(stdout(&output), "talk.txt\ntalk.srt\ntalk.vtt\ntalk.json\n");
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
@@ -69,7 +69,7 @@ fn writes_a_recording_down_beside_it_in_each_format() {
 }
 
 #[test]
-fn a_bad_recording_among_good_ones_is_named_and_makes_the_exit_code_one() {
+fn a_failed_recording_is_named_and_the_exit_code_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let recordings = folder.path().join("recordings/deep");
     fs::create_dir_all(&recordings).unwrap();
@@ -94,12 +94,12 @@ fn a_bad_recording_among_good_ones_is_named_and_makes_the_exit_code_one() {
 
     assert_eq!(output.status.code(), Some(1));
     let errors = stderr(&output);
-    for piece in [
+    for expected in [
         "bad.mp3: ",
         "gone.wav: cannot be read",
-        "2 of 4 recordings were not written down",
+        "2 of 4 recordings were not transcribed",
     ] {
-        assert!(errors.contains(piece), "no {piece:?} in {errors}");
+        assert!(errors.contains(expected), "no {expected:?} in {errors}");
     }
     assert_eq!(stdout(&output), "out/a.txt\nout/b.txt\n");
     let text = fs::read_to_string(folder.path().join("out/b.txt")).unwrap();
@@ -108,7 +108,7 @@ fn a_bad_recording_among_good_ones_is_named_and_makes_the_exit_code_one() {
 }
 
 #[test]
-fn prints_instead_of_writing_where_that_is_wanted() {
+fn prints_to_standard_output_on_request() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("talk.wav"), sample()).unwrap();
 
@@ -123,7 +123,7 @@ fn prints_instead_of_writing_where_that_is_wanted() {
 }
 
 #[test]
-fn nothing_is_transcribed_where_a_text_would_be_lost() {
+fn nothing_is_transcribed_if_output_files_conflict() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     for name in ["d", "e", "out"] {
@@ -134,12 +134,12 @@ fn nothing_is_transcribed_where_a_text_would_be_lost() {
     }
     fs::write(path("talk.txt"), "my notes").unwrap();
 
-    for (arguments, piece) in [
+    for (arguments, expected) in [
         (
             &["-o", "out", "d/a.wav", "e/a.wav"][..],
             "d/a.wav and e/a.wav would both be written to out/a.wav.txt",
         ),
-        (&["d/a.wav", "talk.wav"], "talk.txt is there already"),
+        (&["d/a.wav", "talk.wav"], "talk.txt already exists"),
         (&["--force", "voice.txt"], "voice.txt is a recording"),
     ] {
         let arguments = [&["transcribe", "-m", "tiny.en"], arguments].concat();
@@ -147,7 +147,7 @@ fn nothing_is_transcribed_where_a_text_would_be_lost() {
 
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         let errors = stderr(&output);
-        assert!(errors.contains(piece), "no {piece:?} in {errors}");
+        assert!(errors.contains(expected), "no {expected:?} in {errors}");
         assert_eq!(stdout(&output), "", "{arguments:?}");
     }
     assert_eq!(fs::read(path("voice.txt")).unwrap(), sample());
@@ -157,7 +157,7 @@ fn nothing_is_transcribed_where_a_text_would_be_lost() {
 }
 
 #[test]
-fn a_folder_that_was_begun_is_gone_on_with() {
+fn skip_existing_continues_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     for name in ["a.wav", "b.wav"] {
@@ -183,7 +183,7 @@ fn a_folder_that_was_begun_is_gone_on_with() {
 }
 
 #[test]
-fn standard_input_is_a_recording() {
+fn standard_input_is_transcribed() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("input");
     fs::write(&input, sample()).unwrap();
@@ -217,10 +217,10 @@ fn standard_input_is_a_recording() {
 }
 
 #[test]
-fn what_cannot_work_is_said_before_anything_is_done() {
+fn invalid_arguments_are_reported_with_their_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("talk.wav"), sample()).unwrap();
-    for (arguments, code, piece) in [
+    for (arguments, code, expected) in [
         (
             &["transcribe", "-m", "owner/none", "talk.wav"][..],
             1,
@@ -247,7 +247,7 @@ fn what_cannot_work_is_said_before_anything_is_done() {
         let output = run(folder.path(), arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
         let errors = stderr(&output);
-        assert!(errors.contains(piece), "no {piece:?} in {errors}");
+        assert!(errors.contains(expected), "no {expected:?} in {errors}");
     }
 }
 
@@ -274,13 +274,13 @@ fn lists_and_shows_the_models_on_disk() {
     assert!(list.contains("99 languages"), "{list}");
 
     let shown = stdout(&run(folder.path(), &["models", "show", "base"]));
-    for piece in ["6 encoder, 6 decoder", "whisper-1", " tr "] {
-        assert!(shown.contains(piece), "no {piece:?} in {shown}");
+    for expected in ["6 encoder, 6 decoder", "whisper-1", " tr "] {
+        assert!(shown.contains(expected), "no {expected:?} in {shown}");
     }
 }
 
 #[test]
-fn help_and_completions_tell_of_every_command() {
+fn help_and_completions_contain_every_command() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in [&["--help"][..], &["completions", "bash"]] {
         let output = run(folder.path(), arguments);

@@ -1,4 +1,4 @@
-//! Downloads by the built program from a stand-in for the hub that has a real model.
+//! Downloads of a real model by the built program from a test hub.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -34,7 +34,7 @@ async fn wait(child: Child) -> Output {
 }
 
 #[tokio::test]
-async fn a_killed_pull_goes_on_where_it_stopped_and_its_model_is_served() {
+async fn a_killed_pull_is_resumed_and_its_model_is_served() {
     let hub = hub().await;
     let folder = tempfile::tempdir().unwrap();
     let gate = TransferGate::new();
@@ -50,8 +50,11 @@ async fn a_killed_pull_goes_on_where_it_stopped_and_its_model_is_served() {
 
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("test/whisper-base is here, "), "{said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        stdout.contains("test/whisper-base is on disk, "),
+        "{stdout}"
+    );
     let ranges = hub.ranges("model.bin");
     let start = ranges[1].as_deref().unwrap()["bytes=".len()..]
         .split('-')
@@ -72,7 +75,7 @@ async fn a_killed_pull_goes_on_where_it_stopped_and_its_model_is_served() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_keeps_what_has_come() {
+async fn a_stopped_server_keeps_partial_downloads() {
     let hub = hub().await;
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("hub");
@@ -86,11 +89,11 @@ async fn a_server_that_stops_keeps_what_has_come() {
     hub.next("model.bin", TransferFault::HoldAfter(60_000_000, gate.clone()));
     let server = Server::start(&settings);
     let url = server.url(&format!("/v1/models/{NAME}"));
-    let asking = tokio::spawn(server.client.post(&url).send());
+    let request = tokio::spawn(server.client.post(&url).send());
     gate.reached().await;
 
     server.terminate();
-    let answer = asking.await.unwrap().unwrap();
+    let answer = request.await.unwrap().unwrap();
     assert_eq!(answer.status(), 503);
     let (status, log) = server.wait();
     assert!(status.success(), "{log}");

@@ -1,4 +1,4 @@
-//! Loading, unloading and the end.
+//! Loading, unloading and shutdown.
 
 use futures_util::future::join_all;
 use rustix::process::{Resource, getrlimit};
@@ -7,7 +7,7 @@ use super::server::Server;
 use super::speech::{SENTENCE, sample, sample_pcm, wav, words};
 
 #[tokio::test]
-async fn first_requests_wait_for_one_loading() {
+async fn concurrent_first_requests_load_the_model_once() {
     let settings = [
         ("WHISPER__MODEL", "tiny.en"),
         ("WHISPER__PRELOAD_MODEL", "false"),
@@ -26,7 +26,7 @@ async fn first_requests_wait_for_one_loading() {
 }
 
 #[tokio::test]
-async fn a_model_with_no_time_to_live_is_unloaded_after_its_request() {
+async fn a_model_with_ttl_zero_is_unloaded_after_its_request() {
     let settings = [("WHISPER__MODEL", "tiny.en"), ("WHISPER__MODEL_TTL", "0")];
     let server = Server::start(&settings);
 
@@ -42,20 +42,20 @@ async fn a_model_with_no_time_to_live_is_unloaded_after_its_request() {
 }
 
 #[tokio::test]
-async fn sigterm_lets_running_requests_end() {
-    a_signal_lets_running_requests_end("TERM").await;
+async fn sigterm_lets_running_requests_finish() {
+    check_running_requests_finish("TERM").await;
 }
 
 #[tokio::test]
-async fn sighup_lets_running_requests_end() {
-    a_signal_lets_running_requests_end("HUP").await;
+async fn sighup_lets_running_requests_finish() {
+    check_running_requests_finish("HUP").await;
 }
 
-async fn a_signal_lets_running_requests_end(signal: &str) {
+async fn check_running_requests_finish(signal: &str) {
     let server = Server::with_model("tiny.en");
     let query = [("model", "tiny.en")];
     let running = (0..6).map(|_| server.text(&query, sample()));
-    // Every request has had its first byte answered with nothing yet, but is at the server.
+    // The signal is sent once all requests are in progress.
     let in_flight = async {
         while !server
             .get("/metrics")
@@ -79,8 +79,8 @@ async fn a_signal_lets_running_requests_end(signal: &str) {
     assert!(log.contains("stopped"), "{log}");
 }
 
-/// What keeps an engine inside one window for many seconds.
-const HARD: [(&str, &str); 10] = [
+/// Parameters with which an engine needs many seconds for one window.
+const SLOW: [(&str, &str); 10] = [
     ("model", "base"),
     ("language", "en"),
     ("beam_size", "32"),
@@ -93,29 +93,29 @@ const HARD: [(&str, &str); 10] = [
     ("vad_filter", "false"),
 ];
 
-/// A server whose engine works on a window that nobody waits for any more.
-async fn with_a_window_without_owner(model_ttl: &str) -> Server {
+/// Starts a server whose engine processes a window of a cancelled request.
+async fn server_with_cancelled_window(model_ttl: &str) -> Server {
     let settings = [
         ("WHISPER__MODEL", "base"),
         ("WHISPER__PRELOAD_MODEL", "false"),
         ("WHISPER__MODEL_TTL", model_ttl),
     ];
     let server = Server::start(&settings);
-    let leaving = server.transcription(&HARD, wav(&sample_pcm().repeat(2)));
-    let leaving = tokio::spawn(leaving.send());
-    until_shown(&server, "/metrics", "batch_windows_count 1").await;
-    leaving.abort();
-    until_shown(&server, "/metrics", "requests_in_flight 0").await;
+    let request = server.transcription(&SLOW, wav(&sample_pcm().repeat(2)));
+    let request = tokio::spawn(request.send());
+    wait_for_text(&server, "/metrics", "batch_windows_count 1").await;
+    request.abort();
+    wait_for_text(&server, "/metrics", "requests_in_flight 0").await;
     server
 }
 
-async fn until_shown(server: &Server, path: &str, text: &str) {
+async fn wait_for_text(server: &Server, path: &str, text: &str) {
     while !server.get(path).await.text().await.unwrap().contains(text) {}
 }
 
 #[tokio::test]
-async fn the_end_does_not_wait_for_a_window_without_owner() {
-    let server = with_a_window_without_owner("-1").await;
+async fn shutdown_does_not_wait_for_a_cancelled_window() {
+    let server = server_with_cancelled_window("-1").await;
 
     server.terminate();
 
@@ -126,9 +126,9 @@ async fn the_end_does_not_wait_for_a_window_without_owner() {
 }
 
 #[tokio::test]
-async fn a_stop_is_heard_while_a_model_is_being_unloaded() {
-    let server = with_a_window_without_owner("0").await;
-    until_shown(&server, "/api/ps", "\"models\":[]").await;
+async fn the_server_stops_while_a_model_is_being_unloaded() {
+    let server = server_with_cancelled_window("0").await;
+    wait_for_text(&server, "/api/ps", "\"models\":[]").await;
 
     server.terminate();
 
@@ -139,7 +139,7 @@ async fn a_stop_is_heard_while_a_model_is_being_unloaded() {
 }
 
 #[test]
-fn a_setting_out_of_range_stops_the_start_with_its_name() {
+fn the_start_fails_on_a_setting_out_of_range_and_names_it() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_halkspeech"))
         .env_clear()
         .env("WHISPER__BATCH_SIZE", "0")
@@ -155,12 +155,12 @@ fn a_setting_out_of_range_stops_the_start_with_its_name() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_the_program_while_an_engine_works() {
+async fn a_second_signal_ends_the_program_during_inference() {
     let mut server = Server::with_model("base");
     let minutes = wav(&sample_pcm().repeat(20));
     let running = server.transcription(&[("model", "base")], minutes);
     let running = tokio::spawn(running.send());
-    // The first batch has left for an engine, and many more are to come.
+    // The first batch runs, and many more follow.
     while !server
         .get("/metrics")
         .await
@@ -181,7 +181,7 @@ async fn a_second_signal_ends_the_program_while_an_engine_works() {
 }
 
 #[tokio::test]
-async fn the_limit_of_open_files_is_raised_as_far_as_the_system_allows() {
+async fn the_limit_of_open_files_is_raised_to_the_hard_limit() {
     let settings = [("WHISPER__MODEL", "tiny.en")];
     let server = Server::start_limited("-S -n 100", &settings);
 
@@ -197,7 +197,7 @@ async fn the_limit_of_open_files_is_raised_as_far_as_the_system_allows() {
 }
 
 #[test]
-fn a_server_that_has_no_place_for_uploads_does_not_start() {
+fn the_start_fails_without_a_folder_for_uploads() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_halkspeech"))
         .env_clear()
         .env("TMPDIR", "/nonexistent")
@@ -210,7 +210,7 @@ fn a_server_that_has_no_place_for_uploads_does_not_start() {
 }
 
 #[test]
-fn a_server_whose_audio_may_take_more_memory_than_there_is_warns() {
+fn warns_if_decoded_audio_may_exceed_the_memory() {
     for (decoded_mib, warns) in [("16777216", true), ("1", false)] {
         let settings = [
             ("WHISPER__MODEL", "tiny.en"),

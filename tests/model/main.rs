@@ -1,19 +1,19 @@
-//! The real program with real weights on real speech.
+//! Tests of the built program with real weights and real speech.
 //!
-//! Each test starts the built binary on a free port. The models and the sample are those that
-//! `make models` fetches; recordings beside the checkout are used where they are.
+//! Each test starts the built binary on a free port. `make models` downloads the models and the
+//! sample; recordings next to the checkout are used if they exist.
 
 #[cfg(test)]
 mod server;
 #[cfg(test)]
 #[path = "../hub/fake_hub.rs"]
-#[expect(dead_code, reason = "the tests of the API use the rest")]
+#[expect(dead_code, reason = "the API tests use the other functions")]
 mod fake_hub;
 #[cfg(test)]
 mod speech;
 
 #[cfg(test)]
-mod answers;
+mod responses;
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
@@ -23,7 +23,7 @@ mod commands;
 #[cfg(test)]
 mod downloads;
 #[cfg(test)]
-mod formats;
+mod audio_formats;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]

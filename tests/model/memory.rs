@@ -1,4 +1,4 @@
-//! Several models in memory, and the memory given back.
+//! Several loaded models, and memory released by unloading.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,13 +10,13 @@ use super::server::Server;
 use super::speech::{SENTENCE, models_dir, sample, words};
 
 #[tokio::test]
-async fn two_models_run_side_by_side() {
+async fn two_models_run_concurrently() {
     let settings = [("WHISPER__MODEL", "tiny.en"), ("PRELOAD_MODELS", "base")];
     let server = Server::start(&settings);
 
     let models = ["tiny.en", "base"].repeat(3);
-    let ask = async |model| server.text(&[("model", model)], sample()).await;
-    let texts = models.iter().map(|&model| ask(model));
+    let transcribe = async |model| server.text(&[("model", model)], sample()).await;
+    let texts = models.iter().map(|&model| transcribe(model));
 
     for text in join_all(texts).await {
         assert_eq!(words(&text), words(SENTENCE));
@@ -26,7 +26,7 @@ async fn two_models_run_side_by_side() {
 }
 
 #[tokio::test]
-async fn unloading_gives_the_weights_memory_back() {
+async fn unloading_releases_the_memory_of_the_weights() {
     let settings = [("WHISPER__MODEL", "base"), ("WHISPER__NUM_WORKERS", "1")];
     let server = Server::start(&settings);
     let text = server.text(&[("model", "base")], sample()).await;
@@ -48,7 +48,7 @@ async fn unloading_gives_the_weights_memory_back() {
 }
 
 #[tokio::test]
-async fn a_vocabulary_that_does_not_fit_is_found_when_the_model_is_loaded() {
+async fn loading_fails_if_the_vocabulary_does_not_match_the_model() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("tiny.en");
     fs::create_dir(&model).unwrap();
@@ -94,7 +94,7 @@ async fn a_server_without_its_default_model_starts() {
 }
 
 #[tokio::test]
-async fn a_model_may_have_settings_of_its_own() {
+async fn settings_of_one_model_apply() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("settings.toml");
     std::fs::write(

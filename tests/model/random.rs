@@ -1,4 +1,4 @@
-//! A model of random weights, as the GPU benchmarks write it.
+//! A model with random weights, written by the script of the GPU benchmarks.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::server::Server;
 use super::speech::sample;
 
-/// What keeps a server from generating an improbable text again.
-const BELIEVED: [(&str, &str); 6] = [
+/// Parameters that disable generating an improbable text again.
+const NO_FALLBACK: [(&str, &str); 6] = [
     ("language", "en"),
     ("temperature", "[0]"),
     ("vad_filter", "false"),
@@ -19,7 +19,7 @@ const BELIEVED: [(&str, &str); 6] = [
 ];
 
 #[tokio::test]
-async fn random_weights_write_as_many_tokens_as_they_are_made_for() {
+async fn random_weights_generate_the_requested_number_of_tokens() {
     if !python(&["-c", "import sys; assert sys.version_info >= (3, 9)"]) {
         println!("skipped: no Python 3.9 or later");
         return;
@@ -29,8 +29,8 @@ async fn random_weights_write_as_many_tokens_as_they_are_made_for() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/gpu/write_model.py");
     let script = script.to_str().unwrap();
     let shape = "64,1,1,1,80,51865";
-    let made = python(&[script, shape, &format!("{models}/random"), "--tokens=12"]);
-    assert!(made, "the model is written");
+    let is_written = python(&[script, shape, &format!("{models}/random"), "--tokens=12"]);
+    assert!(is_written, "the model is not written");
     let server = Server::start(&[("MODELS_DIR", models), ("WHISPER__MODEL", "random")]);
 
     for beam in ["1", "5"] {
@@ -40,7 +40,7 @@ async fn random_weights_write_as_many_tokens_as_they_are_made_for() {
             ("response_format", "verbose_json"),
             ("without_timestamps", "true"),
         ];
-        let query = [&query[..], &BELIEVED].concat();
+        let query = [&query[..], &NO_FALLBACK].concat();
         let answer = server.transcription(&query, sample()).send().await.unwrap();
         let answer: Value = answer.json().await.unwrap();
 
@@ -54,7 +54,7 @@ async fn random_weights_write_as_many_tokens_as_they_are_made_for() {
     }
 }
 
-/// Whether Python takes these arguments without complaint. It leaves no files beside a script.
+/// Whether Python runs successfully with these arguments. It writes no bytecode files next to a script.
 fn python(arguments: &[&str]) -> bool {
     let status = Command::new("python3").arg("-B").args(arguments).status();
     status.is_ok_and(|status| status.success())

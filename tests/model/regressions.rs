@@ -1,4 +1,4 @@
-//! Files that an earlier version read wrongly: each gives what was said, at the time it was said.
+//! Files that an earlier version decoded incorrectly: their texts and times are correct now.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,28 +6,28 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::server::Server;
-use super::speech::{recordings, words, wrong_words};
+use super::speech::{recordings, words, word_errors};
 
 const A: &str = "He was not an ill disposed young man.";
 const B: &str = "Unless to be rather cold hearted and rather selfish is to be ill disposed.";
-/// What is left of [`B`] after three seconds, where "rather" is cut in two: base takes its second half
-/// for another word, in what ffmpeg decodes, too.
+/// The transcript of [`B`] after three seconds, where "rather" is cut in two: base transcribes its second
+/// half as another word, also from the audio that ffmpeg decodes.
 const END_OF_B: &str = "The selfish is to be ill disposed.";
 
-/// A file, what is said in it, its duration and where its last word begins, in seconds.
+/// A file, its reference text, its duration and the start of its last word, in seconds.
 #[derive(Clone, Copy)]
 struct Case {
     name: &'static str,
-    said: &'static [&'static str],
+    reference: &'static [&'static str],
     duration_s: f64,
     /// The last word begins here or later.
     last_word_s: f64,
 }
 
-const fn case(name: &'static str, said: &'static [&'static str], duration_s: f64) -> Case {
+const fn case(name: &'static str, reference: &'static [&'static str], duration_s: f64) -> Case {
     Case {
         name,
-        said,
+        reference,
         duration_s,
         last_word_s: 0.0,
     }
@@ -60,8 +60,8 @@ const CASES: [Case; 17] = [
     case("flac_stereo_opposite_phase.flac", &[B], 5.3),
 ];
 
-/// The folder of these files beside that of the recordings.
-fn failing() -> Option<PathBuf> {
+/// The folder of these files next to that of the recordings.
+fn regression_files() -> Option<PathBuf> {
     let folder = recordings()?.with_file_name("failing");
     if !folder.is_dir() {
         println!("skipped: no files at {}", folder.display());
@@ -71,8 +71,10 @@ fn failing() -> Option<PathBuf> {
 }
 
 #[tokio::test]
-async fn files_that_were_read_wrongly_once_are_read_whole_and_without_ffmpeg() {
-    let Some(folder) = failing() else { return };
+async fn regression_files_are_decoded_completely_and_without_ffmpeg() {
+    let Some(folder) = regression_files() else {
+        return;
+    };
     let server = Server::start(&[("WHISPER__MODEL", "base"), ("AUDIO__FFMPEG", "off")]);
     let query = [
         ("model", "base"),
@@ -88,9 +90,9 @@ async fn files_that_were_read_wrongly_once_are_read_whole_and_without_ffmpeg() {
         let body: Value = serde_json::from_str(&body).unwrap();
 
         let text = body["text"].as_str().unwrap();
-        let wrong = wrong_words(&case.said.join(" "), text);
+        let errors = word_errors(&case.reference.join(" "), text);
         // "Cold hearted" may be one word.
-        assert!(wrong <= 2, "{}: {text}", case.name);
+        assert!(errors <= 2, "{}: {text}", case.name);
         let duration_s = body["duration"].as_f64().unwrap();
         assert!(
             (duration_s - case.duration_s).abs() < 0.1,
@@ -107,8 +109,10 @@ async fn files_that_were_read_wrongly_once_are_read_whole_and_without_ffmpeg() {
 }
 
 #[tokio::test]
-async fn a_word_that_was_written_twice_is_written_once() {
-    let Some(folder) = failing() else { return };
+async fn a_single_word_is_not_repeated() {
+    let Some(folder) = regression_files() else {
+        return;
+    };
     let server = Server::with_model("base");
     let query = [("model", "base"), ("language", "tr")];
     for (name, word) in [

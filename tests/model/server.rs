@@ -1,4 +1,4 @@
-//! The built program, running.
+//! Runs the built program as a server.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -9,7 +9,7 @@ use super::speech::models_dir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_halkspeech");
 
-/// A running server; killed when the test is over.
+/// A running server; killed at the end of the test.
 pub struct Server {
     pub client: Client,
     address: String,
@@ -19,7 +19,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the program with these settings and waits until it says that it is ready.
+    /// Starts the program with these settings and waits until it logs that it is ready.
     pub fn start(settings: &[(&str, &str)]) -> Self {
         Self::start_with(&[], settings)
     }
@@ -43,7 +43,7 @@ impl Server {
             .env_clear()
             .envs([("UVICORN_HOST", "127.0.0.1"), ("UVICORN_PORT", "0")])
             .env("MODELS_DIR", models_dir())
-            // The fallback decoder is found where the system has it.
+            // For the fallback decoder, if the system has it.
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .envs(settings.iter().copied())
             .stderr(Stdio::piped())
@@ -54,8 +54,8 @@ impl Server {
         let address = loop {
             let mut line = String::new();
             assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended:\n{log}");
-            if let Some((_, rest)) = line.split_once("ready address=") {
-                break rest.split_whitespace().next().unwrap().to_owned();
+            if let Some((_, fields)) = line.split_once("ready address=") {
+                break fields.split_whitespace().next().unwrap().to_owned();
             }
             log.push_str(&line);
         };
@@ -68,7 +68,7 @@ impl Server {
         }
     }
 
-    /// A server with its defaults, for this model.
+    /// Starts a server with default settings and this model.
     pub fn with_model(model: &str) -> Self {
         Self::start(&[("WHISPER__MODEL", model)])
     }
@@ -95,7 +95,7 @@ impl Server {
         body
     }
 
-    /// Any other page.
+    /// The response to a GET request.
     pub async fn get(&self, path: &str) -> Response {
         self.client.get(self.url(path)).send().await.unwrap()
     }
@@ -112,7 +112,7 @@ impl Server {
         assert!(kill.status().unwrap().success());
     }
 
-    /// Memory that the process holds, as the kernel counts it.
+    /// Resident memory of the process, as reported by the kernel.
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.unwrap();
@@ -121,7 +121,7 @@ impl Server {
         kibibytes.parse::<u64>().unwrap() * 1024
     }
 
-    /// What was logged until the server was ready.
+    /// The log until the server was ready.
     pub fn log_at_start(&self) -> &str {
         &self.log_at_start
     }
@@ -135,7 +135,7 @@ impl Server {
         }
     }
 
-    /// Waits for the program to end; its exit status and the rest of its log.
+    /// Waits for the program to end; returns its exit status and its remaining log.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let log = self
             .stderr

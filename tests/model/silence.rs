@@ -1,4 +1,4 @@
-//! Where nobody speaks nothing is written, and speech beside silence keeps its words.
+//! Audio without speech has an empty text, and speech next to silence keeps its words.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use super::speech::{clips, recordings, wav, words};
 
 const MODELS: [&str; 2] = ["base", "tiny.en"];
 
-/// So many seconds of white noise, a tenth of full scale; always the same.
+/// White noise of a tenth of full scale, always the same.
 fn noise(seconds: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let sample = |_| {
@@ -21,7 +21,7 @@ fn noise(seconds: usize) -> Vec<u8> {
     (0..16_000 * seconds).flat_map(sample).collect()
 }
 
-async fn check_nothing_is_written(server: &Server, model: &str, name: &str, audio: Vec<u8>) {
+async fn check_text_is_empty(server: &Server, model: &str, name: &str, audio: Vec<u8>) {
     let query = [("model", model), ("response_format", "verbose_json")];
     let answer = server.transcription(&query, audio).send().await.unwrap();
     assert_eq!(answer.status(), 200, "{name}");
@@ -31,37 +31,37 @@ async fn check_nothing_is_written(server: &Server, model: &str, name: &str, audi
 }
 
 #[tokio::test]
-async fn nothing_is_written_for_silence_and_noise() {
+async fn the_text_of_silence_and_noise_is_empty() {
     let server = Server::with_model("base");
 
     for model in MODELS {
         for (name, pcm) in [
-            ("a moment of silence", vec![0; 16_000]),
-            ("silence over a window", vec![0; 32_000 * 40]),
+            ("half a second of silence", vec![0; 16_000]),
+            ("silence longer than a window", vec![0; 32_000 * 40]),
             ("white noise", noise(10)),
         ] {
-            check_nothing_is_written(&server, model, name, wav(&pcm)).await;
+            check_text_is_empty(&server, model, name, wav(&pcm)).await;
         }
     }
 }
 
 #[tokio::test]
-async fn nothing_is_written_for_recordings_without_speech() {
+async fn the_text_of_recordings_without_speech_is_empty() {
     let Some(folder) = recordings() else { return };
     let server = Server::with_model("base");
 
-    let mut heard = 0;
+    let mut checked = 0;
     for kind in ["edge-silence", "edge-noise", "edge-music"] {
         for (file, _) in clips(&folder, "", kind) {
             let name = file.display().to_string();
             for model in MODELS {
                 let audio = fs::read(&file).unwrap();
-                check_nothing_is_written(&server, model, &name, audio).await;
+                check_text_is_empty(&server, model, &name, audio).await;
             }
-            heard += 1;
+            checked += 1;
         }
     }
-    assert!(heard >= 13, "only {heard} files");
+    assert!(checked >= 13, "only {checked} files");
 }
 
 #[tokio::test]
@@ -71,13 +71,18 @@ async fn speech_around_silence_keeps_its_words() {
 
     let clips = clips(&folder, "en", "edge-speech-silence");
     assert!(clips.len() >= 3, "only {} files", clips.len());
-    for (file, said) in clips {
+    for (file, reference) in clips {
         let audio = fs::read(&file).unwrap();
         for model in MODELS {
-            // A sentence said twice looks like repetition, which would be sampled anew.
+            // A repeated sentence looks like a repetition loop, which would be sampled again.
             let query = [("model", model), ("compression_ratio_threshold", "10")];
             let text = server.text(&query, audio.clone()).await;
-            assert_eq!(words(&text), words(&said), "{}, {model}", file.display());
+            assert_eq!(
+                words(&text),
+                words(&reference),
+                "{}, {model}",
+                file.display()
+            );
         }
     }
 }

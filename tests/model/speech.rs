@@ -1,18 +1,18 @@
-//! Real speech, and how far a text is from what was said.
+//! Real speech, and word errors against reference texts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// What the sample says, and every file of `formats/`.
+/// The text of the sample and of every file in `formats/`.
 pub const SENTENCE: &str = "And so, my fellow Americans, ask not what your country can do for \
                             you, ask what you can do for your country.";
 
-/// The cache folder's entry of this name, or what the variable says.
+/// The folder that the variable names, else the one of this name in the cache.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the Makefile tells the tests where models and samples are"
+    reason = "the Makefile passes the folders of models and samples to the tests"
 )]
 fn cache(variable: &str, name: &str) -> PathBuf {
     let default = || {
@@ -28,7 +28,7 @@ pub fn models_dir() -> PathBuf {
     cache("MODELS_DIR", "models")
 }
 
-/// The WAV file that says [`SENTENCE`]: 16 kHz, mono, 16 bit, 11 s.
+/// A WAV file of [`SENTENCE`]: 16 kHz, mono, 16 bit, 11 s.
 pub fn sample() -> Vec<u8> {
     let path = cache("SAMPLES_DIR", "samples").join("jfk.wav");
     fs::read(&path).unwrap_or_else(|_| panic!("{} is missing: run `make models`", path.display()))
@@ -46,7 +46,7 @@ pub fn wav(pcm: &[u8]) -> Vec<u8> {
     wav_file(b"\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0", pcm)
 }
 
-/// The same of two channels, whose samples alternate.
+/// A 16 kHz stereo WAV file of these interleaved 16-bit samples.
 pub fn stereo_wav(pcm: &[u8]) -> Vec<u8> {
     wav_file(b"\x02\0\x80\x3e\0\0\0\xfa\0\0\x04\0\x10\0", pcm)
 }
@@ -63,7 +63,7 @@ fn wav_file(format: &[u8; 14], pcm: &[u8]) -> Vec<u8> {
     wav
 }
 
-/// The recordings beside the checkout, or a printed reason.
+/// The folder of recordings next to the checkout; prints a reason if it does not exist.
 pub fn recordings() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/audio");
     if folder.is_dir() {
@@ -73,7 +73,7 @@ pub fn recordings() -> Option<PathBuf> {
     None
 }
 
-/// The clips of one language and kind: file and what is said in it.
+/// The clips of one language and kind: file and reference text.
 pub fn clips(folder: &Path, language: &str, kind: &str) -> Vec<(PathBuf, String)> {
     let manifest = fs::read_to_string(folder.join("manifest.jsonl")).unwrap();
     let clip = |line: &str| {
@@ -86,24 +86,24 @@ pub fn clips(folder: &Path, language: &str, kind: &str) -> Vec<(PathBuf, String)
     manifest.lines().filter_map(clip).collect()
 }
 
-/// Words of `said` that `heard` has wrong, left out or added.
-pub fn wrong_words(said: &str, heard: &str) -> usize {
-    let (said, heard) = (words(said), words(heard));
-    let mut row: Vec<usize> = (0..=heard.len()).collect();
-    for (i, expected) in said.iter().enumerate() {
+/// The substitutions, deletions and insertions of `hypothesis` against `reference`.
+pub fn word_errors(reference: &str, hypothesis: &str) -> usize {
+    let (reference, hypothesis) = (words(reference), words(hypothesis));
+    let mut row: Vec<usize> = (0..=hypothesis.len()).collect();
+    for (i, expected) in reference.iter().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, actual) in heard.iter().enumerate() {
+        for (j, actual) in hypothesis.iter().enumerate() {
             let replaced = diagonal + usize::from(expected != actual);
             diagonal = row[j + 1];
             row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
         }
     }
-    row[heard.len()]
+    row[hypothesis.len()]
 }
 
-/// Lower case, without punctuation.
+/// The words in lower case, without punctuation.
 pub fn words(text: &str) -> Vec<String> {
-    // Turkish has two letters i: their capitals do not follow the rule of the other languages.
+    // Turkish has a dotted and a dotless i, each with its own capital.
     let text = text
         .replace('İ', "i")
         .to_lowercase()

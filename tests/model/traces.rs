@@ -1,4 +1,4 @@
-//! What a collector hears of a request.
+//! The spans of a request that a collector receives.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,17 +20,17 @@ const CALLER: &str = "00f067aa0ba902b7";
 
 type Received = Arc<Mutex<Vec<ExportTraceServiceRequest>>>;
 
-/// A collector that keeps what it is sent, and its address.
+/// Starts a collector that stores received requests; returns them and its address.
 async fn collector() -> (Received, String) {
     let received = Received::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let keep = |State(received): State<Received>, body: Bytes| async move {
+    let store = |State(received): State<Received>, body: Bytes| async move {
         let request = ExportTraceServiceRequest::decode(body).unwrap();
         received.lock().unwrap().push(request);
     };
     let router = Router::new()
-        .route("/v1/traces", post(keep))
+        .route("/v1/traces", post(store))
         .with_state(Arc::clone(&received));
     tokio::spawn(async move { axum::serve(listener, router).await });
     (received, address)
@@ -40,9 +40,9 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The collector answers on this runtime while the test waits for the program to end.
+/// The collector responds on this runtime while the test waits for the program to end.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_is_a_span_of_its_callers_trace_with_a_span_a_room() {
+async fn a_request_is_a_span_of_its_callers_trace_with_a_span_per_stage() {
     let (received, address) = collector().await;
     let server = Server::start(&[
         ("WHISPER__MODEL", "tiny.en"),
@@ -86,17 +86,17 @@ async fn a_request_is_a_span_of_its_callers_trace_with_a_span_a_room() {
     let request = spans.iter().find(is_request).unwrap();
     assert_eq!(request.name, "POST /v1/audio/transcriptions");
     assert!(format!("{request:?}").contains("http.response.status_code"));
-    let mut rooms: Vec<&str> = Vec::new();
+    let mut stages: Vec<&str> = Vec::new();
     for span in spans.iter().filter(|span| span.span_id != request.span_id) {
         assert_eq!(span.parent_span_id, request.span_id, "{}", span.name);
         assert!(span.start_time_unix_nano >= request.start_time_unix_nano);
         assert!(span.end_time_unix_nano <= request.end_time_unix_nano);
-        rooms.push(&span.name);
+        stages.push(&span.name);
     }
-    rooms.sort_unstable();
-    rooms.dedup();
+    stages.sort_unstable();
+    stages.dedup();
     assert_eq!(
-        rooms,
+        stages,
         [
             "decode",
             "features",

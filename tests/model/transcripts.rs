@@ -1,14 +1,14 @@
-//! The words come back right, alone and in a crowd.
+//! Transcripts are correct, alone and in shared batches.
 
 use std::fs;
 
 use futures_util::future::join_all;
 
 use super::server::Server;
-use super::speech::{SENTENCE, clips, recordings, sample, sample_pcm, wav, words, wrong_words};
+use super::speech::{SENTENCE, clips, recordings, sample, sample_pcm, wav, words, word_errors};
 
 #[tokio::test]
-async fn the_sample_comes_back_as_its_words() {
+async fn the_sample_is_transcribed() {
     let server = Server::with_model("base");
 
     for query in [
@@ -27,12 +27,12 @@ async fn an_english_only_model_transcribes_and_refuses_other_languages() {
 
     let text = server.text(&[("model", "tiny.en")], sample()).await;
     let query = [("model", "tiny.en"), ("language", "tr")];
-    let refused = server.transcription(&query, sample()).send().await.unwrap();
+    let response = server.transcription(&query, sample()).send().await.unwrap();
 
     assert_eq!(words(&text), words(SENTENCE));
-    assert_eq!(refused.status(), 400);
+    assert_eq!(response.status(), 400);
     assert!(
-        refused
+        response
             .text()
             .await
             .unwrap()
@@ -41,7 +41,7 @@ async fn an_english_only_model_transcribes_and_refuses_other_languages() {
 }
 
 #[tokio::test]
-async fn speech_beyond_thirty_seconds_is_cut_in_pauses_and_joined() {
+async fn speech_longer_than_thirty_seconds_is_cut_at_pauses_and_joined() {
     let server = Server::with_model("base");
     let pause = vec![0; 32_000];
     let pcm = [sample_pcm(), pause].concat().repeat(4);
@@ -51,10 +51,10 @@ async fn speech_beyond_thirty_seconds_is_cut_in_pauses_and_joined() {
         .await;
 
     // The sentence begins with "And so" each time; the model may drop that once it is a repetition.
-    let heard = words(&text);
-    let country = heard.iter().filter(|word| *word == "country").count();
+    let words = words(&text);
+    let country = words.iter().filter(|word| *word == "country").count();
     assert_eq!(country, 8, "{text}");
-    assert!(wrong_words(&SENTENCE.repeat(4), &text) <= 8, "{text}");
+    assert!(word_errors(&SENTENCE.repeat(4), &text) <= 8, "{text}");
 }
 
 #[tokio::test]
@@ -62,25 +62,25 @@ async fn turkish_is_detected_and_transcribed() {
     let Some(folder) = recordings() else { return };
     let server = Server::with_model("base");
 
-    let mut said_words = 0;
-    let mut wrong = 0;
-    for (file, said) in clips(&folder, "tr", "telephone") {
+    let mut reference_words = 0;
+    let mut errors = 0;
+    for (file, reference) in clips(&folder, "tr", "telephone") {
         let text = server
             .text(&[("model", "base")], fs::read(file).unwrap())
             .await;
-        said_words += words(&said).len();
-        wrong += wrong_words(&said, &text);
+        reference_words += words(&reference).len();
+        errors += word_errors(&reference, &text);
     }
 
-    assert!(said_words > 40, "the clips are there");
+    assert!(reference_words > 40, "clips are missing");
     assert!(
-        wrong * 4 <= said_words,
-        "{wrong} of {said_words} words are wrong"
+        errors * 4 <= reference_words,
+        "{errors} errors in {reference_words} words"
     );
 }
 
 #[tokio::test]
-async fn a_prompt_teaches_a_spelling() {
+async fn a_prompt_changes_the_spelling() {
     let Some(folder) = recordings() else { return };
     let server = Server::with_model("base");
     let clip = fs::read(folder.join("multi_hotwords_comfyui.mp3")).unwrap();
@@ -96,14 +96,14 @@ async fn a_prompt_teaches_a_spelling() {
 }
 
 #[tokio::test]
-async fn a_clip_has_one_text_whoever_shares_its_batch() {
+async fn the_text_of_a_clip_does_not_depend_on_its_batch() {
     let server = Server::start(&[("WHISPER__MODEL", "tiny.en"), ("WHISPER__BATCH_SIZE", "8")]);
     let pcm = sample_pcm();
     let query = [("model", "tiny.en"), ("temperature", "0")];
     let alone = server.text(&query, sample()).await;
 
     // Clips of other lengths and one with a prompt, between copies of the same one.
-    let crowd = (0..24).map(|number: usize| {
+    let requests = (0..24).map(|number: usize| {
         let cut = wav(&pcm[..32_000 * (2 + number % 9)]);
         let prompted = [&query[..], &[("prompt", "The president speaks.")]].concat();
         let (copy, query, audio) = match number % 3 {
@@ -116,7 +116,7 @@ async fn a_clip_has_one_text_whoever_shares_its_batch() {
     });
 
     let mut batches = Vec::new();
-    for (copy, response) in join_all(crowd).await {
+    for (copy, response) in join_all(requests).await {
         let batch = response.headers()["x-batch-size"]
             .to_str()
             .unwrap()
@@ -130,13 +130,13 @@ async fn a_clip_has_one_text_whoever_shares_its_batch() {
     }
     assert!(
         batches.iter().any(|size| *size > 1),
-        "batches were shared: {batches:?}"
+        "no batch was shared: {batches:?}"
     );
 }
 
 #[cfg(target_arch = "x86_64")]
 #[tokio::test]
-async fn on_a_processor_clips_of_different_lengths_share_a_batch() {
+async fn on_a_cpu_clips_of_different_lengths_share_a_batch() {
     if !is_x86_feature_detected!("avx2") {
         println!("skipped: windows of a batch have one length without AVX2");
         return;
@@ -148,7 +148,7 @@ async fn on_a_processor_clips_of_different_lengths_share_a_batch() {
         ("WHISPER__BATCH_WINDOW_MS", "1000"),
     ]);
     let pcm = sample_pcm();
-    // Further apart than `LENGTH_STEP_S`, so that none is padded to the length of another.
+    // Differences above `LENGTH_STEP_S`, so that no clip is padded to the length of another.
     let clips = [2, 5, 8, 11].map(|seconds| wav(&pcm[..32_000 * seconds]));
     let query = [("model", "tiny.en")];
 
@@ -160,16 +160,16 @@ async fn on_a_processor_clips_of_different_lengths_share_a_batch() {
         assert_eq!(answer.status(), 200);
         batches.push(answer.headers()["x-batch-size"].clone());
     }
-    // The first may have left before the others came.
+    // The first may have been processed before the others arrived.
     let shared = batches.iter().filter(|size| *size != "1").count();
     assert!(shared >= 2, "{batches:?}");
 }
 
 #[tokio::test]
-async fn a_clip_has_one_text_among_other_languages_and_parameters() {
+async fn the_text_of_a_clip_does_not_depend_on_other_languages_and_parameters() {
     let server = Server::start(&[("WHISPER__MODEL", "base"), ("WHISPER__BATCH_SIZE", "8")]);
     let pcm = sample_pcm();
-    // Without falling back: what is heard in the wrong language would be tried six times.
+    // Without fallback: speech in the wrong language would be tried six times.
     let query = [
         ("model", "base"),
         ("language", "en"),
@@ -191,17 +191,17 @@ async fn a_clip_has_one_text_among_other_languages_and_parameters() {
         ("offset", "1"),
         ("logprob_threshold", "none"),
     ];
-    let crowd = others.into_iter().enumerate().map(|(number, other)| {
+    let other_requests = others.into_iter().enumerate().map(|(number, other)| {
         let cut = wav(&pcm[..32_000 * (2 + number % 9)]);
-        // The parameters stand once in a query that is not a list.
+        // Each parameter appears once in the query.
         let kept = query.into_iter().filter(|(name, _)| *name != other.0);
         let query: Vec<_> = kept.chain([other]).collect();
         server.transcription(&query, cut).send()
     });
     let copies = (0..4).map(|_| server.transcription(&query, sample()).send());
-    let (crowd, copies) = futures_util::join!(join_all(crowd), join_all(copies));
+    let (responses, copies) = futures_util::join!(join_all(other_requests), join_all(copies));
 
-    for (other, answer) in others.iter().zip(crowd) {
+    for (other, answer) in others.iter().zip(responses) {
         assert_eq!(answer.unwrap().status(), 200, "{other:?}");
     }
     let mut batches = Vec::new();
@@ -213,6 +213,6 @@ async fn a_clip_has_one_text_among_other_languages_and_parameters() {
     }
     assert!(
         batches.iter().any(|size| size != "1"),
-        "batches were shared: {batches:?}"
+        "no batch was shared: {batches:?}"
     );
 }

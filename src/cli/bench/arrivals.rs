@@ -1,23 +1,23 @@
-//! When the requests of an open loop are due.
+//! The arrival times of requests in an open loop.
 
 use std::time::Duration;
 
 use clap::ValueEnum;
 
-/// Where the random numbers of every run start, so that two runs can be compared.
+/// Seed of the random numbers of every run, so that runs can be compared.
 const SEED: u64 = 20_240_229;
 
-/// How requests are spread over time.
+/// The distribution of requests over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Arrivals {
-    /// The same time between any two
+    /// Constant intervals
     Even,
-    /// Independent of each other, as those of many callers are; the same in every run
+    /// Independent arrivals, as of many callers; the same in every run
     Poisson,
 }
 
 impl Arrivals {
-    /// When each request is due, counted from the start, at `rate` requests a second; without end.
+    /// The arrival time of each request from the start, at `rate` requests per second; endless.
     pub fn offsets(self, rate: f64) -> impl Iterator<Item = Duration> {
         let mut random = SplitMix(SEED);
         let mut at_s = 0.0;
@@ -31,18 +31,18 @@ impl Arrivals {
     }
 }
 
-/// Steele, Lea and Flood's `SplitMix64`: small, and good enough to draw times from.
+/// `SplitMix64` by Steele, Lea and Flood: small, and random enough for arrival times.
 struct SplitMix(u64);
 
 impl SplitMix {
-    /// From 0 up to 1, without 1.
+    /// A number from 0 to 1, excluding 1.
     fn next_unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
-        // As many bits as an f64 holds.
+        // The 53 bits of an f64's mantissa.
         (mixed >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
@@ -52,13 +52,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn even_arrivals_are_one_gap_apart() {
+    fn even_arrivals_have_constant_intervals() {
         let offsets: Vec<_> = Arrivals::Even.offsets(4.0).take(4).collect();
         assert_eq!(offsets, [0, 250, 500, 750].map(Duration::from_millis));
     }
 
     #[test]
-    fn poisson_arrivals_keep_the_rate_and_spread_as_they_should() {
+    fn poisson_arrivals_have_the_mean_and_deviation_of_their_rate() {
         let count = 20_000;
         let offsets: Vec<_> = Arrivals::Poisson.offsets(50.0).take(count).collect();
         let gaps: Vec<f64> = std::iter::once(&Duration::ZERO)
@@ -67,10 +67,10 @@ mod tests {
             .map(|(before, after)| (*after - *before).as_secs_f64())
             .collect();
         let mean = gaps.iter().sum::<f64>() / count as f64;
-        let spread = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / count as f64;
+        let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / count as f64;
         assert!((mean - 0.02).abs() < 0.001, "mean gap {mean}");
         // The standard deviation of an exponential distribution is its mean.
-        let deviation = spread.sqrt();
+        let deviation = variance.sqrt();
         assert!((deviation - 0.02).abs() < 0.001, "deviation {deviation}");
     }
 

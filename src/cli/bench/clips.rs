@@ -1,4 +1,4 @@
-//! The recordings that are sent, and what a manifest knows of them.
+//! The recordings that are sent, and their entries in a manifest.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,26 +8,26 @@ use bytes::Bytes;
 use clap::Args;
 use serde::Deserialize;
 
-use crate::cli::{inputs, printed};
+use crate::cli::{inputs, escape};
 
-/// A recording, held in memory so that the disk is no part of what is measured.
+/// A recording, kept in memory so that disk reads are not measured.
 #[derive(Clone, Debug, Default)]
 pub struct Clip {
-    /// Its file's name.
+    /// The file name.
     pub name: String,
-    /// The file.
+    /// The file's contents.
     pub audio: Bytes,
-    /// The language spoken.
+    /// The spoken language.
     pub language: Option<String>,
-    /// What is said; empty where nobody speaks.
+    /// The reference text; empty for a recording without speech.
     pub text: Option<String>,
-    /// How long it is.
+    /// The duration in seconds.
     pub duration_s: Option<f64>,
 }
 
-/// Which lines of a manifest are meant; all where nothing is asked for.
+/// Selects entries of a manifest; all by default.
 #[derive(Clone, Debug, Default, Args)]
-pub struct Selection {
+pub struct ClipSelection {
     /// Only clips of these kinds
     #[arg(
         long,
@@ -53,7 +53,7 @@ pub struct Selection {
 }
 
 #[derive(Debug, Deserialize)]
-struct Line {
+struct ManifestEntry {
     file: PathBuf,
     language: Option<String>,
     text: Option<String>,
@@ -61,8 +61,8 @@ struct Line {
     kind: Option<String>,
 }
 
-/// The recordings that `paths` mean, folders searched to any depth.
-pub fn of_paths(paths: &[PathBuf]) -> anyhow::Result<Vec<Clip>> {
+/// Reads the recordings at `paths`; folders are searched recursively.
+pub fn from_paths(paths: &[PathBuf]) -> anyhow::Result<Vec<Clip>> {
     let (inputs, errors) = inputs::collect(paths);
     if let Some(error) = errors.into_iter().next() {
         return Err(error);
@@ -70,50 +70,50 @@ pub fn of_paths(paths: &[PathBuf]) -> anyhow::Result<Vec<Clip>> {
     inputs.iter().map(|path| read(path)).collect()
 }
 
-/// The recordings of a manifest that are selected.
-pub fn of_manifest(manifest: &Path, selection: &Selection) -> anyhow::Result<Vec<Clip>> {
-    let shown = printed::path(manifest);
+/// Reads the selected recordings of a manifest.
+pub fn from_manifest(manifest: &Path, selection: &ClipSelection) -> anyhow::Result<Vec<Clip>> {
+    let shown = escape::path(manifest);
     let text = fs::read_to_string(manifest).with_context(|| format!("cannot read {shown}"))?;
     let folder = manifest.parent().unwrap_or(Path::new(""));
-    let mut lines = 0;
+    let mut entries = 0;
     let mut clips = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         if line.trim().is_empty() {
             continue;
         }
-        lines += 1;
-        let line: Line =
+        entries += 1;
+        let entry: ManifestEntry =
             serde_json::from_str(line).with_context(|| format!("{shown}, line {number}"))?;
-        if selection.takes(&line) {
+        if selection.matches(&entry) {
             clips.push(Clip {
-                language: line.language.filter(|language| !language.is_empty()),
-                text: line.text,
-                duration_s: line.duration_s,
-                ..read(&folder.join(line.file))?
+                language: entry.language.filter(|language| !language.is_empty()),
+                text: entry.text,
+                duration_s: entry.duration_s,
+                ..read(&folder.join(entry.file))?
             });
         }
     }
     if clips.is_empty() {
-        bail!("{shown} has {lines} clips, and none that is selected");
+        bail!("{shown} has {entries} clips, none of which is selected");
     }
     Ok(clips)
 }
 
-impl Selection {
-    fn takes(&self, line: &Line) -> bool {
-        let within = |wanted: &[String], has: Option<&String>| {
-            wanted.is_empty() || has.is_some_and(|has| wanted.contains(has))
+impl ClipSelection {
+    fn matches(&self, entry: &ManifestEntry) -> bool {
+        let is_allowed = |allowed: &[String], value: Option<&String>| {
+            allowed.is_empty() || value.is_some_and(|value| allowed.contains(value))
         };
-        let length = |holds: &dyn Fn(f64) -> bool| line.duration_s.is_some_and(holds);
-        within(&self.kind, line.kind.as_ref())
-            && within(&self.language, line.language.as_ref())
-            && self.min_s.is_none_or(|min_s| length(&|s| s >= min_s))
-            && self.max_s.is_none_or(|max_s| length(&|s| s <= max_s))
+        let duration = |condition: &dyn Fn(f64) -> bool| entry.duration_s.is_some_and(condition);
+        is_allowed(&self.kind, entry.kind.as_ref())
+            && is_allowed(&self.language, entry.language.as_ref())
+            && self.min_s.is_none_or(|min_s| duration(&|s| s >= min_s))
+            && self.max_s.is_none_or(|max_s| duration(&|s| s <= max_s))
     }
 }
 
 fn read(path: &Path) -> anyhow::Result<Clip> {
-    let audio = fs::read(path).with_context(|| format!("cannot read {}", printed::path(path)))?;
+    let audio = fs::read(path).with_context(|| format!("cannot read {}", escape::path(path)))?;
     let name = path.file_name().unwrap_or_default();
     Ok(Clip {
         name: name.to_string_lossy().into_owned(),
@@ -143,9 +143,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(selection: &Selection, expected: &[&str]) {
+    fn check(selection: &ClipSelection, expected: &[&str]) {
         let folder = folder();
-        let clips = of_manifest(&folder.path().join("manifest.jsonl"), selection);
+        let clips = from_manifest(&folder.path().join("manifest.jsonl"), selection);
         let names: Vec<_> = match &clips {
             Ok(clips) => clips.iter().map(|clip| clip.name.as_str()).collect(),
             Err(_) => Vec::new(),
@@ -154,10 +154,10 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_tells_of_files_beside_it() {
+    fn a_manifest_describes_files_in_its_folder() {
         let folder = folder();
         let manifest = folder.path().join("manifest.jsonl");
-        let clips = of_manifest(&manifest, &Selection::default()).unwrap();
+        let clips = from_manifest(&manifest, &ClipSelection::default()).unwrap();
         let [a, b, c] = &clips[..] else {
             panic!("{clips:?}");
         };
@@ -171,51 +171,51 @@ mod tests {
     #[test]
     fn selects_by_kind_language_and_length() {
         let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect();
-        let default = Selection::default;
+        let default = ClipSelection::default;
         check(&default(), &["a.wav", "b.ogg", "c.wav"]);
         let kind = texts(&["short", "long"]);
-        check(&Selection { kind, ..default() }, &["a.wav", "b.ogg"]);
+        check(&ClipSelection { kind, ..default() }, &["a.wav", "b.ogg"]);
         let language = texts(&["tr"]);
         check(
-            &Selection {
+            &ClipSelection {
                 language,
                 ..default()
             },
             &["b.ogg"],
         );
         let min_s = Some(2.0);
-        check(&Selection { min_s, ..default() }, &["a.wav", "b.ogg"]);
+        check(&ClipSelection { min_s, ..default() }, &["a.wav", "b.ogg"]);
         let max_s = Some(2.0);
-        check(&Selection { max_s, ..default() }, &["a.wav"]);
+        check(&ClipSelection { max_s, ..default() }, &["a.wav"]);
         let min_s = Some(99.0);
-        check(&Selection { min_s, ..default() }, &[]);
+        check(&ClipSelection { min_s, ..default() }, &[]);
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_line_or_file() {
         let folder = folder();
         let error_of = |text: &str| {
             let manifest = folder.path().join("bad.jsonl");
             fs::write(&manifest, text).unwrap();
-            let error = of_manifest(&manifest, &Selection::default()).unwrap_err();
+            let error = from_manifest(&manifest, &ClipSelection::default()).unwrap_err();
             format!("{error:#}")
         };
-        for (text, piece) in [
+        for (text, expected) in [
             ("\n{}", "bad.jsonl, line 2: missing field `file`"),
             (r#"{"file": "none.wav"}"#, "none.wav"),
             ("", "has 0 clips"),
         ] {
             let error = error_of(text);
-            assert!(error.contains(piece), "no {piece:?} in {error}");
+            assert!(error.contains(expected), "no {expected:?} in {error}");
         }
-        let error = of_paths(&[folder.path().join("none.wav")]).unwrap_err();
+        let error = from_paths(&[folder.path().join("none.wav")]).unwrap_err();
         assert!(format!("{error:#}").contains("none.wav"), "{error:#}");
     }
 
     #[test]
-    fn a_folder_means_its_recordings() {
+    fn a_folder_is_replaced_by_its_recordings() {
         let folder = folder();
-        let clips = of_paths(&[folder.path().to_owned()]).unwrap();
+        let clips = from_paths(&[folder.path().to_owned()]).unwrap();
         let names: Vec<_> = clips.iter().map(|clip| clip.name.as_str()).collect();
         assert_eq!(names, ["a.wav", "c.wav", "b.ogg"]);
     }

@@ -1,4 +1,4 @@
-//! What `bench` takes at the command line.
+//! The flags of `bench`.
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
@@ -9,32 +9,32 @@ use clap::error::{Error, ErrorKind};
 use reqwest::Url;
 
 use super::arrivals::Arrivals;
-use super::clips::Selection;
-use super::load::{Pace, Until};
+use super::clips::ClipSelection;
+use super::load::{LoadPattern, RunLength};
 use super::target;
 
-/// Requests of a run where nothing is said: each caller sends so many, and all together at least
-/// [`DEFAULT_REQUESTS`].
-const DEFAULT_REQUESTS_EACH: u64 = 4;
+/// Default requests of each caller in a run.
+const DEFAULT_REQUESTS_PER_CALLER: u64 = 4;
+/// Default minimum of the requests in a run.
 const DEFAULT_REQUESTS: u64 = 100;
 
-/// Most requests before a run that are not counted, where nothing is said.
+/// Default maximum of the warm-up requests before a run.
 const DEFAULT_WARMUP: u64 = 16;
 
-/// What `bench` takes.
+/// Flags of `bench`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Without --rate it is a closed loop: each caller sends its next request when its \
-                  last one is answered.\n\
-                  With --rate it is an open loop: requests are sent when they are due, answered or \
-                  not, and their latency counts from then.\n\
-                  Recordings are sent in turn. Answers with status 429 are counted, not tried again; \
-                  their caller waits as long as the server says.\n\n\
+    after_help = "Without --rate it is a closed loop: each caller sends its next request after the \
+                  response to its last one.\n\
+                  With --rate it is an open loop: requests are sent at their due times, independent \
+                  of responses, and their latency counts from then.\n\
+                  Recordings are sent in turn. Responses with status 429 are counted, not retried; \
+                  their caller waits for the server's Retry-After.\n\n\
                   Exit codes: 0 every request was answered with status 200, 1 one or more were not, \
-                  or nothing could be sent, 2 the command is not understood."
+                  or nothing could be sent, 2 the command line is invalid."
 )]
 pub struct BenchFlags {
-    /// Recordings to send, and folders whose recordings are meant
+    /// Recordings to send, or folders of recordings
     #[arg(value_name = "FILE")]
     pub paths: Vec<PathBuf>,
     /// Send what this file lists instead: JSON lines with `file`, `language`, `text`,
@@ -42,17 +42,17 @@ pub struct BenchFlags {
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
     pub manifest: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) selection: Selection,
-    /// A server, or the whole address of its transcriptions
+    pub(super) selection: ClipSelection,
+    /// A server, or the full URL of its transcriptions endpoint
     #[arg(long, default_value = "http://127.0.0.1:8000", value_parser = target::parse)]
     pub url: Url,
-    /// Ask a server that is not on this machine, whose owner must know of it
+    /// Send load to a server on another machine, with its owner's consent
     #[arg(long)]
     pub allow_remote: bool,
-    /// Ask for this model
+    /// Request this model
     #[arg(long, default_value = "whisper-1")]
     pub model: String,
-    /// Callers at one time; a list makes one run for each
+    /// Concurrent callers; a list makes one run for each
     #[arg(
         short,
         long,
@@ -61,28 +61,28 @@ pub struct BenchFlags {
         value_name = "N"
     )]
     pub concurrency: Vec<NonZeroU16>,
-    /// Send so many requests a second instead; a list makes one run for each
+    /// Send this number of requests per second instead; a list makes one run for each
     #[arg(short, long, value_delimiter = ',', value_name = "R", value_parser = rate, conflicts_with = "concurrency")]
     pub rate: Vec<f64>,
-    /// How the requests of --rate are spread over time
+    /// How the requests of --rate are distributed over time
     #[arg(long, value_enum, default_value = "even", requires = "rate")]
     pub arrivals: Arrivals,
-    /// Most requests of --rate on their way at one time; the next one waits
+    /// Most requests of --rate in flight at one time; the next one waits
     #[arg(long, default_value = "512", value_name = "N", requires = "rate")]
     pub in_flight: NonZeroU16,
     /// Requests of each run [default: 4 for each caller, at least 100]
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "duration")]
     pub requests: Option<NonZeroU32>,
-    /// Send for so many seconds instead, and wait for what is on its way then
+    /// Send for this number of seconds instead, then wait for the requests in flight
     #[arg(short, long, value_name = "S", value_parser = seconds)]
     pub duration: Option<Duration>,
-    /// Requests before each run that are not counted [default: one for each caller, at most 16]
+    /// Warm-up requests before each run, not counted [default: one for each caller, at most 16]
     #[arg(long, value_name = "N")]
     pub warmup: Option<u32>,
-    /// Send each clip's language as the manifest has it
+    /// Send each clip's language from the manifest
     #[arg(long, conflicts_with = "paths")]
     pub send_language: bool,
-    /// Send this form field, too; may be repeated
+    /// Send this additional form field; may be repeated
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = field)]
     pub form: Vec<(String, String)>,
     /// Send the key in this file [default: `API_KEY` of the settings, to this machine only]
@@ -94,18 +94,17 @@ pub struct BenchFlags {
     /// Write the results as JSON into this file; - prints it instead of the table
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Give a request up so many seconds after it was due
+    /// Timeout of a request after its due time, in seconds
     #[arg(long, default_value = "300", value_name = "S", value_parser = seconds)]
     pub timeout_s: Duration,
 }
 
 impl BenchFlags {
-    /// Refuses what cannot work, and load by accident on a machine that may not be the caller's own.
+    /// Refuses flags that cannot work, and accidental load on another machine.
     ///
     /// # Errors
     ///
-    /// There is nothing to send, or the address is not on this machine and nobody said that this
-    /// is meant.
+    /// There is nothing to send, or the server is on another machine and `--allow-remote` is not set.
     pub fn check(&self) -> Result<(), Error> {
         if self.paths.is_empty() && self.manifest.is_none() {
             let message = "there is nothing to send: name recordings or folders of them, or a list \
@@ -117,18 +116,18 @@ impl BenchFlags {
         }
         let host = self.url.host_str().unwrap_or_default();
         let message = format!(
-            "{host} is not this machine: --allow-remote sends load to it all the same, if its \
-             owner agrees\n"
+            "{host} is not this machine: --allow-remote sends load to it anyway, with its owner's \
+             consent\n"
         );
         Err(Error::raw(ErrorKind::ValueValidation, message))
     }
 
-    /// The load of each run.
-    pub fn paces(&self) -> Vec<Pace> {
-        let closed = |callers: &NonZeroU16| Pace::Closed {
+    /// The load pattern of each run.
+    pub fn load_patterns(&self) -> Vec<LoadPattern> {
+        let closed = |callers: &NonZeroU16| LoadPattern::Closed {
             callers: callers.get().into(),
         };
-        let open = |&rate: &f64| Pace::Open {
+        let open = |&rate: &f64| LoadPattern::Open {
             rate,
             arrivals: self.arrivals,
             in_flight: self.in_flight.get().into(),
@@ -140,30 +139,30 @@ impl BenchFlags {
         }
     }
 
-    /// How long a run with this load goes on.
-    pub fn until(&self, pace: Pace) -> Until {
+    /// The length of a run with this load pattern.
+    pub fn run_length(&self, pattern: LoadPattern) -> RunLength {
         if let Some(duration) = self.duration {
-            return Until::Elapsed(duration);
+            return RunLength::Elapsed(duration);
         }
-        let default = || match pace {
-            Pace::Closed { callers } => {
-                (DEFAULT_REQUESTS_EACH * callers as u64).max(DEFAULT_REQUESTS)
+        let default = || match pattern {
+            LoadPattern::Closed { callers } => {
+                (DEFAULT_REQUESTS_PER_CALLER * callers as u64).max(DEFAULT_REQUESTS)
             }
-            Pace::Open { .. } => DEFAULT_REQUESTS,
+            LoadPattern::Open { .. } => DEFAULT_REQUESTS,
         };
         let requests = self.requests.map(|requests| requests.get().into());
-        Until::Requests(requests.unwrap_or_else(default))
+        RunLength::Requests(requests.unwrap_or_else(default))
     }
 
-    /// What goes before a run with this load: its callers, and their requests together.
-    pub fn warmup(&self, pace: Pace) -> (Pace, u64) {
-        let callers = match pace {
-            Pace::Closed { callers } => callers,
-            Pace::Open { .. } => 1,
+    /// The warm-up before a run with this load pattern: its pattern and its number of requests.
+    pub fn warmup(&self, pattern: LoadPattern) -> (LoadPattern, u64) {
+        let callers = match pattern {
+            LoadPattern::Closed { callers } => callers,
+            LoadPattern::Open { .. } => 1,
         };
         let default = (callers as u64).min(DEFAULT_WARMUP);
         let requests = self.warmup.map_or(default, u64::from);
-        (Pace::Closed { callers }, requests)
+        (LoadPattern::Closed { callers }, requests)
     }
 }
 
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_to_pass_where_there_is_nothing_to_send() {
+    fn an_error_names_the_flags_if_there_is_nothing_to_send() {
         let error = parsed("--concurrency 4").unwrap().check().unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("--manifest FILE"), "{error}");
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_does_not_go_together() {
+    fn refuses_conflicting_and_invalid_flags() {
         for line in [
             "a.wav --manifest m.jsonl",
             "a.wav --rate 1 --concurrency 4",
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn loads_no_other_machine_unless_that_is_said() {
+    fn sends_load_to_another_machine_only_if_allowed() {
         let check = |line: &str| parsed(line).unwrap().check();
         check("a.wav").unwrap();
         check("a.wav --url http://[::1]:9/v1").unwrap();
@@ -245,15 +244,15 @@ mod tests {
         let error = check("a.wav --url https://example.com").unwrap_err();
         assert_eq!(error.exit_code(), 2);
         let error = error.to_string();
-        for piece in ["example.com is not this machine", "--allow-remote"] {
-            assert!(error.contains(piece), "no {piece:?} in {error}");
+        for expected in ["example.com is not this machine", "--allow-remote"] {
+            assert!(error.contains(expected), "no {expected:?} in {error}");
         }
     }
 
     #[test]
     fn a_list_makes_one_run_for_each() {
-        let closed = |callers| Pace::Closed { callers };
-        let open = |rate| Pace::Open {
+        let closed = |callers| LoadPattern::Closed { callers };
+        let open = |rate| LoadPattern::Open {
             rate,
             arrivals: Arrivals::Poisson,
             in_flight: 512,
@@ -266,23 +265,24 @@ mod tests {
                 vec![open(0.5), open(8.0)],
             ),
         ] {
-            assert_eq!(parsed(line).unwrap().paces(), expected, "{line}");
+            assert_eq!(parsed(line).unwrap().load_patterns(), expected, "{line}");
         }
     }
 
     #[test]
     fn a_run_is_long_enough_for_its_callers() {
-        let (few, many) = (Pace::Closed { callers: 2 }, Pace::Closed { callers: 64 });
-        let second = Until::Elapsed(Duration::from_secs(1));
-        for (line, pace, until, warmup) in [
-            ("a.wav", few, Until::Requests(100), 2),
-            ("a.wav", many, Until::Requests(256), 16),
-            ("a.wav -n 7 --warmup 0", many, Until::Requests(7), 0),
+        let few = LoadPattern::Closed { callers: 2 };
+        let many = LoadPattern::Closed { callers: 64 };
+        let second = RunLength::Elapsed(Duration::from_secs(1));
+        for (line, pattern, run_length, warmup) in [
+            ("a.wav", few, RunLength::Requests(100), 2),
+            ("a.wav", many, RunLength::Requests(256), 16),
+            ("a.wav -n 7 --warmup 0", many, RunLength::Requests(7), 0),
             ("a.wav -d 1 --warmup 40", many, second, 40),
         ] {
             let flags = parsed(line).unwrap();
-            assert_eq!(flags.until(pace), until, "{line}");
-            assert_eq!(flags.warmup(pace), (pace, warmup), "{line}");
+            assert_eq!(flags.run_length(pattern), run_length, "{line}");
+            assert_eq!(flags.warmup(pattern), (pattern, warmup), "{line}");
         }
     }
 }

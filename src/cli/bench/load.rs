@@ -1,4 +1,4 @@
-//! Sends the requests of one run, as many callers in a closed loop or at a rate in an open one.
+//! Sends the requests of one run: from a number of callers (closed loop) or at a rate (open loop).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,70 +9,70 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::arrivals::Arrivals;
-use super::caller::Caller;
-use super::tally::{Done, Outcome};
+use super::client::BenchClient;
+use super::statistics::{RequestOutcome, RequestResult};
 
-/// Results that may wait to be counted; with so many, callers wait until one is.
-const RESULTS_WAITING: usize = 1024;
+/// Capacity of the channel of uncounted results; when it is full, callers wait.
+const RESULTS_CAPACITY: usize = 1024;
 
-/// When the next request is sent.
+/// When requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Pace {
-    /// Each of so many callers sends it when its last one is answered.
+pub enum LoadPattern {
+    /// Each caller sends its next request after the response to its last one.
     Closed {
-        /// How many.
+        /// The number of callers.
         callers: usize,
     },
-    /// When it is due, whatever became of those before it.
+    /// Requests are sent at their due times, independent of responses.
     Open {
-        /// Requests a second.
+        /// Requests per second.
         rate: f64,
-        /// How they are spread.
+        /// Their distribution over time.
         arrivals: Arrivals,
-        /// With so many on their way the next one waits; its latency counts from when it was due.
+        /// Most requests in flight; the next one waits, and its latency counts from its due time.
         in_flight: usize,
     },
 }
 
-/// How long is sent.
+/// When a run ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Until {
-    /// So many requests.
+pub enum RunLength {
+    /// After this number of requests.
     Requests(u64),
-    /// For so long; what is on its way then is waited for.
+    /// After this time; requests in flight are completed.
     Elapsed(Duration),
 }
 
-/// One run.
-struct Run {
-    caller: Arc<Caller>,
-    until: Until,
+/// The state that the callers of one run share.
+struct LoadRun {
+    client: Arc<BenchClient>,
+    run_length: RunLength,
     start: Instant,
     sent: AtomicU64,
-    results: mpsc::Sender<Done>,
+    results: mpsc::Sender<RequestResult>,
 }
 
-/// Sends until it is time to stop, and hands over what became of each request with the time that
-/// has passed; the time at the last one.
+/// Sends the requests of a run and passes each result to `take` with the elapsed time; returns the time
+/// of the last result.
 pub async fn run(
-    caller: &Arc<Caller>,
-    pace: Pace,
-    until: Until,
-    mut take: impl FnMut(Done, Duration),
+    client: &Arc<BenchClient>,
+    pattern: LoadPattern,
+    run_length: RunLength,
+    mut take: impl FnMut(RequestResult, Duration),
 ) -> Duration {
-    let (results, mut waiting) = mpsc::channel(RESULTS_WAITING);
+    let (results, mut received) = mpsc::channel(RESULTS_CAPACITY);
     let start = Instant::now();
-    let run = Arc::new(Run {
-        caller: Arc::clone(caller),
-        until,
+    let run = Arc::new(LoadRun {
+        client: Arc::clone(client),
+        run_length,
         start,
         sent: AtomicU64::new(0),
         results,
     });
     let sending = async {
-        match pace {
-            Pace::Closed { callers } => closed(run, callers).await,
-            Pace::Open {
+        match pattern {
+            LoadPattern::Closed { callers } => closed(run, callers).await,
+            LoadPattern::Open {
                 rate,
                 arrivals,
                 in_flight,
@@ -81,108 +81,109 @@ pub async fn run(
     };
     let mut elapsed = Duration::ZERO;
     let taking = async {
-        // It ends when the last sender is gone, which is that of the run itself.
-        while let Some(done) = waiting.recv().await {
+        // Ends when the last sender is dropped, with the run.
+        while let Some(result) = received.recv().await {
             elapsed = start.elapsed();
-            take(done, elapsed);
+            take(result, elapsed);
         }
     };
     tokio::join!(sending, taking);
     elapsed
 }
 
-async fn closed(run: Arc<Run>, callers: usize) {
+async fn closed(run: Arc<LoadRun>, callers: usize) {
     let mut tasks = JoinSet::new();
     for _ in 0..callers {
-        tasks.spawn(call_again_and_again(Arc::clone(&run)));
+        tasks.spawn(run_caller(Arc::clone(&run)));
     }
     drop(run);
-    while let Some(ended) = tasks.join_next().await {
-        pass_on_panic(ended);
+    while let Some(joined) = tasks.join_next().await {
+        resume_panic(joined);
     }
 }
 
-async fn call_again_and_again(run: Arc<Run>) {
+/// Sends one request after another until the run is over.
+async fn run_caller(run: Arc<LoadRun>) {
     while let Some(number) = run.next() {
-        let done = run.caller.send(number, Instant::now()).await;
-        let pause = match &done.outcome {
-            Outcome::Answered(_) => Duration::ZERO,
-            Outcome::Failed(failure) => failure.pause,
+        let result = run.client.send(number, Instant::now()).await;
+        let delay = match &result.outcome {
+            RequestOutcome::Success(_) => Duration::ZERO,
+            RequestOutcome::Failure(failure) => failure.retry_delay,
         };
-        run.report(done).await;
-        // Refusals cost the server little: who asks again at once would measure nothing else.
-        if !pause.is_zero() && !run.is_over() {
-            let again = Instant::now() + pause;
-            sleep_until(match run.until {
-                Until::Requests(_) => again,
-                Until::Elapsed(length) => again.min(run.start + length),
+        run.report(result).await;
+        // Refusals cost the server little: without a delay a run would mostly measure refusals.
+        if !delay.is_zero() && !run.is_over() {
+            let next = Instant::now() + delay;
+            sleep_until(match run.run_length {
+                RunLength::Requests(_) => next,
+                RunLength::Elapsed(length) => next.min(run.start + length),
             })
             .await;
         }
     }
 }
 
-async fn open(run: Arc<Run>, offsets: impl Iterator<Item = Duration>, in_flight: usize) {
-    let places = Arc::new(Semaphore::new(in_flight));
+async fn open(run: Arc<LoadRun>, offsets: impl Iterator<Item = Duration>, in_flight: usize) {
+    let permits = Arc::new(Semaphore::new(in_flight));
     let mut tasks = JoinSet::new();
     for (number, offset) in (0_u64..).zip(offsets) {
-        let is_over = match run.until {
-            Until::Requests(requests) => number >= requests,
-            Until::Elapsed(length) => offset >= length,
+        let is_over = match run.run_length {
+            RunLength::Requests(requests) => number >= requests,
+            RunLength::Elapsed(length) => offset >= length,
         };
         if is_over {
             break;
         }
         let due = run.start + offset;
         sleep_until(due).await;
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             break;
         };
         let run = Arc::clone(&run);
         tasks.spawn(async move {
-            let done = run.caller.send(number, due).await;
-            drop(place);
-            run.report(done).await;
+            let result = run.client.send(number, due).await;
+            drop(permit);
+            run.report(result).await;
         });
-        while let Some(ended) = tasks.try_join_next() {
-            pass_on_panic(ended);
+        while let Some(joined) = tasks.try_join_next() {
+            resume_panic(joined);
         }
     }
     drop(run);
-    while let Some(ended) = tasks.join_next().await {
-        pass_on_panic(ended);
+    while let Some(joined) = tasks.join_next().await {
+        resume_panic(joined);
     }
 }
 
-impl Run {
-    /// The number of the next request of a closed loop, while it is not over.
+impl LoadRun {
+    /// The number of the next request of a closed loop; `None` when the run is over.
     fn next(&self) -> Option<u64> {
-        match self.until {
-            Until::Requests(requests) => {
+        match self.run_length {
+            RunLength::Requests(requests) => {
                 let number = self.sent.fetch_add(1, Ordering::Relaxed);
                 (number < requests).then_some(number)
             }
-            Until::Elapsed(_) => {
+            RunLength::Elapsed(_) => {
                 (!self.is_over()).then(|| self.sent.fetch_add(1, Ordering::Relaxed))
             }
         }
     }
 
     fn is_over(&self) -> bool {
-        match self.until {
-            Until::Requests(requests) => self.sent.load(Ordering::Relaxed) >= requests,
-            Until::Elapsed(length) => self.start.elapsed() >= length,
+        match self.run_length {
+            RunLength::Requests(requests) => self.sent.load(Ordering::Relaxed) >= requests,
+            RunLength::Elapsed(length) => self.start.elapsed() >= length,
         }
     }
 
-    async fn report(&self, done: Done) {
-        // Nobody takes results only where the whole run was dropped.
-        let _dropped = self.results.send(done).await;
+    async fn report(&self, result: RequestResult) {
+        // The receiver is dropped only together with the whole run.
+        let _dropped = self.results.send(result).await;
     }
 }
 
-fn pass_on_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
+fn resume_panic(joined: Result<(), JoinError>) {
+    if let Err(error) = joined
         && let Ok(panic) = error.try_into_panic()
     {
         std::panic::resume_unwind(panic);

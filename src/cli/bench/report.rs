@@ -1,4 +1,4 @@
-//! What a benchmark came to, as JSON or as a table.
+//! The results of a benchmark, as JSON or as a table.
 
 use std::collections::BTreeMap;
 
@@ -23,92 +23,92 @@ const COLUMNS: [(&str, usize); 14] = [
 ];
 const LOAD_WIDTH: usize = 7;
 
-/// Everything that was measured.
+/// The results of all runs.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// The address that was asked.
+pub struct BenchReport {
+    /// The URL of the requests.
     pub url: String,
-    /// The model that was asked for.
+    /// The model of the requests.
     pub model: String,
-    /// How many different recordings were sent.
+    /// Number of different recordings sent.
     pub clips: usize,
-    /// One for each load.
-    pub runs: Vec<Run>,
+    /// The report of each run.
+    pub runs: Vec<RunReport>,
 }
 
-/// What one run came to.
+/// The results of one run.
 #[derive(Clone, Debug, Serialize)]
-pub struct Run {
+pub struct RunReport {
     /// Callers of a closed loop.
     pub concurrency: Option<usize>,
-    /// Requests a second that an open loop sent.
+    /// Requests per second of an open loop.
     pub rate: Option<f64>,
-    /// Requests that have an end, good or bad.
+    /// Completed requests, successful or failed.
     pub requests: u64,
-    /// Those answered with status 200.
+    /// Responses with status 200.
     pub ok: u64,
-    /// The others, by status or kind.
+    /// The number of failures by status or kind.
     pub errors: BTreeMap<String, u64>,
-    /// What was said to the first of each kind.
+    /// The message of the first failure of each kind.
     #[serde(skip)]
-    pub said: BTreeMap<String, String>,
-    /// From the start to the last answer.
+    pub error_messages: BTreeMap<String, String>,
+    /// From the start to the last response.
     #[serde(serialize_with = "rounded")]
     pub seconds: f64,
-    /// Answers with status 200 a second.
+    /// Responses with status 200 per second.
     #[serde(serialize_with = "rounded")]
     pub requests_per_s: f64,
-    /// Audio written down a second, where all of it has a known length.
+    /// Seconds of audio transcribed per second, if the length of every clip is known.
     #[serde(serialize_with = "rounded_option")]
     pub audio_s_per_s: Option<f64>,
-    /// Of the answers with status 200.
-    pub latency_s: Option<Latency>,
-    /// Wrong words for each that was said.
+    /// Latencies of the responses with status 200.
+    pub latency_s: Option<LatencySummary>,
+    /// Word errors divided by reference words.
     #[serde(serialize_with = "rounded_option")]
     pub word_error_rate: Option<f64>,
-    /// Words that were said in what was answered.
+    /// Reference words of the responses with status 200.
     pub words: u64,
-    /// How many of them are wrong, missing or too many.
+    /// Word errors: substitutions, deletions and insertions.
     pub words_wrong: u64,
-    /// Mean of the answers' `x-batch-size`.
+    /// Mean of the responses' `x-batch-size`.
     #[serde(serialize_with = "rounded_option")]
     pub mean_batch: Option<f64>,
-    /// Clips whose answers differ.
+    /// Clips that were transcribed differently by different responses.
     pub clips_with_several_texts: usize,
 }
 
-/// Seconds from when a request was due to the end of its answer.
+/// Seconds from a request's due time to the end of its response.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Latency {
-    /// The shortest.
+pub struct LatencySummary {
+    /// The minimum.
     #[serde(serialize_with = "rounded")]
     pub min: f64,
-    /// All of them by their number.
+    /// The mean.
     #[serde(serialize_with = "rounded")]
     pub mean: f64,
-    /// Half took no longer; the median.
+    /// The median.
     #[serde(serialize_with = "rounded")]
     pub p50: f64,
-    /// Of 100, 90 took no longer.
+    /// The 90th percentile.
     #[serde(serialize_with = "rounded")]
     pub p90: f64,
-    /// Of 100, 95 took no longer.
+    /// The 95th percentile.
     #[serde(serialize_with = "rounded")]
     pub p95: f64,
-    /// Of 100, 99 took no longer.
+    /// The 99th percentile.
     #[serde(serialize_with = "rounded")]
     pub p99: f64,
-    /// The longest.
+    /// The maximum.
     #[serde(serialize_with = "rounded")]
     pub max: f64,
 }
 
-impl Report {
-    /// The lines before the first row; `load` names what differs between the rows.
+impl BenchReport {
+    /// The lines before the first row; `load` is the name of the first column.
     pub fn head(&self, load: &str) -> String {
         let clips = match self.clips {
             1 => "1 clip".to_owned(),
-            several => format!("{several} clips"),
+            count => format!("{count} clips"),
         };
         let names = COLUMNS.map(|(name, _)| name.to_owned());
         format!(
@@ -120,23 +120,23 @@ impl Report {
         )
     }
 
-    /// What became of the requests that were not answered with 200, if any.
+    /// A summary of the failed requests; `None` if there are none.
     pub fn failures(&self) -> Option<String> {
         let requests: u64 = self.runs.iter().map(|run| run.requests).sum();
         let ok: u64 = self.runs.iter().map(|run| run.ok).sum();
         let mut kinds = BTreeMap::<&str, (u64, &str)>::new();
         for run in &self.runs {
             for (kind, count) in &run.errors {
-                let said = run.said.get(kind).map_or("", String::as_str);
-                kinds.entry(kind).or_insert((0, said)).0 += count;
+                let message = run.error_messages.get(kind).map_or("", String::as_str);
+                kinds.entry(kind).or_insert((0, message)).0 += count;
             }
         }
-        let lines = kinds.iter().map(|(kind, (count, said))| {
-            let said = match *said {
+        let lines = kinds.iter().map(|(kind, (count, message))| {
+            let message = match *message {
                 "" => String::new(),
-                said => format!(": {said}"),
+                message => format!(": {message}"),
             };
-            format!("\n  {count} × {kind}{said}")
+            format!("\n  {count} × {kind}{message}")
         });
         let failed = requests - ok;
         (failed > 0).then(|| {
@@ -146,13 +146,13 @@ impl Report {
     }
 }
 
-impl Run {
-    /// The run's row in the table, and a line below it for each oddity.
+impl RunReport {
+    /// The run's row in the table; a line below it counts clips with several texts, if any.
     pub fn row(&self) -> String {
         let number = |digits: usize| move |value: f64| format!("{value:.digits$}");
         let or_dash = |cell: Option<String>| cell.unwrap_or_else(|| "-".to_owned());
         let latency =
-            |pick: fn(&Latency) -> f64| or_dash(self.latency_s.as_ref().map(pick).map(number(3)));
+            |pick: fn(&LatencySummary) -> f64| or_dash(self.latency_s.as_ref().map(pick).map(number(3)));
         let load = match (self.concurrency, self.rate) {
             (Some(callers), _) => callers.to_string(),
             (None, rate) => or_dash(rate.map(|rate| rate.to_string())),
@@ -189,7 +189,7 @@ fn line(load: &str, cells: &[String; COLUMNS.len()]) -> String {
     format!("{load:>LOAD_WIDTH$}{}", cells.collect::<String>())
 }
 
-/// To the microsecond: what lies behind it is noise.
+/// Rounds to microseconds; smaller digits are noise.
 fn round(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }
@@ -206,19 +206,19 @@ fn rounded_option<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S
 mod tests {
     use super::*;
 
-    fn report() -> Report {
+    fn report() -> BenchReport {
         let text = str::to_owned;
-        let good = Run {
+        let successful = RunReport {
             concurrency: Some(16),
             rate: None,
             requests: 48,
             ok: 48,
             errors: BTreeMap::new(),
-            said: BTreeMap::new(),
+            error_messages: BTreeMap::new(),
             seconds: 8.123_456_789,
             requests_per_s: 5.908_812,
             audio_s_per_s: Some(64.997),
-            latency_s: Some(Latency {
+            latency_s: Some(LatencySummary {
                 min: 0.2,
                 mean: 2.412_345_6,
                 p50: 2.38,
@@ -233,13 +233,13 @@ mod tests {
             mean_batch: Some(7.25),
             clips_with_several_texts: 2,
         };
-        let bad = Run {
+        let failed = RunReport {
             concurrency: None,
             rate: Some(2.5),
             requests: 3,
             ok: 0,
             errors: [(text("429"), 2), (text("timeout"), 1)].into(),
-            said: [(text("429"), text("Too many requests."))].into(),
+            error_messages: [(text("429"), text("Too many requests."))].into(),
             seconds: 60.0,
             requests_per_s: 0.0,
             audio_s_per_s: None,
@@ -250,18 +250,18 @@ mod tests {
             mean_batch: None,
             clips_with_several_texts: 0,
         };
-        Report {
+        BenchReport {
             url: text("http://127.0.0.1:8000/v1/audio/transcriptions"),
             model: text("whisper-1"),
             clips: 2,
-            runs: vec![good, bad],
+            runs: vec![successful, failed],
         }
     }
 
     #[test]
     fn a_table_for_people() {
         let report = report();
-        let rows: Vec<_> = report.runs.iter().map(Run::row).collect();
+        let rows: Vec<_> = report.runs.iter().map(RunReport::row).collect();
         let failures = report.failures().unwrap();
         let table = format!(
             "{}\n{}\n{failures}",
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_failed_where_everything_was_answered() {
+    fn there_are_no_failures_if_every_request_succeeded() {
         let mut report = report();
         report.runs.truncate(1);
         assert_eq!(report.failures(), None);

@@ -1,10 +1,10 @@
-//! Which address is asked.
+//! The URL of the server under test.
 
 use std::net::IpAddr;
 
 use reqwest::Url;
 
-/// Where transcriptions are, below a server's address; one that is whole already stays.
+/// The URL of a server's transcriptions endpoint; a URL with that path is returned unchanged.
 pub fn endpoint(server: &Url) -> Url {
     let path = server.path().trim_end_matches('/');
     let path = if path.ends_with("/transcriptions") || path.ends_with("/translations") {
@@ -19,7 +19,7 @@ pub fn endpoint(server: &Url) -> Url {
     endpoint
 }
 
-/// Whether the address is this machine's own, whatever its network looks like.
+/// Whether the host is a loopback address or `localhost`.
 pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
@@ -29,7 +29,7 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// An http or https address with a host; for clap.
+/// Parses an http or https URL with a host, for clap.
 pub fn parse(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     match url.scheme() {
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_or_its_v1_or_the_whole_address_may_be_named() {
+    fn accepts_a_server_its_v1_path_or_the_full_endpoint() {
         for (server, expected) in [
             ("http://box:8000", "http://box:8000/v1/audio/transcriptions"),
             ("http://box/", "http://box/v1/audio/transcriptions"),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_of_a_server_is_refused() {
+    fn refuses_invalid_urls() {
         for text in ["localhost:8000", "box", "ftp://box", "http://"] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -1,5 +1,5 @@
-//! The checks themselves. Each changes nothing: a port is taken for a moment, a temporary file has no
-//! name, and no model is loaded.
+//! The checks. None has side effects: the port is bound for a moment, the temporary file has no name, and
+//! no model is loaded.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -10,51 +10,51 @@ use indicatif::HumanBytes;
 use rustix::fs::{Access, access, statvfs};
 
 use super::Finding;
-use crate::app::{AppError, advice, memory, open_files, placed, rooms};
+use crate::app::{AppError, engine_layout, memory, open_files, services, startup_warnings};
 use crate::audio::FfmpegMode;
-use crate::config::Loaded;
+use crate::config::LoadedSettings;
 use crate::models::{Aliases, Catalog};
-use crate::telemetry::reasons;
+use crate::telemetry::error_chain;
 
-/// The settings were read, or there would be no checks; some may not be as they were meant.
-pub fn settings(loaded: &Loaded) -> Vec<Finding> {
+/// The warnings about the settings; invalid settings fail before the checks.
+pub fn settings(loaded: &LoadedSettings) -> Vec<Finding> {
     let warnings = loaded.warnings.iter();
-    let mut found: Vec<_> = warnings
+    let mut findings: Vec<_> = warnings
         .map(|warning| Finding::warning("settings", warning.to_string()))
         .collect();
-    if found.is_empty() {
+    if findings.is_empty() {
         let count = loaded.origins.len();
-        found.push(Finding::ok("settings", format!("{count} set, none wrong")));
+        findings.push(Finding::ok("settings", format!("{count} set, none wrong")));
     }
-    found
+    findings
 }
 
-/// Whether models can run where the settings want them.
-pub fn device(loaded: &Loaded) -> Finding {
-    match rooms::plans(loaded).and_then(|_plans| placed::summary(loaded)) {
+/// Whether models can run on the configured device.
+pub fn device(loaded: &LoadedSettings) -> Finding {
+    match services::plans(loaded).and_then(|_plans| engine_layout::summary(loaded)) {
         Ok(summary) => Finding::ok("device", summary),
-        Err(error) => Finding::error("device", reasons(&error)),
+        Err(error) => Finding::error("device", error_chain(&error)),
     }
 }
 
-/// Which models there are, and whether the memory is enough for the default one.
-pub async fn models(loaded: &Loaded) -> Result<Vec<Finding>, AppError> {
-    let aliases = match rooms::aliases(loaded) {
+/// The models on disk, and whether the memory suffices for the default one.
+pub async fn models(loaded: &LoadedSettings) -> Result<Vec<Finding>, AppError> {
+    let aliases = match services::aliases(loaded) {
         Ok(aliases) => aliases,
-        Err(error) => return Ok(vec![Finding::error("models", reasons(&error))]),
+        Err(error) => return Ok(vec![Finding::error("models", error_chain(&error))]),
     };
-    let catalog = rooms::open_catalog(&loaded.settings.models).await?;
-    let folder = advice::of_models_dir(loaded, &catalog);
+    let catalog = services::open_catalog(&loaded.settings.models).await?;
+    let folder = startup_warnings::models_dir_warning(loaded, &catalog);
     let folder = folder.map(|text| Finding::warning("models", text));
-    let mut found: Vec<_> = folder.into_iter().collect();
-    found.push(default_model(loaded, &aliases, &catalog));
-    found.push(memory_of_model(loaded, &aliases, &catalog));
-    Ok(found)
+    let mut findings: Vec<_> = folder.into_iter().collect();
+    findings.push(default_model(loaded, &aliases, &catalog));
+    findings.push(model_memory(loaded, &aliases, &catalog));
+    Ok(findings)
 }
 
-fn default_model(loaded: &Loaded, aliases: &Aliases, catalog: &Catalog) -> Finding {
+fn default_model(loaded: &LoadedSettings, aliases: &Aliases, catalog: &Catalog) -> Finding {
     let count = catalog.list().len();
-    match advice::of_default_model(loaded, aliases, catalog) {
+    match startup_warnings::default_model_warning(loaded, aliases, catalog) {
         None => {
             let id = aliases.default_model(catalog);
             Finding::ok("models", format!("{count} on disk, {id} is the default"))
@@ -66,14 +66,16 @@ fn default_model(loaded: &Loaded, aliases: &Aliases, catalog: &Catalog) -> Findi
     }
 }
 
-fn memory_of_model(loaded: &Loaded, aliases: &Aliases, catalog: &Catalog) -> Finding {
+fn model_memory(loaded: &LoadedSettings, aliases: &Aliases, catalog: &Catalog) -> Finding {
     let Some(limit) = memory::limit_bytes() else {
-        return Finding::warning("memory", "the system does not say how much there is");
+        return Finding::warning("memory", "the system does not report its memory");
     };
-    let decoded = rooms::decoded_bytes(&loaded.settings.audio, Some(limit));
+    let decoded = services::decoded_bytes(&loaded.settings.audio, Some(limit));
     let default = catalog.find(&aliases.default_model(catalog));
-    let model = match (default, rooms::plans(loaded)) {
-        (Some(stored), Ok(plans)) if placed::is_on_processor(loaded) => plans(&stored).memory_bytes,
+    let model = match (default, services::plans(loaded)) {
+        (Some(stored), Ok(plans)) if engine_layout::is_on_cpu(loaded) => {
+            plans(&stored).memory_bytes
+        }
         _ => 0,
     };
     let text = format!(
@@ -83,7 +85,7 @@ fn memory_of_model(loaded: &Loaded, aliases: &Aliases, catalog: &Catalog) -> Fin
         HumanBytes(decoded)
     );
     if model > limit {
-        let remedy = "take a smaller model, or fewer engines (WHISPER__NUM_WORKERS)";
+        let remedy = "use a smaller model, or fewer engines (WHISPER__NUM_WORKERS)";
         Finding::error("memory", format!("{text}: {remedy}"))
     } else if model.saturating_add(decoded) > limit {
         let remedy = "lower AUDIO__MAX_DECODED_MIB or AUDIO__MAX_DURATION_S";
@@ -93,17 +95,17 @@ fn memory_of_model(loaded: &Loaded, aliases: &Aliases, catalog: &Catalog) -> Fin
     }
 }
 
-/// Whether downloads have a folder to go into.
-pub fn downloads(loaded: &Loaded) -> Finding {
+/// Whether the folder for downloads is writable.
+pub fn downloads(loaded: &LoadedSettings) -> Finding {
     let models = &loaded.settings.models;
-    let (name, folder) = (loaded.name_of("models.hub_cache"), &models.hub_cache);
+    let (name, folder) = (loaded.setting_name("models.hub_cache"), &models.hub_cache);
     let shown = folder.display();
     if models.hub_offline {
-        let name = loaded.name_of("models.hub_offline");
+        let name = loaded.setting_name("models.hub_offline");
         return Finding::ok("downloads", format!("off ({name})"));
     }
-    let there = folder.ancestors().find(|folder| folder.exists());
-    match access(there.unwrap_or(Path::new("/")), Access::WRITE_OK) {
+    let existing = folder.ancestors().find(|folder| folder.exists());
+    match access(existing.unwrap_or(Path::new("/")), Access::WRITE_OK) {
         Ok(()) => Finding::ok("downloads", format!("go to {shown}")),
         Err(error) => Finding::warning(
             "downloads",
@@ -117,16 +119,18 @@ pub fn downloads(loaded: &Loaded) -> Finding {
 }
 
 /// Whether the address can be listened on, and whether callers need a key.
-pub fn port(loaded: &Loaded) -> Vec<Finding> {
+pub fn port(loaded: &LoadedSettings) -> Vec<Finding> {
     let server = &loaded.settings.server;
     let (host, port) = (server.host.as_str(), server.port);
-    let (host_name, port_name) = (loaded.name_of("server.host"), loaded.name_of("server.port"));
+    let (host_name, port_name) = (loaded.setting_name("server.host"), loaded.setting_name("server.port"));
     let listening = match TcpListener::bind((host, port)) {
         Ok(_listener) => Finding::ok("port", format!("{host} port {port} is free")),
         Err(error) => {
             let remedy = match error.kind() {
-                ErrorKind::AddrInUse => format!("stop what listens there, or change {port_name}"),
-                ErrorKind::PermissionDenied => format!("take a {port_name} from 1024 on"),
+                ErrorKind::AddrInUse => {
+                    format!("stop the program that listens there, or change {port_name}")
+                }
+                ErrorKind::PermissionDenied => format!("set {port_name} to 1024 or higher"),
                 _ => format!("{host_name} must be an address of this machine"),
             };
             let text = format!("cannot listen on {host} port {port}: {error}; {remedy}");
@@ -134,8 +138,8 @@ pub fn port(loaded: &Loaded) -> Vec<Finding> {
         }
     };
     let keys = match server.api_keys() {
-        Err(error) => Finding::error("keys", reasons(&error)),
-        Ok(keys) => match advice::of_open_port(loaded) {
+        Err(error) => Finding::error("keys", error_chain(&error)),
+        Ok(keys) => match startup_warnings::open_port_warning(loaded) {
             Some(text) => Finding::warning("keys", text),
             None => Finding::ok("keys", format!("{} set", keys.len())),
         },
@@ -143,12 +147,12 @@ pub fn port(loaded: &Loaded) -> Vec<Finding> {
     vec![listening, keys]
 }
 
-/// Whether there is a second decoder for what the built-in ones do not read.
-pub fn ffmpeg(loaded: &Loaded) -> Finding {
+/// Whether ffmpeg is available for formats that the built-in decoders do not support.
+pub fn ffmpeg(loaded: &LoadedSettings) -> Finding {
     if loaded.settings.audio.ffmpeg == FfmpegMode::Off {
         return Finding::ok(
             "ffmpeg",
-            format!("off ({})", loaded.name_of("audio.ffmpeg")),
+            format!("off ({})", loaded.setting_name("audio.ffmpeg")),
         );
     }
     match Command::new("ffmpeg").arg("-version").output() {
@@ -163,20 +167,19 @@ pub fn ffmpeg(loaded: &Loaded) -> Finding {
             "ffmpeg",
             format!(
                 "does not run ({error}): WMA, AMR, AVI and other formats that the built-in decoders \
-                 do not read are refused; install it, or set AUDIO__FFMPEG=off"
+                 do not support are refused; install it, or set AUDIO__FFMPEG=off"
             ),
         ),
     }
 }
 
-/// Whether uploads that are not kept in memory have a place.
-pub fn temporary_files(loaded: &Loaded) -> Finding {
+/// Whether temporary files for uploads can be created, and the disk space for them.
+pub fn temporary_files(loaded: &LoadedSettings) -> Finding {
     let folder = std::env::temp_dir();
     let shown = folder.display();
     if let Err(error) = tempfile::tempfile() {
         let text = format!(
-            "no temporary file can be made in {shown} ({error}): name a folder that can be written \
-             in TMPDIR"
+            "no temporary file can be created in {shown} ({error}): set TMPDIR to a writable folder"
         );
         return Finding::error("temporary files", text);
     }
@@ -186,8 +189,8 @@ pub fn temporary_files(loaded: &Loaded) -> Finding {
         Ok(free) if free < largest => Finding::warning(
             "temporary files",
             format!(
-                "{shown} has {} left, and one upload may take {}: free some of it, or name another folder \
-                 in TMPDIR",
+                "{shown} has {} left, and one upload may need {}: free some space, or set TMPDIR to \
+                 another folder",
                 HumanBytes(free),
                 HumanBytes(largest)
             ),
@@ -200,30 +203,33 @@ pub fn temporary_files(loaded: &Loaded) -> Finding {
     }
 }
 
-/// Whether as many connections can be open as the settings allow.
-pub fn descriptors(loaded: &Loaded) -> Finding {
-    let wanted = loaded.settings.server.max_connections;
-    let allowed = open_files::raise_limit(wanted);
-    if allowed < wanted {
-        let name = loaded.name_of("server.max_connections");
+/// Whether the limit of open files allows the configured number of connections.
+pub fn descriptors(loaded: &LoadedSettings) -> Finding {
+    let configured = loaded.settings.server.max_connections;
+    let allowed = open_files::raise_limit(configured);
+    if allowed < configured {
+        let name = loaded.setting_name("server.max_connections");
         return Finding::warning(
             "descriptors",
             format!(
-                "enough for {allowed} connections, not for the {wanted} of {name}: raise the limit \
+                "enough for {allowed} connections, not for the {configured} of {name}: raise the limit \
                  (ulimit -Hn; LimitNOFILE= of systemd)"
             ),
         );
     }
-    Finding::ok("descriptors", format!("enough for {wanted} connections"))
+    Finding::ok(
+        "descriptors",
+        format!("enough for {configured} connections"),
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::Severity;
     use super::*;
     use crate::config::{Settings, Sources};
 
-    fn load(variables: &[(&str, &str)]) -> Loaded {
+    fn load(variables: &[(&str, &str)]) -> LoadedSettings {
         let home = [("HOME", "/nonexistent")];
         let env = home.iter().chain(variables);
         let env = env.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -235,82 +241,89 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(finding: &Finding, verdict: Verdict, pieces: &[&str]) {
-        assert_eq!(finding.verdict, verdict, "{finding}");
-        for piece in pieces {
-            assert!(finding.text.contains(piece), "no {piece:?} in {finding}");
+    fn check(finding: &Finding, severity: Severity, excerpts: &[&str]) {
+        assert_eq!(finding.severity, severity, "{finding}");
+        for excerpt in excerpts {
+            assert!(
+                finding.text.contains(excerpt),
+                "no {excerpt:?} in {finding}"
+            );
         }
     }
 
     #[test]
     fn a_port_that_is_taken_is_an_error() {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let number = taken.local_addr().unwrap().port().to_string();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let number = listener.local_addr().unwrap().port().to_string();
         let loaded = load(&[
             ("UVICORN_HOST", "127.0.0.1"),
             ("UVICORN_PORT", number.as_str()),
         ]);
 
-        let found = port(&loaded);
+        let findings = port(&loaded);
         check(
-            &found[0],
-            Verdict::Error,
+            &findings[0],
+            Severity::Error,
             &[number.as_str(), "change UVICORN_PORT"],
         );
-        check(&found[1], Verdict::Ok, &["0 set"]);
-        drop(taken);
-        check(&port(&loaded)[0], Verdict::Ok, &["is free"]);
+        check(&findings[1], Severity::Ok, &["0 set"]);
+        drop(listener);
+        check(&port(&loaded)[0], Severity::Ok, &["is free"]);
 
-        let found = port(&load(&[("UVICORN_PORT", "0"), ("API_KEYS_FILE", "/gone")]));
-        check(&found[1], Verdict::Error, &["cannot read /gone"]);
+        let findings = port(&load(&[("UVICORN_PORT", "0"), ("API_KEYS_FILE", "/gone")]));
+        check(&findings[1], Severity::Error, &["cannot read /gone"]);
     }
 
     #[test]
     #[cfg_attr(feature = "cuda", ignore = "needs a build without CUDA")]
-    fn a_gpu_that_is_not_there_is_an_error_that_names_the_setting() {
+    fn a_missing_gpu_is_an_error_that_names_the_setting() {
         let loaded = load(&[("WHISPER__INFERENCE_DEVICE", "cuda")]);
-        let pieces = [
+        let excerpts = [
             "WHISPER__INFERENCE_DEVICE is cuda, but this build has no CUDA",
             "or write auto or cpu",
         ];
-        check(&device(&loaded), Verdict::Error, &pieces);
+        check(&device(&loaded), Severity::Error, &excerpts);
     }
 
     #[test]
-    fn a_number_format_of_gpus_is_an_error_on_a_processor() {
+    fn a_gpu_number_format_is_an_error_on_a_cpu() {
         let on_cpu = ("WHISPER__INFERENCE_DEVICE", "cpu");
         for compute_type in ["float16", "int8_float16", "bfloat16", "int16"] {
             let loaded = load(&[on_cpu, ("WHISPER__COMPUTE_TYPE", compute_type)]);
-            let said = format!("WHISPER__COMPUTE_TYPE is {compute_type}, which");
+            let expected = format!("WHISPER__COMPUTE_TYPE is {compute_type}, which");
             check(
                 &device(&loaded),
-                Verdict::Error,
-                &[said.as_str(), "write int8 or float32"],
+                Severity::Error,
+                &[expected.as_str(), "int8 or float32"],
             );
         }
-        check(&device(&load(&[on_cpu])), Verdict::Ok, &["processor"]);
+        check(&device(&load(&[on_cpu])), Severity::Ok, &["CPU"]);
     }
 
     #[tokio::test]
     async fn no_model_at_all_is_an_error_and_a_download_on_demand_a_warning() {
-        let found = models(&load(&[])).await.unwrap();
-        check(&found[0], Verdict::Error, &["halkspeech models pull base"]);
+        let findings = models(&load(&[])).await.unwrap();
+        check(
+            &findings[0],
+            Severity::Error,
+            &["halkspeech models pull base"],
+        );
         let on_demand = load(&[("WHISPER__AUTO_DOWNLOAD", "true")]);
-        let found = models(&on_demand).await.unwrap();
-        check(&found[0], Verdict::Warning, &["first request"]);
+        let findings = models(&on_demand).await.unwrap();
+        check(&findings[0], Severity::Warning, &["first request"]);
     }
 
     #[test]
-    fn what_is_off_is_not_looked_for() {
+    fn a_disabled_feature_is_not_checked() {
         let loaded = load(&[("AUDIO__FFMPEG", "off"), ("HF_HUB_OFFLINE", "1")]);
-        check(&ffmpeg(&loaded), Verdict::Ok, &["off (AUDIO__FFMPEG)"]);
-        check(&downloads(&loaded), Verdict::Ok, &["off (HF_HUB_OFFLINE)"]);
+        check(&ffmpeg(&loaded), Severity::Ok, &["off (AUDIO__FFMPEG)"]);
+        check(&downloads(&loaded), Severity::Ok, &["off (HF_HUB_OFFLINE)"]);
     }
 
     #[test]
-    fn warnings_of_the_settings_are_findings() {
-        let found = settings(&load(&[("API_KEYS", "a")]));
-        check(&found[0], Verdict::Warning, &["did you mean API_KEY?"]);
-        check(&settings(&load(&[]))[0], Verdict::Ok, &["0 set"]);
+    fn warnings_about_the_settings_are_findings() {
+        let findings = settings(&load(&[("API_KEYS", "a")]));
+        check(&findings[0], Severity::Warning, &["did you mean API_KEY?"]);
+        check(&settings(&load(&[]))[0], Severity::Ok, &["0 set"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What `transcribe` takes, and which files that means.
+//! The flags of `transcribe`.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -6,20 +6,20 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::super::CommonFlags;
-use super::super::outputs::{self, Existing, Work};
+use super::super::outputs::{self, ExistingFiles, RecordingOutputs};
 use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::tokens::Language;
 
-/// What `transcribe` takes.
+/// Flags of `transcribe`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 every recording was written down, 1 one or more were not (each is \
-                  named on standard error, the others are done), 2 the command is not understood.\n\
+    after_help = "Exit codes: 0 every recording was transcribed, 1 one or more were not (each is \
+                  named on standard error, the others are written), 2 the command line is invalid.\n\
                   The path of each file written is printed on standard output. Nothing is \
-                  transcribed where a file to write is there already, or would be written twice."
+                  transcribed if an output file already exists or would be written twice."
 )]
 pub struct TranscribeFlags {
-    /// Recordings, folders whose recordings are meant, and - for standard input
+    /// Recordings, folders of recordings, or - for standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) paths: Vec<PathBuf>,
     /// Write these formats, one file each
@@ -32,16 +32,16 @@ pub struct TranscribeFlags {
         value_name = "FORMATS"
     )]
     pub(super) format: Vec<Format>,
-    /// Write into this folder instead of beside each recording
+    /// Write into this folder instead of next to each recording
     #[arg(short, long, value_name = "FOLDER", conflicts_with = "stdout")]
     pub(super) output_dir: Option<PathBuf>,
-    /// Print what was said instead of writing files
+    /// Print the transcripts instead of writing files
     #[arg(long)]
     pub(super) stdout: bool,
-    /// Overwrite files that are there already
+    /// Overwrite existing files
     #[arg(long, conflicts_with_all = ["skip_existing", "stdout"])]
     pub(super) force: bool,
-    /// Leave out what is there already: go on with a folder that was begun
+    /// Skip existing files, to continue an interrupted run
     #[arg(long, conflicts_with = "stdout")]
     pub(super) skip_existing: bool,
     /// Run this model [default: base]
@@ -50,22 +50,22 @@ pub struct TranscribeFlags {
     /// The language spoken, as a code or a name [default: detected]
     #[arg(short, long, value_parser = language)]
     pub(super) language: Option<Language>,
-    /// Write English, whatever is spoken
+    /// Translate into English
     #[arg(long)]
     pub(super) translate: bool,
-    /// Text that comes before, or words to expect
+    /// Preceding text, or words to expect
     #[arg(long, value_name = "TEXT")]
     pub(super) prompt: Option<String>,
-    /// Beams of the search; 1 is fastest [default: 5]
+    /// Beam size of the search; 1 is fastest [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
     pub(super) beam_size: Option<u8>,
-    /// Give silence, noise and music to the model, too
+    /// Transcribe silence, noise and music as well, without voice activity detection
     #[arg(long)]
     pub(super) no_vad: bool,
-    /// Put the time of every word into the JSON
+    /// Write the time of every word into the JSON
     #[arg(long)]
     pub(super) words: bool,
-    /// Recordings worked on at one time [default: a batch]
+    /// Recordings in progress at one time [default: the batch size]
     #[arg(short, long, value_name = "N")]
     pub(super) jobs: Option<NonZeroUsize>,
     #[command(flatten)]
@@ -86,14 +86,17 @@ pub enum Format {
 }
 
 impl TranscribeFlags {
-    /// What is to be done, and the files it goes into; none where it is printed.
-    pub(super) fn plan(&self, recordings: Vec<PathBuf>) -> anyhow::Result<Vec<Work<Format>>> {
+    /// The output files of each recording; none with `--stdout`.
+    pub(super) fn plan(
+        &self,
+        recordings: Vec<PathBuf>,
+    ) -> anyhow::Result<Vec<RecordingOutputs<Format>>> {
         if self.stdout {
-            let printed = |recording| Work {
+            let without_files = |recording| RecordingOutputs {
                 recording,
                 outputs: Vec::new(),
             };
-            return Ok(recordings.into_iter().map(printed).collect());
+            return Ok(recordings.into_iter().map(without_files).collect());
         }
         let formats = self.formats().into_iter();
         let formats: Vec<_> = formats.map(|format| (format, format.extension())).collect();
@@ -105,7 +108,7 @@ impl TranscribeFlags {
         )
     }
 
-    /// Each format once.
+    /// The formats without duplicates.
     pub(super) fn formats(&self) -> Vec<Format> {
         let mut distinct = Vec::new();
         for format in &self.format {
@@ -116,14 +119,14 @@ impl TranscribeFlags {
         distinct
     }
 
-    /// What is done with files that are there already.
-    pub(super) fn existing(&self) -> Existing {
+    /// How existing files are handled.
+    pub(super) fn existing(&self) -> ExistingFiles {
         if self.force {
-            Existing::Overwrite
+            ExistingFiles::Overwrite
         } else if self.skip_existing {
-            Existing::Skip
+            ExistingFiles::Skip
         } else {
-            Existing::Refuse
+            ExistingFiles::Refuse
         }
     }
 }

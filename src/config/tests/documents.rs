@@ -1,4 +1,4 @@
-//! What is written about the settings says what the program does.
+//! Tests that the documentation of the settings agrees with the code.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use super::*;
 const DEFAULT_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/default.toml");
 const DOCUMENTATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 
-/// Which of the lines behind a `#` of the default file are read, too.
+/// Which commented-out lines of the default file are read in addition.
 #[derive(Clone, Copy, PartialEq)]
 enum Uncommented {
     Nothing,
@@ -15,14 +15,14 @@ enum Uncommented {
     Example,
 }
 
-/// The settings in `configs/default.toml`.
+/// Loads the settings of `configs/default.toml`.
 fn default_file(uncommented: Uncommented) -> Settings {
     let text = fs::read_to_string(DEFAULT_FILE).unwrap();
     let is_key = |line: &str| {
         let key = line.split_once(" = ").map(|(key, _)| key);
         key.is_some_and(|key| KEYS.iter().any(|known| known.name() == key))
     };
-    // An example is a table behind a `#`, with the keys that follow it.
+    // An example is a commented-out table with the keys after it.
     let mut in_example = false;
     let lines: Vec<&str> = text
         .lines()
@@ -44,31 +44,31 @@ fn default_file(uncommented: Uncommented) -> Settings {
 }
 
 #[test]
-fn the_default_file_holds_the_defaults() {
+fn the_default_file_contains_the_defaults() {
     let expected = from_env(&[]).unwrap().settings;
     assert_eq!(default_file(Uncommented::Nothing), expected);
     assert_eq!(default_file(Uncommented::Settings), expected);
 }
 
 #[test]
-fn the_example_in_the_default_file_holds_for_its_model_alone() {
+fn the_example_in_the_default_file_applies_only_to_its_model() {
     let mut settings = default_file(Uncommented::Example);
-    let of_models = std::mem::take(&mut settings.per_model);
+    let per_model = std::mem::take(&mut settings.per_model);
 
     assert_eq!(settings, from_env(&[]).unwrap().settings);
-    let names: Vec<&String> = of_models.keys().collect();
+    let names: Vec<&String> = per_model.keys().collect();
     assert_eq!(names, ["deepdml/faster-whisper-large-v3-turbo-ct2"]);
-    assert_ne!(of_models[names[0]], ModelSettings::default());
+    assert_ne!(per_model[names[0]], ModelSettings::default());
 }
 
 #[test]
-fn the_default_file_holds_every_setting_in_order_with_its_names() {
+fn the_default_file_contains_every_setting_in_order_with_its_names() {
     let text = fs::read_to_string(DEFAULT_FILE).unwrap();
     let mut rest = text.as_str();
     for key in KEYS {
         let (section, name) = key.path.split_once('.').unwrap();
         let written = match key.kind {
-            Kind::TextMap => format!("\n[{}]\n", key.path),
+            ValueKind::TextMap => format!("\n[{}]\n", key.path),
             _ => format!("{name} = "),
         };
         let at = (rest.match_indices(&written))
@@ -78,10 +78,10 @@ fn the_default_file_holds_every_setting_in_order_with_its_names() {
                     .iter()
                     .any(|before| rest[..*at].ends_with(before))
             })
-            .unwrap_or_else(|| panic!("{} is absent or out of order", key.path));
+            .unwrap_or_else(|| panic!("{} is missing or out of order", key.path));
         let comment = &rest[..at];
         for name in key.environment_names().chain(key.flag.map(str::to_owned)) {
-            assert!(comment.contains(&name), "{section}.{name} names no {name}");
+            assert!(comment.contains(&name), "{section}.{name} lacks {name}");
         }
         rest = &rest[at + written.len()..];
     }
@@ -90,7 +90,7 @@ fn the_default_file_holds_every_setting_in_order_with_its_names() {
 #[test]
 fn the_documentation_lists_every_setting() {
     let text = fs::read_to_string(DOCUMENTATION).unwrap();
-    let defaults = Report::new(&Settings::default(), &BTreeMap::new()).unwrap();
+    let defaults = SettingsTable::new(&Settings::default(), &BTreeMap::new()).unwrap();
     let mut lines = text.lines().filter(|line| line.starts_with("| `"));
     for (key, row) in KEYS.iter().zip(defaults.rows) {
         let mut names: Vec<String> = key.environment_names().collect();
@@ -112,7 +112,7 @@ fn the_documentation_lists_every_setting() {
 }
 
 #[test]
-fn the_documentation_lists_what_a_model_may_have_for_itself() {
+fn the_documentation_lists_the_settings_of_one_model() {
     let text = fs::read_to_string(DOCUMENTATION).unwrap();
     let (_, section) = text.split_once("## Settings of one model\n").unwrap();
     let names = KEYS.iter().filter(|key| key.per_model);
@@ -122,9 +122,9 @@ fn the_documentation_lists_what_a_model_may_have_for_itself() {
 }
 
 #[test]
-fn the_default_file_lists_what_a_model_may_have_for_itself() {
+fn the_default_file_lists_the_settings_of_one_model() {
     let text = fs::read_to_string(DEFAULT_FILE).unwrap();
-    let (_, list) = text.split_once("# What one model has for itself").unwrap();
+    let (_, list) = text.split_once("# Settings of one model").unwrap();
     let (list, _) = list.split_once("\n\n").unwrap();
     for key in KEYS.iter().filter(|key| key.per_model) {
         assert!(list.contains(key.name()), "no {}", key.name());
@@ -150,7 +150,7 @@ fn the_table_of_keys_and_the_settings_of_a_model_agree() {
     let tree = Value::serialize(ModelSettings::default()).unwrap();
     let names: Vec<&String> = tree.as_dict().unwrap().keys().collect();
     let per_model = KEYS.iter().filter(|key| key.per_model);
-    let mut known: Vec<&str> = per_model.map(Key::name).collect();
+    let mut known: Vec<&str> = per_model.map(SettingKey::name).collect();
     known.sort_unstable();
     assert_eq!(names, known);
 

@@ -1,4 +1,4 @@
-//! What a file sets for single models.
+//! Settings of single models in a file.
 
 use super::*;
 
@@ -23,7 +23,7 @@ length_step_s = 1
 "#;
 
 #[test]
-fn a_model_may_have_these_for_itself() {
+fn reads_every_setting_of_one_model() {
     let loaded = from_file(EVERY_KEY, &[]).unwrap();
 
     let number = |number| std::num::NonZeroUsize::new(number);
@@ -49,7 +49,7 @@ fn a_model_may_have_these_for_itself() {
     assert_eq!(loaded.settings.per_model, expected);
 
     // None of these is the default, and nothing else is changed.
-    let whisper = loaded.settings.whisper_of("owner/name");
+    let whisper = loaded.settings.whisper_for("owner/name");
     let changed = Value::serialize(whisper.as_ref()).unwrap();
     let unchanged = Value::serialize(Whisper::default()).unwrap();
     let own = Value::serialize(own).unwrap();
@@ -65,7 +65,7 @@ fn a_model_may_have_these_for_itself() {
 }
 
 #[test]
-fn it_goes_before_what_holds_for_all_models() {
+fn settings_of_one_model_override_those_of_all_models() {
     let toml = "[whisper]\nbatch_size = 2\nbeam_size = 2\nnum_workers = 2\n\
                 [models.tiny]\nbatch_size = 3\n\
                 [models.'tiny@v1']\nbeam_size = 3";
@@ -78,7 +78,7 @@ fn it_goes_before_what_holds_for_all_models() {
         ("Tiny", 4, 4),
         ("base", 4, 4),
     ] {
-        let whisper = settings.whisper_of(model);
+        let whisper = settings.whisper_for(model);
         assert_eq!(whisper.batch_size.get(), batch_size, "{model}");
         assert_eq!(whisper.beam_size.get(), beam_size, "{model}");
         assert_eq!(whisper.num_workers, 2, "{model}");
@@ -87,12 +87,12 @@ fn it_goes_before_what_holds_for_all_models() {
 }
 
 #[test]
-fn tables_named_like_settings_keep_their_meaning() {
+fn a_table_named_like_a_setting_is_that_setting() {
     let toml = "[models.aliases]\nmine = 'tiny'\n[models.tiny]\n[models]\ndir = '/m'";
     let settings = from_file(toml, &[]).unwrap().settings;
     assert_eq!(settings.models.aliases["mine"], "tiny");
     assert_eq!(settings.models.dir, Path::new("/m"));
-    assert!(settings.per_model.is_empty(), "an empty table says nothing");
+    assert!(settings.per_model.is_empty(), "an empty table sets nothing");
 
     assert_eq!(
         from_file("[models.preload]\nbatch_size = 3", &[]).unwrap_err(),
@@ -102,7 +102,7 @@ fn tables_named_like_settings_keep_their_meaning() {
 }
 
 #[test]
-fn refuses_what_no_model_may_have_for_itself() {
+fn refuses_settings_that_cannot_be_set_for_one_model() {
     for (toml, expected) in [
         (
             "[models.'owner/name']\nbach_size = 1",
@@ -154,7 +154,7 @@ fn refuses_what_no_model_may_have_for_itself() {
 }
 
 #[test]
-fn refuses_the_values_that_are_refused_for_all_models() {
+fn refuses_the_same_values_as_for_all_models() {
     let toml = "[whisper]\nbatch_size = 0\n\
                 [models.base]\nbatch_size = 0\ncompute_type = 'int8'\n\
                 [models.'owner/name']\nvad_filter = 'sometimes'\nmodel_ttl = [1]";
@@ -170,15 +170,19 @@ fn refuses_the_values_that_are_refused_for_all_models() {
 }
 
 #[test]
-fn the_table_shows_it_last() {
+fn the_table_shows_settings_of_one_model_last() {
     let toml = "[models.'owner/name']\nvad_filter = false\ncompute_type = 'INT8'\n\
                 [models.base]\ndevice_index = [1, 2]";
     let loaded = from_file(toml, &[("WHISPER__COMPUTE_TYPE", "float32")]).unwrap();
 
     let rows = loaded.table().unwrap().rows;
-    let (of_all, of_models) = rows.split_at(KEYS.len());
-    assert!(of_all.iter().all(|row| Key::at(&row.name).is_some()));
-    let of_models: Vec<(&str, &str)> = (of_models.iter())
+    let (general, per_model) = rows.split_at(KEYS.len());
+    assert!(
+        general
+            .iter()
+            .all(|row| SettingKey::at(&row.name).is_some())
+    );
+    let per_model: Vec<(&str, &str)> = (per_model.iter())
         .map(|row| (row.name.as_str(), row.value.as_str()))
         .collect();
     let expected = [
@@ -186,17 +190,17 @@ fn the_table_shows_it_last() {
         ("models.\"owner/name\".compute_type", "int8"),
         ("models.\"owner/name\".vad_filter", "false"),
     ];
-    assert_eq!(of_models, expected);
+    assert_eq!(per_model, expected);
     for row in &rows[KEYS.len()..] {
-        assert!(matches!(row.origin, Origin::File(_)), "{row:?}");
+        assert!(matches!(row.origin, SettingOrigin::File(_)), "{row:?}");
     }
 }
 
 #[test]
-fn warns_about_a_queue_below_a_batch_where_it_was_written() {
+fn a_warning_about_a_short_queue_names_the_settings_in_effect() {
     let warnings = |toml: &str| -> Vec<String> {
         let warnings = from_file(toml, &[]).unwrap().warnings;
-        warnings.iter().map(Warning::to_string).collect()
+        warnings.iter().map(SettingWarning::to_string).collect()
     };
     for (toml, expected) in [
         (

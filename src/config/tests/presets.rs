@@ -1,4 +1,4 @@
-//! The files in `configs/` are settings that a server starts with.
+//! Tests of the configuration files in `configs/`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,12 +11,12 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/configs");
 const TURBO: &str = "deepdml/faster-whisper-large-v3-turbo-ct2";
 const LARGE: &str = "Systran/faster-whisper-large-v3";
 
-/// What a file promises by its name: device, model, batch size, window in milliseconds, queue,
+/// The values of a preset: device, model, batch size, batch window in milliseconds, queue size,
 /// concurrent requests.
-type Promise = (DeviceChoice, &'static str, usize, u64, usize, usize);
+type Preset = (DeviceChoice, &'static str, usize, u64, usize, usize);
 
-/// By name, in order.
-const PRESETS: [(&str, Promise); 8] = [
+/// The presets, sorted by name.
+const PRESETS: [(&str, Preset); 8] = [
     ("beast", (Cuda, TURBO, 768, 30, 16_384, 3000)),
     ("conservative", (Cuda, TURBO, 128, 25, 4096, 1000)),
     ("cpu", (Cpu, "base", 8, 20, 2048, 256)),
@@ -27,7 +27,7 @@ const PRESETS: [(&str, Promise); 8] = [
     ("ultra-fast", (Cuda, TURBO, 512, 20, 8192, 2000)),
 ];
 
-/// The settings of a file in `configs/`, which must give no warning.
+/// Loads a file in `configs/`, which must cause no warning.
 #[track_caller]
 fn preset(name: &str) -> Settings {
     let loaded = Settings::load(Sources {
@@ -41,7 +41,7 @@ fn preset(name: &str) -> Settings {
 }
 
 #[test]
-fn every_file_of_settings_is_a_preset() {
+fn every_configuration_file_is_a_preset() {
     let entries = fs::read_dir(FOLDER).unwrap();
     let mut files: Vec<String> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -52,10 +52,10 @@ fn every_file_of_settings_is_a_preset() {
 }
 
 #[test]
-fn a_preset_holds_what_its_name_promises() {
-    for (name, promise) in PRESETS {
+fn a_preset_sets_its_values() {
+    for (name, expected) in PRESETS {
         let whisper = preset(name).whisper;
-        let held = (
+        let actual = (
             whisper.inference_device,
             whisper.model.as_str(),
             whisper.batch_size.get(),
@@ -63,7 +63,7 @@ fn a_preset_holds_what_its_name_promises() {
             whisper.max_queue_size.get(),
             whisper.max_concurrent_requests.get(),
         );
-        assert_eq!(held, promise, "{name}");
+        assert_eq!(actual, expected, "{name}");
     }
 }
 
@@ -72,19 +72,19 @@ fn a_preset_changes_nothing_else() {
     let defaults = from_env(&[]).unwrap().settings;
     for (name, _) in PRESETS {
         let mut settings = preset(name);
-        let ours = &mut settings.whisper;
-        let of_defaults = defaults.whisper.clone();
-        if ours.inference_device == Cuda {
-            assert_eq!(ours.compute_type, ComputeType::Float16, "{name}");
-            ours.compute_type = of_defaults.compute_type;
-            (ours.cpu_threads, ours.num_workers) = (0, 0);
+        let whisper = &mut settings.whisper;
+        let default = defaults.whisper.clone();
+        if whisper.inference_device == Cuda {
+            assert_eq!(whisper.compute_type, ComputeType::Float16, "{name}");
+            whisper.compute_type = default.compute_type;
+            (whisper.cpu_threads, whisper.num_workers) = (0, 0);
         }
-        ours.model = of_defaults.model;
-        ours.inference_device = of_defaults.inference_device;
-        ours.batch_size = of_defaults.batch_size;
-        ours.batch_window_ms = of_defaults.batch_window_ms;
-        ours.max_queue_size = of_defaults.max_queue_size;
-        ours.max_concurrent_requests = of_defaults.max_concurrent_requests;
+        whisper.model = default.model;
+        whisper.inference_device = default.inference_device;
+        whisper.batch_size = default.batch_size;
+        whisper.batch_window_ms = default.batch_window_ms;
+        whisper.max_queue_size = default.max_queue_size;
+        whisper.max_concurrent_requests = default.max_concurrent_requests;
         assert_eq!(settings, defaults, "{name}");
     }
 }

@@ -1,10 +1,10 @@
-//! Which values a setting takes, and how the others are refused.
+//! Accepted and refused values of the settings.
 
 use proptest::prelude::*;
 
 use super::*;
 
-const TAKEN: &str = r#"
+const ACCEPTED: &str = r#"
 WHISPER__MODEL=org/name => whisper.model org/name
 WHISPER__INFERENCE_DEVICE=CUDA => whisper.inference_device cuda
 WHISPER__DEVICE_INDEX=1 => whisper.device_index [1]
@@ -170,54 +170,55 @@ models.aliases.a = 1 => models.aliases in FILE is {"a":1}, expected a table of t
 log = 1 => log in FILE is not a table, expected a table [log]
 "#;
 
-/// The lines of a table: what is written, what comes of it.
+/// The lines of a table: input and expected result.
 fn lines(table: &str) -> impl Iterator<Item = (&str, &str)> {
     table.lines().filter_map(|line| line.split_once(" => "))
 }
 
 #[test]
-fn takes_every_value_that_is_allowed() {
-    for (written, expected) in lines(TAKEN) {
-        let (name, value) = written.split_once('=').unwrap();
+fn accepts_every_allowed_value() {
+    for (input, expected) in lines(ACCEPTED) {
+        let (name, value) = input.split_once('=').unwrap();
         let (path, expected) = expected.split_once(' ').unwrap();
         let loaded = from_env(&[(name, value)]).unwrap();
-        assert_eq!(shown(&loaded, path), expected, "{written}");
-        let origin = Origin::Environment(name.to_owned());
-        assert_eq!(loaded.origins[path], origin, "{written}");
-        assert_eq!(loaded.warnings, [], "{written}");
+        assert_eq!(table_value(&loaded, path), expected, "{input}");
+        let origin = SettingOrigin::Environment(name.to_owned());
+        assert_eq!(loaded.origins[path], origin, "{input}");
+        assert_eq!(loaded.warnings, [], "{input}");
     }
 }
 
 #[test]
-fn the_tables_leave_no_setting_out() {
-    for key in KEYS.iter().filter(|key| !matches!(key.kind, Kind::TextMap)) {
-        let is_named = |(written, _): (&str, &str)| {
-            let (name, _) = written.split_once('=').unwrap();
+fn the_tables_contain_every_setting() {
+    let is_map = |key: &&SettingKey| matches!(key.kind, ValueKind::TextMap);
+    for key in KEYS.iter().filter(|key| !is_map(key)) {
+        let is_set = |(input, _): (&str, &str)| {
+            let (name, _) = input.split_once('=').unwrap();
             key.environment_names().any(|known| known == name)
         };
-        let takes_any = matches!(
+        let accepts_any = matches!(
             key.kind,
-            Kind::Text | Kind::Folder | Kind::File | Kind::Hidden
+            ValueKind::Text | ValueKind::Folder | ValueKind::File | ValueKind::SecretText
         );
-        assert!(lines(TAKEN).any(is_named), "{}", key.path);
-        let refused = lines(REFUSED).any(is_named) || takes_any;
-        let in_own_test =
-            matches!(key.kind, Kind::WebOrigins) || key.path == "whisper.compute_type";
-        assert!(refused || in_own_test, "{}", key.path);
+        assert!(lines(ACCEPTED).any(is_set), "{}", key.path);
+        let is_refused = lines(REFUSED).any(is_set) || accepts_any;
+        let has_own_test =
+            matches!(key.kind, ValueKind::WebOrigins) || key.path == "whisper.compute_type";
+        assert!(is_refused || has_own_test, "{}", key.path);
     }
 }
 
 #[test]
-fn refuses_every_value_that_is_not_allowed() {
-    for (written, expected) in lines(REFUSED) {
-        let (name, value) = written.split_once('=').unwrap();
+fn refuses_every_invalid_value() {
+    for (input, expected) in lines(REFUSED) {
+        let (name, value) = input.split_once('=').unwrap();
         let error = from_env(&[(name, value)]).unwrap_err().to_string();
         assert_eq!(error, format!("{name} is {value:?}, expected {expected}"));
     }
 }
 
 #[test]
-fn refuses_a_number_format_that_is_not_known() {
+fn refuses_an_unknown_number_format() {
     assert_eq!(
         from_env(&[("WHISPER__COMPUTE_TYPE", "int4")])
             .unwrap_err()
@@ -248,14 +249,14 @@ fn refuses_web_origins_that_would_never_match() {
 }
 
 #[test]
-fn refuses_values_in_a_file_by_their_keys() {
+fn an_error_about_a_file_names_the_key() {
     for (toml, expected) in lines(REFUSED_IN_A_FILE) {
         assert_eq!(from_file(toml, &[]).unwrap_err(), expected, "{toml}");
     }
 }
 
 #[test]
-fn refuses_values_of_flags_by_their_flags() {
+fn an_error_about_a_flag_names_the_flag() {
     let error = Settings::load(Sources {
         env: variables(&[("UVICORN_PORT", "1")]),
         file: None,
@@ -271,7 +272,7 @@ fn refuses_values_of_flags_by_their_flags() {
 }
 
 #[test]
-fn switches_are_written_in_eight_ways() {
+fn booleans_have_eight_spellings() {
     for (values, expected) in [
         (["true", "1", "yes", "ON"], true),
         (["false", "0", "No", "off"], false),
@@ -284,7 +285,7 @@ fn switches_are_written_in_eight_ways() {
 }
 
 #[test]
-fn a_file_may_write_one_value_for_a_list() {
+fn a_single_value_in_a_file_is_a_list_of_one() {
     let toml = "whisper.device_index = 2\nmodels.preload = 'a'\nserver.allow_origins = ''";
     let settings = from_file(toml, &[]).unwrap().settings;
     assert_eq!(settings.whisper.device_index, [2]);
@@ -294,7 +295,7 @@ fn a_file_may_write_one_value_for_a_list() {
 
 proptest! {
     #[test]
-    fn any_text_is_taken_or_named(index in 0..KEYS.len(), value in ".{0,20}") {
+    fn any_text_is_accepted_or_an_error_names_the_setting(index in 0..KEYS.len(), value in ".{0,20}") {
         let Some(name) = KEYS[index].environment_names().last() else {
             return Ok(());
         };
@@ -309,7 +310,7 @@ proptest! {
     }
 
     #[test]
-    fn any_number_is_taken_in_its_range_alone(number: i64) {
+    fn a_number_is_accepted_only_in_its_range(number: i64) {
         let value = number.to_string();
         let loaded = from_env(&[("WHISPER__BEAM_SIZE", &value)]);
         prop_assert_eq!(loaded.is_ok(), (1..=32).contains(&number));

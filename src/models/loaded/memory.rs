@@ -9,7 +9,7 @@ const GIVE_BACK_PAUSE: Duration = Duration::from_millis(10);
 /// Gives the allocator's unused pages back; under load there always are some, so not for long.
 pub(super) async fn give_memory_back() {
     for _ in 0..GIVE_BACK_TRIES {
-        if crate::allocator::give_back() {
+        if crate::allocator::release_unused_memory() {
             break;
         }
         tokio::time::sleep(GIVE_BACK_PAUSE).await;

@@ -13,7 +13,7 @@ use super::entry::{Entry, Failure};
 use super::memory::give_memory_back;
 use super::{Lease, LoadedModels, State};
 use crate::models::{LoadError, LoadedModel, ModelError, ModelId, Plan, StoredModel};
-use crate::telemetry::{Metrics, reasons};
+use crate::telemetry::{Metrics, error_chain};
 
 /// A model whose loading failed is tried again by the first request after this time.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -173,7 +173,7 @@ async fn load(stored: Arc<StoredModel>, plan: Plan, lease: Lease, metrics: Metri
     // Loading takes twice the weights' memory for a moment, or more.
     give_memory_back().await;
     let outcome = loaded.map_err(|error| {
-        let reason = reasons(&error);
+        let reason = error_chain(&error);
         tracing::error!(model.id = %id, reason, "model could not be loaded");
         Failure {
             source: Arc::new(error),

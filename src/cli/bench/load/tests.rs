@@ -1,4 +1,4 @@
-//! Load on a server that answers as it is told.
+//! Load on a test server with scripted responses.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,18 +13,18 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::cli::bench::caller::Wish;
+use crate::cli::bench::client::RequestTemplate;
 use crate::cli::bench::clips::Clip;
 use crate::config::Secret;
 
-/// What a server has seen, and how it answers the request of a number.
-struct Seen {
-    answer: fn(usize) -> Response,
+/// A server's received requests, and its response to the request of each number.
+struct TestServer {
+    respond: fn(usize) -> Response,
     delay: Duration,
     requests: Mutex<Vec<(Instant, BTreeMap<String, String>)>>,
 }
 
-impl Seen {
+impl TestServer {
     fn count(&self) -> usize {
         self.requests.lock().unwrap().len()
     }
@@ -37,7 +37,7 @@ impl Seen {
 }
 
 async fn transcribe(
-    State(seen): State<Arc<Seen>>,
+    State(server): State<Arc<TestServer>>,
     headers: HeaderMap,
     mut form: Multipart,
 ) -> Response {
@@ -49,30 +49,30 @@ async fn transcribe(
         fields.insert(name, field.text().await.unwrap());
     }
     let number = {
-        let mut requests = seen.requests.lock().unwrap();
+        let mut requests = server.requests.lock().unwrap();
         requests.push((Instant::now(), fields));
         requests.len() - 1
     };
-    tokio::time::sleep(seen.delay).await;
-    (seen.answer)(number)
+    tokio::time::sleep(server.delay).await;
+    (server.respond)(number)
 }
 
-/// A server on a free port that answers so, each answer so late.
-async fn serve(answer: fn(usize) -> Response, delay: Duration) -> (Arc<Seen>, SocketAddr) {
-    let seen = Arc::new(Seen {
-        answer,
+/// Starts a server on a free port that sends the responses of `respond`, each after `delay`.
+async fn serve(respond: fn(usize) -> Response, delay: Duration) -> (Arc<TestServer>, SocketAddr) {
+    let server = Arc::new(TestServer {
+        respond,
         delay,
         requests: Mutex::default(),
     });
     let router = Router::new().route("/t", post(transcribe));
-    let router = router.with_state(Arc::clone(&seen));
+    let router = router.with_state(Arc::clone(&server));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(axum::serve(listener, router).into_future());
-    (seen, address)
+    (server, address)
 }
 
-fn caller(address: SocketAddr, timeout: Duration) -> Arc<Caller> {
+fn client(address: SocketAddr, timeout: Duration) -> Arc<BenchClient> {
     let clip = |name: &str, language: Option<&str>| Clip {
         name: name.to_owned(),
         audio: name.to_owned().into(),
@@ -80,7 +80,7 @@ fn caller(address: SocketAddr, timeout: Duration) -> Arc<Caller> {
         ..Clip::default()
     };
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let wish = Wish {
+    let template = RequestTemplate {
         url: format!("http://{address}/t").parse().unwrap(),
         key: Some(Secret::new("k")),
         fields: vec![field("model", "base"), field("beam_size", "1")],
@@ -88,68 +88,68 @@ fn caller(address: SocketAddr, timeout: Duration) -> Arc<Caller> {
         timeout,
     };
     let clips = vec![clip("a.wav", Some("tr")), clip("b.wav", None)];
-    Arc::new(Caller::new(wish, clips).unwrap())
+    Arc::new(BenchClient::new(template, clips).unwrap())
 }
 
-/// How many requests ended in each way, and their latencies.
+/// The number of requests of each outcome, and their latencies.
 async fn outcomes(
-    caller: &Arc<Caller>,
-    pace: Pace,
-    until: Until,
+    client: &Arc<BenchClient>,
+    pattern: LoadPattern,
+    run_length: RunLength,
 ) -> (BTreeMap<String, usize>, Vec<Duration>) {
     let mut kinds = BTreeMap::new();
     let mut latencies = Vec::new();
-    run(caller, pace, until, |done, _| {
-        let kind = match done.outcome {
-            Outcome::Answered(_) => "ok".to_owned(),
-            Outcome::Failed(failure) => failure.kind,
+    run(client, pattern, run_length, |result, _| {
+        let kind = match result.outcome {
+            RequestOutcome::Success(_) => "ok".to_owned(),
+            RequestOutcome::Failure(failure) => failure.kind,
         };
         *kinds.entry(kind).or_default() += 1;
-        latencies.push(done.latency);
+        latencies.push(result.latency);
     })
     .await;
     (kinds, latencies)
 }
 
-fn closed(callers: usize) -> Pace {
-    Pace::Closed { callers }
+fn closed(callers: usize) -> LoadPattern {
+    LoadPattern::Closed { callers }
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn good(_: usize) -> Response {
+fn success(_: usize) -> Response {
     Json(json!({"text": "a"})).into_response()
 }
 
-fn busy(retry_after_ms: &'static str) -> Response {
+fn too_many_requests(retry_after_ms: &'static str) -> Response {
     let headers = [("retry-after-ms", retry_after_ms)];
     (StatusCode::TOO_MANY_REQUESTS, headers).into_response()
 }
 
 #[tokio::test]
-async fn counts_each_answer_by_its_status_and_tries_none_again() {
-    let answer = |number: usize| match number % 3 {
-        0 => good(number),
-        1 => busy("1"),
+async fn counts_each_response_by_its_status_and_retries_none() {
+    let respond = |number: usize| match number % 3 {
+        0 => success(number),
+        1 => too_many_requests("1"),
         _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
-    let (seen, address) = serve(answer, Duration::ZERO).await;
+    let (server, address) = serve(respond, Duration::ZERO).await;
 
-    let caller = caller(address, MINUTE);
-    let (kinds, _) = outcomes(&caller, closed(4), Until::Requests(30)).await;
+    let client = client(address, MINUTE);
+    let (kinds, _) = outcomes(&client, closed(4), RunLength::Requests(30)).await;
 
     let ten = ["ok", "429", "500"].map(|kind| (kind.to_owned(), 10));
     assert_eq!(kinds, ten.into());
-    assert_eq!(seen.count(), 30);
+    assert_eq!(server.count(), 30);
 }
 
 #[tokio::test]
 async fn sends_the_form_with_the_clips_in_turn() {
-    let (seen, address) = serve(good, Duration::ZERO).await;
+    let (server, address) = serve(success, Duration::ZERO).await;
 
-    outcomes(&caller(address, MINUTE), closed(1), Until::Requests(3)).await;
+    outcomes(&client(address, MINUTE), closed(1), RunLength::Requests(3)).await;
 
-    let requests = seen.requests.lock().unwrap();
+    let requests = server.requests.lock().unwrap();
     let first = BTreeMap::from(
         [
             ("key", "Bearer k"),
@@ -167,92 +167,96 @@ async fn sends_the_form_with_the_clips_in_turn() {
 }
 
 #[tokio::test]
-async fn a_refused_caller_waits_before_it_asks_again() {
-    let (seen, address) = serve(|_| busy("40"), Duration::ZERO).await;
+async fn a_refused_caller_waits_before_its_next_request() {
+    let (server, address) = serve(|_| too_many_requests("40"), Duration::ZERO).await;
 
-    outcomes(&caller(address, MINUTE), closed(1), Until::Requests(4)).await;
+    outcomes(&client(address, MINUTE), closed(1), RunLength::Requests(4)).await;
 
-    let gaps = seen.gaps();
+    let gaps = server.gaps();
     assert_eq!(gaps.len(), 3);
-    let told = Duration::from_millis(40);
-    assert!(gaps.iter().all(|gap| *gap >= told), "{gaps:?}");
+    let delay = Duration::from_millis(40);
+    assert!(gaps.iter().all(|gap| *gap >= delay), "{gaps:?}");
 }
 
 #[tokio::test]
-async fn a_run_does_not_outlast_its_time_because_callers_wait() {
-    let (seen, address) = serve(|_| busy("60000"), Duration::ZERO).await;
+async fn waiting_callers_do_not_prolong_a_run() {
+    let (server, address) = serve(|_| too_many_requests("60000"), Duration::ZERO).await;
 
-    let until = Until::Elapsed(Duration::from_millis(200));
-    let (kinds, _) = outcomes(&caller(address, MINUTE), closed(2), until).await;
+    let run_length = RunLength::Elapsed(Duration::from_millis(200));
+    let (kinds, _) = outcomes(&client(address, MINUTE), closed(2), run_length).await;
 
     assert_eq!(kinds, [("429".to_owned(), 2)].into());
-    assert_eq!(seen.count(), 2);
+    assert_eq!(server.count(), 2);
 }
 
 #[tokio::test]
-async fn in_an_open_loop_latency_counts_from_when_a_request_was_due() {
+async fn in_an_open_loop_latency_counts_from_the_due_time() {
     let delay = Duration::from_millis(30);
-    let (_, address) = serve(good, delay).await;
-    let pace = Pace::Open {
+    let (_, address) = serve(success, delay).await;
+    let pattern = LoadPattern::Open {
         rate: 1000.0,
         arrivals: Arrivals::Even,
         in_flight: 1,
     };
 
-    let (kinds, latencies) = outcomes(&caller(address, MINUTE), pace, Until::Requests(4)).await;
+    let client = client(address, MINUTE);
+    let (kinds, latencies) = outcomes(&client, pattern, RunLength::Requests(4)).await;
 
     assert_eq!(kinds, [("ok".to_owned(), 4)].into());
-    // The n-th was due after n ms, and waited until those before it were answered.
+    // Request n is due after n ms and waits for the responses to the requests before it.
     for (number, latency) in (0_u32..).zip(latencies) {
-        let least = delay * (number + 1) - Duration::from_millis(number.into());
-        assert!(latency >= least, "{number}: {latency:?} is below {least:?}");
+        let minimum = delay * (number + 1) - Duration::from_millis(number.into());
+        assert!(
+            latency >= minimum,
+            "{number}: {latency:?} is below {minimum:?}"
+        );
     }
 }
 
 #[tokio::test]
-async fn an_open_loop_sends_what_is_due_within_its_time() {
-    let (seen, address) = serve(good, Duration::ZERO).await;
-    let pace = Pace::Open {
+async fn an_open_loop_sends_the_requests_due_within_its_time() {
+    let (server, address) = serve(success, Duration::ZERO).await;
+    let pattern = LoadPattern::Open {
         rate: 100.0,
         arrivals: Arrivals::Even,
         in_flight: 8,
     };
 
-    let until = Until::Elapsed(Duration::from_millis(75));
-    let (kinds, _) = outcomes(&caller(address, MINUTE), pace, until).await;
+    let run_length = RunLength::Elapsed(Duration::from_millis(75));
+    let (kinds, _) = outcomes(&client(address, MINUTE), pattern, run_length).await;
 
     // Due at 0, 10, … 70 ms.
     assert_eq!(kinds, [("ok".to_owned(), 8)].into());
-    assert_eq!(seen.count(), 8);
+    assert_eq!(server.count(), 8);
 }
 
 #[tokio::test]
-async fn a_request_without_an_answer_is_given_up() {
-    let (_, address) = serve(good, MINUTE).await;
+async fn a_request_without_a_response_times_out() {
+    let (_, address) = serve(success, MINUTE).await;
 
     let timeout = Duration::from_millis(20);
     let (kinds, latencies) =
-        outcomes(&caller(address, timeout), closed(2), Until::Requests(4)).await;
+        outcomes(&client(address, timeout), closed(2), RunLength::Requests(4)).await;
 
     assert_eq!(kinds, [("timeout".to_owned(), 4)].into());
     assert!(latencies.iter().all(|latency| *latency >= timeout));
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_is_told_from_one_that_hangs_up() {
+async fn distinguishes_a_refused_connection_from_a_broken_one() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let hang_up = async move {
+    let accept_and_close = async move {
         drop(listener.accept().await.unwrap());
         drop(listener);
     };
-    let hanging_up = tokio::spawn(hang_up);
+    let server = tokio::spawn(accept_and_close);
 
-    let one = Until::Requests(1);
-    let (kinds, _) = outcomes(&caller(address, MINUTE), closed(1), one).await;
+    let one = RunLength::Requests(1);
+    let (kinds, _) = outcomes(&client(address, MINUTE), closed(1), one).await;
     assert_eq!(kinds, [("broken".to_owned(), 1)].into());
 
-    hanging_up.await.unwrap();
-    let (kinds, _) = outcomes(&caller(address, MINUTE), closed(1), one).await;
+    server.await.unwrap();
+    let (kinds, _) = outcomes(&client(address, MINUTE), closed(1), one).await;
     assert_eq!(kinds, [("connect".to_owned(), 1)].into());
 }

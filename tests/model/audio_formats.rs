@@ -1,14 +1,14 @@
-//! Every container and encoding gives the sentence; what is no audio is refused.
+//! Recordings of every container and encoding are transcribed; files without audio are refused.
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use super::server::Server;
-use super::speech::{SENTENCE, recordings, wrong_words};
+use super::speech::{SENTENCE, recordings, word_errors};
 
-/// These need ffmpeg: GSM 6.10, G.722 and Windows Media.
-const BY_FFMPEG: [&str; 3] = ["jfk_8k_gsm.wav", "jfk_g722.wav", "jfk_wmav2.wma"];
+/// Files that need ffmpeg: GSM 6.10, G.722 and Windows Media.
+const FFMPEG_FILES: [&str; 3] = ["jfk_8k_gsm.wav", "jfk_g722.wav", "jfk_wmav2.wma"];
 
 fn files(folder: PathBuf) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(folder)
@@ -20,40 +20,40 @@ fn files(folder: PathBuf) -> Vec<PathBuf> {
 }
 
 fn has_ffmpeg() -> bool {
-    let found = Command::new("ffmpeg").arg("-version").output().is_ok();
-    if !found {
-        println!("skipped: {BY_FFMPEG:?}, for ffmpeg is not installed");
+    let is_installed = Command::new("ffmpeg").arg("-version").output().is_ok();
+    if !is_installed {
+        println!("skipped: {FFMPEG_FILES:?}, because ffmpeg is not installed");
     }
-    found
+    is_installed
 }
 
 #[tokio::test]
-async fn every_format_gives_the_sentence() {
+async fn every_format_is_transcribed() {
     let Some(folder) = recordings() else { return };
     let server = Server::with_model("base");
-    let ffmpeg = has_ffmpeg();
+    let has_ffmpeg = has_ffmpeg();
 
-    let mut heard = 0;
+    let mut transcribed = 0;
     for file in files(folder.join("formats")) {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-        if !ffmpeg && BY_FFMPEG.contains(&name.as_str()) {
+        if !has_ffmpeg && FFMPEG_FILES.contains(&name.as_str()) {
             continue;
         }
         let query = [("model", "base"), ("language", "en")];
         let text = server.text(&query, fs::read(&file).unwrap()).await;
-        assert!(wrong_words(SENTENCE, &text) <= 1, "{name}: {text}");
-        heard += 1;
+        assert!(word_errors(SENTENCE, &text) <= 1, "{name}: {text}");
+        transcribed += 1;
     }
-    assert!(heard >= 40, "only {heard} files");
+    assert!(transcribed >= 40, "only {transcribed} files");
 }
 
 #[tokio::test]
-async fn without_ffmpeg_its_formats_are_refused_by_name() {
+async fn without_ffmpeg_the_error_names_the_format() {
     let Some(folder) = recordings() else { return };
     let settings = [("WHISPER__MODEL", "tiny.en"), ("AUDIO__FFMPEG", "off")];
     let server = Server::start(&settings);
 
-    for (name, found) in BY_FFMPEG
+    for (name, format) in FFMPEG_FILES
         .into_iter()
         .zip(["GSM 6.10", "G.722", "ASF (WMA)"])
     {
@@ -67,14 +67,14 @@ async fn without_ffmpeg_its_formats_are_refused_by_name() {
         assert_eq!(response.status(), 400, "{name}");
         let body = response.text().await.unwrap();
         assert!(
-            body.contains(found) && body.contains("ffmpeg"),
+            body.contains(format) && body.contains("ffmpeg"),
             "{name}: {body}"
         );
     }
 }
 
 #[tokio::test]
-async fn odd_files_are_answered_and_invalid_ones_refused() {
+async fn unusual_files_are_transcribed_and_invalid_ones_refused() {
     let Some(folder) = recordings() else { return };
     let server = Server::with_model("tiny.en");
 
@@ -87,8 +87,8 @@ async fn odd_files_are_answered_and_invalid_ones_refused() {
             .await
             .unwrap();
 
-        let refused = name.starts_with("invalid_") || name.starts_with("no_samples");
-        let expected = if refused || name.starts_with("one_sample") {
+        let is_invalid = name.starts_with("invalid_") || name.starts_with("no_samples");
+        let expected = if is_invalid || name.starts_with("one_sample") {
             400
         } else {
             200

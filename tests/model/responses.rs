@@ -24,19 +24,19 @@ fn seconds(time: &str) -> f64 {
     f64::from(whole) + millis.parse::<f64>().unwrap() / 1000.0
 }
 
-fn times(piece: &Value) -> (f64, f64) {
-    let time = |name: &str| piece[name].as_f64().unwrap();
+fn times(item: &Value) -> (f64, f64) {
+    let time = |name: &str| item[name].as_f64().unwrap();
     (time("start"), time("end"))
 }
 
-/// The words of an answer, as they are written.
-fn written(answer: &Value) -> Vec<&str> {
+/// The texts of the words in a response.
+fn word_texts(answer: &Value) -> Vec<&str> {
     let words = answer["words"].as_array().unwrap().iter();
     words.map(|word| word["word"].as_str().unwrap()).collect()
 }
 
 #[tokio::test]
-async fn the_sample_has_its_words_and_cues_in_time() {
+async fn words_and_cues_of_the_sample_are_in_order() {
     let server = Server::with_model("base");
     let query = [("model", "base"), ("language", "en")];
     let text = server.text(&query, sample()).await;
@@ -60,7 +60,7 @@ async fn the_sample_has_its_words_and_cues_in_time() {
     assert!(now_s <= SAMPLE_S, "{now_s}");
     // Punctuation may differ from that of a text without time stamps.
     assert_eq!(
-        written(&timed).join(" "),
+        word_texts(&timed).join(" "),
         timed["text"].as_str().unwrap().trim()
     );
     assert_eq!(words(timed["text"].as_str().unwrap()), words(SENTENCE));
@@ -84,7 +84,7 @@ async fn the_sample_has_its_words_and_cues_in_time() {
 }
 
 #[tokio::test]
-async fn the_logprobs_are_those_of_the_text() {
+async fn logprobs_cover_the_text() {
     let server = Server::with_model("base");
     let query = [("model", "base"), ("include[]", "logprobs")];
 
@@ -123,11 +123,11 @@ async fn segments_and_words_of_long_speech_are_in_order() {
         let duration_s = answer["duration"].as_f64().unwrap();
         for kind in ["segments", "words"] {
             let mut now_s = 0.0;
-            for piece in answer[kind].as_array().unwrap() {
-                let (start_s, end_s) = times(piece);
+            for item in answer[kind].as_array().unwrap() {
+                let (start_s, end_s) = times(item);
                 assert!(
                     now_s <= start_s && start_s <= end_s,
-                    "{piece} after {now_s}"
+                    "{item} after {now_s}"
                 );
                 now_s = end_s;
             }
@@ -140,12 +140,12 @@ async fn segments_and_words_of_long_speech_are_in_order() {
             .collect();
         assert_eq!(words(&texts), words(text));
         // Hyphenated words are two, as the reference has them.
-        assert_eq!(written(&answer).concat(), text.replace(' ', ""));
+        assert_eq!(word_texts(&answer).concat(), text.replace(' ', ""));
     }
 }
 
 #[tokio::test]
-async fn words_of_a_language_without_spaces_are_its_text() {
+async fn words_of_languages_without_spaces_join_to_the_text() {
     let Some(folder) = recordings() else { return };
     let server = Server::with_model("base");
     let query = [
@@ -163,9 +163,9 @@ async fn words_of_a_language_without_spaces_are_its_text() {
 
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert_eq!(answer["language"], name);
-        let written = written(&answer);
-        assert!(written.len() >= 4, "{written:?}");
-        assert_eq!(written.concat(), answer["text"].as_str().unwrap());
+        let words = word_texts(&answer);
+        assert!(words.len() >= 4, "{words:?}");
+        assert_eq!(words.concat(), answer["text"].as_str().unwrap());
     }
 }
 
@@ -195,11 +195,11 @@ async fn each_channel_of_a_call_is_a_speaker() {
             .iter()
             .filter(|segment| segment["speaker"] == speaker);
         let own: Vec<_> = own.collect();
-        let said: Vec<_> = own
+        let texts: Vec<_> = own
             .iter()
-            .map(|one| one["text"].as_str().unwrap())
+            .map(|segment| segment["text"].as_str().unwrap())
             .collect();
-        assert_eq!(words(&said.join(" ")), words(SENTENCE), "{speaker}");
+        assert_eq!(words(&texts.join(" ")), words(SENTENCE), "{speaker}");
         let (start_s, _) = times(own[0]);
         assert!(
             (start_s - begins_s).abs() < 1.0,
@@ -213,9 +213,9 @@ async fn each_channel_of_a_call_is_a_speaker() {
 }
 
 #[tokio::test]
-async fn a_stream_is_the_text_of_the_answer() {
+async fn streamed_text_equals_the_text_of_the_response() {
     let server = Server::with_model("base");
-    // What is said again and again looks like repetition, which would be sampled anew.
+    // Repeated speech looks like a repetition loop, which would be sampled again.
     let query = [("model", "base"), ("compression_ratio_threshold", "20")];
     let long = wav(&sample_pcm().repeat(4));
     let text = server.text(&query, long.clone()).await;
@@ -260,17 +260,17 @@ async fn translations_are_english() {
             let request = request.query(&query).body(fs::read(file).unwrap());
             let answer = request.send().await.unwrap();
             assert_eq!(answer.status(), 200);
-            let heard = words(&answer.text().await.unwrap());
+            let translated = words(&answer.text().await.unwrap());
             let common = [
                 "the", "and", "of", "to", "was", "it", "is", "that", "you", "in",
             ];
-            english += heard
+            english += translated
                 .iter()
                 .filter(|word| common.contains(&word.as_str()))
                 .count();
-            all += heard.len();
+            all += translated.len();
         }
-        assert!(clips.len() >= 4, "the clips are there");
+        assert!(clips.len() >= 4, "clips are missing");
         assert!(
             all >= 40 && english * 6 >= all,
             "{language}: {english} of {all}"
@@ -279,12 +279,12 @@ async fn translations_are_english() {
 }
 
 #[tokio::test]
-async fn a_rejected_window_is_generated_again_until_the_tries_get_worse() {
+async fn a_rejected_window_is_generated_again_while_it_improves() {
     let server = Server::with_model("tiny.en");
     let query = [("model", "tiny.en"), ("response_format", "verbose_json")];
 
-    // Nothing is so probable: the first try is rejected, so is the second, which is less probable, and
-    // the better of them is kept.
+    // No text reaches log probability 0: the first try is rejected, so is the second, which is less
+    // probable, and the better of them is kept.
     for (threshold, tried_again) in [("-1", false), ("0", true)] {
         let query = [&query[..], &[("logprob_threshold", threshold)]].concat();
         let answer: Value = serde_json::from_str(&body(&server, &query, sample()).await).unwrap();
@@ -313,11 +313,11 @@ async fn faint_speech_keeps_its_first_words() {
     );
 }
 
-/// As Bazarr asks: bare samples, first for their language.
+/// Requests as sent by Bazarr: raw samples, first to detect the language.
 #[tokio::test]
-async fn other_servers_clients_get_the_language_and_subtitles() {
+async fn clients_of_other_servers_get_the_language_and_subtitles() {
     let server = Server::with_model("base");
-    let ask = async |path: &str, query: &[(&str, &str)]| {
+    let send = async |path: &str, query: &[(&str, &str)]| {
         let request = reqwest::Client::new().post(server.url(path));
         let request = request.query(query).body(sample_pcm());
         let answer = request.send().await.unwrap();
@@ -325,7 +325,7 @@ async fn other_servers_clients_get_the_language_and_subtitles() {
         answer.text().await.unwrap()
     };
 
-    let language = ask("/detect-language", &[("encode", "false")]).await;
+    let language = send("/detect-language", &[("encode", "false")]).await;
     let language: Value = serde_json::from_str(&language).unwrap();
     assert_eq!(language["language_code"], "en");
     assert_eq!(language["detected_language"], "english");
@@ -333,10 +333,10 @@ async fn other_servers_clients_get_the_language_and_subtitles() {
     assert!((0.5..=1.0).contains(&confidence), "{language}");
 
     let query = [("encode", "false"), ("output", "srt"), ("language", "en")];
-    let subtitles = ask("/asr", &query).await;
+    let subtitles = send("/asr", &query).await;
     assert!(subtitles.starts_with("1\n00:00:0"), "{subtitles}");
     assert!(subtitles.contains("what your country"), "{subtitles}");
     let query = [("encode", "false"), ("output", "tsv"), ("language", "en")];
-    let table = ask("/asr", &query).await;
+    let table = send("/asr", &query).await;
     assert!(table.starts_with("start\tend\ttext\n"), "{table}");
 }

@@ -1,11 +1,11 @@
-//! The format of metrics that is older than `OpenMetrics`.
+//! Converts `OpenMetrics` into the older text format of Prometheus.
 
 use std::collections::HashSet;
 
-/// `OpenMetrics` in the older text format of Prometheus, 0.0.4, for those who do not ask for the newer:
-/// there the name of a counter has its `_total` everywhere, and there are neither units nor an end.
+/// Converts `OpenMetrics` into the Prometheus text format 0.0.4, for clients that do not accept
+/// `OpenMetrics`: counters have `_total` in `HELP` and `TYPE` lines too, and there is no `UNIT` or `EOF`.
 #[must_use]
-pub fn in_text_format(open_metrics: &str) -> String {
+pub fn to_prometheus_text(open_metrics: &str) -> String {
     let counters: HashSet<&str> = open_metrics.lines().filter_map(counter).collect();
     let mut text = String::with_capacity(open_metrics.len());
     for line in open_metrics.lines() {
@@ -22,7 +22,7 @@ pub fn in_text_format(open_metrics: &str) -> String {
     text
 }
 
-/// The name in a line that says that a metric is a counter.
+/// The metric's name, if the line declares a counter.
 fn counter(line: &str) -> Option<&str> {
     let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
     (kind == "counter").then_some(name)
@@ -33,11 +33,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_older_format_has_whole_names_of_counters() {
+    fn help_and_type_lines_of_counters_end_in_total() {
         let open = "# HELP a Things.\n# TYPE a counter\n# UNIT a seconds\na_total 1\n\
                     # HELP b Others.\n# TYPE b gauge\nb{x=\"# EOF\"} 2\n# EOF\n";
         let text = "# HELP a_total Things.\n# TYPE a_total counter\na_total 1\n\
                     # HELP b Others.\n# TYPE b gauge\nb{x=\"# EOF\"} 2\n";
-        assert_eq!(in_text_format(open), text);
+        assert_eq!(to_prometheus_text(open), text);
     }
 }

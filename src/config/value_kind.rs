@@ -1,66 +1,66 @@
-//! The kinds of values a setting takes: how they are written, which are allowed.
+//! The kinds of values that settings accept, and their conversion.
 
 use figment::value::{Dict, Value};
 
-/// What a setting may hold. A value from the environment or a flag is text, a
-/// value from a file has a TOML type; both are checked here and come out in
-/// the one type that [`Settings`](super::Settings) wants.
+/// The kind of a setting's value. A value from the environment or a flag is
+/// text, a value from a file has a TOML type; both are checked here and
+/// converted to the type in [`Settings`](super::Settings).
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
-    /// Any text but an empty one.
+pub(super) enum ValueKind {
+    /// Non-empty text.
     Text,
-    /// A text without white space.
-    Word,
-    /// A text that is never shown; empty means none.
-    Hidden,
+    /// Non-empty text without white space.
+    TextWithoutSpaces,
+    /// Text that is never displayed; empty means none.
+    SecretText,
     /// The path of a folder.
     Folder,
     /// The path of a file; empty means none.
     File,
-    /// `http://…` or `https://…`, kept without a closing slash.
+    /// `http://…` or `https://…`; a trailing slash is removed.
     Url,
-    /// On or off.
-    Switch,
-    /// A whole number from the first to the second.
+    /// True or false.
+    Boolean,
+    /// An integer from the first to the second number.
     Integer(i64, i64),
-    /// One of these words, in either case.
+    /// One of these words, case-insensitive.
     Choice(&'static [&'static str]),
-    /// One number of a device, or several.
+    /// One or more device numbers.
     DeviceNumbers {
-        /// The highest one.
+        /// The highest number.
         max: i64,
     },
-    /// Texts.
+    /// A list of texts.
     TextList,
-    /// What a browser sends as `Origin`, or `*`.
+    /// `Origin` headers that a browser sends, or `*`.
     WebOrigins,
-    /// Names that a client may send as `Host`, without a port, or `*`.
+    /// Host names without a port, as in `Host` headers, or `*`.
     HostNames,
-    /// Text → text: a table, or a JSON object in a text.
+    /// Text → text: a table, or a text with a JSON object.
     TextMap,
 }
 
-impl Kind {
-    /// The value as the settings want it, `None` for one that is not allowed.
+impl ValueKind {
+    /// The value converted for [`Settings`](super::Settings); `None` if it is not allowed.
     pub fn check(self, value: &Value) -> Option<Value> {
         match self {
             Self::Text | Self::Folder => non_empty(value.as_str()?).map(Value::from),
-            Self::Word => non_empty(value.as_str()?)
+            Self::TextWithoutSpaces => non_empty(value.as_str()?)
                 .filter(|text| !text.contains(char::is_whitespace))
                 .map(Value::from),
-            Self::Hidden | Self::File => match value {
+            Self::SecretText | Self::File => match value {
                 Value::Empty(..) => Some(value.clone()),
                 _ => Some(non_empty(value.as_str()?).map_or(none(), Value::from)),
             },
             Self::Url => {
                 let url = non_empty(value.as_str()?)?.trim_end_matches('/');
-                let (scheme, rest) = url.split_once("://")?;
-                let allowed = matches!(scheme, "http" | "https")
-                    && !rest.is_empty()
-                    && !rest.contains(char::is_whitespace);
-                allowed.then(|| Value::from(url))
+                let (scheme, address) = url.split_once("://")?;
+                let is_allowed = matches!(scheme, "http" | "https")
+                    && !address.is_empty()
+                    && !address.contains(char::is_whitespace);
+                is_allowed.then(|| Value::from(url))
             }
-            Self::Switch => switch(value).map(Value::from),
+            Self::Boolean => boolean(value).map(Value::from),
             Self::Integer(min, max) => integer(value)
                 .filter(|number| (min..=max).contains(number))
                 .map(Value::from),
@@ -79,9 +79,9 @@ impl Kind {
             Self::WebOrigins => checked_texts(value, is_web_origin),
             Self::HostNames => checked_texts(value, is_host_name),
             Self::TextMap => {
-                let read = value.as_str().map(serde_json::from_str::<Dict>);
-                let read = read.transpose().ok()?;
-                let texts = read
+                let parsed = value.as_str().map(serde_json::from_str::<Dict>);
+                let parsed = parsed.transpose().ok()?;
+                let texts = parsed
                     .as_ref()
                     .or(value.as_dict())?
                     .iter()
@@ -94,16 +94,16 @@ impl Kind {
         }
     }
 
-    /// What is allowed, for the end of the sentence "expected …".
+    /// The allowed values, as the object of "expected …" in an error.
     pub fn expected(self) -> String {
         match self {
             Self::Text => "a text that is not empty".to_owned(),
-            Self::Word => "a text without spaces".to_owned(),
-            Self::Hidden => "a text".to_owned(),
+            Self::TextWithoutSpaces => "a text without spaces".to_owned(),
+            Self::SecretText => "a text".to_owned(),
             Self::Folder => "the path of a folder".to_owned(),
             Self::File => "the path of a file".to_owned(),
             Self::Url => "an address that starts with http:// or https://".to_owned(),
-            Self::Switch => "true, false, 1, 0, yes, no, on or off".to_owned(),
+            Self::Boolean => "true, false, 1, 0, yes, no, on or off".to_owned(),
             Self::Integer(min, max) => format!("a whole number from {min} to {max}"),
             Self::Choice(words) => match words {
                 [first @ .., last] => format!("{} or {last}", first.join(", ")),
@@ -135,7 +135,7 @@ fn non_empty(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
-fn switch(value: &Value) -> Option<bool> {
+fn boolean(value: &Value) -> Option<bool> {
     let text = match value {
         Value::Bool(_, on) => return Some(*on),
         Value::Num(..) => integer(value)?.to_string(),
@@ -158,8 +158,8 @@ fn integer(value: &Value) -> Option<i64> {
     }
 }
 
-/// The items of a TOML list, of a JSON list in a text, of a text with commas;
-/// a lone value is a list of one.
+/// The items of a TOML list, a text with a JSON list, or a comma-separated
+/// text; a single value is a list of one.
 fn items(value: &Value) -> Option<Vec<Value>> {
     if let Some(items) = value.as_array() {
         return Some(items.to_vec());
@@ -175,7 +175,7 @@ fn items(value: &Value) -> Option<Vec<Value>> {
 }
 
 fn checked_texts(value: &Value, is_allowed: impl Fn(&str) -> bool) -> Option<Value> {
-    // A lone TOML text and an empty one are lists too: of one, and of none.
+    // A single TOML text is a list of one, an empty one an empty list.
     let items = match value.as_str() {
         Some(text) if text.trim().is_empty() => Vec::new(),
         _ => items(value)?,
@@ -188,8 +188,8 @@ fn checked_texts(value: &Value, is_allowed: impl Fn(&str) -> bool) -> Option<Val
     texts.collect::<Option<Vec<_>>>().map(Value::from)
 }
 
-/// Whether a browser could send this as `Origin`: a closing slash or a path
-/// would never match.
+/// Whether a browser could send this as `Origin`: with a trailing slash or a
+/// path it would never match.
 fn is_web_origin(text: &str) -> bool {
     let is_plain = |host: &str| {
         !host.is_empty()
@@ -203,7 +203,7 @@ fn is_web_origin(text: &str) -> bool {
             .is_some_and(|(scheme, host)| is_plain(scheme) && is_plain(host))
 }
 
-/// Whether it could be the name in `Host`: a port or a scheme would never match.
+/// Whether this could be the name in `Host`: with a port or a scheme it would never match.
 fn is_host_name(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     text == "*" || text.bytes().all(is_plain)

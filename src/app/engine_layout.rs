@@ -1,4 +1,4 @@
-//! Where a model's engines run, and how: on the processor or on GPUs, with which number format.
+//! Chooses the device, number and number format of a model's engines.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::AppError;
 use crate::batch::BatchLimits;
-use crate::config::{ComputeType, DeviceChoice, Loaded, ModelTtl, Whisper};
+use crate::config::{ComputeType, DeviceChoice, LoadedSettings, ModelTtl, Whisper};
 use crate::engine::EngineFactory;
 use crate::engine::ct2::{self, EngineSpec, Placement};
 use crate::engine::memory::Dimensions;
@@ -14,69 +14,75 @@ use crate::features::WindowLengths;
 use crate::models::{MakeFactory, Plan, StoredModel};
 use crate::tokens::Vocabulary;
 
-/// What a GPU's memory is sold in.
 const GB: u64 = 1_000_000_000;
-/// Most engines on a processor; each holds its own copy of the weights.
+/// Most engines on a CPU by default; each has its own copy of the weights.
 const MAX_CPU_ENGINES: usize = 4;
 
-/// The settings of a model with where its engines run.
-pub struct Placed {
+/// The settings of a model with the devices of its engines.
+pub struct EngineLayout {
     whisper: Whisper,
     placements: Vec<Placement>,
 }
 
-/// Finds out where the engines of a model with these settings run; `name_of` tells how the setting of a
-/// path is written where it was set.
+/// Chooses the devices for a model with these settings; `setting_name` returns the name by which the
+/// user set the setting at a path.
 ///
 /// # Errors
-/// [`AppError`] when this build or this machine cannot run models in that way.
-pub fn placed(whisper: Whisper, name_of: impl Fn(&str) -> String) -> Result<Placed, AppError> {
-    let placements = placements(&whisper, &name_of)?;
-    if placements.iter().any(Placement::is_cpu) && !runs_on_cpu(whisper.compute_type) {
+/// [`AppError`] if this build or this machine cannot run models with these settings.
+pub fn engine_layout(
+    whisper: Whisper,
+    setting_name: impl Fn(&str) -> String,
+) -> Result<EngineLayout, AppError> {
+    let placements = placements(&whisper, &setting_name)?;
+    if placements.iter().any(Placement::is_cpu) && !is_cpu_compute_type(whisper.compute_type) {
         return Err(AppError::ComputeType {
-            name: name_of("whisper.compute_type"),
+            name: setting_name("whisper.compute_type"),
             compute_type: whisper.compute_type,
             reason: match whisper.inference_device {
-                DeviceChoice::Cpu => "models run on the processor here",
+                DeviceChoice::Cpu => "models run on the CPU here",
                 DeviceChoice::Auto | DeviceChoice::Cuda => no_cuda(),
             },
         });
     }
-    Ok(Placed {
+    Ok(EngineLayout {
         whisper,
         placements,
     })
 }
 
-/// Where models without settings of their own run, for people.
+/// A readable summary of the devices of models without settings of their own.
 ///
 /// # Errors
-/// As [`placed`].
-pub fn summary(loaded: &Loaded) -> Result<String, AppError> {
-    let placed = placed(loaded.settings.whisper.clone(), |path| loaded.name_of(path))?;
-    let compute_type = placed.whisper.compute_type;
-    let engines = placed.placements.len();
-    Ok(match placed.placements.first() {
+/// As [`engine_layout`].
+pub fn summary(loaded: &LoadedSettings) -> Result<String, AppError> {
+    let layout = default_layout(loaded)?;
+    let compute_type = layout.whisper.compute_type;
+    let engines = layout.placements.len();
+    Ok(match layout.placements.first() {
         Some(Placement::Cpu { threads }) => format!(
-            "processor ({}); engines: {engines}, threads of each: {threads}, number format: \
-             {compute_type}",
+            "CPU ({}); engines: {engines}, threads of each: {threads}, number format: {compute_type}",
             no_cuda()
         ),
         _ => {
-            let gpus: Vec<_> = placed.placements.iter().map(Placement::to_string).collect();
+            let gpus: Vec<_> = layout.placements.iter().map(Placement::to_string).collect();
             format!("{}; number format: {compute_type}", gpus.join(", "))
         }
     })
 }
 
-/// Whether models without settings of their own run on the processor.
-pub fn is_on_processor(loaded: &Loaded) -> bool {
-    let placed = placed(loaded.settings.whisper.clone(), |path| loaded.name_of(path));
-    placed.is_ok_and(|placed| placed.placements.iter().all(Placement::is_cpu))
+/// Whether models without settings of their own run on the CPU.
+pub fn is_on_cpu(loaded: &LoadedSettings) -> bool {
+    default_layout(loaded).is_ok_and(|layout| layout.placements.iter().all(Placement::is_cpu))
 }
 
-/// Whether this build's products on a processor know the number format.
-fn runs_on_cpu(compute_type: ComputeType) -> bool {
+fn default_layout(loaded: &LoadedSettings) -> Result<EngineLayout, AppError> {
+    engine_layout(loaded.settings.whisper.clone(), |path| {
+        loaded.setting_name(path)
+    })
+}
+
+/// Whether this build multiplies matrices in this number format on a CPU.
+fn is_cpu_compute_type(compute_type: ComputeType) -> bool {
     match compute_type {
         ComputeType::Default
         | ComputeType::Auto
@@ -91,8 +97,8 @@ fn runs_on_cpu(compute_type: ComputeType) -> bool {
     }
 }
 
-impl Placed {
-    /// How the model is to be run.
+impl EngineLayout {
+    /// How the model runs.
     pub fn plan(&self, stored: &StoredModel) -> Plan {
         let whisper = &self.whisper;
         let engine = |&placement: &Placement| -> Box<MakeFactory> {
@@ -107,8 +113,8 @@ impl Placed {
             engines: self.placements.iter().map(engine).collect(),
             limits: limits(whisper),
             queue_capacity,
-            // Enough of one request's windows to fill a batch while the next is being prepared,
-            // and never more than half of the queue.
+            // Enough windows of one request to fill a batch while the next one is prepared, and
+            // never more than half of the queue.
             windows_in_flight: (2 * whisper.batch_size.get()).min((queue_capacity / 2).max(1)),
             lengths: self.lengths(stored),
             idle_time: match whisper.model_ttl {
@@ -132,7 +138,7 @@ impl Placed {
             return lengths;
         }
         if self.placements.iter().all(Placement::is_cpu) {
-            // Where windows are encoded one by one, no two need one length.
+            // A CPU encodes windows one by one, so they need no common length.
             return lengths.with_mixed_batches().with_fine_steps();
         }
         lengths.with_mixed_batches()
@@ -150,7 +156,7 @@ impl Placed {
                 heads: shape.heads as u64,
                 decoder_layers: shape.decoder_layers as u64,
                 vocabulary_size: shape.vocabulary_size,
-                // A model that keeps its own types may be one of 32 bits.
+                // A model that keeps its stored types may use 32 bits.
                 value_bytes: bytes.map_or(4, |(_, value)| value),
             },
             weights_bytes: self.weights_bytes(stored, placement),
@@ -161,13 +167,13 @@ impl Placed {
         }
     }
 
-    /// How many engines a model has there.
+    /// The number of the model's engines on a device.
     fn engines_on(&self, placement: Placement) -> NonZeroUsize {
         let same = self.placements.iter().filter(|&&other| other == placement);
         NonZeroUsize::new(same.count()).unwrap_or(NonZeroUsize::MIN)
     }
 
-    /// What one engine's weights will take, in bytes.
+    /// Memory of one engine's weights, in bytes.
     fn weights_bytes(&self, stored: &StoredModel, placement: Placement) -> u64 {
         match placement.bytes_per_value(self.whisper.compute_type) {
             Some((in_matrix, elsewhere)) => stored.shape.memory_bytes(in_matrix, elsewhere),
@@ -176,7 +182,7 @@ impl Placed {
     }
 }
 
-/// Without batched mode every batch holds one window.
+/// The batch limits; without batched mode every batch holds one window.
 fn limits(whisper: &Whisper) -> BatchLimits {
     let batch_size = if whisper.use_batched_mode {
         whisper.batch_size
@@ -189,28 +195,28 @@ fn limits(whisper: &Whisper) -> BatchLimits {
     }
 }
 
-/// Why there is no GPU to run on.
+/// Why no GPU is available.
 pub fn no_cuda() -> &'static str {
     if cfg!(feature = "cuda") {
         "no CUDA device or driver was found"
     } else {
-        "this build has no CUDA in it"
+        "this build has no CUDA support"
     }
 }
 
-/// What gives the program a GPU.
+/// How to make a GPU available.
 fn cuda_remedy() -> &'static str {
     if cfg!(feature = "cuda") {
         "install NVIDIA's driver (in a container: --gpus all)"
     } else {
-        "take the image halkspeech:cuda or build with `make cuda`"
+        "use the image halkspeech:cuda or build with `make cuda`"
     }
 }
 
-/// One placement an engine.
+/// The placement of each engine.
 fn placements(
     whisper: &Whisper,
-    name_of: impl Fn(&str) -> String,
+    setting_name: impl Fn(&str) -> String,
 ) -> Result<Vec<Placement>, AppError> {
     let gpus = ct2::cuda_devices();
     let wants_cuda = match whisper.inference_device {
@@ -218,7 +224,7 @@ fn placements(
         DeviceChoice::Auto => gpus > 0,
         DeviceChoice::Cuda if gpus == 0 => {
             return Err(AppError::NoCuda {
-                name: name_of("whisper.inference_device"),
+                name: setting_name("whisper.inference_device"),
                 reason: no_cuda(),
                 remedy: cuda_remedy(),
             });
@@ -233,7 +239,7 @@ fn placements(
             .collect());
     }
     if whisper.inference_device == DeviceChoice::Auto {
-        tracing::info!("models run on the processor: {}", no_cuda());
+        tracing::info!("models run on the CPU: {}", no_cuda());
     }
     let cores = cores();
     let workers = match whisper.num_workers {
@@ -247,7 +253,7 @@ fn placements(
     Ok(vec![Placement::Cpu { threads }; workers])
 }
 
-/// Processors this process may use.
+/// CPU cores that this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }

@@ -1,14 +1,14 @@
-//! Builds the rooms behind every front door from the settings.
+//! Builds the services that the server and the commands share from the settings.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::placed::{cores, placed};
+use super::engine_layout::{cores, engine_layout};
 use super::{AppError, memory};
 use crate::audio::{DecodeLimits, PcmBudget};
-use crate::config::{Audio, Loaded, Models, Settings};
+use crate::config::{Audio, LoadedSettings, Models, Settings};
 use crate::engine::ct2;
 use crate::models::{
     Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, MakePlan,
@@ -17,30 +17,30 @@ use crate::models::{
 use crate::telemetry::Metrics;
 use crate::transcribe::{FrontEnd, Transcriber};
 
-/// A second of PCM.
-const DECODED_BYTES_A_SECOND: u64 = 64_000;
-/// What the windows of one recording take at most on their way to an engine: enough for 64 of 30 s.
+/// Bytes of decoded audio per second.
+const DECODED_BYTES_PER_SECOND: u64 = 64_000;
+/// Most memory of one recording's windows before they reach an engine: enough for 64 of 30 s.
 const WINDOWS_BYTES: u64 = 256 * MIB;
 const MIB: u64 = 1024 * 1024;
 
-/// What the server and the command line have in common.
-pub struct Rooms {
+/// The services that the server and the command line share.
+pub struct Services {
     /// Turns audio into transcripts.
     pub transcriber: Transcriber,
-    /// The models in memory, with the way to those on disk and on the hub.
+    /// The loaded models, with access to those on disk and on the hub.
     pub models: Arc<LoadedModels>,
-    /// Which model a name means.
+    /// Resolves names to models.
     pub aliases: Aliases,
-    /// The metrics of all of them.
+    /// The metrics, shared by all services.
     pub metrics: Metrics,
 }
 
-impl Rooms {
-    /// Builds them; reads what models are on disk.
+impl Services {
+    /// Builds the services; reads the models on disk.
     ///
     /// # Errors
-    /// [`AppError`] when the settings cannot be carried out.
-    pub async fn build(loaded: &Loaded) -> Result<Self, AppError> {
+    /// [`AppError`] if the settings cannot be applied.
+    pub async fn build(loaded: &LoadedSettings) -> Result<Self, AppError> {
         let settings = &loaded.settings;
         ct2::make_kernels().map_err(AppError::Kernels)?;
         let decoded = decoded_bytes(&settings.audio, memory::limit_bytes());
@@ -71,17 +71,17 @@ impl Rooms {
 /// The models on disk, read once.
 ///
 /// # Errors
-/// [`AppError::Catalog`] when reading them panicked.
+/// [`AppError::Catalog`] if reading them panicked.
 pub async fn open_catalog(models: &Models) -> Result<Arc<Catalog>, AppError> {
     let store = Store::new(models.dir.clone(), models.hub_cache.clone());
     let opening = tokio::task::spawn_blocking(move || Catalog::open(store));
     Ok(Arc::new(opening.await.map_err(AppError::Catalog)?))
 }
 
-/// The way to the hub.
+/// The downloads from the hub.
 ///
 /// # Errors
-/// [`AppError::Hub`] when no client can be made of the settings.
+/// [`AppError::Hub`] if no client can be created from the settings.
 pub fn downloads(
     models: &Models,
     catalog: &Arc<Catalog>,
@@ -101,14 +101,14 @@ pub fn downloads(
     Ok(Downloads::new(hub, Arc::clone(catalog), metrics.clone()))
 }
 
-/// Which model a name means.
+/// The names of models, from the settings.
 ///
 /// # Errors
-/// [`AppError::ModelName`] when a name in the settings is none.
-pub fn aliases(loaded: &Loaded) -> Result<Aliases, AppError> {
+/// [`AppError::ModelName`] if a name in the settings is invalid.
+pub fn aliases(loaded: &LoadedSettings) -> Result<Aliases, AppError> {
     let settings = &loaded.settings;
-    let more = settings.models.aliases.iter();
-    let more = more.map(|(alias, name)| Ok((alias.clone(), model_id(name)?)));
+    let aliases = settings.models.aliases.iter();
+    let aliases = aliases.map(|(alias, name)| Ok((alias.clone(), model_id(name)?)));
     let default = model_id(&settings.whisper.model)?;
     let default = if loaded.is_set("whisper.model") {
         DefaultModel::Named(default)
@@ -117,14 +117,14 @@ pub fn aliases(loaded: &Loaded) -> Result<Aliases, AppError> {
     };
     Ok(Aliases::new(
         default,
-        more.collect::<Result<Vec<_>, AppError>>()?,
+        aliases.collect::<Result<Vec<_>, AppError>>()?,
     ))
 }
 
-/// The model of this name in the settings.
+/// Parses a model name of the settings.
 ///
 /// # Errors
-/// [`AppError::ModelName`] when it is none.
+/// [`AppError::ModelName`] if it is invalid.
 pub fn model_id(name: &str) -> Result<ModelId, AppError> {
     let error = |source| AppError::ModelName {
         name: name.to_owned(),
@@ -133,21 +133,23 @@ pub fn model_id(name: &str) -> Result<ModelId, AppError> {
     ModelId::parse(name).map_err(error)
 }
 
-/// How each model is to be run; what cannot be is found out here, before a request asks for it.
+/// Plans how each model runs; fails here, before the first request, if a model cannot run.
 ///
 /// # Errors
-/// [`AppError`] when this build or this machine cannot run models as the settings want.
-pub fn plans(loaded: &Loaded) -> Result<Box<MakePlan>, AppError> {
+/// [`AppError`] if this build or this machine cannot run models with these settings.
+pub fn plans(loaded: &LoadedSettings) -> Result<Box<MakePlan>, AppError> {
     let settings = &loaded.settings;
-    let of_all = placed(settings.whisper.clone(), |path| loaded.name_of(path))?;
-    let mut of_one = BTreeMap::new();
+    let default_layout =
+        engine_layout(settings.whisper.clone(), |path| loaded.setting_name(path))?;
+    let mut model_layouts = BTreeMap::new();
     for model in settings.per_model.keys() {
-        let whisper = settings.whisper_of(model).into_owned();
-        let placed = placed(whisper, |path| loaded.name_for_model(model, path))?;
-        of_one.insert(model_id(model)?, placed);
+        let whisper = settings.whisper_for(model).into_owned();
+        let layout = engine_layout(whisper, |path| loaded.model_setting_name(model, path))?;
+        model_layouts.insert(model_id(model)?, layout);
     }
     Ok(Box::new(move |stored| {
-        of_one.get(&stored.id).unwrap_or(&of_all).plan(stored)
+        let layout = model_layouts.get(&stored.id).unwrap_or(&default_layout);
+        layout.plan(stored)
     }))
 }
 
@@ -174,10 +176,10 @@ fn transcriber(
     )
 }
 
-/// What decoded audio may take: as set, else a quarter of the memory, and no less than one recording
-/// of the longest duration.
+/// The memory limit for decoded audio: the setting, else a quarter of the memory and at least one
+/// recording of the longest duration.
 pub fn decoded_bytes(audio: &Audio, memory_bytes: Option<u64>) -> u64 {
-    let longest = audio.max_duration_s.saturating_mul(DECODED_BYTES_A_SECOND) + WINDOWS_BYTES;
+    let longest = audio.max_duration_s.saturating_mul(DECODED_BYTES_PER_SECOND) + WINDOWS_BYTES;
     match (audio.max_decoded_mib, memory_bytes) {
         (0, None) => u64::MAX,
         (0, Some(bytes)) => longest.max(bytes / 4),

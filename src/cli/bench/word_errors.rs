@@ -1,7 +1,7 @@
-//! How far a text is from what was said: the word error rate.
+//! Counts the word errors of a transcript against a reference text.
 //!
-//! Texts are compared in NFKC and lower case, with a space for whatever is no letter or digit and
-//! without apostrophes. Numbers stay as they are written. Japanese and Chinese are written without
+//! Texts are compared in NFKC and lower case, without apostrophes and with other punctuation
+//! replaced by spaces. Numbers stay as they are written. Japanese and Chinese are written without
 //! spaces, so there a word is one character.
 
 use std::ops::AddAssign;
@@ -9,54 +9,60 @@ use std::ops::AddAssign;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_normalizer::properties::CanonicalCombiningClassMapBorrowed;
 
-/// Words that were said, and how many of them are wrong, missing or too many in a text.
+/// The words of a reference text, and the errors of a transcript against it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Score {
-    /// Words that were said.
+pub struct WordErrors {
+    /// Words of the reference.
     pub words: u64,
-    /// Fewest words to replace, leave out or add.
-    pub wrong: u64,
+    /// Substitutions, deletions and insertions.
+    pub errors: u64,
 }
 
-impl Score {
-    /// The score of `heard` where `said` was said in `language`.
-    pub fn of(said: &str, heard: &str, language: Option<&str>) -> Self {
-        let (said, heard) = (units(said, language), units(heard, language));
+impl WordErrors {
+    /// Counts the word errors of `hypothesis` against `reference`, both in `language`.
+    pub fn count(reference: &str, hypothesis: &str, language: Option<&str>) -> Self {
+        let reference = normalized_words(reference, language);
+        let hypothesis = normalized_words(hypothesis, language);
         Self {
-            words: said.len() as u64,
-            wrong: distance(&said, &heard) as u64,
+            words: reference.len() as u64,
+            errors: edit_distance(&reference, &hypothesis) as u64,
         }
     }
 
-    /// The same text, heard `count` times.
+    /// The errors of the same transcript `count` times.
     pub fn times(self, count: u64) -> Self {
         Self {
             words: self.words * count,
-            wrong: self.wrong * count,
+            errors: self.errors * count,
         }
     }
-}
 
-impl AddAssign for Score {
-    fn add_assign(&mut self, other: Self) {
-        self.words += other.words;
-        self.wrong += other.wrong;
+    /// The word error rate; `None` without reference words.
+    pub fn rate(self) -> Option<f64> {
+        (self.words > 0).then(|| self.errors as f64 / self.words as f64)
     }
 }
 
-/// The words of a text, as they are compared.
-fn units(text: &str, language: Option<&str>) -> Vec<String> {
+impl AddAssign for WordErrors {
+    fn add_assign(&mut self, other: Self) {
+        self.words += other.words;
+        self.errors += other.errors;
+    }
+}
+
+/// The words of a text, normalized for comparison.
+fn normalized_words(text: &str, language: Option<&str>) -> Vec<String> {
     let language = language.and_then(|tag| tag.split(['-', '_']).next());
     let language = language.map(str::to_ascii_lowercase).unwrap_or_default();
     let mut text = ComposingNormalizerBorrowed::new_nfkc()
         .normalize(text)
         .into_owned();
     if language == "tr" {
-        // Turkish has two letters i, and each has its own capital.
+        // Turkish has a dotted and a dotless i, each with its own capital.
         text = text.replace('İ', "i").replace('I', "ı");
     }
     let text = text.to_lowercase().replace(['\'', '’', 'ʼ'], "");
-    // Marks that join their letter, such as the virama of Hindi, are part of the word.
+    // Combining marks, such as the virama of Hindi, are part of the word.
     let marks = CanonicalCombiningClassMapBorrowed::new();
     let in_word = |c: char| c.is_alphanumeric() || marks.get_u8(c) != 0;
     let words = text.split(|c| !in_word(c)).filter(|word| !word.is_empty());
@@ -67,18 +73,18 @@ fn units(text: &str, language: Option<&str>) -> Vec<String> {
     }
 }
 
-/// Levenshtein's distance, one row of its table at a time.
-fn distance(said: &[String], heard: &[String]) -> usize {
-    let mut row: Vec<usize> = (0..=heard.len()).collect();
-    for (i, expected) in said.iter().enumerate() {
+/// The Levenshtein distance, computed one table row at a time.
+fn edit_distance(reference: &[String], hypothesis: &[String]) -> usize {
+    let mut row: Vec<usize> = (0..=hypothesis.len()).collect();
+    for (i, expected) in reference.iter().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, actual) in heard.iter().enumerate() {
+        for (j, actual) in hypothesis.iter().enumerate() {
             let replaced = diagonal + usize::from(expected != actual);
             diagonal = row[j + 1];
             row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
         }
     }
-    row[heard.len()]
+    row[hypothesis.len()]
 }
 
 #[cfg(test)]
@@ -106,14 +112,15 @@ mod tests {
             ("zh-TW", "你好。 世界", "你 好 世 界"),
             ("", " … !", ""),
         ] {
-            assert_eq!(units(text, Some(language)).join(" "), expected, "{text}");
+            let words = normalized_words(text, Some(language));
+            assert_eq!(words.join(" "), expected, "{text}");
         }
-        assert_eq!(units("Iş", None), ["iş"]);
+        assert_eq!(normalized_words("Iş", None), ["iş"]);
     }
 
     #[test]
-    fn counts_what_is_wrong_missing_or_too_many() {
-        for (said, heard, words, wrong) in [
+    fn counts_substitutions_deletions_and_insertions() {
+        for (reference, hypothesis, words, errors) in [
             ("a b c", "A, b, c!", 3, 0),
             ("a b c", "a x c", 3, 1),
             ("a b c", "a c", 3, 1),
@@ -123,10 +130,15 @@ mod tests {
             ("a b c d", "b c d e", 4, 2),
             ("", "", 0, 0),
         ] {
-            let score = Score::of(said, heard, Some("en"));
-            assert_eq!(score, Score { words, wrong }, "{said:?} {heard:?}");
+            let counted = WordErrors::count(reference, hypothesis, Some("en"));
+            let expected = WordErrors { words, errors };
+            assert_eq!(counted, expected, "{reference:?} {hypothesis:?}");
         }
-        let score = Score::of("東京へ", "東京え", Some("ja"));
-        assert_eq!(score, Score { words: 3, wrong: 1 });
+        let counted = WordErrors::count("東京へ", "東京え", Some("ja"));
+        let expected = WordErrors {
+            words: 3,
+            errors: 1,
+        };
+        assert_eq!(counted, expected);
     }
 }

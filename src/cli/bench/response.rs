@@ -1,73 +1,76 @@
-//! What an answer tells: its text and headers, or why there is none.
+//! Parses responses: the transcript, or the error message and the retry delay.
 
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
-use super::tally::Answer;
+use super::statistics::TranscriptionResponse;
 
-/// How long a caller leaves a server alone that refused without saying for how long, or was not
-/// there at all.
-pub const PAUSE: Duration = Duration::from_secs(1);
+/// Delay before a caller's next request if a refusal has no `Retry-After` or the connection failed.
+pub const DEFAULT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// The longest that a server may send a caller away for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Longest `Retry-After` that is respected.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
-/// How much is repeated of what a server says about an error.
-const SAID_CHARS: usize = 200;
+/// Longest part of a server's error message that is shown.
+const MAX_MESSAGE_CHARS: usize = 200;
 
-/// What the answer to a transcription tells.
-pub fn read(headers: &HeaderMap, body: &[u8]) -> Answer {
-    let kind = text_of(headers, CONTENT_TYPE.as_str()).unwrap_or_default();
-    let batch = number_of(headers, "x-batch-size");
-    if kind.starts_with("application/json") {
+/// Parses the response to a transcription.
+pub fn parse(headers: &HeaderMap, body: &[u8]) -> TranscriptionResponse {
+    let content_type = header_text(headers, CONTENT_TYPE.as_str()).unwrap_or_default();
+    let batch_windows = header_number(headers, "x-batch-size");
+    if content_type.starts_with("application/json") {
         let json: Value = serde_json::from_slice(body).unwrap_or_default();
-        // The second is what `verbose_json` says.
+        // `verbose_json` has `duration` instead.
         let audio_s = json["usage"]["seconds"].as_f64();
-        return Answer {
+        return TranscriptionResponse {
             text: json["text"].as_str().map(str::to_owned),
             audio_s: audio_s.or_else(|| json["duration"].as_f64()),
-            batch,
+            batch_windows,
         };
     }
-    let is_text = kind.starts_with("text/plain");
-    Answer {
+    let is_text = content_type.starts_with("text/plain");
+    TranscriptionResponse {
         text: is_text.then(|| String::from_utf8_lossy(body).trim().to_owned()),
         audio_s: None,
-        batch,
+        batch_windows,
     }
 }
 
-/// The message of OpenAI's error object, or the beginning of whatever else it is.
-pub fn said(body: &[u8]) -> String {
+/// The message of OpenAI's error object, or the beginning of any other body.
+pub fn error_message(body: &[u8]) -> String {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = match json["error"]["message"].as_str() {
         Some(message) => message.to_owned(),
         None => String::from_utf8_lossy(body).into_owned(),
     };
     let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ").chars().take(SAID_CHARS).collect()
+    words
+        .join(" ")
+        .chars()
+        .take(MAX_MESSAGE_CHARS)
+        .collect()
 }
 
-/// How long the caller of a refused request waits before its next one.
-pub fn pause(status: u16, headers: &HeaderMap) -> Duration {
-    let asked_for_s = number_of(headers, "retry-after-ms")
+/// Delay between a failed request and the caller's next one.
+pub fn retry_delay(status: u16, headers: &HeaderMap) -> Duration {
+    let retry_after_s = header_number(headers, "retry-after-ms")
         .map(|ms| ms / 1e3)
-        .or_else(|| number_of(headers, RETRY_AFTER.as_str()));
-    let asked_for = asked_for_s.and_then(|s| Duration::try_from_secs_f64(s).ok());
-    let pause = match status {
-        429 | 503 => asked_for.unwrap_or(PAUSE),
-        _ => asked_for.unwrap_or_default(),
+        .or_else(|| header_number(headers, RETRY_AFTER.as_str()));
+    let retry_after = retry_after_s.and_then(|s| Duration::try_from_secs_f64(s).ok());
+    let delay = match status {
+        429 | 503 => retry_after.unwrap_or(DEFAULT_RETRY_DELAY),
+        _ => retry_after.unwrap_or_default(),
     };
-    pause.min(LONGEST_PAUSE)
+    delay.min(MAX_RETRY_DELAY)
 }
 
-fn number_of(headers: &HeaderMap, name: &str) -> Option<f64> {
-    text_of(headers, name)?.trim().parse().ok()
+fn header_number(headers: &HeaderMap, name: &str) -> Option<f64> {
+    header_text(headers, name)?.trim().parse().ok()
 }
 
-fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -86,9 +89,9 @@ mod tests {
     }
 
     #[test]
-    fn reads_json_and_plain_text() {
+    fn parses_json_and_plain_text() {
         let json = ("content-type", "application/json; charset=utf-8");
-        for (all, body, text, audio_s, batch) in [
+        for (all, body, text, audio_s, batch_windows) in [
             (
                 &[json, ("x-batch-size", "7")][..],
                 r#"{"text": " a", "usage": {"type": "duration", "seconds": 11}}"#,
@@ -121,17 +124,17 @@ mod tests {
             ),
             (&[], "?", None, None, None),
         ] {
-            let expected = Answer {
+            let expected = TranscriptionResponse {
                 text: text.map(str::to_owned),
                 audio_s,
-                batch,
+                batch_windows,
             };
-            assert_eq!(read(&headers(all), body.as_bytes()), expected, "{body}");
+            assert_eq!(parse(&headers(all), body.as_bytes()), expected, "{body}");
         }
     }
 
     #[test]
-    fn a_caller_waits_as_long_as_it_was_told() {
+    fn the_retry_delay_follows_the_headers() {
         let ms = Duration::from_millis;
         for (status, all, expected) in [
             (
@@ -140,23 +143,24 @@ mod tests {
                 ms(250),
             ),
             (503, &[("retry-after", "2")], ms(2000)),
-            (429, &[], PAUSE),
+            (429, &[], DEFAULT_RETRY_DELAY),
             (
                 503,
                 &[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")],
-                PAUSE,
+                DEFAULT_RETRY_DELAY,
             ),
-            (429, &[("retry-after-ms", "-1")], PAUSE),
-            (429, &[("retry-after", "86400")], LONGEST_PAUSE),
+            (429, &[("retry-after-ms", "-1")], DEFAULT_RETRY_DELAY),
+            (429, &[("retry-after", "86400")], MAX_RETRY_DELAY),
             (500, &[], ms(0)),
             (500, &[("retry-after", "1")], ms(1000)),
         ] {
-            assert_eq!(pause(status, &headers(all)), expected, "{status} {all:?}");
+            let delay = retry_delay(status, &headers(all));
+            assert_eq!(delay, expected, "{status} {all:?}");
         }
     }
 
     #[test]
-    fn repeats_what_the_server_says_of_an_error() {
+    fn shows_the_servers_error_message() {
         for (body, expected) in [
             (
                 r#"{"error": {"message": "Too many\nrequests."}}"#,
@@ -165,8 +169,9 @@ mod tests {
             ("<html>\n no", "<html> no"),
             ("", ""),
         ] {
-            assert_eq!(said(body.as_bytes()), expected);
+            assert_eq!(error_message(body.as_bytes()), expected);
         }
-        assert_eq!(said("é".repeat(300).as_bytes()).chars().count(), SAID_CHARS);
+        let long = error_message("é".repeat(300).as_bytes());
+        assert_eq!(long.chars().count(), MAX_MESSAGE_CHARS);
     }
 }
