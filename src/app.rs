@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::{ComputeType, KeysError, Loaded, Server, Settings, Whisper};
-use crate::engine::ct2::GivenUp;
+use crate::engine::ct2::GemmFailed;
 use crate::http::{self, Context, Defaults, Door, Phase, RateLimit, Rules};
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use rooms::{Rooms, model_id};
@@ -68,7 +68,7 @@ pub enum AppError {
     },
     /// There is no memory for what every model on a processor needs.
     #[error("kernels of the processor cannot be made")]
-    Kernels(#[source] GivenUp),
+    Kernels(#[source] GemmFailed),
     /// The models on disk cannot be read.
     #[error("models on disk cannot be read")]
     Catalog(#[source] tokio::task::JoinError),

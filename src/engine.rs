@@ -38,11 +38,11 @@ pub trait Engine {
 
     /// How many windows that are padded to so many frames it takes in one call of
     /// [`generate`](Self::generate), the first of them; at least one.
-    fn windows_at_once(&self, key: &BatchKey, lengths: &[usize]) -> usize;
+    fn max_windows(&self, key: &BatchKey, lengths: &[usize]) -> usize;
 
     /// Hears that windows of these lengths were too much for its memory, so that it takes fewer from
     /// now on.
-    fn take_fewer(&mut self, key: &BatchKey, lengths: &[usize]);
+    fn reduce_budget(&mut self, key: &BatchKey, lengths: &[usize]);
 
     /// The memory of its card, as it is now; none on a processor.
     fn device_memory(&self) -> Option<DeviceMemory>;
@@ -56,7 +56,7 @@ pub trait Engine {
     fn generate(
         &mut self,
         key: &BatchKey,
-        inputs: &[Input<'_>],
+        inputs: &[EngineInput<'_>],
         answer: &mut dyn FnMut(usize, Generation),
     ) -> Result<(), EngineError>;
 }
@@ -113,7 +113,7 @@ pub type EngineFactory = Arc<dyn Fn() -> Result<Box<dyn Engine>, EngineError> + 
 
 /// One window, as an engine sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
+pub struct EngineInput<'a> {
     /// Log-mel features of the window's own length.
     pub features: &'a Features,
     /// What it is padded to, in frames, no more than its batch's key says.
@@ -121,21 +121,21 @@ pub struct Input<'a> {
     /// What precedes the generated text; no language means: detect it.
     pub prompt: &'a PromptSpec,
     /// What is to be found out about the window.
-    pub decoding: &'a Decoding,
+    pub decoding: &'a DecodingOptions,
     /// What came of it when it was padded to less, and looked wrong.
     pub before: Option<&'a Attempt>,
 }
 
-impl Input<'_> {
+impl EngineInput<'_> {
     /// Whether the window is padded to all the 30 s that Whisper was trained on.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn is_full_length(&self) -> bool {
         self.length == WINDOW_FRAMES
     }
 
     /// Whether the window is padded to so much that 30 s would hardly be more.
     #[must_use]
-    pub fn is_nearly_whole(&self) -> bool {
+    pub fn is_nearly_full_length(&self) -> bool {
         self.length >= NEARLY_WHOLE_FRAMES
     }
 
@@ -148,7 +148,7 @@ impl Input<'_> {
 
 /// What a caller wants found out about a window; batch mates may differ in it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Decoding {
+pub struct DecodingOptions {
     /// Languages that detection may choose from; empty: all that the model knows.
     pub candidates: Vec<Language>,
     /// When a window is generated again.
@@ -163,12 +163,12 @@ pub struct Generation {
     /// Generated token ids, time stamps included, without the end of text.
     pub tokens: Vec<u32>,
     /// The language used, and how sure the detection was (1 when it was given).
-    pub language: Option<Detected>,
+    pub language: Option<LanguageDetection>,
     /// How good it is.
     pub quality: Quality,
     /// Whether it looks wrong, and the window was padded to less than 30 s: it is then worth
     /// another try with all of them.
-    pub is_doubtful: bool,
+    pub needs_longer_encoding: bool,
     /// The temperature it was generated at.
     pub temperature: f32,
     /// The tokens' times and probabilities, where they were asked for.
@@ -177,7 +177,7 @@ pub struct Generation {
 
 /// A language with its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Detected {
+pub struct LanguageDetection {
     /// The language.
     pub language: Language,
     /// Between 0 and 1.

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use crate::batch::BatchKey;
-use crate::engine::{Attempt, Decoding, Generation};
+use crate::engine::{Attempt, DecodingOptions, Generation};
 use crate::features::Features;
 use crate::tokens::PromptSpec;
 
@@ -30,7 +30,7 @@ pub struct Job {
     /// What precedes the generated text.
     pub prompt: PromptSpec,
     /// What is to be found out about the window.
-    pub decoding: Arc<Decoding>,
+    pub decoding: Arc<DecodingOptions>,
     /// What came of the window when it was padded to less, and looked wrong.
     pub before: Option<Attempt>,
     /// What a batch mate must have in common with this job.

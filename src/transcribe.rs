@@ -26,7 +26,7 @@ use crate::audio::{
     self, DecodeLimits, MemoryBudget, MemoryClaim, Requester, Source, Step, Window,
 };
 use crate::caller::Caller;
-use crate::engine::Decoding;
+use crate::engine::DecodingOptions;
 use crate::job::RequestId;
 use crate::models::{LoadedModel, LoadedModels, ModelId};
 use crate::queue::{Slot, UpstreamGuard};
@@ -84,7 +84,7 @@ struct Plan<'a> {
     request: RequestId,
     caller: Caller,
     wishes: &'a Wishes,
-    decoding: Arc<Decoding>,
+    decoding: Arc<DecodingOptions>,
     prompt: PromptSpec,
     /// Where the wanted part of the recording ends, in seconds.
     end_s: f64,

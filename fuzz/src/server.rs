@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use halkspeech::audio::{DecodeLimits, FfmpegMode, MemoryBudget};
 use halkspeech::batch::Limits;
 use halkspeech::engine::fake::FakeEngine;
-use halkspeech::engine::{Detected, EngineFactory, Generation, Input};
+use halkspeech::engine::{EngineFactory, EngineInput, Generation, LanguageDetection};
 use halkspeech::features::Lengths;
 use halkspeech::http::{Context, Defaults, Door, Phase, Rules, router};
 use halkspeech::models::{
@@ -196,7 +196,7 @@ fn engine(vocabulary: Arc<Vocabulary>) -> EngineFactory {
 }
 
 /// Any token may come of any audio, those of times among them.
-fn generate(vocabulary: &Vocabulary, input: &Input<'_>) -> Generation {
+fn generate(vocabulary: &Vocabulary, input: &EngineInput<'_>) -> Generation {
     let last = vocabulary.timestamp_begin() + 1500;
     let heard = input.features.values.iter().step_by(7);
     let tokens: Vec<u32> = heard
@@ -215,7 +215,7 @@ fn generate(vocabulary: &Vocabulary, input: &Input<'_>) -> Generation {
     });
     let language = input.prompt.language.unwrap_or(Language::ENGLISH);
     Generation {
-        language: Some(Detected {
+        language: Some(LanguageDetection {
             language,
             probability: 0.5,
         }),

@@ -157,7 +157,7 @@ impl Placed {
             batch_size: limits(whisper).batch_size,
             beam_size: whisper.beam_size,
             memory_limit: (whisper.vram_limit_gb > 0).then(|| whisper.vram_limit_gb * GB),
-            engines_on_card: self.engines_on(placement),
+            engines_on_gpu: self.engines_on(placement),
         }
     }
 

@@ -1,10 +1,10 @@
 //! CTranslate2's Whisper behind the [`Engine`] trait; the only file that names ct2rs.
 
 mod alignment;
-mod card;
 mod encodings;
 mod errors;
 mod gemm;
+mod gpu;
 #[cfg(test)]
 mod logits;
 mod placement;
@@ -23,16 +23,17 @@ use ct2rs::sys::{DetectionResult, StorageView, Whisper, WhisperOptions};
 
 use super::memory::{DeviceMemory, Dimensions, MemoryBudget};
 use super::{
-    Detected, Engine, EngineError, EngineFactory, EnginePlan, Generation, Input, PlannedMemory,
+    Engine, EngineError, EngineFactory, EngineInput, EnginePlan, Generation, LanguageDetection,
+    PlannedMemory,
 };
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
 use crate::features::WINDOW_FRAMES;
 use crate::tokens::{Alignment, Language, PromptSpec, Task, Vocabulary};
-use card::Card;
+use gpu::Gpu;
 use errors::{batch_error, load_error};
 use gemm::Products;
-pub use gemm::{GivenUp, make_kernels};
+pub use gemm::{GemmFailed, make_kernels};
 pub use placement::{Placement, cuda_devices};
 use stack::Stack;
 use tries::{Try, Window, keep};
@@ -61,7 +62,7 @@ pub struct EngineSpec {
     /// What it may take of a card's memory, weights included, in bytes.
     pub memory_limit: Option<u64>,
     /// Engines of the model on its card, itself among them.
-    pub engines_on_card: NonZeroUsize,
+    pub engines_on_gpu: NonZeroUsize,
 }
 
 /// Makes engines.
@@ -78,7 +79,7 @@ struct Ct2Engine {
     vocabulary: Arc<Vocabulary>,
     plan: EnginePlan,
     /// None on a processor.
-    card: Option<(Card, MemoryBudget)>,
+    gpu: Option<(Gpu, MemoryBudget)>,
 }
 
 /// A batch after the encoder.
@@ -86,8 +87,8 @@ struct Encoded<'a> {
     encoded: StorageView<'static>,
     /// All that its texts are made of.
     products: Products,
-    inputs: &'a [Input<'a>],
-    languages: Vec<Option<Detected>>,
+    inputs: &'a [EngineInput<'a>],
+    languages: Vec<Option<LanguageDetection>>,
     prompts: Vec<PromptSpec>,
 }
 
@@ -95,7 +96,7 @@ struct Encoded<'a> {
 struct Found {
     row: usize,
     kept: Try,
-    is_doubtful: bool,
+    needs_longer_encoding: bool,
     alignment: Option<Alignment>,
 }
 
@@ -115,23 +116,23 @@ impl Ct2Engine {
                 encoder_windows: 1,
                 memory: None,
             },
-            card: None,
+            gpu: None,
         };
         engine.warm_up()?;
         if let Placement::Cuda { index } = spec.placement {
-            engine.plan_for(Card::open(index), spec)?;
+            engine.plan_for(Gpu::open(index), spec)?;
         }
         Ok(engine)
     }
 
     /// Plans batches by what is free beside the weights.
-    fn plan_for(&mut self, card: Option<Card>, spec: &EngineSpec) -> Result<(), EngineError> {
+    fn plan_for(&mut self, gpu: Option<Gpu>, spec: &EngineSpec) -> Result<(), EngineError> {
         let unknown = || load_error("the card does not tell how much memory it has");
-        let card = card.ok_or_else(unknown)?;
-        let memory = card.memory().ok_or_else(unknown)?;
-        card.keep_freed_memory();
+        let gpu = gpu.ok_or_else(unknown)?;
+        let memory = gpu.memory().ok_or_else(unknown)?;
+        gpu.keep_freed_memory();
         let weights = spec.weights_bytes;
-        let share = memory.shared_by(spec.engines_on_card, weights);
+        let share = memory.shared_by(spec.engines_on_gpu, weights);
         let budget = MemoryBudget::new(spec.dimensions, share, weights, spec.memory_limit);
         let usual = BatchKey {
             frames: WINDOW_FRAMES,
@@ -149,7 +150,7 @@ impl Ct2Engine {
             free: memory.free,
             total: memory.total,
         });
-        self.card = Some((card, budget));
+        self.gpu = Some((gpu, budget));
         Ok(())
     }
 
@@ -182,33 +183,33 @@ impl Ct2Engine {
     fn encode(
         &self,
         key: &BatchKey,
-        inputs: &[Input<'_>],
+        inputs: &[EngineInput<'_>],
     ) -> Result<StorageView<'static>, EngineError> {
         let n_mels = self.whisper.n_mels();
-        let parts = match &self.card {
+        let parts = match &self.gpu {
             None => inputs
                 .chunks(1)
                 .map(|inputs| self.encode_features(&Stack::of(inputs, n_mels)?.view()?))
                 .collect::<Result<_, _>>()?,
-            Some((card, budget)) => {
+            Some((gpu, budget)) => {
                 let calls = inputs.chunk_by(|a, b| a.length == b.length);
                 let calls = calls.flat_map(|same| {
                     same.chunks(budget.encoder_windows(key, same[0].length, same.len()))
                 });
-                self.encode_on(card, calls)?
+                self.encode_on_gpu(gpu, calls)?
             }
         };
         encodings::join(parts)
     }
 
     /// Has the features of each call brought to the card while the call before it runs.
-    fn encode_on<'a>(
+    fn encode_on_gpu<'a>(
         &self,
-        card: &Card,
-        mut calls: impl Iterator<Item = &'a [Input<'a>]>,
+        gpu: &Gpu,
+        mut calls: impl Iterator<Item = &'a [EngineInput<'a>]>,
     ) -> Result<Vec<StorageView<'static>>, EngineError> {
-        let (card, n_mels) = (card.index(), self.whisper.n_mels());
-        let bring = |inputs| encodings::upload(&Stack::of(inputs, n_mels)?.view()?, card);
+        let (gpu_index, n_mels) = (gpu.index(), self.whisper.n_mels());
+        let bring = |inputs| encodings::upload(&Stack::of(inputs, n_mels)?.view()?, gpu_index);
         thread::scope(|scope| {
             let mut next = calls
                 .next()
@@ -237,10 +238,10 @@ impl Ct2Engine {
     fn languages(
         &self,
         encoded: &StorageView<'static>,
-        inputs: &[Input<'_>],
-    ) -> Result<Vec<Option<Detected>>, EngineError> {
-        let given = |input: &Input<'_>| {
-            input.prompt.language.map(|language| Detected {
+        inputs: &[EngineInput<'_>],
+    ) -> Result<Vec<Option<LanguageDetection>>, EngineError> {
+        let given = |input: &EngineInput<'_>| {
+            input.prompt.language.map(|language| LanguageDetection {
                 language,
                 probability: 1.0,
             })
@@ -267,12 +268,12 @@ impl Ct2Engine {
         &self,
         detected: &[DetectionResult],
         candidates: &[Language],
-    ) -> Option<Detected> {
+    ) -> Option<LanguageDetection> {
         // CTranslate2 sorts by falling probability.
         detected.iter().find_map(|result| {
             let language = self.vocabulary.language_of_token(&result.language)?;
             let allowed = candidates.is_empty() || candidates.contains(&language);
-            allowed.then_some(Detected {
+            allowed.then_some(LanguageDetection {
                 language,
                 probability: result.probability,
             })
@@ -293,7 +294,7 @@ impl Ct2Engine {
                 tokens: found.kept.tokens,
                 language: batch.languages[found.row],
                 quality: found.kept.quality,
-                is_doubtful: found.is_doubtful,
+                needs_longer_encoding: found.needs_longer_encoding,
                 temperature: found.kept.temperature,
                 alignment: found.alignment,
             };
@@ -312,27 +313,27 @@ impl Engine for Ct2Engine {
         self.plan.clone()
     }
 
-    fn windows_at_once(&self, key: &BatchKey, lengths: &[usize]) -> usize {
-        match &self.card {
+    fn max_windows(&self, key: &BatchKey, lengths: &[usize]) -> usize {
+        match &self.gpu {
             None => lengths.len(),
             Some((_, budget)) => budget.windows(key, lengths),
         }
     }
 
-    fn take_fewer(&mut self, key: &BatchKey, lengths: &[usize]) {
-        if let Some((_, budget)) = &mut self.card {
+    fn reduce_budget(&mut self, key: &BatchKey, lengths: &[usize]) {
+        if let Some((_, budget)) = &mut self.gpu {
             budget.shrink(key, lengths);
         }
     }
 
     fn device_memory(&self) -> Option<DeviceMemory> {
-        self.card.as_ref().and_then(|(card, _)| card.memory())
+        self.gpu.as_ref().and_then(|(gpu, _)| gpu.memory())
     }
 
     fn generate(
         &mut self,
         key: &BatchKey,
-        inputs: &[Input<'_>],
+        inputs: &[EngineInput<'_>],
         answer: &mut dyn FnMut(usize, Generation),
     ) -> Result<(), EngineError> {
         let products = Products::watch();
@@ -340,7 +341,7 @@ impl Engine for Ct2Engine {
         let encoded = self.encode(key, inputs)?;
         tracing::debug!(windows = inputs.len(), frames = key.frames, elapsed = ?start.elapsed(), "encoded");
         let languages = self.languages(&encoded, inputs)?;
-        let prompt = |(input, detected): (&Input<'_>, &Option<Detected>)| PromptSpec {
+        let prompt = |(input, detected): (&EngineInput<'_>, &Option<LanguageDetection>)| PromptSpec {
             language: detected.map(|detected| detected.language),
             ..input.prompt.clone()
         };
@@ -378,7 +379,7 @@ impl Engine for Ct2Engine {
                 let kept = keep(fallback, window.tries);
                 Found {
                     row: window.row,
-                    is_doubtful: kept.wants_longer_encoding(input),
+                    needs_longer_encoding: kept.needs_longer_encoding(input),
                     kept,
                     alignment: None,
                 }

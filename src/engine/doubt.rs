@@ -26,7 +26,7 @@ const MIN_WORD_LOGPROB: f32 = -0.5;
 /// Whether an encoding from all of 30 s is likely to give a better text than this one, which a shorter
 /// encoding of `audio_s` seconds of audio gave.
 #[must_use]
-pub fn wants_longer_encoding(
+pub fn needs_longer_encoding(
     text: &str,
     attempt: &Attempt,
     fallback: &Fallback,
@@ -95,7 +95,7 @@ mod tests {
     }
 
     fn doubts(text: &str, attempt: &Attempt, audio_s: f64) -> bool {
-        wants_longer_encoding(text, attempt, &Fallback::default(), audio_s)
+        needs_longer_encoding(text, attempt, &Fallback::default(), audio_s)
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::memory::DeviceMemory;
-use super::{Engine, EngineError, EngineFactory, EnginePlan, Generation, Input, Quality};
+use super::{Engine, EngineError, EngineFactory, EngineInput, EnginePlan, Generation, Quality};
 use crate::batch::BatchKey;
 
 /// What a fake engine does with a batch.
 pub type Behaviour =
-    dyn Fn(&BatchKey, &[Input<'_>]) -> Result<Vec<Generation>, EngineError> + Send + Sync;
+    dyn Fn(&BatchKey, &[EngineInput<'_>]) -> Result<Vec<Generation>, EngineError> + Send + Sync;
 
 /// Answers batches by calling a function; deterministic if the function is.
 pub struct FakeEngine {
@@ -20,7 +20,7 @@ pub struct FakeEngine {
 impl FakeEngine {
     /// Makes engines that all behave alike.
     pub fn factory(
-        behaviour: impl Fn(&BatchKey, &[Input<'_>]) -> Result<Vec<Generation>, EngineError>
+        behaviour: impl Fn(&BatchKey, &[EngineInput<'_>]) -> Result<Vec<Generation>, EngineError>
         + Send
         + Sync
         + 'static,
@@ -45,7 +45,7 @@ impl FakeEngine {
                 compression_ratio: 1.0,
                 no_speech_prob: 0.0,
             },
-            is_doubtful: false,
+            needs_longer_encoding: false,
             temperature: 0.0,
             alignment: None,
         }
@@ -66,11 +66,11 @@ impl Engine for FakeEngine {
         }
     }
 
-    fn windows_at_once(&self, _key: &BatchKey, lengths: &[usize]) -> usize {
+    fn max_windows(&self, _key: &BatchKey, lengths: &[usize]) -> usize {
         self.at_once.min(lengths.len())
     }
 
-    fn take_fewer(&mut self, _key: &BatchKey, lengths: &[usize]) {
+    fn reduce_budget(&mut self, _key: &BatchKey, lengths: &[usize]) {
         self.at_once = (lengths.len() / 2).max(1);
     }
 
@@ -81,7 +81,7 @@ impl Engine for FakeEngine {
     fn generate(
         &mut self,
         key: &BatchKey,
-        inputs: &[Input<'_>],
+        inputs: &[EngineInput<'_>],
         answer: &mut dyn FnMut(usize, Generation),
     ) -> Result<(), EngineError> {
         for (index, generation) in (self.behaviour)(key, inputs)?.into_iter().enumerate() {

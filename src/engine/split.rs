@@ -1,7 +1,7 @@
 //! Parts a batch where it must be: into what the device holds at once, and to find the bad job of a
 //! failing one, by halving it until only that job fails.
 
-use super::{Engine, EngineError, Generation, Input};
+use super::{Engine, EngineError, EngineInput, Generation};
 use crate::batch::BatchKey;
 
 /// How often a window that runs out of memory alone is tried: the call after an allocation that
@@ -13,7 +13,7 @@ const TRIES_ALONE: usize = 3;
 pub fn generate_each(
     engine: &mut dyn Engine,
     key: &BatchKey,
-    inputs: &[Input<'_>],
+    inputs: &[EngineInput<'_>],
     answer: &mut dyn FnMut(usize, Result<Generation, EngineError>),
 ) {
     let mut rest: Vec<usize> = (0..inputs.len()).collect();
@@ -22,7 +22,7 @@ pub fn generate_each(
     let mut tries_alone = 0;
     while !rest.is_empty() {
         let mut lengths: Vec<usize> = rest.iter().map(|&index| inputs[index].length).collect();
-        let windows = engine.windows_at_once(key, &lengths);
+        let windows = engine.max_windows(key, &lengths);
         let windows = windows.clamp(1, rest.len());
         let later = rest.split_off(windows);
         lengths.truncate(windows);
@@ -35,7 +35,7 @@ pub fn generate_each(
             tracing::warn!(batch.size = windows, %error, "device is out of memory, taking fewer windows");
             tries_alone += 1;
             if windows > 1 {
-                engine.take_fewer(key, &lengths);
+                engine.reduce_budget(key, &lengths);
                 tries_alone = 0;
             }
             if tries_alone < TRIES_ALONE {
@@ -61,11 +61,11 @@ struct TooMuch {
 fn generate_some(
     engine: &mut dyn Engine,
     key: &BatchKey,
-    inputs: &[Input<'_>],
+    inputs: &[EngineInput<'_>],
     indices: &[usize],
     answer: &mut dyn FnMut(usize, Result<Generation, EngineError>),
 ) -> Result<(), TooMuch> {
-    let batch: Vec<Input<'_>> = indices.iter().map(|&index| inputs[index]).collect();
+    let batch: Vec<EngineInput<'_>> = indices.iter().map(|&index| inputs[index]).collect();
     let mut open: Vec<usize> = indices.to_vec();
     let result = engine.generate(key, &batch, &mut |index, generation| {
         let Some(&index) = indices.get(index) else {
@@ -118,7 +118,7 @@ mod tests {
 
     use super::*;
     use crate::batch::GenerateOptions;
-    use crate::engine::Decoding;
+    use crate::engine::DecodingOptions;
     use crate::engine::fake::FakeEngine;
     use crate::features::Features;
     use crate::tokens::{PromptSpec, Task};
@@ -139,7 +139,7 @@ mod tests {
             {
                 return Err(EngineError::Batch("bad window".to_owned()));
             }
-            let generation = |input: &Input<'_>| {
+            let generation = |input: &EngineInput<'_>| {
                 FakeEngine::generation(vec![u32::try_from(input.features.frames).unwrap()])
             };
             Ok(inputs.iter().map(generation).collect())
@@ -160,7 +160,7 @@ mod tests {
             timestamps: false,
             previous: Vec::new(),
         };
-        let decoding = Decoding::default();
+        let decoding = DecodingOptions::default();
         let features: Vec<_> = (0..lengths.len())
             .map(|frames| Features {
                 n_mels: 80,
@@ -170,7 +170,7 @@ mod tests {
             .collect();
         let inputs: Vec<_> = features
             .iter()
-            .map(|features| Input {
+            .map(|features| EngineInput {
                 features,
                 length: lengths[features.frames],
                 prompt: &prompt,

@@ -11,13 +11,13 @@
 ///
 /// # Errors
 /// When there is no memory for them.
-pub fn make_kernels() -> Result<(), GivenUp> {
+pub fn make_kernels() -> Result<(), GemmFailed> {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: it has numbers of its own, and any thread may call it.
     let made = unsafe { foreign::halkspeech_make_kernels() };
     #[cfg(not(target_arch = "x86_64"))]
     let made = true;
-    made.then_some(()).ok_or(GivenUp)
+    made.then_some(()).ok_or(GemmFailed)
 }
 
 /// Whether the decoder is ours, to which the encodings of a batch may have different lengths.
@@ -49,7 +49,7 @@ pub struct Products {
 /// A result holds what lay in the memory by chance.
 #[derive(Debug, thiserror::Error)]
 #[error("oneDNN gave up a matrix product, most likely for want of memory")]
-pub struct GivenUp;
+pub struct GemmFailed;
 
 impl Products {
     /// Watches from now on.
@@ -61,11 +61,11 @@ impl Products {
 
     /// # Errors
     /// When a product was given up since, by this engine or by another one: nobody can tell.
-    pub fn check(&self) -> Result<(), GivenUp> {
+    pub fn check(&self) -> Result<(), GemmFailed> {
         if given_up() == self.given_up_before {
             Ok(())
         } else {
-            Err(GivenUp)
+            Err(GemmFailed)
         }
     }
 }

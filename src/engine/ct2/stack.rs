@@ -3,7 +3,7 @@
 use ct2rs::sys::{Device, StorageView};
 
 use super::errors::batch_error;
-use crate::engine::{EngineError, Input};
+use crate::engine::{EngineError, EngineInput};
 
 /// Features for a call of the encoder, row-major `[windows, n_mels, frames]`.
 pub struct Stack {
@@ -24,7 +24,7 @@ impl Stack {
     ///
     /// # Errors
     /// [`EngineError::Batch`] where features do not fit.
-    pub fn of(inputs: &[Input<'_>], n_mels: usize) -> Result<Self, EngineError> {
+    pub fn of(inputs: &[EngineInput<'_>], n_mels: usize) -> Result<Self, EngineError> {
         let frames = inputs.iter().map(|input| input.length).max().unwrap_or(0);
         let mut values = Vec::with_capacity(inputs.len() * n_mels * frames);
         for features in inputs.iter().map(|input| input.features) {

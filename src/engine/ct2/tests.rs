@@ -8,7 +8,7 @@ use super::{Ct2Engine, EngineSpec, Placement, Stack, StorageView, encodings};
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
 use crate::engine::memory::Dimensions;
-use crate::engine::{Decoding, Engine, EngineError, Fallback, Input};
+use crate::engine::{DecodingOptions, Engine, EngineError, EngineInput, Fallback};
 use crate::features::{Features, HOP_SAMPLES, Lengths, LogMel, WINDOW_FRAMES, positions};
 use crate::tokens::{PromptSpec, Task, Vocabulary, test_models};
 
@@ -34,32 +34,32 @@ fn tiny_en() -> Ct2Engine {
         batch_size: NonZeroUsize::MIN,
         beam_size: NonZeroUsize::MIN,
         memory_limit: None,
-        engines_on_card: NonZeroUsize::MIN,
+        engines_on_gpu: NonZeroUsize::MIN,
     };
     Ct2Engine::load(&spec, vocabulary).expect("a model")
 }
 
 /// Whatever is written is good enough.
-fn contented() -> Decoding {
-    Decoding {
+fn contented() -> DecodingOptions {
+    DecodingOptions {
         fallback: Fallback {
             temperatures: Vec::new(),
             ..Fallback::default()
         },
-        ..Decoding::default()
+        ..DecodingOptions::default()
     }
 }
 
 /// Nothing is, so that there is a second try.
-fn discontented() -> Decoding {
-    Decoding {
+fn discontented() -> DecodingOptions {
+    DecodingOptions {
         fallback: Fallback {
             temperatures: vec![0.2],
             logprob_threshold: Some(f32::INFINITY),
             no_speech_threshold: None,
             ..Fallback::default()
         },
-        ..Decoding::default()
+        ..DecodingOptions::default()
     }
 }
 
@@ -86,9 +86,9 @@ fn a_batch_fails_from_the_product_on_that_is_given_up() {
         previous: Vec::new(),
     };
     let decodings = [discontented(), contented()];
-    let inputs: Vec<Input<'_>> = decodings
+    let inputs: Vec<EngineInput<'_>> = decodings
         .iter()
-        .map(|decoding| Input {
+        .map(|decoding| EngineInput {
             features: &silence,
             length: WINDOW_FRAMES,
             prompt: &prompt,
@@ -180,8 +180,8 @@ fn windows_that_are_encoded_together_come_out_as_alone() {
 }
 
 /// With the times of its words.
-fn aligned() -> Decoding {
-    Decoding {
+fn aligned() -> DecodingOptions {
+    DecodingOptions {
         align: true,
         ..contented()
     }
@@ -207,9 +207,9 @@ fn windows_of_different_lengths_are_generated_together_as_alone() {
         let frames = 100 * seconds;
         LogMel::new(N_MELS).compute(&speech[..HOP_SAMPLES * frames], frames)
     });
-    let inputs: Vec<Input<'_>> = windows
+    let inputs: Vec<EngineInput<'_>> = windows
         .iter()
-        .map(|features| Input {
+        .map(|features| EngineInput {
             features,
             length: Lengths::new(1, 2).fine().of(features.frames),
             prompt: &prompt,
@@ -217,7 +217,7 @@ fn windows_of_different_lengths_are_generated_together_as_alone() {
             before: None,
         })
         .collect();
-    let mut generate = |inputs: &[Input<'_>]| {
+    let mut generate = |inputs: &[EngineInput<'_>]| {
         let mut generations = vec![None; inputs.len()];
         let answer = &mut |row: usize, generation| generations[row] = Some(generation);
         engine.generate(&key, inputs, answer).expect("texts");

@@ -4,9 +4,9 @@ use ct2rs::sys::{WhisperGenerationResult, WhisperOptions};
 
 use super::{Ct2Engine, Encoded, batch_error, encodings};
 use crate::batch::{BatchKey, GenerateOptions};
-use crate::engine::doubt::wants_longer_encoding;
+use crate::engine::doubt::needs_longer_encoding;
 use crate::engine::{
-    Attempt, EngineError, Fallback, Input, MAX_TEXT_TOKENS, Quality, compression_ratio,
+    Attempt, EngineError, EngineInput, Fallback, MAX_TEXT_TOKENS, Quality, compression_ratio,
 };
 
 /// Whisper's text context, of which CTranslate2 generates half at most.
@@ -94,9 +94,9 @@ impl Try {
     }
 
     /// Whether an encoding from all of 30 s is likely to give a better text of this window.
-    pub(super) fn wants_longer_encoding(&self, input: &Input<'_>) -> bool {
-        !input.is_nearly_whole()
-            && wants_longer_encoding(
+    pub(super) fn needs_longer_encoding(&self, input: &EngineInput<'_>) -> bool {
+        !input.is_nearly_full_length()
+            && needs_longer_encoding(
                 &self.text,
                 &self.attempt(),
                 &input.decoding.fallback,
@@ -115,12 +115,12 @@ impl Window {
 
     /// The temperature of the next try; none where the last one is good, is to be encoded anew from
     /// 30 s, or there is none left.
-    pub(super) fn next_temperature(&self, key: &BatchKey, inputs: &[Input<'_>]) -> Option<f32> {
+    pub(super) fn next_temperature(&self, key: &BatchKey, inputs: &[EngineInput<'_>]) -> Option<f32> {
         let input = &inputs[self.row];
         let Some(last) = self.tries.last() else {
             return Some(key.options.temperature);
         };
-        if last.wants_longer_encoding(input) {
+        if last.needs_longer_encoding(input) {
             return None;
         }
         let attempts: Vec<Attempt> = self.tries.iter().map(Try::attempt).collect();

@@ -9,7 +9,7 @@ use tracing::Span;
 use super::panic_message;
 use crate::batch::{Batch, BatchKey};
 use crate::engine::split::generate_each;
-use crate::engine::{Attempt, Decoding, Engine, EngineError, Generation, Input};
+use crate::engine::{Attempt, DecodingOptions, Engine, EngineError, EngineInput, Generation};
 use crate::features::Features;
 use crate::job::{Answer, Job, JobError, Reply};
 use crate::telemetry::{Metrics, traces};
@@ -75,7 +75,7 @@ impl<'m> Work<'m> {
 
     /// Runs the windows with these indices, and answers each unless the engine panics.
     fn run(&mut self, engine: &mut dyn Engine, indices: &[usize]) -> Result<(), Panicked> {
-        let inputs: Vec<Input<'_>> = indices
+        let inputs: Vec<EngineInput<'_>> = indices
             .iter()
             .map(|&index| self.asked[index].input())
             .collect();
@@ -120,7 +120,7 @@ struct Asked {
     features: Features,
     length: usize,
     prompt: PromptSpec,
-    decoding: Arc<Decoding>,
+    decoding: Arc<DecodingOptions>,
     before: Option<Attempt>,
 }
 
@@ -151,8 +151,8 @@ impl Asked {
         (asked, Some(open))
     }
 
-    fn input(&self) -> Input<'_> {
-        Input {
+    fn input(&self) -> EngineInput<'_> {
+        EngineInput {
             features: &self.features,
             length: self.length,
             prompt: &self.prompt,

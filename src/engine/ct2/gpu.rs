@@ -7,7 +7,7 @@
 use crate::engine::memory::DeviceMemory;
 
 /// A card, for the thread that asked for it.
-pub struct Card {
+pub struct Gpu {
     #[cfg(feature = "cuda")]
     index: std::ffi::c_int,
 }
@@ -29,7 +29,7 @@ mod runtime {
 }
 
 #[cfg(feature = "cuda")]
-impl Card {
+impl Gpu {
     /// The card with this index; the calling thread uses it from here on.
     pub fn open(index: u32) -> Option<Self> {
         let index = std::ffi::c_int::try_from(index).ok()?;
@@ -77,7 +77,7 @@ impl Card {
 }
 
 #[cfg(not(feature = "cuda"))]
-impl Card {
+impl Gpu {
     /// This build knows no cards.
     pub fn open(_index: u32) -> Option<Self> {
         None
