@@ -16,8 +16,8 @@ use halkspeech::engine::{EngineFactory, EngineInput, Generation, LanguageDetecti
 use halkspeech::features::Lengths;
 use halkspeech::http::{Context, Defaults, Door, Phase, Rules, router};
 use halkspeech::models::{
-    Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, MakeFactory,
-    ModelId, Plan, Setup, Store,
+    Aliases, ModelBudget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, EngineFactoryBuilder,
+    ModelId, ModelPlan, LoadedModelsConfig, Store,
 };
 use halkspeech::telemetry::Metrics;
 use halkspeech::tokens::{Alignment, Language, Vocabulary};
@@ -119,7 +119,7 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
             metrics.clone(),
         ),
         aliases: Aliases::new(
-            DefaultModel::Named(ModelId::parse(MODEL).expect("it is a name")),
+            DefaultModel::Configured(ModelId::parse(MODEL).expect("it is a name")),
             [],
         ),
         door: Arc::new(Door::new(2)),
@@ -162,13 +162,13 @@ fn models(models_dir: &TempDir, metrics: &Metrics) -> LoadedModels {
         timeout: PATIENCE,
     });
     let hub = hub.expect("a client can be made");
-    LoadedModels::new(Setup {
+    LoadedModels::new(LoadedModelsConfig {
         downloads: Arc::new(Downloads::new(hub, Arc::clone(&catalog), metrics.clone())),
         catalog,
         auto_download: false,
         plan: Box::new(|_| {
-            let engine: Box<MakeFactory> = Box::new(|vocabulary| engine(Arc::clone(vocabulary)));
-            Plan {
+            let engine: Box<EngineFactoryBuilder> = Box::new(|vocabulary| engine(Arc::clone(vocabulary)));
+            ModelPlan {
                 engines: vec![engine],
                 limits: Limits {
                     batch_size: NonZeroUsize::MIN,
@@ -181,7 +181,7 @@ fn models(models_dir: &TempDir, metrics: &Metrics) -> LoadedModels {
                 memory_bytes: 1,
             }
         }),
-        budget: Budget::default(),
+        budget: ModelBudget::default(),
         metrics: metrics.clone(),
     })
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use crate::config::Loaded;
-use crate::models::{Aliases, Catalog, OnDisk};
+use crate::models::{Aliases, Catalog, ModelLookup};
 
 /// What the names of folders begin with in a Hugging Face cache.
 const REPOSITORY: &str = "models--";

@@ -11,7 +11,7 @@ use crate::engine::EngineFactory;
 use crate::engine::ct2::{self, EngineSpec, Placement};
 use crate::engine::memory::Dimensions;
 use crate::features::Lengths;
-use crate::models::{MakeFactory, Plan, StoredModel};
+use crate::models::{EngineFactoryBuilder, ModelPlan, StoredModel};
 use crate::tokens::Vocabulary;
 
 /// What a GPU's memory is sold in.
@@ -93,9 +93,9 @@ fn runs_on_cpu(compute_type: ComputeType) -> bool {
 
 impl Placed {
     /// How the model is to be run.
-    pub fn plan(&self, stored: &StoredModel) -> Plan {
+    pub fn plan(&self, stored: &StoredModel) -> ModelPlan {
         let whisper = &self.whisper;
-        let engine = |&placement: &Placement| -> Box<MakeFactory> {
+        let engine = |&placement: &Placement| -> Box<EngineFactoryBuilder> {
             let spec = self.spec(stored, placement);
             Box::new(move |vocabulary: &Arc<Vocabulary>| -> EngineFactory {
                 ct2::factory(spec, Arc::clone(vocabulary))
@@ -103,7 +103,7 @@ impl Placed {
         };
         let weights = |&placement: &Placement| self.weights_bytes(stored, placement);
         let queue_capacity = whisper.max_queue_size.get();
-        Plan {
+        ModelPlan {
             engines: self.placements.iter().map(engine).collect(),
             limits: limits(whisper),
             queue_capacity,

@@ -11,8 +11,8 @@ use crate::audio::{DecodeLimits, MemoryBudget};
 use crate::config::{Audio, Loaded, Models, Settings};
 use crate::engine::ct2;
 use crate::models::{
-    Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, MakePlan,
-    ModelId, Setup, Store,
+    Aliases, ModelBudget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, ModelPlanner,
+    ModelId, LoadedModelsConfig, Store,
 };
 use crate::telemetry::Metrics;
 use crate::transcribe::{FrontEnd, Transcriber};
@@ -48,12 +48,12 @@ impl Rooms {
         let metrics = Metrics::new();
         let aliases = aliases(loaded)?;
         let catalog = open_catalog(&settings.models).await?;
-        let models = Arc::new(LoadedModels::new(Setup {
+        let models = Arc::new(LoadedModels::new(LoadedModelsConfig {
             downloads: Arc::new(downloads(&settings.models, &catalog, &metrics)?),
             catalog,
             auto_download: settings.whisper.auto_download,
             plan: plans(loaded)?,
-            budget: Budget {
+            budget: ModelBudget {
                 models: NonZeroUsize::new(settings.whisper.max_loaded_models),
                 memory_bytes: NonZeroU64::new(settings.whisper.max_loaded_mib * MIB),
             },
@@ -111,9 +111,9 @@ pub fn aliases(loaded: &Loaded) -> Result<Aliases, AppError> {
     let more = more.map(|(alias, name)| Ok((alias.clone(), model_id(name)?)));
     let default = model_id(&settings.whisper.model)?;
     let default = if loaded.is_set("whisper.model") {
-        DefaultModel::Named(default)
+        DefaultModel::Configured(default)
     } else {
-        DefaultModel::Assumed(default)
+        DefaultModel::BuiltIn(default)
     };
     Ok(Aliases::new(
         default,
@@ -137,7 +137,7 @@ pub fn model_id(name: &str) -> Result<ModelId, AppError> {
 ///
 /// # Errors
 /// [`AppError`] when this build or this machine cannot run models as the settings want.
-pub fn plans(loaded: &Loaded) -> Result<Box<MakePlan>, AppError> {
+pub fn plans(loaded: &Loaded) -> Result<Box<ModelPlanner>, AppError> {
     let settings = &loaded.settings;
     let of_all = placed(settings.whisper.clone(), |path| loaded.name_of(path))?;
     let mut of_one = BTreeMap::new();

@@ -17,7 +17,7 @@ use super::models::{Model, PathId, describe, path_name, resolve};
 use super::openapi::{Downloaded, ModelName, OfDownload};
 use super::{Context, door, stream as streaming};
 use crate::format::sse;
-use crate::models::{Download, ModelId, Progress};
+use crate::models::{Download, ModelId, DownloadProgress};
 
 /// What a client is told while a model is fetched.
 #[derive(Serialize, ToSchema)]
@@ -146,7 +146,7 @@ fn model(context: &Context, id: &ModelId) -> Option<Model> {
     Some(describe(context, &stored))
 }
 
-fn said(id: &ModelId, progress: &Progress) -> Event {
+fn said(id: &ModelId, progress: &DownloadProgress) -> Event {
     Event::Progress {
         id: id.to_string(),
         file: progress.file.clone(),

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::openapi::OfReading;
 use super::{Context, Phase};
-use crate::models::OnDisk;
+use crate::models::ModelLookup;
 use crate::telemetry::in_text_format;
 
 /// The format of [`Metrics::encode`](crate::telemetry::Metrics::encode).

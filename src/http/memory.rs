@@ -13,7 +13,7 @@ use super::models::{PathId, not_found, path_name, resolve};
 use super::openapi::{ModelName, OfListing, OfLoading, OfUnloading};
 use super::{Context, door};
 use crate::engine::EnginePlan;
-use crate::models::{InMemory, ModelError, ModelId, UnloadError};
+use crate::models::{LoadedModelInfo, ModelError, ModelId, UnloadError};
 use crate::transcribe::TranscribeError;
 
 /// The models in memory: their names, and what there is to say about each.
@@ -161,7 +161,7 @@ impl From<EnginePlan> for Engine {
 }
 
 fn details(context: &Context) -> impl Iterator<Item = Details> {
-    let describe = |model: InMemory| Details {
+    let describe = |model: LoadedModelInfo| Details {
         id: model.stored.id.to_string(),
         engines: model.engine_plans.len(),
         memory_bytes: model.memory_bytes,

@@ -65,7 +65,7 @@ const PUBLISHERS: [&str; 2] = ["openai", "distil-whisper"];
 const STORAGE_ENDS: [&str; 4] = ["-int8", "-float16", "-float32", "-ct2"];
 
 /// The models that names are looked up among.
-pub trait OnDisk {
+pub trait ModelLookup {
     /// Whether a model is called exactly so.
     fn has(&self, id: &ModelId) -> bool;
 
@@ -87,9 +87,9 @@ pub struct Aliases {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DefaultModel {
     /// The one that the settings name.
-    Named(ModelId),
+    Configured(ModelId),
     /// The settings name none: this one or, where it is not on disk, the only one that is.
-    Assumed(ModelId),
+    BuiltIn(ModelId),
 }
 
 impl Aliases {
@@ -102,16 +102,16 @@ impl Aliases {
 
     /// The model that OpenAI's names stand for.
     #[must_use]
-    pub fn default_model(&self, disk: &impl OnDisk) -> ModelId {
-        let (DefaultModel::Named(id) | DefaultModel::Assumed(id)) = &self.default;
+    pub fn default_model(&self, disk: &impl ModelLookup) -> ModelId {
+        let (DefaultModel::Configured(id) | DefaultModel::BuiltIn(id)) = &self.default;
         let meant = if disk.has(id) {
             id.clone()
         } else {
             nearest(self.target(id.as_str()).unwrap_or(id), disk)
         };
         match &self.default {
-            DefaultModel::Assumed(_) if !disk.has(&meant) => disk.only().unwrap_or(meant),
-            DefaultModel::Assumed(_) | DefaultModel::Named(_) => meant,
+            DefaultModel::BuiltIn(_) if !disk.has(&meant) => disk.only().unwrap_or(meant),
+            DefaultModel::BuiltIn(_) | DefaultModel::Configured(_) => meant,
         }
     }
 
@@ -121,7 +121,7 @@ impl Aliases {
     ///
     /// # Errors
     /// [`InvalidModelId`] when the name is no alias and nothing can be called so.
-    pub fn resolve(&self, name: &str, disk: &impl OnDisk) -> Result<ModelId, InvalidModelId> {
+    pub fn resolve(&self, name: &str, disk: &impl ModelLookup) -> Result<ModelId, InvalidModelId> {
         let id = ModelId::parse(name);
         if let Ok(id) = &id
             && disk.has(id)
@@ -137,7 +137,7 @@ impl Aliases {
 
     /// Every alias of a listing with the model that it means, in the order of their names.
     #[must_use]
-    pub fn list(&self, disk: &impl OnDisk) -> Vec<(String, ModelId)> {
+    pub fn list(&self, disk: &impl ModelLookup) -> Vec<(String, ModelId)> {
         let known = OPENAI_NAMES.into_iter();
         let known = known.chain(SHORT_NAMES.iter().map(|(name, _)| *name));
         let names: BTreeSet<&str> = known.chain(self.names.keys().map(String::as_str)).collect();
@@ -150,7 +150,7 @@ impl Aliases {
 
     /// The other names of a model, in order.
     #[must_use]
-    pub fn of(&self, id: &ModelId, disk: &impl OnDisk) -> Vec<String> {
+    pub fn of(&self, id: &ModelId, disk: &impl ModelLookup) -> Vec<String> {
         let all = self.list(disk).into_iter();
         all.filter(|(_, meant)| meant == id)
             .map(|(name, _)| name)
@@ -175,7 +175,7 @@ fn is_of_openai(name: &str) -> bool {
 }
 
 /// The model on disk that is meant by a name which is no alias.
-fn nearest(id: &ModelId, disk: &impl OnDisk) -> ModelId {
+fn nearest(id: &ModelId, disk: &impl ModelLookup) -> ModelId {
     // A revision is one of a certain repository.
     if disk.has(id) || id.revision().is_some() {
         return id.clone();

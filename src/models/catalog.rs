@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::{ModelId, OnDisk, Store, StoreError, StoredModel};
+use super::{ModelId, ModelLookup, Store, StoreError, StoredModel};
 
 /// How often the disk is looked at for what others put there or took away.
 const RESCAN: Duration = Duration::from_secs(10);
@@ -107,7 +107,7 @@ impl Catalog {
     }
 }
 
-impl OnDisk for Catalog {
+impl ModelLookup for Catalog {
     fn has(&self, id: &ModelId) -> bool {
         self.find(id).is_some()
     }

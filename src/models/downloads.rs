@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Catalog, Downloaded, Hub, HubError, ModelId, Progress};
+use super::{Catalog, DownloadSummary, Hub, HubError, ModelId, DownloadProgress};
 use crate::telemetry::{Metrics, reasons};
 
 /// The log tells of a download's progress no more often than this.
@@ -46,12 +46,12 @@ struct State {
 /// A download, to be watched and waited for.
 #[derive(Clone, Debug)]
 pub struct Download {
-    progress: watch::Receiver<Progress>,
+    progress: watch::Receiver<DownloadProgress>,
     /// Empty while it goes on; closed without a result when it was stopped.
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
-type Outcome = Result<Arc<Downloaded>, Arc<HubError>>;
+type Outcome = Result<Arc<DownloadSummary>, Arc<HubError>>;
 
 impl Downloads {
     /// Nothing is under way yet; what comes is put into the list of `catalog`.
@@ -76,7 +76,7 @@ impl Downloads {
         if let Some(download) = state.downloads.get(id) {
             return download.clone();
         }
-        let (progress_tx, progress) = watch::channel(Progress::default());
+        let (progress_tx, progress) = watch::channel(DownloadProgress::default());
         let (outcome_tx, outcome) = watch::channel(None);
         let download = Download { progress, outcome };
         if !state.stopped {
@@ -121,7 +121,7 @@ impl Downloads {
 impl Download {
     /// How far it is, and every change of that.
     #[must_use]
-    pub fn progress(&self) -> watch::Receiver<Progress> {
+    pub fn progress(&self) -> watch::Receiver<DownloadProgress> {
         self.progress.clone()
     }
 
@@ -129,7 +129,7 @@ impl Download {
     ///
     /// # Errors
     /// [`HubError`], the same for all who wait.
-    pub async fn finished(&self) -> Result<Arc<Downloaded>, Arc<HubError>> {
+    pub async fn finished(&self) -> Result<Arc<DownloadSummary>, Arc<HubError>> {
         let mut outcome = self.outcome.clone();
         let outcome = match outcome.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone(),
@@ -144,10 +144,10 @@ impl Download {
 }
 
 /// Downloads, and tells those who watch and the log.
-async fn run(shared: &Shared, id: &ModelId, progress: &watch::Sender<Progress>) -> Outcome {
+async fn run(shared: &Shared, id: &ModelId, progress: &watch::Sender<DownloadProgress>) -> Outcome {
     let begun = Instant::now();
     let log = Mutex::new(Log::new(begun));
-    let report = |now: Progress| {
+    let report = |now: DownloadProgress| {
         let due = log
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -208,7 +208,7 @@ impl Log {
         }
     }
 
-    fn is_due(&mut self, progress: &Progress, now: Instant) -> bool {
+    fn is_due(&mut self, progress: &DownloadProgress, now: Instant) -> bool {
         let percent = 100 * progress.bytes / progress.total_bytes.max(1);
         let since = *self.percent.get_or_insert(percent);
         let due = percent >= since + LOG_STEP
@@ -231,7 +231,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error() {
         let panics = async { panic!("on the way") };
-        let error = caught::<Downloaded>(panics).await.unwrap_err();
+        let error = caught::<DownloadSummary>(panics).await.unwrap_err();
         assert!(matches!(error, HubError::Panicked), "{error}");
     }
 
@@ -240,7 +240,7 @@ mod tests {
         let begun = Instant::now();
         let mut log = Log::new(begun);
         let mut check = |seconds, bytes, expected: bool| {
-            let progress = Progress {
+            let progress = DownloadProgress {
                 file: String::new(),
                 bytes,
                 total_bytes: 1000,

@@ -8,7 +8,7 @@ mod listing;
 mod cache;
 mod digest;
 mod partial;
-mod tally;
+mod byte_counter;
 mod transfer;
 mod error;
 
@@ -17,12 +17,12 @@ use std::time::Duration;
 
 use hf_hub::{HFClient, split_id};
 
-use cache::Cached;
-use error::Asked;
+use cache::CachedRepository;
+use error::HubRequest;
 pub use error::HubError;
 use listing::Listing;
-pub use tally::Progress;
-use tally::Tally;
+pub use byte_counter::DownloadProgress;
+use byte_counter::ByteCounter;
 use transfer::Transfer;
 
 use super::ModelId;
@@ -61,7 +61,7 @@ pub struct Hub {
 
 /// What a download did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Downloaded {
+pub struct DownloadSummary {
     /// The commit that is here now.
     pub commit: String,
     /// Bytes that came over the network.
@@ -119,8 +119,8 @@ impl Hub {
     pub async fn download(
         &self,
         id: &ModelId,
-        report: &(dyn Fn(Progress) + Send + Sync),
-    ) -> Result<Downloaded, HubError> {
+        report: &(dyn Fn(DownloadProgress) + Send + Sync),
+    ) -> Result<DownloadSummary, HubError> {
         let asked = self.asked(id);
         if self.settings.offline {
             return Err(HubError::Offline { id: id.clone() });
@@ -131,10 +131,10 @@ impl Hub {
         let revision = id.revision().unwrap_or(DEFAULT_REVISION);
         let listing = self.list(asked, revision).await?;
 
-        let cached = Cached::new(&self.settings.cache, id.repository());
+        let cached = CachedRepository::new(&self.settings.cache, id.repository());
         let here = survey(&cached, &listing).await?;
-        let mut tally = Tally::new(listing.files.iter().zip(here), report);
-        let (total_bytes, resumed_bytes) = (tally.total_bytes(), tally.here());
+        let mut byte_counter = ByteCounter::new(listing.files.iter().zip(here), report);
+        let (total_bytes, resumed_bytes) = (byte_counter.total_bytes(), byte_counter.here());
         tracing::info!(
             model.id = %id,
             model.commit = listing.commit,
@@ -151,11 +151,11 @@ impl Hub {
             cached: &cached,
         };
         for file in &listing.files {
-            Box::pin(transfer.fetch(file, &mut tally)).await?;
+            Box::pin(transfer.fetch(file, &mut byte_counter)).await?;
         }
-        let downloaded = Downloaded {
+        let downloaded = DownloadSummary {
             commit: listing.commit.clone(),
-            bytes: tally.received_bytes(),
+            bytes: byte_counter.received_bytes(),
             resumed_bytes,
             total_bytes,
         };
@@ -165,7 +165,7 @@ impl Hub {
     }
 
     /// What the repository has to offer.
-    async fn list(&self, asked: Asked<'_>, revision: &str) -> Result<Listing, HubError> {
+    async fn list(&self, asked: HubRequest<'_>, revision: &str) -> Result<Listing, HubError> {
         let address = listing::address(&self.endpoint, asked.id, revision)?;
         let mut attempt = 1;
         loop {
@@ -181,8 +181,8 @@ impl Hub {
         }
     }
 
-    fn asked<'a>(&self, id: &'a ModelId) -> Asked<'a> {
-        Asked {
+    fn asked<'a>(&self, id: &'a ModelId) -> HubRequest<'a> {
+        HubRequest {
             id,
             has_token: self.settings.token.is_some(),
             silence: self.settings.timeout,
@@ -191,7 +191,7 @@ impl Hub {
 }
 
 /// How much of each file is here; refuses what the disk has no room for.
-async fn survey(cached: &Cached, listing: &Listing) -> Result<Vec<u64>, HubError> {
+async fn survey(cached: &CachedRepository, listing: &Listing) -> Result<Vec<u64>, HubError> {
     let (cached, files) = (cached.clone(), listing.files.clone());
     blocking(move || {
         cached.prepare()?;

@@ -16,9 +16,9 @@ use crate::telemetry::Metrics;
 use crate::tokens::Vocabulary;
 
 /// How a model is to be run.
-pub struct Plan {
+pub struct ModelPlan {
     /// The engines, all behind one queue.
-    pub engines: Vec<Box<MakeFactory>>,
+    pub engines: Vec<Box<EngineFactoryBuilder>>,
     /// The micro-batcher's knobs.
     pub limits: Limits,
     /// Bound of the queue, in windows.
@@ -34,7 +34,7 @@ pub struct Plan {
 }
 
 /// Makes an engine's factory once the model's vocabulary is read.
-pub type MakeFactory = dyn FnOnce(&Arc<Vocabulary>) -> EngineFactory + Send;
+pub type EngineFactoryBuilder = dyn FnOnce(&Arc<Vocabulary>) -> EngineFactory + Send;
 
 /// A model in memory: its engines run and its queue is open.
 pub struct LoadedModel {
@@ -60,7 +60,7 @@ impl LoadedModel {
     /// Starts the engines, and returns when every one of them has run its warm-up.
     pub(super) async fn load(
         stored: Arc<StoredModel>,
-        plan: Plan,
+        plan: ModelPlan,
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
         let started = Instant::now();

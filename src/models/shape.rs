@@ -23,7 +23,7 @@ const MULTILINGUAL_VOCABULARY: u64 = 51_865;
 
 /// What a model is, as far as its weights file says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct ModelShape {
     /// Mel bins of its features: 80, or 128 since large-v3.
     pub n_mels: usize,
     /// Width of its layers.
@@ -107,7 +107,7 @@ impl WeightType {
     }
 }
 
-impl Shape {
+impl ModelShape {
     /// Reads the heads of all variables, and checks that the file holds their contents.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ impl Shape {
         if count > MAX_VARIABLES {
             return Err(ShapeError::Other("it has too many variables"));
         }
-        let mut found = Found::default();
+        let mut found = ShapeReader::default();
         for _ in 0..count {
             let variable = Variable::read(&mut file)?;
             if variable.bytes > end.saturating_sub(file.stream_position()?) {
@@ -195,7 +195,7 @@ impl Shape {
 
 /// What has been seen of a model so far.
 #[derive(Default)]
-struct Found {
+struct ShapeReader {
     n_mels: u64,
     width: u64,
     heads: u64,
@@ -208,7 +208,7 @@ struct Found {
     in_matrices: u64,
 }
 
-impl Found {
+impl ShapeReader {
     fn add(&mut self, variable: &Variable) {
         let Variable {
             name, dimensions, ..
@@ -243,10 +243,10 @@ impl Found {
         }
     }
 
-    fn shape(self) -> Option<Shape> {
+    fn shape(self) -> Option<ModelShape> {
         let known = |number: u64| usize::try_from(number).ok().filter(|&number| number > 0);
         let layers = |layers: BTreeSet<u32>| Some(layers.len()).filter(|&count| count > 0);
-        Some(Shape {
+        Some(ModelShape {
             n_mels: known(self.n_mels)?,
             width: known(self.width)?,
             heads: known(self.heads)?,
@@ -269,8 +269,8 @@ mod tests {
     use super::*;
     use crate::models::test_files::{Fixture, weights};
 
-    fn read(bytes: &[u8]) -> Result<Shape, ShapeError> {
-        Shape::read(Cursor::new(bytes))
+    fn read(bytes: &[u8]) -> Result<ModelShape, ShapeError> {
+        ModelShape::read(Cursor::new(bytes))
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{ModelId, Shape};
+use super::{ModelId, ModelShape};
 use crate::telemetry::reasons;
 use crate::tokens::Language;
 
@@ -55,19 +55,19 @@ pub struct StoredModel {
     /// When the weights were written, in seconds since 1970.
     pub created: u64,
     /// What its weights say of themselves.
-    pub shape: Shape,
+    pub shape: ModelShape,
     /// The codes of the languages it knows, in the order of its tokens.
     pub languages: Arc<[String]>,
-    place: Place,
+    place: ModelLocation,
     files: Files,
 }
 
 /// The files of a model that are there, by name.
-type Files = BTreeMap<&'static str, Version>;
+type Files = BTreeMap<&'static str, FileStamp>;
 
 /// What a model's files belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum ModelLocation {
     /// A folder of its own.
     Folder,
     /// A repository of the cache, in this folder.
@@ -76,7 +76,7 @@ enum Place {
 
 /// Tells one content of a file from another without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Version {
+struct FileStamp {
     bytes: u64,
     written: SystemTime,
 }
@@ -85,7 +85,7 @@ struct Version {
 struct Candidate {
     id: ModelId,
     dir: PathBuf,
-    place: Place,
+    place: ModelLocation,
 }
 
 impl Store {
@@ -149,7 +149,7 @@ impl Store {
             candidates.extend(id.map(|id| Candidate {
                 id,
                 dir,
-                place: Place::Folder,
+                place: ModelLocation::Folder,
             }));
         };
         let is_repository = |name: &str| REPOSITORIES.iter().any(|kind| name.starts_with(kind));
@@ -194,7 +194,7 @@ impl Store {
                 candidates.extend(ids.into_iter().map(|id| Candidate {
                     id,
                     dir: dir.clone(),
-                    place: Place::Cache(repository.clone()),
+                    place: ModelLocation::Cache(repository.clone()),
                 }));
             }
         }
@@ -206,7 +206,7 @@ impl Candidate {
     /// The model, if there is one. The error is what is wrong with it.
     fn read(&self, known: &[Arc<StoredModel>]) -> Result<Option<Arc<StoredModel>>, String> {
         let Self { id, dir, place } = self;
-        let version = |name| Some((name, Version::of(&dir.join(name))?));
+        let version = |name| Some((name, FileStamp::of(&dir.join(name))?));
         let files: Files = files().filter_map(version).collect();
         let Some(weights) = files.get(WEIGHTS) else {
             return Ok(None);
@@ -226,7 +226,7 @@ impl Candidate {
         }
         let shape = File::open(dir.join(WEIGHTS))
             .map_err(Into::into)
-            .and_then(Shape::read);
+            .and_then(ModelShape::read);
         let shape = shape.map_err(|error| format!("{WEIGHTS}: {}", reasons(&error)))?;
         let languages = languages(&dir.join(vocabulary), &shape);
         let languages = languages.map_err(|error| format!("{vocabulary}: {error}"))?;
@@ -244,7 +244,7 @@ impl Candidate {
     }
 }
 
-impl Version {
+impl FileStamp {
     fn of(path: &Path) -> Option<Self> {
         let file = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
         Some(Self {
@@ -263,7 +263,7 @@ fn files() -> impl Iterator<Item = &'static str> {
 
 /// The languages that the vocabulary has a token for; English-only ones list tokens that they were
 /// never trained on.
-fn languages(vocabulary: &Path, shape: &Shape) -> io::Result<Arc<[String]>> {
+fn languages(vocabulary: &Path, shape: &ModelShape) -> io::Result<Arc<[String]>> {
     if !shape.is_multilingual() {
         return Ok(Arc::new([Language::ENGLISH.code().to_owned()]));
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{EngineError, EngineFactory};
 use halkspeech::http::Defaults;
-use halkspeech::models::{Budget, ModelId};
+use halkspeech::models::{ModelBudget, ModelId};
 use reqwest::Response;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -77,8 +77,8 @@ async fn in_memory(app: &TestApp) -> Value {
     answer.json().await.unwrap()
 }
 
-fn one_model() -> Budget {
-    Budget {
+fn one_model() -> ModelBudget {
+    ModelBudget {
         models: NonZeroUsize::new(1),
         memory_bytes: None,
     }
@@ -206,7 +206,7 @@ async fn a_request_waits_for_room_and_those_behind_it_wait_in_turn() {
 #[tokio::test]
 async fn a_model_above_the_budget_is_refused() {
     let root = two_models();
-    let budget = Budget {
+    let budget = ModelBudget {
         models: None,
         memory_bytes: NonZeroU64::new(MODEL_BYTES - 1),
     };
@@ -295,7 +295,7 @@ async fn memory_counts_until_it_is_free_and_holds_up_only_those_who_want_it() {
     link_model(&root.path().join("three"));
     let gate = Gate::new();
     let setup = Setup {
-        budget: Budget {
+        budget: ModelBudget {
             models: NonZeroUsize::new(2),
             memory_bytes: None,
         },

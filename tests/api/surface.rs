@@ -69,7 +69,7 @@ async fn readiness_tells_of_a_default_model_that_is_missing() {
     for name in ["base", "small"] {
         lay_out(&folder.path().join(name), &Fixture::default());
     }
-    let base = DefaultModel::Named(ModelId::parse("base").unwrap());
+    let base = DefaultModel::Configured(ModelId::parse("base").unwrap());
     let app = with_models_in(folder.path(), base).await;
     assert_eq!(readiness(&app).await, (200, json!({ "status": "ready" })));
 
@@ -91,7 +91,7 @@ async fn readiness_tells_of_a_default_model_that_is_missing() {
 async fn the_only_model_stands_for_openai_names_where_none_is_named() {
     let folder = tempfile::tempdir().unwrap();
     lay_out(&folder.path().join("small"), &Fixture::default());
-    let assumed = || DefaultModel::Assumed(ModelId::parse("base").unwrap());
+    let assumed = || DefaultModel::BuiltIn(ModelId::parse("base").unwrap());
 
     let app = with_models_in(folder.path(), assumed()).await;
     assert_eq!(readiness(&app).await, (200, json!({ "status": "ready" })));

@@ -6,7 +6,7 @@ fn id(name: &str) -> ModelId {
     ModelId::parse(name).unwrap()
 }
 
-impl OnDisk for &[&str] {
+impl ModelLookup for &[&str] {
     fn has(&self, id: &ModelId) -> bool {
         self.contains(&id.as_str())
     }
@@ -24,7 +24,7 @@ impl OnDisk for &[&str] {
 }
 
 fn aliases() -> Aliases {
-    aliases_of(DefaultModel::Named(id("base")))
+    aliases_of(DefaultModel::Configured(id("base")))
 }
 
 fn aliases_of(default: DefaultModel) -> Aliases {
@@ -158,12 +158,12 @@ fn the_only_model_on_disk_is_the_default_where_none_is_named() {
         let found = aliases_of(default).default_model(&on_disk);
         assert_eq!(found, id(meant), "{on_disk:?}");
     }
-    let assumed = || DefaultModel::Assumed(id("base"));
+    let assumed = || DefaultModel::BuiltIn(id("base"));
     check(assumed(), &["base", "small"], "base");
     check(assumed(), &["small"], "small");
     check(assumed(), &["small", "tiny"], "Systran/faster-whisper-base");
     check(assumed(), &[], "Systran/faster-whisper-base");
-    let named = DefaultModel::Named(id("base"));
+    let named = DefaultModel::Configured(id("base"));
     check(named, &["small"], "Systran/faster-whisper-base");
 }
 

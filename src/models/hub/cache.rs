@@ -25,13 +25,13 @@ const LOCK_POLL: Duration = Duration::from_millis(200);
 
 /// One repository's part of the cache.
 #[derive(Clone, Debug)]
-pub(super) struct Cached {
+pub(super) struct CachedRepository {
     cache: PathBuf,
     folder: PathBuf,
     locks: PathBuf,
 }
 
-impl Cached {
+impl CachedRepository {
     /// The part of `owner/name`, or of `name` where it has no owner.
     pub fn new(cache: &Path, repository: &str) -> Self {
         let name = format!("models--{}", repository.replace('/', "--"));

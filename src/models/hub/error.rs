@@ -114,7 +114,7 @@ pub enum HubError {
 
 /// What makes the hub count as unavailable, where no other error says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum HubFault {
     #[error("hub answered with status {0}")]
     Status(u16),
     #[error("connection ended early")]
@@ -130,7 +130,7 @@ pub(super) enum Fault {
 
 /// A refusal, as the hub words it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Refusal<'a> {
+pub(super) struct HubRefusal<'a> {
     pub status: u16,
     /// The header `X-Error-Code`.
     pub code: Option<&'a str>,
@@ -140,7 +140,7 @@ pub(super) struct Refusal<'a> {
 
 /// Who asks the hub for what: with this its refusals can be read.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct HubRequest<'a> {
     pub id: &'a ModelId,
     pub has_token: bool,
     /// The longest silence that is borne.
@@ -160,18 +160,18 @@ impl HubError {
     }
 }
 
-impl From<Fault> for HubError {
-    fn from(fault: Fault) -> Self {
+impl From<HubFault> for HubError {
+    fn from(fault: HubFault) -> Self {
         Self::Unavailable {
             source: Box::new(fault),
         }
     }
 }
 
-impl Asked<'_> {
+impl HubRequest<'_> {
     /// Reads a refusal. The hub's error code tells more than its status: without a token it hides
     /// repositories that do not exist behind the same 401 as private ones.
-    pub fn refused(&self, refusal: Refusal<'_>) -> HubError {
+    pub fn refused(&self, refusal: HubRefusal<'_>) -> HubError {
         let id = self.id.clone();
         match (refusal.status, refusal.code) {
             (_, Some("GatedRepo")) => HubError::Denied { id },
@@ -183,7 +183,7 @@ impl Asked<'_> {
             (429, _) => HubError::RateLimited {
                 retry_after: refusal.retry_after,
             },
-            (status, _) => Fault::Status(status).into(),
+            (status, _) => HubFault::Status(status).into(),
         }
     }
 
@@ -202,9 +202,9 @@ impl Asked<'_> {
     pub fn failed(&self, error: HFError) -> HubError {
         let (context, retry_after) = match error {
             HFError::Request { source, .. } => return self.broken(source),
-            HFError::Xet { .. } => return Fault::Xet.into(),
+            HFError::Xet { .. } => return HubFault::Xet.into(),
             HFError::MalformedResponse { .. } => {
-                return Fault::Malformed("a header is missing").into();
+                return HubFault::Malformed("a header is missing").into();
             }
             HFError::RateLimited {
                 context,
@@ -220,9 +220,9 @@ impl Asked<'_> {
             _ => (None, None),
         };
         let Some(context) = context else {
-            return Fault::Client.into();
+            return HubFault::Client.into();
         };
-        self.refused(Refusal {
+        self.refused(HubRefusal {
             status: context.status.as_u16(),
             code: context.error_code.as_deref(),
             retry_after,
@@ -249,12 +249,12 @@ mod tests {
     #[track_caller]
     fn check(status: u16, code: Option<&str>, has_token: bool, expected: &str) {
         let id = ModelId::parse("owner/name").unwrap();
-        let asked = Asked {
+        let asked = HubRequest {
             id: &id,
             has_token,
             silence: Duration::ZERO,
         };
-        let refusal = Refusal {
+        let refusal = HubRefusal {
             status,
             code,
             retry_after: None,

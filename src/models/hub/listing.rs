@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::error::{Asked, Fault, HubError, Refusal};
+use super::error::{HubRequest, HubFault, HubError, HubRefusal};
 use crate::models::ModelId;
 
 /// Files that are fetched where the repository has them, in this order: the large one last, so
@@ -98,7 +98,7 @@ pub(super) fn address(
     // A revision is one segment, its slashes written as %2F.
     address
         .path_segments_mut()
-        .map_err(|()| Fault::Client)?
+        .map_err(|()| HubFault::Client)?
         .pop_if_empty()
         .extend(["api", "models"])
         .extend(id.repository().split('/'))
@@ -110,7 +110,7 @@ pub(super) fn address(
 /// Asks what is on that page.
 pub(super) async fn ask(
     request: reqwest::RequestBuilder,
-    asked: Asked<'_>,
+    asked: HubRequest<'_>,
 ) -> Result<Listing, HubError> {
     let broken = |error| asked.broken(error);
     let mut answer = request.send().await.map_err(broken)?;
@@ -122,7 +122,7 @@ pub(super) async fn ask(
                 .and_then(|value| value.to_str().ok())
         };
         let seconds = header("retry-after").and_then(|value| value.trim().parse().ok());
-        return Err(asked.refused(Refusal {
+        return Err(asked.refused(HubRefusal {
             status: answer.status().as_u16(),
             code: header("x-error-code"),
             retry_after: seconds.map(Duration::from_secs),
@@ -167,13 +167,13 @@ fn read(body: &[u8], id: &ModelId) -> Result<Listing, HubError> {
         .into_iter()
         .filter_map(|name| find(name).map(|file| remote(name, file)));
     Ok(Listing {
-        commit: commit.ok_or(Fault::Malformed("no commit"))?,
+        commit: commit.ok_or(HubFault::Malformed("no commit"))?,
         files: files.collect::<Result<_, _>>()?,
     })
 }
 
 /// The hashes become file names below, so they are looked at closely.
-fn remote(name: &'static str, file: &Sibling) -> Result<RemoteFile, Fault> {
+fn remote(name: &'static str, file: &Sibling) -> Result<RemoteFile, HubFault> {
     let (size, object) = match (file, &file.lfs) {
         (_, Some(lfs)) if is_hash(&lfs.sha256, 64) => {
             (Some(lfs.size), Object::Large(lfs.sha256.clone()))
@@ -185,9 +185,9 @@ fn remote(name: &'static str, file: &Sibling) -> Result<RemoteFile, Fault> {
             },
             None,
         ) if is_hash(hash, 40) => (file.size, Object::Git(hash.clone())),
-        _ => return Err(Fault::Malformed("a file without a hash")),
+        _ => return Err(HubFault::Malformed("a file without a hash")),
     };
-    let size = size.ok_or(Fault::Malformed("a file without a size"))?;
+    let size = size.ok_or(HubFault::Malformed("a file without a size"))?;
     Ok(RemoteFile { name, size, object })
 }
 

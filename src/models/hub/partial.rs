@@ -18,7 +18,7 @@ use super::listing::RemoteFile;
 const READ: usize = 1 << 20;
 
 /// A file on its way.
-pub(super) struct Partial {
+pub(super) struct PartialFile {
     inner: Arc<Mutex<Inner>>,
     len: u64,
     joined: bool,
@@ -34,7 +34,7 @@ struct Inner {
     _lock: File,
 }
 
-impl Partial {
+impl PartialFile {
     /// Goes on with what is at `path`, which is hashed first; with nothing where it is longer than
     /// it may be.
     pub async fn open(path: PathBuf, lock: File, expected: RemoteFile) -> Result<Self, HubError> {
@@ -189,9 +189,9 @@ mod tests {
         }
     }
 
-    async fn open(folder: &Path) -> Partial {
+    async fn open(folder: &Path) -> PartialFile {
         let lock = File::create(folder.join("lock")).unwrap();
-        Partial::open(folder.join("part"), lock, hello())
+        PartialFile::open(folder.join("part"), lock, hello())
             .await
             .unwrap()
     }

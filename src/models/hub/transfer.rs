@@ -5,11 +5,11 @@ use hf_hub::HFRepository;
 use hf_hub::repository::RepoTypeModel;
 use tokio::time::timeout;
 
-use super::cache::Cached;
-use super::error::{Asked, Fault, HubError};
+use super::cache::CachedRepository;
+use super::error::{HubRequest, HubFault, HubError};
 use super::listing::RemoteFile;
-use super::partial::Partial;
-use super::tally::Tally;
+use super::partial::PartialFile;
+use super::byte_counter::ByteCounter;
 
 /// How often in a row the hub may break off without having sent anything.
 const ATTEMPTS: u32 = 5;
@@ -25,26 +25,26 @@ pub(super) struct Transfer<'a> {
     /// The commit whose files are fetched.
     pub commit: &'a str,
     /// To read refusals.
-    pub asked: Asked<'a>,
+    pub asked: HubRequest<'a>,
     /// The repository's part of the cache.
-    pub cached: &'a Cached,
+    pub cached: &'a CachedRepository,
 }
 
 impl Transfer<'_> {
     /// Fetches what is missing of the file.
-    pub async fn fetch(&self, file: &RemoteFile, tally: &mut Tally<'_>) -> Result<(), HubError> {
+    pub async fn fetch(&self, file: &RemoteFile, byte_counter: &mut ByteCounter<'_>) -> Result<(), HubError> {
         let lock = self.cached.lock(file).await?;
         // Whoever held the lock may have fetched it.
         let (cached, settled) = (self.cached.clone(), file.clone());
         if super::blocking(move || cached.settle(&settled)).await? {
-            tally.has(file, file.size);
+            byte_counter.has(file, file.size);
             return Ok(());
         }
-        let mut partial = Partial::open(self.cached.partial(file), lock, file.clone()).await?;
-        tally.has(file, partial.len());
+        let mut partial = PartialFile::open(self.cached.partial(file), lock, file.clone()).await?;
+        byte_counter.has(file, partial.len());
         let mut anew = false;
         loop {
-            match self.complete(file, &mut partial, tally).await {
+            match self.complete(file, &mut partial, byte_counter).await {
                 Ok(()) => return partial.finish(self.cached.blob(file)).await,
                 // What was here before, or a server that knows no ranges, may be to blame: once
                 // more from the start, in one piece.
@@ -53,11 +53,11 @@ impl Transfer<'_> {
                     let file_name = file.name;
                     tracing::info!(file_name, problem, "beginning the file anew");
                     partial.restart().await?;
-                    tally.has(file, 0);
+                    byte_counter.has(file, 0);
                 }
                 Err(error @ HubError::Corrupt { .. }) => {
                     partial.discard().await?;
-                    tally.has(file, 0);
+                    byte_counter.has(file, 0);
                     return Err(error);
                 }
                 // What has come stays for the next time.
@@ -70,18 +70,18 @@ impl Transfer<'_> {
     async fn complete(
         &self,
         file: &RemoteFile,
-        partial: &mut Partial,
-        tally: &mut Tally<'_>,
+        partial: &mut PartialFile,
+        byte_counter: &mut ByteCounter<'_>,
     ) -> Result<(), HubError> {
         let mut in_vain = 0;
         while partial.len() < file.size {
             let before = partial.len();
-            let ended = self.receive(file, partial, tally).await;
+            let ended = self.receive(file, partial, byte_counter).await;
             let error = match ended {
                 Err(error) if !error.is_passing() => return Err(error),
                 _ if partial.len() == file.size => break,
                 Err(error) => error,
-                Ok(()) => Fault::EndedEarly.into(),
+                Ok(()) => HubFault::EndedEarly.into(),
             };
             in_vain = if partial.len() > before {
                 0
@@ -102,8 +102,8 @@ impl Transfer<'_> {
     async fn receive(
         &self,
         file: &RemoteFile,
-        partial: &mut Partial,
-        tally: &mut Tally<'_>,
+        partial: &mut PartialFile,
+        byte_counter: &mut ByteCounter<'_>,
     ) -> Result<(), HubError> {
         let start = partial.go_on();
         let request = self
@@ -130,7 +130,7 @@ impl Transfer<'_> {
                 Ok(None) => break Ok(()),
                 Err(_) => break Err(self.asked.stalled()),
             };
-            tally.received(chunk.len() as u64);
+            byte_counter.received(chunk.len() as u64);
             let passed_over = pass_over.min(chunk.len() as u64);
             pass_over -= passed_over;
             let chunk = &chunk[passed_over as usize..];
@@ -145,12 +145,12 @@ impl Transfer<'_> {
             if piece.len() >= PIECE {
                 let full = std::mem::replace(&mut piece, Vec::with_capacity(PIECE));
                 partial.append(full).await?;
-                tally.has(file, partial.len());
+                byte_counter.has(file, partial.len());
             }
         };
         // However it ended, what has come is kept.
         partial.append(piece).await?;
-        tally.has(file, partial.len());
+        byte_counter.has(file, partial.len());
         ended
     }
 }

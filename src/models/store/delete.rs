@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Place, Store, StoredModel, files, refs};
+use super::{ModelLocation, Store, StoredModel, files, refs};
 
 /// Why a model's files are still there, or some of them.
 #[derive(Debug, thiserror::Error)]
@@ -51,11 +51,11 @@ impl Store {
     /// lie behind a link to more than this model, nothing is removed then.
     pub fn delete(&self, model: &StoredModel) -> Result<(), StoreError> {
         match &model.place {
-            Place::Folder => {
+            ModelLocation::Folder => {
                 let owner = model.dir.parent();
                 delete_folder(&model.dir, owner.filter(|_| model.id.owner().is_some()))
             }
-            Place::Cache(repository) => delete_snapshot(repository, &model.dir),
+            ModelLocation::Cache(repository) => delete_snapshot(repository, &model.dir),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::listing::RemoteFile;
 
 /// How far a download is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct DownloadProgress {
     /// The file that is being fetched.
     pub file: String,
     /// Bytes of all files together that are here, those of an earlier download included. They may
@@ -15,19 +15,19 @@ pub struct Progress {
 }
 
 /// Counts the bytes of one download and reports them.
-pub(super) struct Tally<'a> {
-    report: &'a (dyn Fn(Progress) + Send + Sync),
+pub(super) struct ByteCounter<'a> {
+    report: &'a (dyn Fn(DownloadProgress) + Send + Sync),
     /// Files and how much of each is here.
     files: Vec<(&'static str, u64)>,
     total_bytes: u64,
     received: u64,
 }
 
-impl<'a> Tally<'a> {
+impl<'a> ByteCounter<'a> {
     /// Of these files, so much is here before the download begins.
     pub fn new<'f>(
         files: impl IntoIterator<Item = (&'f RemoteFile, u64)>,
-        report: &'a (dyn Fn(Progress) + Send + Sync),
+        report: &'a (dyn Fn(DownloadProgress) + Send + Sync),
     ) -> Self {
         let mut total_bytes = 0;
         let files = files.into_iter().map(|(file, here)| {
@@ -48,7 +48,7 @@ impl<'a> Tally<'a> {
         if let Some((_, bytes)) = entry {
             *bytes = here;
         }
-        (self.report)(Progress {
+        (self.report)(DownloadProgress {
             file: file.name.to_owned(),
             bytes: self.here(),
             total_bytes: self.total_bytes,
