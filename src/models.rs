@@ -19,9 +19,11 @@ pub use aliases::{Aliases, DefaultModel, ModelLookup};
 pub use catalog::Catalog;
 pub use downloads::{Download, Downloads};
 pub use error::{DeleteError, LoadError, ModelError, UnloadError};
-pub use hub::{DownloadSummary, Hub, HubError, HubSettings, DownloadProgress};
+pub use hub::{DownloadProgress, DownloadSummary, Hub, HubError, HubSettings};
 pub use id::{InvalidModelId, ModelId};
-pub use load::{LoadedModel, EngineFactoryBuilder, ModelPlan};
-pub use loaded::{ModelBudget, LoadedModelInfo, ModelLease, LoadedModels, ModelPlanner, LoadedModelsConfig};
+pub use load::{EngineFactoryBuilder, LoadedModel, ModelPlan};
+pub use loaded::{
+    LoadedModelInfo, LoadedModels, LoadedModelsConfig, ModelBudget, ModelLease, ModelPlanner,
+};
 pub use shape::{ModelShape, ShapeError, WeightType};
 pub use store::{Store, StoreError, StoredModel};

@@ -16,8 +16,8 @@ use halkspeech::engine::{EngineFactory, EngineInput, Generation, LanguageDetecti
 use halkspeech::features::Lengths;
 use halkspeech::http::{Context, Defaults, Door, Phase, Rules, router};
 use halkspeech::models::{
-    Aliases, ModelBudget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, EngineFactoryBuilder,
-    ModelId, ModelPlan, LoadedModelsConfig, Store,
+    Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
+    LoadedModels, LoadedModelsConfig, ModelBudget, ModelId, ModelPlan, Store,
 };
 use halkspeech::telemetry::Metrics;
 use halkspeech::tokens::{Alignment, Language, Vocabulary};

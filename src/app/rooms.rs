@@ -11,8 +11,8 @@ use crate::audio::{DecodeLimits, MemoryBudget};
 use crate::config::{Audio, Loaded, Models, Settings};
 use crate::engine::ct2;
 use crate::models::{
-    Aliases, ModelBudget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, ModelPlanner,
-    ModelId, LoadedModelsConfig, Store,
+    Aliases, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, LoadedModelsConfig,
+    ModelBudget, ModelId, ModelPlanner, Store,
 };
 use crate::telemetry::Metrics;
 use crate::transcribe::{FrontEnd, Transcriber};

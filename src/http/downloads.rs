@@ -17,7 +17,7 @@ use super::models::{Model, PathId, describe, path_name, resolve};
 use super::openapi::{Downloaded, ModelName, OfDownload};
 use super::{Context, door, stream as streaming};
 use crate::format::sse;
-use crate::models::{Download, ModelId, DownloadProgress};
+use crate::models::{Download, DownloadProgress, ModelId};
 
 /// What a client is told while a model is fetched.
 #[derive(Serialize, ToSchema)]

@@ -16,8 +16,8 @@ use halkspeech::engine::EngineFactory;
 use halkspeech::features::Lengths;
 use halkspeech::http::{self, Context, Defaults, Door, Phase, RateLimit, Rules};
 use halkspeech::models::{
-    self, Aliases, ModelBudget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels,
-    EngineFactoryBuilder, ModelId, ModelPlan, Store,
+    self, Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
+    LoadedModels, ModelBudget, ModelId, ModelPlan, Store,
 };
 use halkspeech::telemetry::{Metrics, Refusal, RefusalLabels, RequestLabels};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
