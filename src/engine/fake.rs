@@ -1,4 +1,4 @@
-//! An engine without a model, for tests of the queue, overload and failure.
+//! An engine without a model, for tests of queueing, overload and failures.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use super::memory::DeviceMemory;
 use super::{Engine, EngineError, EngineFactory, EngineInput, EnginePlan, Generation, Quality};
 use crate::batch::BatchKey;
 
-/// What a fake engine does with a batch.
+/// A fake engine's implementation of a batch.
 pub type Behaviour =
     dyn Fn(&BatchKey, &[EngineInput<'_>]) -> Result<Vec<Generation>, EngineError> + Send + Sync;
 
-/// Answers batches by calling a function; deterministic if the function is.
+/// Runs batches by calling a function; deterministic if the function is.
 pub struct FakeEngine {
     behaviour: Arc<Behaviour>,
-    /// Windows it takes in one call; fewer once it has run out of memory.
-    at_once: usize,
+    /// Maximum number of windows in one call; reduced when it has run out of memory.
+    max_windows: usize,
 }
 
 impl FakeEngine {
-    /// Makes engines that all behave alike.
+    /// A factory of engines with the same behaviour.
     pub fn factory(
         behaviour: impl Fn(&BatchKey, &[EngineInput<'_>]) -> Result<Vec<Generation>, EngineError>
         + Send
@@ -29,12 +29,12 @@ impl FakeEngine {
         Arc::new(move || {
             Ok(Box::new(Self {
                 behaviour: Arc::clone(&behaviour),
-                at_once: usize::MAX,
+                max_windows: usize::MAX,
             }))
         })
     }
 
-    /// A generation of these tokens, with nothing else to say.
+    /// A generation of these tokens, with default values otherwise.
     #[must_use]
     pub fn generation(tokens: Vec<u32>) -> Generation {
         Generation {
@@ -60,18 +60,18 @@ impl Engine for FakeEngine {
     fn plan(&self) -> EnginePlan {
         EnginePlan {
             device: "none".to_owned(),
-            windows: self.at_once,
+            windows: self.max_windows,
             encoder_windows: 1,
             memory: None,
         }
     }
 
     fn max_windows(&self, _key: &BatchKey, lengths: &[usize]) -> usize {
-        self.at_once.min(lengths.len())
+        self.max_windows.min(lengths.len())
     }
 
     fn reduce_budget(&mut self, _key: &BatchKey, lengths: &[usize]) {
-        self.at_once = (lengths.len() / 2).max(1);
+        self.max_windows = (lengths.len() / 2).max(1);
     }
 
     fn device_memory(&self) -> Option<DeviceMemory> {
