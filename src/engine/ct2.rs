@@ -322,7 +322,7 @@ impl Engine for Ct2Engine {
 
     fn reduce_budget(&mut self, key: &BatchKey, lengths: &[usize]) {
         if let Some((_, budget)) = &mut self.gpu {
-            budget.shrink(key, lengths);
+            budget.reduce(key, lengths);
         }
     }
 
