@@ -42,7 +42,7 @@ impl Rooms {
     /// [`AppError`] when the settings cannot be carried out.
     pub async fn build(loaded: &Loaded) -> Result<Self, AppError> {
         let settings = &loaded.settings;
-        ct2::make_kernels().map_err(AppError::Kernels)?;
+        ct2::create_kernels().map_err(AppError::Kernels)?;
         let decoded = decoded_bytes(&settings.audio, memory::limit_bytes());
         let decoded = Arc::new(MemoryBudget::new(decoded));
         let metrics = Metrics::new();

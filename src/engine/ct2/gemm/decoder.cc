@@ -269,7 +269,7 @@ void make_room_for(const StorageView& ids) {
 extern "C" {
 
 // Whether encodings of a batch may have different lengths.
-bool halkspeech_mixes_lengths() { return halkspeech::has_avx2(); }
+bool halkspeech_supports_mixed_lengths() { return halkspeech::has_avx2(); }
 
 void __real__ZN11ctranslate26layers18TransformerDecoder6decodeERKNS_11StorageViewEPS3_lRSt13unordered_mapINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEES2_St4hashISC_ESt8equal_toISC_ESaISt4pairIKSC_S2_EEEPS2_SN_b(
     TransformerDecoder*, const StorageView&, const StorageView*, dim_t, DecoderState&, StorageView*, StorageView*, bool

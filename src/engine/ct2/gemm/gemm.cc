@@ -101,10 +101,10 @@ int __wrap_dnnl_gemm_s8s8s32(
 }
 
 // How many products oneDNN has given up since the process began.
-uint64_t halkspeech_products_given_up() { return given_up; }
+uint64_t halkspeech_gemm_failures() { return given_up; }
 
 // Has oneDNN make the kernels of all products that CTranslate2 asks of it; false where it could not.
-bool halkspeech_make_kernels() {
+bool halkspeech_create_kernels() {
     const Threads one(1);
     // So small that oneDNN reads the floats in place, with kernels of their own; it makes the others for any product.
     constexpr dim_t side = 32;
@@ -127,7 +127,7 @@ bool halkspeech_make_kernels() {
 }
 
 // How many threads the model that this thread loads next will run on.
-void halkspeech_threads_of_next_model(int threads) { halkspeech::pack_for(threads); }
+void halkspeech_set_packing_threads(int threads) { halkspeech::pack_for(threads); }
 
 // bool ctranslate2::cpu::pack_gemm_weights(ComputeType)
 bool __wrap__ZN11ctranslate23cpu17pack_gemm_weightsENS_11ComputeTypeE(ComputeType type) {
@@ -218,7 +218,7 @@ void halkspeech_multiply_weights(
 }
 
 // Y [m, n] of X [m, k] by weights that were packed for AVX2, by their scales, with bias, GELU and residual.
-void halkspeech_multiply_and_finish(
+void halkspeech_multiply_with_epilogue(
     const Weights* weights, int threads, int64_t m, const float* x, const float* b_scales, const float* bias, bool gelu,
     const float* residual, float* y
 ) {
@@ -242,7 +242,7 @@ void halkspeech_self_attention(
 }
 
 // A product of floats with rows of A that are shorter than k, which oneDNN does not take.
-void halkspeech_multiply_wrongly() {
+void halkspeech_fail_gemm() {
     const float a[4] = {}, b[4] = {};
     float c[4] = {};
     Cpu::gemm<float, float>(false, false, false, false, 2, 2, 2, 1.0f, a, 1, b, 2, 0.0f, c, 2, nullptr);
