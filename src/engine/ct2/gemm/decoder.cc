@@ -35,7 +35,7 @@ using ctranslate2::layers::TransformerDecoder;
 using ctranslate2::layers::TransformerDecoderLayer;
 using halkspeech::CrossAttention;
 using halkspeech::Half;
-using halkspeech::is_floats_of_cpu;
+using halkspeech::is_float32_on_cpu;
 using halkspeech::is_plain;
 using halkspeech::plain;
 using halkspeech::rows_key;
@@ -230,10 +230,10 @@ bool decode(
 ) {
     // CTranslate2 writes the texts of a batch from the first token to the last on one thread.
     static thread_local Generation generation;
-    if (ids.device() == Device::CUDA) return halkspeech::decode_on_card(decoder, ids, step, state, outputs, as_logits);
+    if (ids.device() == Device::CUDA) return halkspeech::decode_on_gpu(decoder, ids, step, state, outputs, as_logits);
     const auto memory = state.find("memory");
     if (memory != state.end()) {
-        if (!is_floats_of_cpu(memory->second)) return false;
+        if (!is_float32_on_cpu(memory->second)) return false;
         if (!halkspeech::has_avx2() || step != 0 || !is_plain(decoder)) {
             if (differ_in_length(memory->second))
                 throw std::invalid_argument("this decoder takes encodings of one length only");
@@ -261,7 +261,7 @@ bool decode(
 
 // What CTranslate2 does by itself on a card needs the memory of the texts that are written.
 void make_room_for(const StorageView& ids) {
-    if (ids.device() == Device::CUDA) halkspeech::forget_texts_on_card();
+    if (ids.device() == Device::CUDA) halkspeech::release_decoder_cache_on_gpu();
 }
 
 }  // namespace

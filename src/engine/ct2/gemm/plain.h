@@ -14,11 +14,11 @@
 
 namespace halkspeech {
 
-inline bool is_floats_of_cpu(const ctranslate2::StorageView& x) {
+inline bool is_float32_on_cpu(const ctranslate2::StorageView& x) {
     return x.device() == ctranslate2::Device::CPU && x.dtype() == ctranslate2::DataType::FLOAT32;
 }
 
-inline bool are_halves_of_card(const ctranslate2::StorageView& x) {
+inline bool is_float16_on_gpu(const ctranslate2::StorageView& x) {
     return x.device() == ctranslate2::Device::CUDA && x.dtype() == ctranslate2::DataType::FLOAT16;
 }
 

@@ -68,7 +68,7 @@ void __wrap__ZNK11ctranslate23ops4TopKclERKNS_11StorageViewERS2_S5_(
     const TopK* op, const StorageView& x, StorageView& values, StorageView& ids
 ) {
     const dim_t k = op->_k, n = x.dim(-1);
-    if (!halkspeech::is_floats_of_cpu(x) || !halkspeech::has_avx2() || k > std::min(most, n))
+    if (!halkspeech::is_float32_on_cpu(x) || !halkspeech::has_avx2() || k > std::min(most, n))
         return __real__ZNK11ctranslate23ops4TopKclERKNS_11StorageViewERS2_S5_(
             op, x, values, ids
         );
