@@ -179,7 +179,7 @@ void Generation::attend_to_windows(
     const int64_t count = numbers.dim(0), width = shape.heads * shape.width;
     const int64_t m = queries.size() / width / count;
     const auto shorter = [](const Window& a, const Window& b) { return a.length < b.length; };
-    const int64_t memory = shape.memory(std::max_element(windows.begin(), windows.end(), shorter)->length);
+    const int64_t memory = shape.workspace_size(std::max_element(windows.begin(), windows.end(), shorter)->length);
     std::vector<float> memories(static_cast<size_t>(omp_get_max_threads() * memory));
     #pragma omp parallel for schedule(dynamic) if (omp_get_max_threads() > 1)
     for (int64_t one = 0; one < count * shape.heads; ++one) {

@@ -49,7 +49,7 @@ void dense_forward(const Dense& dense, const StorageView& input, StorageView& ou
     ctranslate2::Shape shape = input.shape();
     shape.back() = n;
     output.resize(std::move(shape));
-    halkspeech::multiply_and_finish(
+    halkspeech::multiply_with_epilogue(
         m, n, k, input.data<float>(), scales.data<float>(), dense._weight.data<int8_t>(),
         {
             dense._qscale->data<float>(), dense._bias == nullptr ? nullptr : dense._bias->data<float>(),
@@ -103,7 +103,7 @@ void attend(const MultiHeadAttention& attention, const StorageView& projected, S
     const halkspeech::SelfAttention shape = {
         time, attention._d_head, projected.dim(2), width, attention._queries_scale,
     };
-    StorageView memory({omp_get_max_threads() * shape.memory()}, DataType::FLOAT32);
+    StorageView memory({omp_get_max_threads() * shape.workspace_size()}, DataType::FLOAT32);
     halkspeech::self_attention(
         batch, heads, shape, projected.data<float>(), context.data<float>(), memory.data<float>()
     );
