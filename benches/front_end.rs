@@ -35,7 +35,7 @@ fn seconds_of_noise(seconds: usize, rate_hz: u32) -> Vec<f32> {
 }
 
 /// A recording; prints a message if it is missing.
-#[expect(clippy::print_stdout, reason = "a benchmark reports where it is run")]
+#[expect(clippy::print_stdout, reason = "a benchmark prints to the terminal")]
 fn recording(name: &str) -> Option<Bytes> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/audio");
     match std::fs::read(folder.join(name)) {

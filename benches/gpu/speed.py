@@ -29,11 +29,11 @@ def measure(profile, args, folders, result):
     model = f"random-{profile.shape.replace(',', '-')}"
     result |= {"profile": profile.name, "shape": profile.shape, "batch_size": profile.batch_size,
                "text_tokens": args.tokens, "cells": []}
-    place = os.path.join(folders.models, model)
-    if not os.path.exists(place):
+    folder = os.path.join(folders.models, model)
+    if not os.path.exists(folder):
         started = time.monotonic()
-        size = write_model(shapes.parse(profile.shape), place, "float16", args.tokens)
-        print(f"  wrote {place}: {size / 1e6:.0f} MB in {time.monotonic() - started:.1f} s", flush=True)
+        size = write_model(shapes.parse(profile.shape), folder, "float16", args.tokens)
+        print(f"  wrote {folder}: {size / 1e6:.0f} MB in {time.monotonic() - started:.1f} s", flush=True)
     settings = {"MODELS_DIR": folders.models, "WHISPER__MODEL": model,
                 **profile.settings(args.device, args.compute_type)}
     log = os.path.join(folders.out, f"{profile.name}.log")

@@ -45,9 +45,9 @@ class Weights:
             self._vector(f"encoder/conv{convolution}/bias", [0.0] * width)
         self._plain("encoder/position_encodings/encodings", (FRAMES, width))
         for layer in range(self.shape.encoder_layers):
-            place = f"encoder/layer_{layer}"
-            self._attention(f"{place}/self_attention", {"linear_0": 3, "linear_1": 1}, [1.0] * width, "")
-            self._feed_forward(f"{place}/ffn", [1.0] * width, kept=0)
+            prefix = f"encoder/layer_{layer}"
+            self._attention(f"{prefix}/self_attention", {"linear_0": 3, "linear_1": 1}, [1.0] * width, "")
+            self._feed_forward(f"{prefix}/ffn", [1.0] * width, kept=0)
         self._norm("encoder/layer_norm", [1.0] * width)
         self._decoder(text_tokens)
         aliases = [(variable.name.replace("embeddings", "projection"), variable.name)
@@ -58,10 +58,10 @@ class Weights:
         width = self.shape.width
         unread = [1.0] * (width - 2) + [0.0, 0.0]
         for layer in range(self.shape.decoder_layers):
-            place = f"decoder/layer_{layer}"
-            self._attention(f"{place}/self_attention", {"linear_0": 3, "linear_1": 1}, unread, "linear_1")
-            self._attention(f"{place}/attention", {"linear_0": 1, "linear_1": 2, "linear_2": 1}, unread, "linear_2")
-            self._feed_forward(f"{place}/ffn", unread, kept=2)
+            prefix = f"decoder/layer_{layer}"
+            self._attention(f"{prefix}/self_attention", {"linear_0": 3, "linear_1": 1}, unread, "linear_1")
+            self._attention(f"{prefix}/attention", {"linear_0": 1, "linear_1": 2, "linear_2": 1}, unread, "linear_2")
+            self._feed_forward(f"{prefix}/ffn", unread, kept=2)
         self._norm("decoder/layer_norm", [1.0] * (width - 1) + [0.0], beta=[0.0] * (width - 1) + [1.0])
         # The start, the language, the task and "no timestamps"; English-only models have no language and task.
         prompt = 4 if self.shape.is_multilingual else 2
@@ -102,30 +102,30 @@ class Weights:
         for name, number in heads.items():
             self._add(name, (), INT16, lambda number=number: [INT16.pack([number])])
 
-    def _attention(self, place, widths, gamma, last):
+    def _attention(self, prefix, widths, gamma, last):
         """`widths` has each matrix's output size in multiples of the width; the matrix `last` does not write the clock."""
-        self._norm(f"{place}/layer_norm", gamma)
+        self._norm(f"{prefix}/layer_norm", gamma)
         for name, times in widths.items():
-            self._linear(f"{place}/{name}", times * self.shape.width, self.shape.width, 2 if name == last else 0)
+            self._linear(f"{prefix}/{name}", times * self.shape.width, self.shape.width, 2 if name == last else 0)
 
-    def _feed_forward(self, place, gamma, kept):
-        self._norm(f"{place}/layer_norm", gamma)
-        self._linear(f"{place}/linear_0", 4 * self.shape.width, self.shape.width, 0)
-        self._linear(f"{place}/linear_1", self.shape.width, 4 * self.shape.width, kept)
+    def _feed_forward(self, prefix, gamma, kept):
+        self._norm(f"{prefix}/layer_norm", gamma)
+        self._linear(f"{prefix}/linear_0", 4 * self.shape.width, self.shape.width, 0)
+        self._linear(f"{prefix}/linear_1", self.shape.width, 4 * self.shape.width, kept)
 
-    def _linear(self, place, rows, columns, kept):
+    def _linear(self, prefix, rows, columns, kept):
         """The last `kept` rows are zero."""
         numbers = self.matrix_numbers
         zero = bytes(columns * numbers.format.bytes)
-        self._add(f"{place}/weight", (rows, columns), numbers.format,
+        self._add(f"{prefix}/weight", (rows, columns), numbers.format,
                   lambda: (numbers.take(columns) if row < rows - kept else zero for row in range(rows)))
         if numbers.format is INT8:
-            self._vector(f"{place}/weight_scale", [numbers.scale] * rows, FLOAT32)
-        self._vector(f"{place}/bias", [0.0] * rows)
+            self._vector(f"{prefix}/weight_scale", [numbers.scale] * rows, FLOAT32)
+        self._vector(f"{prefix}/bias", [0.0] * rows)
 
-    def _norm(self, place, gamma, beta=None):
-        self._vector(f"{place}/gamma", gamma)
-        self._vector(f"{place}/beta", beta or [0.0] * len(gamma))
+    def _norm(self, prefix, gamma, beta=None):
+        self._vector(f"{prefix}/gamma", gamma)
+        self._vector(f"{prefix}/beta", beta or [0.0] * len(gamma))
 
     def _plain(self, name, dimensions):
         first, *others = dimensions

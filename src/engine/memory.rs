@@ -18,7 +18,7 @@ const OUTPUT_COPIES: u64 = 2;
 const SCORE_BYTES: u64 = 12;
 /// Kept free for the library's own buffers: matrix products, sampling, fragmentation.
 const RESERVE_BYTES: u64 = 2_000_000_000;
-/// The encoder may use one part in so many of the memory even if the generation needs less.
+/// Divisor of the memory: the encoder may use this fraction even if the generation needs less.
 const ENCODER_SHARE: u64 = 4;
 /// Maximum number of windows in a call of the encoder: larger calls do not increase the GPU's utilization, and the
 /// features of the next call are uploaded while one runs.
