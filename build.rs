@@ -23,7 +23,14 @@ const KERNELS: [&str; 8] = [
 ];
 
 /// What is for cards in [`CUDA`], without the endings: kernels, and who calls them.
-const CUDA_KERNELS: [&str; 6] = ["attention", "dense", "flash", "hopper", "logits", "rows"];
+const CUDA_KERNELS: [&str; 6] = [
+    "attention",
+    "dense",
+    "flash_attention",
+    "flash_attention_sm90",
+    "layer_norm",
+    "logits",
+];
 const CUDA_CALLERS: [&str; 2] = ["decoder", "rows"];
 
 /// Functions that those replace.

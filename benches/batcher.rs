@@ -1,4 +1,4 @@
-//! What the queue, the batcher and the engine thread cost a window, with an engine that costs
+//! Overhead of the queue, the batcher and the engine thread per window, with an engine that does
 //! nothing: `cargo bench --bench batcher`.
 
 use std::num::NonZeroUsize;
@@ -100,7 +100,7 @@ fn send(
         queue_span: tracing::Span::none(),
     };
     queue
-        .send(queue.try_reserve().expect("a place"), job)
+        .send(queue.try_reserve().expect("a free slot"), job)
         .expect("an open queue");
     answer
 }

@@ -1,7 +1,7 @@
-//! Times what stands between an upload and the queue, stage by stage.
+//! Measures the stages between an upload and the queue.
 //!
-//! The recordings lie beside the checkout and not in it; without them only the generated inputs
-//! are timed.
+//! The recordings are next to the checkout, not in it; without them only synthetic inputs are
+//! measured.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -21,7 +21,7 @@ const LIMITS: DecodeLimits = DecodeLimits {
     ffmpeg_timeout: Duration::from_secs(10),
 };
 
-/// Samples a decoder usually gives at once: an MP3 frame.
+/// Samples in a typical packet of a decoder: an MP3 frame.
 const PACKET_SAMPLES: usize = 1_152;
 
 fn seconds_of_noise(seconds: usize, rate_hz: u32) -> Vec<f32> {
@@ -34,8 +34,8 @@ fn seconds_of_noise(seconds: usize, rate_hz: u32) -> Vec<f32> {
         .collect()
 }
 
-/// A recording, or a word on why it is left out.
-#[expect(clippy::print_stdout, reason = "a benchmark reports where it is run")]
+/// A recording; prints a message if it is missing.
+#[expect(clippy::print_stdout, reason = "a benchmark prints to the terminal")]
 fn recording(name: &str) -> Option<Bytes> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/audio");
     match std::fs::read(folder.join(name)) {
@@ -47,7 +47,7 @@ fn recording(name: &str) -> Option<Bytes> {
     }
 }
 
-/// Whole recordings, container to 16 kHz PCM; the throughput is in samples of the result.
+/// Complete recordings, from container to 16 kHz PCM; the throughput is in output samples.
 fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
     for name in [
@@ -73,7 +73,7 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// 30 s of mono samples, a packet at a time; the throughput is in samples of the input.
+/// 30 s of mono samples, packet by packet; the throughput is in input samples.
 fn resample(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("resample");
     for rate_hz in [8_000, 44_100, 48_000, 96_000] {
@@ -94,8 +94,8 @@ fn resample(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The windows of a long recording. With detection the network hears all of it, or what the first
-/// window needs; an hour of noise has none.
+/// The windows of a long recording. With detection the network processes all of it, or only the part
+/// that the first window needs; an hour of noise has no window.
 fn window(criterion: &mut Criterion) {
     let noise = seconds_of_noise(3_600, SAMPLE_RATE_HZ);
     let mut group = criterion.benchmark_group("windows");

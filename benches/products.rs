@@ -1,5 +1,5 @@
-//! Products of whisper-base with 8-bit weights on one thread, with the kernels of oneDNN and with
-//! ours, on a processor with AVX2: `cargo bench --bench products`. An element is a multiplication.
+//! Matrix products of whisper-base with 8-bit weights on one thread, with oneDNN's kernels and with this
+//! project's, on a CPU with AVX2: `cargo bench --bench products`. An element is a multiplication.
 #![expect(unsafe_code, reason = "the kernels are C++")]
 
 #[cfg(target_arch = "x86_64")]
@@ -10,7 +10,7 @@ mod kernels {
     // The library that the functions below are linked from.
     use halkspeech as _;
 
-    // Of src/engine/ct2/gemm/gemm.cc, which says what they want.
+    // Documented in src/engine/ct2/gemm/gemm.cc.
     unsafe extern "C" {
         fn halkspeech_pack_weights(
             kernels: c_int,
@@ -31,8 +31,8 @@ mod kernels {
     }
 
     const KERNELS: [(&str, c_int); 2] = [("oneDNN", 1), ("AVX2", 2)];
-    /// Rows of the activations, then the matrix of the weights: of the encoder with ten seconds,
-    /// and of the decoder with the beams of one window and of eight.
+    /// Rows of the activations, then the size of the weights: of the encoder with ten seconds, and of
+    /// the decoder with the beams of one window and of eight.
     const SHAPES: [(&str, [usize; 3]); 8] = [
         ("encoder, attention", [500, 512, 512]),
         ("encoder, to the inner layer", [500, 2048, 512]),
@@ -44,13 +44,13 @@ mod kernels {
         ("decoder, to the vocabulary, 8 windows", [40, 51_865, 512]),
     ];
 
-    /// Bytes, normally distributed around `mean`: sums of twelve numbers, the same every time.
+    /// Bytes, approximately normally distributed around `mean`: sums of twelve numbers with a fixed seed.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "clamped to a byte"
     )]
-    fn bell(length: usize, deviation: f32, mean: f32) -> Vec<u8> {
+    fn normal_bytes(length: usize, deviation: f32, mean: f32) -> Vec<u8> {
         let mut state = 1_u32;
         let mut next = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -68,9 +68,9 @@ mod kernels {
         let mut group = criterion.benchmark_group("products");
         for (name, [m, n, k]) in SHAPES {
             let size = |length: usize| i64::try_from(length).expect("small");
-            // As spread as those of the model.
-            let activations = bell(m * k, 15.0, 128.0);
-            let weights: Vec<i8> = bell(n * k, 35.0, 128.0)
+            // With the standard deviations of the model's.
+            let activations = normal_bytes(m * k, 15.0, 128.0);
+            let weights: Vec<i8> = normal_bytes(n * k, 35.0, 128.0)
                 .iter()
                 .map(|byte| (byte ^ 0x80).cast_signed())
                 .collect();
@@ -78,13 +78,13 @@ mod kernels {
             let mut product = vec![0; m * n];
             group.throughput(Throughput::Elements((m * n * k) as u64));
             for (kernels, number) in KERNELS {
-                // SAFETY: the weights have the size that is given.
+                // SAFETY: `weights` has n * k elements.
                 let packed = unsafe {
                     halkspeech_pack_weights(number, 1, size(n), size(k), weights.as_ptr())
                 };
                 group.bench_function(BenchmarkId::new(name, kernels), |bencher| {
                     bencher.iter(|| {
-                        // SAFETY: so have the other matrices.
+                        // SAFETY: every pointer is to a matrix of the size that is passed, and `packed` is live.
                         unsafe {
                             halkspeech_multiply_weights(
                                 packed,
@@ -97,7 +97,7 @@ mod kernels {
                         }
                     });
                 });
-                // SAFETY: they are used no more.
+                // SAFETY: `packed` is from `halkspeech_pack_weights` and is not used again.
                 unsafe { halkspeech_drop_weights(packed) };
             }
         }

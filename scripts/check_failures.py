@@ -23,9 +23,9 @@ from failures.bench import Bench
 HELD_BY_TESTS = (
     ("a card is out of memory", "200", "`device is out of memory, taking fewer windows`",
      "the same windows run in half as large parts, and the engine keeps to that",
-     "`engine/split.rs`: `what_is_too_much_for_the_memory_is_run_in_parts_and_remembered`"),
+     "`engine/batch_split.rs`: `what_is_too_much_for_the_memory_is_run_in_parts_and_remembered`"),
     ("one window alone is too much for a card", "500 after its tries", "`request failed`",
-     "the next request is served", "`engine/split.rs`: `a_window_that_never_fits_fails_after_its_tries`"),
+     "the next request is served", "`engine/batch_split.rs`: `a_window_that_never_fits_fails_after_its_tries`"),
     ("an engine fails on one window of a batch", "500 for its request, 200 for the others",
      "`batch failed, trying its halves`", "the next batch runs on the same engine",
      "`tests/api/batching.rs`: `an_error_on_one_window_fails_that_request_alone`"),

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::{ComputeType, KeysError, LoadedSettings, Server, Settings, Whisper};
-use crate::engine::ct2::GivenUp;
+use crate::engine::ct2::GemmFailed;
 use crate::http::{self, Context, Door, HttpSettings, ParameterDefaults, Phase, RateLimit};
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use services::{Services, model_id};
@@ -68,7 +68,7 @@ pub enum AppError {
     },
     /// There is no memory for the kernels that every model on a CPU shares.
     #[error("CPU kernels cannot be created")]
-    Kernels(#[source] GivenUp),
+    Kernels(#[source] GemmFailed),
     /// The models on disk cannot be read.
     #[error("models on disk cannot be read")]
     Catalog(#[source] tokio::task::JoinError),

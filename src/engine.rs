@@ -1,16 +1,16 @@
-//! What runs a batch on a device.
+//! The engine: runs batches of windows on a device.
 
 #[cfg(not(fuzzing))]
 pub mod ct2;
 pub mod fake;
 #[cfg_attr(
     fuzzing,
-    expect(dead_code, reason = "the engine that judges texts is not built")
+    expect(dead_code, reason = "the engine that uses it is not built")
 )]
-mod doubt;
+mod short_encoding;
 mod fallback;
 pub mod memory;
-mod split;
+mod batch_split;
 pub mod worker;
 
 use std::sync::Arc;
@@ -22,55 +22,55 @@ use crate::tokens::{Alignment, Language, PromptSpec};
 pub use fallback::{Attempt, Fallback, MAX_TEXT_TOKENS, Quality, compression_ratio};
 use memory::DeviceMemory;
 
-/// A window that is padded to this many frames is not encoded again from 30 s.
-const NEARLY_WHOLE_FRAMES: usize = WINDOW_FRAMES * 5 / 6;
+/// A window that is padded to at least this many frames is not encoded again with 30 s.
+const NEARLY_FULL_FRAMES: usize = WINDOW_FRAMES * 5 / 6;
 
 /// Frames of features in a second.
 const FRAMES_PER_SECOND: f64 = 100.0;
 
 /// Runs batches, one at a time, on the thread that owns it.
 pub trait Engine {
-    /// Mel bins the model wants its features in: 80, or 128 since large-v3.
+    /// Mel bins of the model's features: 80, or 128 since large-v3.
     fn n_mels(&self) -> usize;
 
     /// How it will run batches.
     fn plan(&self) -> EnginePlan;
 
-    /// How many windows that are padded to so many frames it takes in one call of
-    /// [`generate`](Self::generate), the first of them; at least one.
-    fn windows_at_once(&self, key: &BatchKey, lengths: &[usize]) -> usize;
+    /// Maximum number of windows in one call of [`generate`](Self::generate), taken from the start of
+    /// `lengths`, their padded lengths in frames; at least one.
+    fn max_windows(&self, key: &BatchKey, lengths: &[usize]) -> usize;
 
-    /// Hears that windows of these lengths were too much for its memory, so that it takes fewer from
-    /// now on.
-    fn take_fewer(&mut self, key: &BatchKey, lengths: &[usize]);
+    /// Called after an out-of-memory error with windows of these lengths, in frames; halves the memory
+    /// budget.
+    fn reduce_budget(&mut self, key: &BatchKey, lengths: &[usize]);
 
-    /// The memory of its card, as it is now; none on a processor.
+    /// The current memory of its GPU; none on a CPU.
     fn device_memory(&self) -> Option<DeviceMemory>;
 
-    /// Generates text for every input, and gives each to `answer` with its index as soon as it is
-    /// there: a window that has to be tried again does not hold up its batch mates.
+    /// Generates text for every input, and calls `answer` with the index of each as soon as its text is
+    /// final: a window that is generated again does not delay the rest of its batch.
     ///
     /// # Errors
-    /// [`EngineError`] when the batch failed; the caller then tries the parts of what has had no
-    /// answer yet.
+    /// [`EngineError`] when the batch failed; the caller then retries the inputs without an answer in
+    /// smaller parts.
     fn generate(
         &mut self,
         key: &BatchKey,
-        inputs: &[Input<'_>],
+        inputs: &[EngineInput<'_>],
         answer: &mut dyn FnMut(usize, Generation),
     ) -> Result<(), EngineError>;
 }
 
-/// How an engine runs batches, as an operator sees it.
+/// How an engine runs batches, as reported to an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnginePlan {
-    /// `cpu`, or a card such as `cuda:0`.
+    /// `cpu`, or a GPU such as `cuda:0`.
     pub device: String,
     /// Windows of 30 s that are generated together.
     pub windows: usize,
     /// Windows of 30 s in one call of the encoder.
     pub encoder_windows: usize,
-    /// What they take of a card's memory.
+    /// GPU memory of a full batch; none on a CPU.
     pub memory: Option<PlannedMemory>,
 }
 
@@ -97,46 +97,46 @@ impl std::fmt::Display for EnginePlan {
     }
 }
 
-/// What a full batch takes of a card's memory, in bytes.
+/// GPU memory of a full batch, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlannedMemory {
-    /// With the weights, by the formula in `memory.rs`.
+    /// Including the weights, by the formula in `memory.rs`.
     pub planned: u64,
-    /// Nobody's, once the weights were there.
+    /// Free memory after the weights were loaded.
     pub free: u64,
-    /// All of the card's.
+    /// Total memory of the GPU.
     pub total: u64,
 }
 
-/// Makes an engine, on the thread that will own it; called again when one has panicked.
+/// Makes an engine, on the thread that will own it; called again after a panic.
 pub type EngineFactory = Arc<dyn Fn() -> Result<Box<dyn Engine>, EngineError> + Send + Sync>;
 
-/// One window, as an engine sees it.
+/// One window of a batch.
 #[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
+pub struct EngineInput<'a> {
     /// Log-mel features of the window's own length.
     pub features: &'a Features,
-    /// What it is padded to, in frames, no more than its batch's key says.
-    pub length: usize,
-    /// What precedes the generated text; no language means: detect it.
+    /// Its padded length in frames, at most that of the batch's key.
+    pub padded_frames: usize,
+    /// The prompt of the generated text; without a language, it is detected.
     pub prompt: &'a PromptSpec,
-    /// What is to be found out about the window.
-    pub decoding: &'a Decoding,
-    /// What came of it when it was padded to less, and looked wrong.
-    pub before: Option<&'a Attempt>,
+    /// The options of the window.
+    pub decoding: &'a DecodingOptions,
+    /// The rejected attempt with a shorter encoding, if there was one.
+    pub previous_attempt: Option<&'a Attempt>,
 }
 
-impl Input<'_> {
-    /// Whether the window is padded to all the 30 s that Whisper was trained on.
+impl EngineInput<'_> {
+    /// Whether the window is padded to the 30 s that Whisper was trained on.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.length == WINDOW_FRAMES
+    pub fn is_full_length(&self) -> bool {
+        self.padded_frames == WINDOW_FRAMES
     }
 
-    /// Whether the window is padded to so much that 30 s would hardly be more.
+    /// Whether the window is padded to almost 30 s, so that an encoding of 30 s would hardly differ.
     #[must_use]
-    pub fn is_nearly_whole(&self) -> bool {
-        self.length >= NEARLY_WHOLE_FRAMES
+    pub fn is_nearly_full_length(&self) -> bool {
+        self.padded_frames >= NEARLY_FULL_FRAMES
     }
 
     /// The length of its audio, in seconds.
@@ -146,54 +146,54 @@ impl Input<'_> {
     }
 }
 
-/// What a caller wants found out about a window; batch mates may differ in it.
+/// Options that windows of one batch may differ in.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Decoding {
-    /// Languages that detection may choose from; empty: all that the model knows.
+pub struct DecodingOptions {
+    /// Languages that detection may choose from; empty: all languages of the model.
     pub candidates: Vec<Language>,
     /// When a window is generated again.
     pub fallback: Fallback,
-    /// Whether the time and the probability of every token are wanted.
+    /// Whether the time and the probability of every token are computed.
     pub align: bool,
 }
 
-/// What the model made of one window.
+/// The generated text of one window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generation {
     /// Generated token ids, time stamps included, without the end of text.
     pub tokens: Vec<u32>,
-    /// The language used, and how sure the detection was (1 when it was given).
-    pub language: Option<Detected>,
-    /// How good it is.
+    /// The language used, and the probability of the detection (1 if the request set it).
+    pub language: Option<LanguageDetection>,
+    /// Its quality.
     pub quality: Quality,
-    /// Whether it looks wrong, and the window was padded to less than 30 s: it is then worth
-    /// another try with all of them.
-    pub is_doubtful: bool,
+    /// Whether it is probably wrong because the window was padded to less than 30 s, so that it should
+    /// be generated again with 30 s.
+    pub needs_longer_encoding: bool,
     /// The temperature it was generated at.
     pub temperature: f32,
-    /// The tokens' times and probabilities, where they were asked for.
+    /// The tokens' times and probabilities, if requested.
     pub alignment: Option<Alignment>,
 }
 
 /// A language with its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Detected {
+pub struct LanguageDetection {
     /// The language.
     pub language: Language,
     /// Between 0 and 1.
     pub probability: f32,
 }
 
-/// Why an engine could not be made, or could not run a batch.
+/// Why an engine could not be created or could not run a batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// The weights could not be loaded.
     #[error("model could not be loaded: {0}")]
     Load(String),
-    /// The library refused or failed a batch.
+    /// CTranslate2 reported an error for the batch.
     #[error("{0}")]
     Batch(String),
-    /// The device has not enough memory for the batch.
+    /// The device has too little memory for the batch.
     #[error("{0}")]
     OutOfMemory(String),
 }

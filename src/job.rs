@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use crate::batch::BatchKey;
-use crate::engine::{Attempt, Decoding, Generation};
+use crate::engine::{Attempt, DecodingOptions, Generation};
 use crate::features::Features;
 use crate::tokens::PromptSpec;
 
@@ -30,7 +30,7 @@ pub struct Job {
     /// The prompt before the generated text.
     pub prompt: PromptSpec,
     /// Language candidates, fallback rules and whether words are aligned.
-    pub decoding: Arc<Decoding>,
+    pub decoding: Arc<DecodingOptions>,
     /// The doubtful attempt with less padding, if there was one.
     pub previous_attempt: Option<Attempt>,
     /// Jobs share a batch only if their keys are equal.

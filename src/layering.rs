@@ -105,7 +105,7 @@ const PURE: [&str; 30] = [
     "cli/bench/word_errors.rs",
     "engine/fallback.rs",
     "engine/memory.rs",
-    "engine/split.rs",
+    "engine/batch_split.rs",
     "models/aliases.rs",
     "models/id.rs",
     "models/loaded/budget.rs",

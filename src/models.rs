@@ -15,13 +15,15 @@ mod error;
 #[path = "../tests/fixtures/model_files.rs"]
 pub(crate) mod test_files;
 
-pub use aliases::{Aliases, DefaultModel, OnDisk};
+pub use aliases::{Aliases, DefaultModel, ModelLookup};
 pub use catalog::Catalog;
 pub use downloads::{Download, Downloads};
 pub use error::{DeleteError, LoadError, ModelError, UnloadError};
-pub use hub::{Downloaded, Hub, HubError, HubSettings, Progress};
+pub use hub::{DownloadProgress, DownloadSummary, Hub, HubError, HubSettings};
 pub use id::{InvalidModelId, ModelId};
-pub use load::{LoadedModel, MakeFactory, Plan};
-pub use loaded::{Budget, InMemory, Lease, LoadedModels, MakePlan, Setup};
-pub use shape::{Shape, ShapeError, WeightType};
+pub use load::{EngineFactoryBuilder, LoadedModel, ModelPlan};
+pub use loaded::{
+    LoadedModelInfo, LoadedModels, LoadedModelsConfig, ModelBudget, ModelLease, ModelPlanner,
+};
+pub use shape::{ModelShape, ShapeError, WeightType};
 pub use store::{Store, StoreError, StoredModel};

@@ -26,7 +26,7 @@ use crate::audio::{
     self, DecodeLimits, PcmBudget, PcmClaim, DecodeContext, Source, NextWindow, Window,
 };
 use crate::caller::Caller;
-use crate::engine::Decoding;
+use crate::engine::DecodingOptions;
 use crate::job::RequestId;
 use crate::models::{LoadedModel, LoadedModels, ModelId};
 use crate::queue::{QueuePermit, UpstreamGuard, WhenFull};
@@ -86,7 +86,7 @@ struct Plan<'a> {
     request: RequestId,
     caller: Caller,
     options: &'a TranscriptionOptions,
-    decoding: Arc<Decoding>,
+    decoding: Arc<DecodingOptions>,
     prompt: PromptSpec,
     /// End of the requested part of the recording, in seconds.
     end_s: f64,

@@ -1,4 +1,4 @@
-"""The audio that is sent: a made one of any length, and recordings from a folder."""
+"""The audio for requests: synthetic clips of any length, and recordings from a folder."""
 import array
 import io
 import json
@@ -14,24 +14,24 @@ KINDS = (".wav", ".ogg", ".mp3", ".flac", ".m4a", ".webm")
 
 @dataclass(frozen=True)
 class Lengths:
-    """Of clips, in seconds: one, or each from the least to the most, equally often and in no order."""
-    least: int
-    most: int = 0
+    """Lengths of clips, in seconds: one, or each from `shortest` to `longest` once, in random order."""
+    shortest: int
+    longest: int = 0
 
     def __str__(self):
-        return f"{self.least}-{self.most}" if self.most else str(self.least)
+        return f"{self.shortest}-{self.longest}" if self.longest else str(self.shortest)
 
     def clips(self):
-        """The clips, one of a middle length first."""
-        seconds = list(range(self.least, max(self.least, self.most) + 1))
-        middle = seconds.pop(len(seconds) // 2)
+        """The clips, one of a medium length first."""
+        seconds = list(range(self.shortest, max(self.shortest, self.longest) + 1))
+        medium = seconds.pop(len(seconds) // 2)
         random.Random(1).shuffle(seconds)
-        return [made(each) for each in [middle, *seconds]]
+        return [synthetic(each) for each in [medium, *seconds]]
 
 
-def made(seconds, seed=1):
-    """A WAV file like a voice: harmonics of 120 Hz that swell four times a second, and some noise. What it says does
-    not matter to a model with random weights; a voice detector may refuse it."""
+def synthetic(seconds, seed=1):
+    """A WAV file similar to a voice: harmonics of 120 Hz that swell four times a second, and some noise. The content
+    does not matter to a model with random weights; a voice detector may not find speech in it."""
     rng = random.Random(seed)
     one_second = array.array("h", (
         int(6000 * (0.55 - 0.45 * math.cos(8 * math.pi * index / RATE_HZ))
@@ -47,9 +47,9 @@ def made(seconds, seed=1):
     return file.getvalue()
 
 
-def recordings(folder, language, most):
-    """Name, language and content of the recordings in a folder, by name. Where it has a manifest.jsonl (file, language),
-    those of the language alone, or for "all" those of any language that it names."""
+def recordings(folder, language, max_count):
+    """Name, language and content of the recordings in a folder, sorted by name. If it has a manifest.jsonl (file,
+    language), only those of the language, or for "all" those with any language in it."""
     manifest = os.path.join(folder, "manifest.jsonl")
     if os.path.exists(manifest):
         with open(manifest, encoding="utf-8") as lines:
@@ -57,11 +57,11 @@ def recordings(folder, language, most):
         spoken = {clip["file"]: clip.get("language") for clip in clips}
     else:
         spoken = {name: language for name in os.listdir(folder) if name.lower().endswith(KINDS)}
-    wanted = {name: its for name, its in spoken.items() if its and language in (its, "all")}
+    wanted = {name: spoken_in for name, spoken_in in spoken.items() if spoken_in and language in (spoken_in, "all")}
     found = []
     for name in sorted(wanted):
         path = os.path.join(folder, name)
-        if os.path.isfile(path) and len(found) < most:
+        if os.path.isfile(path) and len(found) < max_count:
             with open(path, "rb") as file:
                 found.append((name, wanted[name], file.read()))
     return found

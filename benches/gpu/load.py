@@ -1,50 +1,51 @@
-"""Callers in a closed loop: each sends its next request as soon as its last one is answered."""
+"""Closed-loop load: each caller sends its next request as soon as the last one is answered."""
 import asyncio
 import itertools
 import math
 import time
 from dataclasses import dataclass, field
 
-from asking import Connection
+from connection import Connection
 
-# What a caller waits after a failure, so that a refusing server is not asked in a tight loop.
+# Delay of a caller after a failure, to avoid a tight loop.
 AFTER_FAILURE_S = 0.2
-# Connections that are opened at one time: the kernel holds few that the server has not accepted.
-OPENING = 64
-# How often the end of a load is looked for.
-LOOK_S = 0.1
-# Answers of a batch come within so many seconds of each other.
+# Maximum number of connections opened concurrently: the kernel's queue of unaccepted connections is short.
+MAX_OPENING = 64
+# Interval of checks for the end of a load.
+CHECK_INTERVAL_S = 0.1
+# Maximum time between two answers of one batch.
 BURST_S = 0.2
 
 
 @dataclass
 class Load:
-    """Answers as pairs of the time they came at and the seconds they took, and what went wrong."""
+    """Answers as pairs of arrival time and latency in seconds, and descriptions of failures."""
     callers: int
     answers: list = field(default_factory=list)
     failures: list = field(default_factory=list)
-    # The share of a core that this side of the connections took.
+    # Processor time of the sending process per second, in cores.
     client_cores: float = 0.0
 
     def steady(self, batch_size):
-        """Requests a minute once the first batch is answered, counted up to the last answer; and the latencies of
-        those requests. Answers come a batch at a time, so both ends are the last answer of a batch: a count between
-        fixed times would be off by up to a batch.
+        """Requests per minute from the end of the first batch to the last answer, and the latencies of those requests.
+        Answers arrive in batches, so both ends are the last answer of a batch: a count between fixed times would be
+        wrong by up to a batch.
         """
         answers = sorted(self.answers)
         times = [at for at, _ in answers]
         ends = [at for at, later in zip(times, [*times[1:], math.inf]) if later - at > BURST_S]
         start = next((at for at in ends if len(times) >= batch_size and at >= times[batch_size - 1]), math.inf)
-        rest = [answer for answer in answers if answer[0] > start]
-        if len(rest) < batch_size // 2:
+        later_answers = [answer for answer in answers if answer[0] > start]
+        if len(later_answers) < batch_size // 2:
             return None, [latency for _, latency in answers]
-        return 60 * len(rest) / (rest[-1][0] - start), [latency for _, latency in rest]
+        rate = 60 * len(later_answers) / (later_answers[-1][0] - start)
+        return rate, [latency for _, latency in later_answers]
 
 
 async def closed_loop(address, path, bodies, callers, until, check):
-    """Callers take the bodies in turn. `check` says what is wrong with an answer, or nothing; `until` is asked with the
-    load and the seconds so far whether it is over. Who still waits then hangs up."""
-    load, gate, bodies = Load(callers), asyncio.Semaphore(OPENING), itertools.cycle(bodies)
+    """Callers take the bodies in turn. `check` returns the problem of an answer, or None; `until` returns, from the load
+    and the elapsed seconds, whether it has ended. Callers that still wait then close their connections."""
+    load, gate, bodies = Load(callers), asyncio.Semaphore(MAX_OPENING), itertools.cycle(bodies)
 
     async def call():
         connection = Connection(address, gate)
@@ -64,20 +65,20 @@ async def closed_loop(address, path, bodies, callers, until, check):
         finally:
             connection.close()
 
-    worked, started = time.process_time(), time.monotonic()
+    processor_time, started = time.process_time(), time.monotonic()
     tasks = [asyncio.create_task(call()) for _ in range(callers)]
     while not until(load, time.monotonic() - started):
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(CHECK_INTERVAL_S)
     for task in tasks:
         task.cancel()
     ends = await asyncio.gather(*tasks, return_exceptions=True)
     load.failures += [repr(end) for end in ends if not isinstance(end, asyncio.CancelledError)]
-    load.client_cores = (time.process_time() - worked) / (time.monotonic() - started)
+    load.client_cores = (time.process_time() - processor_time) / (time.monotonic() - started)
     return load
 
 
 async def alone(address, path, body, count, check):
-    """Seconds of `count` requests, one after the other, behind one that is not counted."""
+    """Latencies in seconds of `count` sequential requests, after one that is not counted."""
     connection, seconds = Connection(address), []
     try:
         for _ in range(count + 1):
@@ -92,6 +93,6 @@ async def alone(address, path, body, count, check):
 
 
 def percentile(numbers, percent):
-    """The smallest number that so many percent do not exceed; none of none."""
+    """The nearest-rank percentile; None of an empty list."""
     numbers = sorted(numbers)
     return numbers[max(0, math.ceil(len(numbers) * percent / 100) - 1)] if numbers else None

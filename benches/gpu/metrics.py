@@ -1,4 +1,4 @@
-"""Reads the server's metrics, and what they grew by between two readings."""
+"""Reads the server's metrics, and computes their increase between two readings."""
 import re
 
 LINE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? (\S+)")
@@ -29,6 +29,6 @@ class Metrics:
         return self.since(earlier, f"{histogram}_sum") / count if count else None
 
     def histograms(self, part):
-        """Names of the histograms that have this in their name."""
+        """Names of the histograms whose name contains `part`."""
         return sorted({name[:-len("_count")] for name, _ in self.values
                        if name.endswith("_count") and part in name})

@@ -1,18 +1,19 @@
-"""Random numbers as bytes, as fast as memory is copied.
+"""Random numbers as bytes, at the speed of copying memory.
 
-A quarter of a million normal numbers is drawn once; what is asked for is a piece of them from a random place. A large
-model has 6,000 times as many weights, so pieces repeat, which neither the arithmetic nor its time depends on.
+A quarter of a million normally distributed numbers is drawn once; each request returns a slice of them from a random
+offset. A large model has 6,000 times as many weights, so slices repeat, which affects neither the results' validity nor
+the time.
 """
 import random
 import struct
 
 SIZE = 1 << 18
-# Numbers beyond so many deviations are cut to them; so are 8-bit integers scaled.
+# Numbers are clamped to this many standard deviations, which is also the range of 8-bit integers.
 BOUND = 4.0
 
 
 class Format:
-    """A number format of CTranslate2: the number it has in a file, its letter in `struct`, its bytes."""
+    """A number format of CTranslate2: its code in a file, its letter in `struct`, its size in bytes."""
 
     def __init__(self, kind, letter):
         self.kind, self.letter, self.bytes = kind, letter, struct.calcsize(letter)
@@ -25,7 +26,7 @@ FLOAT32, INT8, INT16, FLOAT16 = Format(0, "f"), Format(1, "b"), Format(2, "h"), 
 
 
 class Pool:
-    """Numbers of mean 0; those of 8 bits are to be divided by `scale`."""
+    """Numbers with mean 0; those of 8 bits must be divided by `scale`."""
 
     def __init__(self, number_format, deviation, longest, seed):
         self.format = number_format

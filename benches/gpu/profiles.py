@@ -1,4 +1,4 @@
-"""The four settings for a large card, and how the server is told them."""
+"""The four profiles for a large GPU, and their environment variables."""
 from dataclasses import dataclass, replace
 
 DRY_SHAPE, DRY_BATCH = "64,1,2,2,80,51865", 4

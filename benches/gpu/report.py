@@ -1,11 +1,11 @@
-"""Writes what was measured: results.json with everything, table.md for docs/performance.md."""
+"""Writes the results: results.json with everything, table.md for docs/performance.md."""
 import json
 import os
 
 
 def write(folder, results):
     for name, content in (("results.json", json.dumps(results, indent=1)), ("table.md", table(results))):
-        # Whatever ends the run, a file is whole.
+        # Written atomically: the file is complete whenever the run ends.
         path = os.path.join(folder, name)
         with open(path + ".part", "w", encoding="utf-8") as file:
             file.write(content)
@@ -36,8 +36,8 @@ def table(results):
     texts = results.get("texts")
     if texts:
         lines += ["", f"{texts['model']} on {texts['clips']} recordings: {texts['words_that_differ']} of "
-                      f"{texts['words']} words differ between the card and the processor. With all of them sent at "
-                      f"once, {texts['texts_that_company_changes']} of {texts['texts_at_once']} texts are others."]
+                      f"{texts['words']} words differ between the GPU and the CPU. With all of them sent at "
+                      f"once, {texts['texts_that_company_changes']} of {texts['texts_at_once']} texts differ."]
     if results["problems"]:
         lines += ["", "Problems: " + "; ".join(results["problems"])]
     return "\n".join(lines) + "\n"

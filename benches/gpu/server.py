@@ -1,4 +1,4 @@
-"""Starts the server on a free port of this machine alone, and stops it whatever happens."""
+"""Starts the server on a free loopback port, and stops it in all cases."""
 import json
 import os
 import re
@@ -11,13 +11,13 @@ STOP_S = 20
 
 
 class Server:
-    """A context manager; `log` is the file that its messages go to."""
+    """A context manager for a server process; `log` is the path of its log file."""
 
     def __init__(self, binary, settings, log, library_dir=None, ready_s=120):
         self.binary, self.log, self.ready_s = binary, log, ready_s
         self.environment = {"PATH": os.environ.get("PATH", ""), "UVICORN_HOST": "127.0.0.1", "UVICORN_PORT": "0",
                             "SERVER__SHUTDOWN_TIMEOUT_S": "5", **settings}
-        # What the machine itself says of its card stays as it is.
+        # Keeps the machine's own GPU settings.
         for name in os.environ:
             if name.startswith(("CUDA_", "NVIDIA_", "LD_LIBRARY_PATH")):
                 self.environment[name] = os.environ[name]
@@ -49,19 +49,19 @@ class Server:
     def get_json(self, path):
         return json.loads(self.get(path))
 
-    def said(self):
+    def log_text(self):
         with open(self.log, encoding="utf-8", errors="replace") as log:
             return log.read()
 
     def _wait(self, until):
         while True:
-            found = READY.search(self.said())
+            found = READY.search(self.log_text())
             if found:
                 return found[1], int(found[2])
             ended = self.process.poll()
             if ended is not None or time.monotonic() > until:
-                why = f"ended with status {ended}" if ended is not None else f"was not ready in {self.ready_s} s"
-                raise RuntimeError(f"the server {why}:\n" + "\n".join(self.said().splitlines()[-15:]))
+                reason = f"ended with status {ended}" if ended is not None else f"was not ready in {self.ready_s} s"
+                raise RuntimeError(f"the server {reason}:\n" + "\n".join(self.log_text().splitlines()[-15:]))
             time.sleep(0.1)
 
     def _stop(self):

@@ -1,7 +1,7 @@
-"""The shapes that Whisper models have: the sizes of a model without its weights."""
+"""The shapes of Whisper models: their sizes, without weights."""
 from dataclasses import dataclass
 
-# Width, encoder layers, decoder layers, mel bins, tokens. A head is 64 wide in every one of them.
+# Width, encoder layers, decoder layers, mel bins, tokens. The width of a head is 64 in all of them.
 NAMED = {
     "tiny": (384, 4, 4, 80, 51865),
     "tiny.en": (384, 4, 4, 80, 51864),
@@ -34,7 +34,7 @@ class Shape:
 
 
 def parse(text):
-    """A name, or the six numbers of a `Shape` between commas."""
+    """Parses a name, or the six comma-separated numbers of a `Shape`."""
     if text in NAMED:
         width, encoder_layers, decoder_layers, mels, tokens = NAMED[text]
         return Shape(width, width // 64, encoder_layers, decoder_layers, mels, tokens)
@@ -44,9 +44,9 @@ def parse(text):
         raise SystemExit(f"unknown shape {text!r}: give one of {', '.join(NAMED)}, or "
                          "width,heads,encoder layers,decoder layers,mels,tokens") from None
     if min(shape.encoder_layers, shape.decoder_layers, shape.heads) < 1 or shape.mels not in (80, 128):
-        raise SystemExit("a shape has a layer and a head at least, and 80 or 128 mels")
+        raise SystemExit("a shape has at least one layer and one head, and 80 or 128 mels")
     if shape.tokens not in VOCABULARIES:
         raise SystemExit(f"Whisper's vocabularies have {', '.join(map(str, VOCABULARIES))} tokens")
     if shape.width % shape.heads or shape.width < 8:
-        raise SystemExit("the width is a multiple of the heads, and 8 at least")
+        raise SystemExit("the width is a multiple of the number of heads, and at least 8")
     return shape

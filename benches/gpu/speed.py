@@ -1,43 +1,44 @@
-"""Measures one profile: a model with random weights, one caller alone, then twice as many callers as a batch holds."""
+"""Measures one profile: a model with random weights, a single caller, then twice as many callers as the batch size."""
 import asyncio
 import os
 import statistics
 import time
 
-import card
 import clips
+import gpu
 import load
 import shapes
-from asking import target
+from connection import target
 from metrics import Metrics
 from server import Server
 from write_model import write_model
 
-CALLERS_PER_PLACE = 2
-ALONE = 3
-# Batches that a cell wants answered, one of them before its rate begins; for their sake it may take twice its time.
-ENOUGH, LONGER = 3, 2
-# What switches off every way in which a text is not believed: random weights write improbable text, which would be
-# generated again at other temperatures.
-BELIEVED = {"temperature": "[0]", "compression_ratio_threshold": "none", "logprob_threshold": "none",
-            "no_speech_threshold": "none"}
+CALLERS_PER_WINDOW = 2
+SINGLE_REQUESTS = 3
+# Minimum number of answered batches in a cell, the first of which is not counted; to reach it, a cell may take twice
+# its time.
+MIN_BATCHES, MAX_TIME_FACTOR = 3, 2
+# Disables every rule that rejects a text: random weights generate improbable text, which would be generated again at
+# other temperatures.
+ACCEPT_ANY_TEXT = {"temperature": "[0]", "compression_ratio_threshold": "none", "logprob_threshold": "none",
+                   "no_speech_threshold": "none"}
 
 
 def measure(profile, args, folders, result):
-    """Fills in `result`, as it goes into results.json. `folders` has one for models and one for logs."""
+    """Fills in `result`, an entry of results.json. `folders` has the folders of models and of logs."""
     model = f"random-{profile.shape.replace(',', '-')}"
     result |= {"profile": profile.name, "shape": profile.shape, "batch_size": profile.batch_size,
                "text_tokens": args.tokens, "cells": []}
-    place = os.path.join(folders.models, model)
-    if not os.path.exists(place):
+    folder = os.path.join(folders.models, model)
+    if not os.path.exists(folder):
         started = time.monotonic()
-        size = write_model(shapes.parse(profile.shape), place, "float16", args.tokens)
-        print(f"  wrote {place}: {size / 1e6:.0f} MB in {time.monotonic() - started:.1f} s", flush=True)
+        size = write_model(shapes.parse(profile.shape), folder, "float16", args.tokens)
+        print(f"  wrote {folder}: {size / 1e6:.0f} MB in {time.monotonic() - started:.1f} s", flush=True)
     settings = {"MODELS_DIR": folders.models, "WHISPER__MODEL": model,
                 **profile.settings(args.device, args.compute_type)}
     log = os.path.join(folders.out, f"{profile.name}.log")
-    result["memory_before_mib"] = card.used_mib()
-    with Server(args.binary, settings, log, args.cublas) as server, card.MemoryWatch(server) as watch:
+    result["memory_before_mib"] = gpu.used_mib()
+    with Server(args.binary, settings, log, args.cublas) as server, gpu.MemoryWatch(server) as watch:
         result["ready_after_s"] = server.ready_after_s
         result["plan"] = server.get_json(f"/v1/models/{model}").get("plan")
         print(f"  ready after {server.ready_after_s:.1f} s; plan: {result['plan']}", flush=True)
@@ -54,19 +55,21 @@ async def measure_cells(profile, args, server, model, cells):
         return None if words == args.tokens else f"a text of {words} words, not {args.tokens}"
 
     def path(beam):
-        return target({"model": model, "language": "en", "vad_filter": "false", "beam_size": beam, **BELIEVED})
+        return target({"model": model, "language": "en", "vad_filter": "false", "beam_size": beam,
+                       **ACCEPT_ANY_TEXT})
 
     audio = {lengths: lengths.clips() for lengths, _ in args.cells}
-    # First all the lone ones: behind a load the engine may still be busy with the last batch.
+    # Single requests first: after a load the engine may still be running the last batch.
     for lengths, beam in args.cells:
-        alone_s = await load.alone(server.address, path(beam), audio[lengths][0], ALONE, check)
+        alone_s = await load.alone(server.address, path(beam), audio[lengths][0], SINGLE_REQUESTS,
+                                   check)
         cells.append({"clip_s": str(lengths), "beam": beam, "lone_s": statistics.median(alone_s)})
-    callers = min(args.callers or CALLERS_PER_PLACE * profile.batch_size, profile.max_concurrent_requests)
+    callers = min(args.callers or CALLERS_PER_WINDOW * profile.batch_size, profile.max_concurrent_requests)
     cell_s = args.seconds_per_profile / len(args.cells)
 
     def until(loaded, seconds):
-        enough = len(loaded.answers) >= ENOUGH * profile.batch_size
-        return seconds >= (cell_s if enough else LONGER * cell_s)
+        has_enough = len(loaded.answers) >= MIN_BATCHES * profile.batch_size
+        return seconds >= (cell_s if has_enough else MAX_TIME_FACTOR * cell_s)
 
     for (lengths, _), cell in zip(args.cells, cells):
         before = Metrics(await asyncio.to_thread(server.get, "/metrics"))

@@ -1,50 +1,51 @@
-"""Holds what the card writes down against what the processor writes down: real speech, a real model, word by word."""
+"""Compares the transcripts of the GPU with those of the CPU, word by word: real speech, a real model."""
 import asyncio
 import difflib
 import os
 import re
 
 import clips
-from asking import Connection, target
+from connection import Connection, target
 from server import Server
 
 AT_ONCE = 8
-# How often each recording is sent where all are sent at once, and what batches they make then.
+# Copies of each recording when all are sent at once, and the settings of the batches.
 COPIES = 4
 LARGE = {"WHISPER__BATCH_SIZE": "512", "WHISPER__BATCH_WINDOW_MS": "50", "WHISPER__MAX_CONCURRENT_REQUESTS": "2000"}
 
 
 def compare(args, folders):
-    """Returns, for results.json, the words of all recordings and each place in which the two differ."""
+    """Returns, for results.json, the number of words of all recordings and each difference."""
     found = clips.recordings(args.clips, args.language, args.most_clips)
     models, model = os.path.split(os.path.abspath(args.real_model))
     common = {"MODELS_DIR": models, "WHISPER__MODEL": model, **LARGE}
-    sides = {"card": {"WHISPER__INFERENCE_DEVICE": args.device, "WHISPER__COMPUTE_TYPE": args.compute_type},
-             "processor": {"WHISPER__INFERENCE_DEVICE": "cpu", "WHISPER__COMPUTE_TYPE": "float32"}}
+    devices = {"gpu": {"WHISPER__INFERENCE_DEVICE": args.device, "WHISPER__COMPUTE_TYPE": args.compute_type},
+               "cpu": {"WHISPER__INFERENCE_DEVICE": "cpu", "WHISPER__COMPUTE_TYPE": "float32"}}
     texts, changed = {}, 0
-    for side, settings in sides.items():
-        log = os.path.join(folders.out, f"texts-{side}.log")
+    for device, settings in devices.items():
+        log = os.path.join(folders.out, f"texts-{device}.log")
         with Server(args.binary, common | settings, log, args.cublas) as server:
-            texts[side] = asyncio.run(transcribe(server.address, model, found, AT_ONCE))
-            if side == "card":
+            texts[device] = asyncio.run(transcribe(server.address, model, found, AT_ONCE))
+            if device == "gpu":
                 together = asyncio.run(transcribe(server.address, model, found * COPIES, len(found) * COPIES))
-                changed = sum(text != alone for text, alone in zip(together, texts[side] * COPIES))
+                changed = sum(text != alone for text, alone in zip(together, texts[device] * COPIES))
     words = edits = 0
     differences = []
-    for (name, _, _), ours, theirs in zip(found, texts["card"], texts["processor"]):
-        words += len(plain(theirs))
-        for removed, added in differing(plain(theirs), plain(ours)):
+    for (name, _, _), gpu_text, cpu_text in zip(found, texts["gpu"], texts["cpu"]):
+        words += len(plain(cpu_text))
+        for removed, added in differing(plain(cpu_text), plain(gpu_text)):
             edits += max(len(removed), len(added))
             differences.append({"clip": name, "processor": " ".join(removed), "card": " ".join(added)})
-            print(f"  {name}: {' '.join(removed)!r} on the processor, {' '.join(added)!r} on the card", flush=True)
+            print(f"  {name}: {' '.join(removed)!r} on the CPU, {' '.join(added)!r} on the GPU", flush=True)
     print(f"  {len(found)} recordings, {words} words, {edits} differ; {changed} of {len(found) * COPIES} texts on the "
-          "card are others where all are sent at once", flush=True)
+          "GPU differ when all are sent at once", flush=True)
     return {"model": model, "clips": len(found), "words": words, "words_that_differ": edits,
-            "texts_at_once": len(found) * COPIES, "texts_that_company_changes": changed, "differences": differences, "empty": sum(not plain(text) for text in texts["card"])}
+            "texts_at_once": len(found) * COPIES, "texts_that_company_changes": changed, "differences": differences,
+            "empty": sum(not plain(text) for text in texts["gpu"])}
 
 
 async def transcribe(address, model, found, at_once):
-    """The texts in the order of the clips. At temperature 0 alone, since what is sampled differs by chance."""
+    """The texts in the order of the clips. Only at temperature 0, since sampled texts differ at random."""
     todo, texts = list(enumerate(found)), [None] * len(found)
 
     async def call():
@@ -67,6 +68,6 @@ def plain(text):
 
 
 def differing(before, after):
-    """Pairs of what stands in the one list and in the other, where they differ."""
+    """Pairs of the differing parts of the two lists."""
     steps = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     return [(before[a:b], after[c:d]) for kind, a, b, c, d in steps if kind != "equal"]

@@ -1,7 +1,7 @@
-"""Writes what stands beside the weights: the tokens, with the special ones where Whisper has them, and two settings.
+"""Writes the files next to the weights: the tokens, with special tokens at Whisper's ids, and two configurations.
 
-The text tokens are the 256 bytes, as in every byte-level vocabulary, and invented words. There are no merges: a prompt
-is taken byte by byte.
+The text tokens are the 256 bytes, as in every byte-level vocabulary, and artificial words. There are no merges: a
+prompt is tokenized byte by byte.
 """
 import json
 import os
@@ -12,19 +12,19 @@ sd gu am yi lo uz fo ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su y
 AFTER_LANGUAGES = ["translate", "transcribe", "startoflm", "startofprev", "nospeech", "notimestamps"]
 TIMESTAMPS = 1501
 BYTES = 256
-# Bytes that OpenAI's list of symbols keeps a model from writing.
+# Bytes among the symbols that OpenAI suppresses.
 SYMBOLS = '"#()*+/:;<=>@[\\]^_`{|}~'
-# Symbols of several bytes that OpenAI's list has besides; here words stand for them.
+# Number of OpenAI's other suppressed symbols, of several bytes; words are suppressed instead.
 LONGER_SYMBOLS = 59
-# What a text may not begin with, beside its end.
+# A token that a text may not begin with, in addition to the end of text.
 BLANK = 220
 
 
 class Tokens:
-    """The strings of all ids: texts first, then what controls the model."""
+    """The strings of all ids: text first, then special tokens."""
 
     def __init__(self, shape):
-        # Only English-only vocabularies have no empty token, which stands before the end of text.
+        # Multilingual vocabularies have an empty token before the end of text.
         end = 50257 if shape.is_multilingual else 50256
         languages = LANGUAGES if shape.tokens == 51866 else LANGUAGES[:-1]
         self.words = range(BYTES, 50256)
@@ -40,13 +40,13 @@ class Tokens:
 
 
 def byte_letters():
-    """GPT-2's letters for bytes, in the order of their ids: printable Latin-1, then U+0100 and on for the others."""
+    """GPT-2's characters for bytes, in the order of their ids: printable Latin-1, then from U+0100 for the others."""
     printable = [*range(0x21, 0x7f), *range(0xa1, 0xad), *range(0xae, 0x100)]
     return [chr(code) for code in [*printable, *range(0x100, 0x100 + BYTES - len(printable))]]
 
 
 def word(index):
-    """A word of its own for each number, after a space."""
+    """A unique word for each number, after a space."""
     syllables = ""
     for _ in range(3):
         index, vowel = divmod(index, 5)
@@ -86,7 +86,7 @@ def write(folder, shape):
 
 
 def tokenizer(tokens):
-    """In the form of Hugging Face's `tokenizers`."""
+    """The tokenizer in the format of Hugging Face's `tokenizers`."""
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     added = [(token, True) for token in tokens.specials] + [(token, False) for token in tokens.timestamps]
     return {

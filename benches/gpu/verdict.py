@@ -1,6 +1,6 @@
-"""Says what in the measurements of the profiles is wrong."""
+"""Finds problems in the measurements of the profiles."""
 
-# The share of a core from which on a Python program, which has one, may have been the bound.
+# Processor use, in cores, above which the Python client, which has one core, may have been the bottleneck.
 CLIENT_LIMIT = 0.9
 
 
@@ -16,4 +16,4 @@ def problems_of(cell):
     if cell.get("windows_a_minute") is None:
         yield "too few answers for a rate"
     if cell.get("client_cores", 0) > CLIENT_LIMIT:
-        yield f"what sent the requests took {cell['client_cores']:.2f} of its core, and may have been the bound"
+        yield f"the client used {cell['client_cores']:.2f} of its core, and may have been the bottleneck"

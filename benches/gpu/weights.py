@@ -1,13 +1,13 @@
-"""The variables of a Whisper model of any shape, random, but for a clock that ends every text after so many tokens.
+"""The variables of a Whisper model of any shape: random, except for a clock that ends every text at a fixed length.
 
-How the clock works: two coordinates of the decoder's width belong to it. No layer reads or writes them: the norms in
-front of the layers multiply them by zero, and the rows that would write them are zero.
+The clock uses two coordinates of the decoder's width. No layer reads or writes them: the norms before the layers
+multiply them by zero, and the rows that would write them are zero.
 
-- `CLOCK` is in the position encodings alone, negative up to the position that is to write the end of text, positive
-  from there on. The end-of-text row of the tied projection is this coordinate and nothing else, so its logit is far
-  below all others up to that position and far above them from there on, in a greedy search as in any beam.
-- `BIAS` is 1 after the last norm. Every token that is no word has a row of this coordinate alone, far below zero:
-  texts are words, and stamps, languages and half characters do not occur.
+- `CLOCK` is non-zero only in the position encodings: negative before the position that generates the end of text,
+  positive from there on. The end-of-text row of the tied projection has only this coordinate, so its logit is far below
+  all others before that position and far above them from there on, in a greedy search and with any number of beams.
+- `BIAS` is 1 after the last norm. Every token that is not a word has a row with only this coordinate, far below zero:
+  texts consist of words, without time stamps, languages and partial characters.
 """
 import random
 
@@ -16,27 +16,27 @@ from pool import FLOAT16, FLOAT32, INT8, INT16, Pool
 
 FRAMES, POSITIONS = 1500, 448
 DEVIATION = 0.02
-# Larger, or what the layers add in every position alike would choose one word for all of them.
+# Larger than the layers' outputs, which are similar in all positions and would select the same word everywhere.
 POSITION_DEVIATION = 1.0
 CLOCK, BIAS = -2, -1
-# Small beside what the layers add, so that the first norm leaves them something to read; the row makes up for it.
+# Small compared with the layers' outputs, so that the first norm does not suppress these; END_ROW compensates for it.
 CLOCK_STEP = 2.0
 END_ROW, OTHER_ROW = 100.0, -10.0
 
 
 class Weights:
-    """`dtype` is float16, float32, or int8 (of matrices, beside 32-bit floats)."""
+    """`dtype` is float16, float32, or int8 (matrices; other variables are 32-bit floats)."""
 
     def __init__(self, shape, tokens, dtype, seed):
         self.shape, self.tokens, self.seed = shape, tokens, seed
-        self.rest = FLOAT16 if dtype == "float16" else FLOAT32
+        self.other_format = FLOAT16 if dtype == "float16" else FLOAT32
         longest = 4 * shape.width
-        self.numbers = Pool(self.rest, DEVIATION, longest, seed)
+        self.numbers = Pool(self.other_format, DEVIATION, longest, seed)
         self.matrix_numbers = Pool(INT8, DEVIATION, longest, seed + 1) if dtype == "int8" else self.numbers
         self.variables = []
 
     def all(self, text_tokens):
-        """Every variable, by name, and the second names; a text has `text_tokens` tokens after the usual prompt."""
+        """All variables, sorted by name, and the aliases; a text has `text_tokens` tokens after the default prompt."""
         width = self.shape.width
         self._scalars()
         self._plain("encoder/conv1/weight", (width, self.shape.mels, 3))
@@ -45,9 +45,9 @@ class Weights:
             self._vector(f"encoder/conv{convolution}/bias", [0.0] * width)
         self._plain("encoder/position_encodings/encodings", (FRAMES, width))
         for layer in range(self.shape.encoder_layers):
-            place = f"encoder/layer_{layer}"
-            self._attention(f"{place}/self_attention", {"linear_0": 3, "linear_1": 1}, [1.0] * width, "")
-            self._feed_forward(f"{place}/ffn", [1.0] * width, kept=0)
+            prefix = f"encoder/layer_{layer}"
+            self._attention(f"{prefix}/self_attention", {"linear_0": 3, "linear_1": 1}, [1.0] * width, "")
+            self._feed_forward(f"{prefix}/ffn", [1.0] * width, kept=0)
         self._norm("encoder/layer_norm", [1.0] * width)
         self._decoder(text_tokens)
         aliases = [(variable.name.replace("embeddings", "projection"), variable.name)
@@ -58,17 +58,17 @@ class Weights:
         width = self.shape.width
         unread = [1.0] * (width - 2) + [0.0, 0.0]
         for layer in range(self.shape.decoder_layers):
-            place = f"decoder/layer_{layer}"
-            self._attention(f"{place}/self_attention", {"linear_0": 3, "linear_1": 1}, unread, "linear_1")
-            self._attention(f"{place}/attention", {"linear_0": 1, "linear_1": 2, "linear_2": 1}, unread, "linear_2")
-            self._feed_forward(f"{place}/ffn", unread, kept=2)
+            prefix = f"decoder/layer_{layer}"
+            self._attention(f"{prefix}/self_attention", {"linear_0": 3, "linear_1": 1}, unread, "linear_1")
+            self._attention(f"{prefix}/attention", {"linear_0": 1, "linear_1": 2, "linear_2": 1}, unread, "linear_2")
+            self._feed_forward(f"{prefix}/ffn", unread, kept=2)
         self._norm("decoder/layer_norm", [1.0] * (width - 1) + [0.0], beta=[0.0] * (width - 1) + [1.0])
-        # The start, the language, the task and "no timestamps"; English-only models have neither of the middle two.
+        # The start, the language, the task and "no timestamps"; English-only models have no language and task.
         prompt = 4 if self.shape.is_multilingual else 2
         end = prompt - 1 + text_tokens
         draw = random.Random(self.seed + 2).gauss
-        self._add("decoder/position_encodings/encodings", (POSITIONS, width), self.rest, lambda: (
-            self.rest.pack([draw(0, POSITION_DEVIATION) for _ in range(width - 2)]
+        self._add("decoder/position_encodings/encodings", (POSITIONS, width), self.other_format, lambda: (
+            self.other_format.pack([draw(0, POSITION_DEVIATION) for _ in range(width - 2)]
                            + [CLOCK_STEP if position >= end else -CLOCK_STEP, 0.0])
             for position in range(POSITIONS)))
         self._embeddings()
@@ -102,46 +102,46 @@ class Weights:
         for name, number in heads.items():
             self._add(name, (), INT16, lambda number=number: [INT16.pack([number])])
 
-    def _attention(self, place, widths, gamma, last):
-        """`widths` tells how many times the width each matrix gives; the one named `last` spares the clock."""
-        self._norm(f"{place}/layer_norm", gamma)
+    def _attention(self, prefix, widths, gamma, last):
+        """`widths` has each matrix's output size in multiples of the width; the matrix `last` does not write the clock."""
+        self._norm(f"{prefix}/layer_norm", gamma)
         for name, times in widths.items():
-            self._linear(f"{place}/{name}", times * self.shape.width, self.shape.width, 2 if name == last else 0)
+            self._linear(f"{prefix}/{name}", times * self.shape.width, self.shape.width, 2 if name == last else 0)
 
-    def _feed_forward(self, place, gamma, kept):
-        self._norm(f"{place}/layer_norm", gamma)
-        self._linear(f"{place}/linear_0", 4 * self.shape.width, self.shape.width, 0)
-        self._linear(f"{place}/linear_1", self.shape.width, 4 * self.shape.width, kept)
+    def _feed_forward(self, prefix, gamma, kept):
+        self._norm(f"{prefix}/layer_norm", gamma)
+        self._linear(f"{prefix}/linear_0", 4 * self.shape.width, self.shape.width, 0)
+        self._linear(f"{prefix}/linear_1", self.shape.width, 4 * self.shape.width, kept)
 
-    def _linear(self, place, rows, columns, kept):
+    def _linear(self, prefix, rows, columns, kept):
         """The last `kept` rows are zero."""
         numbers = self.matrix_numbers
         zero = bytes(columns * numbers.format.bytes)
-        self._add(f"{place}/weight", (rows, columns), numbers.format,
+        self._add(f"{prefix}/weight", (rows, columns), numbers.format,
                   lambda: (numbers.take(columns) if row < rows - kept else zero for row in range(rows)))
         if numbers.format is INT8:
-            self._vector(f"{place}/weight_scale", [numbers.scale] * rows, FLOAT32)
-        self._vector(f"{place}/bias", [0.0] * rows)
+            self._vector(f"{prefix}/weight_scale", [numbers.scale] * rows, FLOAT32)
+        self._vector(f"{prefix}/bias", [0.0] * rows)
 
-    def _norm(self, place, gamma, beta=None):
-        self._vector(f"{place}/gamma", gamma)
-        self._vector(f"{place}/beta", beta or [0.0] * len(gamma))
+    def _norm(self, prefix, gamma, beta=None):
+        self._vector(f"{prefix}/gamma", gamma)
+        self._vector(f"{prefix}/beta", beta or [0.0] * len(gamma))
 
     def _plain(self, name, dimensions):
         first, *others = dimensions
         count = 1
         for size in others:
             count *= size
-        self._add(name, dimensions, self.rest, lambda: (self._row(count) for _ in range(first)))
+        self._add(name, dimensions, self.other_format, lambda: (self._row(count) for _ in range(first)))
 
     def _row(self, count):
-        """A row may be longer than what the pool gives at once."""
-        at_once = 4 * self.shape.width
-        pieces = [at_once] * (count // at_once) + [count % at_once]
-        return b"".join(self.numbers.take(piece) for piece in pieces)
+        """A row may be longer than the longest slice of the pool."""
+        longest = 4 * self.shape.width
+        lengths = [longest] * (count // longest) + [count % longest]
+        return b"".join(self.numbers.take(length) for length in lengths)
 
     def _vector(self, name, numbers, number_format=None):
-        number_format = number_format or self.rest
+        number_format = number_format or self.other_format
         self._add(name, (len(numbers),), number_format, lambda: [number_format.pack(numbers)])
 
     def _add(self, name, dimensions, number_format, content):

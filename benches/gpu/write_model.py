@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes a Whisper model with random weights in the exact shape of a real one, in CTranslate2's form.
+"""Writes a Whisper model with random weights in the exact shape of a real one, in CTranslate2's format.
 
 usage: write_model.py SHAPE OUT_DIR [--dtype float16|float32|int8] [--tokens 100] [--seed 1]
 
-SHAPE is a name, such as large-v3-turbo, large-v3, base or tiny.en, or six numbers between commas: width, heads, encoder
-layers, decoder layers, mels (80 or 128) and tokens (51864, 51865 or 51866). It takes as much memory and as much time to
-run as the real model, and writes nonsense: `--tokens` words for every window, with the usual prompt of four tokens, in
-a greedy search as in any beam. weights.py says how. Needs Python 3.9 and nothing else.
+SHAPE is a name, such as large-v3-turbo, large-v3, base or tiny.en, or six comma-separated numbers: width, heads, encoder
+layers, decoder layers, mels (80 or 128) and tokens (51864, 51865 or 51866). The model needs as much memory and time as
+the real one, and generates random text: `--tokens` words for every window, with the default prompt of four tokens, in a
+greedy search and with any number of beams. weights.py explains how. Needs only Python 3.9.
 """
 import argparse
 import os
@@ -17,12 +17,12 @@ import shapes
 import token_files
 from weights import Weights
 
-# One more and the server takes the text for one without an end (448 tokens in all, half of them for the text).
-MOST_TOKENS = 222
+# With one more the server treats the text as cut off (448 tokens in all, half of them for the text).
+MAX_TOKENS = 222
 
 
 def write_model(shape, folder, dtype="float16", text_tokens=100, seed=1):
-    """Returns the bytes of the weights' file."""
+    """Returns the size of the weights' file in bytes."""
     os.makedirs(folder, exist_ok=True)
     tokens = token_files.write(folder, shape)
     variables, aliases = Weights(shape, tokens, dtype, seed).all(text_tokens)
@@ -39,8 +39,8 @@ def main():
     parser.add_argument("--tokens", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    if not 1 <= args.tokens <= MOST_TOKENS:
-        parser.error(f"--tokens is 1 to {MOST_TOKENS}")
+    if not 1 <= args.tokens <= MAX_TOKENS:
+        parser.error(f"--tokens is 1 to {MAX_TOKENS}")
     start = time.monotonic()
     size = write_model(args.shape, args.folder, args.dtype, args.tokens, args.seed)
     print(f"{args.folder}: {size / 1e6:.0f} MB in {time.monotonic() - start:.1f} s")

@@ -12,12 +12,12 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use halkspeech::audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::BatchLimits;
 use halkspeech::engine::fake::FakeEngine;
-use halkspeech::engine::{Detected, EngineFactory, Generation, Input};
+use halkspeech::engine::{EngineFactory, EngineInput, Generation, LanguageDetection};
 use halkspeech::features::WindowLengths;
 use halkspeech::http::{Context, Door, HttpSettings, ParameterDefaults, Phase, router};
 use halkspeech::models::{
-    Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, MakeFactory,
-    ModelId, Plan, Setup, Store,
+    Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
+    LoadedModels, LoadedModelsConfig, ModelBudget, ModelId, ModelPlan, Store,
 };
 use halkspeech::telemetry::Metrics;
 use halkspeech::tokens::{Alignment, Language, Vocabulary};
@@ -119,7 +119,7 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
             metrics.clone(),
         ),
         aliases: Aliases::new(
-            DefaultModel::Named(ModelId::parse(MODEL).expect("it is a name")),
+            DefaultModel::Configured(ModelId::parse(MODEL).expect("it is a name")),
             [],
         ),
         door: Arc::new(Door::new(2)),
@@ -162,13 +162,13 @@ fn models(models_dir: &TempDir, metrics: &Metrics) -> LoadedModels {
         timeout: TIMEOUT,
     });
     let hub = hub.expect("a client can be made");
-    LoadedModels::new(Setup {
+    LoadedModels::new(LoadedModelsConfig {
         downloads: Arc::new(Downloads::new(hub, Arc::clone(&catalog), metrics.clone())),
         catalog,
         auto_download: false,
         plan: Box::new(|_| {
-            let engine: Box<MakeFactory> = Box::new(|vocabulary| engine(Arc::clone(vocabulary)));
-            Plan {
+            let engine: Box<EngineFactoryBuilder> = Box::new(|vocabulary| engine(Arc::clone(vocabulary)));
+            ModelPlan {
                 engines: vec![engine],
                 limits: BatchLimits {
                     batch_size: NonZeroUsize::MIN,
@@ -181,7 +181,7 @@ fn models(models_dir: &TempDir, metrics: &Metrics) -> LoadedModels {
                 memory_bytes: 1,
             }
         }),
-        budget: Budget::default(),
+        budget: ModelBudget::default(),
         metrics: metrics.clone(),
     })
 }
@@ -196,7 +196,7 @@ fn engine(vocabulary: Arc<Vocabulary>) -> EngineFactory {
 }
 
 /// Generates any tokens, including time stamps, from any audio.
-fn generate(vocabulary: &Vocabulary, input: &Input<'_>) -> Generation {
+fn generate(vocabulary: &Vocabulary, input: &EngineInput<'_>) -> Generation {
     let last = vocabulary.timestamp_begin() + 1500;
     let values = input.features.values.iter().step_by(7);
     let tokens: Vec<u32> = values
@@ -215,7 +215,7 @@ fn generate(vocabulary: &Vocabulary, input: &Input<'_>) -> Generation {
     });
     let language = input.prompt.language.unwrap_or(Language::ENGLISH);
     Generation {
-        language: Some(Detected {
+        language: Some(LanguageDetection {
             language,
             probability: 0.5,
         }),

@@ -11,7 +11,7 @@ use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use halkspeech::models::{Shape, Store};
+use halkspeech::models::{ModelShape, Store};
 use halkspeech::tokens::{Language, Vocabulary};
 use halkspeech_fuzz::model_files::{Fixture, lay_out};
 use halkspeech_fuzz::panics;
@@ -41,7 +41,7 @@ fuzz_target!(init: panics::allow_panics_of_dependencies(), |data: &[u8]| -> Corp
 });
 
 fn check_weights(file: &[u8]) {
-    if let Ok(shape) = Shape::read(Cursor::new(file)) {
+    if let Ok(shape) = ModelShape::read(Cursor::new(file)) {
         assert!(shape.memory_bytes(1, 1) <= file.len() as u64);
         assert!(shape.parameters <= file.len() as u64);
         assert!(!shape.family().is_empty());

@@ -4,13 +4,13 @@
 
 use std::path::{Component, Path};
 
-use halkspeech::models::{Aliases, DefaultModel, ModelId, OnDisk};
+use halkspeech::models::{Aliases, DefaultModel, ModelId, ModelLookup};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let default = ModelId::parse("base").expect("a plain word is a name");
     let alias = ("my/own name".to_owned(), default.clone());
-    let aliases = Aliases::new(DefaultModel::Assumed(default), [alias]);
+    let aliases = Aliases::new(DefaultModel::BuiltIn(default), [alias]);
     for disk in [Disk::Empty, Disk::Full] {
         if let Ok(id) = aliases.resolve(text, &disk) {
             check(&id);
@@ -31,7 +31,7 @@ enum Disk {
     Full,
 }
 
-impl OnDisk for Disk {
+impl ModelLookup for Disk {
     fn has(&self, _: &ModelId) -> bool {
         matches!(self, Self::Full)
     }

@@ -11,7 +11,7 @@ use crate::engine::EngineFactory;
 use crate::engine::ct2::{self, EngineSpec, Placement};
 use crate::engine::memory::Dimensions;
 use crate::features::WindowLengths;
-use crate::models::{MakeFactory, Plan, StoredModel};
+use crate::models::{EngineFactoryBuilder, ModelPlan, StoredModel};
 use crate::tokens::Vocabulary;
 
 const GB: u64 = 1_000_000_000;
@@ -99,9 +99,9 @@ fn is_cpu_compute_type(compute_type: ComputeType) -> bool {
 
 impl EngineLayout {
     /// How the model runs.
-    pub fn plan(&self, stored: &StoredModel) -> Plan {
+    pub fn plan(&self, stored: &StoredModel) -> ModelPlan {
         let whisper = &self.whisper;
-        let engine = |&placement: &Placement| -> Box<MakeFactory> {
+        let engine = |&placement: &Placement| -> Box<EngineFactoryBuilder> {
             let spec = self.spec(stored, placement);
             Box::new(move |vocabulary: &Arc<Vocabulary>| -> EngineFactory {
                 ct2::factory(spec, Arc::clone(vocabulary))
@@ -109,7 +109,7 @@ impl EngineLayout {
         };
         let weights = |&placement: &Placement| self.weights_bytes(stored, placement);
         let queue_capacity = whisper.max_queue_size.get();
-        Plan {
+        ModelPlan {
             engines: self.placements.iter().map(engine).collect(),
             limits: limits(whisper),
             queue_capacity,
@@ -133,7 +133,7 @@ impl EngineLayout {
         let lengths = WindowLengths::new(whisper.length_margin_s, whisper.length_step_s);
         let head_width = shape.width / shape.heads.max(1);
         let mixes =
-            |placement: &Placement| placement.mixes_lengths(whisper.compute_type, head_width);
+            |placement: &Placement| placement.supports_mixed_lengths(whisper.compute_type, head_width);
         if !self.placements.iter().all(mixes) {
             return lengths;
         }
@@ -163,7 +163,7 @@ impl EngineLayout {
             batch_size: limits(whisper).batch_size,
             beam_size: whisper.beam_size,
             memory_limit: (whisper.vram_limit_gb > 0).then(|| whisper.vram_limit_gb * GB),
-            engines_on_card: self.engines_on(placement),
+            engines_on_gpu: self.engines_on(placement),
         }
     }
 

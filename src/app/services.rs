@@ -11,8 +11,8 @@ use crate::audio::{DecodeLimits, PcmBudget};
 use crate::config::{Audio, LoadedSettings, Models, Settings};
 use crate::engine::ct2;
 use crate::models::{
-    Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, MakePlan,
-    ModelId, Setup, Store,
+    Aliases, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, LoadedModelsConfig,
+    ModelBudget, ModelId, ModelPlanner, Store,
 };
 use crate::telemetry::Metrics;
 use crate::transcribe::{FrontEnd, Transcriber};
@@ -42,18 +42,18 @@ impl Services {
     /// [`AppError`] if the settings cannot be applied.
     pub async fn build(loaded: &LoadedSettings) -> Result<Self, AppError> {
         let settings = &loaded.settings;
-        ct2::make_kernels().map_err(AppError::Kernels)?;
+        ct2::create_kernels().map_err(AppError::Kernels)?;
         let decoded = decoded_bytes(&settings.audio, memory::limit_bytes());
         let decoded = Arc::new(PcmBudget::new(decoded));
         let metrics = Metrics::new();
         let aliases = aliases(loaded)?;
         let catalog = open_catalog(&settings.models).await?;
-        let models = Arc::new(LoadedModels::new(Setup {
+        let models = Arc::new(LoadedModels::new(LoadedModelsConfig {
             downloads: Arc::new(downloads(&settings.models, &catalog, &metrics)?),
             catalog,
             auto_download: settings.whisper.auto_download,
             plan: plans(loaded)?,
-            budget: Budget {
+            budget: ModelBudget {
                 models: NonZeroUsize::new(settings.whisper.max_loaded_models),
                 memory_bytes: NonZeroU64::new(settings.whisper.max_loaded_mib * MIB),
             },
@@ -111,9 +111,9 @@ pub fn aliases(loaded: &LoadedSettings) -> Result<Aliases, AppError> {
     let aliases = aliases.map(|(alias, name)| Ok((alias.clone(), model_id(name)?)));
     let default = model_id(&settings.whisper.model)?;
     let default = if loaded.is_set("whisper.model") {
-        DefaultModel::Named(default)
+        DefaultModel::Configured(default)
     } else {
-        DefaultModel::Assumed(default)
+        DefaultModel::BuiltIn(default)
     };
     Ok(Aliases::new(
         default,
@@ -137,7 +137,7 @@ pub fn model_id(name: &str) -> Result<ModelId, AppError> {
 ///
 /// # Errors
 /// [`AppError`] if this build or this machine cannot run models with these settings.
-pub fn plans(loaded: &LoadedSettings) -> Result<Box<MakePlan>, AppError> {
+pub fn plans(loaded: &LoadedSettings) -> Result<Box<ModelPlanner>, AppError> {
     let settings = &loaded.settings;
     let default_layout =
         engine_layout(settings.whisper.clone(), |path| loaded.setting_name(path))?;

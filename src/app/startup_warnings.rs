@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use crate::config::LoadedSettings;
-use crate::models::{Aliases, Catalog, OnDisk};
+use crate::models::{Aliases, Catalog, ModelLookup};
 
 /// Prefix of the folder names in a Hugging Face cache.
 const REPOSITORY_PREFIX: &str = "models--";

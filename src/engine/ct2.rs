@@ -1,17 +1,17 @@
 //! CTranslate2's Whisper behind the [`Engine`] trait; the only file that names ct2rs.
 
 mod alignment;
-mod card;
+mod attempts;
 mod encodings;
 mod errors;
+mod feature_batch;
 mod gemm;
+mod gpu;
 #[cfg(test)]
 mod logits;
 mod placement;
-mod stack;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
-mod tries;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -23,48 +23,49 @@ use ct2rs::sys::{DetectionResult, StorageView, Whisper, WhisperOptions};
 
 use super::memory::{DeviceMemory, Dimensions, MemoryBudget};
 use super::{
-    Detected, Engine, EngineError, EngineFactory, EnginePlan, Generation, Input, PlannedMemory,
+    Engine, EngineError, EngineFactory, EngineInput, EnginePlan, Generation, LanguageDetection,
+    PlannedMemory,
 };
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
 use crate::features::WINDOW_FRAMES;
 use crate::tokens::{Alignment, Language, PromptSpec, Task, Vocabulary};
-use card::Card;
+use attempts::{GeneratedText, WindowAttempts, select_attempt};
 use errors::{batch_error, load_error};
-use gemm::Products;
-pub use gemm::{GivenUp, make_kernels};
+use feature_batch::FeatureBatch;
+use gemm::GemmMonitor;
+pub use gemm::{GemmFailed, create_kernels};
+use gpu::Gpu;
 pub use placement::{Placement, cuda_devices};
-use stack::Stack;
-use tries::{Try, Window, keep};
 
-/// Frames of silence an engine runs before it counts as loaded: the CUDA libraries are opened
-/// by the first encoding, not by loading.
+/// Frames of silence that an engine encodes before it counts as loaded: the first encoding, not loading,
+/// opens the CUDA libraries.
 const WARM_UP_FRAMES: usize = 100;
 
-/// What an engine is to run, and how.
+/// The model and the settings of an engine.
 #[derive(Clone, Debug)]
 pub struct EngineSpec {
     /// The model's folder.
     pub dir: PathBuf,
-    /// Where it runs.
+    /// The device it runs on.
     pub placement: Placement,
-    /// In which numbers.
+    /// The number formats it computes with.
     pub compute_type: ComputeType,
-    /// What its memory depends on.
+    /// The sizes that its memory use depends on.
     pub dimensions: Dimensions,
-    /// What its weights will take, in bytes; an estimate.
+    /// Estimated size of its weights, in bytes.
     pub weights_bytes: u64,
-    /// Windows in a batch, at most.
+    /// Maximum number of windows in a batch.
     pub batch_size: NonZeroUsize,
-    /// Beams of most requests.
+    /// Default number of beams.
     pub beam_size: NonZeroUsize,
-    /// What it may take of a card's memory, weights included, in bytes.
+    /// Limit on its GPU memory including the weights, in bytes.
     pub memory_limit: Option<u64>,
-    /// Engines of the model on its card, itself among them.
-    pub engines_on_card: NonZeroUsize,
+    /// Number of engines of the model on its GPU, including itself.
+    pub engines_on_gpu: NonZeroUsize,
 }
 
-/// Makes engines.
+/// A factory of engines.
 #[must_use]
 pub fn factory(spec: EngineSpec, vocabulary: Arc<Vocabulary>) -> EngineFactory {
     Arc::new(move || {
@@ -77,25 +78,25 @@ struct Ct2Engine {
     whisper: Whisper,
     vocabulary: Arc<Vocabulary>,
     plan: EnginePlan,
-    /// None on a processor.
-    card: Option<(Card, MemoryBudget)>,
+    /// None on a CPU.
+    gpu: Option<(Gpu, MemoryBudget)>,
 }
 
 /// A batch after the encoder.
-struct Encoded<'a> {
-    encoded: StorageView<'static>,
-    /// All that its texts are made of.
-    products: Products,
-    inputs: &'a [Input<'a>],
-    languages: Vec<Option<Detected>>,
+struct EncodedBatch<'a> {
+    encodings: StorageView<'static>,
+    /// Detects matrix products that fail while the batch runs.
+    gemm_monitor: GemmMonitor,
+    inputs: &'a [EngineInput<'a>],
+    languages: Vec<Option<LanguageDetection>>,
     prompts: Vec<PromptSpec>,
 }
 
-/// What is kept of the tries for a window.
-struct Found {
+/// The final text of a window.
+struct WindowResult {
     row: usize,
-    kept: Try,
-    is_doubtful: bool,
+    text: GeneratedText,
+    needs_longer_encoding: bool,
     alignment: Option<Alignment>,
 }
 
@@ -103,7 +104,7 @@ impl Ct2Engine {
     fn load(spec: &EngineSpec, vocabulary: Arc<Vocabulary>) -> Result<Self, EngineError> {
         let config = spec.placement.config(spec.compute_type)?;
         if let Placement::Cpu { threads } = spec.placement {
-            gemm::pack_for(threads);
+            gemm::set_packing_threads(threads);
         }
         let whisper = Whisper::new(&spec.dir, config).map_err(load_error)?;
         let mut engine = Self {
@@ -115,25 +116,29 @@ impl Ct2Engine {
                 encoder_windows: 1,
                 memory: None,
             },
-            card: None,
+            gpu: None,
         };
         engine.warm_up()?;
         if let Placement::Cuda { index } = spec.placement {
-            engine.plan_for(Card::open(index), spec)?;
+            engine.plan_gpu_batches(Gpu::open(index), spec)?;
         }
         Ok(engine)
     }
 
-    /// Plans batches by what is free beside the weights.
-    fn plan_for(&mut self, card: Option<Card>, spec: &EngineSpec) -> Result<(), EngineError> {
-        let unknown = || load_error("the card does not tell how much memory it has");
-        let card = card.ok_or_else(unknown)?;
-        let memory = card.memory().ok_or_else(unknown)?;
-        card.keep_freed_memory();
+    /// Plans batches for the memory that is free after the weights were loaded.
+    fn plan_gpu_batches(
+        &mut self,
+        gpu: Option<Gpu>,
+        spec: &EngineSpec,
+    ) -> Result<(), EngineError> {
+        let unknown = || load_error("the GPU's memory size is unknown");
+        let gpu = gpu.ok_or_else(unknown)?;
+        let memory = gpu.memory().ok_or_else(unknown)?;
+        gpu.keep_freed_memory();
         let weights = spec.weights_bytes;
-        let share = memory.shared_by(spec.engines_on_card, weights);
+        let share = memory.shared_by(spec.engines_on_gpu, weights);
         let budget = MemoryBudget::new(spec.dimensions, share, weights, spec.memory_limit);
-        let usual = BatchKey {
+        let default_key = BatchKey {
             frames: WINDOW_FRAMES,
             previous_tokens: 0,
             options: GenerateOptions {
@@ -141,24 +146,24 @@ impl Ct2Engine {
                 ..GenerateOptions::default()
             },
         };
-        let windows = budget.windows(&usual, &vec![WINDOW_FRAMES; spec.batch_size.get()]);
+        let windows = budget.windows(&default_key, &vec![WINDOW_FRAMES; spec.batch_size.get()]);
         self.plan.windows = windows;
-        self.plan.encoder_windows = budget.encoder_windows(&usual, WINDOW_FRAMES, windows);
+        self.plan.encoder_windows = budget.encoder_windows(&default_key, WINDOW_FRAMES, windows);
         self.plan.memory = Some(PlannedMemory {
-            planned: weights + budget.peak_bytes(&usual, &vec![WINDOW_FRAMES; windows]),
+            planned: weights + budget.peak_bytes(&default_key, &vec![WINDOW_FRAMES; windows]),
             free: memory.free,
             total: memory.total,
         });
-        self.card = Some((card, budget));
+        self.gpu = Some((gpu, budget));
         Ok(())
     }
 
     fn warm_up(&mut self) -> Result<(), EngineError> {
-        let products = Products::watch();
-        let mut silence = Stack::silence(self.whisper.n_mels(), WARM_UP_FRAMES);
-        let encoded = self.encode_features(&silence.view()?);
-        let encoded = encoded.map_err(load_error)?;
-        // CTranslate2 names each token that it writes, so a vocabulary of another model fails here.
+        let gemm_monitor = GemmMonitor::start();
+        let mut silence = FeatureBatch::silence(self.whisper.n_mels(), WARM_UP_FRAMES);
+        let encodings = self.encode_features(&silence.view()?);
+        let encodings = encodings.map_err(load_error)?;
+        // CTranslate2 looks up each generated token, so a vocabulary of another model fails here.
         let prompt = self.vocabulary.prompt(&PromptSpec {
             language: Some(Language::ENGLISH),
             task: Task::Transcribe,
@@ -167,59 +172,60 @@ impl Ct2Engine {
         });
         let prompts = [self.vocabulary.token_strings(&prompt)];
         let options = WhisperOptions {
-            // Of which the prompt is a part; half of it at most is generated.
+            // Includes the prompt; at most half of it is generated.
             max_length: 2 * (prompt.len() + 1),
             ..WhisperOptions::default()
         };
-        let generated = self.whisper.generate(&encoded, &prompts, &options);
+        let generated = self.whisper.generate(&encodings, &prompts, &options);
         generated.map_err(load_error)?;
-        products.check().map_err(load_error)
+        gemm_monitor.check().map_err(load_error)
     }
 
-    /// Encodes every window. On a processor one after the other, which keeps its tensors in the
-    /// cache (measured: docs/performance.md); on a card those of one length, side by side, as many at
-    /// once as its memory holds.
+    /// Encodes every window. On a CPU one after the other, which keeps the tensors in the cache (measured:
+    /// docs/performance.md); on a GPU windows of one length in one call, as many as its memory allows.
     fn encode(
         &self,
         key: &BatchKey,
-        inputs: &[Input<'_>],
+        inputs: &[EngineInput<'_>],
     ) -> Result<StorageView<'static>, EngineError> {
         let n_mels = self.whisper.n_mels();
-        let parts = match &self.card {
+        let parts = match &self.gpu {
             None => inputs
                 .chunks(1)
-                .map(|inputs| self.encode_features(&Stack::of(inputs, n_mels)?.view()?))
+                .map(|inputs| self.encode_features(&FeatureBatch::new(inputs, n_mels)?.view()?))
                 .collect::<Result<_, _>>()?,
-            Some((card, budget)) => {
-                let calls = inputs.chunk_by(|a, b| a.length == b.length);
+            Some((gpu, budget)) => {
+                let calls = inputs.chunk_by(|a, b| a.padded_frames == b.padded_frames);
                 let calls = calls.flat_map(|same| {
-                    same.chunks(budget.encoder_windows(key, same[0].length, same.len()))
+                    same.chunks(budget.encoder_windows(key, same[0].padded_frames, same.len()))
                 });
-                self.encode_on(card, calls)?
+                self.encode_on_gpu(gpu, calls)?
             }
         };
         encodings::join(parts)
     }
 
-    /// Has the features of each call brought to the card while the call before it runs.
-    fn encode_on<'a>(
+    /// Uploads the features of each call to the GPU while the previous call runs.
+    fn encode_on_gpu<'a>(
         &self,
-        card: &Card,
-        mut calls: impl Iterator<Item = &'a [Input<'a>]>,
+        gpu: &Gpu,
+        mut calls: impl Iterator<Item = &'a [EngineInput<'a>]>,
     ) -> Result<Vec<StorageView<'static>>, EngineError> {
-        let (card, n_mels) = (card.index(), self.whisper.n_mels());
-        let bring = |inputs| encodings::upload(&Stack::of(inputs, n_mels)?.view()?, card);
+        let (gpu_index, n_mels) = (gpu.index(), self.whisper.n_mels());
+        let upload =
+            |inputs| encodings::upload(&FeatureBatch::new(inputs, n_mels)?.view()?, gpu_index);
         thread::scope(|scope| {
             let mut next = calls
                 .next()
-                .map(|inputs| scope.spawn(move || bring(inputs)));
+                .map(|inputs| scope.spawn(move || upload(inputs)));
             let mut parts = Vec::new();
-            while let Some(brought) = next {
-                let features = brought.join();
-                let features = features.map_err(|_| batch_error("features were not brought"))??;
+            while let Some(uploading) = next {
+                let features = uploading.join();
+                let features =
+                    features.map_err(|_| batch_error("the upload of the features panicked"))??;
                 next = calls
                     .next()
-                    .map(|inputs| scope.spawn(move || bring(inputs)));
+                    .map(|inputs| scope.spawn(move || upload(inputs)));
                 parts.push(self.encode_features(&features)?);
             }
             Ok(parts)
@@ -233,71 +239,71 @@ impl Ct2Engine {
         self.whisper.encode(features, false).map_err(batch_error)
     }
 
-    /// The language of every window: the one given, or the likeliest of its candidates.
+    /// The language of every window: the requested one, or the most probable of its candidates.
     fn languages(
         &self,
-        encoded: &StorageView<'static>,
-        inputs: &[Input<'_>],
-    ) -> Result<Vec<Option<Detected>>, EngineError> {
-        let given = |input: &Input<'_>| {
-            input.prompt.language.map(|language| Detected {
+        encodings: &StorageView<'static>,
+        inputs: &[EngineInput<'_>],
+    ) -> Result<Vec<Option<LanguageDetection>>, EngineError> {
+        let requested = |input: &EngineInput<'_>| {
+            input.prompt.language.map(|language| LanguageDetection {
                 language,
                 probability: 1.0,
             })
         };
-        let mut languages: Vec<_> = inputs.iter().map(given).collect();
+        let mut languages: Vec<_> = inputs.iter().map(requested).collect();
         let unknown: Vec<usize> = (0..inputs.len())
             .filter(|&row| languages[row].is_none())
             .collect();
         if !self.vocabulary.is_multilingual() || unknown.is_empty() {
             return Ok(languages);
         }
-        let selected = encodings::select(encoded, &unknown, None)?;
+        let selected = encodings::select(encodings, &unknown, None)?;
         let detections = self
             .whisper
             .detect_language(&selected)
             .map_err(batch_error)?;
         for (&row, detected) in unknown.iter().zip(&detections) {
-            languages[row] = self.most_likely(detected, &inputs[row].decoding.candidates);
+            languages[row] = self.most_probable(detected, &inputs[row].decoding.candidates);
         }
         Ok(languages)
     }
 
-    fn most_likely(
+    fn most_probable(
         &self,
         detected: &[DetectionResult],
         candidates: &[Language],
-    ) -> Option<Detected> {
-        // CTranslate2 sorts by falling probability.
+    ) -> Option<LanguageDetection> {
+        // CTranslate2 sorts by descending probability.
         detected.iter().find_map(|result| {
             let language = self.vocabulary.language_of_token(&result.language)?;
             let allowed = candidates.is_empty() || candidates.contains(&language);
-            allowed.then_some(Detected {
+            allowed.then_some(LanguageDetection {
                 language,
                 probability: result.probability,
             })
         })
     }
 
-    /// Aligns and hands out what needs no other try.
-    fn hand_out(
+    /// Aligns the final texts and answers their windows.
+    fn align_and_answer(
         &self,
-        batch: &Encoded<'_>,
-        mut found: Vec<Found>,
+        batch: &EncodedBatch<'_>,
+        mut results: Vec<WindowResult>,
         answer: &mut dyn FnMut(usize, Generation),
     ) -> Result<(), EngineError> {
-        self.align(batch, &mut found)?;
-        batch.products.check().map_err(batch_error)?;
-        for found in found {
+        self.align(batch, &mut results)?;
+        batch.gemm_monitor.check().map_err(batch_error)?;
+        for result in results {
             let generation = Generation {
-                tokens: found.kept.tokens,
-                language: batch.languages[found.row],
-                quality: found.kept.quality,
-                is_doubtful: found.is_doubtful,
-                temperature: found.kept.temperature,
-                alignment: found.alignment,
+                tokens: result.text.tokens,
+                language: batch.languages[result.row],
+                quality: result.text.quality,
+                needs_longer_encoding: result.needs_longer_encoding,
+                temperature: result.text.temperature,
+                alignment: result.alignment,
             };
-            answer(found.row, generation);
+            answer(result.row, generation);
         }
         Ok(())
     }
@@ -312,50 +318,51 @@ impl Engine for Ct2Engine {
         self.plan.clone()
     }
 
-    fn windows_at_once(&self, key: &BatchKey, lengths: &[usize]) -> usize {
-        match &self.card {
+    fn max_windows(&self, key: &BatchKey, lengths: &[usize]) -> usize {
+        match &self.gpu {
             None => lengths.len(),
             Some((_, budget)) => budget.windows(key, lengths),
         }
     }
 
-    fn take_fewer(&mut self, key: &BatchKey, lengths: &[usize]) {
-        if let Some((_, budget)) = &mut self.card {
-            budget.shrink(key, lengths);
+    fn reduce_budget(&mut self, key: &BatchKey, lengths: &[usize]) {
+        if let Some((_, budget)) = &mut self.gpu {
+            budget.reduce(key, lengths);
         }
     }
 
     fn device_memory(&self) -> Option<DeviceMemory> {
-        self.card.as_ref().and_then(|(card, _)| card.memory())
+        self.gpu.as_ref().and_then(|(gpu, _)| gpu.memory())
     }
 
     fn generate(
         &mut self,
         key: &BatchKey,
-        inputs: &[Input<'_>],
+        inputs: &[EngineInput<'_>],
         answer: &mut dyn FnMut(usize, Generation),
     ) -> Result<(), EngineError> {
-        let products = Products::watch();
+        let gemm_monitor = GemmMonitor::start();
         let start = Instant::now();
-        let encoded = self.encode(key, inputs)?;
-        tracing::debug!(windows = inputs.len(), frames = key.frames, elapsed = ?start.elapsed(), "encoded");
-        let languages = self.languages(&encoded, inputs)?;
-        let prompt = |(input, detected): (&Input<'_>, &Option<Detected>)| PromptSpec {
+        let encodings = self.encode(key, inputs)?;
+        tracing::debug!(windows = inputs.len(), frames = key.frames, elapsed = ?start.elapsed(), "windows encoded");
+        let languages = self.languages(&encodings, inputs)?;
+        let prompt = |(input, detected): (&EngineInput<'_>, &Option<LanguageDetection>)| PromptSpec {
             language: detected.map(|detected| detected.language),
             ..input.prompt.clone()
         };
-        let batch = Encoded {
-            encoded,
-            products,
+        let batch = EncodedBatch {
+            encodings,
+            gemm_monitor,
             prompts: inputs.iter().zip(&languages).map(prompt).collect(),
             languages,
             inputs,
         };
-        let next = |window: &Window| window.next_temperature(key, inputs);
-        let mut open: Vec<Window> = (0..inputs.len()).map(Window::untried).collect();
-        // The windows of a round have one temperature; callers may differ in what comes after.
-        while let Some(temperature) = open.iter().filter_map(next).min_by(f32::total_cmp) {
-            let (mut due, later): (Vec<_>, Vec<_>) = open
+        let next = |window: &WindowAttempts| window.next_temperature(key, inputs);
+        let mut pending: Vec<WindowAttempts> =
+            (0..inputs.len()).map(WindowAttempts::new).collect();
+        // The windows of a round have one temperature; later temperatures may differ by request.
+        while let Some(temperature) = pending.iter().filter_map(next).min_by(f32::total_cmp) {
+            let (mut due, later): (Vec<_>, Vec<_>) = pending
                 .into_iter()
                 .partition(|window| next(window) == Some(temperature));
             let options = GenerateOptions {
@@ -364,28 +371,28 @@ impl Engine for Ct2Engine {
             };
             let rows: Vec<usize> = due.iter().map(|window| window.row).collect();
             let start = Instant::now();
-            let tries = self.tries(&batch, &rows, &options)?;
-            let longest = tries.iter().map(|found| found.tokens.len()).max();
-            tracing::debug!(texts = rows.len(), longest, elapsed = ?start.elapsed(), "written");
-            for (window, found) in due.iter_mut().zip(tries) {
-                window.tries.push(found);
+            let texts = self.generate_rows(&batch, &rows, &options)?;
+            let longest = texts.iter().map(|text| text.tokens.len()).max();
+            tracing::debug!(texts = rows.len(), longest, elapsed = ?start.elapsed(), "texts generated");
+            for (window, text) in due.iter_mut().zip(texts) {
+                window.texts.push(text);
             }
-            let (again, done): (Vec<_>, Vec<_>) =
+            let (rejected, done): (Vec<_>, Vec<_>) =
                 due.into_iter().partition(|window| next(window).is_some());
-            let found = done.into_iter().map(|window| {
+            let results = done.into_iter().map(|window| {
                 let input = &inputs[window.row];
                 let fallback = &input.decoding.fallback;
-                let kept = keep(fallback, window.tries);
-                Found {
+                let text = select_attempt(fallback, window.texts);
+                WindowResult {
                     row: window.row,
-                    is_doubtful: kept.wants_longer_encoding(input),
-                    kept,
+                    needs_longer_encoding: text.needs_longer_encoding(input),
+                    text,
                     alignment: None,
                 }
             });
-            self.hand_out(&batch, found.collect(), answer)?;
-            open = again;
-            open.extend(later);
+            self.align_and_answer(&batch, results.collect(), answer)?;
+            pending = rejected;
+            pending.extend(later);
         }
         Ok(())
     }

@@ -1,26 +1,26 @@
-//! An engine without a model, for tests of the queue, overload and failure.
+//! An engine without a model, for tests of queueing, overload and failures.
 
 use std::sync::Arc;
 
 use super::memory::DeviceMemory;
-use super::{Engine, EngineError, EngineFactory, EnginePlan, Generation, Input, Quality};
+use super::{Engine, EngineError, EngineFactory, EngineInput, EnginePlan, Generation, Quality};
 use crate::batch::BatchKey;
 
-/// What a fake engine does with a batch.
+/// A fake engine's implementation of a batch.
 pub type Behaviour =
-    dyn Fn(&BatchKey, &[Input<'_>]) -> Result<Vec<Generation>, EngineError> + Send + Sync;
+    dyn Fn(&BatchKey, &[EngineInput<'_>]) -> Result<Vec<Generation>, EngineError> + Send + Sync;
 
-/// Answers batches by calling a function; deterministic if the function is.
+/// Runs batches by calling a function; deterministic if the function is.
 pub struct FakeEngine {
     behaviour: Arc<Behaviour>,
-    /// Windows it takes in one call; fewer once it has run out of memory.
-    at_once: usize,
+    /// Maximum number of windows in one call; reduced when it has run out of memory.
+    max_windows: usize,
 }
 
 impl FakeEngine {
-    /// Makes engines that all behave alike.
+    /// A factory of engines with the same behaviour.
     pub fn factory(
-        behaviour: impl Fn(&BatchKey, &[Input<'_>]) -> Result<Vec<Generation>, EngineError>
+        behaviour: impl Fn(&BatchKey, &[EngineInput<'_>]) -> Result<Vec<Generation>, EngineError>
         + Send
         + Sync
         + 'static,
@@ -29,12 +29,12 @@ impl FakeEngine {
         Arc::new(move || {
             Ok(Box::new(Self {
                 behaviour: Arc::clone(&behaviour),
-                at_once: usize::MAX,
+                max_windows: usize::MAX,
             }))
         })
     }
 
-    /// A generation of these tokens, with nothing else to say.
+    /// A generation of these tokens, with default values otherwise.
     #[must_use]
     pub fn generation(tokens: Vec<u32>) -> Generation {
         Generation {
@@ -45,7 +45,7 @@ impl FakeEngine {
                 compression_ratio: 1.0,
                 no_speech_prob: 0.0,
             },
-            is_doubtful: false,
+            needs_longer_encoding: false,
             temperature: 0.0,
             alignment: None,
         }
@@ -60,18 +60,18 @@ impl Engine for FakeEngine {
     fn plan(&self) -> EnginePlan {
         EnginePlan {
             device: "none".to_owned(),
-            windows: self.at_once,
+            windows: self.max_windows,
             encoder_windows: 1,
             memory: None,
         }
     }
 
-    fn windows_at_once(&self, _key: &BatchKey, lengths: &[usize]) -> usize {
-        self.at_once.min(lengths.len())
+    fn max_windows(&self, _key: &BatchKey, lengths: &[usize]) -> usize {
+        self.max_windows.min(lengths.len())
     }
 
-    fn take_fewer(&mut self, _key: &BatchKey, lengths: &[usize]) {
-        self.at_once = (lengths.len() / 2).max(1);
+    fn reduce_budget(&mut self, _key: &BatchKey, lengths: &[usize]) {
+        self.max_windows = (lengths.len() / 2).max(1);
     }
 
     fn device_memory(&self) -> Option<DeviceMemory> {
@@ -81,7 +81,7 @@ impl Engine for FakeEngine {
     fn generate(
         &mut self,
         key: &BatchKey,
-        inputs: &[Input<'_>],
+        inputs: &[EngineInput<'_>],
         answer: &mut dyn FnMut(usize, Generation),
     ) -> Result<(), EngineError> {
         for (index, generation) in (self.behaviour)(key, inputs)?.into_iter().enumerate() {

@@ -1,37 +1,37 @@
-//! What a batch takes of a card's memory, so how many windows go through it in one call. Pure.
+//! Estimates the GPU memory of a batch, and thereby the number of windows in one call. Pure.
 //!
-//! The encoder's attention scores bound a call of the encoder, the caches of the decoder bound a
-//! generation; the two follow one another, so the larger of them counts (docs/gpu.md).
+//! The encoder's attention scores limit a call of the encoder, the decoder's caches limit a generation;
+//! the two run one after the other, so the larger of them counts (docs/gpu.md).
 
 use std::num::NonZeroUsize;
 
 use crate::batch::BatchKey;
 use crate::features::encoder_positions;
 
-/// Tokens that a window's text has at most; CTranslate2 ends it there.
+/// Maximum number of tokens of a window's text; CTranslate2 ends it there.
 const MAX_TOKENS: u64 = 224;
-/// Tensors of an encoder layer beside its attention scores, in tensors of one window's size.
+/// Tensors of an encoder layer in addition to its attention scores, in tensors of one window's size.
 const LAYER_TENSORS: u64 = 8;
-/// Outputs of the encoder that are there at one time: the parts, and what they are joined into.
+/// Copies of the encoder's output that exist at one time: the parts, and their concatenation.
 const OUTPUT_COPIES: u64 = 2;
-/// Bytes of a token's score: as the model gives it, and its logarithm in 32 bits, twice.
+/// Bytes of a token's score: the model's logit, and two log probabilities of 32 bits.
 const SCORE_BYTES: u64 = 12;
-/// Left free for the library's own buffers: matrix products, sampling, fragmentation.
+/// Kept free for the library's own buffers: matrix products, sampling, fragmentation.
 const RESERVE_BYTES: u64 = 2_000_000_000;
-/// The encoder may have this part of the memory also where the generation needs less.
+/// Divisor of the memory: the encoder may use this fraction even if the generation needs less.
 const ENCODER_SHARE: u64 = 4;
-/// Windows in a call of the encoder: more make a card no busier, and what the next call needs is brought there while
-/// one runs.
-const MOST_AT_ONCE: usize = 128;
-/// Numbers of one tensor: CTranslate2 counts them in 32 bits on a card (`index_t` of its `cuda/helpers.h`), and beyond
-/// that computes with the wrong ones, without an error.
-const MAX_NUMBERS: u64 = u32::MAX as u64;
-/// The same for what its convolutions unfold: it counts that with a sign (`ops/conv1d_gpu.cu`).
-const MAX_UNFOLDED: u64 = i32::MAX as u64;
-/// Inputs of a convolution for each output.
-const KERNEL: u64 = 3;
+/// Maximum number of windows in a call of the encoder: larger calls do not increase the GPU's utilization, and the
+/// features of the next call are uploaded while one runs.
+const MAX_ENCODER_WINDOWS: usize = 128;
+/// Maximum number of elements of one tensor: CTranslate2 counts them in 32 bits on a GPU (`index_t` of its
+/// `cuda/helpers.h`); beyond that it uses wrong elements, without an error.
+const MAX_ELEMENTS: u64 = u32::MAX as u64;
+/// The same for the unfolded input of its convolutions, counted with a sign (`ops/conv1d_gpu.cu`).
+const MAX_UNFOLDED_ELEMENTS: u64 = i32::MAX as u64;
+/// Width of a convolution's kernel.
+const KERNEL_WIDTH: u64 = 3;
 
-/// The sizes of a model that its memory depends on.
+/// The sizes of a model that its memory use depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dimensions {
     /// Width of its layers.
@@ -40,37 +40,37 @@ pub struct Dimensions {
     pub heads: u64,
     /// Layers of the decoder.
     pub decoder_layers: u64,
-    /// Tokens it knows.
+    /// Tokens of its vocabulary.
     pub vocabulary_size: u64,
-    /// Bytes of a number that is computed with.
+    /// Bytes of a value in computations.
     pub value_bytes: u64,
 }
 
-/// Memory of a card, in bytes.
+/// GPU memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceMemory {
-    /// What nobody uses.
+    /// Free memory.
     pub free: u64,
-    /// All of it.
+    /// Total memory.
     pub total: u64,
 }
 
 impl DeviceMemory {
-    /// What one of several engines may count on that are loaded onto the card at one time, each with weights of so
-    /// many bytes.
+    /// The share of one of `engines` engines that are loaded onto the GPU at the same time, each with weights of
+    /// `weights` bytes.
     #[must_use]
     pub fn shared_by(self, engines: NonZeroUsize, weights: u64) -> Self {
         let engines = engines.get() as u64;
-        // The others may not have theirs yet.
-        let left = self.free.saturating_sub((engines - 1) * weights);
+        // The other engines may not have loaded their weights yet.
+        let remaining = self.free.saturating_sub((engines - 1) * weights);
         Self {
-            free: left / engines,
+            free: remaining / engines,
             ..self
         }
     }
 }
 
-/// The memory that batches of a model may take on a card.
+/// The GPU memory that batches of a model may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBudget {
     dimensions: Dimensions,
@@ -78,8 +78,8 @@ pub struct MemoryBudget {
 }
 
 impl MemoryBudget {
-    /// For a model that is loaded already: what `memory` has free, but not more than `limit` holds
-    /// beside its `weights`, less a reserve.
+    /// For a model that is already loaded: the free part of `memory`, at most `limit` minus the model's
+    /// `weights`, minus a reserve; all in bytes.
     #[must_use]
     pub fn new(
         dimensions: Dimensions,
@@ -94,38 +94,45 @@ impl MemoryBudget {
         }
     }
 
-    /// How many windows that are padded to so many frames are generated together, the first of them; at least one.
+    /// Maximum number of windows generated together, taken from the start of `lengths`, their padded lengths in
+    /// frames; at least one.
     #[must_use]
     pub fn windows(&self, key: &BatchKey, lengths: &[usize]) -> usize {
         let fits = |&count: &usize| {
             let first = &lengths[..count];
-            // Encodings are joined as long as the longest.
+            // Joined encodings are padded to the longest.
             let longest = first.iter().copied().max().unwrap_or(0);
-            let numbers = count as u64 * self.memory_numbers(longest);
-            numbers <= MAX_NUMBERS && self.generation_bytes(key, first) <= self.available
+            let elements = count as u64 * self.cross_attention_elements(longest);
+            elements <= MAX_ELEMENTS && self.generation_bytes(key, first) <= self.available
         };
-        // More windows never take less.
+        // Memory use increases with the number of windows.
         let counts: Vec<usize> = (1..=lengths.len()).collect();
         counts.partition_point(fits).max(1)
     }
 
-    /// Windows in one call of the encoder where `windows` are padded to so many frames; at least one.
+    /// Windows in one call of the encoder if `windows` windows are padded to `frames`; at least one.
     #[must_use]
     pub fn encoder_windows(&self, key: &BatchKey, frames: usize, windows: usize) -> usize {
         let count = windows as u64;
         let generation = self.generation_bytes(key, &vec![frames; windows]);
-        let room = generation.max(self.available / ENCODER_SHARE);
-        let room = room.min(self.available);
-        let scratch = room.saturating_sub(count * self.output_bytes(frames));
-        let counted = windows.min(MOST_AT_ONCE);
-        let counted = fit(MAX_NUMBERS, self.encoder_numbers(frames), counted);
-        let counted = fit(MAX_UNFOLDED, self.unfolded_numbers(frames), counted);
-        let most = fit(scratch, self.encoder_bytes(frames), counted);
-        // Calls of one size, rather than full ones and a small one behind them.
-        windows.div_ceil(windows.div_ceil(most).max(1)).max(1)
+        let usable = generation.max(self.available / ENCODER_SHARE);
+        let usable = usable.min(self.available);
+        let scratch = usable.saturating_sub(count * self.output_bytes(frames));
+        let max_windows = windows.min(MAX_ENCODER_WINDOWS);
+        let max_windows = fit(MAX_ELEMENTS, self.encoder_elements(frames), max_windows);
+        let max_windows = fit(
+            MAX_UNFOLDED_ELEMENTS,
+            self.unfolded_elements(frames),
+            max_windows,
+        );
+        let max_windows = fit(scratch, self.encoder_bytes(frames), max_windows);
+        // Calls of equal size, rather than full ones and a small last one.
+        windows
+            .div_ceil(windows.div_ceil(max_windows).max(1))
+            .max(1)
     }
 
-    /// The most memory that windows padded to so many frames take, beside the weights, in bytes.
+    /// Peak memory of windows with these padded lengths in frames, without the weights, in bytes.
     #[must_use]
     pub fn peak_bytes(&self, key: &BatchKey, lengths: &[usize]) -> u64 {
         let outputs: u64 = lengths
@@ -139,12 +146,12 @@ impl MemoryBudget {
         encoding.max(self.generation_bytes(key, lengths))
     }
 
-    /// Remembers that windows padded to so many frames were too much: from now on half of it is the bound.
-    pub fn shrink(&mut self, key: &BatchKey, lengths: &[usize]) {
+    /// Halves the budget after windows with these padded lengths, in frames, have run out of memory.
+    pub fn reduce(&mut self, key: &BatchKey, lengths: &[usize]) {
         self.available = self.available.min(self.peak_bytes(key, lengths)) / 2;
     }
 
-    /// While windows padded to so many frames are generated.
+    /// Memory during the generation of windows with these padded lengths in frames, in bytes.
     fn generation_bytes(&self, key: &BatchKey, lengths: &[usize]) -> u64 {
         let Dimensions {
             width,
@@ -155,17 +162,17 @@ impl MemoryBudget {
         } = self.dimensions;
         let keys_and_values = 2 * decoder_layers * width * value_bytes;
         let tokens = MAX_TOKENS + key.previous_tokens as u64;
-        // Beams share what they attend to in the audio, and each has its own text.
-        let a_beam = keys_and_values * tokens + vocabulary_size * SCORE_BYTES;
-        let texts = key.options.hypotheses() as u64 * a_beam;
-        // Encodings that are joined are as long as the longest; what is made of them has their own length.
+        // Hypotheses share the keys and values of the audio, and each has its own text.
+        let bytes_per_hypothesis = keys_and_values * tokens + vocabulary_size * SCORE_BYTES;
+        let hypotheses = key.options.hypotheses() as u64 * bytes_per_hypothesis;
+        // Joined encodings are padded to the longest; their keys and values have each window's own length.
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        let a_window = OUTPUT_COPIES * self.output_bytes(longest) + texts;
+        let bytes_per_window = OUTPUT_COPIES * self.output_bytes(longest) + hypotheses;
         let positions: u64 = lengths.iter().map(|&frames| context(frames)).sum();
-        lengths.len() as u64 * a_window + keys_and_values * positions
+        lengths.len() as u64 * bytes_per_window + keys_and_values * positions
     }
 
-    /// Of one window, while it is in the encoder.
+    /// Memory of one window in the encoder, in bytes.
     fn encoder_bytes(&self, frames: usize) -> u64 {
         let Dimensions {
             heads, value_bytes, ..
@@ -174,38 +181,38 @@ impl MemoryBudget {
         2 * scores + LAYER_TENSORS * self.output_bytes(frames)
     }
 
-    /// Of one window, in the largest tensor of the encoder's layers: its attention scores, or what the
-    /// feed-forward network is inside.
-    fn encoder_numbers(&self, frames: usize) -> u64 {
+    /// Elements per window of the largest tensor in the encoder's layers: its attention scores, or the
+    /// inner layer of the feed-forward network.
+    fn encoder_elements(&self, frames: usize) -> u64 {
         let Dimensions { width, heads, .. } = self.dimensions;
         context(frames) * (heads * context(frames)).max(4 * width)
     }
 
-    /// Of one window, in the input of the second convolution, unfolded.
-    fn unfolded_numbers(&self, frames: usize) -> u64 {
-        context(frames) * KERNEL * self.dimensions.width
+    /// Elements per window of the unfolded input of the second convolution.
+    fn unfolded_elements(&self, frames: usize) -> u64 {
+        context(frames) * KERNEL_WIDTH * self.dimensions.width
     }
 
-    /// Of one window, in the largest tensor of the decoder: keys and values of the audio, side by side.
-    fn memory_numbers(&self, frames: usize) -> u64 {
+    /// Elements per window of the largest tensor in the decoder: keys and values of the audio.
+    fn cross_attention_elements(&self, frames: usize) -> u64 {
         context(frames) * 2 * self.dimensions.width
     }
 
-    /// What the encoder makes of one window.
+    /// Size of the encoder's output for one window, in bytes.
     fn output_bytes(&self, frames: usize) -> u64 {
         context(frames) * self.dimensions.width * self.dimensions.value_bytes
     }
 }
 
-/// Positions of the encoder's output.
+/// Positions in the encoder's output.
 fn context(frames: usize) -> u64 {
     encoder_positions(frames) as u64
 }
 
-/// How many of `wanted` fit, each of `bytes`; at least one.
-fn fit(available: u64, bytes: u64, wanted: usize) -> usize {
-    let most = available / bytes.max(1);
-    usize::try_from(most)
+/// How many of `wanted` windows fit into `available`, at `per_window` each; at least one.
+fn fit(available: u64, per_window: u64, wanted: usize) -> usize {
+    let fitting = available / per_window.max(1);
+    usize::try_from(fitting)
         .unwrap_or(usize::MAX)
         .clamp(1, wanted.max(1))
 }
@@ -239,7 +246,7 @@ mod tests {
         }
     }
 
-    /// A card of 80 GB that holds the weights, in hundreds of megabytes, and what the driver wants.
+    /// A GPU of 80 GB with the weights, in hundreds of megabytes, and the driver's memory in use.
     fn on_80_gb(dimensions: Dimensions, weights: u64) -> MemoryBudget {
         let memory = DeviceMemory {
             free: 80 * GB - weights * GB / 10 - GB / 2,
@@ -248,19 +255,19 @@ mod tests {
         MemoryBudget::new(dimensions, memory, weights * GB / 10, None)
     }
 
-    /// Windows of 30 s together, in one call of the encoder, and gigabytes beside the weights.
+    /// `plan` has windows of 30 s together, windows in one call of the encoder, and gigabytes without the weights.
     #[track_caller]
     fn check(budget: MemoryBudget, beam_size: usize, wanted: usize, plan: (usize, usize, u64)) {
         let key = key(beam_size);
         let windows = budget.windows(&key, &vec![3000; wanted]);
         let peak = budget.peak_bytes(&key, &vec![3000; windows]);
-        let at_once = budget.encoder_windows(&key, 3000, windows);
-        let found = (windows, at_once, peak / GB);
-        assert_eq!(found, plan, "{wanted} windows at beam {beam_size}");
+        let encoder_windows = budget.encoder_windows(&key, 3000, windows);
+        let actual = (windows, encoder_windows, peak / GB);
+        assert_eq!(actual, plan, "{wanted} windows at beam {beam_size}");
         assert!(peak <= budget.available);
     }
 
-    /// Each row of the old documentation's table, for a card of 80 GB.
+    /// Each row of the old documentation's table, for a GPU of 80 GB.
     #[test]
     fn turbo_is_planned_for_every_row_of_the_old_table() {
         let turbo = on_80_gb(TURBO, 16);
@@ -286,31 +293,32 @@ mod tests {
     }
 
     #[test]
-    fn no_tensor_has_more_numbers_than_are_counted_on_a_card() {
+    fn no_tensor_exceeds_the_element_count_of_a_gpu() {
         let memory = DeviceMemory {
             free: 1000 * GB,
             total: 1000 * GB,
         };
-        let plenty = MemoryBudget::new(TURBO, memory, 2 * GB, None);
+        let large = MemoryBudget::new(TURBO, memory, 2 * GB, None);
         for frames in (200..=3000).step_by(100) {
-            let windows = plenty.windows(&key(5), &[frames; 10_000]);
-            let at_once = plenty.encoder_windows(&key(5), frames, windows) as u64;
+            let windows = large.windows(&key(5), &[frames; 10_000]);
+            let encoder_windows = large.encoder_windows(&key(5), frames, windows) as u64;
             let positions = encoder_positions(frames) as u64;
             assert!(windows as u64 * positions * 2 * 1280 < 1 << 32, "{frames}");
-            assert!(at_once * 20 * positions * positions < 1 << 32, "{frames}");
-            assert!(at_once * positions * 4 * 1280 < 1 << 32, "{frames}");
-            assert!(at_once * positions * 3 * 1280 < 1 << 31, "{frames}");
+            let scores = encoder_windows * 20 * positions * positions;
+            assert!(scores < 1 << 32, "{frames}");
+            assert!(encoder_windows * positions * 4 * 1280 < 1 << 32, "{frames}");
+            assert!(encoder_windows * positions * 3 * 1280 < 1 << 31, "{frames}");
         }
         let mixed: Vec<usize> = [200; 9000].into_iter().chain([1500; 9000]).collect();
-        let windows = plenty.windows(&key(5), &mixed);
+        let windows = large.windows(&key(5), &mixed);
         let longest = encoder_positions(mixed[windows - 1]) as u64;
         assert!(windows as u64 * longest * 2 * 1280 < 1 << 32, "{windows}");
-        assert_eq!(plenty.encoder_windows(&key(5), 3000, 95), 95);
-        assert_eq!(plenty.encoder_windows(&key(5), 3000, 96), 48);
+        assert_eq!(large.encoder_windows(&key(5), 3000, 95), 95);
+        assert_eq!(large.encoder_windows(&key(5), 3000, 96), 48);
     }
 
     #[test]
-    fn a_limit_counts_the_weights() {
+    fn a_limit_includes_the_weights() {
         let memory = DeviceMemory {
             free: 70 * GB,
             total: 80 * GB,
@@ -323,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn engines_of_one_card_share_its_memory() {
+    fn engines_on_one_gpu_share_its_memory() {
         let memory = DeviceMemory {
             free: 78 * GB,
             total: 80 * GB,
@@ -337,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn short_windows_leave_room_for_more() {
+    fn more_short_windows_fit_than_long_ones() {
         let large = on_80_gb(LARGE_V3, 31);
         let long = large.windows(&key(5), &[3000; 768]);
         assert!(large.windows(&key(5), &[1000; 768]) > long);
@@ -349,12 +357,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_too_much_is_not_tried_again() {
+    fn the_budget_decreases_after_out_of_memory_errors() {
         let mut budget = on_80_gb(TURBO, 16);
         let key = key(5);
         let mut windows = budget.windows(&key, &[3000; 1024]);
         while windows > 1 {
-            budget.shrink(&key, &vec![3000; windows]);
+            budget.reduce(&key, &vec![3000; windows]);
             let fewer = budget.windows(&key, &[3000; 1024]);
             assert!(fewer <= windows.div_ceil(2), "{windows} to {fewer}");
             windows = fewer;

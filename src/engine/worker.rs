@@ -1,6 +1,6 @@
-//! The OS thread that owns an engine, and makes it anew when it dies.
+//! The OS thread that owns an engine, and replaces it after a panic.
 
-mod work;
+mod batch_run;
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,25 +12,25 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Engine, EngineError, EngineFactory, EnginePlan};
 use crate::batch::{Batch, EngineSlot};
 use crate::telemetry::Metrics;
-use work::Work;
+use batch_run::BatchRun;
 
-/// Tells how the loading of an engine ended.
-pub type Loaded = oneshot::Receiver<Result<Ready, EngineError>>;
+/// Receives the result of creating an engine.
+pub type LoadResult = oneshot::Receiver<Result<EngineInfo, EngineError>>;
 
-/// What is known of an engine once it is loaded.
+/// Properties of a loaded engine.
 #[derive(Clone, Debug)]
-pub struct Ready {
-    /// The mel bins it wants.
+pub struct EngineInfo {
+    /// Mel bins of its features.
     pub n_mels: usize,
     /// How it will run batches.
     pub plan: EnginePlan,
 }
 
-/// Starts a named thread that makes an engine, then asks for batches until `slots` is closed.
+/// Starts a named thread that creates an engine, then requests batches until `slots` is closed.
 ///
-/// An engine that panics is replaced by a new one, on which what it left is tried once more. Where
-/// none can be made, the thread tries again until the model is unloaded; it counts as no engine
-/// until then. So that it hears of the unloading, its thread is unparked.
+/// An engine that panics is replaced by a new one, which retries the unanswered windows once. If none
+/// can be created, the thread retries until the model is unloaded, and does not count as an engine
+/// meanwhile. The caller that unloads the model must unpark the thread.
 ///
 /// # Errors
 /// The operating system's, when it has no thread left.
@@ -39,103 +39,107 @@ pub fn spawn(
     factory: EngineFactory,
     slots: mpsc::Sender<EngineSlot>,
     metrics: Metrics,
-) -> std::io::Result<(JoinHandle<()>, Loaded)> {
+) -> std::io::Result<(JoinHandle<()>, LoadResult)> {
     let (loaded_tx, loaded) = oneshot::channel();
     let worker = Worker { factory, metrics };
     let thread = thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            let engine = match worker.make() {
+            let engine = match worker.create_engine() {
                 Ok(engine) => engine,
                 Err(error) => {
-                    let _nobody_waits = loaded_tx.send(Err(error));
+                    let _receiver_gone = loaded_tx.send(Err(error));
                     return;
                 }
             };
             let (n_mels, plan) = (engine.n_mels(), engine.plan());
             worker.observe_memory(engine.as_ref());
-            let _nobody_waits = loaded_tx.send(Ok(Ready { n_mels, plan }));
-            let _unloaded = worker.work(engine, slots);
+            let _receiver_gone = loaded_tx.send(Ok(EngineInfo { n_mels, plan }));
+            let _unloaded = worker.run(engine, slots);
         })?;
     Ok((thread, loaded))
 }
 
-/// Batches in a row without one answer, after which an engine is taken for dead: a card may come
-/// into a state in which every call fails.
-const DEAD_AFTER: usize = 3;
+/// Consecutive batches without an answer after which an engine is replaced: a GPU may enter a state in
+/// which every call fails.
+const MAX_FAILED_BATCHES: usize = 3;
 
-/// How long to wait before an engine is made that could not be made just now; twice as long each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Delay before another attempt to create an engine; doubled after each attempt.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(250);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
-/// What the thread keeps while engines come and go.
+/// The state of the thread that outlives its engines.
 struct Worker {
     factory: EngineFactory,
     metrics: Metrics,
 }
 
 impl Worker {
-    /// Runs batches until no more can come, which it says by `None`.
-    fn work(&self, engine: Box<dyn Engine>, slots: mpsc::Sender<EngineSlot>) -> Option<Infallible> {
+    /// Runs batches until the slots' receiver is closed; then returns `None`.
+    fn run(&self, engine: Box<dyn Engine>, slots: mpsc::Sender<EngineSlot>) -> Option<Infallible> {
         let (mut engine, mut slots) = (engine, slots);
-        let mut in_vain = 0;
+        let mut failed_batches = 0;
         loop {
-            let mut work = Work::of(next_batch(&slots)?, &self.metrics);
-            let mut is_broken = work.run_together(engine.as_mut()).is_err();
-            in_vain = if work.has_answered { 0 } else { in_vain + 1 };
-            is_broken |= in_vain == DEAD_AFTER;
+            let mut batch = BatchRun::new(next_batch(&slots)?, &self.metrics);
+            let mut is_broken = batch.run_together(engine.as_mut()).is_err();
+            failed_batches = if batch.has_answered {
+                0
+            } else {
+                failed_batches + 1
+            };
+            is_broken |= failed_batches == MAX_FAILED_BATCHES;
             while is_broken {
-                in_vain = 0;
+                failed_batches = 0;
                 match self.replace(engine) {
-                    Ok(fresh) => engine = fresh,
+                    Ok(new_engine) => engine = new_engine,
                     Err(error) => {
-                        tracing::error!(%error, "engine could not be made again");
-                        // Those who wait for its windows are told now.
-                        drop(work);
-                        (engine, slots) = self.make_later(slots)?;
+                        tracing::error!(%error, "engine could not be created again");
+                        // Answers the remaining windows now.
+                        drop(batch);
+                        (engine, slots) = self.create_engine_later(slots)?;
                         break;
                     }
                 }
-                is_broken = work.run_each_alone(engine.as_mut()).is_err();
+                is_broken = batch.run_one_by_one(engine.as_mut()).is_err();
             }
             self.observe_memory(engine.as_ref());
         }
     }
 
-    fn make(&self) -> Result<Box<dyn Engine>, EngineError> {
+    fn create_engine(&self) -> Result<Box<dyn Engine>, EngineError> {
         catch_unwind(AssertUnwindSafe(|| (self.factory)()))
             .unwrap_or_else(|panic| Err(EngineError::Load(panic_message(panic.as_ref()))))
     }
 
-    /// Makes an engine in the place of one that is broken, whose memory it may need.
+    /// Drops a broken engine, whose memory the new one may need, and creates a new one.
     fn replace(&self, broken: Box<dyn Engine>) -> Result<Box<dyn Engine>, EngineError> {
         self.metrics.engines_restarted.inc();
         if catch_unwind(AssertUnwindSafe(|| drop(broken))).is_err() {
-            tracing::error!("the broken engine could not be taken down");
+            tracing::error!("the broken engine panicked while it was dropped");
         }
-        self.make()
+        self.create_engine()
     }
 
-    /// Tries until there is an engine again, or nobody is left to give it a batch.
-    fn make_later(
+    /// Retries until an engine is created, or until the slots' receiver is closed.
+    fn create_engine_later(
         &self,
         slots: mpsc::Sender<EngineSlot>,
     ) -> Option<(Box<dyn Engine>, mpsc::Sender<EngineSlot>)> {
-        // When this was the last engine, the batcher must hear of it.
+        // If this was the last engine, the batcher's receiver must close.
         let weak = slots.downgrade();
         drop(slots);
-        let mut pause = FIRST_PAUSE;
+        let mut delay = FIRST_RETRY_DELAY;
         loop {
-            thread::park_timeout(pause);
+            thread::park_timeout(delay);
             let slots = weak.upgrade().filter(|slots| !slots.is_closed())?;
-            match self.make() {
+            match self.create_engine() {
                 Ok(engine) => {
-                    tracing::info!("engine is there again");
+                    tracing::info!("engine was created again");
                     return Some((engine, slots));
                 }
-                Err(error) => tracing::error!(%error, "engine could not be made again"),
+                Err(error) => tracing::error!(%error, "engine could not be created again"),
             }
-            pause = LONGEST_PAUSE.min(2 * pause);
+            delay = MAX_RETRY_DELAY.min(2 * delay);
         }
     }
 
@@ -185,10 +189,11 @@ mod tests {
         (Batch { key, jobs }, answers)
     }
 
-    /// Makes an engine that panics, then `failures` times none, then those that work.
-    fn fails_before_it_works(failures: usize) -> (EngineFactory, Arc<AtomicUsize>) {
-        let made = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&made);
+    /// A factory whose first engine panics; the next `failures` calls fail, later ones succeed. Also the
+    /// number of calls.
+    fn factory_with_failures(failures: usize) -> (EngineFactory, Arc<AtomicUsize>) {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&calls);
         let panics = FakeEngine::factory(|_, _| panic!("the device is gone"));
         let works = FakeEngine::factory(|_, _| Ok(vec![FakeEngine::generation(vec![1])]));
         let factory: EngineFactory =
@@ -197,10 +202,10 @@ mod tests {
                 number if number <= failures => Err(EngineError::Load("still gone".to_owned())),
                 _ => works(),
             });
-        (factory, made)
+        (factory, calls)
     }
 
-    /// Has an engine panic that cannot be made again at once.
+    /// Makes an engine panic that cannot be replaced at once.
     async fn break_one(engines: &mut mpsc::Receiver<EngineSlot>) {
         let (batch, answers) = batch();
         engines.recv().await.unwrap().send(batch).unwrap();
@@ -211,7 +216,7 @@ mod tests {
     #[tokio::test]
     async fn an_engine_that_cannot_be_made_at_once_is_made_later() {
         let (slots, mut engines) = mpsc::channel(2);
-        let (factory, made) = fails_before_it_works(2);
+        let (factory, calls) = factory_with_failures(2);
         let another_engine = slots.clone();
         let (thread, _loaded) = spawn("engine", factory, slots, Metrics::new()).unwrap();
 
@@ -220,21 +225,21 @@ mod tests {
         engines.recv().await.unwrap().send(batch).unwrap();
 
         assert_eq!(answers.await.unwrap().unwrap().generation.tokens, [1]);
-        assert_eq!(made.load(Ordering::SeqCst), 4);
+        assert_eq!(calls.load(Ordering::SeqCst), 4);
         drop((engines, another_engine));
         thread.join().unwrap();
     }
 
     #[tokio::test]
-    async fn while_it_cannot_be_made_it_counts_as_no_engine() {
+    async fn a_thread_without_an_engine_counts_as_no_engine() {
         let (slots, mut engines) = mpsc::channel(2);
-        let (factory, made) = fails_before_it_works(usize::MAX - 1);
+        let (factory, calls) = factory_with_failures(usize::MAX - 1);
         let (thread, _loaded) = spawn("engine", factory, slots, Metrics::new()).unwrap();
 
         break_one(&mut engines).await;
 
         assert!(engines.recv().await.is_none());
-        assert_eq!(made.load(Ordering::SeqCst), 2);
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
         thread.thread().unpark();
         thread.join().unwrap();
     }

@@ -17,7 +17,7 @@ use super::models::{ModelObject, ModelPath, describe_model, model_name_in_path, 
 use super::openapi::{DownloadErrors, DownloadResponses, ModelName};
 use super::{Context, door, stream as streaming};
 use crate::format::sse;
-use crate::models::{Download, ModelId, Progress};
+use crate::models::{Download, DownloadProgress, ModelId};
 
 /// An event of a model download.
 #[derive(Serialize, ToSchema)]
@@ -151,7 +151,7 @@ fn model(context: &Context, id: &ModelId) -> Option<ModelObject> {
     Some(describe_model(context, &stored))
 }
 
-fn progress_event(id: &ModelId, progress: &Progress) -> DownloadProgressEvent {
+fn progress_event(id: &ModelId, progress: &DownloadProgress) -> DownloadProgressEvent {
     DownloadProgressEvent::Progress {
         id: id.to_string(),
         file: progress.file.clone(),

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::openapi::ReadErrors;
 use super::{Context, Phase};
-use crate::models::OnDisk;
+use crate::models::ModelLookup;
 use crate::telemetry::to_prometheus_text;
 
 /// The format of [`Metrics::encode`](crate::telemetry::Metrics::encode).

@@ -13,7 +13,7 @@ use super::models::{ModelPath, model_name_in_path, not_found, resolve};
 use super::openapi::{ListErrors, LoadErrors, ModelName, UnloadErrors};
 use super::{Context, door};
 use crate::engine::EnginePlan;
-use crate::models::{InMemory, ModelError, ModelId, UnloadError};
+use crate::models::{LoadedModelInfo, ModelError, ModelId, UnloadError};
 use crate::transcribe::TranscribeError;
 
 /// The models in memory.
@@ -161,7 +161,7 @@ impl From<EnginePlan> for EnginePlanResponse {
 }
 
 fn details(context: &Context) -> impl Iterator<Item = LoadedModelDetails> {
-    let describe = |model: InMemory| LoadedModelDetails {
+    let describe = |model: LoadedModelInfo| LoadedModelDetails {
         id: model.stored.id.to_string(),
         engines: model.engine_plans.len(),
         memory_bytes: model.memory_bytes,

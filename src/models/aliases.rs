@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{InvalidModelId, ModelId};
 
-/// OpenAI's names for transcription models that listings show; [`is_of_openai`] tells of all of them.
+/// OpenAI's names for transcription models that listings show; [`is_openai_name`] accepts more.
 const OPENAI_NAMES: [&str; 4] = [
     "whisper-1",
     "gpt-4o-transcribe",
@@ -12,8 +12,8 @@ const OPENAI_NAMES: [&str; 4] = [
     "gpt-4o-transcribe-diarize",
 ];
 
-/// The short names that faster-whisper knows, and the repositories on the hub that each stands for: the
-/// first of them that is on disk, and where none is, the first, which is the one to download.
+/// faster-whisper's short names, and the hub repositories of each: the first that is on disk is used; if
+/// none is, the first one is downloaded.
 const SHORT_NAMES: [(&str, &[&str]); 19] = [
     ("tiny", &["Systran/faster-whisper-tiny"]),
     ("tiny.en", &["Systran/faster-whisper-tiny.en"]),
@@ -51,77 +51,80 @@ const SHORT_NAMES: [(&str, &[&str]); 19] = [
     ),
 ];
 
-/// The repositories of large-v3-turbo: the one that the documentation names, and faster-whisper's.
+/// The repositories of large-v3-turbo: the documented one, then faster-whisper's.
 const TURBO: &[&str] = &[
     "deepdml/faster-whisper-large-v3-turbo-ct2",
     "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
 ];
 
-/// Owners whose names for the sizes stand for any model of that size: they publish the weights in other
-/// formats than this server reads.
+/// Owners whose size names stand for any model of that size, since they publish weights in formats that
+/// this server does not read.
 const PUBLISHERS: [&str; 2] = ["openai", "distil-whisper"];
 
-/// Ends of names that tell how a model is stored, not which it is.
-const STORAGE_ENDS: [&str; 4] = ["-int8", "-float16", "-float32", "-ct2"];
+/// Suffixes that describe a model's storage format.
+const STORAGE_SUFFIXES: [&str; 4] = ["-int8", "-float16", "-float32", "-ct2"];
 
-/// The models that names are looked up among.
-pub trait OnDisk {
-    /// Whether a model is called exactly so.
+/// Look-up of models on disk.
+pub trait ModelLookup {
+    /// Whether a model has exactly this name.
     fn has(&self, id: &ModelId) -> bool;
 
-    /// The first model, in the order of names, for which `is_meant` holds.
-    fn first(&self, is_meant: &dyn Fn(&ModelId) -> bool) -> Option<ModelId>;
+    /// The first model, in the order of names, that matches.
+    fn first(&self, matches: &dyn Fn(&ModelId) -> bool) -> Option<ModelId>;
 
-    /// The model on disk, where there is exactly one.
+    /// The model on disk, if there is exactly one.
     fn only(&self) -> Option<ModelId>;
 }
 
-/// Which model a name in a request means.
+/// Resolves the model name of a request.
 #[derive(Clone, Debug)]
 pub struct Aliases {
     default: DefaultModel,
     names: BTreeMap<String, ModelId>,
 }
 
-/// The model that OpenAI's names stand for.
+/// The model that OpenAI's names resolve to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DefaultModel {
-    /// The one that the settings name.
-    Named(ModelId),
-    /// The settings name none: this one or, where it is not on disk, the only one that is.
-    Assumed(ModelId),
+    /// The one named in the settings.
+    Configured(ModelId),
+    /// The settings name none: this one or, if it is not on disk, the only one that is.
+    BuiltIn(ModelId),
 }
 
 impl Aliases {
-    /// OpenAI's names stand for `default`; `more` adds names or redirects OpenAI's.
+    /// OpenAI's names resolve to `default`; `configured` adds names or redirects OpenAI's.
     #[must_use]
-    pub fn new(default: DefaultModel, more: impl IntoIterator<Item = (String, ModelId)>) -> Self {
-        let names = more.into_iter().collect();
+    pub fn new(
+        default: DefaultModel,
+        configured: impl IntoIterator<Item = (String, ModelId)>,
+    ) -> Self {
+        let names = configured.into_iter().collect();
         Self { default, names }
     }
 
-    /// The model that OpenAI's names stand for.
+    /// The model that OpenAI's names resolve to.
     #[must_use]
-    pub fn default_model(&self, disk: &impl OnDisk) -> ModelId {
-        let (DefaultModel::Named(id) | DefaultModel::Assumed(id)) = &self.default;
-        let meant = if disk.has(id) {
+    pub fn default_model(&self, disk: &impl ModelLookup) -> ModelId {
+        let (DefaultModel::Configured(id) | DefaultModel::BuiltIn(id)) = &self.default;
+        let resolved = if disk.has(id) {
             id.clone()
         } else {
             nearest(self.target(id.as_str()).unwrap_or(id), disk)
         };
         match &self.default {
-            DefaultModel::Assumed(_) if !disk.has(&meant) => disk.only().unwrap_or(meant),
-            DefaultModel::Assumed(_) | DefaultModel::Named(_) => meant,
+            DefaultModel::BuiltIn(_) if !disk.has(&resolved) => disk.only().unwrap_or(resolved),
+            DefaultModel::BuiltIn(_) | DefaultModel::Configured(_) => resolved,
         }
     }
 
-    /// The model that `name` means: the one on disk of exactly this name, what an alias stands for, or
-    /// the one on disk of this name in another letter case or of this size. Where there is none, a
-    /// size stands for faster-whisper's repository, and any other name for itself.
+    /// Resolves `name`: to the model on disk of exactly this name, else by alias, else to the model on
+    /// disk of this name in another letter case or of this size. If there is none, a size resolves to
+    /// faster-whisper's repository, and any other name to itself.
     ///
     /// # Errors
-    /// [`InvalidModelId`] when the name is no alias and nothing can be called so.
-    pub fn resolve(&self, name: &str, disk: &impl OnDisk) -> Result<ModelId, InvalidModelId> {
+    /// [`InvalidModelId`] when the name is neither an alias nor a valid model name.
+    pub fn resolve(&self, name: &str, disk: &impl ModelLookup) -> Result<ModelId, InvalidModelId> {
         let id = ModelId::parse(name);
         if let Ok(id) = &id
             && disk.has(id)
@@ -130,34 +133,34 @@ impl Aliases {
         }
         match self.target(name) {
             Some(target) => Ok(nearest(target, disk)),
-            None if is_of_openai(name) => Ok(self.default_model(disk)),
+            None if is_openai_name(name) => Ok(self.default_model(disk)),
             None => Ok(nearest(&id?, disk)),
         }
     }
 
-    /// Every alias of a listing with the model that it means, in the order of their names.
+    /// Every listed alias with the model that it resolves to, sorted by name.
     #[must_use]
-    pub fn list(&self, disk: &impl OnDisk) -> Vec<(String, ModelId)> {
+    pub fn list(&self, disk: &impl ModelLookup) -> Vec<(String, ModelId)> {
         let known = OPENAI_NAMES.into_iter();
         let known = known.chain(SHORT_NAMES.iter().map(|(name, _)| *name));
         let names: BTreeSet<&str> = known.chain(self.names.keys().map(String::as_str)).collect();
-        let meant = |name: &str| {
+        let resolved = |name: &str| {
             let id = self.resolve(name, disk).ok()?;
             (id.as_str() != name).then(|| (name.to_owned(), id))
         };
-        names.into_iter().filter_map(meant).collect()
+        names.into_iter().filter_map(resolved).collect()
     }
 
-    /// The other names of a model, in order.
+    /// The aliases of a model, sorted.
     #[must_use]
-    pub fn of(&self, id: &ModelId, disk: &impl OnDisk) -> Vec<String> {
+    pub fn of(&self, id: &ModelId, disk: &impl ModelLookup) -> Vec<String> {
         let all = self.list(disk).into_iter();
-        all.filter(|(_, meant)| meant == id)
+        all.filter(|(_, resolved)| resolved == id)
             .map(|(name, _)| name)
             .collect()
     }
 
-    /// What an alias of the settings stands for.
+    /// The model that an alias of the settings resolves to.
     fn target(&self, name: &str) -> Option<&ModelId> {
         let in_any_case = || {
             let mut names = self.names.iter();
@@ -167,16 +170,16 @@ impl Aliases {
     }
 }
 
-/// Whether OpenAI calls, or may come to call, a model of transcription so.
-fn is_of_openai(name: &str) -> bool {
+/// Whether this is, or may become, OpenAI's name for a transcription model.
+fn is_openai_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let transcribes = name.contains("transcribe") || name.contains("whisper");
     name == "whisper-1" || (name.starts_with("gpt-") && transcribes)
 }
 
-/// The model on disk that is meant by a name which is no alias.
-fn nearest(id: &ModelId, disk: &impl OnDisk) -> ModelId {
-    // A revision is one of a certain repository.
+/// The model on disk that matches a name which is no alias.
+fn nearest(id: &ModelId, disk: &impl ModelLookup) -> ModelId {
+    // A revision belongs to a specific repository.
     if disk.has(id) || id.revision().is_some() {
         return id.clone();
     }
@@ -184,7 +187,7 @@ fn nearest(id: &ModelId, disk: &impl OnDisk) -> ModelId {
     if let Some(found) = disk.first(&in_any_case) {
         return found;
     }
-    let is_publisher = |owner| PUBLISHERS.iter().any(|one| one.eq_ignore_ascii_case(owner));
+    let is_publisher = |owner| PUBLISHERS.iter().any(|name| name.eq_ignore_ascii_case(owner));
     let is_size = id.owner().is_none_or(is_publisher);
     let Some(repositories) = repositories_of_size(id).filter(|_| is_size) else {
         return id.clone();
@@ -206,15 +209,15 @@ fn nearest(id: &ModelId, disk: &impl OnDisk) -> ModelId {
         .unwrap_or_else(|| id.clone())
 }
 
-/// The repositories for the size that the name of a model tells, under any owner.
+/// The repositories of the size in a model's name, under any owner.
 fn repositories_of_size(id: &ModelId) -> Option<&'static [&'static str]> {
     if id.revision().is_some() {
         return None;
     }
     let name = id.as_str().rsplit('/').next()?.to_ascii_lowercase();
     let mut size = name.strip_prefix("faster-").unwrap_or(&name);
-    for end in STORAGE_ENDS {
-        size = size.strip_suffix(end).unwrap_or(size);
+    for suffix in STORAGE_SUFFIXES {
+        size = size.strip_suffix(suffix).unwrap_or(size);
     }
     let size = size.replacen("whisper-", "", 1);
     let mut known = SHORT_NAMES.iter();

@@ -1,14 +1,14 @@
-//! The list of models on disk, in memory: neither a lookup nor a listing touches the disk.
+//! An in-memory list of the models on disk: neither a look-up nor a listing reads the disk.
 
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::{ModelId, OnDisk, Store, StoreError, StoredModel};
+use super::{ModelId, ModelLookup, Store, StoreError, StoredModel};
 
-/// How often the disk is looked at for what others put there or took away.
+/// Interval at which the disk is scanned for models that other programs added or removed.
 const RESCAN: Duration = Duration::from_secs(10);
-/// Length of a commit's name.
+/// Length of a full commit hash.
 const COMMIT_CHARACTERS: usize = 40;
 
 /// The models on disk.
@@ -36,15 +36,15 @@ impl Catalog {
         }
     }
 
-    /// Every whole model, by name.
+    /// Every complete model, sorted by name.
     #[must_use]
     pub fn list(&self) -> Models {
-        // What the lock guards is replaced whole.
+        // The guarded list is only ever replaced as a whole.
         let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&models)
     }
 
-    /// The model of this name, if it is whole; a revision may be a whole commit's name, too.
+    /// The model of this name, if it is complete; a revision may also be a full commit hash.
     #[must_use]
     pub fn find(&self, id: &ModelId) -> Option<Arc<StoredModel>> {
         let models = self.list();
@@ -54,13 +54,13 @@ impl Catalog {
         let commit = id
             .revision()
             .filter(|text| text.len() == COMMIT_CHARACTERS)?;
-        let is_meant = |model: &&Arc<StoredModel>| {
+        let matches = |model: &&Arc<StoredModel>| {
             model.id.repository() == id.repository() && model.dir.ends_with(commit)
         };
-        models.iter().find(is_meant).cloned()
+        models.iter().find(matches).cloned()
     }
 
-    /// Reads the disk anew.
+    /// Reads the disk again.
     pub async fn refresh(&self) {
         let _turn = self.reading.lock().await;
         let (store, known) = (Arc::clone(&self.store), self.list());
@@ -68,13 +68,13 @@ impl Catalog {
         match reading.await {
             Ok(Ok(models)) => self.replace(models.into()),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "models on disk cannot be read now; the last listing stays");
+                tracing::warn!(%error, "models on disk cannot be read now; keeping the last listing");
             }
             Err(panic) => tracing::error!(%panic, "models on disk could not be read"),
         }
     }
 
-    /// Deletes the model's files, if it is there.
+    /// Deletes the model's files, if they exist.
     ///
     /// # Errors
     /// [`StoreError`] when a file cannot be removed.
@@ -82,10 +82,10 @@ impl Catalog {
         let (store, dir) = (Arc::clone(&self.store), model.dir.clone());
         let deleting = tokio::task::spawn_blocking(move || store.delete(&model)).await;
         self.refresh().await;
-        deleting.unwrap_or_else(|broken| Err(StoreError::new(&dir, io::Error::other(broken))))
+        deleting.unwrap_or_else(|panic| Err(StoreError::new(&dir, io::Error::other(panic))))
     }
 
-    /// Reads the disk anew from time to time, until it is dropped.
+    /// Rescans the disk periodically until it is dropped.
     pub async fn keep_fresh(&self) {
         loop {
             tokio::time::sleep(RESCAN).await;
@@ -96,7 +96,7 @@ impl Catalog {
     fn replace(&self, models: Models) {
         let before = self.list();
         let has =
-            |models: &Models, one: &StoredModel| models.iter().any(|model| model.id == one.id);
+            |models: &Models, other: &StoredModel| models.iter().any(|model| model.id == other.id);
         for model in models.iter().filter(|model| !has(&before, model)) {
             tracing::info!(model.id = %model.id, "model found");
         }
@@ -107,18 +107,18 @@ impl Catalog {
     }
 }
 
-impl OnDisk for Catalog {
+impl ModelLookup for Catalog {
     fn has(&self, id: &ModelId) -> bool {
         self.find(id).is_some()
     }
 
-    fn first(&self, is_meant: &dyn Fn(&ModelId) -> bool) -> Option<ModelId> {
+    fn first(&self, matches: &dyn Fn(&ModelId) -> bool) -> Option<ModelId> {
         let models = self.list();
         let mut ids = models.iter().map(|model| &model.id);
-        ids.find(|id| is_meant(id)).cloned()
+        ids.find(|id| matches(id)).cloned()
     }
 
-    /// A model has several names where branches and tags of its repository are at one commit.
+    /// A model has several names if branches and tags of its repository point to one commit.
     fn only(&self) -> Option<ModelId> {
         let models = self.list();
         let (first, others) = models.split_first()?;
@@ -144,14 +144,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_model_that_somebody_puts_there_is_found_in_time() {
+    async fn a_model_that_is_added_on_disk_is_found_in_time() {
         let root = tempfile::tempdir().unwrap();
         let catalog = open(root.path());
         lay_out(&root.path().join("models/base"), &Fixture::default());
         assert_eq!(
             find(&catalog, "base"),
             None,
-            "the disk is not read on the way"
+            "a look-up does not read the disk"
         );
 
         let fresh = async {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_listing_that_cannot_be_read_keeps_the_last_one() {
+    async fn the_last_listing_is_kept_if_the_disk_cannot_be_read() {
         let root = tempfile::tempdir().unwrap();
         let models = root.path().join("models");
         lay_out(&models.join("base"), &Fixture::default());
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_commit_is_a_name_too() {
+    fn a_full_commit_hash_is_also_a_name() {
         let commit = "0123456789abcdef0123456789abcdef01234567";
         let root = tempfile::tempdir().unwrap();
         let repository = root.path().join("hub/models--o--n");

@@ -1,7 +1,7 @@
-//! Downloads under way: whoever wants the same model shares one.
+//! Running downloads: concurrent requests for a model share one.
 //!
-//! A [`Download`] is a handle; the work is a task that [`Downloads`] owns. It goes on when every
-//! caller has left, and ends with its result, or with [`Downloads::stop`].
+//! A [`Download`] is a handle; the work is a task that [`Downloads`] owns. It continues when every
+//! caller has been cancelled, and ends with its result, or with [`Downloads::stop`].
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -13,52 +13,52 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Catalog, Downloaded, Hub, HubError, ModelId, Progress};
+use super::{Catalog, DownloadProgress, DownloadSummary, Hub, HubError, ModelId};
 use crate::telemetry::{Metrics, error_chain};
 
-/// The log tells of a download's progress no more often than this.
-const LOG_EVERY: Duration = Duration::from_secs(5);
-/// And not before it has come so much further, in percent.
-const LOG_STEP: u64 = 10;
+/// Minimum time between two log lines on a download's progress.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
+/// Minimum progress between them, in percent.
+const LOG_STEP_PERCENT: u64 = 10;
 
-/// The way to models that are not on disk.
+/// Starts downloads of models and keeps track of them.
 pub struct Downloads {
-    shared: Arc<Shared>,
+    shared: Arc<DownloadContext>,
     state: Mutex<State>,
 }
 
-/// What every download needs.
-struct Shared {
+/// What all downloads share.
+struct DownloadContext {
     hub: Hub,
-    /// Hears of what has come.
+    /// Refreshed after each download.
     catalog: Arc<Catalog>,
     metrics: Metrics,
 }
 
 #[derive(Default)]
 struct State {
-    /// Those that are over are removed when the next begins.
+    /// Finished ones are removed when the next begins.
     downloads: HashMap<ModelId, Download>,
     tasks: JoinSet<()>,
     stopped: bool,
 }
 
-/// A download, to be watched and waited for.
+/// A handle to a download: its progress and its result.
 #[derive(Clone, Debug)]
 pub struct Download {
-    progress: watch::Receiver<Progress>,
-    /// Empty while it goes on; closed without a result when it was stopped.
+    progress: watch::Receiver<DownloadProgress>,
+    /// None while it runs; closed without a result when it was stopped.
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
-type Outcome = Result<Arc<Downloaded>, Arc<HubError>>;
+type Outcome = Result<Arc<DownloadSummary>, Arc<HubError>>;
 
 impl Downloads {
-    /// Nothing is under way yet; what comes is put into the list of `catalog`.
+    /// No download is running yet; finished ones are added to `catalog`.
     #[must_use]
     pub fn new(hub: Hub, catalog: Arc<Catalog>, metrics: Metrics) -> Self {
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(DownloadContext {
                 hub,
                 catalog,
                 metrics,
@@ -67,23 +67,23 @@ impl Downloads {
         }
     }
 
-    /// Joins the download of this model that is under way, or begins one. After
-    /// [`stop`](Self::stop) none begins: the handle says [`HubError::Stopped`].
+    /// Joins the running download of this model, or begins one. After [`stop`](Self::stop) none begins:
+    /// the handle returns [`HubError::Stopped`].
     #[must_use]
     pub fn start(&self, id: &ModelId) -> Download {
         let mut state = self.state();
-        state.downloads.retain(|_, download| !download.is_over());
+        state.downloads.retain(|_, download| !download.is_finished());
         if let Some(download) = state.downloads.get(id) {
             return download.clone();
         }
-        let (progress_tx, progress) = watch::channel(Progress::default());
+        let (progress_tx, progress) = watch::channel(DownloadProgress::default());
         let (outcome_tx, outcome) = watch::channel(None);
         let download = Download { progress, outcome };
         if !state.stopped {
             while state.tasks.try_join_next().is_some() {}
-            let (shared, of) = (Arc::clone(&self.shared), id.clone());
+            let (shared, task_id) = (Arc::clone(&self.shared), id.clone());
             state.tasks.spawn(async move {
-                let outcome = run(&shared, &of, &progress_tx).await;
+                let outcome = run(&shared, &task_id, &progress_tx).await;
                 outcome_tx.send_replace(Some(outcome));
             });
             state.downloads.insert(id.clone(), download.clone());
@@ -98,11 +98,11 @@ impl Downloads {
         state
             .downloads
             .iter()
-            .any(|(other, download)| other.repository() == id.repository() && !download.is_over())
+            .any(|(other, download)| other.repository() == id.repository() && !download.is_finished())
     }
 
-    /// Ends every download and waits for that; what has come stays for the next time. No further
-    /// one begins.
+    /// Stops every download and waits for their tasks; received data is kept for the next download. No
+    /// further one begins.
     pub async fn stop(&self) {
         let mut tasks = {
             let mut state = self.state();
@@ -113,23 +113,23 @@ impl Downloads {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // What the lock guards is whole between any two statements.
+        // The guarded data is consistent between any two statements.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Download {
-    /// How far it is, and every change of that.
+    /// The progress, and its changes.
     #[must_use]
-    pub fn progress(&self) -> watch::Receiver<Progress> {
+    pub fn progress(&self) -> watch::Receiver<DownloadProgress> {
         self.progress.clone()
     }
 
-    /// Waits for its end. May be dropped and called again at any time.
+    /// Waits for the result. May be dropped and called again at any time.
     ///
     /// # Errors
-    /// [`HubError`], the same for all who wait.
-    pub async fn finished(&self) -> Result<Arc<Downloaded>, Arc<HubError>> {
+    /// [`HubError`], the same for all waiting callers.
+    pub async fn finished(&self) -> Result<Arc<DownloadSummary>, Arc<HubError>> {
         let mut outcome = self.outcome.clone();
         let outcome = match outcome.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone(),
@@ -138,16 +138,20 @@ impl Download {
         outcome.unwrap_or_else(|| Err(Arc::new(HubError::Stopped)))
     }
 
-    fn is_over(&self) -> bool {
+    fn is_finished(&self) -> bool {
         self.outcome.has_changed().is_err() || self.outcome.borrow().is_some()
     }
 }
 
-/// Downloads, and tells those who watch and the log.
-async fn run(shared: &Shared, id: &ModelId, progress: &watch::Sender<Progress>) -> Outcome {
-    let begun = Instant::now();
-    let log = Mutex::new(Log::new(begun));
-    let report = |now: Progress| {
+/// Downloads a model; reports the progress to the handles and the log.
+async fn run(
+    shared: &DownloadContext,
+    id: &ModelId,
+    progress: &watch::Sender<DownloadProgress>,
+) -> Outcome {
+    let started = Instant::now();
+    let log = Mutex::new(ProgressLog::new(started));
+    let report = |now: DownloadProgress| {
         let due = log
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -158,16 +162,16 @@ async fn run(shared: &Shared, id: &ModelId, progress: &watch::Sender<Progress>) 
         }
         progress.send_replace(now);
     };
-    let Shared {
+    let DownloadContext {
         hub,
         catalog,
         metrics,
     } = shared;
-    let downloaded = caught(hub.download(id, &report)).await;
-    let duration_ms = begun.elapsed().as_millis() as u64;
+    let downloaded = catch_panic(hub.download(id, &report)).await;
+    let duration_ms = started.elapsed().as_millis() as u64;
     match downloaded {
         Ok(downloaded) => {
-            // In the list before anybody hears that it is here.
+            // Listed before the result is published.
             catalog.refresh().await;
             metrics.downloaded_bytes.inc_by(downloaded.bytes);
             tracing::info!(
@@ -187,32 +191,32 @@ async fn run(shared: &Shared, id: &ModelId, progress: &watch::Sender<Progress>) 
     }
 }
 
-/// Makes an error of a panic, so that whoever waits hears of it.
-async fn caught<T>(work: impl Future<Output = Result<T, HubError>>) -> Result<T, HubError> {
+/// Turns a panic into an error, so that waiting callers receive it.
+async fn catch_panic<T>(work: impl Future<Output = Result<T, HubError>>) -> Result<T, HubError> {
     let caught = AssertUnwindSafe(work).catch_unwind();
     caught.await.unwrap_or(Err(HubError::Panicked))
 }
 
-/// Decides when the log is told how far a download is.
-struct Log {
+/// Decides when a download's progress is logged.
+struct ProgressLog {
     last: Instant,
-    /// Of the last time, in percent; where the download began at first.
+    /// Progress at the last log line, or at the start, in percent.
     percent: Option<u64>,
 }
 
-impl Log {
-    fn new(begun: Instant) -> Self {
+impl ProgressLog {
+    fn new(started: Instant) -> Self {
         Self {
-            last: begun,
+            last: started,
             percent: None,
         }
     }
 
-    fn is_due(&mut self, progress: &Progress, now: Instant) -> bool {
+    fn is_due(&mut self, progress: &DownloadProgress, now: Instant) -> bool {
         let percent = 100 * progress.bytes / progress.total_bytes.max(1);
         let since = *self.percent.get_or_insert(percent);
-        let due = percent >= since + LOG_STEP
-            && now.duration_since(self.last) >= LOG_EVERY
+        let due = percent >= since + LOG_STEP_PERCENT
+            && now.duration_since(self.last) >= LOG_INTERVAL
             && percent < 100;
         if due {
             *self = Self {
@@ -230,22 +234,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error() {
-        let panics = async { panic!("on the way") };
-        let error = caught::<Downloaded>(panics).await.unwrap_err();
+        let panics = async { panic!("in a download") };
+        let error = catch_panic::<DownloadSummary>(panics)
+            .await
+            .unwrap_err();
         assert!(matches!(error, HubError::Panicked), "{error}");
     }
 
     #[test]
-    fn the_log_is_told_of_every_tenth_but_not_too_often() {
-        let begun = Instant::now();
-        let mut log = Log::new(begun);
+    fn logs_every_tenth_but_not_too_often() {
+        let started = Instant::now();
+        let mut log = ProgressLog::new(started);
         let mut check = |seconds, bytes, expected: bool| {
-            let progress = Progress {
+            let progress = DownloadProgress {
                 file: String::new(),
                 bytes,
                 total_bytes: 1000,
             };
-            let now = begun + Duration::from_secs(seconds);
+            let now = started + Duration::from_secs(seconds);
             assert_eq!(log.is_due(&progress, now), expected, "{seconds} s, {bytes}");
         };
         check(0, 300, false);

@@ -10,36 +10,36 @@ use crate::tokens::VocabularyError;
 /// Why a model cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ModelError {
-    /// No whole model with this name is on disk.
+    /// No complete model with this name is on disk.
     #[error("model {0} is not on disk")]
     NotFound(ModelId),
-    /// It was to be downloaded first, and could not be.
+    /// It could not be downloaded.
     #[error("model {id} could not be downloaded")]
     Download {
         /// The model.
         id: ModelId,
-        /// What the hub said.
+        /// Why.
         #[source]
         source: Arc<HubError>,
     },
-    /// It alone needs more memory than all models together may have.
+    /// It alone exceeds the memory limit of all models.
     #[error("model {id} needs about {needed} bytes of the {limit} that models may have")]
     TooLarge {
         /// The model.
         id: ModelId,
-        /// What its weights would take, in bytes.
+        /// Estimated size of its weights, in bytes.
         needed: u64,
-        /// The bound, in bytes.
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// It is on disk, but does not run.
+    /// It is on disk but could not be loaded.
     #[error("model {id} could not be loaded")]
     Load {
         /// The model.
         id: ModelId,
-        /// How long until a request has it tried again.
+        /// Time until the next request loads it again.
         retry_in: Duration,
-        /// What went wrong.
+        /// Why.
         #[source]
         source: Arc<LoadError>,
     },
@@ -48,10 +48,10 @@ pub enum ModelError {
 /// Why a model on disk could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// Its vocabulary cannot be read.
+    /// Its vocabulary could not be read.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),
-    /// Its engine cannot be made.
+    /// Its engine could not be created.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The loading panicked.
@@ -62,10 +62,10 @@ pub enum LoadError {
 /// Why a model is not unloaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnloadError {
-    /// It is not in memory.
+    /// It is not loaded.
     #[error("model {0} is not loaded")]
     NotLoaded(ModelId),
-    /// Requests use it.
+    /// A request uses it.
     #[error("model {0} is in use")]
     InUse(ModelId),
 }
@@ -73,10 +73,10 @@ pub enum UnloadError {
 /// Why a model is not deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
-    /// No whole model with this name is on disk.
+    /// No complete model with this name is on disk.
     #[error("model {0} is not on disk")]
     NotFound(ModelId),
-    /// Requests use it.
+    /// A request uses it.
     #[error("model {0} is in use")]
     InUse(ModelId),
     /// It is being downloaded.
@@ -87,7 +87,7 @@ pub enum DeleteError {
     Store {
         /// The model.
         id: ModelId,
-        /// What went wrong.
+        /// Why.
         #[source]
         source: StoreError,
     },

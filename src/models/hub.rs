@@ -1,14 +1,14 @@
-//! Models from the Hugging Face hub: downloaded into a cache that Python's `huggingface_hub` reads.
+//! Downloads models from the Hugging Face hub into a cache that Python's `huggingface_hub` reads.
 //!
-//! hf-hub speaks to the hub, but writes nothing: its own cache begins broken downloads anew and
-//! compares no digests. Here a download goes on where it broke off, every file is compared with
-//! its digest, and a model is visible when all of it is there.
+//! hf-hub makes the requests but writes no files: its own cache restarts interrupted downloads and does
+//! not check digests. Here a download resumes, every file's digest is checked, and a model becomes
+//! visible when it is complete.
 
 mod listing;
 mod cache;
 mod digest;
 mod partial;
-mod tally;
+mod byte_counter;
 mod transfer;
 mod error;
 
@@ -17,41 +17,41 @@ use std::time::Duration;
 
 use hf_hub::{HFClient, split_id};
 
-use cache::Cached;
-use error::Asked;
+use byte_counter::ByteCounter;
+pub use byte_counter::DownloadProgress;
+use cache::CachedRepository;
 pub use error::HubError;
+use error::RequestContext;
 use listing::Listing;
-pub use tally::Progress;
-use tally::Tally;
 use transfer::Transfer;
 
 use super::ModelId;
 
 const USER_AGENT: &str = concat!("halkspeech/", env!("CARGO_PKG_VERSION"));
-/// The revision that is meant where none is named.
+/// The revision of a name without one.
 const DEFAULT_REVISION: &str = "main";
-/// A token that no header can hold, so that none is sent.
+/// A token that is invalid in a header, so that none is sent.
 const NO_TOKEN: &str = "\n";
-/// How often the hub is asked for a listing while it fails.
+/// Attempts to fetch a listing.
 const ATTEMPTS: u32 = 3;
 
-/// Which hub, as whom, and where to.
+/// Address, credentials and cache of the hub.
 #[derive(Clone)]
 pub struct HubSettings {
     /// The hub's address, or that of a mirror.
     pub endpoint: String,
-    /// The token to ask with.
+    /// The access token.
     pub token: Option<String>,
-    /// The folder that `huggingface_hub` calls its cache.
+    /// The cache folder of `huggingface_hub`.
     pub cache: PathBuf,
-    /// The hub is never asked.
+    /// Disables all requests to the hub.
     pub offline: bool,
-    /// The longest silence of a connection; a broken one is gone on with, so it can be short: 10
-    /// to 60 s.
+    /// Timeout for connecting and between two reads. An interrupted transfer resumes, so it can be
+    /// short: 10 to 60 s.
     pub timeout: Duration,
 }
 
-/// The way to the hub.
+/// A client for the hub that downloads models into the cache.
 pub struct Hub {
     settings: HubSettings,
     endpoint: reqwest::Url,
@@ -59,24 +59,24 @@ pub struct Hub {
     hub: HFClient,
 }
 
-/// What a download did.
+/// The result of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Downloaded {
-    /// The commit that is here now.
+pub struct DownloadSummary {
+    /// The downloaded commit.
     pub commit: String,
-    /// Bytes that came over the network.
+    /// Bytes received over the network.
     pub bytes: u64,
-    /// Bytes that were here before, from an earlier download.
+    /// Bytes that were on disk before, from an earlier download.
     pub resumed_bytes: u64,
     /// Bytes of all files together.
     pub total_bytes: u64,
 }
 
 impl Hub {
-    /// Asks nothing yet.
+    /// Makes the client; sends no request.
     ///
     /// # Errors
-    /// [`HubError::Client`] where the endpoint is no address or TLS cannot be set up.
+    /// [`HubError::Client`] if the endpoint is not a valid address or TLS cannot be set up.
     pub fn new(mut settings: HubSettings) -> Result<Self, HubError> {
         settings.token = settings.token.filter(|token| !token.is_empty());
         let endpoint = reqwest::Url::parse(&settings.endpoint)
@@ -95,11 +95,11 @@ impl Hub {
             .client(http.clone())
             .user_agent(USER_AGENT)
             .endpoint(&settings.endpoint)
-            // Left alone, hf-hub would look for a token in the environment and the home folder.
+            // By default hf-hub looks for a token in the environment and the home folder.
             .token(settings.token.as_deref().unwrap_or(NO_TOKEN))
             .cache_dir(&settings.cache)
             .cache_enabled(false)
-            // What is worth trying again is tried again here.
+            // This client retries by itself.
             .retry_max_attempts(0)
             .build()
             .map_err(client)?;
@@ -111,17 +111,17 @@ impl Hub {
         })
     }
 
-    /// Downloads what is missing of the model; goes on with what an earlier download left. What
-    /// has come stays when this is dropped.
+    /// Downloads the missing parts of the model, resuming an earlier download. Received data is kept if
+    /// this is dropped.
     ///
     /// # Errors
-    /// [`HubError`]; what has come stays, except what is wrong.
+    /// [`HubError`]; received data is kept, except corrupt files.
     pub async fn download(
         &self,
         id: &ModelId,
-        report: &(dyn Fn(Progress) + Send + Sync),
-    ) -> Result<Downloaded, HubError> {
-        let asked = self.asked(id);
+        report: &(dyn Fn(DownloadProgress) + Send + Sync),
+    ) -> Result<DownloadSummary, HubError> {
+        let context = self.request_context(id);
         if self.settings.offline {
             return Err(HubError::Offline { id: id.clone() });
         }
@@ -129,12 +129,12 @@ impl Hub {
             return Err(HubError::NotFound { id: id.clone() });
         }
         let revision = id.revision().unwrap_or(DEFAULT_REVISION);
-        let listing = self.list(asked, revision).await?;
+        let listing = self.list(context, revision).await?;
 
-        let cached = Cached::new(&self.settings.cache, id.repository());
-        let here = survey(&cached, &listing).await?;
-        let mut tally = Tally::new(listing.files.iter().zip(here), report);
-        let (total_bytes, resumed_bytes) = (tally.total_bytes(), tally.here());
+        let cached = CachedRepository::new(&self.settings.cache, id.repository());
+        let bytes_on_disk = prepare_cache(&cached, &listing).await?;
+        let mut byte_counter = ByteCounter::new(listing.files.iter().zip(bytes_on_disk), report);
+        let (total_bytes, resumed_bytes) = (byte_counter.total_bytes(), byte_counter.bytes_on_disk());
         tracing::info!(
             model.id = %id,
             model.commit = listing.commit,
@@ -147,15 +147,15 @@ impl Hub {
         let transfer = Transfer {
             repository: &self.hub.model(owner, name),
             commit: &listing.commit,
-            asked,
+            context,
             cached: &cached,
         };
         for file in &listing.files {
-            Box::pin(transfer.fetch(file, &mut tally)).await?;
+            Box::pin(transfer.fetch(file, &mut byte_counter)).await?;
         }
-        let downloaded = Downloaded {
+        let downloaded = DownloadSummary {
             commit: listing.commit.clone(),
-            bytes: tally.received_bytes(),
+            bytes: byte_counter.received_bytes(),
             resumed_bytes,
             total_bytes,
         };
@@ -164,52 +164,54 @@ impl Hub {
         Ok(downloaded)
     }
 
-    /// What the repository has to offer.
-    async fn list(&self, asked: Asked<'_>, revision: &str) -> Result<Listing, HubError> {
-        let address = listing::address(&self.endpoint, asked.id, revision)?;
+    /// Fetches the list of the repository's files.
+    async fn list(&self, context: RequestContext<'_>, revision: &str) -> Result<Listing, HubError> {
+        let address = listing::address(&self.endpoint, context.id, revision)?;
         let mut attempt = 1;
         loop {
             let mut request = self.http.get(address.clone());
             if let Some(token) = &self.settings.token {
                 request = request.bearer_auth(token);
             }
-            match listing::ask(request, asked).await {
+            match listing::fetch(request, context).await {
                 Err(HubError::Unavailable { .. }) if attempt < ATTEMPTS => attempt += 1,
                 listing => return listing,
             }
-            tokio::time::sleep(asked.back_off()).await;
+            tokio::time::sleep(context.retry_delay()).await;
         }
     }
 
-    fn asked<'a>(&self, id: &'a ModelId) -> Asked<'a> {
-        Asked {
+    fn request_context<'a>(&self, id: &'a ModelId) -> RequestContext<'a> {
+        RequestContext {
             id,
             has_token: self.settings.token.is_some(),
-            silence: self.settings.timeout,
+            timeout: self.settings.timeout,
         }
     }
 }
 
-/// How much of each file is here; refuses what the disk has no room for.
-async fn survey(cached: &Cached, listing: &Listing) -> Result<Vec<u64>, HubError> {
+/// Prepares the cache; returns the bytes of each file that are on disk. Fails if the disk has too little
+/// space for the others.
+async fn prepare_cache(cached: &CachedRepository, listing: &Listing) -> Result<Vec<u64>, HubError> {
     let (cached, files) = (cached.clone(), listing.files.clone());
     blocking(move || {
         cached.prepare()?;
-        let here: Vec<u64> = files.iter().map(|file| cached.has(file)).collect();
+        let on_disk: Vec<u64> = files.iter().map(|file| cached.bytes_of(file)).collect();
         let total: u64 = files.iter().map(|file| file.size).sum();
-        cached.check_space(total - here.iter().sum::<u64>())?;
-        Ok(here)
+        cached.check_space(total - on_disk.iter().sum::<u64>())?;
+        Ok(on_disk)
     })
     .await
 }
 
-/// Whether a repository can have this name: in the cache `--` stands for the slash, and the hub
-/// takes no two dots in a row.
+/// Whether this can be a repository's name: in the cache `--` stands for the slash, and the hub forbids
+/// two consecutive dots.
 fn is_hub_name(id: &ModelId) -> bool {
     !id.repository().contains("--") && !id.repository().contains("..")
 }
 
-/// Runs what reads or writes the disk. It runs to its end when the caller leaves, which is soon.
+/// Runs blocking disk access on tokio's blocking threads. It runs to its end, briefly, even if the
+/// caller is cancelled.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, HubError> + Send + 'static,
 ) -> Result<T, HubError> {

@@ -2,40 +2,40 @@
 
 use std::fmt;
 
-/// A model's name: `name` or `owner/name`, of a certain revision where `@revision` follows.
+/// A model's name: `name` or `owner/name`, optionally followed by `@revision`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModelId(String);
 
-/// A text that cannot name a model.
+/// The error for a text that is not a valid model name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a model is named `name` or `owner/name`, with `@revision` after it where one is meant, of \
-     letters, digits, `-`, `_` and `.`, at most {} characters, no part starting with a dot",
+    "a model name is `name` or `owner/name`, optionally followed by `@revision`, of letters, \
+     digits, `-`, `_` and `.`, at most {} characters, no part starting with a dot",
     ModelId::MAX_BYTES
 )]
 pub struct InvalidModelId;
 
 impl ModelId {
-    /// Longest name taken, in bytes; the hub allows 96 for each of the two parts.
+    /// Maximum length of a name, in bytes; the hub allows 96 for each of the two parts.
     pub const MAX_BYTES: usize = 200;
 
-    /// What [`parse`](Self::parse) takes up to that length, as a regular expression of ECMAScript.
+    /// What [`parse`](Self::parse) accepts up to that length, as an ECMAScript regular expression.
     pub const PATTERN: &str = concat!(
         "^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)?",
         "(@[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?$"
     );
 
-    /// Reads a name.
+    /// Parses a name.
     ///
     /// # Errors
-    /// [`InvalidModelId`] for anything that could step out of a folder or surprise a reader.
+    /// [`InvalidModelId`] for anything that could leave the models' folder or mislead a reader.
     pub fn parse(text: &str) -> Result<Self, InvalidModelId> {
         let (name, revision) = match text.split_once('@') {
             Some((name, revision)) => (name, Some(revision)),
             None => (text, None),
         };
         let fits = text.len() <= Self::MAX_BYTES && name.split('/').count() <= 2;
-        // Branches may have slashes in their names, to any depth.
+        // A branch name may contain any number of slashes.
         let parts = name
             .split('/')
             .chain(revision.into_iter().flat_map(|r| r.split('/')));
@@ -46,19 +46,19 @@ impl ModelId {
         }
     }
 
-    /// The whole name as it was given.
+    /// The full name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name without the revision: what a repository is called.
+    /// The name without the revision: the repository.
     #[must_use]
     pub fn repository(&self) -> &str {
         self.0.split_once('@').map_or(&self.0, |(name, _)| name)
     }
 
-    /// The branch, tag or commit that is meant, where one was named.
+    /// The branch, tag or commit, if the name has one.
     #[must_use]
     pub fn revision(&self) -> Option<&str> {
         self.0.split_once('@').map(|(_, revision)| revision)
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_names_and_nothing_that_leaves_a_folder() {
+    fn accepts_names_and_nothing_that_leaves_a_folder() {
         check("base", true);
         check("tiny.en", true);
         check("deepdml/faster-whisper-large-v3-turbo-ct2", true);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_its_parts() {
+    fn splits_a_name_into_its_parts() {
         let id = ModelId::parse("owner/name@v1.0").unwrap();
         assert_eq!(id.repository(), "owner/name");
         assert_eq!(id.revision(), Some("v1.0"));
@@ -139,7 +139,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_taken_stays_below_its_folder_and_reads_back(
+        fn an_accepted_name_stays_below_its_folder_and_parses_again(
             text in r"[a-zA-Z0-9@/._ %~\\\x00-]{0,40}|\PC{0,300}"
         ) {
             if let Ok(id) = ModelId::parse(&text) {

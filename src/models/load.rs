@@ -1,4 +1,4 @@
-//! The loading of one model: its engines started, its queue opened.
+//! Loads one model: starts its engines and opens its queue.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -15,28 +15,28 @@ use crate::queue::{self, QueueHandle};
 use crate::telemetry::Metrics;
 use crate::tokens::Vocabulary;
 
-/// How a model is to be run.
-pub struct Plan {
-    /// The engines, all behind one queue.
-    pub engines: Vec<Box<MakeFactory>>,
-    /// The micro-batcher's knobs.
+/// How a model is run.
+pub struct ModelPlan {
+    /// The engines, which share one queue.
+    pub engines: Vec<Box<EngineFactoryBuilder>>,
+    /// The batcher's settings.
     pub limits: BatchLimits,
-    /// Bound of the queue, in windows.
+    /// Capacity of the queue, in windows.
     pub queue_capacity: usize,
-    /// Windows that one request keeps in the queue and the engines, at most.
+    /// Maximum number of windows that one request has in the queue and the engines.
     pub windows_in_flight: usize,
-    /// What windows are padded to.
+    /// The lengths that windows are padded to.
     pub lengths: WindowLengths,
     /// Idle time after which the model is unloaded; none: never.
     pub idle_time: Option<Duration>,
-    /// What the weights of all its engines will take, in bytes; an estimate.
+    /// Estimated size of the weights of all its engines, in bytes.
     pub memory_bytes: u64,
 }
 
-/// Makes an engine's factory once the model's vocabulary is read.
-pub type MakeFactory = dyn FnOnce(&Arc<Vocabulary>) -> EngineFactory + Send;
+/// Makes an engine factory from the model's vocabulary.
+pub type EngineFactoryBuilder = dyn FnOnce(&Arc<Vocabulary>) -> EngineFactory + Send;
 
-/// A model in memory: its engines run and its queue is open.
+/// A loaded model: its engines run and its queue is open.
 pub struct LoadedModel {
     /// The model on disk.
     pub stored: Arc<StoredModel>,
@@ -44,11 +44,11 @@ pub struct LoadedModel {
     pub vocabulary: Arc<Vocabulary>,
     /// Its features.
     pub log_mel: Arc<LogMel>,
-    /// The way to its engines.
+    /// The queue of its engines.
     pub queue: QueueHandle,
-    /// Windows that one request keeps in the queue and the engines, at most.
+    /// Maximum number of windows that one request has in the queue and the engines.
     pub windows_in_flight: usize,
-    /// What windows are padded to.
+    /// The lengths that windows are padded to.
     pub lengths: WindowLengths,
     /// How each engine runs batches.
     pub engine_plans: Vec<EnginePlan>,
@@ -57,10 +57,10 @@ pub struct LoadedModel {
 }
 
 impl LoadedModel {
-    /// Starts the engines, and returns when every one of them has run its warm-up.
+    /// Starts the engines, and returns when all of them have completed their warm-up.
     pub(super) async fn load(
         stored: Arc<StoredModel>,
-        plan: Plan,
+        plan: ModelPlan,
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
         let started = Instant::now();
@@ -68,15 +68,14 @@ impl LoadedModel {
         let (slots, engines) = mpsc::channel(plan.engines.len().max(1));
         let mut workers = Vec::new();
         let mut loading = Vec::new();
-        for (number, make) in plan.engines.into_iter().enumerate() {
+        for (number, build) in plan.engines.into_iter().enumerate() {
             let name = format!("engine-{}-{number}", stored.id);
-            let spawned = worker::spawn(&name, make(&vocabulary), slots.clone(), metrics.clone());
+            let spawned = worker::spawn(&name, build(&vocabulary), slots.clone(), metrics.clone());
             let (worker, loaded) = spawned.map_err(|error| EngineError::Load(error.to_string()))?;
             workers.push(worker);
             loading.push(loaded);
         }
-        // From here on only the engines hold the sending side: when the last one ends, the
-        // batcher hears of it.
+        // From here on only the engines hold the sending side: it closes when the last one ends.
         drop(slots);
         let mut ready = Vec::new();
         let mut failed = None;
@@ -88,7 +87,7 @@ impl LoadedModel {
             }
         }
         if let Some(error) = failed {
-            // The engines that did load end when nobody will ever give them a batch.
+            // Ends the engines that did load.
             drop(engines);
             join(workers).await;
             return Err(error.into());
@@ -97,7 +96,7 @@ impl LoadedModel {
         let batcher = Batcher::new(receiver, engines, plan.limits, metrics.clone());
         let n_mels = ready.first().map_or(0, |ready| ready.n_mels);
         let engine_plans: Vec<_> = ready.into_iter().map(|ready| ready.plan).collect();
-        announce(&stored, &engine_plans, plan.limits.batch_size.get());
+        log_plans(&stored, &engine_plans, plan.limits.batch_size.get());
         let loaded_in_ms = started.elapsed().as_millis() as u64;
         tracing::info!(model.id = %stored.id, engines = workers.len(), loaded_in_ms, "model loaded");
         Ok(Self {
@@ -113,7 +112,7 @@ impl LoadedModel {
         })
     }
 
-    /// Closes the queue, lets the batcher finish what is in it, and joins the engines.
+    /// Closes the queue, waits until the batcher has emptied it, and joins the engines.
     pub(super) async fn close(self) {
         let Self {
             queue,
@@ -127,14 +126,14 @@ impl LoadedModel {
     }
 }
 
-/// Tells the operator how batches will be run.
-fn announce(stored: &StoredModel, plans: &[EnginePlan], batch_size: usize) {
+/// Logs how batches will be run.
+fn log_plans(stored: &StoredModel, plans: &[EnginePlan], batch_size: usize) {
     for plan in plans {
         tracing::info!("{} on {plan}", stored.id);
         if plan.windows < batch_size {
             tracing::warn!(
                 batch.size = batch_size,
-                "{} windows of 30 s of {} are generated together, since {} holds no more",
+                "{} windows of 30 s of {} are generated together; the memory of {} allows no more",
                 plan.windows,
                 stored.id,
                 plan.device,
@@ -143,7 +142,7 @@ fn announce(stored: &StoredModel, plans: &[EnginePlan], batch_size: usize) {
     }
 }
 
-/// What the library says may be shown to a caller; where the model lies may not.
+/// Removes the model's path: the library's message may be shown to a caller, the path may not.
 fn without_path(error: EngineError, stored: &StoredModel) -> EngineError {
     match error {
         EngineError::Load(text) => {
@@ -166,7 +165,7 @@ async fn read_vocabulary(stored: &Arc<StoredModel>) -> Result<Arc<Vocabulary>, L
 async fn join(workers: Vec<JoinHandle<()>>) {
     let joining = tokio::task::spawn_blocking(move || {
         for worker in workers {
-            // It may be pausing before it makes an engine anew.
+            // It may be waiting before it creates an engine again.
             worker.thread().unpark();
             let _ended = worker.join();
         }

@@ -1,29 +1,28 @@
-//! What a model's weights file says of itself, read without the weights.
+//! Reads a model's sizes from its weights file, without the weights.
 //!
 //! The format is CTranslate2's (`Model::load` in its `src/models/model.cc`, binary versions 4 to 6):
 //! version, the name of the specification, its revision, then each variable with name, shape, type
-//! and content, then second names. Every content is stepped over, so that three gigabytes are read
-//! in milliseconds.
+//! and content, then aliases. Contents are skipped, so reading three gigabytes takes milliseconds.
 
 mod variable;
 
 use std::collections::BTreeSet;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
-use variable::{NumberFormat, Variable, text_of, u32_of};
+use variable::{NumberFormat, Variable, read_string, read_u32};
 
-/// Binary versions that are understood.
+/// Supported binary versions.
 const VERSIONS: std::ops::RangeInclusive<u32> = 4..=6;
 /// The specification of every Whisper.
 const WHISPER: &str = "WhisperSpec";
-/// Variables of a large model are about 1,500; more than this are no Whisper's.
+/// Maximum number of variables; a large Whisper has about 1,500.
 const MAX_VARIABLES: u32 = 100_000;
-/// From so many tokens on a vocabulary is multilingual; CTranslate2's own criterion.
+/// Minimum size of a multilingual vocabulary; CTranslate2's own criterion.
 const MULTILINGUAL_VOCABULARY: u64 = 51_865;
 
-/// What a model is, as far as its weights file says it.
+/// A model's sizes, as recorded in its weights file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct ModelShape {
     /// Mel bins of its features: 80, or 128 since large-v3.
     pub n_mels: usize,
     /// Width of its layers.
@@ -34,18 +33,18 @@ pub struct Shape {
     pub encoder_layers: usize,
     /// Layers of the decoder.
     pub decoder_layers: usize,
-    /// Tokens it knows.
+    /// Tokens of its vocabulary.
     pub vocabulary_size: u64,
     /// The number formats it is stored in.
     pub stored_type: WeightType,
-    /// Numbers it was trained to.
+    /// Number of trained parameters.
     pub parameters: u64,
-    /// Those of them that stand in matrices, which a compute type makes smaller.
-    in_matrices: u64,
+    /// Number of parameters in matrices, which a compute type may quantize.
+    matrix_parameters: u64,
 }
 
-/// The number formats of a stored model: of its matrices and, where those are of 8-bit integers,
-/// of all else.
+/// The number formats of a stored model: of its matrices and, if those are 8-bit integers, of all other
+/// variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightType {
     /// 32-bit floats.
@@ -56,26 +55,26 @@ pub enum WeightType {
     Bfloat16,
     /// 16-bit integers.
     Int16,
-    /// 8-bit integers beside 32-bit floats.
+    /// 8-bit integers and 32-bit floats.
     Int8Float32,
-    /// 8-bit integers beside 16-bit floats.
+    /// 8-bit integers and 16-bit floats.
     Int8Float16,
-    /// 8-bit integers beside brain floats.
+    /// 8-bit integers and brain floats.
     Int8Bfloat16,
 }
 
-/// Why a file is no whole Whisper model.
+/// Why a file is not a complete Whisper model.
 #[derive(Debug, thiserror::Error)]
 pub enum ShapeError {
     /// It cannot be read, or ends too early.
     #[error("weights cannot be read")]
     Read(#[from] io::Error),
-    /// It is another model, or none.
-    #[error("weights are no Whisper's: {0}")]
-    Other(&'static str),
-    /// It is shorter than what it says it holds.
-    #[error("weights are cut off")]
-    CutOff,
+    /// It is another kind of model, or not a model.
+    #[error("weights are not a Whisper model: {0}")]
+    NotWhisper(&'static str),
+    /// It is shorter than its variables' sizes require.
+    #[error("weights are truncated")]
+    Truncated,
 }
 
 impl WeightType {
@@ -93,8 +92,8 @@ impl WeightType {
         }
     }
 
-    fn of(matrices: NumberFormat, rest: Option<NumberFormat>) -> Option<Self> {
-        match (matrices, rest) {
+    fn of(matrices: NumberFormat, others: Option<NumberFormat>) -> Option<Self> {
+        match (matrices, others) {
             (NumberFormat::Float32, _) => Some(Self::Float32),
             (NumberFormat::Int8, Some(NumberFormat::Float16)) => Some(Self::Int8Float16),
             (NumberFormat::Int8, Some(NumberFormat::Bfloat16)) => Some(Self::Int8Bfloat16),
@@ -107,62 +106,62 @@ impl WeightType {
     }
 }
 
-impl Shape {
-    /// Reads the heads of all variables, and checks that the file holds their contents.
+impl ModelShape {
+    /// Reads the headers of all variables, and checks that the file contains their contents.
     ///
     /// # Errors
-    /// [`ShapeError`] when it is no whole Whisper.
+    /// [`ShapeError`] when it is not a complete Whisper model.
     pub fn read(file: impl Read + Seek) -> Result<Self, ShapeError> {
         let mut file = BufReader::new(file);
         let end = file.seek(SeekFrom::End(0))?;
         file.seek(SeekFrom::Start(0))?;
-        if !VERSIONS.contains(&u32_of(&mut file)?) {
-            return Err(ShapeError::Other("its binary version is unknown"));
+        if !VERSIONS.contains(&read_u32(&mut file)?) {
+            return Err(ShapeError::NotWhisper("unknown binary version"));
         }
-        if text_of(&mut file)? != WHISPER {
-            return Err(ShapeError::Other("its specification is another"));
+        if read_string(&mut file)? != WHISPER {
+            return Err(ShapeError::NotWhisper("another specification"));
         }
-        let _revision = u32_of(&mut file)?;
-        let count = u32_of(&mut file)?;
+        let _revision = read_u32(&mut file)?;
+        let count = read_u32(&mut file)?;
         if count > MAX_VARIABLES {
-            return Err(ShapeError::Other("it has too many variables"));
+            return Err(ShapeError::NotWhisper("too many variables"));
         }
-        let mut found = Found::default();
+        let mut builder = ShapeBuilder::default();
         for _ in 0..count {
             let variable = Variable::read(&mut file)?;
             if variable.bytes > end.saturating_sub(file.stream_position()?) {
-                return Err(ShapeError::CutOff);
+                return Err(ShapeError::Truncated);
             }
             if variable.name.ends_with("/num_heads") && variable.bytes <= 8 {
                 let mut content = [0; 8];
                 file.read_exact(&mut content[..variable.bytes as usize])?;
-                found.heads = u64::from_le_bytes(content);
+                builder.heads = u64::from_le_bytes(content);
             } else {
-                let step = i64::try_from(variable.bytes).map_err(|_| ShapeError::CutOff)?;
+                let step = i64::try_from(variable.bytes).map_err(|_| ShapeError::Truncated)?;
                 file.seek_relative(step)?;
             }
-            found.add(&variable);
+            builder.add(&variable);
         }
-        // A model whose end is missing is not loaded either.
-        let aliases = u32_of(&mut file)?;
+        // CTranslate2 does not load a file without its end either.
+        let aliases = read_u32(&mut file)?;
         if aliases > MAX_VARIABLES {
-            return Err(ShapeError::Other("it has too many second names"));
+            return Err(ShapeError::NotWhisper("too many aliases"));
         }
         for _ in 0..aliases {
-            let (_alias, _variable) = (text_of(&mut file)?, text_of(&mut file)?);
+            let (_alias, _variable) = (read_string(&mut file)?, read_string(&mut file)?);
         }
-        found
-            .shape()
-            .ok_or(ShapeError::Other("a part of it is missing"))
+        builder
+            .build()
+            .ok_or(ShapeError::NotWhisper("a variable is missing"))
     }
 
-    /// Whether it knows more than English.
+    /// Whether it supports languages other than English.
     #[must_use]
     pub fn is_multilingual(&self) -> bool {
         self.vocabulary_size >= MULTILINGUAL_VOCABULARY
     }
 
-    /// Which of OpenAI's or Distil-Whisper's sizes it has; `custom` for any other.
+    /// The name of its size among OpenAI's and Distil-Whisper's models; `custom` for any other.
     #[must_use]
     pub fn family(&self) -> String {
         let layers = (self.width, self.encoder_layers, self.decoder_layers);
@@ -184,31 +183,32 @@ impl Shape {
         format!("{name}{language}")
     }
 
-    /// What it takes in memory when a number of a matrix takes `in_matrix` bytes and any other
-    /// takes `elsewhere`; the scales of quantized matrices are less than a hundredth of it.
+    /// Size of its weights in memory with `matrix_bytes` for a parameter in a matrix and `other_bytes`
+    /// for any other; without the scales of quantized matrices, which are less than a hundredth.
     #[must_use]
-    pub fn memory_bytes(&self, in_matrix: u64, elsewhere: u64) -> u64 {
-        // Each number is one in the file, so the sum stays far below the bound of a `u64`.
-        self.in_matrices * in_matrix + (self.parameters - self.in_matrices) * elsewhere
+    pub fn memory_bytes(&self, matrix_bytes: u64, other_bytes: u64) -> u64 {
+        // The file contains every parameter, so the sum is far below the maximum of a `u64`.
+        self.matrix_parameters * matrix_bytes
+            + (self.parameters - self.matrix_parameters) * other_bytes
     }
 }
 
-/// What has been seen of a model so far.
+/// Collects a model's sizes from its variables.
 #[derive(Default)]
-struct Found {
+struct ShapeBuilder {
     n_mels: u64,
     width: u64,
     heads: u64,
     vocabulary_size: u64,
     encoder_layers: BTreeSet<u32>,
     decoder_layers: BTreeSet<u32>,
-    matrices: Option<NumberFormat>,
-    rest: Option<NumberFormat>,
+    matrix_format: Option<NumberFormat>,
+    other_format: Option<NumberFormat>,
     parameters: u64,
-    in_matrices: u64,
+    matrix_parameters: u64,
 }
 
-impl Found {
+impl ShapeBuilder {
     fn add(&mut self, variable: &Variable) {
         let Variable {
             name, dimensions, ..
@@ -227,35 +227,35 @@ impl Found {
             let layer = name
                 .strip_prefix(prefix)
                 .and_then(|rest| rest.split_once('/'));
-            // There is a `layer_norm` beside those with numbers.
+            // `layer_norm` has the prefix but no number.
             layers.extend(layer.and_then(|(number, _)| number.parse::<u32>().ok()));
         }
         if dimensions.is_empty() || name.ends_with("_scale") {
             return;
         }
         self.parameters += variable.numbers;
-        // Convolutions have three dimensions, and stay as they are.
+        // Convolutions have three dimensions, and are not quantized.
         if dimensions.len() == 2 && name.ends_with("/weight") {
-            self.in_matrices += variable.numbers;
-            self.matrices = self.matrices.or(Some(variable.format));
+            self.matrix_parameters += variable.numbers;
+            self.matrix_format = self.matrix_format.or(Some(variable.format));
         } else if !name.ends_with("/weight") && variable.format.is_float() {
-            self.rest = self.rest.or(Some(variable.format));
+            self.other_format = self.other_format.or(Some(variable.format));
         }
     }
 
-    fn shape(self) -> Option<Shape> {
+    fn build(self) -> Option<ModelShape> {
         let known = |number: u64| usize::try_from(number).ok().filter(|&number| number > 0);
         let layers = |layers: BTreeSet<u32>| Some(layers.len()).filter(|&count| count > 0);
-        Some(Shape {
+        Some(ModelShape {
             n_mels: known(self.n_mels)?,
             width: known(self.width)?,
             heads: known(self.heads)?,
             encoder_layers: layers(self.encoder_layers)?,
             decoder_layers: layers(self.decoder_layers)?,
             vocabulary_size: Some(self.vocabulary_size).filter(|&tokens| tokens > 0)?,
-            stored_type: WeightType::of(self.matrices?, self.rest)?,
+            stored_type: WeightType::of(self.matrix_format?, self.other_format)?,
             parameters: self.parameters,
-            in_matrices: self.in_matrices,
+            matrix_parameters: self.matrix_parameters,
         })
     }
 }
@@ -269,12 +269,12 @@ mod tests {
     use super::*;
     use crate::models::test_files::{Fixture, weights};
 
-    fn read(bytes: &[u8]) -> Result<Shape, ShapeError> {
-        Shape::read(Cursor::new(bytes))
+    fn read(bytes: &[u8]) -> Result<ModelShape, ShapeError> {
+        ModelShape::read(Cursor::new(bytes))
     }
 
     #[test]
-    fn tells_what_a_model_is() {
+    fn reads_the_sizes_of_a_model() {
         let turbo = Fixture {
             n_mels: 128,
             width: 1280,
@@ -291,9 +291,9 @@ mod tests {
         assert!(shape.is_multilingual());
         assert_eq!(shape.family(), "large-v3-turbo");
         // One matrix of tokens by width, the convolution, and a norm.
-        let (matrix, rest) = (51_866 * 1280, 1280 * 128 * 3 + 1280);
-        assert_eq!(shape.parameters, matrix + rest);
-        assert_eq!(shape.memory_bytes(1, 4), matrix + 4 * rest);
+        let (matrix, others) = (51_866 * 1280, 1280 * 128 * 3 + 1280);
+        assert_eq!(shape.parameters, matrix + others);
+        assert_eq!(shape.memory_bytes(1, 4), matrix + 4 * others);
     }
 
     #[test]
@@ -322,32 +322,32 @@ mod tests {
     }
 
     #[test]
-    fn half_a_file_and_another_models_are_refused() {
+    fn refuses_truncated_files_and_other_models() {
         let whole = weights(&Fixture::default());
-        // Whatever is missing, from half of the weights to the last letter of the last name.
-        for left in [
+        // Truncated anywhere from half of the weights to the last letter of the last name.
+        for length in [
             whole.len() / 2,
             whole.len() - 200,
             whole.len() - 40,
             whole.len() - 1,
         ] {
-            assert!(read(&whole[..left]).is_err(), "{left} bytes");
+            assert!(read(&whole[..length]).is_err(), "{length} bytes");
         }
         assert!(matches!(read(&whole[..20]), Err(ShapeError::Read(_))));
         assert!(matches!(read(b""), Err(ShapeError::Read(_))));
         let mut other = whole.clone();
         other[6..9].copy_from_slice(b"Lla");
-        assert!(matches!(read(&other), Err(ShapeError::Other(_))));
+        assert!(matches!(read(&other), Err(ShapeError::NotWhisper(_))));
         let mut absurd = whole.clone();
         let at = absurd
             .windows(13)
             .position(|bytes| bytes == b"conv1/weight\0")
             .unwrap();
         absurd[at + 14..at + 26].fill(0xff);
-        assert!(matches!(read(&absurd), Err(ShapeError::Other(_))));
+        assert!(matches!(read(&absurd), Err(ShapeError::NotWhisper(_))));
         let mut future = whole;
         future[0] = 7;
-        assert!(matches!(read(&future), Err(ShapeError::Other(_))));
+        assert!(matches!(read(&future), Err(ShapeError::NotWhisper(_))));
     }
 
     proptest! {
@@ -357,7 +357,7 @@ mod tests {
         }
 
         #[test]
-        fn no_change_of_a_whole_file_makes_it_panic(
+        fn no_change_of_a_complete_file_makes_it_panic(
             at: prop::sample::Index, byte: u8, end: prop::sample::Index
         ) {
             let mut bytes = weights(&Fixture::default());

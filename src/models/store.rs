@@ -1,8 +1,8 @@
-//! Models on disk: folders of `MODELS_DIR`, and the Hugging Face cache as its tools lay it out.
+//! Finds models on disk: folders of `MODELS_DIR`, and the Hugging Face cache in its tools' layout.
 //!
-//! The cache has a folder a repository, `models--owner--name`: `refs` holds the commit that each
-//! branch or tag is at, `snapshots` a folder of links a commit, `blobs` the files they lead to.
-//! A folder of models that is mounted in the place of the cache is read as `MODELS_DIR` is.
+//! The cache has one folder per repository, `models--owner--name`: `refs` contains the commit of each
+//! branch or tag, `snapshots` a folder of links per commit, `blobs` the files they point to. A folder of
+//! models that is mounted as the cache is read like `MODELS_DIR`.
 
 mod delete;
 #[cfg(test)]
@@ -15,82 +15,82 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{ModelId, Shape};
+use super::{ModelId, ModelShape};
 use crate::telemetry::error_chain;
 use crate::tokens::Language;
 
 pub use delete::StoreError;
 
-/// The weights; a folder without them is no model.
+/// The weights; a folder without them is not a model.
 const WEIGHTS: &str = "model.bin";
-/// Files without which a folder is no CTranslate2 Whisper, beside its weights.
+/// Other files that every CTranslate2 Whisper model has.
 const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
-/// Either holds the model's tokens.
+/// A model has one of these lists of tokens.
 const VOCABULARIES: [&str; 2] = ["vocabulary.json", "vocabulary.txt"];
-/// What a model may have beside them.
+/// Files that a model may have in addition.
 const OPTIONAL: [&str; 1] = ["preprocessor_config.json"];
-/// What the folders of the cache begin with that hold repositories.
-const REPOSITORIES: [&str; 3] = ["models--", "datasets--", "spaces--"];
-/// The branch that a name without a revision means.
+/// Prefixes of the cache's repository folders.
+const REPOSITORY_PREFIXES: [&str; 3] = ["models--", "datasets--", "spaces--"];
+/// The branch of a name without a revision.
 const MAIN: &str = "main";
 
-/// Where models are looked for.
+/// The folders that contain models.
 #[derive(Clone, Debug)]
 pub struct Store {
     models_dir: PathBuf,
     hub_cache: PathBuf,
-    /// What was said of each folder that is of no use, so that it is said once.
+    /// The last warning about each unusable folder, so that it is logged once.
     warned: Arc<Mutex<BTreeMap<PathBuf, String>>>,
 }
 
-/// A whole model on disk.
+/// A complete model on disk.
 #[derive(Clone, Debug)]
 pub struct StoredModel {
     /// Its name.
     pub id: ModelId,
-    /// The folder its files are in.
+    /// The folder of its files.
     pub dir: PathBuf,
     /// Size of its files, in bytes.
     pub size_bytes: u64,
     /// When the weights were written, in seconds since 1970.
     pub created: u64,
-    /// What its weights say of themselves.
-    pub shape: Shape,
-    /// The codes of the languages it knows, in the order of its tokens.
+    /// Its sizes.
+    pub shape: ModelShape,
+    /// The codes of its languages, in the order of its tokens.
     pub languages: Arc<[String]>,
-    place: Place,
+    location: ModelLocation,
     files: Files,
 }
 
-/// The files of a model that are there, by name.
-type Files = BTreeMap<&'static str, Version>;
+/// The existing files of a model, by name.
+type Files = BTreeMap<&'static str, FileStamp>;
 
-/// What a model's files belong to.
+/// Where a model's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    /// A folder of its own.
+enum ModelLocation {
+    /// In a folder of their own.
     Folder,
-    /// A repository of the cache, in this folder.
+    /// In a repository of the cache, with this folder.
     Cache(PathBuf),
 }
 
-/// Tells one content of a file from another without reading it.
+/// Identifies a file's content without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Version {
+struct FileStamp {
     bytes: u64,
-    written: SystemTime,
+    modified: SystemTime,
 }
 
-/// A folder that may hold a model of this name.
+/// A folder that may contain a model of this name.
 struct Candidate {
     id: ModelId,
     dir: PathBuf,
-    place: Place,
+    location: ModelLocation,
 }
 
 impl Store {
-    /// Looks in the folders of `models_dir` first, then in those of the same kind at `hub_cache`, then
-    /// in the repositories there.
+    /// Searches the folders of `models_dir` first, then plain folders in `hub_cache`, then its
+    /// repositories.
     #[must_use]
     pub fn new(models_dir: PathBuf, hub_cache: PathBuf) -> Self {
         Self {
@@ -100,12 +100,12 @@ impl Store {
         }
     }
 
-    /// Every whole model, by name; the first place wins where a name is in both. Reads the disk,
-    /// though not the files of those in `known` that have not changed.
+    /// Every complete model, sorted by name; of duplicates the first found is kept. Reads the disk,
+    /// except for the files of models in `known` that have not changed.
     ///
     /// # Errors
     /// The operating system's, if an existing folder cannot be read now, for example because no file
-    /// descriptor is left. A folder without read permission is passed over.
+    /// descriptor is left. A folder without read permission is skipped.
     pub fn list(&self, known: &[Arc<StoredModel>]) -> io::Result<Vec<Arc<StoredModel>>> {
         for folder in [&self.models_dir, &self.hub_cache] {
             if let Err(error) = fs::read_dir(folder)
@@ -116,8 +116,8 @@ impl Store {
         }
         let read = |candidate: Candidate| {
             let model = candidate.read(known);
-            model.unwrap_or_else(|flaw| {
-                self.warn(&candidate.dir, &flaw);
+            model.unwrap_or_else(|problem| {
+                self.warn(&candidate.dir, &problem);
                 None
             })
         };
@@ -129,30 +129,33 @@ impl Store {
         Ok(models)
     }
 
-    /// Says why nothing in this folder can be served.
+    /// Logs why nothing in this folder can be served, once per reason.
     fn warn(&self, folder: &Path, flaw: &str) {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.get(folder).is_none_or(|said| said != flaw) {
+        if warned.get(folder).is_none_or(|last| last != flaw) {
             tracing::warn!(folder = %folder.display(), flaw, "no model can be served from here");
             warned.insert(folder.to_owned(), flaw.to_owned());
         }
     }
 
-    /// `name` and `owner/name`.
+    /// The folders `name` and `owner/name`.
     fn named_folders(&self) -> io::Result<Vec<Candidate>> {
         let mut candidates = Vec::new();
         let mut add = |name: &str, dir: PathBuf| {
-            // A revision has no place here.
+            // A folder's name has no revision.
             let id = ModelId::parse(name)
                 .ok()
                 .filter(|id| id.revision().is_none());
             candidates.extend(id.map(|id| Candidate {
                 id,
                 dir,
-                place: Place::Folder,
+                location: ModelLocation::Folder,
             }));
         };
-        let is_repository = |name: &str| REPOSITORIES.iter().any(|kind| name.starts_with(kind));
+        let is_repository = |name: &str| {
+            let mut prefixes = REPOSITORY_PREFIXES.iter();
+            prefixes.any(|prefix| name.starts_with(prefix))
+        };
         let in_cache = entries(&self.hub_cache)?.into_iter();
         let in_cache = in_cache.filter(|(name, _)| !is_repository(name));
         for (name, dir) in entries(&self.models_dir)?.into_iter().chain(in_cache) {
@@ -164,8 +167,8 @@ impl Store {
         Ok(candidates)
     }
 
-    /// The snapshots of the cache, under each name they have beside those that are `taken`; one
-    /// that has none is named by its commit.
+    /// The snapshots of the cache, under each of their names that is not `taken`; one without a name is
+    /// named by its commit.
     fn snapshots(&self, taken: &BTreeSet<ModelId>) -> io::Result<Vec<Candidate>> {
         let mut candidates = Vec::new();
         for (folder, repository) in entries(&self.hub_cache)? {
@@ -186,15 +189,15 @@ impl Store {
             };
             let refs = refs(&repository)?;
             for (commit, dir) in entries(&repository.join("snapshots"))? {
-                let here = refs.iter().filter(|(_, at)| *at == commit);
-                let mut ids: Vec<_> = here.filter_map(|(name, _)| id(name)).collect();
+                let matching = refs.iter().filter(|(_, target)| *target == commit);
+                let mut ids: Vec<_> = matching.filter_map(|(name, _)| id(name)).collect();
                 if ids.is_empty() {
                     ids.extend(id(&commit));
                 }
                 candidates.extend(ids.into_iter().map(|id| Candidate {
                     id,
                     dir: dir.clone(),
-                    place: Place::Cache(repository.clone()),
+                    location: ModelLocation::Cache(repository.clone()),
                 }));
             }
         }
@@ -203,11 +206,11 @@ impl Store {
 }
 
 impl Candidate {
-    /// The model, if there is one. The error is what is wrong with it.
+    /// The model, if there is one. The error is why it cannot be served.
     fn read(&self, known: &[Arc<StoredModel>]) -> Result<Option<Arc<StoredModel>>, String> {
-        let Self { id, dir, place } = self;
-        let version = |name| Some((name, Version::of(&dir.join(name))?));
-        let files: Files = files().filter_map(version).collect();
+        let Self { id, dir, location } = self;
+        let stamp = |name| Some((name, FileStamp::of(&dir.join(name))?));
+        let files: Files = files().filter_map(stamp).collect();
         let Some(weights) = files.get(WEIGHTS) else {
             return Ok(None);
         };
@@ -226,11 +229,11 @@ impl Candidate {
         }
         let shape = File::open(dir.join(WEIGHTS))
             .map_err(Into::into)
-            .and_then(Shape::read);
+            .and_then(ModelShape::read);
         let shape = shape.map_err(|error| format!("{WEIGHTS}: {}", error_chain(&error)))?;
         let languages = languages(&dir.join(vocabulary), &shape);
         let languages = languages.map_err(|error| format!("{vocabulary}: {error}"))?;
-        let created = weights.written.duration_since(UNIX_EPOCH);
+        let created = weights.modified.duration_since(UNIX_EPOCH);
         Ok(Some(Arc::new(StoredModel {
             size_bytes: files.values().map(|file| file.bytes).sum(),
             created: created.unwrap_or_default().as_secs(),
@@ -238,37 +241,36 @@ impl Candidate {
             id: id.clone(),
             dir: dir.clone(),
             shape,
-            place: place.clone(),
+            location: location.clone(),
             files,
         })))
     }
 }
 
-impl Version {
+impl FileStamp {
     fn of(path: &Path) -> Option<Self> {
         let file = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
         Some(Self {
             bytes: file.len(),
-            written: file.modified().ok()?,
+            modified: file.modified().ok()?,
         })
     }
 }
 
-/// The files of a model; the weights come first, so that what is left of a broken deletion is no
-/// model.
+/// The files of a model; the weights come first, so that an interrupted deletion leaves no model.
 fn files() -> impl Iterator<Item = &'static str> {
-    let rest = [&REQUIRED[..], &VOCABULARIES, &OPTIONAL].concat();
-    std::iter::once(WEIGHTS).chain(rest)
+    let others = [&REQUIRED[..], &VOCABULARIES, &OPTIONAL].concat();
+    std::iter::once(WEIGHTS).chain(others)
 }
 
-/// The languages that the vocabulary has a token for; English-only ones list tokens that they were
-/// never trained on.
-fn languages(vocabulary: &Path, shape: &Shape) -> io::Result<Arc<[String]>> {
+/// The languages that the vocabulary has a token for; only English for English-only models, whose
+/// vocabularies contain language tokens that they were not trained on.
+fn languages(vocabulary: &Path, shape: &ModelShape) -> io::Result<Arc<[String]>> {
     if !shape.is_multilingual() {
         return Ok(Arc::new([Language::ENGLISH.code().to_owned()]));
     }
     let text = fs::read_to_string(vocabulary)?;
-    let tokens: Vec<String> = if vocabulary.extension().is_some_and(|kind| kind == "json") {
+    let tokens: Vec<String> = if vocabulary.extension().is_some_and(|ext| ext == "json") {
         serde_json::from_str(&text)?
     } else {
         text.lines().map(str::to_owned).collect()
@@ -281,12 +283,12 @@ fn languages(vocabulary: &Path, shape: &Shape) -> io::Result<Arc<[String]>> {
     Ok(tokens.iter().filter_map(code).collect())
 }
 
-/// Names and paths of a folder's entries, without hidden ones; none where it is no folder, or may not
-/// be read.
+/// Names and paths of a folder's entries, without hidden ones; none if it is not a folder, or there is
+/// no read permission.
 fn entries(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries.flatten(),
-        Err(error) if is_of_the_folder(&error) => return Ok(Vec::new()),
+        Err(error) if is_folder_specific(&error) => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let entries = entries
@@ -295,16 +297,16 @@ fn entries(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(entries.collect())
 }
 
-/// Whether a folder cannot be read for a reason of its own, and not of the process or the disk.
-fn is_of_the_folder(error: &io::Error) -> bool {
+/// Whether the error is specific to the folder, rather than to the process or the disk.
+fn is_folder_specific(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied
     )
 }
 
-/// The branches and tags of a repository, whose names may have slashes, and their commits. No link
-/// is followed, as it may lead back or out of the repository.
+/// The branches and tags of a repository, whose names may contain slashes, and their commits. Links are
+/// not followed, since they may form a cycle or leave the repository.
 fn refs(repository: &Path) -> io::Result<Vec<(String, String)>> {
     let mut refs = Vec::new();
     let mut folders = vec![(String::new(), repository.join("refs"))];

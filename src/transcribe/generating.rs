@@ -49,7 +49,7 @@ impl Transcriber {
         let answer = self
             .generate_padded(plan, prompt.clone(), short, entry)
             .await?;
-        if !answer.generation.is_doubtful {
+        if !answer.generation.needs_longer_encoding {
             return Ok(answer);
         }
         self.metrics.windows_repeated.inc();

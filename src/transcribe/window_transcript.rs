@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Plan, Recordings, TranscriptionOptions, hallucinations};
 use crate::audio::{Clip, WindowClock, SAMPLE_RATE_HZ};
-use crate::engine::{Decoding, Generation};
+use crate::engine::{DecodingOptions, Generation};
 use crate::job::JobOutput;
 use crate::tokens::segments::{TimedTokens, segments};
 use crate::tokens::words::{TimedWords, words};
@@ -45,8 +45,8 @@ pub(super) struct WindowTranscript {
 }
 
 impl TranscriptionOptions {
-    pub(super) fn decoding(&self) -> Decoding {
-        Decoding {
+    pub(super) fn decoding(&self) -> DecodingOptions {
+        DecodingOptions {
             candidates: self.candidates.clone(),
             fallback: self.fallback.clone(),
             align: self.words || self.logprobs,

@@ -16,8 +16,8 @@ use halkspeech::engine::EngineFactory;
 use halkspeech::features::WindowLengths;
 use halkspeech::http::{self, Context, Door, HttpSettings, ParameterDefaults, Phase, RateLimit};
 use halkspeech::models::{
-    self, Aliases, Budget, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels,
-    MakeFactory, ModelId, Plan, Store,
+    self, Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
+    LoadedModels, ModelBudget, ModelId, ModelPlan, Store,
 };
 use halkspeech::telemetry::{Metrics, RefusalLabels, RefusalReason, RequestLabels};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
@@ -62,7 +62,7 @@ pub struct TestSetup {
     pub hub_timeout: Duration,
     pub auto_download: bool,
     pub aliases: Vec<(String, ModelId)>,
-    pub budget: Budget,
+    pub budget: ModelBudget,
     pub idle_time: Option<Duration>,
     /// The model that OpenAI's names refer to.
     pub default_model: DefaultModel,
@@ -123,9 +123,9 @@ impl Default for TestSetup {
             hub_timeout: TEST_TIMEOUT,
             auto_download: false,
             aliases: Vec::new(),
-            budget: Budget::default(),
+            budget: ModelBudget::default(),
             idle_time: None,
-            default_model: DefaultModel::Named(ModelId::parse(MODEL).unwrap()),
+            default_model: DefaultModel::Configured(ModelId::parse(MODEL).unwrap()),
         }
     }
 }
@@ -284,14 +284,14 @@ fn models(setup: &TestSetup, metrics: &Metrics) -> LoadedModels {
     let (engine, limits) = (Arc::clone(&setup.engine), setup.limits);
     let lengths = setup.lengths;
     let (queue_capacity, idle_time) = (setup.queue_capacity, setup.idle_time);
-    LoadedModels::new(models::Setup {
+    LoadedModels::new(models::LoadedModelsConfig {
         catalog,
         downloads: Arc::new(downloads),
         auto_download: setup.auto_download,
         plan: Box::new(move |_| {
             let engine = Arc::clone(&engine);
-            let make: Box<MakeFactory> = Box::new(move |_| engine);
-            Plan {
+            let make: Box<EngineFactoryBuilder> = Box::new(move |_| engine);
+            ModelPlan {
                 engines: vec![make],
                 limits,
                 queue_capacity,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use halkspeech::models::{
-    Catalog, Downloaded, Downloads, Hub, HubError, HubSettings, ModelId, Store,
+    Catalog, DownloadSummary, Downloads, Hub, HubError, HubSettings, ModelId, Store,
 };
 use halkspeech::telemetry::Metrics;
 
@@ -65,7 +65,7 @@ impl HubTest {
         Arc::new(Catalog::open(store))
     }
 
-    async fn fetch(&self, id: &str) -> Result<Arc<Downloaded>, Arc<HubError>> {
+    async fn fetch(&self, id: &str) -> Result<Arc<DownloadSummary>, Arc<HubError>> {
         self.downloads().start(&model(id)).finished().await
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{EngineError, EngineFactory};
 use halkspeech::http::ParameterDefaults;
-use halkspeech::models::{Budget, ModelId};
+use halkspeech::models::{ModelBudget, ModelId};
 use reqwest::Response;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -79,8 +79,8 @@ async fn in_memory(app: &TestApp) -> Value {
     answer.json().await.unwrap()
 }
 
-fn one_model() -> Budget {
-    Budget {
+fn one_model() -> ModelBudget {
+    ModelBudget {
         models: NonZeroUsize::new(1),
         memory_bytes: None,
     }
@@ -208,7 +208,7 @@ async fn requests_wait_in_order_for_model_memory() {
 #[tokio::test]
 async fn a_model_above_the_budget_is_refused() {
     let root = two_models();
-    let budget = Budget {
+    let budget = ModelBudget {
         models: None,
         memory_bytes: NonZeroU64::new(MODEL_BYTES - 1),
     };
@@ -297,7 +297,7 @@ async fn memory_counts_until_it_is_free_and_delays_only_requests_that_need_it() 
     link_model(&root.path().join("three"));
     let gate = EngineGate::new();
     let setup = TestSetup {
-        budget: Budget {
+        budget: ModelBudget {
             models: NonZeroUsize::new(2),
             memory_bytes: None,
         },

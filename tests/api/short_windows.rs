@@ -22,7 +22,7 @@ fn doubtful_engine() -> (EngineFactory, BatchFrames) {
         recorder.lock().unwrap().push(key.frames);
         let mut generations = loudest_bands(inputs);
         for (generation, input) in generations.iter_mut().zip(inputs) {
-            generation.is_doubtful = !input.is_whole();
+            generation.needs_longer_encoding = !input.is_full_length();
         }
         Ok(generations)
     });

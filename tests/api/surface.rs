@@ -69,7 +69,7 @@ async fn readiness_reports_a_missing_default_model() {
     for name in ["base", "small"] {
         lay_out(&folder.path().join(name), &Fixture::default());
     }
-    let base = DefaultModel::Named(ModelId::parse("base").unwrap());
+    let base = DefaultModel::Configured(ModelId::parse("base").unwrap());
     let app = app_with_models_in(folder.path(), base).await;
     assert_eq!(readiness(&app).await, (200, json!({ "status": "ready" })));
 
@@ -91,7 +91,7 @@ async fn readiness_reports_a_missing_default_model() {
 async fn openai_names_resolve_to_the_only_model_without_a_configured_default() {
     let folder = tempfile::tempdir().unwrap();
     lay_out(&folder.path().join("small"), &Fixture::default());
-    let assumed = || DefaultModel::Assumed(ModelId::parse("base").unwrap());
+    let assumed = || DefaultModel::BuiltIn(ModelId::parse("base").unwrap());
 
     let app = app_with_models_in(folder.path(), assumed()).await;
     assert_eq!(readiness(&app).await, (200, json!({ "status": "ready" })));

@@ -121,7 +121,7 @@ async fn shutdown_does_not_wait_for_a_cancelled_window() {
 
     let (status, log) = server.wait();
     assert!(status.success(), "{log}");
-    assert!(log.contains("engines still work"), "{log}");
+    assert!(log.contains("engines are still running"), "{log}");
     assert!(log.contains("stopped"), "{log}");
 }
 

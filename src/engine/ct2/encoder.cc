@@ -79,7 +79,7 @@ void __wrap__ZN11ctranslate26layers14WhisperEncoderclERKNS_11StorageViewERS2_(
     WhisperEncoder* encoder, const StorageView& features, StorageView& output
 ) {
     // The memory of the last batch is the next one's.
-    if (features.device() == ctranslate2::Device::CUDA) halkspeech::forget_texts_on_card();
+    if (features.device() == ctranslate2::Device::CUDA) halkspeech::release_decoder_cache_on_gpu();
     const bool is_short = features.rank() == 3 && features.dim(0) > 0 && features.dim(1) == encoder->input_size()
         && features.dim(2) > 0 && features.dim(2) < encoder->max_input_time();
     if (is_short) return encode(*encoder, features, output);

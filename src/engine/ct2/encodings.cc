@@ -1,5 +1,5 @@
-// Brings features to a card, joins encoder outputs into one batch, and takes rows out of a batch: what ct2rs has no call
-// for. Each of them leaves its result in `out`, or a message in `message` and returns false.
+// Uploads features to a GPU, joins encoder outputs into one batch, and selects rows of a batch, for which ct2rs has no
+// functions. Each function stores its result in `out`, or stores an error message in `message` and returns false.
 
 #include <algorithm>
 #include <cstdint>
@@ -24,7 +24,7 @@ using ctranslate2::StorageView;
 namespace {
 
 template <typename Work>
-bool guarded(char* message, size_t size, Work work) {
+bool catch_exceptions(char* message, size_t size, Work work) {
     try {
         work();
         return true;
@@ -42,49 +42,49 @@ bool have_one_length(const std::vector<const StorageView*>& parts) {
     return std::all_of(parts.begin(), parts.end(), [&](const StorageView* part) { return part->dim(1) == length; });
 }
 
-// Each encoding behind the other, with zeros behind the shorter ones.
-template <Device device, typename Number>
-void fill_up(StorageView& joined, const std::vector<const StorageView*>& parts, dim_t longest) {
+// Concatenates encodings, the shorter ones padded with zeros.
+template <Device device, typename Element>
+void join_padded(StorageView& joined, const std::vector<const StorageView*>& parts, dim_t max_length) {
     const dim_t width = parts.front()->dim(2);
-    auto* to = joined.data<Number>();
+    auto* to = joined.data<Element>();
     for (const StorageView* part : parts) {
         const dim_t size = part->dim(1) * width;
-        for (dim_t row = 0; row < part->dim(0); ++row, to += longest * width) {
-            primitives<device>::copy(part->data<Number>() + row * size, to, size);
-            primitives<device>::fill(to + size, Number(0), longest * width - size);
+        for (dim_t row = 0; row < part->dim(0); ++row, to += max_length * width) {
+            primitives<device>::copy(part->data<Element>() + row * size, to, size);
+            primitives<device>::fill(to + size, Element(0), max_length * width - size);
         }
     }
 }
 
-// Those that our decoder takes.
-void fill_up(StorageView& joined, const std::vector<const StorageView*>& parts) {
+// For the types that the project's own decoder supports.
+void join_padded(StorageView& joined, const std::vector<const StorageView*>& parts) {
     const dim_t width = parts.front()->dim(2);
-    dim_t rows = 0, longest = 0;
+    dim_t rows = 0, max_length = 0;
     for (const StorageView* part : parts) {
         const bool fits = part->device() == joined.device() && part->dtype() == joined.dtype() && part->dim(2) == width;
         if (!fits) throw std::invalid_argument("encodings of a batch differ in more than their lengths");
         rows += part->dim(0);
-        longest = std::max(longest, part->dim(1));
+        max_length = std::max(max_length, part->dim(1));
     }
-    joined.resize({rows, longest, width});
+    joined.resize({rows, max_length, width});
     if (joined.device() == Device::CPU && joined.dtype() == DataType::FLOAT32)
-        return fill_up<Device::CPU, float>(joined, parts, longest);
+        return join_padded<Device::CPU, float>(joined, parts, max_length);
 #ifdef HALKSPEECH_CUDA
     if (joined.device() == Device::CUDA && joined.dtype() == DataType::FLOAT16)
-        return fill_up<Device::CUDA, ctranslate2::float16_t>(joined, parts, longest);
+        return join_padded<Device::CUDA, ctranslate2::float16_t>(joined, parts, max_length);
 #endif
-    throw std::invalid_argument("encodings of these numbers are joined where they have one length only");
+    throw std::invalid_argument("encodings of this type can be joined only if they have one length");
 }
 
 }  // namespace
 
-// The encoder makes 16-bit floats of them there. Left to itself, CTranslate2 makes those on the processor, one by one,
-// while the card waits.
+// The encoder converts the features to 16-bit floats on the GPU. Without this upload, CTranslate2 converts them on the
+// CPU, one by one, while the GPU waits.
 extern "C" bool halkspeech_upload(
-    StorageView* out, const StorageView* features, int32_t card, char* message, size_t size
+    StorageView* out, const StorageView* features, int32_t gpu, char* message, size_t size
 ) {
-    return guarded(message, size, [&] {
-        const ctranslate2::ScopedDeviceSetter on(Device::CUDA, card);
+    return catch_exceptions(message, size, [&] {
+        const ctranslate2::ScopedDeviceSetter device(Device::CUDA, gpu);
         StorageView uploaded = features->to(Device::CUDA);
         ctranslate2::synchronize_stream(Device::CUDA);
         *out = std::move(uploaded);
@@ -94,16 +94,16 @@ extern "C" bool halkspeech_upload(
 extern "C" bool halkspeech_join(
     StorageView* out, const StorageView* const* parts, size_t count, char* message, size_t size
 ) {
-    return guarded(message, size, [&] {
+    return catch_exceptions(message, size, [&] {
         const StorageView& first = *parts[0];
-        const ctranslate2::ScopedDeviceSetter on(first.device(), first.device_index());
+        const ctranslate2::ScopedDeviceSetter device(first.device(), first.device_index());
         StorageView joined(first.dtype(), first.device());
         const std::vector<const StorageView*> all(parts, parts + count);
         if (have_one_length(all))
             ctranslate2::ops::Concat(0)(all, joined);
         else
-            fill_up(joined, all);
-        // The next call runs on another thread, and so on another stream of the device.
+            join_padded(joined, all);
+        // The next call runs on another thread, and thereby on another stream of the device.
         ctranslate2::synchronize_stream(joined.device());
         *out = std::move(joined);
     });
@@ -113,8 +113,8 @@ extern "C" bool halkspeech_select(
     StorageView* out, const StorageView* batch, const int32_t* rows, size_t count, size_t positions, char* message,
     size_t size
 ) {
-    return guarded(message, size, [&] {
-        const ctranslate2::ScopedDeviceSetter on(batch->device(), batch->device_index());
+    return catch_exceptions(message, size, [&] {
+        const ctranslate2::ScopedDeviceSetter device(batch->device(), batch->device_index());
         const StorageView ids(
             {static_cast<dim_t>(count)}, std::vector<int32_t>(rows, rows + count), batch->device()
         );
@@ -129,5 +129,5 @@ extern "C" bool halkspeech_select(
     });
 }
 
-// For tests: the numbers of an encoding on a processor.
+// For tests: the elements of an encoding in CPU memory.
 extern "C" const float* halkspeech_values(const StorageView* encoding) { return encoding->data<float>(); }

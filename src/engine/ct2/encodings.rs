@@ -1,8 +1,7 @@
-//! Features on their way to a card, and encoder outputs of a batch: joined from single windows, or taken out of a
-//! batch by rows.
+//! Uploads features to a GPU, joins the encoder outputs of single windows, and selects rows of a batch.
 //!
-//! ct2rs has no call for any of it. Its `StorageView` dereferences to the C++ object itself, whose
-//! address the functions of `encodings.cc` are given.
+//! ct2rs has no functions for this. Its `StorageView` dereferences to the C++ object itself, whose
+//! address is passed to the functions of `encodings.cc`.
 #![expect(unsafe_code, reason = "the functions of encodings.cc are foreign")]
 
 use std::ffi::{CStr, c_char, c_void};
@@ -12,14 +11,14 @@ use ct2rs::sys::{Device, StorageView};
 use super::errors::batch_error;
 use crate::engine::EngineError;
 
-/// Room for what an exception says.
+/// Size of the buffer for an exception's message, in bytes.
 const MESSAGE_BYTES: usize = 512;
 
 unsafe extern "C" {
     fn halkspeech_upload(
         out: *mut c_void,
         features: *const c_void,
-        card: i32,
+        gpu: i32,
         message: *mut c_char,
         size: usize,
     ) -> bool;
@@ -46,32 +45,32 @@ unsafe extern "C" {
     fn halkspeech_values(encoding: *const c_void) -> *const f32;
 }
 
-/// Features as they are, in the memory of a card.
+/// Copies features to the memory of a GPU, unchanged.
 ///
 /// # Errors
-/// [`EngineError::OutOfMemory`] of the card, or [`EngineError::Batch`] when there is no such card.
-pub fn upload(features: &StorageView<'_>, card: i32) -> Result<StorageView<'static>, EngineError> {
-    // SAFETY: as below, for `features`.
-    fill(|out, message| unsafe {
-        halkspeech_upload(out, address(features), card, message, MESSAGE_BYTES)
+/// [`EngineError::OutOfMemory`] of the GPU, or [`EngineError::Batch`] when there is no such GPU.
+pub fn upload(features: &StorageView<'_>, gpu: i32) -> Result<StorageView<'static>, EngineError> {
+    // SAFETY: `features` is a live C++ object, `out` is not aliased, and `message` has `MESSAGE_BYTES` bytes.
+    create_view(|out, message| unsafe {
+        halkspeech_upload(out, address(features), gpu, message, MESSAGE_BYTES)
     })
 }
 
-/// Stacks encoder outputs `[n, context, width]` along their first dimension, in order. Where the decoder is ours their
-/// contexts may differ; the shorter ones are filled up with zeros, by which it knows them (`gemm/decoder.cc`,
-/// `cuda/decoder.cc`).
+/// Concatenates encoder outputs `[n, context, width]` along their first dimension, in order. With the project's own
+/// decoder their contexts may differ; the shorter ones are padded with zeros, from which it derives their lengths
+/// (`gemm/decoder.cc`, `cuda/decoder.cc`).
 ///
 /// # Errors
-/// [`EngineError::Batch`] when there are none or their shapes do not fit, or [`EngineError::OutOfMemory`].
+/// [`EngineError::Batch`] when there are none or their shapes do not match, or [`EngineError::OutOfMemory`].
 pub fn join(mut parts: Vec<StorageView<'static>>) -> Result<StorageView<'static>, EngineError> {
     if parts.len() < 2 {
-        let nothing = || EngineError::Batch("nothing to join".to_owned());
-        return parts.pop().ok_or_else(nothing);
+        let no_parts = || EngineError::Batch("no encodings to join".to_owned());
+        return parts.pop().ok_or_else(no_parts);
     }
     let addresses: Vec<_> = parts.iter().map(address).collect();
-    fill(|out, message| {
-        // SAFETY: the addresses are those of C++ objects that `parts` keeps alive, `out` is one that
-        // nobody else sees, and the message is `MESSAGE_BYTES` long.
+    create_view(|out, message| {
+        // SAFETY: `addresses` points to `addresses.len()` C++ objects that `parts` keeps alive, `out` is
+        // not aliased, and `message` has `MESSAGE_BYTES` bytes.
         unsafe {
             halkspeech_join(
                 out,
@@ -84,7 +83,7 @@ pub fn join(mut parts: Vec<StorageView<'static>>) -> Result<StorageView<'static>
     })
 }
 
-/// The rows of a batch with these indices, in this order; of each its first positions, if so many are given.
+/// The rows of a batch with these indices, in this order; of each only the first `positions`, if given.
 ///
 /// # Errors
 /// [`EngineError::Batch`] when an index is outside the batch, or [`EngineError::OutOfMemory`].
@@ -100,8 +99,9 @@ pub fn select(
     }
     let rows: Result<Vec<i32>, _> = rows.iter().map(|&row| i32::try_from(row)).collect();
     let rows = rows.map_err(|_| outside())?;
-    fill(|out, message| {
-        // SAFETY: as above, for `batch`; the rows are `rows.len()` numbers.
+    create_view(|out, message| {
+        // SAFETY: `batch` is a live C++ object, `rows` points to `rows.len()` indices, `out` is not aliased,
+        // and `message` has `MESSAGE_BYTES` bytes.
         unsafe {
             halkspeech_select(
                 out,
@@ -116,13 +116,13 @@ pub fn select(
     })
 }
 
-/// The numbers of an encoding on a processor, in its order.
+/// The values of an encoding in CPU memory, row-major.
 #[cfg(all(test, target_arch = "x86_64"))]
 pub fn values<'a>(encoding: &'a StorageView<'static>) -> &'a [f32] {
     let size = usize::try_from(encoding.size()).expect("a size");
-    // SAFETY: the address is that of a C++ object that `encoding` keeps alive.
+    // SAFETY: `encoding` is a live C++ object.
     let first = unsafe { halkspeech_values(address(encoding)) };
-    // SAFETY: an encoding on a processor holds so many floats, and as long as it lives.
+    // SAFETY: an encoding in CPU memory contains `size` floats, which live as long as it does.
     unsafe { std::slice::from_raw_parts(first, size) }
 }
 
@@ -130,8 +130,8 @@ fn address(view: &StorageView<'_>) -> *const c_void {
     std::ptr::from_ref(&**view).cast()
 }
 
-/// Has a foreign function put its result in the place of an empty view.
-fn fill(
+/// Creates an empty view that a foreign function replaces with its result.
+fn create_view(
     foreign: impl FnOnce(*mut c_void, *mut c_char) -> bool,
 ) -> Result<StorageView<'static>, EngineError> {
     let out = StorageView::new(&[0], &mut [], Device::CPU).map_err(batch_error)?;

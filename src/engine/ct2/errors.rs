@@ -1,19 +1,19 @@
-//! What CTranslate2's exceptions mean.
+//! Converts CTranslate2's exceptions to engine errors.
 
 use crate::engine::EngineError;
 
-/// What errors say for want of memory: the CUDA runtime's, Thrust's, and that of cuBLAS.
+/// Parts of out-of-memory messages: of the CUDA runtime, Thrust and cuBLAS.
 const OUT_OF_MEMORY: [&str; 2] = ["out of memory", "CUBLAS_STATUS_ALLOC_FAILED"];
 
-/// Why a model does not load.
+/// An error of loading a model.
 pub fn load_error(error: impl std::fmt::Display) -> EngineError {
     EngineError::Load(error.to_string())
 }
 
-/// Why a batch failed, with want of memory told from the rest.
+/// An error of running a batch; distinguishes out-of-memory errors from others.
 pub fn batch_error(error: impl std::fmt::Display) -> EngineError {
     let text = error.to_string();
-    if OUT_OF_MEMORY.iter().any(|sign| text.contains(sign)) {
+    if OUT_OF_MEMORY.iter().any(|part| text.contains(part)) {
         EngineError::OutOfMemory(text)
     } else {
         EngineError::Batch(text)
@@ -25,13 +25,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn want_of_memory_is_told_from_other_failures() {
-        let short = [
+    fn distinguishes_out_of_memory_from_other_errors() {
+        let out_of_memory = [
             "CUDA failed with error out of memory",
             "failed to generate: cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED",
             "std::bad_alloc: cudaErrorMemoryAllocation: out of memory",
         ];
-        for text in short {
+        for text in out_of_memory {
             assert!(
                 matches!(batch_error(text), EngineError::OutOfMemory(_)),
                 "{text}"

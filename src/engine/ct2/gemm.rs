@@ -1,92 +1,92 @@
-//! Matrix products and layers on a processor, faster and safer than CTranslate2's own: 8-bit weights that
-//! are laid out once, when a model is loaded, layers that make fewer passes over memory, a decoder that
-//! copies nothing and takes windows of different lengths, and products that were given up for want of
-//! memory are known.
+//! Matrix products and layers on a CPU that replace CTranslate2's: 8-bit weights are packed once when a model
+//! is loaded, layers make fewer passes over memory, the decoder copies no keys and values and accepts windows
+//! of different lengths, and products that failed for lack of memory are detected.
 //!
-//! The functions of `gemm/gemm.cc`, `gemm/layers.cc` and `gemm/decoder.cc` stand in the place of
-//! CTranslate2's wherever it is linked (`build.rs`). Elsewhere than on x86-64, and on processors without AVX2, CTranslate2's own are used.
+//! The linker replaces CTranslate2's functions by those of `gemm/gemm.cc`, `gemm/layers.cc` and
+//! `gemm/decoder.cc` (`build.rs`). CTranslate2's own are used on other architectures than x86-64, and on CPUs
+//! without AVX2.
 #![expect(unsafe_code, reason = "the functions of gemm/gemm.cc are foreign")]
 
-/// Has oneDNN make its kernels, which it does once in a process and never again where that fails.
+/// Makes oneDNN create its kernels; it does so once per process and never retries after a failure.
 ///
 /// # Errors
-/// When there is no memory for them.
-pub fn make_kernels() -> Result<(), GivenUp> {
+/// When there is too little memory for them.
+pub fn create_kernels() -> Result<(), GemmFailed> {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: it has numbers of its own, and any thread may call it.
-    let made = unsafe { foreign::halkspeech_make_kernels() };
+    // SAFETY: takes no pointers, touches only its own buffers and static atomics, thread-safe.
+    let created = unsafe { foreign::halkspeech_create_kernels() };
     #[cfg(not(target_arch = "x86_64"))]
-    let made = true;
-    made.then_some(()).ok_or(GivenUp)
+    let created = true;
+    created.then_some(()).ok_or(GemmFailed)
 }
 
-/// Whether the decoder is ours, to which the encodings of a batch may have different lengths.
-pub fn mixes_lengths() -> bool {
+/// Whether the project's own decoder is used, which accepts encodings of different lengths in a batch.
+pub fn supports_mixed_lengths() -> bool {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: it asks the processor.
-    return unsafe { foreign::halkspeech_mixes_lengths() };
+    // SAFETY: takes no pointers, reads only the CPU's features, thread-safe.
+    return unsafe { foreign::halkspeech_supports_mixed_lengths() };
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
 
-/// Has the model that this thread loads next pack its weights for so many threads.
-pub fn pack_for(threads: usize) {
+/// Sets the number of threads that the next model loaded on this thread packs its weights for.
+pub fn set_packing_threads(threads: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         let threads = i32::try_from(threads).unwrap_or(i32::MAX);
-        // SAFETY: it keeps a number, and has no other effect.
-        unsafe { foreign::halkspeech_threads_of_next_model(threads) };
+        // SAFETY: takes no pointers, sets only a thread-local integer.
+        unsafe { foreign::halkspeech_set_packing_threads(threads) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = threads;
 }
 
-/// Products that are watched from a moment on.
-pub struct Products {
-    given_up_before: u64,
+/// Detects matrix products that fail from a moment on.
+pub struct GemmMonitor {
+    failures_at_start: u64,
 }
 
-/// A result holds what lay in the memory by chance.
+/// oneDNN reported an error; the output of a matrix product is uninitialised.
 #[derive(Debug, thiserror::Error)]
-#[error("oneDNN gave up a matrix product, most likely for want of memory")]
-pub struct GivenUp;
+#[error("oneDNN failed to compute a matrix product, probably for lack of memory")]
+pub struct GemmFailed;
 
-impl Products {
-    /// Watches from now on.
-    pub fn watch() -> Self {
+impl GemmMonitor {
+    /// Detects failures from now on.
+    pub fn start() -> Self {
         Self {
-            given_up_before: given_up(),
+            failures_at_start: failures(),
         }
     }
 
     /// # Errors
-    /// When a product was given up since, by this engine or by another one: nobody can tell.
-    pub fn check(&self) -> Result<(), GivenUp> {
-        if given_up() == self.given_up_before {
+    /// When a product has failed since then, in any engine: the failures of all engines are counted together.
+    pub fn check(&self) -> Result<(), GemmFailed> {
+        if failures() == self.failures_at_start {
             Ok(())
         } else {
-            Err(GivenUp)
+            Err(GemmFailed)
         }
     }
 }
 
-/// How many products were given up since the process began.
-fn given_up() -> u64 {
+/// Number of failed matrix products since the process began.
+fn failures() -> u64 {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: it reads a number.
-    return unsafe { foreign::halkspeech_products_given_up() };
+    // SAFETY: takes no pointers, reads only a static atomic, thread-safe.
+    return unsafe { foreign::halkspeech_gemm_failures() };
     #[cfg(not(target_arch = "x86_64"))]
     0
 }
 
-/// Gives `work` a function that has oneDNN give up a product. One test at a time does so, as the
-/// products of all are counted together.
+/// Calls `work` with a function that makes a matrix product fail. Serialised, since the failures of all
+/// tests are counted together.
 #[cfg(all(test, target_arch = "x86_64"))]
-pub fn while_products_are_given_up<T>(work: impl FnOnce(&dyn Fn()) -> T) -> T {
-    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _one = ONE.lock();
-    // SAFETY: it has numbers of its own, and oneDNN looks at the lengths first.
-    work(&|| unsafe { foreign::halkspeech_multiply_wrongly() })
+pub fn with_failing_gemm<T>(work: impl FnOnce(&dyn Fn()) -> T) -> T {
+    static SERIAL: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _serial = SERIAL.lock();
+    // SAFETY: takes no pointers, uses only its own buffers; oneDNN checks the sizes before it reads them.
+    work(&|| unsafe { foreign::halkspeech_fail_gemm() })
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -96,16 +96,16 @@ mod foreign {
     use std::ffi::c_void;
 
     unsafe extern "C" {
-        pub fn halkspeech_make_kernels() -> bool;
+        pub fn halkspeech_create_kernels() -> bool;
 
-        pub fn halkspeech_mixes_lengths() -> bool;
+        pub fn halkspeech_supports_mixed_lengths() -> bool;
 
-        pub fn halkspeech_products_given_up() -> u64;
+        pub fn halkspeech_gemm_failures() -> u64;
 
         #[cfg(test)]
-        pub fn halkspeech_multiply_wrongly();
+        pub fn halkspeech_fail_gemm();
 
-        pub fn halkspeech_threads_of_next_model(threads: c_int);
+        pub fn halkspeech_set_packing_threads(threads: c_int);
 
         #[cfg(test)]
         pub fn halkspeech_packs_weights() -> bool;
@@ -133,7 +133,7 @@ mod foreign {
         );
 
         #[cfg(test)]
-        pub fn halkspeech_multiply_and_finish(
+        pub fn halkspeech_multiply_with_epilogue(
             weights: *const c_void,
             threads: c_int,
             m: i64,

@@ -26,18 +26,18 @@ using ctranslate2::LogitsProcessor;
 using ctranslate2::primitives;
 using ctranslate2::StorageView;
 using ctranslate2::SuppressTokens;
-using halkspeech::Allowed;
+using halkspeech::AllowedTokens;
 using halkspeech::Timestamps;
 
 namespace {
 
 // What may come behind the tokens of a hypothesis, of which those from `begin` to `end` are the model's own.
-Allowed allowed_behind(
+AllowedTokens allowed_behind(
     const int32_t* tokens, dim_t begin, dim_t end, const Timestamps& timestamps, int32_t end_of_text,
     int32_t last_at_first
 ) {
     const auto is_stamp = [&](dim_t at) { return tokens[at] >= timestamps.first; };
-    Allowed allowed = {0, timestamps.first, timestamps.last, 0};
+    AllowedTokens allowed = {0, timestamps.first, timestamps.last, 0};
     if (end == begin && end == 0) {
         // A text begins with a time stamp, and not with a late one.
         return {timestamps.first, timestamps.first, last_at_first, 0};
@@ -63,11 +63,11 @@ Allowed allowed_behind(
 }
 
 // For each row of `tokens` [rows, step].
-std::vector<Allowed> allowed_behind_rows(
+std::vector<AllowedTokens> allowed_behind_rows(
     const int32_t* tokens, const std::vector<dim_t>& begins, dim_t step, const Timestamps& timestamps,
     int32_t end_of_text, int32_t last_at_first
 ) {
-    std::vector<Allowed> rows;
+    std::vector<AllowedTokens> rows;
     for (size_t i = 0; i < begins.size(); ++i) {
         const int32_t* row = tokens + static_cast<dim_t>(i) * step;
         rows.push_back(allowed_behind(row, begins[i], step, timestamps, end_of_text, last_at_first));
@@ -75,7 +75,7 @@ std::vector<Allowed> allowed_behind_rows(
     return rows;
 }
 
-void allow_on_processor(StorageView& logits, const Timestamps& timestamps, const std::vector<Allowed>& rows) {
+void allow_on_processor(StorageView& logits, const Timestamps& timestamps, const std::vector<AllowedTokens>& rows) {
     constexpr float banned = std::numeric_limits<float>::lowest();
     const dim_t end = timestamps.last + 1;
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -101,7 +101,7 @@ public:
     ) override {
         if (logits.device() == Device::CPU)
             return SuppressTokens::apply(step, logits, disable_tokens, sequences, batch_offset, prefix);
-        halkspeech::ban_on_card(logits, std::vector<int32_t>(_ids.begin(), _ids.end()));
+        halkspeech::suppress_on_gpu(logits, std::vector<int32_t>(_ids.begin(), _ids.end()));
     }
 };
 static_assert(sizeof(SuppressTokensAtOnce) == sizeof(SuppressTokens), "one stands in the place of the other");
@@ -138,7 +138,7 @@ void ApplyTimestampRules::apply(
     std::vector<dim_t> begins;
     for (dim_t i = 0; i < logits.dim(0); ++i)
         begins.push_back(get_sample_begin(logits.dim(0), i, batch_offset, prefix));
-    const std::vector<Allowed> rows = allowed_behind_rows(
+    const std::vector<AllowedTokens> rows = allowed_behind_rows(
         step == 0 ? nullptr : sequences.data<int32_t>(), begins, step, timestamps, static_cast<int32_t>(_eot_id),
         last_at_first
     );
@@ -147,7 +147,7 @@ void ApplyTimestampRules::apply(
     if (logits.device() == Device::CPU)
         allow_on_processor(logits, timestamps, rows);
     else
-        halkspeech::allow_on_card(logits, timestamps, rows);
+        halkspeech::suppress_others_on_gpu(logits, timestamps, rows);
 }
 
 }  // namespace ctranslate2::models

@@ -1,4 +1,4 @@
-//! Tests of `logits.cc`: which tokens may come next.
+//! Tests of `logits.cc`: which tokens may follow.
 #![expect(unsafe_code, reason = "the function of logits.cc is foreign")]
 
 use proptest::collection::vec;
@@ -27,21 +27,21 @@ unsafe extern "C" {
     );
 }
 
-/// What may follow is as `ApplyTimestampRules` of <https://github.com/openai/whisper>, `decoding.py`, has it.
+/// The rules of `ApplyTimestampRules` in <https://github.com/openai/whisper>, `decoding.py`.
 fn reference(logits: &mut [f32], tokens: &[i32]) {
     let index = |token: i32| usize::try_from(token).expect("a token");
     let (first, end) = (index(FIRST), index(LAST) + 1);
     let is_timestamp = |token: &i32| *token >= FIRST;
     logits[index(NO_TIMESTAMPS)] = BANNED;
-    let last_was = tokens.last().is_some_and(is_timestamp);
-    let penultimate_was = tokens.len() < 2 || is_timestamp(&tokens[tokens.len() - 2]);
-    if last_was && penultimate_was {
+    let last_is = tokens.last().is_some_and(is_timestamp);
+    let penultimate_is = tokens.len() < 2 || is_timestamp(&tokens[tokens.len() - 2]);
+    if last_is && penultimate_is {
         logits[first..].fill(BANNED);
-    } else if last_was {
+    } else if last_is {
         logits[..index(END_OF_TEXT)].fill(BANNED);
     }
     if let Some(&last) = tokens.iter().rfind(|token| is_timestamp(token)) {
-        let ends_segment = last_was && !penultimate_was;
+        let ends_segment = last_is && !penultimate_is;
         let from = index(last) + usize::from(!ends_segment);
         logits[first..from].fill(BANNED);
     }
@@ -58,14 +58,14 @@ fn reference(logits: &mut [f32], tokens: &[i32]) {
 
 proptest! {
     #[test]
-    fn the_rules_for_time_stamps_are_those_of_the_reference(
+    fn timestamp_rules_match_the_reference(
         step in 0..7_usize,
         tokens in vec(prop_oneof![0..END_OF_TEXT, FIRST..=LAST], 7 * 3),
         logits in vec(-4.0..4.0_f32, WIDTH * 3),
     ) {
         let tokens = &tokens[..3 * step];
         let mut found = logits.clone();
-        // SAFETY: both are as large as is said.
+        // SAFETY: `found` has 3 rows of `WIDTH` scores, and `tokens` 3 rows of `step` tokens.
         unsafe {
             halkspeech_allow(
                 found.as_mut_ptr(), 3, tokens.as_ptr(), step,

@@ -1,31 +1,31 @@
-//! Where a model runs and in which numbers, in our words and in CTranslate2's.
+//! The device and the number formats of a model, converted to CTranslate2's configuration.
 
 use ct2rs::sys::{ComputeType as Ct2ComputeType, Config, Device, get_device_count};
 
-use super::gemm::mixes_lengths;
+use super::gemm::supports_mixed_lengths;
 use super::load_error;
 use crate::config::ComputeType;
 use crate::engine::EngineError;
 
-/// Of the attention heads that our decoder on a card takes: that of every Whisper.
+/// Width of the attention heads that the project's decoder on a GPU supports: that of every Whisper.
 const HEAD_WIDTH: usize = 64;
 
-/// Where a model runs.
+/// The device that a model runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// On the processor, with this many threads.
+    /// The CPU.
     Cpu {
         /// Threads of one engine.
         threads: usize,
     },
-    /// On the card with this index.
+    /// A GPU.
     Cuda {
         /// The CUDA device index.
         index: u32,
     },
 }
 
-/// Number of CUDA devices this build and this machine offer; 0 without a driver.
+/// Number of CUDA devices that this build can use on this machine; 0 without a driver.
 #[must_use]
 pub fn cuda_devices() -> usize {
     if cfg!(feature = "cuda") {
@@ -45,13 +45,13 @@ impl std::fmt::Display for Placement {
 }
 
 impl Placement {
-    /// Whether it is on the processor.
+    /// Whether it is the CPU.
     #[must_use]
     pub fn is_cpu(&self) -> bool {
         matches!(self, Self::Cpu { .. })
     }
 
-    /// What CTranslate2 wants to know of it.
+    /// CTranslate2's configuration for it.
     pub(super) fn config(self, compute_type: ComputeType) -> Result<Config, EngineError> {
         Ok(match self {
             Self::Cpu { threads } => Config {
@@ -69,11 +69,11 @@ impl Placement {
         })
     }
 
-    /// Whether windows of different lengths may share a batch, at no cost: where the decoder is ours.
+    /// Whether windows of different lengths may share a batch without cost: with the project's own decoder.
     #[must_use]
-    pub fn mixes_lengths(self, compute_type: ComputeType, head_width: usize) -> bool {
+    pub fn supports_mixed_lengths(self, compute_type: ComputeType, head_width: usize) -> bool {
         match self {
-            Self::Cpu { .. } => mixes_lengths(),
+            Self::Cpu { .. } => supports_mixed_lengths(),
             Self::Cuda { .. } => {
                 use ComputeType::{Auto, Float16, Int8Float16};
                 head_width == HEAD_WIDTH && matches!(compute_type, Auto | Float16 | Int8Float16)
@@ -81,8 +81,7 @@ impl Placement {
         }
     }
 
-    /// Bytes that a value takes in memory, of the matrices and of everything else; none where the
-    /// model's own types are kept.
+    /// Bytes of a value in matrices and elsewhere; none if the model's own types are kept.
     #[must_use]
     pub fn bytes_per_value(self, compute_type: ComputeType) -> Option<(u64, u64)> {
         let float = match self {
@@ -105,8 +104,8 @@ impl Placement {
     }
 }
 
-fn resolve(wanted: ComputeType, auto: Ct2ComputeType) -> Ct2ComputeType {
-    match wanted {
+fn resolve(compute_type: ComputeType, auto: Ct2ComputeType) -> Ct2ComputeType {
+    match compute_type {
         ComputeType::Auto => auto,
         ComputeType::Default => Ct2ComputeType::DEFAULT,
         ComputeType::Int8 => Ct2ComputeType::INT8,
@@ -125,21 +124,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_card_mixes_lengths_in_16_bit_floats_and_heads_of_a_whisper() {
+    fn a_gpu_supports_mixed_lengths_with_16_bit_floats_and_heads_of_width_64() {
         use ComputeType::{Auto, Bfloat16, Default, Float16, Float32, Int8, Int8Float16};
-        let card = Placement::Cuda { index: 1 };
-        for (compute_type, mixes) in [
+        let gpu = Placement::Cuda { index: 1 };
+        for (compute_type, is_supported) in [
             (Auto, true),
             (Float16, true),
             (Int8Float16, true),
             (Bfloat16, false),
             (Float32, false),
-            // Their floats are those of the model's file.
+            // Their floats have the format of the model's file.
             (Int8, false),
             (Default, false),
         ] {
-            assert_eq!(card.mixes_lengths(compute_type, 64), mixes);
-            assert!(!card.mixes_lengths(compute_type, 32));
+            assert_eq!(gpu.supports_mixed_lengths(compute_type, 64), is_supported);
+            assert!(!gpu.supports_mixed_lengths(compute_type, 32));
         }
     }
 }

@@ -1,14 +1,14 @@
-//! The engine with the weights of tiny.en.
+//! Tests of the engine with the weights of tiny.en.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::gemm::while_products_are_given_up;
-use super::{Ct2Engine, EngineSpec, Placement, Stack, StorageView, encodings};
+use super::gemm::with_failing_gemm;
+use super::{Ct2Engine, EngineSpec, FeatureBatch, Placement, StorageView, encodings};
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
 use crate::engine::memory::Dimensions;
-use crate::engine::{Decoding, Engine, EngineError, Fallback, Input};
+use crate::engine::{DecodingOptions, Engine, EngineError, EngineInput, Fallback};
 use crate::features::{Features, HOP_SAMPLES, WindowLengths, LogMel, WINDOW_FRAMES, encoder_positions};
 use crate::tokens::{PromptSpec, Task, Vocabulary, test_models};
 
@@ -22,7 +22,7 @@ fn tiny_en() -> Ct2Engine {
         dir,
         placement: Placement::Cpu { threads: 1 },
         compute_type: ComputeType::Int8,
-        // Of a card's memory.
+        // Used only on a GPU.
         dimensions: Dimensions {
             width: WIDTH as u64,
             heads: 6,
@@ -34,37 +34,37 @@ fn tiny_en() -> Ct2Engine {
         batch_size: NonZeroUsize::MIN,
         beam_size: NonZeroUsize::MIN,
         memory_limit: None,
-        engines_on_card: NonZeroUsize::MIN,
+        engines_on_gpu: NonZeroUsize::MIN,
     };
     Ct2Engine::load(&spec, vocabulary).expect("a model")
 }
 
-/// Whatever is written is good enough.
-fn contented() -> Decoding {
-    Decoding {
+/// Options that accept any text.
+fn accepting() -> DecodingOptions {
+    DecodingOptions {
         fallback: Fallback {
             temperatures: Vec::new(),
             ..Fallback::default()
         },
-        ..Decoding::default()
+        ..DecodingOptions::default()
     }
 }
 
-/// Nothing is, so that there is a second try.
-fn discontented() -> Decoding {
-    Decoding {
+/// Options that reject every text, so that there is a second attempt.
+fn rejecting() -> DecodingOptions {
+    DecodingOptions {
         fallback: Fallback {
             temperatures: vec![0.2],
             logprob_threshold: Some(f32::INFINITY),
             no_speech_threshold: None,
             ..Fallback::default()
         },
-        ..Decoding::default()
+        ..DecodingOptions::default()
     }
 }
 
 #[test]
-fn a_batch_fails_from_the_product_on_that_is_given_up() {
+fn a_batch_fails_once_a_product_has_failed() {
     let mut engine = tiny_en();
     let silence = Features {
         n_mels: N_MELS,
@@ -85,42 +85,42 @@ fn a_batch_fails_from_the_product_on_that_is_given_up() {
         timestamps: true,
         previous: Vec::new(),
     };
-    let decodings = [discontented(), contented()];
-    let inputs: Vec<Input<'_>> = decodings
+    let decodings = [rejecting(), accepting()];
+    let inputs: Vec<EngineInput<'_>> = decodings
         .iter()
-        .map(|decoding| Input {
+        .map(|decoding| EngineInput {
             features: &silence,
-            length: WINDOW_FRAMES,
+            padded_frames: WINDOW_FRAMES,
             prompt: &prompt,
             decoding,
-            before: None,
+            previous_attempt: None,
         })
         .collect();
 
     let mut answered = Vec::new();
-    let ended = while_products_are_given_up(|give_up| {
+    let result = with_failing_gemm(|fail_gemm| {
         engine.generate(&key, &inputs, &mut |row, _| {
             answered.push(row);
-            give_up();
+            fail_gemm();
         })
     });
 
-    assert_eq!(answered, [1], "the other window was tried again");
-    let Err(EngineError::Batch(why)) = ended else {
-        panic!("{ended:?}");
+    assert_eq!(answered, [1], "the other window is generated again");
+    let Err(EngineError::Batch(message)) = result else {
+        panic!("{result:?}");
     };
-    assert!(why.contains("gave up"), "{why}");
+    assert!(message.contains("oneDNN failed"), "{message}");
 }
 
 /// Encodes row-major `[n, N_MELS, frames]`.
 fn encode(engine: &Ct2Engine, values: Vec<f32>, frames: usize) -> StorageView<'static> {
     let shape = [values.len() / (N_MELS * frames), N_MELS, frames];
-    let mut stack = Stack { values, shape };
-    let features = stack.view().expect("features");
+    let mut batch = FeatureBatch { values, shape };
+    let features = batch.view().expect("features");
     engine.encode_features(&features).expect("an encoding")
 }
 
-/// What the encoder makes of so much silence, a row for each position.
+/// The encoding of silence of this length, one row per position.
 fn encoded_silence(engine: &Ct2Engine, frames: usize) -> Vec<Vec<f32>> {
     let encoded = encode(engine, vec![-1.5; N_MELS * frames], frames);
     let rows = encodings::values(&encoded).chunks_exact(WIDTH);
@@ -131,9 +131,9 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// Every position comes out most like that of 30 s of silence, or a near one.
+/// Every position's encoding is nearest to that of about the same position in 30 s of silence.
 #[test]
-fn silence_behind_a_short_window_stands_at_positions_up_to_30_s() {
+fn silence_after_a_short_window_has_positions_up_to_30_s() {
     let engine = tiny_en();
     let whole = encoded_silence(&engine, WINDOW_FRAMES);
     let nearest = |row: &[f32]| {
@@ -156,9 +156,9 @@ fn silence_behind_a_short_window_stands_at_positions_up_to_30_s() {
     }
 }
 
-/// As on a card, where windows are encoded together.
+/// As on a GPU, where windows are encoded together.
 #[test]
-fn windows_that_are_encoded_together_come_out_as_alone() {
+fn windows_encoded_together_equal_windows_encoded_alone() {
     const FRAMES: usize = 600;
     let engine = tiny_en();
     let tone = |bin: usize| {
@@ -169,8 +169,8 @@ fn windows_that_are_encoded_together_come_out_as_alone() {
     let encoded = |values| encodings::values(&encode(&engine, values, FRAMES)).to_vec();
     let alone = [encoded(tone(20)), encoded(tone(50))];
     assert_eq!(alone[0].len(), encoder_positions(FRAMES) * WIDTH);
-    let apart = squared_distance(&alone[0], &alone[1]);
-    assert!(apart > 1e4, "they are as different as {apart}");
+    let distance = squared_distance(&alone[0], &alone[1]);
+    assert!(distance > 1e4, "the two windows differ by {distance}");
 
     let together = encoded([tone(20), tone(50)].concat());
 
@@ -179,11 +179,11 @@ fn windows_that_are_encoded_together_come_out_as_alone() {
     assert!(difference < 1e-3, "{difference}");
 }
 
-/// With the times of its words.
-fn aligned() -> Decoding {
-    Decoding {
+/// Options that accept any text and align it.
+fn aligning() -> DecodingOptions {
+    DecodingOptions {
         align: true,
-        ..contented()
+        ..accepting()
     }
 }
 
@@ -201,23 +201,23 @@ fn windows_of_different_lengths_are_generated_together_as_alone() {
         timestamps: false,
         previous: Vec::new(),
     };
-    let decoding = aligned();
+    let decoding = aligning();
     let speech = test_models::sample_pcm();
     let windows = [3, 11, 7].map(|seconds| {
         let frames = 100 * seconds;
         LogMel::new(N_MELS).compute(&speech[..HOP_SAMPLES * frames], frames)
     });
-    let inputs: Vec<Input<'_>> = windows
+    let inputs: Vec<EngineInput<'_>> = windows
         .iter()
-        .map(|features| Input {
+        .map(|features| EngineInput {
             features,
-            length: WindowLengths::new(1, 2).with_fine_steps().padded(features.frames),
+            padded_frames: WindowLengths::new(1, 2).with_fine_steps().padded(features.frames),
             prompt: &prompt,
             decoding: &decoding,
-            before: None,
+            previous_attempt: None,
         })
         .collect();
-    let mut generate = |inputs: &[Input<'_>]| {
+    let mut generate = |inputs: &[EngineInput<'_>]| {
         let mut generations = vec![None; inputs.len()];
         let answer = &mut |row: usize, generation| generations[row] = Some(generation);
         engine.generate(&key, inputs, answer).expect("texts");

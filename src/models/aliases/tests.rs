@@ -1,4 +1,4 @@
-//! What names mean, with and without models on disk.
+//! Resolution of names, with and without models on disk.
 
 use super::*;
 
@@ -6,13 +6,13 @@ fn id(name: &str) -> ModelId {
     ModelId::parse(name).unwrap()
 }
 
-impl OnDisk for &[&str] {
+impl ModelLookup for &[&str] {
     fn has(&self, id: &ModelId) -> bool {
         self.contains(&id.as_str())
     }
 
-    fn first(&self, is_meant: &dyn Fn(&ModelId) -> bool) -> Option<ModelId> {
-        self.iter().map(|name| id(name)).find(is_meant)
+    fn first(&self, matches: &dyn Fn(&ModelId) -> bool) -> Option<ModelId> {
+        self.iter().map(|name| id(name)).find(matches)
     }
 
     fn only(&self) -> Option<ModelId> {
@@ -24,24 +24,24 @@ impl OnDisk for &[&str] {
 }
 
 fn aliases() -> Aliases {
-    aliases_of(DefaultModel::Named(id("base")))
+    aliases_of(DefaultModel::Configured(id("base")))
 }
 
 fn aliases_of(default: DefaultModel) -> Aliases {
-    let more = [
+    let configured = [
         ("fast".to_owned(), id("tiny.en")),
         ("gpt-4o-transcribe".to_owned(), id("owner/large")),
     ];
-    Aliases::new(default, more)
+    Aliases::new(default, configured)
 }
 
 #[track_caller]
-fn check(name: &str, on_disk: &[&str], meant: &str) {
-    assert_eq!(aliases().resolve(name, &on_disk), Ok(id(meant)), "{name}");
+fn check(name: &str, on_disk: &[&str], expected: &str) {
+    assert_eq!(aliases().resolve(name, &on_disk), Ok(id(expected)), "{name}");
 }
 
 #[test]
-fn openai_names_of_transcription_stand_for_the_default_model() {
+fn openai_transcription_names_resolve_to_the_default_model() {
     for name in [
         "whisper-1",
         "Whisper-1",
@@ -64,7 +64,7 @@ fn openai_names_of_transcription_stand_for_the_default_model() {
 }
 
 #[test]
-fn aliases_of_the_settings_go_before_openai_names() {
+fn configured_aliases_take_precedence_over_openai_names() {
     check("gpt-4o-transcribe", &[], "owner/large");
     check("GPT-4o-transcribe", &[], "owner/large");
     check("fast", &["tiny.en"], "tiny.en");
@@ -75,20 +75,20 @@ fn aliases_of_the_settings_go_before_openai_names() {
 }
 
 #[test]
-fn a_model_of_exactly_that_name_goes_before_every_alias() {
+fn an_exact_model_name_takes_precedence_over_every_alias() {
     for name in ["whisper-1", "gpt-4o-transcribe", "fast", "whisper-small"] {
         check(name, &["base", name, "small"], name);
     }
 }
 
 #[test]
-fn a_name_in_another_letter_case_is_that_model() {
+fn names_match_in_any_letter_case() {
     check("Tiny.EN", &["tiny.en"], "tiny.en");
     check("owner/Other", &["Owner/other"], "Owner/other");
 }
 
 #[test]
-fn a_size_means_a_model_on_disk_of_that_size() {
+fn a_size_resolves_to_a_model_on_disk_of_that_size() {
     let repository = "Systran/faster-whisper-small";
     for name in [
         "small",
@@ -115,20 +115,20 @@ fn a_size_means_a_model_on_disk_of_that_size() {
         &["Systran/faster-distil-whisper-small.en"],
         "Systran/faster-distil-whisper-small.en",
     );
-    // These are certain models, which are not here.
+    // These are specific models that are not on disk.
     check("owner/whisper-small", &["small"], "owner/whisper-small");
     check("small@v1", &["small"], "small@v1");
     check("small", &["whisper-small-turkish"], repository);
 }
 
 #[test]
-fn a_size_means_the_repository_where_no_model_is_of_that_size() {
+fn a_size_resolves_to_the_repository_if_no_model_on_disk_has_it() {
     check("base", &[], "Systran/faster-whisper-base");
     check("whisper-base", &[], "Systran/faster-whisper-base");
     check("openai/whisper-base", &[], "openai/whisper-base");
     check("gpt-transcribe", &[], "Systran/faster-whisper-base");
     check("base@v1", &[], "base@v1");
-    check("unheard-of", &[], "unheard-of");
+    check("unknown", &[], "unknown");
     check("owner/other", &[], "owner/other");
     for (name, repositories) in SHORT_NAMES {
         check(name, &[], repositories[0]);
@@ -139,7 +139,7 @@ fn a_size_means_the_repository_where_no_model_is_of_that_size() {
 }
 
 #[test]
-fn a_size_of_two_repositories_means_the_one_on_disk() {
+fn a_size_with_two_repositories_resolves_to_the_one_on_disk() {
     let &[first, second] = TURBO else {
         panic!("two repositories");
     };
@@ -152,23 +152,23 @@ fn a_size_of_two_repositories_means_the_one_on_disk() {
 }
 
 #[test]
-fn the_only_model_on_disk_is_the_default_where_none_is_named() {
+fn the_only_model_on_disk_is_the_default_if_none_is_configured() {
     #[track_caller]
-    fn check(default: DefaultModel, on_disk: &[&str], meant: &str) {
+    fn check(default: DefaultModel, on_disk: &[&str], expected: &str) {
         let found = aliases_of(default).default_model(&on_disk);
-        assert_eq!(found, id(meant), "{on_disk:?}");
+        assert_eq!(found, id(expected), "{on_disk:?}");
     }
-    let assumed = || DefaultModel::Assumed(id("base"));
-    check(assumed(), &["base", "small"], "base");
-    check(assumed(), &["small"], "small");
-    check(assumed(), &["small", "tiny"], "Systran/faster-whisper-base");
-    check(assumed(), &[], "Systran/faster-whisper-base");
-    let named = DefaultModel::Named(id("base"));
-    check(named, &["small"], "Systran/faster-whisper-base");
+    let built_in = || DefaultModel::BuiltIn(id("base"));
+    check(built_in(), &["base", "small"], "base");
+    check(built_in(), &["small"], "small");
+    check(built_in(), &["small", "tiny"], "Systran/faster-whisper-base");
+    check(built_in(), &[], "Systran/faster-whisper-base");
+    let configured = DefaultModel::Configured(id("base"));
+    check(configured, &["small"], "Systran/faster-whisper-base");
 }
 
 #[test]
-fn tells_the_other_names_of_a_model() {
+fn lists_the_aliases_of_a_model() {
     let of = |name: &str, on_disk: &[&str]| aliases().of(&id(name), &on_disk);
     let openai = [
         "gpt-4o-mini-transcribe",

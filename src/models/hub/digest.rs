@@ -1,21 +1,21 @@
-//! The digest that the hub lists for a file, computed as its bytes come.
+//! The digest that the hub lists for a file, computed incrementally.
 
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
 use super::listing::{Object, RemoteFile};
 
-/// What has come of a file, digested.
+/// The digest of the received part of a file.
 #[derive(Clone)]
 pub(super) enum Digest {
-    /// Of a large file.
+    /// For a large file.
     Sha256(Sha256),
-    /// Of a file in git, which digests a header before the contents.
+    /// For a file in git, which also digests a header before the contents.
     Git(Sha1),
 }
 
 impl Digest {
-    /// Of nothing yet; in the form that the file is listed with.
+    /// An empty digest, of the kind that the file is listed with.
     pub fn new(file: &RemoteFile) -> Self {
         match &file.object {
             Object::Large(_) => Self::Sha256(Sha256::new()),
@@ -60,7 +60,7 @@ mod tests {
 
     /// As `sha256sum` and `git hash-object` write them.
     #[test]
-    fn digests_as_the_hub_lists() {
+    fn computes_the_listed_digests() {
         check(
             Object::Large(String::new()),
             "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03",

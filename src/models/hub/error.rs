@@ -1,4 +1,4 @@
-//! Why a model could not be fetched from the hub.
+//! Errors of downloads from the hub.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,85 +7,84 @@ use hf_hub::HFError;
 
 use crate::models::ModelId;
 
-/// Why a model could not be fetched. No message holds the token, nor an address that was signed
-/// for this server.
+/// Why a model could not be downloaded. No message contains the token or a signed address.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// The server is set never to ask the hub.
-    #[error("model {id} is not on disk and the hub may not be asked")]
+    /// The settings disable requests to the hub.
+    #[error("model {id} is not on disk and requests to the hub are disabled")]
     Offline {
         /// The model.
         id: ModelId,
     },
-    /// The hub has no such repository, or hides it from us.
+    /// The hub has no such repository, or hides it.
     #[error("hub has no model {id}, or hides it")]
     NotFound {
         /// The model.
         id: ModelId,
     },
-    /// The repository is there, its branch, tag or commit is not.
+    /// The repository exists, but not the branch, tag or commit.
     #[error("hub has no such revision of model {id}")]
     RevisionNotFound {
-        /// The model, with the revision that was asked for.
+        /// The model, with the requested revision.
         id: ModelId,
     },
-    /// The hub does not let us have it: it is gated, or the token is not good.
+    /// The hub denies access: the model is gated, or the token is invalid.
     #[error("hub denies access to model {id}")]
     Denied {
         /// The model.
         id: ModelId,
     },
-    /// The hub wants us to ask less often.
+    /// The hub limits the rate of requests.
     #[error("hub takes no more requests for now")]
     RateLimited {
-        /// How long it wants us to wait, where it said so.
+        /// The `Retry-After` of the response, if any.
         retry_after: Option<Duration>,
     },
-    /// The hub cannot be reached, fails, or breaks off again and again.
+    /// The hub cannot be reached, fails, or repeatedly closes the connection.
     #[error("hub is unavailable")]
     Unavailable {
         /// What went wrong.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The hub fell silent.
-    #[error("hub was silent for longer than {} s", silence.as_secs_f32())]
+    /// The hub sent nothing within the timeout.
+    #[error("hub was silent for longer than {} s", timeout.as_secs_f32())]
     Stalled {
-        /// The silence that was borne.
-        silence: Duration,
+        /// The timeout.
+        timeout: Duration,
     },
-    /// The repository holds no CTranslate2 Whisper model.
+    /// The repository does not contain a CTranslate2 Whisper model.
     #[error("model {id} lacks {}", missing.join(", "))]
     NotWhisper {
         /// The model.
         id: ModelId,
-        /// Files it would need.
+        /// The missing files.
         missing: Vec<String>,
-        /// Whether it holds the weights in the form of the transformers library.
+        /// Whether it contains weights in the format of the transformers library.
         is_transformers: bool,
     },
-    /// The hub's list of the repository's files never seems to end.
+    /// The hub's list of the repository's files is too long.
     #[error("hub's list of the files of {id} is longer than {limit} bytes")]
     ListingTooLong {
         /// The model.
         id: ModelId,
-        /// The most that is read of it, in bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// The disk of the cache has no room for it.
+    /// The disk of the cache has too little free space.
     #[error("disk has {free} bytes free of the {needed} that are needed")]
     NoSpace {
-        /// What is still missing of the model and a reserve, in bytes.
+        /// The remaining size of the download plus a reserve, in bytes.
         needed: u64,
-        /// What the disk has, in bytes.
+        /// Free space on the disk, in bytes.
         free: u64,
     },
-    /// What the hub sent is not what it lists; it was thrown away.
+    /// The received file does not match the listing; it was deleted.
     #[error("file {file} is not the one that the hub lists: {problem}")]
     Corrupt {
         /// The file's name in the repository.
         file: String,
-        /// What is wrong with it.
+        /// The mismatch.
         problem: String,
     },
     /// The cache cannot be read or written.
@@ -93,17 +92,17 @@ pub enum HubError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         #[source]
         source: std::io::Error,
     },
-    /// The download was ended because the server shuts down; what has come is kept.
+    /// The download was stopped because the server shuts down; received data is kept.
     #[error("download was stopped")]
     Stopped,
     /// The download panicked.
     #[error("download panicked")]
     Panicked,
-    /// The hub's address or the TLS set-up is of no use.
+    /// The hub's address is invalid, or TLS cannot be set up.
     #[error("client for the hub cannot be made")]
     Client {
         /// What went wrong.
@@ -112,25 +111,25 @@ pub enum HubError {
     },
 }
 
-/// What makes the hub count as unavailable, where no other error says it.
+/// Why the hub counts as unavailable, if no other error applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum HubFault {
     #[error("hub answered with status {0}")]
     Status(u16),
     #[error("connection ended early")]
     EndedEarly,
     #[error("answer cannot be understood: {0}")]
     Malformed(&'static str),
-    /// What the xet client says may hold signed addresses.
+    /// Without the xet client's message, which may contain signed addresses.
     #[error("transfer through xet failed")]
     Xet,
     #[error("hub's client failed")]
     Client,
 }
 
-/// A refusal, as the hub words it.
+/// An error response of the hub.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Refusal<'a> {
+pub(super) struct HubRefusal<'a> {
     pub status: u16,
     /// The header `X-Error-Code`.
     pub code: Option<&'a str>,
@@ -138,40 +137,40 @@ pub(super) struct Refusal<'a> {
     pub retry_after: Option<Duration>,
 }
 
-/// Who asks the hub for what: with this its refusals can be read.
+/// What a request to the hub is about; needed to interpret its error responses.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct RequestContext<'a> {
     pub id: &'a ModelId,
     pub has_token: bool,
-    /// The longest silence that is borne.
-    pub silence: Duration,
+    /// Maximum time without data.
+    pub timeout: Duration,
 }
 
 impl HubError {
-    /// For `map_err`: something went wrong with this file or folder.
+    /// For `map_err`: an I/O error on this file or folder.
     pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
     }
 
-    /// Whether asking again soon may help.
-    pub(super) fn is_passing(&self) -> bool {
+    /// Whether an early retry may succeed.
+    pub(super) fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Stalled { .. })
     }
 }
 
-impl From<Fault> for HubError {
-    fn from(fault: Fault) -> Self {
+impl From<HubFault> for HubError {
+    fn from(fault: HubFault) -> Self {
         Self::Unavailable {
             source: Box::new(fault),
         }
     }
 }
 
-impl Asked<'_> {
-    /// Reads a refusal. The hub's error code tells more than its status: without a token it hides
-    /// repositories that do not exist behind the same 401 as private ones.
-    pub fn refused(&self, refusal: Refusal<'_>) -> HubError {
+impl RequestContext<'_> {
+    /// Interprets an error response. The hub's error code says more than its status: without a token,
+    /// repositories that do not exist get the same 401 as private ones.
+    pub fn refused(&self, refusal: HubRefusal<'_>) -> HubError {
         let id = self.id.clone();
         match (refusal.status, refusal.code) {
             (_, Some("GatedRepo")) => HubError::Denied { id },
@@ -183,12 +182,12 @@ impl Asked<'_> {
             (429, _) => HubError::RateLimited {
                 retry_after: refusal.retry_after,
             },
-            (status, _) => Fault::Status(status).into(),
+            (status, _) => HubFault::Status(status).into(),
         }
     }
 
-    /// Reads what the HTTP client says.
-    pub fn broken(&self, error: reqwest::Error) -> HubError {
+    /// Interprets an error of the HTTP client.
+    pub fn client_error(&self, error: reqwest::Error) -> HubError {
         if error.is_timeout() {
             return self.stalled();
         }
@@ -198,13 +197,13 @@ impl Asked<'_> {
         }
     }
 
-    /// Reads what hf-hub says.
-    pub fn failed(&self, error: HFError) -> HubError {
+    /// Interprets an error of hf-hub.
+    pub fn hub_error(&self, error: HFError) -> HubError {
         let (context, retry_after) = match error {
-            HFError::Request { source, .. } => return self.broken(source),
-            HFError::Xet { .. } => return Fault::Xet.into(),
+            HFError::Request { source, .. } => return self.client_error(source),
+            HFError::Xet { .. } => return HubFault::Xet.into(),
             HFError::MalformedResponse { .. } => {
-                return Fault::Malformed("a header is missing").into();
+                return HubFault::Malformed("a header is missing").into();
             }
             HFError::RateLimited {
                 context,
@@ -220,24 +219,24 @@ impl Asked<'_> {
             _ => (None, None),
         };
         let Some(context) = context else {
-            return Fault::Client.into();
+            return HubFault::Client.into();
         };
-        self.refused(Refusal {
+        self.refused(HubRefusal {
             status: context.status.as_u16(),
             code: context.error_code.as_deref(),
             retry_after,
         })
     }
 
-    /// The wait before the hub is asked again; in proportion to the patience that there is.
-    pub fn back_off(&self) -> Duration {
-        self.silence / 100
+    /// The delay before a retry, in proportion to the timeout.
+    pub fn retry_delay(&self) -> Duration {
+        self.timeout / 100
     }
 
-    /// The hub fell silent.
+    /// The error for a timeout.
     pub fn stalled(&self) -> HubError {
         HubError::Stalled {
-            silence: self.silence,
+            timeout: self.timeout,
         }
     }
 }
@@ -249,22 +248,22 @@ mod tests {
     #[track_caller]
     fn check(status: u16, code: Option<&str>, has_token: bool, expected: &str) {
         let id = ModelId::parse("owner/name").unwrap();
-        let asked = Asked {
+        let context = RequestContext {
             id: &id,
             has_token,
-            silence: Duration::ZERO,
+            timeout: Duration::ZERO,
         };
-        let refusal = Refusal {
+        let refusal = HubRefusal {
             status,
             code,
             retry_after: None,
         };
-        let error = asked.refused(refusal).to_string();
+        let error = context.refused(refusal).to_string();
         assert!(error.contains(expected), "{status} {code:?}: {error}");
     }
 
     #[test]
-    fn tells_refusals_apart_as_far_as_the_hub_does() {
+    fn distinguishes_error_responses_as_the_hub_does() {
         check(404, Some("RepoNotFound"), true, "no model owner/name");
         check(401, Some("RepoNotFound"), false, "no model owner/name");
         check(401, None, false, "no model owner/name");

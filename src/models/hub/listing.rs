@@ -1,18 +1,18 @@
-//! What the hub lists of a model: the commit, the files that are wanted, their digests.
+//! The hub's listing of a model: the commit, the files to download, their digests.
 //!
-//! The hub is asked here rather than through hf-hub, whose version 1.0.0 reads the SHA-256 of a
-//! large file from a field that the hub's tree listing does not have. The listing used here is the
-//! one that `huggingface_hub`'s `model_info(files_metadata=True)` asks for.
+//! Requested directly rather than through hf-hub, whose version 1.0.0 reads the SHA-256 of a large file
+//! from a field that the hub's tree listing does not have. This listing is the one that
+//! `huggingface_hub`'s `model_info(files_metadata=True)` requests.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::error::{Asked, Fault, HubError, Refusal};
+use super::error::{HubError, HubFault, HubRefusal, RequestContext};
 use crate::models::ModelId;
 
-/// Files that are fetched where the repository has them, in this order: the large one last, so
-/// that what is wrong with a small one is known soon.
+/// Files to download if the repository has them, in this order: the large one last, so that an error in
+/// a small one is found early.
 const WANTED: [&str; 6] = [
     "config.json",
     "preprocessor_config.json",
@@ -21,10 +21,10 @@ const WANTED: [&str; 6] = [
     "vocabulary.txt",
     "model.bin",
 ];
-/// Files without which a repository holds no CTranslate2 Whisper.
+/// Files that every CTranslate2 Whisper repository has.
 const REQUIRED: [&str; 3] = ["model.bin", "config.json", "tokenizer.json"];
 const VOCABULARIES: [&str; 2] = ["vocabulary.json", "vocabulary.txt"];
-/// The longest listing that is read, in bytes: some ten thousand files.
+/// Maximum size of a listing, in bytes: about ten thousand files.
 const MAX_BYTES: usize = 4 << 20;
 const TRANSFORMERS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
@@ -33,7 +33,7 @@ const TRANSFORMERS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 pub(super) struct Listing {
     /// The full hash.
     pub commit: String,
-    /// The files to fetch, in the order in which to fetch them.
+    /// The files to download, in this order.
     pub files: Vec<RemoteFile>,
 }
 
@@ -44,11 +44,11 @@ pub(super) struct RemoteFile {
     pub name: &'static str,
     /// Its size, in bytes.
     pub size: u64,
-    /// What it is known by.
+    /// Its hash.
     pub object: Object,
 }
 
-/// What a file is known by; both are lower-case hexadecimal.
+/// The hash that identifies a file, in lower-case hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Object {
     /// In git's large file storage, by its SHA-256.
@@ -88,17 +88,17 @@ struct Lfs {
     size: u64,
 }
 
-/// The page that lists a model's revision.
+/// The address of the listing of a model's revision.
 pub(super) fn address(
     endpoint: &reqwest::Url,
     id: &ModelId,
     revision: &str,
 ) -> Result<reqwest::Url, HubError> {
     let mut address = endpoint.clone();
-    // A revision is one segment, its slashes written as %2F.
+    // A revision is one path segment, its slashes written as %2F.
     address
         .path_segments_mut()
-        .map_err(|()| Fault::Client)?
+        .map_err(|()| HubFault::Client)?
         .pop_if_empty()
         .extend(["api", "models"])
         .extend(id.repository().split('/'))
@@ -107,38 +107,38 @@ pub(super) fn address(
     Ok(address)
 }
 
-/// Asks what is on that page.
-pub(super) async fn ask(
+/// Sends the request for a listing and reads the response.
+pub(super) async fn fetch(
     request: reqwest::RequestBuilder,
-    asked: Asked<'_>,
+    context: RequestContext<'_>,
 ) -> Result<Listing, HubError> {
-    let broken = |error| asked.broken(error);
-    let mut answer = request.send().await.map_err(broken)?;
-    if !answer.status().is_success() {
+    let client_error = |error| context.client_error(error);
+    let mut response = request.send().await.map_err(client_error)?;
+    if !response.status().is_success() {
         let header = |name| {
-            answer
+            response
                 .headers()
                 .get(name)
                 .and_then(|value| value.to_str().ok())
         };
         let seconds = header("retry-after").and_then(|value| value.trim().parse().ok());
-        return Err(asked.refused(Refusal {
-            status: answer.status().as_u16(),
+        return Err(context.refused(HubRefusal {
+            status: response.status().as_u16(),
             code: header("x-error-code"),
             retry_after: seconds.map(Duration::from_secs),
         }));
     }
     let mut body = Vec::new();
-    while let Some(piece) = answer.chunk().await.map_err(broken)? {
-        if body.len() + piece.len() > MAX_BYTES {
+    while let Some(chunk) = response.chunk().await.map_err(client_error)? {
+        if body.len() + chunk.len() > MAX_BYTES {
             return Err(HubError::ListingTooLong {
-                id: asked.id.clone(),
+                id: context.id.clone(),
                 limit: MAX_BYTES,
             });
         }
-        body.extend_from_slice(&piece);
+        body.extend_from_slice(&chunk);
     }
-    read(&body, asked.id)
+    read(&body, context.id)
 }
 
 fn read(body: &[u8], id: &ModelId) -> Result<Listing, HubError> {
@@ -167,13 +167,13 @@ fn read(body: &[u8], id: &ModelId) -> Result<Listing, HubError> {
         .into_iter()
         .filter_map(|name| find(name).map(|file| remote(name, file)));
     Ok(Listing {
-        commit: commit.ok_or(Fault::Malformed("no commit"))?,
+        commit: commit.ok_or(HubFault::Malformed("no commit"))?,
         files: files.collect::<Result<_, _>>()?,
     })
 }
 
-/// The hashes become file names below, so they are looked at closely.
-fn remote(name: &'static str, file: &Sibling) -> Result<RemoteFile, Fault> {
+/// Validates the hashes, since they become file names.
+fn remote(name: &'static str, file: &Sibling) -> Result<RemoteFile, HubFault> {
     let (size, object) = match (file, &file.lfs) {
         (_, Some(lfs)) if is_hash(&lfs.sha256, 64) => {
             (Some(lfs.size), Object::Large(lfs.sha256.clone()))
@@ -185,13 +185,13 @@ fn remote(name: &'static str, file: &Sibling) -> Result<RemoteFile, Fault> {
             },
             None,
         ) if is_hash(hash, 40) => (file.size, Object::Git(hash.clone())),
-        _ => return Err(Fault::Malformed("a file without a hash")),
+        _ => return Err(HubFault::Malformed("a file without a hash")),
     };
-    let size = size.ok_or(Fault::Malformed("a file without a size"))?;
+    let size = size.ok_or(HubFault::Malformed("a file without a size"))?;
     Ok(RemoteFile { name, size, object })
 }
 
-/// Whether this is a hash of so many digits, as git and the hub write them.
+/// Whether `text` is a hash with this number of digits, as git and the hub write them.
 pub(super) fn is_hash(text: &str, digits: usize) -> bool {
     let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     text.len() == digits && text.bytes().all(digit)
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn names_what_a_repository_lacks() {
+    fn names_the_missing_files_of_a_repository() {
         let files = [small("config.json"), large("model.safetensors")];
         let Err(HubError::NotWhisper {
             missing,
@@ -250,7 +250,7 @@ mod tests {
             ..
         }) = listed(&"0".repeat(40), &files)
         else {
-            panic!("it is no Whisper model");
+            panic!("it is not a Whisper model");
         };
         let expected = [
             "model.bin",
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_no_hash_that_could_leave_the_cache() {
+    fn refuses_a_hash_that_could_leave_the_cache() {
         let names = ["config.json", "tokenizer.json", "vocabulary.txt"];
         let mut files: Vec<_> = names.into_iter().map(small).collect();
         files.push(large("model.bin"));

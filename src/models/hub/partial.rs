@@ -1,8 +1,8 @@
-//! A file on its way into the cache: written and hashed as its bytes come.
+//! A partially downloaded file in the cache, written and hashed incrementally.
 //!
-//! Reading, writing and hashing happen on tokio's blocking threads, one piece of a few hundred
-//! kibibytes at a time: large enough that the hand-over costs nothing, small enough that little is
-//! lost when the download is broken off. The network's own buffers fill meanwhile.
+//! Reading, writing and hashing run on tokio's blocking threads, in blocks of a few hundred kibibytes:
+//! large enough that the hand-over cost is negligible, small enough that little is lost when the
+//! download is interrupted.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -14,14 +14,14 @@ use super::digest::Digest;
 use super::error::HubError;
 use super::listing::RemoteFile;
 
-/// How much of a file found on disk is read at once, in bytes.
-const READ: usize = 1 << 20;
+/// Block size for reading a file found on disk, in bytes.
+const READ_BLOCK_BYTES: usize = 1 << 20;
 
-/// A file on its way.
-pub(super) struct Partial {
+/// A partially downloaded file.
+pub(super) struct PartialFile {
     inner: Arc<Mutex<Inner>>,
     len: u64,
-    joined: bool,
+    is_joined: bool,
 }
 
 struct Inner {
@@ -29,37 +29,35 @@ struct Inner {
     file: File,
     expected: RemoteFile,
     digest: Digest,
-    /// Held here, so that nobody else writes while a last piece is still being written after the
-    /// download was broken off.
+    /// Held here, so that no other process writes while a last block is still being written after the
+    /// download was cancelled.
     _lock: File,
 }
 
-impl Partial {
-    /// Goes on with what is at `path`, which is hashed first; with nothing where it is longer than
-    /// it may be.
+impl PartialFile {
+    /// Opens the file at `path` to resume it, and hashes its contents; empties it if it is too long.
     pub async fn open(path: PathBuf, lock: File, expected: RemoteFile) -> Result<Self, HubError> {
         let (inner, len) = blocking(move || Inner::open(path, lock, expected)).await?;
         Ok(Self {
             inner: Arc::new(Mutex::new(inner)),
             len,
-            joined: false,
+            is_joined: false,
         })
     }
 
-    /// Bytes that are there.
+    /// Bytes on disk.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether it was put together from several answers, so that an earlier part may be what is
-    /// wrong with it.
+    /// Whether it was joined from several responses, so that an earlier part may be the corrupt one.
     pub fn is_joined(&self) -> bool {
-        self.joined
+        self.is_joined
     }
 
-    /// Another answer begins; returns where it has to.
-    pub fn go_on(&mut self) -> u64 {
-        self.joined |= self.len > 0;
+    /// Begins another response; returns the offset that it must start at, in bytes.
+    pub fn resume_offset(&mut self) -> u64 {
+        self.is_joined |= self.len > 0;
         self.len
     }
 
@@ -71,15 +69,15 @@ impl Partial {
         Ok(())
     }
 
-    /// Begins anew.
+    /// Empties the file.
     pub async fn restart(&mut self) -> Result<(), HubError> {
         self.on_disk(Inner::restart).await?;
         self.len = 0;
-        self.joined = false;
+        self.is_joined = false;
         Ok(())
     }
 
-    /// Compares the contents with what the hub lists.
+    /// Compares the digest of the contents with the listed one.
     pub async fn check(&self) -> Result<(), HubError> {
         self.on_disk(|inner| {
             let found = inner.digest.hexadecimal();
@@ -94,17 +92,17 @@ impl Partial {
         .await
     }
 
-    /// Gives the whole file its place.
-    pub async fn finish(self, place: PathBuf) -> Result<(), HubError> {
+    /// Moves the complete file to `target`.
+    pub async fn finish(self, target: PathBuf) -> Result<(), HubError> {
         self.on_disk(move |inner| {
-            // On disk before it has its name: after a power cut half a model must not look whole.
+            // Synced before the rename: after a power failure an incomplete model must not look complete.
             inner.file.sync_all().map_err(HubError::io(&inner.path))?;
-            fs::rename(&inner.path, &place).map_err(HubError::io(&place))
+            fs::rename(&inner.path, &target).map_err(HubError::io(&target))
         })
         .await
     }
 
-    /// Removes it.
+    /// Deletes the file.
     pub async fn discard(self) -> Result<(), HubError> {
         self.on_disk(|inner| fs::remove_file(&inner.path).map_err(HubError::io(&inner.path)))
             .await
@@ -115,7 +113,7 @@ impl Partial {
         work: impl FnOnce(&mut Inner) -> Result<T, HubError> + Send + 'static,
     ) -> Result<T, HubError> {
         let inner = Arc::clone(&self.inner);
-        // Nobody else uses it meanwhile; a panic in here ends the download.
+        // Uncontended; a panic in here ends the download.
         blocking(move || work(&mut inner.lock().unwrap_or_else(PoisonError::into_inner))).await
     }
 }
@@ -141,16 +139,16 @@ impl Inner {
         Ok((inner, hashed))
     }
 
-    /// Hashes what is there and stops at its end.
+    /// Hashes the contents up to their end; returns their length.
     fn hash(&mut self) -> std::io::Result<u64> {
-        let mut piece = vec![0; READ];
+        let mut block = vec![0; READ_BLOCK_BYTES];
         let mut hashed = 0;
         loop {
-            let read = self.file.read(&mut piece)?;
+            let read = self.file.read(&mut block)?;
             if read == 0 {
                 return Ok(hashed);
             }
-            self.digest.update(&piece[..read]);
+            self.digest.update(&block[..read]);
             hashed += read as u64;
         }
     }
@@ -189,35 +187,35 @@ mod tests {
         }
     }
 
-    async fn open(folder: &Path) -> Partial {
+    async fn open(folder: &Path) -> PartialFile {
         let lock = File::create(folder.join("lock")).unwrap();
-        Partial::open(folder.join("part"), lock, hello())
+        PartialFile::open(folder.join("part"), lock, hello())
             .await
             .unwrap()
     }
 
     #[tokio::test]
-    async fn goes_on_with_what_is_there() {
+    async fn resumes_a_partial_file() {
         let folder = tempfile::tempdir().unwrap();
         let mut partial = open(folder.path()).await;
-        assert_eq!(partial.go_on(), 0);
+        assert_eq!(partial.resume_offset(), 0);
         partial.append(b"hello ".to_vec()).await.unwrap();
         assert!(!partial.is_joined());
         drop(partial);
 
         let mut partial = open(folder.path()).await;
-        assert_eq!(partial.go_on(), 6);
+        assert_eq!(partial.resume_offset(), 6);
         assert!(partial.is_joined());
         assert!(partial.check().await.is_err());
         partial.append(b"world".to_vec()).await.unwrap();
         partial.check().await.unwrap();
-        let place = folder.path().join("whole");
-        partial.finish(place.clone()).await.unwrap();
-        assert_eq!(fs::read(place).unwrap(), b"hello world");
+        let target = folder.path().join("complete");
+        partial.finish(target.clone()).await.unwrap();
+        assert_eq!(fs::read(target).unwrap(), b"hello world");
     }
 
     #[tokio::test]
-    async fn begins_anew_where_there_is_too_much() {
+    async fn restarts_a_partial_file_that_is_too_long() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("part"), b"hello world and more").unwrap();
         let mut partial = open(folder.path()).await;

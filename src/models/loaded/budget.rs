@@ -1,4 +1,4 @@
-//! What may be in memory at one time, as a decision without a clock.
+//! Decides whether a model may be loaded within the budget. Pure: no clock.
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Instant;
@@ -7,15 +7,15 @@ use super::ModelId;
 
 /// Bounds on the models in memory.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Budget {
-    /// Number of models; none: no bound.
+pub struct ModelBudget {
+    /// Maximum number of models; none: no bound.
     pub models: Option<NonZeroUsize>,
-    /// Their weights together, in bytes; none: no bound.
+    /// Maximum size of their weights together, in bytes; none: no bound.
     pub memory_bytes: Option<NonZeroU64>,
 }
 
-/// A model that takes a part of the budget.
-pub(super) struct Held<'a> {
+/// A model that counts against the budget.
+pub(super) struct MemoryHolder<'a> {
     pub id: &'a ModelId,
     pub memory_bytes: u64,
     pub usage: Usage,
@@ -24,56 +24,60 @@ pub(super) struct Held<'a> {
 /// How a model is being used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Usage {
-    /// A request holds it, or it is being loaded.
+    /// It has a lease, or is being loaded.
     InUse,
-    /// Nobody has used it since then.
+    /// It has had no lease since then.
     Idle(Instant),
     /// It is being unloaded; its memory is free once its engines have ended.
-    Closing,
+    Unloading,
 }
 
 /// Whether another model may be loaded.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// It may.
-    Free,
-    /// Once this one is unloaded, or more of them after it: the least recently used.
-    After(ModelId),
-    /// Once the models that are being unloaded are gone.
-    AfterClosing,
-    /// Not before a model is idle.
-    AfterIdle,
+pub(super) enum LoadDecision {
+    /// It may be loaded now.
+    LoadNow,
+    /// This model, the least recently used, is unloaded first; then decide again.
+    UnloadFirst(ModelId),
+    /// Wait until the models that are being unloaded are gone.
+    WaitForUnload,
+    /// Wait until a model is idle.
+    WaitForIdle,
 }
 
-impl Budget {
-    /// The bound on memory, where one model of this size is above it alone.
-    pub(super) fn exceeded_by_one(&self, memory_bytes: u64) -> Option<u64> {
+impl ModelBudget {
+    /// The memory limit in bytes, if a single model of this size exceeds it.
+    pub(super) fn exceeded_limit(&self, memory_bytes: u64) -> Option<u64> {
         let limit = self.memory_bytes?.get();
         (memory_bytes > limit).then_some(limit)
     }
 
-    /// Whether a model of `needed` bytes may be loaded beside those that are `held`.
-    pub(super) fn room_for<'a>(&self, needed: u64, held: impl Iterator<Item = Held<'a>>) -> Room {
-        let held: Vec<_> = held.collect();
-        let fits_beside = |counts: fn(&Held<'_>) -> bool| {
-            let counted = held.iter().filter(|held| counts(held));
-            let memory_bytes: u64 = counted.clone().map(|held| held.memory_bytes).sum();
-            self.models.is_none_or(|most| counted.count() < most.get())
-                && (self.memory_bytes).is_none_or(|most| memory_bytes + needed <= most.get())
+    /// Whether a model of `needed_bytes` may be loaded in addition to `holders`.
+    pub(super) fn decide_load<'a>(
+        &self,
+        needed_bytes: u64,
+        holders: impl Iterator<Item = MemoryHolder<'a>>,
+    ) -> LoadDecision {
+        let holders: Vec<_> = holders.collect();
+        let fits_with = |counts: fn(&MemoryHolder<'_>) -> bool| {
+            let counted = holders.iter().filter(|holder| counts(holder));
+            let used_bytes: u64 = counted.clone().map(|holder| holder.memory_bytes).sum();
+            self.models.is_none_or(|limit| counted.count() < limit.get())
+                && (self.memory_bytes).is_none_or(|limit| used_bytes + needed_bytes <= limit.get())
         };
-        if fits_beside(|_| true) {
-            return Room::Free;
+        if fits_with(|_| true) {
+            return LoadDecision::LoadNow;
         }
-        if fits_beside(|held| held.usage != Usage::Closing) {
-            return Room::AfterClosing;
+        if fits_with(|holder| holder.usage != Usage::Unloading) {
+            return LoadDecision::WaitForUnload;
         }
-        let idle = held.iter().filter_map(|held| match held.usage {
-            Usage::Idle(since) => Some((since, held.id)),
-            Usage::InUse | Usage::Closing => None,
+        let idle = holders.iter().filter_map(|holder| match holder.usage {
+            Usage::Idle(since) => Some((since, holder.id)),
+            Usage::InUse | Usage::Unloading => None,
         });
         match idle.min_by_key(|(since, _)| *since) {
-            Some((_, victim)) => Room::After(victim.clone()),
-            None => Room::AfterIdle,
+            Some((_, victim)) => LoadDecision::UnloadFirst(victim.clone()),
+            None => LoadDecision::WaitForIdle,
         }
     }
 }
@@ -84,79 +88,84 @@ mod tests {
 
     use super::*;
 
-    const TWO: Budget = Budget {
+    const TWO: ModelBudget = ModelBudget {
         models: NonZeroUsize::new(2),
         memory_bytes: None,
     };
-    const TEN_BYTES: Budget = Budget {
+    const TEN_BYTES: ModelBudget = ModelBudget {
         models: None,
         memory_bytes: NonZeroU64::new(10),
     };
 
     /// Models as (name, bytes, usage).
     #[track_caller]
-    fn check(budget: Budget, held: &[(&str, u64, Usage)], needed: u64, room: &Room) {
-        let ids: Vec<_> = held
+    fn check(
+        budget: ModelBudget,
+        holders: &[(&str, u64, Usage)],
+        needed_bytes: u64,
+        expected: &LoadDecision,
+    ) {
+        let ids: Vec<_> = holders
             .iter()
             .map(|(id, ..)| ModelId::parse(id).unwrap())
             .collect();
-        let held = held
+        let holders = holders
             .iter()
             .zip(&ids)
-            .map(|((_, memory_bytes, usage), id)| Held {
+            .map(|((_, memory_bytes, usage), id)| MemoryHolder {
                 id,
                 memory_bytes: *memory_bytes,
                 usage: *usage,
             });
-        assert_eq!(&budget.room_for(needed, held), room);
+        assert_eq!(&budget.decide_load(needed_bytes, holders), expected);
     }
 
-    fn after(id: &str) -> Room {
-        Room::After(ModelId::parse(id).unwrap())
+    fn unload_first(id: &str) -> LoadDecision {
+        LoadDecision::UnloadFirst(ModelId::parse(id).unwrap())
     }
 
     #[test]
-    fn the_least_recently_used_idle_model_makes_room() {
+    fn the_least_recently_used_idle_model_is_unloaded_first() {
         let early = Instant::now();
         let (late, in_use) = (Usage::Idle(early + Duration::from_secs(1)), Usage::InUse);
         let early = Usage::Idle(early);
-        check(TWO, &[], 9, &Room::Free);
-        check(TWO, &[("a", 1, in_use)], 9, &Room::Free);
-        check(TWO, &[("a", 1, late), ("b", 1, early)], 9, &after("b"));
-        check(TWO, &[("a", 1, late), ("b", 1, in_use)], 9, &after("a"));
+        check(TWO, &[], 9, &LoadDecision::LoadNow);
+        check(TWO, &[("a", 1, in_use)], 9, &LoadDecision::LoadNow);
+        check(TWO, &[("a", 1, late), ("b", 1, early)], 9, &unload_first("b"));
+        check(TWO, &[("a", 1, late), ("b", 1, in_use)], 9, &unload_first("a"));
         let both_in_use = [("a", 1, in_use), ("b", 1, in_use)];
-        check(TWO, &both_in_use, 9, &Room::AfterIdle);
+        check(TWO, &both_in_use, 9, &LoadDecision::WaitForIdle);
 
-        check(TEN_BYTES, &[("a", 4, in_use)], 6, &Room::Free);
-        check(TEN_BYTES, &[("a", 4, in_use)], 7, &Room::AfterIdle);
+        check(TEN_BYTES, &[("a", 4, in_use)], 6, &LoadDecision::LoadNow);
+        check(TEN_BYTES, &[("a", 4, in_use)], 7, &LoadDecision::WaitForIdle);
         check(
             TEN_BYTES,
             &[("a", 4, late), ("b", 4, early)],
             7,
-            &after("b"),
+            &unload_first("b"),
         );
 
-        let no_bounds = Budget::default();
-        check(no_bounds, &[("a", 1 << 40, in_use)], 1 << 40, &Room::Free);
+        let no_bounds = ModelBudget::default();
+        check(no_bounds, &[("a", 1 << 40, in_use)], 1 << 40, &LoadDecision::LoadNow);
     }
 
     #[test]
     fn a_model_that_is_being_unloaded_counts_until_it_is_gone() {
-        let (closing, idle) = (Usage::Closing, Usage::Idle(Instant::now()));
-        // No further model is unloaded where one that is going makes enough room.
-        let held = [("a", 1, closing), ("b", 1, idle)];
-        check(TWO, &held, 9, &Room::AfterClosing);
-        let held = [("a", 4, closing), ("b", 4, idle)];
-        check(TEN_BYTES, &held, 6, &Room::AfterClosing);
-        check(TEN_BYTES, &held, 7, &after("b"));
-        let held = [("a", 4, closing), ("b", 4, Usage::InUse)];
-        check(TEN_BYTES, &held, 7, &Room::AfterIdle);
+        let (unloading, idle) = (Usage::Unloading, Usage::Idle(Instant::now()));
+        // No further model is unloaded if the one being unloaded frees enough.
+        let holders = [("a", 1, unloading), ("b", 1, idle)];
+        check(TWO, &holders, 9, &LoadDecision::WaitForUnload);
+        let holders = [("a", 4, unloading), ("b", 4, idle)];
+        check(TEN_BYTES, &holders, 6, &LoadDecision::WaitForUnload);
+        check(TEN_BYTES, &holders, 7, &unload_first("b"));
+        let holders = [("a", 4, unloading), ("b", 4, Usage::InUse)];
+        check(TEN_BYTES, &holders, 7, &LoadDecision::WaitForIdle);
     }
 
     #[test]
-    fn one_model_may_be_too_large_alone() {
-        assert_eq!(TEN_BYTES.exceeded_by_one(10), None);
-        assert_eq!(TEN_BYTES.exceeded_by_one(11), Some(10));
-        assert_eq!(Budget::default().exceeded_by_one(u64::MAX), None);
+    fn a_single_model_may_exceed_the_limit() {
+        assert_eq!(TEN_BYTES.exceeded_limit(10), None);
+        assert_eq!(TEN_BYTES.exceeded_limit(11), Some(10));
+        assert_eq!(ModelBudget::default().exceeded_limit(u64::MAX), None);
     }
 }

@@ -1,4 +1,4 @@
-//! A model that is wanted, and what is held of it by those who use it.
+//! The entry of a loaded model, and the leases that keep it in memory.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,46 +8,46 @@ use tokio::time::Instant;
 
 use super::lock;
 use crate::engine::EnginePlan;
-use crate::models::{LoadError, LoadedModel, ModelError, ModelId, Plan, StoredModel};
+use crate::models::{LoadError, LoadedModel, ModelError, ModelId, ModelPlan, StoredModel};
 
-/// A model that is wanted.
-pub(super) struct Entry {
+/// A model that is loaded, being loaded, or failed to load.
+pub(super) struct LoadedEntry {
     pub memory_bytes: u64,
     pub idle_time: Option<Duration>,
-    pub outcome: SetOnce<Result<LoadedModel, Failure>>,
+    pub outcome: SetOnce<Result<LoadedModel, LoadFailure>>,
     idle_since: Mutex<Instant>,
 }
 
 #[derive(Clone)]
-pub(super) struct Failure {
+pub(super) struct LoadFailure {
     pub source: Arc<LoadError>,
     pub retry_at: Instant,
 }
 
 /// Keeps a loaded model in memory.
-pub struct Lease {
-    /// Taken only when it is dropped.
-    entry: Option<Arc<Entry>>,
+pub struct ModelLease {
+    /// None only while the lease is dropped.
+    entry: Option<Arc<LoadedEntry>>,
     released: watch::Sender<()>,
 }
 
-/// A model in memory, as an operator sees it.
+/// A loaded model, as reported to an operator.
 #[derive(Clone, Debug)]
-pub struct InMemory {
+pub struct LoadedModelInfo {
     /// The model on disk.
     pub stored: Arc<StoredModel>,
     /// How each of its engines runs batches.
     pub engine_plans: Vec<EnginePlan>,
-    /// What its weights take, in bytes; an estimate.
+    /// Estimated size of its weights, in bytes.
     pub memory_bytes: u64,
-    /// How long nobody has used it; none while somebody does.
+    /// Time without a lease; none while it has one.
     pub idle: Option<Duration>,
-    /// When it will be unloaded if nobody uses it; none: never, or not while it is in use.
+    /// Time until it is unloaded if it stays idle; none: never, or it is in use.
     pub expires_in: Option<Duration>,
 }
 
-impl Entry {
-    pub fn new(plan: &Plan) -> Self {
+impl LoadedEntry {
+    pub fn new(plan: &ModelPlan) -> Self {
         Self {
             memory_bytes: plan.memory_bytes,
             idle_time: plan.idle_time,
@@ -60,14 +60,14 @@ impl Entry {
         matches!(self.outcome.get(), Some(Err(_)))
     }
 
-    /// Since when nobody uses the model; none while somebody does, or it is still being loaded.
+    /// Since when the model has had no lease; none while it has one, or is being loaded.
     pub fn idle_since(self: &Arc<Self>) -> Option<Instant> {
         let loaded = matches!(self.outcome.get(), Some(Ok(_)));
         (loaded && Arc::strong_count(self) == 1).then(|| *lock(&self.idle_since))
     }
 }
 
-impl Failure {
+impl LoadFailure {
     pub fn error(&self, id: &ModelId) -> ModelError {
         ModelError::Load {
             id: id.clone(),
@@ -77,11 +77,11 @@ impl Failure {
     }
 }
 
-impl InMemory {
-    pub(super) fn of(entry: &Arc<Entry>) -> Option<Self> {
+impl LoadedModelInfo {
+    pub(super) fn of(entry: &Arc<LoadedEntry>) -> Option<Self> {
         let model = entry.outcome.get()?.as_ref().ok()?;
         let idle_since = entry.idle_since();
-        let left = |since: Instant| {
+        let remaining = |since: Instant| {
             let until = since + entry.idle_time?;
             Some(until.saturating_duration_since(Instant::now()))
         };
@@ -90,27 +90,27 @@ impl InMemory {
             engine_plans: model.engine_plans.clone(),
             memory_bytes: entry.memory_bytes,
             idle: idle_since.map(|since| since.elapsed()),
-            expires_in: idle_since.and_then(left),
+            expires_in: idle_since.and_then(remaining),
         })
     }
 }
 
-impl Lease {
-    pub(super) fn new(entry: &Arc<Entry>, released: &watch::Sender<()>) -> Self {
+impl ModelLease {
+    pub(super) fn new(entry: &Arc<LoadedEntry>, released: &watch::Sender<()>) -> Self {
         Self {
             entry: Some(Arc::clone(entry)),
             released: released.clone(),
         }
     }
 
-    pub(super) fn entry(&self) -> &Arc<Entry> {
+    pub(super) fn entry(&self) -> &Arc<LoadedEntry> {
         self.entry
             .as_ref()
-            .expect("taken only when the lease is dropped")
+            .expect("none only while the lease is dropped")
     }
 }
 
-impl std::ops::Deref for Lease {
+impl std::ops::Deref for ModelLease {
     type Target = LoadedModel;
 
     fn deref(&self) -> &LoadedModel {
@@ -119,15 +119,15 @@ impl std::ops::Deref for Lease {
             .outcome
             .get()
             .and_then(|outcome| outcome.as_ref().ok());
-        model.expect("a lease is handed out after loading")
+        model.expect("a lease is returned only after the model was loaded")
     }
 }
 
-impl Drop for Lease {
+impl Drop for ModelLease {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
             *lock(&entry.idle_since) = Instant::now();
-            // The entry goes first: whoever is woken must see one owner less.
+            // Dropped first: the tasks that are woken must see one owner less.
             drop(entry);
             self.released.send_replace(());
         }

@@ -1,21 +1,21 @@
-//! The head of a variable in a weights file.
+//! The header of a variable in a weights file.
 
 use std::io::{self, Read};
 
 use super::ShapeError;
 
-/// Most dimensions of a variable.
+/// Maximum number of dimensions of a variable.
 const MAX_RANK: u8 = 8;
 
-/// The head of a variable.
+/// The header of a variable.
 pub(super) struct Variable {
     pub name: String,
-    /// Sizes, the outermost first; none for a single number.
+    /// Sizes, the outermost first; empty for a scalar.
     pub dimensions: Vec<u64>,
     pub format: NumberFormat,
-    /// How many numbers it holds.
+    /// Number of elements.
     pub numbers: u64,
-    /// Size of its content.
+    /// Size of its content, in bytes.
     pub bytes: u64,
 }
 
@@ -31,7 +31,7 @@ pub(super) enum NumberFormat {
 }
 
 impl NumberFormat {
-    /// By its number.
+    /// By CTranslate2's number.
     fn of(number: u8) -> Option<Self> {
         match number {
             0 => Some(Self::Float32),
@@ -58,20 +58,20 @@ impl NumberFormat {
 }
 
 impl Variable {
-    /// Reads it; the content follows.
+    /// Reads the header; the content follows.
     pub fn read(file: &mut impl Read) -> Result<Self, ShapeError> {
-        let name = text_of(file)?;
-        let [rank] = array_of(file)?;
+        let name = read_string(file)?;
+        let [rank] = read_array(file)?;
         if rank > MAX_RANK {
-            return Err(ShapeError::Other("a variable has too many dimensions"));
+            return Err(ShapeError::NotWhisper("a variable has too many dimensions"));
         }
-        let dimensions = (0..rank).map(|_| Ok(u64::from(u32_of(file)?)));
+        let dimensions = (0..rank).map(|_| Ok(u64::from(read_u32(file)?)));
         let dimensions = dimensions.collect::<io::Result<Vec<_>>>()?;
-        let [format] = array_of(file)?;
+        let [format] = read_array(file)?;
         let format = NumberFormat::of(format);
-        let format = format.ok_or(ShapeError::Other("a variable's number format is unknown"))?;
-        let bytes = u64::from(u32_of(file)?);
-        // So no size is taken on trust: there are as many numbers as the file has bytes for.
+        let format = format.ok_or(ShapeError::NotWhisper("unknown number format of a variable"))?;
+        let bytes = u64::from(read_u32(file)?);
+        // The sizes are not trusted: the number of elements must match the bytes in the file.
         let numbers = dimensions
             .iter()
             .try_fold(1_u64, |all, &one| all.checked_mul(one));
@@ -81,26 +81,28 @@ impl Variable {
             name,
             dimensions,
             format,
-            numbers: numbers.ok_or(ShapeError::Other("a variable's size is not its shape's"))?,
+            numbers: numbers.ok_or(ShapeError::NotWhisper(
+                "a variable's size does not match its shape",
+            ))?,
             bytes,
         })
     }
 }
 
-fn array_of<const N: usize>(file: &mut impl Read) -> io::Result<[u8; N]> {
+fn read_array<const N: usize>(file: &mut impl Read) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     file.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Reads a number.
-pub(super) fn u32_of(file: &mut impl Read) -> io::Result<u32> {
-    Ok(u32::from_le_bytes(array_of(file)?))
+/// Reads a little-endian integer.
+pub(super) fn read_u32(file: &mut impl Read) -> io::Result<u32> {
+    Ok(u32::from_le_bytes(read_array(file)?))
 }
 
-/// A text with its length before it and a zero byte at its end.
-pub(super) fn text_of(file: &mut impl Read) -> io::Result<String> {
-    let length = u16::from_le_bytes(array_of(file)?);
+/// Reads a string, preceded by its length and terminated by a zero byte.
+pub(super) fn read_string(file: &mut impl Read) -> io::Result<String> {
+    let length = u16::from_le_bytes(read_array(file)?);
     let mut bytes = vec![0; usize::from(length)];
     file.read_exact(&mut bytes)?;
     bytes.pop_if(|last| *last == 0);

@@ -1,26 +1,26 @@
-//! The deletion of exactly a model's files.
+//! Deletes exactly a model's files.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Place, Store, StoredModel, files, refs};
+use super::{ModelLocation, Store, StoredModel, files, refs};
 
-/// Why a model's files are still there, or some of them.
+/// Why some or all of a model's files could not be deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The system does not remove a file.
+    /// The operating system did not remove a file.
     #[error("cannot remove {}", path.display())]
     Remove {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
-    /// They lie elsewhere, behind a link that is not this model's alone.
-    #[error("{} is or leads through a link, and what lies behind it is not removed", path.display())]
+    /// They are behind a link that does not belong to this model alone.
+    #[error("{} is or leads through a link, and files behind it are not removed", path.display())]
     BehindLink {
         /// The link, or the folder behind it.
         path: PathBuf,
@@ -43,24 +43,24 @@ impl StoreError {
 }
 
 impl Store {
-    /// Deletes a model's files. Others in its folder stay, and so do files that another revision
-    /// has too, and whatever a link leads to: of a folder that is a link, the link is removed.
+    /// Deletes a model's files. Other files in its folder, files shared with another revision and the
+    /// targets of links are kept: of a folder that is a link, only the link is removed.
     ///
     /// # Errors
-    /// [`StoreError`] when a file cannot be removed, what is left is then no model; or where the files
-    /// lie behind a link to more than this model, nothing is removed then.
+    /// [`StoreError`] when a file cannot be removed (the remaining files are not a model), or when the
+    /// files are behind a link to more than this model (nothing is removed).
     pub fn delete(&self, model: &StoredModel) -> Result<(), StoreError> {
-        match &model.place {
-            Place::Folder => {
+        match &model.location {
+            ModelLocation::Folder => {
                 let owner = model.dir.parent();
                 delete_folder(&model.dir, owner.filter(|_| model.id.owner().is_some()))
             }
-            Place::Cache(repository) => delete_snapshot(repository, &model.dir),
+            ModelLocation::Cache(repository) => delete_snapshot(repository, &model.dir),
         }
     }
 }
 
-/// `owner` is the folder of all models of an owner, where the name has one.
+/// `owner` is the folder of all models of the owner, if the name has one.
 fn delete_folder(folder: &Path, owner: Option<&Path>) -> Result<(), StoreError> {
     if let Some(owner) = owner.filter(|owner| owner.is_symlink()) {
         return Err(StoreError::behind_link(owner));
@@ -79,16 +79,16 @@ fn delete_folder(folder: &Path, owner: Option<&Path>) -> Result<(), StoreError> 
 
 fn delete_snapshot(repository: &Path, snapshot: &Path) -> Result<(), StoreError> {
     let canonical = |path: &Path| fs::canonicalize(path).map_err(|e| StoreError::new(path, e));
-    let inside = canonical(repository)?;
-    if !canonical(snapshot)?.starts_with(&inside) {
+    let canonical_repository = canonical(repository)?;
+    if !canonical(snapshot)?.starts_with(&canonical_repository) {
         return Err(StoreError::behind_link(snapshot));
     }
-    let blobs = inside.join("blobs");
+    let blobs = canonical_repository.join("blobs");
     let links: Vec<_> = files().map(|file| snapshot.join(file)).collect();
-    // What cannot be read may have links too, so nothing is removed before all is known.
-    let others = linked(&repository.join("snapshots"), &links, &blobs)?;
+    // Removes nothing until all links are known: an unreadable folder may link to the same blobs.
+    let others = linked_blobs(&repository.join("snapshots"), &links, &blobs)?;
     for link in &links {
-        let blob = blob(link, &blobs);
+        let blob = linked_blob(link, &blobs);
         remove(link)?;
         if let Some(blob) = blob.filter(|blob| !others.contains(blob)) {
             remove(&blob)?;
@@ -97,8 +97,8 @@ fn delete_snapshot(repository: &Path, snapshot: &Path) -> Result<(), StoreError>
     remove_empty(snapshot);
     if !snapshot.exists() {
         let commit = snapshot.file_name().unwrap_or_default();
-        for (name, at) in refs(repository).map_err(|error| StoreError::new(repository, error))? {
-            if *commit == *at {
+        for (name, target) in refs(repository).map_err(|error| StoreError::new(repository, error))? {
+            if *commit == *target {
                 let path = repository.join("refs").join(name);
                 remove(&path)?;
                 let folders = path.ancestors().skip(1);
@@ -115,8 +115,8 @@ fn delete_snapshot(repository: &Path, snapshot: &Path) -> Result<(), StoreError>
     Ok(())
 }
 
-/// The blobs that links below a folder lead to, however deep, without the links in `except`.
-fn linked(
+/// The blobs that links anywhere below a folder point to, except the links in `except`.
+fn linked_blobs(
     folder: &Path,
     except: &[PathBuf],
     blobs: &Path,
@@ -131,15 +131,15 @@ fn linked(
             if entry.file_type().map_err(failed)?.is_dir() {
                 folders.push(path);
             } else if !except.contains(&path) {
-                linked.extend(blob(&path, blobs));
+                linked.extend(linked_blob(&path, blobs));
             }
         }
     }
     Ok(linked)
 }
 
-/// The blob a link leads to; none for anything else, above all for what lies elsewhere.
-fn blob(link: &Path, blobs: &Path) -> Option<PathBuf> {
+/// The blob that a link points to; none for anything else, in particular for files outside `blobs`.
+fn linked_blob(link: &Path, blobs: &Path) -> Option<PathBuf> {
     if !link.is_symlink() {
         return None;
     }
@@ -147,7 +147,7 @@ fn blob(link: &Path, blobs: &Path) -> Option<PathBuf> {
     (target.parent()? == blobs).then_some(target)
 }
 
-/// Removes a file or a link, if it is there.
+/// Removes a file or a link, if it exists.
 fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::new(path, error)),
@@ -155,7 +155,7 @@ fn remove(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Removes a folder if nothing is in it; a link to one stays.
+/// Removes a folder if it is empty; a link to one is kept.
 fn remove_empty(folder: &Path) {
     let _others_stay = fs::remove_dir(folder);
 }

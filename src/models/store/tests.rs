@@ -1,4 +1,4 @@
-//! What is found.
+//! Tests of finding models on disk.
 
 mod deletion;
 
@@ -19,7 +19,7 @@ fn names(root: &Path) -> Vec<String> {
     models.iter().map(|model| model.id.to_string()).collect()
 }
 
-/// Lays a model out as the Hugging Face tools do; `blob` is told apart by the weights' name.
+/// Creates a model in the layout of the Hugging Face tools; `weights_blob` is its weights' blob name.
 fn cache(root: &Path, repository: &str, commit: &str, weights_blob: &str) -> PathBuf {
     let repository = root.join("hub").join(repository);
     let snapshot = repository.join("snapshots").join(commit);
@@ -40,13 +40,13 @@ fn cache(root: &Path, repository: &str, commit: &str, weights_blob: &str) -> Pat
     repository
 }
 
-fn point(repository: &Path, name: &str, commit: &str) {
+fn write_ref(repository: &Path, name: &str, commit: &str) {
     let path = repository.join("refs").join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, commit).unwrap();
 }
 
-/// Everything below a folder, by name.
+/// All paths below a folder, sorted.
 fn tree(folder: &Path) -> Vec<String> {
     let mut all = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -70,7 +70,7 @@ fn tree(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn lists_whole_models_of_both_layouts_with_what_they_are() {
+fn lists_complete_models_of_both_layouts_with_their_sizes() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     lay_out(&root.join("models/base"), &Fixture::default());
@@ -81,7 +81,7 @@ fn lists_whole_models_of_both_layouts_with_what_they_are() {
     lay_out(&root.join("models/owner/small"), &large);
     lay_out(&root.join("models/.fetch.x"), &Fixture::default());
     let repository = cache(root, "models--owner--turbo", COMMIT, "w");
-    point(&repository, "main", &format!("{COMMIT}\n"));
+    write_ref(&repository, "main", &format!("{COMMIT}\n"));
     cache(root, "models--a--b--c", COMMIT, "w");
     cache(root, "datasets--owner--turbo", COMMIT, "w");
 
@@ -101,14 +101,14 @@ fn lists_whole_models_of_both_layouts_with_what_they_are() {
 }
 
 #[test]
-fn what_is_not_whole_is_no_model() {
+fn incomplete_models_are_not_listed() {
     for missing in [WEIGHTS, "config.json", "tokenizer.json", "vocabulary.json"] {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("models/half");
         lay_out(&folder, &Fixture::default());
         fs::remove_file(folder.join(missing)).unwrap();
         assert_eq!(names(root.path()), [""; 0], "without {missing}");
-        // A link to nothing is nothing.
+        // A broken link counts as missing.
         symlink("nowhere", folder.join(missing)).unwrap();
         assert_eq!(names(root.path()), [""; 0], "with a broken link {missing}");
     }
@@ -121,7 +121,7 @@ fn what_is_not_whole_is_no_model() {
 }
 
 #[test]
-fn a_damaged_model_is_told_of_once_for_each_flaw() {
+fn a_damaged_model_is_logged_once_for_each_flaw() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("models/half");
     lay_out(&folder, &Fixture::default());
@@ -164,18 +164,18 @@ fn revisions_have_names() {
         names(root),
         [format!("o/n@{COMMIT}"), format!("o/n@{OTHER}")]
     );
-    point(&repository, "main", COMMIT);
-    point(&repository, "refs/pr/1", OTHER);
-    point(&repository, "v1", COMMIT);
+    write_ref(&repository, "main", COMMIT);
+    write_ref(&repository, "refs/pr/1", OTHER);
+    write_ref(&repository, "v1", COMMIT);
     assert_eq!(names(root), ["o/n", "o/n@refs/pr/1", "o/n@v1"]);
 }
 
 #[test]
-fn a_folder_goes_before_the_cache() {
+fn a_folder_takes_precedence_over_the_cache() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     let repository = cache(root, "models--o--n", COMMIT, "w");
-    point(&repository, "main", COMMIT);
+    write_ref(&repository, "main", COMMIT);
     lay_out(&root.join("models/o/n"), &Fixture::default());
 
     let models = store(root).list(&[]).unwrap();
@@ -185,7 +185,7 @@ fn a_folder_goes_before_the_cache() {
 }
 
 #[test]
-fn plain_folders_in_the_place_of_the_cache_are_models() {
+fn plain_folders_mounted_as_the_cache_are_models() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     lay_out(&root.join("hub/base"), &Fixture::default());
@@ -193,7 +193,7 @@ fn plain_folders_in_the_place_of_the_cache_are_models() {
     lay_out(&root.join("hub/.locks/tiny"), &Fixture::default());
     lay_out(&root.join("hub/datasets--o--n/tiny"), &Fixture::default());
     let repository = cache(root, "models--o--n", COMMIT, "w");
-    point(&repository, "main", COMMIT);
+    write_ref(&repository, "main", COMMIT);
     lay_out(&root.join("models/base"), &Fixture::default());
     assert_eq!(names(root), ["base", "o/n", "owner/small"]);
 
@@ -204,7 +204,7 @@ fn plain_folders_in_the_place_of_the_cache_are_models() {
 }
 
 #[test]
-fn what_is_known_is_not_read_again_until_it_changes() {
+fn known_models_are_not_read_again_until_they_change() {
     let root = tempfile::tempdir().unwrap();
     let store = store(root.path());
     let folder = root.path().join("models/base");
@@ -226,7 +226,7 @@ fn what_is_known_is_not_read_again_until_it_changes() {
 }
 
 #[test]
-fn a_vocabulary_that_is_still_being_copied_is_waited_for() {
+fn a_model_is_listed_once_its_vocabulary_is_copied_completely() {
     let root = tempfile::tempdir().unwrap();
     let store = store(root.path());
     let folder = root.path().join("models/base");
@@ -251,7 +251,7 @@ fn a_vocabulary_that_is_still_being_copied_is_waited_for() {
 }
 
 #[test]
-fn a_file_beside_the_weights_that_grows_is_seen() {
+fn a_change_of_a_small_file_is_detected() {
     let root = tempfile::tempdir().unwrap();
     let store = store(root.path());
     let folder = root.path().join("models/base");
@@ -265,7 +265,7 @@ fn a_file_beside_the_weights_that_grows_is_seen() {
 }
 
 #[test]
-fn vocabularies_of_either_kind_tell_the_languages() {
+fn reads_languages_from_vocabularies_of_either_format() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("models/base");
     let multilingual = Fixture {
@@ -283,29 +283,29 @@ fn vocabularies_of_either_kind_tell_the_languages() {
 }
 
 #[test]
-fn a_snapshot_whose_name_is_taken_or_none_has_its_commits() {
+fn a_snapshot_without_a_free_name_is_named_by_its_commit() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     let repository = cache(root, "models--o--n", COMMIT, "w1");
     cache(root, "models--o--n", OTHER, "w2");
-    point(&repository, "main", COMMIT);
-    point(&repository, "feature+x", OTHER);
+    write_ref(&repository, "main", COMMIT);
+    write_ref(&repository, "feature+x", OTHER);
     lay_out(&root.join("models/o/n"), &Fixture::default());
 
     let by_commit = [COMMIT, OTHER].map(|commit| format!("o/n@{commit}"));
     assert_eq!(names(root), [&["o/n".to_owned()][..], &by_commit].concat());
 
-    // Half a model takes no name.
+    // An incomplete model does not take the name.
     fs::remove_file(root.join("models/o/n").join(WEIGHTS)).unwrap();
     assert_eq!(names(root), ["o/n", &by_commit[1]]);
 }
 
 #[test]
-fn links_among_the_branches_lead_nowhere() {
+fn links_among_the_branches_are_ignored() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     let repository = cache(root, "models--o--n", COMMIT, "w");
-    point(&repository, "main", COMMIT);
+    write_ref(&repository, "main", COMMIT);
     symlink(".", repository.join("refs/a")).unwrap();
     symlink(".", repository.join("refs/b")).unwrap();
 

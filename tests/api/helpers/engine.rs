@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
 
 use halkspeech::engine::fake::FakeEngine;
-use halkspeech::engine::{EngineError, EngineFactory, Generation, Input};
+use halkspeech::engine::{EngineError, EngineFactory, EngineInput, Generation};
 use halkspeech::tokens::Vocabulary;
 use tokio::sync::Semaphore;
 
@@ -119,7 +119,7 @@ pub fn gated_engine_with_fault(gate: &Arc<EngineGate>, fault: EngineFault) -> En
     })
 }
 
-pub fn loudest_bands(inputs: &[Input<'_>]) -> Vec<Generation> {
+pub fn loudest_bands(inputs: &[EngineInput<'_>]) -> Vec<Generation> {
     let text = |input| format!(" band {}", loudest_band(input));
     inputs.iter().map(|input| text_generation(&text(input))).collect()
 }
@@ -145,7 +145,7 @@ pub fn tokens(text: &str) -> Vec<u32> {
     VOCABULARY.encode(text)
 }
 
-fn loudest_band(input: &Input<'_>) -> usize {
+fn loudest_band(input: &EngineInput<'_>) -> usize {
     let bands = input.features.values.chunks_exact(input.features.frames);
     let loudness = bands.map(|band| band.iter().sum::<f32>());
     let loudest = loudness.enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));

@@ -1,5 +1,6 @@
-// Attention of Whisper's decoder on a card. Row-major 16-bit floats, heads of 64; `width` is that of all heads. Each
-// runs on CTranslate2's stream of this thread, and throws std::runtime_error with what CUDA says.
+// Attention of Whisper's decoder on a GPU. Row-major 16-bit floats, heads of width 64; `width` is that of all heads
+// together. Each function runs on CTranslate2's stream of this thread, and throws std::runtime_error with CUDA's
+// message.
 
 #pragma once
 
@@ -9,36 +10,40 @@
 
 namespace halkspeech {
 
-// Where keys and values of a moment are: [rows, 2 * width], each row `ld` behind the one before.
-struct Time {
+// The keys and values of one token position: [rows, 2 * width], with `ld` elements between rows.
+struct KeyValueRows {
     const void* first;
     int64_t ld;
 };
 
-// [hypotheses, before + tokens]: for each the rows that it has in `before`, and for so many more tokens its own number.
-void append_rows(const ctranslate2::StorageView& before, int64_t tokens, ctranslate2::StorageView& rows);
+// Extends `previous` [hypotheses, previous tokens] to `rows` [hypotheses, previous tokens + tokens]; the new elements
+// are the hypothesis' own index.
+void append_rows(const ctranslate2::StorageView& previous, int64_t tokens, ctranslate2::StorageView& rows);
 
-// Takes keys and values out of `projected` [hypotheses, tokens, 3 * width] into `texts` [hypotheses, tokens,
-// 2 * width], and says in `times` where those of each token are.
-void keep_text(const ctranslate2::StorageView& projected, ctranslate2::StorageView& texts, Time* times);
-
-// Each token attends to those of its hypothesis up to itself: `rows` [hypotheses, all] are theirs in `times`. Queries
-// are what `projected` [hypotheses, tokens, 3 * width] begins with; `context` is [hypotheses, tokens, width].
-void attend_to_texts(
-    const ctranslate2::StorageView& projected, const ctranslate2::StorageView& rows, const Time* times, int64_t heads,
-    float scale, ctranslate2::StorageView& context
+// Copies keys and values from `projected` [hypotheses, tokens, 3 * width] to `keys_values` [hypotheses, tokens,
+// 2 * width], and writes the location of each token's to `locations`.
+void store_keys_values(
+    const ctranslate2::StorageView& projected, ctranslate2::StorageView& keys_values, KeyValueRows* locations
 );
 
-// Positions of each window of `encodings` [windows, positions, width] into `lengths`; behind them stand rows of zeros,
-// which no encoding has.
-void measure_windows(const ctranslate2::StorageView& encodings, ctranslate2::StorageView& lengths);
-
-// Tokens of the hypotheses of each window attend to it: `places` [windows, 2] have its first row in `memory` [positions
-// of all windows, 2 * width], and how many it has, `longest` at most. `queries` and `context` are [hypotheses, tokens,
+// Self-attention: each token attends to the tokens of its hypothesis up to itself, in row `rows` [hypotheses, all] of
+// each location. `projected` [hypotheses, tokens, 3 * width] begins with the queries; `context` is [hypotheses, tokens,
 // width].
-void attend_to_windows(
-    const ctranslate2::StorageView& queries, const ctranslate2::StorageView& places,
-    const ctranslate2::StorageView& memory, int64_t longest, int64_t heads, float scale,
+void attend_to_hypotheses(
+    const ctranslate2::StorageView& projected, const ctranslate2::StorageView& rows, const KeyValueRows* locations,
+    int64_t heads, float scale, ctranslate2::StorageView& context
+);
+
+// Writes the number of positions of each window of `encodings` [windows, positions, width] to `lengths`. Padding is
+// rows of zeros, which do not occur in an encoding.
+void measure_encodings(const ctranslate2::StorageView& encodings, ctranslate2::StorageView& lengths);
+
+// Cross-attention: tokens of each window's hypotheses attend to its encoding. `ranges` [windows, 2] has the first row
+// and the number of rows of each window in `keys_values` [positions of all windows, 2 * width]; `max_length` is the
+// largest number. `queries` and `context` are [hypotheses, tokens, width].
+void attend_to_encodings(
+    const ctranslate2::StorageView& queries, const ctranslate2::StorageView& ranges,
+    const ctranslate2::StorageView& keys_values, int64_t max_length, int64_t heads, float scale,
     ctranslate2::StorageView& context
 );
 

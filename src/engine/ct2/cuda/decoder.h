@@ -1,4 +1,4 @@
-// Whisper's decoder on 16-bit floats of a card, one token or a prompt at a time.
+// Whisper's decoder with 16-bit floats on a GPU, for one token or a prompt at a time.
 
 #pragma once
 
@@ -9,24 +9,24 @@ namespace halkspeech {
 
 #ifdef HALKSPEECH_CUDA
 
-// As `TransformerDecoder::decode`. False where it is not for us.
-bool decode_on_card(
+// As `TransformerDecoder::decode`. Returns false if it does not support the decoder or the input.
+bool decode_on_gpu(
     const ctranslate2::layers::TransformerDecoder& decoder, const ctranslate2::StorageView& ids, ctranslate2::dim_t step,
     ctranslate2::layers::DecoderState& state, ctranslate2::StorageView* outputs, bool as_logits
 );
 
-// Gives back what the texts of this thread looked back to, once they are written.
-void forget_texts_on_card();
+// Frees the keys and values of this thread's last generation.
+void release_decoder_cache_on_gpu();
 
 #else
 
-inline bool decode_on_card(
+inline bool decode_on_gpu(
     const ctranslate2::layers::TransformerDecoder&, const ctranslate2::StorageView&, ctranslate2::dim_t,
     ctranslate2::layers::DecoderState&, ctranslate2::StorageView*, bool
 ) {
     return false;
 }
-inline void forget_texts_on_card() {}
+inline void release_decoder_cache_on_gpu() {}
 
 #endif
 

@@ -17,18 +17,18 @@ namespace halkspeech {
 
 namespace {
 
-// What cuBLAS recommends for compute capability 9.0, in bytes.
+// Workspace in bytes; cuBLAS recommends this size for compute capability 9.0.
 constexpr size_t workspace_size = 32 << 20;
 
-// The library comes with cuBLAS, which CTranslate2 opens when it first needs it. So do we with this one.
-struct Library {
+// cuBLASLt, a library that comes with cuBLAS; opened at its first use, as CTranslate2 opens cuBLAS.
+struct CublasLt {
     template <typename Function>
     void find(Function& function, const char* name) {
-        function = opened == nullptr ? nullptr : reinterpret_cast<Function>(dlsym(opened, name));
-        is_whole = is_whole && function != nullptr;
+        function = handle == nullptr ? nullptr : reinterpret_cast<Function>(dlsym(handle, name));
+        is_complete = is_complete && function != nullptr;
     }
 
-    Library() {
+    CublasLt() {
         find(create, "cublasLtCreate");
         find(create_product, "cublasLtMatmulDescCreate");
         find(destroy_product, "cublasLtMatmulDescDestroy");
@@ -38,12 +38,12 @@ struct Library {
         find(create_preference, "cublasLtMatmulPreferenceCreate");
         find(destroy_preference, "cublasLtMatmulPreferenceDestroy");
         find(set_preference, "cublasLtMatmulPreferenceSetAttribute");
-        find(choose, "cublasLtMatmulAlgoGetHeuristic");
+        find(select_algorithm, "cublasLtMatmulAlgoGetHeuristic");
         find(multiply, "cublasLtMatmul");
     }
 
-    void* opened = dlopen("libcublasLt.so.13", RTLD_NOW);
-    bool is_whole = true;
+    void* handle = dlopen("libcublasLt.so.13", RTLD_NOW);
+    bool is_complete = true;
     decltype(&cublasLtCreate) create;
     decltype(&cublasLtMatmulDescCreate) create_product;
     decltype(&cublasLtMatmulDescDestroy) destroy_product;
@@ -53,32 +53,32 @@ struct Library {
     decltype(&cublasLtMatmulPreferenceCreate) create_preference;
     decltype(&cublasLtMatmulPreferenceDestroy) destroy_preference;
     decltype(&cublasLtMatmulPreferenceSetAttribute) set_preference;
-    decltype(&cublasLtMatmulAlgoGetHeuristic) choose;
+    decltype(&cublasLtMatmulAlgoGetHeuristic) select_algorithm;
     decltype(&cublasLtMatmul) multiply;
 };
 
-const Library& library() {
-    static const Library of_process;
-    return of_process;
+const CublasLt& cublas_lt() {
+    static const CublasLt instance;
+    return instance;
 }
 
-// A product as cuBLAS describes it. It counts columns first: our [rows, width] is its [width, rows].
+// The description of a product for cuBLAS, which is column-major: a row-major [rows, width] is its [width, rows].
 struct Product {
     Product(const DenseShape& shape, bool has_bias) {
-        const Library& lt = library();
+        const CublasLt& lt = cublas_lt();
         const cublasOperation_t transposed = CUBLAS_OP_T;
-        const cublasLtEpilogue_t behind = has_bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+        const cublasLtEpilogue_t epilogue = has_bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
         const auto rows = static_cast<uint64_t>(shape.rows), outputs = static_cast<uint64_t>(shape.outputs);
         const auto width = static_cast<uint64_t>(shape.width);
-        is_made = lt.create_product(&description, CUBLAS_COMPUTE_32F, CUDA_R_32F) == CUBLAS_STATUS_SUCCESS
-            && set(CUBLASLT_MATMUL_DESC_TRANSA, transposed) && set(CUBLASLT_MATMUL_DESC_EPILOGUE, behind)
+        is_created = lt.create_product(&description, CUBLAS_COMPUTE_32F, CUDA_R_32F) == CUBLAS_STATUS_SUCCESS
+            && set(CUBLASLT_MATMUL_DESC_TRANSA, transposed) && set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue)
             && lt.create_layout(&weights, CUDA_R_16F, width, outputs, shape.width) == CUBLAS_STATUS_SUCCESS
             && lt.create_layout(&input, CUDA_R_16F, width, rows, shape.width) == CUBLAS_STATUS_SUCCESS
             && lt.create_layout(&output, CUDA_R_16F, outputs, rows, shape.outputs) == CUBLAS_STATUS_SUCCESS;
     }
 
     ~Product() {
-        const Library& lt = library();
+        const CublasLt& lt = cublas_lt();
         for (const auto layout : {weights, input, output}) {
             if (layout != nullptr) lt.destroy_layout(layout);
         }
@@ -90,71 +90,72 @@ struct Product {
 
     template <typename Value>
     bool set(cublasLtMatmulDescAttributes_t attribute, const Value& value) {
-        return library().set_product(description, attribute, &value, sizeof value) == CUBLAS_STATUS_SUCCESS;
+        return cublas_lt().set_product(description, attribute, &value, sizeof value) == CUBLAS_STATUS_SUCCESS;
     }
 
-    bool is_made = false;
+    bool is_created = false;
     cublasLtMatmulDesc_t description = nullptr;
     cublasLtMatrixLayout_t weights = nullptr, input = nullptr, output = nullptr;
 };
 
-// What this thread has chosen before.
-class Choices {
+// A thread's cuBLASLt handle, and the algorithms it has selected.
+class AlgorithmCache {
 public:
-    Choices() {
-        const Library& lt = library();
-        if (!lt.is_whole || lt.create(&handle) != CUBLAS_STATUS_SUCCESS) handle = nullptr;
+    AlgorithmCache() {
+        const CublasLt& lt = cublas_lt();
+        if (!lt.is_complete || lt.create(&handle) != CUBLAS_STATUS_SUCCESS) handle = nullptr;
     }
 
-    // Null where there is no way.
-    const cublasLtMatmulAlgo_t* of(const DenseShape& shape, bool has_bias, bool has_residual, const Product& product) {
+    // The algorithm for a product; null if there is none.
+    const cublasLtMatmulAlgo_t* get(const DenseShape& shape, bool has_bias, bool has_residual, const Product& product) {
         const auto key = std::make_tuple(shape.rows, shape.outputs, shape.width, has_bias, has_residual);
-        const auto known = chosen.find(key);
-        if (known != chosen.end()) return known->second.state == CUBLAS_STATUS_SUCCESS ? &known->second.algo : nullptr;
-        const Library& lt = library();
+        const auto cached = results.find(key);
+        if (cached != results.end())
+            return cached->second.state == CUBLAS_STATUS_SUCCESS ? &cached->second.algo : nullptr;
+        const CublasLt& lt = cublas_lt();
         cublasLtMatmulPreference_t preference = nullptr;
         if (lt.create_preference(&preference) != CUBLAS_STATUS_SUCCESS) return nullptr;
-        cublasLtMatmulHeuristicResult_t found = {};
+        cublasLtMatmulHeuristicResult_t selected = {};
         int count = 0;
-        const bool has_found = lt.set_preference(
+        const bool is_selected = lt.set_preference(
                                    preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_size,
                                    sizeof workspace_size
                                ) == CUBLAS_STATUS_SUCCESS
-            && lt.choose(
+            && lt.select_algorithm(
                    handle, product.description, product.weights, product.input, product.output, product.output,
-                   preference, 1, &found, &count
+                   preference, 1, &selected, &count
                ) == CUBLAS_STATUS_SUCCESS
             && count > 0;
         lt.destroy_preference(preference);
-        if (!has_found) found.state = CUBLAS_STATUS_NOT_SUPPORTED;
-        const auto& kept = chosen.emplace(key, found).first->second;
-        return kept.state == CUBLAS_STATUS_SUCCESS ? &kept.algo : nullptr;
+        if (!is_selected) selected.state = CUBLAS_STATUS_NOT_SUPPORTED;
+        const auto& result = results.emplace(key, selected).first->second;
+        return result.state == CUBLAS_STATUS_SUCCESS ? &result.algo : nullptr;
     }
 
     cublasLtHandle_t handle = nullptr;
 
 private:
-    std::map<std::tuple<int64_t, int64_t, int64_t, bool, bool>, cublasLtMatmulHeuristicResult_t> chosen;
+    std::map<std::tuple<int64_t, int64_t, int64_t, bool, bool>, cublasLtMatmulHeuristicResult_t> results;
 };
 
 }  // namespace
 
-bool dense_on_card(
+bool dense_on_gpu(
     const DenseShape& shape, const void* input, const void* weights, const void* bias, const void* residual, void* output
 ) {
-    static thread_local Choices choices;
-    if (choices.handle == nullptr) return false;
+    static thread_local AlgorithmCache cache;
+    if (cache.handle == nullptr) return false;
     Product product(shape, bias != nullptr);
-    if (!product.is_made) return false;
+    if (!product.is_created) return false;
     if (bias != nullptr && !product.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias)) return false;
-    const cublasLtMatmulAlgo_t* way = choices.of(shape, bias != nullptr, residual != nullptr, product);
-    if (way == nullptr) return false;
+    const cublasLtMatmulAlgo_t* algorithm = cache.get(shape, bias != nullptr, residual != nullptr, product);
+    if (algorithm == nullptr) return false;
     StorageView workspace({static_cast<int64_t>(workspace_size)}, DataType::INT8, Device::CUDA);
-    const float one = 1, behind = residual == nullptr ? 0 : 1;
-    const cublasStatus_t status = library().multiply(
-        choices.handle, product.description, &one, weights, product.weights, input, product.input, &behind,
-        residual == nullptr ? output : residual, product.output, output, product.output, way, workspace.buffer(),
-        workspace_size, ctranslate2::cuda::get_cuda_stream()
+    const float alpha = 1, beta = residual == nullptr ? 0 : 1;
+    const cublasStatus_t status = cublas_lt().multiply(
+        cache.handle, product.description, &alpha, weights, product.weights, input, product.input, &beta,
+        residual == nullptr ? output : residual, product.output, output, product.output, algorithm,
+        workspace.buffer(), workspace_size, ctranslate2::cuda::get_cuda_stream()
     );
     return status == CUBLAS_STATUS_SUCCESS;
 }

@@ -1,4 +1,4 @@
-// Scores of tokens on a card: which may not be chosen.
+// Suppresses tokens in the scores on a GPU.
 
 #pragma once
 
@@ -9,33 +9,33 @@
 
 namespace halkspeech {
 
-// The tokens that time stamps are made of.
+// The time stamp tokens.
 struct Timestamps {
-    int32_t none;         // says that there will be none
-    int32_t first, last;  // all before `first` is text
+    int32_t none;         // <|notimestamps|>
+    int32_t first, last;  // all tokens before `first` are text
 };
 
-// What may follow a hypothesis: text from `text` on, and the time stamps from `first` to `last`.
-struct Allowed {
+// The tokens that may follow a hypothesis: text from `text` on, and the time stamps from `first` to `last`.
+struct AllowedTokens {
     int32_t text, first, last;
-    // Whether time stamps alone may, where they are likelier altogether than any token of text.
+    // Whether text is suppressed if the time stamps together are more probable than any text token.
     int32_t is_contest;
 };
 
 #ifdef HALKSPEECH_CUDA
 
-// Bans these in all rows.
-void ban_on_card(ctranslate2::StorageView& logits, const std::vector<int32_t>& tokens);
+// Suppresses these tokens in all rows.
+void suppress_on_gpu(ctranslate2::StorageView& logits, const std::vector<int32_t>& tokens);
 
-// Bans in each row what is not allowed in it.
-void allow_on_card(
-    ctranslate2::StorageView& logits, const Timestamps& timestamps, const std::vector<Allowed>& rows
+// Suppresses in each row the tokens that are not allowed in it.
+void suppress_others_on_gpu(
+    ctranslate2::StorageView& logits, const Timestamps& timestamps, const std::vector<AllowedTokens>& rows
 );
 
 #else
 
-inline void ban_on_card(ctranslate2::StorageView&, const std::vector<int32_t>&) {}
-inline void allow_on_card(ctranslate2::StorageView&, const Timestamps&, const std::vector<Allowed>&) {}
+inline void suppress_on_gpu(ctranslate2::StorageView&, const std::vector<int32_t>&) {}
+inline void suppress_others_on_gpu(ctranslate2::StorageView&, const Timestamps&, const std::vector<AllowedTokens>&) {}
 
 #endif
 

@@ -1,7 +1,7 @@
 // Layer norm and biases of 16-bit floats on a card. CTranslate2 reads them number by number. The linker puts these in the
 // place of CTranslate2's (build.rs), which do what ours do not take. Compiled with access to private members.
 
-#include "rows.h"
+#include "layer_norm.h"
 
 #include <ctranslate2/ops/bias_add.h>
 #include <ctranslate2/ops/layer_norm.h>
@@ -11,7 +11,7 @@ using ctranslate2::StorageView;
 using ctranslate2::ops::ActivationType;
 using ctranslate2::ops::BiasAdd;
 using ctranslate2::ops::LayerNorm;
-using halkspeech::Behind;
+using halkspeech::BiasEpilogue;
 
 extern "C" {
 
@@ -25,9 +25,9 @@ void __wrap__ZNK11ctranslate23ops9LayerNorm7computeILNS_6DeviceE1EN10half_float4
     dim_t outer, dim_t width, dim_t inner, StorageView& output
 ) {
     const bool is_for_us = beta != nullptr && gamma != nullptr && inner == 1 && outer > 0 && width % 8 == 0
-        && width <= halkspeech::widest_normalized;
+        && width <= halkspeech::max_layer_norm_width;
     if (is_for_us) {
-        return halkspeech::normalize(
+        return halkspeech::layer_norm(
             {outer, width}, input.buffer(), gamma->buffer(), beta->buffer(), norm->_epsilon, output.buffer()
         );
     }
@@ -51,9 +51,10 @@ void __wrap__ZNK11ctranslate23ops7BiasAdd7computeILNS_6DeviceE1EN10half_float4ha
     const bool is_for_us = is_last_axis && value.size() > 0 && width % 8 == 0
         && (activation == nullptr || (*activation == ActivationType::GELU && residual == nullptr));
     if (is_for_us) {
-        const Behind behind = activation != nullptr ? Behind::gelu : residual != nullptr ? Behind::residual : Behind::nothing;
+        const BiasEpilogue epilogue = activation != nullptr ? BiasEpilogue::gelu
+            : residual != nullptr ? BiasEpilogue::residual : BiasEpilogue::none;
         return halkspeech::add_bias(
-            {value.size() / width, width}, value.buffer(), bias.buffer(), behind,
+            {value.size() / width, width}, value.buffer(), bias.buffer(), epilogue,
             residual == nullptr ? nullptr : residual->buffer(), output.buffer()
         );
     }

@@ -12,7 +12,7 @@ namespace halkspeech {
 
 namespace {
 
-// Rows of B that are fetched ahead.
+// Rows of B that are prefetched.
 constexpr int64_t prefetched_rows = 16;
 
 AVX2 inline __m256 load(const float* x) { return _mm256_loadu_ps(x); }
@@ -24,7 +24,7 @@ AVX2 void tile(int64_t depth, const float* a, int64_t lda, const Number* b, floa
     __m256 sums[Rows][2];
     UNROLL for (int i = 0; i < Rows; ++i) sums[i][0] = sums[i][1] = _mm256_setzero_ps();
     for (int64_t p = 0; p < depth; ++p, b += tile_columns) {
-        // Past the end it does no harm.
+        // A prefetch past the end is harmless.
         _mm_prefetch(reinterpret_cast<const char*>(b + prefetched_rows * tile_columns), _MM_HINT_T0);
         const __m256 left = load(b);
         const __m256 right = load(b + 8);
@@ -52,28 +52,27 @@ auto tile_of(int64_t rows) { return tiles<Number>[std::min(tile_rows, rows) - 1]
 // Queries whose scores stay in the cache from the first product to the second.
 constexpr int64_t queries_at_once = 24;
 
-constexpr int64_t in_whole_panels(int64_t columns) { return (columns + tile_columns - 1) / tile_columns * tile_columns; }
+constexpr int64_t padded_columns(int64_t columns) { return (columns + tile_columns - 1) / tile_columns * tile_columns; }
 
-// exp(x) of x <= 0, by 2^n * 2^f and the series of 2^f, f in [-0.5, 0.5]; off by 4e-6 of it at most.
+// exp(x) for x <= 0, as 2^n * 2^f with the series of 2^f, f in [-0.5, 0.5]; the relative error is at most 4e-6.
 AVX2 inline __m256 exp_of_negative(__m256 x) {
-    x = _mm256_max_ps(_mm256_mul_ps(x, of(1.44269504f)), of(-126));
+    x = _mm256_max_ps(_mm256_mul_ps(x, broadcast(1.44269504f)), broadcast(-126));
     const __m256 whole = _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     const __m256 f = _mm256_sub_ps(x, whole);
-    __m256 series = of(1.5403530e-4f);
-    series = _mm256_fmadd_ps(series, f, of(1.3333558e-3f));
-    series = _mm256_fmadd_ps(series, f, of(9.6181291e-3f));
-    series = _mm256_fmadd_ps(series, f, of(5.5504109e-2f));
-    series = _mm256_fmadd_ps(series, f, of(2.4022651e-1f));
-    series = _mm256_fmadd_ps(series, f, of(6.9314718e-1f));
-    series = _mm256_fmadd_ps(series, f, of(1));
+    __m256 series = broadcast(1.5403530e-4f);
+    series = _mm256_fmadd_ps(series, f, broadcast(1.3333558e-3f));
+    series = _mm256_fmadd_ps(series, f, broadcast(9.6181291e-3f));
+    series = _mm256_fmadd_ps(series, f, broadcast(5.5504109e-2f));
+    series = _mm256_fmadd_ps(series, f, broadcast(2.4022651e-1f));
+    series = _mm256_fmadd_ps(series, f, broadcast(6.9314718e-1f));
+    series = _mm256_fmadd_ps(series, f, broadcast(1));
     const __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(whole), 23);
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(series), exponent));
 }
 
-// exp(scale * (x - the largest)) of n floats, in place; what is behind them in their last panel is lost. Returns the
-// sum.
+// exp(scale * (x - max)) of n floats, in place; overwrites the rest of their last panel. Returns the sum.
 AVX2 float exponentials(int64_t n, float scale, float* x) {
-    const int64_t end = in_whole_panels(n);
+    const int64_t end = padded_columns(n);
     std::fill(x + n, x + end, -std::numeric_limits<float>::infinity());
     __m256 largest[2] = {_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8)};
     for (int64_t j = tile_columns; j < end; j += tile_columns) {
@@ -81,13 +80,13 @@ AVX2 float exponentials(int64_t n, float scale, float* x) {
     }
     float eight[8];
     _mm256_storeu_ps(eight, _mm256_max_ps(largest[0], largest[1]));
-    const __m256 most = _mm256_set1_ps(*std::max_element(eight, eight + 8));
+    const __m256 max = _mm256_set1_ps(*std::max_element(eight, eight + 8));
     const __m256 factor = _mm256_set1_ps(scale);
     __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     for (int64_t j = 0; j < end; j += tile_columns) {
         UNROLL for (int e = 0; e < 2; ++e) {
             float* at = x + j + 8 * e;
-            const __m256 y = exp_of_negative(_mm256_mul_ps(factor, _mm256_sub_ps(_mm256_loadu_ps(at), most)));
+            const __m256 y = exp_of_negative(_mm256_mul_ps(factor, _mm256_sub_ps(_mm256_loadu_ps(at), max)));
             sums[e] = _mm256_add_ps(sums[e], y);
             _mm256_storeu_ps(at, y);
         }
@@ -109,7 +108,7 @@ AVX2 void pack_row(int64_t n, const float* x, Half* packed) {
     }
 }
 
-// Rows of K become columns, in panels.
+// Transposes K into panels of columns.
 template <typename Number>
 void pack_keys(int64_t n, int64_t width, const float* keys, int64_t ld, Number* panels) {
     for (int64_t first = 0; first < n; first += tile_columns) {
@@ -128,23 +127,23 @@ void pack_values(int64_t n, int64_t width, const float* values, int64_t ld, Numb
     }
 }
 
-// Numbers of the packed keys and values of one head.
-constexpr int64_t packed_size(int64_t n, int64_t width) { return (in_whole_panels(n) + n) * width; }
+// Number of elements of the packed keys and values of one head.
+constexpr int64_t packed_size(int64_t n, int64_t width) { return (padded_columns(n) + n) * width; }
 
 template <typename Number>
 void pack(int64_t n, int64_t width, const float* keys, const float* values, int64_t ld, Number* packed) {
     pack_keys(n, width, keys, ld, packed);
-    pack_values(n, width, values, ld, packed + in_whole_panels(n) * width);
+    pack_values(n, width, values, ld, packed + padded_columns(n) * width);
 }
 
 // softmax(scale * Q * K^T) * V of one head and m queries; rows of Q and of the output are ld and ld_output apart.
-// `scores` has room for `queries_at_once` rows of whole panels.
+// `scores` has `queries_at_once` rows of whole panels.
 template <typename Number>
 void attend(
     int64_t m, int64_t n, int64_t width, float scale, const float* queries, int64_t ld, const Number* packed,
     float* output, int64_t ld_output, float* scores
 ) {
-    const int64_t columns = in_whole_panels(n);
+    const int64_t columns = padded_columns(n);
     const Number* values = packed + columns * width;
     for (int64_t first = 0; first < m; first += queries_at_once) {
         const int64_t rows = std::min(queries_at_once, m - first);
@@ -175,18 +174,18 @@ AVX2 inline __m256 sums_of_eight(const __m256* s) {
 
 }  // namespace
 
-int64_t SelfAttention::memory() const { return packed_size(n, width) + in_whole_panels(n) * queries_at_once; }
+int64_t SelfAttention::workspace_size() const { return packed_size(n, width) + padded_columns(n) * queries_at_once; }
 
 void self_attention(
-    int64_t batch, int64_t heads, const SelfAttention& shape, const float* projected, float* output, float* memory
+    int64_t batch, int64_t heads, const SelfAttention& shape, const float* projected, float* output, float* workspace
 ) {
     const auto& [n, width, ld, ld_output, scale] = shape;
     #pragma omp parallel for schedule(static) if (omp_get_max_threads() > 1)
-    for (int64_t one = 0; one < batch * heads; ++one) {
-        const int64_t row = one / heads * n;
-        const int64_t column = one % heads * width;
+    for (int64_t index = 0; index < batch * heads; ++index) {
+        const int64_t row = index / heads * n;
+        const int64_t column = index % heads * width;
         const float* queries = projected + row * ld + column;
-        float* packed = memory + omp_get_thread_num() * shape.memory();
+        float* packed = workspace + omp_get_thread_num() * shape.workspace_size();
         pack(n, width, queries + ld / 3, queries + ld / 3 * 2, ld, packed);
         attend(
             n, n, width, scale, queries, ld, packed, output + row * ld_output + column, ld_output,
@@ -197,7 +196,7 @@ void self_attention(
 
 int64_t CrossAttention::packed_size(int64_t n) const { return heads * halkspeech::packed_size(n, width); }
 
-int64_t CrossAttention::memory(int64_t n) const { return in_whole_panels(n) * queries_at_once; }
+int64_t CrossAttention::workspace_size(int64_t n) const { return padded_columns(n) * queries_at_once; }
 
 void CrossAttention::pack(int64_t n, const float* projected, Half* packed) const {
     const int64_t ld = 2 * heads * width;
@@ -208,18 +207,18 @@ void CrossAttention::pack(int64_t n, const float* projected, Half* packed) const
 }
 
 void CrossAttention::attend(
-    int64_t head, int64_t m, int64_t n, const float* queries, const Half* packed, float* output, float* memory
+    int64_t head, int64_t m, int64_t n, const float* queries, const Half* packed, float* output, float* workspace
 ) const {
     const int64_t ld = heads * width, column = head * width;
     halkspeech::attend(
         m, n, width, scale, queries + column, ld, packed + head * halkspeech::packed_size(n, width), output + column,
-        ld, memory
+        ld, workspace
     );
 }
 
 AVX2 void attend_to_rows(
     int64_t n, int64_t heads, int64_t width, float scale, const float* query, const float* const* keys,
-    int64_t values, float* output, float* memory
+    int64_t values, float* output, float* workspace
 ) {
     for (int64_t column = 0; column < heads * width; column += width) {
         for (int64_t j = 0; j < n; j += 8) {
@@ -230,17 +229,17 @@ AVX2 void attend_to_rows(
                 UNROLL for (int e = 0; e < 8; ++e)
                     sums[e] = _mm256_fmadd_ps(x, _mm256_loadu_ps(keys[std::min(j + e, n - 1)] + p), sums[e]);
             }
-            _mm256_storeu_ps(memory + j, sums_of_eight(sums));
+            _mm256_storeu_ps(workspace + j, sums_of_eight(sums));
         }
-        const __m256 whole = of(1 / exponentials(n, scale, memory));
+        const __m256 normalization = broadcast(1 / exponentials(n, scale, workspace));
         for (int64_t p = column; p < column + width; p += 2 * 8) {
             __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
             for (int64_t j = 0; j < n; ++j) {
-                const __m256 share = of(memory[j]);
+                const __m256 weight = broadcast(workspace[j]);
                 UNROLL for (int e = 0; e < 2; ++e)
-                    sums[e] = _mm256_fmadd_ps(share, _mm256_loadu_ps(keys[j] + values + p + 8 * e), sums[e]);
+                    sums[e] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(keys[j] + values + p + 8 * e), sums[e]);
             }
-            UNROLL for (int e = 0; e < 2; ++e) _mm256_storeu_ps(output + p + 8 * e, _mm256_mul_ps(sums[e], whole));
+            UNROLL for (int e = 0; e < 2; ++e) _mm256_storeu_ps(output + p + 8 * e, _mm256_mul_ps(sums[e], normalization));
         }
     }
 }

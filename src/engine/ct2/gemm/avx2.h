@@ -2,19 +2,19 @@
 
 #include <immintrin.h>
 
-// For functions that are called only where `has_avx2`.
+// For functions that are called only if `has_avx2()`.
 #define AVX2 __attribute__((target("avx2,fma,f16c")))
 #define UNROLL _Pragma("GCC unroll 8")
 
 namespace halkspeech {
 
-AVX2 inline __m256 of(float value) { return _mm256_set1_ps(value); }
+AVX2 inline __m256 broadcast(float value) { return _mm256_set1_ps(value); }
 
 inline bool has_avx2() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 }
 
-// Not so where there are instructions that oneDNN uses and ours do not.
+// False if the CPU also has instructions that oneDNN uses but these kernels do not.
 inline bool only_has_avx2() {
     static const bool has_more = __builtin_cpu_supports("avx512bw") || __builtin_cpu_supports("avxvnni");
     return has_avx2() && !has_more;

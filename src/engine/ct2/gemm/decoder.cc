@@ -35,7 +35,7 @@ using ctranslate2::layers::TransformerDecoder;
 using ctranslate2::layers::TransformerDecoderLayer;
 using halkspeech::CrossAttention;
 using halkspeech::Half;
-using halkspeech::is_floats_of_cpu;
+using halkspeech::is_float32_on_cpu;
 using halkspeech::is_plain;
 using halkspeech::plain;
 using halkspeech::rows_key;
@@ -179,7 +179,7 @@ void Generation::attend_to_windows(
     const int64_t count = numbers.dim(0), width = shape.heads * shape.width;
     const int64_t m = queries.size() / width / count;
     const auto shorter = [](const Window& a, const Window& b) { return a.length < b.length; };
-    const int64_t memory = shape.memory(std::max_element(windows.begin(), windows.end(), shorter)->length);
+    const int64_t memory = shape.workspace_size(std::max_element(windows.begin(), windows.end(), shorter)->length);
     std::vector<float> memories(static_cast<size_t>(omp_get_max_threads() * memory));
     #pragma omp parallel for schedule(dynamic) if (omp_get_max_threads() > 1)
     for (int64_t one = 0; one < count * shape.heads; ++one) {
@@ -230,10 +230,10 @@ bool decode(
 ) {
     // CTranslate2 writes the texts of a batch from the first token to the last on one thread.
     static thread_local Generation generation;
-    if (ids.device() == Device::CUDA) return halkspeech::decode_on_card(decoder, ids, step, state, outputs, as_logits);
+    if (ids.device() == Device::CUDA) return halkspeech::decode_on_gpu(decoder, ids, step, state, outputs, as_logits);
     const auto memory = state.find("memory");
     if (memory != state.end()) {
-        if (!is_floats_of_cpu(memory->second)) return false;
+        if (!is_float32_on_cpu(memory->second)) return false;
         if (!halkspeech::has_avx2() || step != 0 || !is_plain(decoder)) {
             if (differ_in_length(memory->second))
                 throw std::invalid_argument("this decoder takes encodings of one length only");
@@ -261,7 +261,7 @@ bool decode(
 
 // What CTranslate2 does by itself on a card needs the memory of the texts that are written.
 void make_room_for(const StorageView& ids) {
-    if (ids.device() == Device::CUDA) halkspeech::forget_texts_on_card();
+    if (ids.device() == Device::CUDA) halkspeech::release_decoder_cache_on_gpu();
 }
 
 }  // namespace
@@ -269,7 +269,7 @@ void make_room_for(const StorageView& ids) {
 extern "C" {
 
 // Whether encodings of a batch may have different lengths.
-bool halkspeech_mixes_lengths() { return halkspeech::has_avx2(); }
+bool halkspeech_supports_mixed_lengths() { return halkspeech::has_avx2(); }
 
 void __real__ZN11ctranslate26layers18TransformerDecoder6decodeERKNS_11StorageViewEPS3_lRSt13unordered_mapINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEES2_St4hashISC_ESt8equal_toISC_ESaISt4pairIKSC_S2_EEEPS2_SN_b(
     TransformerDecoder*, const StorageView&, const StorageView*, dim_t, DecoderState&, StorageView*, StorageView*, bool

@@ -41,12 +41,12 @@ bool pack_gemm_weights(ComputeType type);
 
 using halkspeech::Int8Kernels;
 using halkspeech::has_avx2;
-using halkspeech::Threads;
+using halkspeech::ThreadCountScope;
 
 namespace {
 
 const Int8Kernels& int8_kernels() {
-    return halkspeech::only_has_avx2() ? halkspeech::int8_for_avx2 : halkspeech::int8_of_onednn;
+    return halkspeech::only_has_avx2() ? halkspeech::avx2_int8_kernels : halkspeech::onednn_int8_kernels;
 }
 
 // ---- Products that oneDNN gives up --------------------------------------------------------------------------------
@@ -101,11 +101,11 @@ int __wrap_dnnl_gemm_s8s8s32(
 }
 
 // How many products oneDNN has given up since the process began.
-uint64_t halkspeech_products_given_up() { return given_up; }
+uint64_t halkspeech_gemm_failures() { return given_up; }
 
 // Has oneDNN make the kernels of all products that CTranslate2 asks of it; false where it could not.
-bool halkspeech_make_kernels() {
-    const Threads one(1);
+bool halkspeech_create_kernels() {
+    const ThreadCountScope one(1);
     // So small that oneDNN reads the floats in place, with kernels of their own; it makes the others for any product.
     constexpr dim_t side = 32;
     constexpr size_t size = side * side;
@@ -127,7 +127,7 @@ bool halkspeech_make_kernels() {
 }
 
 // How many threads the model that this thread loads next will run on.
-void halkspeech_threads_of_next_model(int threads) { halkspeech::pack_for(threads); }
+void halkspeech_set_packing_threads(int threads) { halkspeech::set_packing_threads(threads); }
 
 // bool ctranslate2::cpu::pack_gemm_weights(ComputeType)
 bool __wrap__ZN11ctranslate23cpu17pack_gemm_weightsENS_11ComputeTypeE(ComputeType type) {
@@ -186,8 +186,8 @@ struct Weights {
 // Packs B [n, k] for so many threads, with the kernels that CTranslate2 gets here (0), oneDNN's (1), or those for
 // AVX2 (2); null where they are not packed. `halkspeech_drop_weights` frees them.
 Weights* halkspeech_pack_weights(int kernels, int threads, int64_t n, int64_t k, const int8_t* b) {
-    static const Int8Kernels* of[] = {nullptr, &halkspeech::int8_of_onednn, &halkspeech::int8_for_avx2};
-    halkspeech::pack_for(threads);
+    static const Int8Kernels* of[] = {nullptr, &halkspeech::onednn_int8_kernels, &halkspeech::avx2_int8_kernels};
+    halkspeech::set_packing_threads(threads);
     auto weights = std::make_unique<Weights>(Weights{of[kernels], n, k, ctranslate2::StorageView(DataType::INT8)});
     const auto pack = [&](int8_t* packed) {
         return weights->kernels == nullptr ? Cpu::gemm_pack_b(b, true, k, n, 1.0f, packed)
@@ -206,7 +206,7 @@ void halkspeech_drop_weights(Weights* weights) { delete weights; }
 void halkspeech_multiply_weights(
     const Weights* weights, int threads, int64_t m, const uint8_t* a, const int32_t* compensation, int32_t* c
 ) {
-    const Threads given(threads);
+    const ThreadCountScope given(threads);
     const auto& [kernels, n, k, packed] = *weights;
     if (kernels != nullptr)
         kernels->multiply(m, n, k, a, k, packed.data<int8_t>(), compensation, c, n);
@@ -218,13 +218,13 @@ void halkspeech_multiply_weights(
 }
 
 // Y [m, n] of X [m, k] by weights that were packed for AVX2, by their scales, with bias, GELU and residual.
-void halkspeech_multiply_and_finish(
+void halkspeech_multiply_with_epilogue(
     const Weights* weights, int threads, int64_t m, const float* x, const float* b_scales, const float* bias, bool gelu,
     const float* residual, float* y
 ) {
-    const Threads given(threads);
+    const ThreadCountScope given(threads);
     std::vector<float> scales(static_cast<size_t>(m));
-    halkspeech::multiply_and_finish(
+    halkspeech::multiply_with_epilogue(
         m, weights->n, weights->k, x, scales.data(), weights->packed.data<int8_t>(),
         {b_scales, bias, gelu, residual, y, weights->n}
     );
@@ -235,14 +235,14 @@ void halkspeech_self_attention(
     int threads, int64_t batch, int64_t heads, int64_t n, int64_t width, float scale, const float* projected,
     float* output
 ) {
-    const Threads given(threads);
+    const ThreadCountScope given(threads);
     const halkspeech::SelfAttention shape = {n, width, 3 * heads * width, heads * width, scale};
-    std::vector<float> memory(static_cast<size_t>(threads * shape.memory()));
+    std::vector<float> memory(static_cast<size_t>(threads * shape.workspace_size()));
     halkspeech::self_attention(batch, heads, shape, projected, output, memory.data());
 }
 
 // A product of floats with rows of A that are shorter than k, which oneDNN does not take.
-void halkspeech_multiply_wrongly() {
+void halkspeech_fail_gemm() {
     const float a[4] = {}, b[4] = {};
     float c[4] = {};
     Cpu::gemm<float, float>(false, false, false, false, 2, 2, 2, 1.0f, a, 1, b, 2, 0.0f, c, 2, nullptr);
@@ -255,7 +255,7 @@ void halkspeech_cross_attention(
 ) {
     const halkspeech::CrossAttention shape = {heads, width, scale};
     std::vector<halkspeech::Half> packed(static_cast<size_t>(shape.packed_size(n)));
-    std::vector<float> memory(static_cast<size_t>(shape.memory(n)));
+    std::vector<float> memory(static_cast<size_t>(shape.workspace_size(n)));
     shape.pack(n, projected, packed.data());
     for (int64_t head = 0; head < heads; ++head)
         shape.attend(head, m, n, queries, packed.data(), output, memory.data());

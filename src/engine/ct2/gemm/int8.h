@@ -1,6 +1,6 @@
 // Products with 8-bit weights that are packed once, when a model is loaded: C [m, n] = A [m, k] * B + offsets.
 // Sizes are in elements, matrices row-major. B is [k, n] or, transposed, [n, k]; rows of A are `lda` apart, of C `ldc`.
-// A is unsigned; `offsets`, one for each column, take back what its values are shifted by.
+// A is unsigned; `offsets`, one for each column, compensate the shift of its values.
 
 #pragma once
 
@@ -9,7 +9,7 @@
 namespace halkspeech {
 
 struct Int8Kernels {
-    // Packs for the threads that `pack_for` told; returns the bytes needed where `packed` is null.
+    // Packs for the number of threads set by `set_packing_threads`; if `packed` is null, returns the size in bytes.
     int64_t (*pack)(const int8_t* b, bool transposed, int64_t n, int64_t k, int8_t* packed);
     void (*multiply)(
         int64_t m, int64_t n, int64_t k, const uint8_t* a, int64_t lda, const int8_t* packed, const int32_t* offsets,
@@ -17,29 +17,30 @@ struct Int8Kernels {
     );
 };
 
-// For any processor.
-extern const Int8Kernels int8_of_onednn;
-// Ours, exact, and faster on processors that have nothing more than AVX2 (docs/performance.md). It takes the shift of A
-// back itself, and does not read the offsets.
-extern const Int8Kernels int8_for_avx2;
+// For any CPU.
+extern const Int8Kernels onednn_int8_kernels;
+// The project's own: exact, and faster on CPUs with AVX2 but no later extensions (docs/performance.md). They compensate
+// the shift of A themselves, and do not read the offsets.
+extern const Int8Kernels avx2_int8_kernels;
 
-// What becomes of a product of activations and weights, of which each row and each column has its scale.
-struct Finish {
+// The operations on a product of activations and weights, in which each row and each column has a scale.
+struct Int8Epilogue {
     const float* b_scales;  // of each column
     const float* bias;      // of each column, or null
     bool gelu;
-    const float* residual;  // that is added at last, laid out as `y`; may be it, or null
+    const float* residual;  // added last, in the layout of `y`; may be `y`, or null
     float* y;
     int64_t ldy;
 };
 
-// X [m, k] by weights that `int8_for_avx2` packed. X becomes 8-bit integers by `scales`, one for each row, that are
-// found here.
-void multiply_and_finish(
-    int64_t m, int64_t n, int64_t k, const float* x, float* scales, const int8_t* packed, const Finish& finish
+// X [m, k] by weights that `avx2_int8_kernels` packed. X is quantized to 8-bit integers; `scales`, one for each row, are
+// computed.
+void multiply_with_epilogue(
+    int64_t m, int64_t n, int64_t k, const float* x, float* scales, const int8_t* packed,
+    const Int8Epilogue& epilogue
 );
 
-// How many threads the model that this thread loads next will run on.
-void pack_for(int threads);
+// Sets the number of threads of the next model loaded on this thread.
+void set_packing_threads(int threads);
 
 }  // namespace halkspeech

@@ -1,4 +1,4 @@
-// Activations as the products of int8_avx2.cc want them, which says why.
+// Activations in the form for the products of int8_avx2.cc, which explains it.
 
 #pragma once
 
@@ -7,40 +7,41 @@
 
 namespace halkspeech {
 
-// Elements of a column of weights that lie beside each other.
-constexpr int64_t deep = 4;
-// Elements of a row whose products are added at 16 bits, two sums of them.
-constexpr int64_t group = 16;
+// Adjacent elements of a column of weights.
+constexpr int64_t quad_size = 4;
+// Elements of a row whose products are added in 16 bits, in two sums.
+constexpr int64_t group_size = 16;
 
-constexpr int64_t divided_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
-// What k is filled up to with zeros.
-constexpr int64_t filled(int64_t k) { return divided_up(k, 2 * group) * 2 * group; }
+constexpr int64_t ceil_div(int64_t x, int64_t by) { return (x + by - 1) / by; }
+// k rounded up to a multiple of two groups; the rest is zeros.
+constexpr int64_t padded_depth(int64_t k) { return ceil_div(k, 2 * group_size) * 2 * group_size; }
 
-// A group of a row, and what takes the shift of the weights back from its two sums.
+// A group of a row, and the compensation of the weights' shift in its two sums.
 struct Group {
-    int8_t a[group];
+    int8_t a[group_size];
     int16_t shift[2];
 };
 
-// What was taken out of four elements of a row.
-struct Rest {
-    int32_t row;       // of its tile
-    int32_t position;  // of the first of them in the row
-    int8_t a[deep];
+// The part of four elements of a row that was split off, since their sums could overflow.
+struct OutlierResidual {
+    int32_t row;       // in the tile
+    int32_t position;  // of the first element in the row
+    int8_t a[quad_size];
     int16_t shift[2];
 };
 
-// Rows that are multiplied at once: the groups of all of them, then the next ones.
-struct TileOfA {
+// Rows that are multiplied together. `groups` has the first group of all rows, then the second ones, and so on.
+struct ActivationTile {
     int64_t rows;
     std::vector<Group> groups;
-    std::vector<Rest> rests;
+    std::vector<OutlierResidual> residuals;
 };
 
-// Of rows of bytes that are shifted by 128, `lda` apart. `most_squares` is what the eight elements of a sum may have.
-void prepare(TileOfA& tile, int64_t most_squares, int64_t rows, int64_t k, const uint8_t* a, int64_t lda);
+// From rows of bytes that are shifted by 128, `lda` apart. `max_squares` is the maximum sum of squares of the eight
+// elements of a sum.
+void prepare(ActivationTile& tile, int64_t max_squares, int64_t rows, int64_t k, const uint8_t* a, int64_t lda);
 
-// Of rows of floats that lie dense. They become 8-bit integers, each row by its own scale.
-void prepare(TileOfA& tile, int64_t most_squares, int64_t rows, int64_t k, const float* x, float* scales);
+// From contiguous rows of floats, quantized to 8-bit integers with a scale per row.
+void prepare(ActivationTile& tile, int64_t max_squares, int64_t rows, int64_t k, const float* x, float* scales);
 
 }  // namespace halkspeech

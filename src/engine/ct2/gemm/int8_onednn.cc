@@ -1,4 +1,4 @@
-// Packed weights are the columns of the product in blocks, one for each thread, as oneDNN packs them for one thread.
+// Packs weights as blocks of columns of the product, one for each thread, each in oneDNN's format for one thread.
 
 #include "int8.h"
 #include "threads.h"
@@ -31,20 +31,20 @@ namespace halkspeech {
 
 namespace {
 
-// A model is loaded, and its weights packed, in the thread that asks for it.
-thread_local int threads_of_next_model = 1;
+// A model is loaded, and its weights are packed, on the calling thread.
+thread_local int packing_threads = 1;
 
-// Rows of an activation, about, that oneDNN lays weights out for.
-constexpr int64_t usual_rows = 64;
+// Approximate number of rows of activations that oneDNN optimizes the packed layout for.
+constexpr int64_t typical_rows = 64;
 constexpr size_t page = 4096;
 
-// At the begin of packed weights.
-struct Packed {
-    static constexpr int most = 64;
+// Precedes packed weights.
+struct PackedHeader {
+    static constexpr int max_blocks = 64;
 
     int64_t blocks;
-    int64_t columns;         // in a block; the last may have fewer
-    int64_t offsets[most];   // of each block, from here
+    int64_t columns;              // of a block; the last may have fewer
+    int64_t offsets[max_blocks];  // of each block, from the start of the header
 
     int64_t columns_of(int64_t block, int64_t n) const { return std::min<int64_t>(columns, n - block * columns); }
 };
@@ -53,27 +53,27 @@ void check(int status) {
     if (status != 0) throw std::runtime_error("oneDNN cannot pack weights");
 }
 
-Packed divided(int64_t n) {
-    const int64_t threads = std::clamp(threads_of_next_model, 1, Packed::most);
-    // No block of less than oneDNN's kernels take at once.
+PackedHeader divide_columns(int64_t n) {
+    const int64_t threads = std::clamp(packing_threads, 1, PackedHeader::max_blocks);
+    // No block is narrower than what oneDNN's kernels process at once.
     const int64_t columns = std::max<int64_t>((n + threads - 1) / threads, 64);
     return {(n + columns - 1) / columns, columns, {}};
 }
 
 int64_t pack(const int8_t* b, bool transposed, int64_t n, int64_t k, int8_t* packed) {
-    // oneDNN lays out, and divides, for as many threads as it finds.
-    const Threads one(1);
-    Packed header = divided(n);
+    // oneDNN packs, and divides, for the current number of threads.
+    const ThreadCountScope single_thread(1);
+    PackedHeader header = divide_columns(n);
     const char* order = transposed ? "T" : "N";
     const int64_t ldb = transposed ? k : n;
-    // Blocks begin at pages, wherever the memory begins.
+    // Blocks are aligned to pages for any alignment of `packed`.
     const size_t begin = reinterpret_cast<uintptr_t>(packed) % page;
-    size_t end = begin + sizeof(Packed);
+    size_t end = begin + sizeof(PackedHeader);
     for (int64_t block = 0; block < header.blocks; ++block) {
         const int64_t columns = header.columns_of(block, n);
         size_t size = 0;
         check(onednn::gemm_s8u8s32_pack_get_size(
-            "A", order, "N", &columns, &usual_rows, &k, &ldb, &k, &size, nullptr
+            "A", order, "N", &columns, &typical_rows, &k, &ldb, &k, &size, nullptr
         ));
         end = (end + page - 1) / page * page;
         header.offsets[block] = static_cast<int64_t>(end - begin);
@@ -81,7 +81,7 @@ int64_t pack(const int8_t* b, bool transposed, int64_t n, int64_t k, int8_t* pac
         if (packed == nullptr) continue;
         const int8_t* source = b + block * header.columns * (transposed ? k : 1);
         check(onednn::gemm_s8u8s32_pack(
-            "A", order, "N", &columns, &usual_rows, &k, &ldb, &k, source, packed + header.offsets[block]
+            "A", order, "N", &columns, &typical_rows, &k, &ldb, &k, source, packed + header.offsets[block]
         ));
     }
     if (packed == nullptr) return static_cast<int64_t>(end + page);
@@ -93,11 +93,11 @@ void multiply(
     int64_t m, int64_t n, int64_t k, const uint8_t* a, int64_t lda, const int8_t* packed, const int32_t* offsets,
     int32_t* c, int64_t ldc
 ) {
-    Packed header;
+    PackedHeader header;
     std::memcpy(&header, packed, sizeof header);
     const float beta = 0;
     std::atomic<bool> failed{false};
-    // Inside a parallel region oneDNN takes one thread.
+    // Inside a parallel region oneDNN uses one thread.
     #pragma omp parallel for schedule(static) if (header.blocks > 1)
     for (int64_t block = 0; block < header.blocks; ++block) {
         const int64_t columns = header.columns_of(block, n);
@@ -113,8 +113,8 @@ void multiply(
 
 }  // namespace
 
-void pack_for(int threads) { threads_of_next_model = threads; }
+void set_packing_threads(int threads) { packing_threads = threads; }
 
-const Int8Kernels int8_of_onednn = {pack, multiply};
+const Int8Kernels onednn_int8_kernels = {pack, multiply};
 
 }  // namespace halkspeech

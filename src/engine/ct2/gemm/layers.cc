@@ -4,7 +4,7 @@
 // 1. `Dense` on packed 8-bit weights, where `only_has_avx2`: the integers of a product become floats in its registers,
 //    bias, GELU and residual included. On 16-bit floats of a card bias and residual are, for many rows (../cuda/dense.h).
 // 2. `TransformerEncoderLayer` on floats of a processor, there too, and on 16-bit floats of a card: heads are read
-//    where the projection wrote them, and scores are never written to memory (attention.h, ../cuda/flash.h).
+//    where the projection wrote them, and scores are never written to memory (attention.h, ../cuda/flash_attention.h).
 
 #include <omp.h>
 
@@ -13,7 +13,7 @@
 #include <ctranslate2/layers/transformer.h>
 
 #include "../cuda/dense.h"
-#include "../cuda/flash.h"
+#include "../cuda/flash_attention.h"
 #include "attention.h"
 #include "avx2.h"
 #include "int8.h"
@@ -28,14 +28,14 @@ using ctranslate2::layers::Dense;
 using ctranslate2::layers::MultiHeadAttention;
 using ctranslate2::layers::TransformerEncoderLayer;
 using ctranslate2::ops::ActivationType;
-using halkspeech::are_halves_of_card;
-using halkspeech::is_floats_of_cpu;
+using halkspeech::is_float16_on_gpu;
+using halkspeech::is_float32_on_cpu;
 using halkspeech::only_has_avx2;
 
 namespace {
 
 bool is_for_us(const Dense& dense, const StorageView& input) {
-    return only_has_avx2() && is_floats_of_cpu(input) && dense._packed_weight
+    return only_has_avx2() && is_float32_on_cpu(input) && dense._packed_weight
         && dense._u8_shift_compensation != nullptr && dense._partial_weight.empty()
         && dense._qscale->size() == dense._weight.dim(0) && dense._quantize_op._round_before_cast
         && (dense._activation_type == nullptr || *dense._activation_type == ActivationType::GELU);
@@ -49,7 +49,7 @@ void dense_forward(const Dense& dense, const StorageView& input, StorageView& ou
     ctranslate2::Shape shape = input.shape();
     shape.back() = n;
     output.resize(std::move(shape));
-    halkspeech::multiply_and_finish(
+    halkspeech::multiply_with_epilogue(
         m, n, k, input.data<float>(), scales.data<float>(), dense._weight.data<int8_t>(),
         {
             dense._qscale->data<float>(), dense._bias == nullptr ? nullptr : dense._bias->data<float>(),
@@ -61,23 +61,23 @@ void dense_forward(const Dense& dense, const StorageView& input, StorageView& ou
 
 // It is the encoder that multiplies so many rows at once. The decoder's number differs from token to token, and each
 // would be looked up anew.
-constexpr dim_t least_rows_on_card = 4096;
+constexpr dim_t min_rows_on_gpu = 4096;
 
-bool dense_forward_on_card(
+bool dense_forward_on_gpu(
     const Dense& dense, const StorageView& input, StorageView& output, const StorageView* residual
 ) {
-    const bool is_for_us = are_halves_of_card(input) && dense._weight.dtype() == DataType::FLOAT16
+    const bool is_for_us = is_float16_on_gpu(input) && dense._weight.dtype() == DataType::FLOAT16
         && dense._partial_weight.empty() && dense._activation_type == nullptr
         && (dense._bias != nullptr || residual != nullptr);
     if (!is_for_us) return false;
     const dim_t n = dense._weight.dim(0);
     const dim_t k = dense._weight.dim(1);
     const dim_t m = input.size() / k;
-    if (m < least_rows_on_card) return false;
+    if (m < min_rows_on_gpu) return false;
     ctranslate2::Shape shape = input.shape();
     shape.back() = n;
     output.resize(std::move(shape));
-    return halkspeech::dense_on_card(
+    return halkspeech::dense_on_gpu(
         {m, n, k}, input.buffer(), dense._weight.buffer(), dense._bias == nullptr ? nullptr : dense._bias->buffer(),
         residual == nullptr ? nullptr : residual->buffer(), output.buffer()
     );
@@ -87,8 +87,8 @@ bool dense_forward_on_card(
 const MultiHeadAttention* attention_for_us(const TransformerEncoderLayer& layer, const StorageView& input) {
     const auto* attention = halkspeech::plain_attention(layer._self_attention.get());
     if (attention == nullptr || layer._input_layer_norm) return nullptr;
-    const bool is_for_us = (only_has_avx2() && is_floats_of_cpu(input))
-        || (are_halves_of_card(input) && halkspeech::has_flash_attention(attention->_d_head));
+    const bool is_for_us = (only_has_avx2() && is_float32_on_cpu(input))
+        || (is_float16_on_gpu(input) && halkspeech::has_flash_attention(attention->_d_head));
     return is_for_us ? attention : nullptr;
 }
 
@@ -103,7 +103,7 @@ void attend(const MultiHeadAttention& attention, const StorageView& projected, S
     const halkspeech::SelfAttention shape = {
         time, attention._d_head, projected.dim(2), width, attention._queries_scale,
     };
-    StorageView memory({omp_get_max_threads() * shape.memory()}, DataType::FLOAT32);
+    StorageView memory({omp_get_max_threads() * shape.workspace_size()}, DataType::FLOAT32);
     halkspeech::self_attention(
         batch, heads, shape, projected.data<float>(), context.data<float>(), memory.data<float>()
     );
@@ -137,7 +137,7 @@ void __wrap__ZNK11ctranslate26layers5DenseclERKNS_11StorageViewERS2_PS3_(
     const Dense* dense, const StorageView& input, StorageView& output, const StorageView* residual
 ) {
     if (is_for_us(*dense, input)) return dense_forward(*dense, input, output, residual);
-    if (dense_forward_on_card(*dense, input, output, residual)) return;
+    if (dense_forward_on_gpu(*dense, input, output, residual)) return;
     __real__ZNK11ctranslate26layers5DenseclERKNS_11StorageViewERS2_PS3_(dense, input, output, residual);
 }
 

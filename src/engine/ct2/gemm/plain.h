@@ -1,4 +1,5 @@
-// What of CTranslate2's our layers and our decoder take. For files that are compiled with access to private members.
+// Which of CTranslate2's layers and decoders the project's own ones support. For files that are compiled with access to
+// private members.
 
 #pragma once
 
@@ -14,15 +15,15 @@
 
 namespace halkspeech {
 
-inline bool is_floats_of_cpu(const ctranslate2::StorageView& x) {
+inline bool is_float32_on_cpu(const ctranslate2::StorageView& x) {
     return x.device() == ctranslate2::Device::CPU && x.dtype() == ctranslate2::DataType::FLOAT32;
 }
 
-inline bool are_halves_of_card(const ctranslate2::StorageView& x) {
+inline bool is_float16_on_gpu(const ctranslate2::StorageView& x) {
     return x.device() == ctranslate2::Device::CUDA && x.dtype() == ctranslate2::DataType::FLOAT16;
 }
 
-// Attention as Whisper has it: heads that each have their own keys and values, after a layer norm. Else null.
+// The layer as Whisper's attention (each head with its own keys and values, after a layer norm), or null.
 inline const ctranslate2::layers::MultiHeadAttention* plain_attention(const ctranslate2::layers::AttentionLayer* layer) {
     const auto* attention = dynamic_cast<const ctranslate2::layers::MultiHeadAttention*>(layer);
     if (attention == nullptr) return nullptr;
@@ -34,11 +35,11 @@ inline const ctranslate2::layers::MultiHeadAttention* plain_attention(const ctra
     return is_plain ? attention : nullptr;
 }
 
-// In the state, for CTranslate2 takes what begins with "memory" for the same of all hypotheses of a window.
-inline const std::string windows_key = "memory_windows";  // [windows, 2], by which the decoder knows each of them
+// Keys of the state. CTranslate2 treats entries that begin with "memory" as shared by all hypotheses of a window.
+inline const std::string windows_key = "memory_windows";  // [windows, 2], identifies each window to the decoder
 inline const std::string rows_key = "rows";               // [hypotheses, tokens], the row of each token in its step
 
-// Of a decoder that `is_plain`.
+// For layers of a decoder that `is_plain`.
 inline const ctranslate2::layers::MultiHeadAttention& plain(const ctranslate2::layers::AttentionLayer& layer) {
     return static_cast<const ctranslate2::layers::MultiHeadAttention&>(layer);
 }

@@ -1,8 +1,8 @@
-//! Products, and what is made of them, against plain references.
+//! Tests of matrix products and attention against plain references.
 
-use super::{Products, foreign, while_products_are_given_up};
+use super::{GemmMonitor, foreign, with_failing_gemm};
 
-/// Numbers that look like none in particular, the same every time.
+/// Pseudo-random numbers with a fixed seed.
 fn numbers() -> impl FnMut() -> u32 {
     let mut state = 1_u32;
     move || {
@@ -11,7 +11,7 @@ fn numbers() -> impl FnMut() -> u32 {
     }
 }
 
-/// Small enough that no kernel saturates, whatever its instructions are.
+/// A value so small that no kernel saturates, with any instructions.
 fn small(number: u32) -> i8 {
     i8::try_from(number % 31).expect("small") - 15
 }
@@ -20,12 +20,12 @@ fn can_pack() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
-/// Which kernels multiply by packed weights.
+/// The kernels that multiply by packed weights.
 #[derive(Clone, Copy, Debug)]
 enum Kernels {
-    ThatCTranslate2Gets = 0,
-    OfOneDnn = 1,
-    ForAvx2 = 2,
+    CTranslate2Default = 0,
+    OneDnn = 1,
+    Avx2 = 2,
 }
 
 fn size(length: usize) -> i64 {
@@ -39,7 +39,7 @@ impl Packed {
     fn new(kernels: Kernels, threads: i32, n: usize, k: usize, weights: &[i8]) -> Self {
         assert_eq!(weights.len(), n * k);
         let [n, k] = [n, k].map(size);
-        // SAFETY: the weights have the size that is given.
+        // SAFETY: `weights` has n * k elements, as asserted.
         let packed = unsafe {
             foreign::halkspeech_pack_weights(kernels as i32, threads, n, k, weights.as_ptr())
         };
@@ -50,31 +50,31 @@ impl Packed {
 
 impl Drop for Packed {
     fn drop(&mut self) {
-        // SAFETY: they are used no more.
+        // SAFETY: the pointer is from `halkspeech_pack_weights` and is not used again.
         unsafe { foreign::halkspeech_drop_weights(self.0) };
     }
 }
 
 #[track_caller]
-fn packed_product_is_exact(threads: i32, m: usize, n: usize, k: usize) {
+fn check_packed_product(threads: i32, m: usize, n: usize, k: usize) {
     let mut next = numbers();
     let activations: Vec<i8> = (0..m * k).map(|_| small(next())).collect();
     let weights: Vec<i8> = (0..n * k).map(|_| small(next())).collect();
-    product_is_exact(
-        Kernels::ThatCTranslate2Gets,
+    check_product(
+        Kernels::CTranslate2Default,
         threads,
         m,
         &activations,
         &weights,
     );
-    product_is_exact(Kernels::OfOneDnn, threads, m, &activations, &weights);
+    check_product(Kernels::OneDnn, threads, m, &activations, &weights);
     if can_pack() {
-        product_is_exact(Kernels::ForAvx2, threads, m, &activations, &weights);
+        check_product(Kernels::Avx2, threads, m, &activations, &weights);
     }
 }
 
 #[track_caller]
-fn product_is_exact(kernels: Kernels, threads: i32, m: usize, activations: &[i8], weights: &[i8]) {
+fn check_product(kernels: Kernels, threads: i32, m: usize, activations: &[i8], weights: &[i8]) {
     let k = activations.len() / m;
     let n = weights.len() / k;
     let shifted: Vec<u8> = activations
@@ -87,7 +87,7 @@ fn product_is_exact(kernels: Kernels, threads: i32, m: usize, activations: &[i8]
         .collect();
     let mut product = vec![i32::MIN; m * n];
     let packed = Packed::new(kernels, threads, n, k, weights);
-    // SAFETY: the matrices have the sizes that are given.
+    // SAFETY: every pointer is to a matrix of the size that is passed.
     unsafe {
         foreign::halkspeech_multiply_weights(
             packed.0,
@@ -101,10 +101,10 @@ fn product_is_exact(kernels: Kernels, threads: i32, m: usize, activations: &[i8]
     for row in 0..m {
         for column in 0..n {
             let pairs = (0..k).map(|at| (activations[row * k + at], weights[column * k + at]));
-            let right: i32 = pairs.map(|(a, b)| i32::from(a) * i32::from(b)).sum();
+            let expected: i32 = pairs.map(|(a, b)| i32::from(a) * i32::from(b)).sum();
             assert_eq!(
                 product[row * n + column],
-                right,
+                expected,
                 "{kernels:?}: [{row}, {column}]"
             );
         }
@@ -113,28 +113,28 @@ fn product_is_exact(kernels: Kernels, threads: i32, m: usize, activations: &[i8]
 
 #[test]
 fn weights_are_packed_when_a_model_is_loaded() {
-    // SAFETY: it reads what the processor can.
+    // SAFETY: takes no pointers, reads only the CPU's features.
     assert_eq!(unsafe { foreign::halkspeech_packs_weights() }, can_pack());
 }
 
 #[test]
 fn weights_packed_once_give_the_exact_product() {
-    packed_product_is_exact(1, 1, 64, 64);
-    packed_product_is_exact(1, 40, 512, 128);
-    packed_product_is_exact(1, 7, 1000, 33);
-    packed_product_is_exact(1, 130, 65, 2048);
-    packed_product_is_exact(1, 13, 7, 2);
+    check_packed_product(1, 1, 64, 64);
+    check_packed_product(1, 40, 512, 128);
+    check_packed_product(1, 7, 1000, 33);
+    check_packed_product(1, 130, 65, 2048);
+    check_packed_product(1, 13, 7, 2);
 }
 
 #[test]
 fn weights_are_divided_among_threads() {
-    packed_product_is_exact(2, 40, 512, 128);
-    packed_product_is_exact(3, 5, 1000, 64);
-    packed_product_is_exact(4, 1, 100, 33);
-    packed_product_is_exact(100, 3, 6500, 16);
+    check_packed_product(2, 40, 512, 128);
+    check_packed_product(3, 5, 1000, 64);
+    check_packed_product(4, 1, 100, 33);
+    check_packed_product(100, 3, 6500, 16);
 }
 
-/// Bytes of any size, most of them small or all of them as large as can be.
+/// Pseudo-random bytes: mostly small ones, or only extreme ones if `often_large`.
 fn bytes(length: usize, often_large: bool, mut next: impl FnMut() -> u32) -> Vec<i8> {
     let any = |next: u32| (next & 0xff).to_le_bytes()[0].cast_signed();
     (0..length)
@@ -146,19 +146,19 @@ fn bytes(length: usize, often_large: bool, mut next: impl FnMut() -> u32) -> Vec
         .collect()
 }
 
-/// Those that nothing overflows in, where they are what CTranslate2 gets, and where not.
-fn ours() -> &'static [Kernels] {
+/// The kernels of this project, which do not overflow, including the default if it is one of them.
+fn exact_kernels() -> &'static [Kernels] {
     let has_more = is_x86_feature_detected!("avx512bw") || is_x86_feature_detected!("avxvnni");
     match (can_pack(), has_more) {
-        (true, false) => &[Kernels::ForAvx2, Kernels::ThatCTranslate2Gets],
-        (true, true) => &[Kernels::ForAvx2],
+        (true, false) => &[Kernels::Avx2, Kernels::CTranslate2Default],
+        (true, true) => &[Kernels::Avx2],
         (false, _) => &[],
     }
 }
 
 #[test]
-fn no_sum_of_ours_overflows() {
-    for &kernels in ours() {
+fn sums_of_exact_kernels_do_not_overflow() {
+    for &kernels in exact_kernels() {
         for [m, n, k] in [[1, 16, 32], [5, 33, 512], [11, 20, 1280], [3, 7, 50]] {
             for [large_activations, large_weights] in
                 [[false, false], [true, false], [false, true], [true, true]]
@@ -166,12 +166,12 @@ fn no_sum_of_ours_overflows() {
                 let activations = bytes(m * k, large_activations, numbers());
                 let weights = bytes(n * k, large_weights, numbers());
                 for threads in [1, 3] {
-                    product_is_exact(kernels, threads, m, &activations, &weights);
+                    check_product(kernels, threads, m, &activations, &weights);
                 }
             }
-            // All of one sign, which is the worst for sums.
+            // All of one sign: the largest sums.
             for [a, w] in [[127, 127], [-128, -128], [127, -128], [-128, 127]] {
-                product_is_exact(kernels, 1, m, &vec![a; m * k], &vec![w; n * k]);
+                check_product(kernels, 1, m, &vec![a; m * k], &vec![w; n * k]);
             }
         }
     }
@@ -200,10 +200,14 @@ fn gelu(x: f64) -> f64 {
     reason = "the numbers are small"
 )]
 #[track_caller]
-fn finished_product_is_right(threads: i32, [m, n, k]: [usize; 3], [gelus, adds]: [bool; 2]) {
+fn check_product_with_epilogue(
+    threads: i32,
+    [m, n, k]: [usize; 3],
+    [has_gelu, has_bias_and_residual]: [bool; 2],
+) {
     let mut next = numbers();
-    let mut floats = |length: usize, most: f32| -> Vec<f32> {
-        let float = |number: u32| (number as f32 / 32_768.0 - 1.0) * most;
+    let mut floats = |length: usize, max: f32| -> Vec<f32> {
+        let float = |number: u32| (number as f32 / 32_768.0 - 1.0) * max;
         (0..length).map(|_| float(next())).collect()
     };
     let x = floats(m * k, 3.0);
@@ -211,23 +215,23 @@ fn finished_product_is_right(threads: i32, [m, n, k]: [usize; 3], [gelus, adds]:
     let residual = floats(m * n, 2.0);
     let scales: Vec<f32> = floats(n, 300.0).iter().map(|scale| 500.0 + scale).collect();
     let weights = bytes(n * k, false, numbers());
-    let packed = Packed::new(Kernels::ForAvx2, threads, n, k, &weights);
+    let packed = Packed::new(Kernels::Avx2, threads, n, k, &weights);
     let mut y = vec![f32::NAN; m * n];
-    // SAFETY: the matrices have the sizes that are given.
+    // SAFETY: every pointer is to a matrix of the size that is passed.
     unsafe {
-        foreign::halkspeech_multiply_and_finish(
+        foreign::halkspeech_multiply_with_epilogue(
             packed.0,
             threads,
             size(m),
             x.as_ptr(),
             scales.as_ptr(),
-            if adds {
+            if has_bias_and_residual {
                 bias.as_ptr()
             } else {
                 std::ptr::null()
             },
-            gelus,
-            if adds {
+            has_gelu,
+            if has_bias_and_residual {
                 residual.as_ptr()
             } else {
                 std::ptr::null()
@@ -236,25 +240,29 @@ fn finished_product_is_right(threads: i32, [m, n, k]: [usize; 3], [gelus, adds]:
         );
     }
     for row in 0..m {
-        let of_x = &x[row * k..][..k];
-        let scale = 127.0 / of_x.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+        let x_row = &x[row * k..][..k];
+        let scale = 127.0 / x_row.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
         for column in 0..n {
-            let pairs = of_x.iter().zip(&weights[column * k..][..k]);
+            let pairs = x_row.iter().zip(&weights[column * k..][..k]);
             let sum: i32 = pairs
                 .map(|(x, &w)| (x * scale).round_ties_even() as i32 * i32::from(w))
                 .sum();
-            let mut right = f64::from(sum) / f64::from(scale) / f64::from(scales[column]);
-            right += if adds { f64::from(bias[column]) } else { 0.0 };
-            right = if gelus { gelu(right) } else { right };
-            right += if adds {
+            let mut expected = f64::from(sum) / f64::from(scale) / f64::from(scales[column]);
+            expected += if has_bias_and_residual {
+                f64::from(bias[column])
+            } else {
+                0.0
+            };
+            expected = if has_gelu { gelu(expected) } else { expected };
+            expected += if has_bias_and_residual {
                 f64::from(residual[row * n + column])
             } else {
                 0.0
             };
             let result = f64::from(y[row * n + column]);
             assert!(
-                (result - right).abs() < 1e-5,
-                "[{row}, {column}]: {result} is not {right}"
+                (result - expected).abs() < 1e-5,
+                "[{row}, {column}]: {result} is not {expected}"
             );
         }
     }
@@ -267,29 +275,29 @@ fn products_become_floats_with_bias_gelu_and_residual() {
     }
     for shape in [[1, 16, 32], [12, 100, 384], [5, 9, 50]] {
         for threads in [1, 2] {
-            finished_product_is_right(threads, shape, [false, false]);
-            finished_product_is_right(threads, shape, [true, false]);
-            finished_product_is_right(threads, shape, [true, true]);
-            finished_product_is_right(threads, shape, [false, true]);
+            check_product_with_epilogue(threads, shape, [false, false]);
+            check_product_with_epilogue(threads, shape, [true, false]);
+            check_product_with_epilogue(threads, shape, [true, true]);
+            check_product_with_epilogue(threads, shape, [false, true]);
         }
     }
 }
 
 /// Width of a head.
 const WIDTH: usize = 64;
-/// What products of queries and keys are multiplied by.
+/// Factor of the products of queries and keys.
 const SCALE: f32 = 0.125;
 
-/// Floats within ±4, which 16 bits hold exactly.
+/// Floats within ±4 that are exact in 16 bits.
 fn halves(length: usize) -> Vec<f32> {
     let mut next = numbers();
     let half = |number: u32| f32::from(u16::try_from(number / 32).expect("small")) / 256.0 - 4.0;
     (0..length).map(|_| half(next())).collect()
 }
 
-/// Checks what one row of all heads makes of keys and values of all heads.
+/// Checks the attention of one row of queries of all heads to keys and values of all heads.
 #[track_caller]
-fn attention_is_right<'a>(
+fn check_attention<'a>(
     query: &[f32],
     rows: &(impl Iterator<Item = (&'a [f32], &'a [f32])> + Clone),
     output: &[f32],
@@ -307,22 +315,22 @@ fn attention_is_right<'a>(
             let sum: f64 = pairs
                 .map(|(weight, (_, values))| weight * f64::from(values[column]))
                 .sum();
-            let right = sum / weights.iter().sum::<f64>();
+            let expected = sum / weights.iter().sum::<f64>();
             let result = output[column];
             assert!(
-                (f64::from(result) - right).abs() < 5e-5,
-                "[{head}, {column}]: {result} is not {right}"
+                (f64::from(result) - expected).abs() < 5e-5,
+                "[{head}, {column}]: {result} is not {expected}"
             );
         }
     }
 }
 
 #[track_caller]
-fn self_attention_is_right(threads: i32, batch: usize, heads: usize, n: usize) {
+fn check_self_attention(threads: i32, batch: usize, heads: usize, n: usize) {
     let width = heads * WIDTH;
     let projected = halves(batch * n * 3 * width);
     let mut output = vec![f32::NAN; batch * n * width];
-    // SAFETY: the matrices have the sizes that are given.
+    // SAFETY: every pointer is to a matrix of the size that is passed.
     unsafe {
         foreign::halkspeech_self_attention(
             threads,
@@ -339,23 +347,23 @@ fn self_attention_is_right(threads: i32, batch: usize, heads: usize, n: usize) {
         .chunks(n * 3 * width)
         .zip(output.chunks(n * width));
     for (projected, output) in windows {
-        let parted = projected.chunks(3 * width).map(|row| {
+        let rows = projected.chunks(3 * width).map(|row| {
             let (query, keys_and_values) = row.split_at(width);
             (query, keys_and_values.split_at(width))
         });
-        for ((query, _), output) in parted.clone().zip(output.chunks(width)) {
-            attention_is_right(query, &parted.clone().map(|(_, row)| row), output);
+        for ((query, _), output) in rows.clone().zip(output.chunks(width)) {
+            check_attention(query, &rows.clone().map(|(_, row)| row), output);
         }
     }
 }
 
 #[track_caller]
-fn attention_to_a_window_is_right(heads: usize, m: usize, n: usize) {
+fn check_cross_attention(heads: usize, m: usize, n: usize) {
     let width = heads * WIDTH;
     let numbers = halves((m + 2 * n) * width);
     let (queries, projected) = numbers.split_at(m * width);
     let mut output = vec![f32::NAN; m * width];
-    // SAFETY: the matrices have the sizes that are given.
+    // SAFETY: every pointer is to a matrix of the size that is passed.
     unsafe {
         foreign::halkspeech_cross_attention(
             size(heads),
@@ -370,17 +378,17 @@ fn attention_to_a_window_is_right(heads: usize, m: usize, n: usize) {
     }
     let rows = projected.chunks(2 * width).map(|row| row.split_at(width));
     for (query, output) in queries.chunks(width).zip(output.chunks(width)) {
-        attention_is_right(query, &rows, output);
+        check_attention(query, &rows, output);
     }
 }
 
 #[track_caller]
-fn attention_to_rows_is_right(heads: usize, n: usize) {
+fn check_attention_to_rows(heads: usize, n: usize) {
     let width = heads * WIDTH;
     let numbers = halves((1 + 2 * n) * width);
     let (query, projected) = numbers.split_at(width);
     let mut output = vec![f32::NAN; width];
-    // SAFETY: the matrices have the sizes that are given.
+    // SAFETY: every pointer is to a matrix of the size that is passed.
     unsafe {
         foreign::halkspeech_attend_to_rows(
             size(heads),
@@ -393,47 +401,47 @@ fn attention_to_rows_is_right(heads: usize, n: usize) {
         );
     }
     let rows = projected.chunks(2 * width).map(|row| row.split_at(width));
-    attention_is_right(query, &rows, &output);
+    check_attention(query, &rows, &output);
 }
 
 #[test]
-fn attention_of_an_encoder_is_right() {
+fn encoder_attention_matches_the_reference() {
     if !can_pack() {
         return;
     }
-    self_attention_is_right(1, 1, 1, 1);
-    self_attention_is_right(1, 1, 2, 40);
-    self_attention_is_right(1, 1, 1, 250);
-    self_attention_is_right(3, 2, 3, 25);
+    check_self_attention(1, 1, 1, 1);
+    check_self_attention(1, 1, 2, 40);
+    check_self_attention(1, 1, 1, 250);
+    check_self_attention(3, 2, 3, 25);
 }
 
 #[test]
-fn attention_of_a_decoder_is_right() {
+fn decoder_attention_matches_the_reference() {
     if !can_pack() {
         return;
     }
     for (heads, m, n) in [(1, 1, 1), (2, 5, 250), (1, 6, 32), (3, 40, 17)] {
-        attention_to_a_window_is_right(heads, m, n);
+        check_cross_attention(heads, m, n);
     }
     for (heads, n) in [(1, 1), (2, 7), (1, 8), (3, 50)] {
-        attention_to_rows_is_right(heads, n);
+        check_attention_to_rows(heads, n);
     }
 }
 
 #[test]
-fn a_product_that_is_given_up_is_known() {
-    while_products_are_given_up(|give_up| {
-        let products = Products::watch();
-        assert!(products.check().is_ok());
+fn a_failed_product_is_detected() {
+    with_failing_gemm(|fail_gemm| {
+        let monitor = GemmMonitor::start();
+        assert!(monitor.check().is_ok());
 
-        give_up();
+        fail_gemm();
 
-        assert!(products.check().is_err());
-        assert!(Products::watch().check().is_ok());
+        assert!(monitor.check().is_err());
+        assert!(GemmMonitor::start().check().is_ok());
     });
 }
 
-/// Scores as a model gives them, with some that are equal and some that may not be taken.
+/// Scores like a model's, some of them equal, some of suppressed tokens.
 fn scores(length: usize) -> Vec<f32> {
     let mut next = numbers();
     let mut score = |_| match next() {
@@ -444,9 +452,9 @@ fn scores(length: usize) -> Vec<f32> {
 }
 
 #[track_caller]
-fn finds_the_largest(k: usize, scores: &[f32]) {
+fn check_top_k(k: usize, scores: &[f32]) {
     let mut found = vec![-1; k];
-    // SAFETY: there are so many scores, and room for so many numbers.
+    // SAFETY: `scores` has the length that is passed, and `found` has k elements.
     unsafe {
         foreign::halkspeech_top_k(
             size(k),
@@ -462,14 +470,14 @@ fn finds_the_largest(k: usize, scores: &[f32]) {
 }
 
 #[test]
-fn the_likeliest_tokens_are_found_in_order() {
+fn finds_the_most_probable_tokens_in_order() {
     if !can_pack() {
         return;
     }
     for length in [10, 31, 32, 50, 1000, 259_325] {
         for k in [1, 2, 10] {
-            finds_the_largest(k, &scores(length));
+            check_top_k(k, &scores(length));
         }
     }
-    finds_the_largest(10, &[f32::NEG_INFINITY; 100]);
+    check_top_k(10, &[f32::NEG_INFINITY; 100]);
 }

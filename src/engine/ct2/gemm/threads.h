@@ -4,11 +4,11 @@
 
 namespace halkspeech {
 
-// What OpenMP gives a parallel region of this thread, as long as it lives.
-struct Threads {
-    int before = omp_get_max_threads();
-    explicit Threads(int threads) { omp_set_num_threads(threads); }
-    ~Threads() { omp_set_num_threads(before); }
+// Sets the number of OpenMP threads for parallel regions of this thread; restores the previous number when destroyed.
+struct ThreadCountScope {
+    int previous = omp_get_max_threads();
+    explicit ThreadCountScope(int threads) { omp_set_num_threads(threads); }
+    ~ThreadCountScope() { omp_set_num_threads(previous); }
 };
 
 }  // namespace halkspeech

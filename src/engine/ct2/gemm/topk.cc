@@ -29,7 +29,7 @@ constexpr dim_t block = 32;
 AVX2 bool has_above(float bound, const float* x) {
     __m256 above = _mm256_setzero_ps();
     UNROLL for (int e = 0; e < 4; ++e)
-        above = _mm256_or_ps(above, _mm256_cmp_ps(_mm256_loadu_ps(x + 8 * e), halkspeech::of(bound), _CMP_GT_OQ));
+        above = _mm256_or_ps(above, _mm256_cmp_ps(_mm256_loadu_ps(x + 8 * e), halkspeech::broadcast(bound), _CMP_GT_OQ));
     return _mm256_movemask_ps(above) != 0;
 }
 
@@ -68,7 +68,7 @@ void __wrap__ZNK11ctranslate23ops4TopKclERKNS_11StorageViewERS2_S5_(
     const TopK* op, const StorageView& x, StorageView& values, StorageView& ids
 ) {
     const dim_t k = op->_k, n = x.dim(-1);
-    if (!halkspeech::is_floats_of_cpu(x) || !halkspeech::has_avx2() || k > std::min(most, n))
+    if (!halkspeech::is_float32_on_cpu(x) || !halkspeech::has_avx2() || k > std::min(most, n))
         return __real__ZNK11ctranslate23ops4TopKclERKNS_11StorageViewERS2_S5_(
             op, x, values, ids
         );

@@ -1,10 +1,10 @@
-//! What is left after a deletion.
+//! Tests of deleting models.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use super::{COMMIT, OTHER, cache, names, point, store, tree};
+use super::{COMMIT, OTHER, cache, names, store, tree, write_ref};
 use crate::models::store::{StoreError, entries};
 use crate::models::test_files::{Fixture, lay_out};
 
@@ -33,7 +33,7 @@ fn deletes_a_folder_model_and_nothing_else() {
 }
 
 #[test]
-fn of_a_linked_folder_the_link_is_removed_and_nothing_behind_it() {
+fn of_a_linked_folder_only_the_link_is_removed() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     lay_out(&root.join("elsewhere"), &Fixture::default());
@@ -50,7 +50,7 @@ fn of_a_linked_folder_the_link_is_removed_and_nothing_behind_it() {
 }
 
 #[test]
-fn a_linked_file_loses_its_link_and_nothing_behind_it() {
+fn of_linked_files_only_the_links_are_removed() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     lay_out(&root.join("elsewhere"), &Fixture::default());
@@ -67,7 +67,7 @@ fn a_linked_file_loses_its_link_and_nothing_behind_it() {
 }
 
 #[test]
-fn nothing_behind_the_link_of_an_owner_is_deleted() {
+fn files_behind_a_linked_owner_folder_are_not_deleted() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     lay_out(&root.join("elsewhere/n"), &Fixture::default());
@@ -88,8 +88,8 @@ fn deletes_a_repository_of_the_cache() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     let repository = cache(root, "models--o--n", COMMIT, "w");
-    point(&repository, "main", COMMIT);
-    point(&repository, "refs/pr/1", COMMIT);
+    write_ref(&repository, "main", COMMIT);
+    write_ref(&repository, "refs/pr/1", COMMIT);
 
     delete(root, "o/n");
 
@@ -97,13 +97,13 @@ fn deletes_a_repository_of_the_cache() {
 }
 
 #[test]
-fn a_revision_keeps_what_it_shares() {
+fn files_shared_with_another_revision_are_kept() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     let repository = cache(root, "models--o--n", COMMIT, "w1");
     cache(root, "models--o--n", OTHER, "w2");
-    point(&repository, "main", COMMIT);
-    point(&repository, "v1", OTHER);
+    write_ref(&repository, "main", COMMIT);
+    write_ref(&repository, "v1", OTHER);
     fs::write(
         repository.join("snapshots").join(COMMIT).join("README.md"),
         "theirs",
@@ -113,21 +113,21 @@ fn a_revision_keeps_what_it_shares() {
     delete(root, "o/n");
 
     assert_eq!(names(root), ["o/n@v1"]);
-    let left = tree(&repository);
-    for (path, stays) in [
+    let remaining = tree(&repository);
+    for (path, is_kept) in [
         ("blobs/w1", false),
         ("blobs/w2", true),
         ("blobs/of-config.json", true),
     ] {
-        assert_eq!(left.iter().any(|left| left == path), stays, "{path}");
+        assert_eq!(remaining.iter().any(|file| file == path), is_kept, "{path}");
     }
-    // What is not the model's keeps its snapshot, and so its branch.
-    assert!(left.iter().any(|left| left.ends_with("README.md")));
+    // Another file keeps the snapshot, and thereby the branch.
+    assert!(remaining.iter().any(|file| file.ends_with("README.md")));
     assert!(repository.join("refs/main").exists());
 }
 
 #[test]
-fn no_link_out_of_the_repository_is_followed() {
+fn links_out_of_the_repository_are_not_followed() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     lay_out(&root.join("elsewhere"), &Fixture::default());
@@ -145,11 +145,11 @@ fn no_link_out_of_the_repository_is_followed() {
 }
 
 #[test]
-fn a_file_in_a_folder_below_keeps_what_it_shares() {
+fn blobs_linked_from_a_subfolder_are_kept() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     let repository = cache(root, "models--o--n", COMMIT, "w");
-    point(&repository, "main", COMMIT);
+    write_ref(&repository, "main", COMMIT);
     let below = repository.join("snapshots").join(COMMIT).join("int8");
     fs::create_dir(&below).unwrap();
     symlink("../../../blobs/of-config.json", below.join("config.json")).unwrap();
@@ -161,7 +161,7 @@ fn a_file_in_a_folder_below_keeps_what_it_shares() {
 }
 
 #[test]
-fn a_snapshot_that_lies_elsewhere_is_not_deleted() {
+fn a_snapshot_outside_the_repository_is_not_deleted() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     lay_out(&root.join("elsewhere"), &Fixture::default());
@@ -183,11 +183,11 @@ fn a_snapshot_that_lies_elsewhere_is_not_deleted() {
 }
 
 #[test]
-fn blobs_that_lie_elsewhere_are_not_deleted() {
+fn blobs_outside_the_repository_are_not_deleted() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     let repository = cache(root, "models--o--n", COMMIT, "w");
-    point(&repository, "main", COMMIT);
+    write_ref(&repository, "main", COMMIT);
     fs::rename(repository.join("blobs"), root.join("elsewhere")).unwrap();
     symlink(root.join("elsewhere"), repository.join("blobs")).unwrap();
     let before = tree(&root.join("elsewhere"));
@@ -199,11 +199,11 @@ fn blobs_that_lie_elsewhere_are_not_deleted() {
 }
 
 #[test]
-fn a_repository_may_lie_on_another_disk() {
+fn a_repository_may_be_a_link_to_another_disk() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     let repository = cache(root, "models--o--n", COMMIT, "w");
-    point(&repository, "main", COMMIT);
+    write_ref(&repository, "main", COMMIT);
     fs::rename(&repository, root.join("elsewhere")).unwrap();
     symlink(root.join("elsewhere"), &repository).unwrap();
 
@@ -219,7 +219,7 @@ fn deletes_a_cache_without_links() {
     let repository = root.join("hub/models--o--n");
     let snapshot = repository.join("snapshots").join(COMMIT);
     lay_out(&snapshot, &Fixture::default());
-    point(&repository, "main", COMMIT);
+    write_ref(&repository, "main", COMMIT);
 
     delete(root, "o/n");
 

@@ -1,110 +1,113 @@
-//! Parts a batch where it must be: into what the device holds at once, and to find the bad job of a
-//! failing one, by halving it until only that job fails.
+//! Splits a batch: into parts that fit the device's memory, and after a failure into halves, until only
+//! the bad job fails.
 
-use super::{Engine, EngineError, Generation, Input};
+use super::{Engine, EngineError, EngineInput, Generation};
 use crate::batch::BatchKey;
 
-/// How often a window that runs out of memory alone is tried: the call after an allocation that
-/// failed may fail once more on a card, though there is room.
-const TRIES_ALONE: usize = 3;
+/// Maximum number of attempts of a single window that runs out of memory: on a GPU, the call after a
+/// failed allocation may fail once more although the memory suffices.
+const MAX_SINGLE_WINDOW_ATTEMPTS: usize = 3;
 
-/// Runs a batch so that one bad job never fails its neighbours; one answer an input. What is too much
-/// for the device's memory is run in smaller parts, shorter windows first, and the engine remembers it.
+/// Runs a batch so that a bad job never fails other jobs; gives one answer per input. A batch that
+/// exceeds the device's memory is run in smaller parts, shorter windows first, and the engine's memory
+/// budget is reduced.
 pub fn generate_each(
     engine: &mut dyn Engine,
     key: &BatchKey,
-    inputs: &[Input<'_>],
+    inputs: &[EngineInput<'_>],
     answer: &mut dyn FnMut(usize, Result<Generation, EngineError>),
 ) {
-    let mut rest: Vec<usize> = (0..inputs.len()).collect();
-    // Those of one length go through the encoder together.
-    rest.sort_by_key(|&index| inputs[index].length);
-    let mut tries_alone = 0;
-    while !rest.is_empty() {
-        let mut lengths: Vec<usize> = rest.iter().map(|&index| inputs[index].length).collect();
-        let windows = engine.windows_at_once(key, &lengths);
-        let windows = windows.clamp(1, rest.len());
-        let later = rest.split_off(windows);
+    let mut pending: Vec<usize> = (0..inputs.len()).collect();
+    // Windows of one length are encoded together.
+    pending.sort_by_key(|&index| inputs[index].padded_frames);
+    let mut single_window_attempts = 0;
+    while !pending.is_empty() {
+        let mut lengths: Vec<usize> = pending
+            .iter()
+            .map(|&index| inputs[index].padded_frames)
+            .collect();
+        let windows = engine.max_windows(key, &lengths);
+        let windows = windows.clamp(1, pending.len());
+        let later = pending.split_off(windows);
         lengths.truncate(windows);
-        let mut left = Vec::new();
-        if let Err(TooMuch {
-            inputs: open,
-            error,
-        }) = generate_some(engine, key, inputs, &rest, answer)
+        let mut retried = Vec::new();
+        if let Err(OutOfDeviceMemory { unanswered, error }) =
+            generate_part(engine, key, inputs, &pending, answer)
         {
             tracing::warn!(batch.size = windows, %error, "device is out of memory, taking fewer windows");
-            tries_alone += 1;
+            single_window_attempts += 1;
             if windows > 1 {
-                engine.take_fewer(key, &lengths);
-                tries_alone = 0;
+                engine.reduce_budget(key, &lengths);
+                single_window_attempts = 0;
             }
-            if tries_alone < TRIES_ALONE {
-                left = open;
+            if single_window_attempts < MAX_SINGLE_WINDOW_ATTEMPTS {
+                retried = unanswered;
             } else {
-                open.iter()
+                unanswered
+                    .iter()
                     .for_each(|&index| answer(index, Err(error.clone())));
-                tries_alone = 0;
+                single_window_attempts = 0;
             }
         }
-        rest = left.into_iter().chain(later).collect();
+        pending = retried.into_iter().chain(later).collect();
     }
 }
 
-/// What the device had no memory for.
-struct TooMuch {
-    /// Those that have no answer yet.
-    inputs: Vec<usize>,
+/// The device ran out of memory.
+struct OutOfDeviceMemory {
+    /// Indices of the inputs without an answer.
+    unanswered: Vec<usize>,
     error: EngineError,
 }
 
-/// Runs the inputs with these indices; halves them where they fail, unless that is for want of memory.
-fn generate_some(
+/// Runs the inputs with these indices; after a failure other than out-of-memory, runs them in halves.
+fn generate_part(
     engine: &mut dyn Engine,
     key: &BatchKey,
-    inputs: &[Input<'_>],
+    inputs: &[EngineInput<'_>],
     indices: &[usize],
     answer: &mut dyn FnMut(usize, Result<Generation, EngineError>),
-) -> Result<(), TooMuch> {
-    let batch: Vec<Input<'_>> = indices.iter().map(|&index| inputs[index]).collect();
-    let mut open: Vec<usize> = indices.to_vec();
+) -> Result<(), OutOfDeviceMemory> {
+    let batch: Vec<EngineInput<'_>> = indices.iter().map(|&index| inputs[index]).collect();
+    let mut unanswered: Vec<usize> = indices.to_vec();
     let result = engine.generate(key, &batch, &mut |index, generation| {
         let Some(&index) = indices.get(index) else {
             return;
         };
-        // The first answer counts, should an engine give two.
-        if let Some(place) = open.iter().position(|&still_open| still_open == index) {
-            open.remove(place);
+        // A second answer to one input is ignored.
+        if let Some(position) = unanswered.iter().position(|&other| other == index) {
+            unanswered.remove(position);
             answer(index, Ok(generation));
         }
     });
     let error = match result {
-        Ok(()) if open.is_empty() => return Ok(()),
+        Ok(()) if unanswered.is_empty() => return Ok(()),
         Ok(()) => EngineError::Batch("engine left an input without an answer".to_owned()),
         Err(error @ EngineError::OutOfMemory(_)) => {
-            return Err(TooMuch {
-                inputs: open,
-                error,
-            });
+            return Err(OutOfDeviceMemory { unanswered, error });
         }
-        Err(error) if open.len() < 2 => error,
+        Err(error) if unanswered.len() < 2 => error,
         Err(error) => {
-            tracing::warn!(batch.size = open.len(), %error, "batch failed, trying its halves");
-            let (left, right) = open.split_at(open.len() / 2);
-            let left = generate_some(engine, key, inputs, left, answer);
-            let right = generate_some(engine, key, inputs, right, answer);
-            return both(left, right);
+            tracing::warn!(batch.size = unanswered.len(), %error, "batch failed, trying its halves");
+            let (left, right) = unanswered.split_at(unanswered.len() / 2);
+            let left = generate_part(engine, key, inputs, left, answer);
+            let right = generate_part(engine, key, inputs, right, answer);
+            return merge(left, right);
         }
     };
-    for index in open {
+    for index in unanswered {
         answer(index, Err(error.clone()));
     }
     Ok(())
 }
 
-fn both(left: Result<(), TooMuch>, right: Result<(), TooMuch>) -> Result<(), TooMuch> {
+fn merge(
+    left: Result<(), OutOfDeviceMemory>,
+    right: Result<(), OutOfDeviceMemory>,
+) -> Result<(), OutOfDeviceMemory> {
     match (left, right) {
         (Err(mut left), Err(right)) => {
-            left.inputs.extend(right.inputs);
+            left.unanswered.extend(right.unanswered);
             Err(left)
         }
         (left, right) => left.and(right),
@@ -118,19 +121,19 @@ mod tests {
 
     use super::*;
     use crate::batch::GenerateOptions;
-    use crate::engine::Decoding;
+    use crate::engine::DecodingOptions;
     use crate::engine::fake::FakeEngine;
     use crate::features::Features;
     use crate::tokens::{PromptSpec, Task};
 
-    /// An engine, and how many batches it was given. It refuses one with any of `bad` in it, and has
-    /// memory for `room` windows.
-    fn engine(bad: &'static [usize], room: usize) -> (Box<dyn Engine>, Arc<AtomicUsize>) {
+    /// An engine, and its number of batches. It refuses batches with any of the `bad` windows, and runs
+    /// out of memory with more than `max_windows` windows.
+    fn engine(bad: &'static [usize], max_windows: usize) -> (Box<dyn Engine>, Arc<AtomicUsize>) {
         let batches = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&batches);
         let factory = FakeEngine::factory(move |_, inputs| {
             counter.fetch_add(1, Ordering::SeqCst);
-            if inputs.len() > room {
+            if inputs.len() > max_windows {
                 return Err(EngineError::OutOfMemory("out of memory".to_owned()));
             }
             if inputs
@@ -139,7 +142,7 @@ mod tests {
             {
                 return Err(EngineError::Batch("bad window".to_owned()));
             }
-            let generation = |input: &Input<'_>| {
+            let generation = |input: &EngineInput<'_>| {
                 FakeEngine::generation(vec![u32::try_from(input.features.frames).unwrap()])
             };
             Ok(inputs.iter().map(generation).collect())
@@ -147,12 +150,12 @@ mod tests {
         (factory().unwrap(), batches)
     }
 
-    /// Runs inputs of 30 s; tells who was answered.
+    /// Runs inputs of 30 s; returns which of them succeeded.
     fn answered(engine: &mut dyn Engine, inputs: usize) -> Vec<bool> {
         answered_of(engine, &vec![3000; inputs])
     }
 
-    /// Runs inputs of these lengths whose `frames` is their number; tells who was answered.
+    /// Runs inputs of these lengths, whose `frames` is their number; returns which of them succeeded.
     fn answered_of(engine: &mut dyn Engine, lengths: &[usize]) -> Vec<bool> {
         let prompt = PromptSpec {
             language: None,
@@ -160,7 +163,7 @@ mod tests {
             timestamps: false,
             previous: Vec::new(),
         };
-        let decoding = Decoding::default();
+        let decoding = DecodingOptions::default();
         let features: Vec<_> = (0..lengths.len())
             .map(|frames| Features {
                 n_mels: 80,
@@ -170,12 +173,12 @@ mod tests {
             .collect();
         let inputs: Vec<_> = features
             .iter()
-            .map(|features| Input {
+            .map(|features| EngineInput {
                 features,
-                length: lengths[features.frames],
+                padded_frames: lengths[features.frames],
                 prompt: &prompt,
                 decoding: &decoding,
-                before: None,
+                previous_attempt: None,
             })
             .collect();
         let key = BatchKey {
@@ -193,12 +196,12 @@ mod tests {
         let results: Vec<_> = results.into_iter().map(Option::unwrap).collect();
 
         for (number, result) in (0..).zip(&results) {
-            assert!(result.as_ref().is_ok_and(|found| found.tokens == [number]) || result.is_err());
+            assert!(result.as_ref().is_ok_and(|text| text.tokens == [number]) || result.is_err());
         }
         results.iter().map(Result::is_ok).collect()
     }
 
-    /// Who of so many inputs was answered, and how many batches that took.
+    /// Runs inputs; returns which of them succeeded, and the number of batches.
     fn run(inputs: usize, bad: &'static [usize]) -> (Vec<bool>, usize) {
         let (mut engine, batches) = engine(bad, usize::MAX);
         let answered = answered(engine.as_mut(), inputs);
@@ -218,19 +221,19 @@ mod tests {
         let (mut engine, batches) = engine(&[], 3);
 
         assert_eq!(answered(engine.as_mut(), 16), [true; 16]);
-        // 16, 8 and 4 windows are too much, then two go eight times.
+        // 16, 8 and 4 windows exceed the memory, then eight batches of two run.
         assert_eq!(batches.swap(0, Ordering::SeqCst), 3 + 8);
         assert_eq!(answered(engine.as_mut(), 16), [true; 16]);
         assert_eq!(batches.load(Ordering::SeqCst), 8);
     }
 
     #[test]
-    fn windows_of_one_length_are_side_by_side_shorter_ones_first() {
-        let seen = Arc::new(Mutex::new(Vec::<Vec<usize>>::new()));
-        let seen_too = Arc::clone(&seen);
+    fn windows_are_sorted_by_length() {
+        let batches = Arc::new(Mutex::new(Vec::<Vec<usize>>::new()));
+        let recorded = Arc::clone(&batches);
         let factory = FakeEngine::factory(move |_, inputs| {
             let numbers = inputs.iter().map(|input| input.features.frames);
-            seen_too.lock().unwrap().push(numbers.clone().collect());
+            recorded.lock().unwrap().push(numbers.clone().collect());
             let tokens = numbers.map(|number| vec![u32::try_from(number).unwrap()]);
             Ok(tokens.map(FakeEngine::generation).collect())
         });
@@ -240,11 +243,11 @@ mod tests {
             answered_of(factory().unwrap().as_mut(), &lengths),
             [true; 5]
         );
-        assert_eq!(*seen.lock().unwrap(), [vec![1, 3, 0, 2, 4]]);
+        assert_eq!(*batches.lock().unwrap(), [vec![1, 3, 0, 2, 4]]);
     }
 
     #[test]
-    fn a_bad_job_fails_alone_in_little_memory_too() {
+    fn a_bad_job_fails_alone_even_with_little_memory() {
         let (mut engine, _) = engine(&[5], 2);
 
         let expected: Vec<bool> = (0..8).map(|number| number != 5).collect();
@@ -256,6 +259,6 @@ mod tests {
         let (mut engine, batches) = engine(&[], 0);
 
         assert_eq!(answered(engine.as_mut(), 2), [false; 2]);
-        assert_eq!(batches.load(Ordering::SeqCst), 1 + 2 * TRIES_ALONE);
+        assert_eq!(batches.load(Ordering::SeqCst), 1 + 2 * MAX_SINGLE_WINDOW_ATTEMPTS);
     }
 }

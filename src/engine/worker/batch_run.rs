@@ -1,4 +1,4 @@
-//! A batch in an engine's hands: what is run of it, and the one answer of each window.
+//! A batch in an engine: runs its windows and gives each of them one answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,90 +8,90 @@ use tracing::Span;
 
 use super::panic_message;
 use crate::batch::{Batch, BatchKey};
-use crate::engine::split::generate_each;
-use crate::engine::{Attempt, Decoding, Engine, EngineError, Generation, Input};
+use crate::engine::batch_split::generate_each;
+use crate::engine::{Attempt, DecodingOptions, Engine, EngineError, EngineInput, Generation};
 use crate::features::Features;
 use crate::job::{Job, JobError, JobOutput, Reply};
 use crate::telemetry::{Metrics, traces};
 use crate::tokens::PromptSpec;
 
-/// The engine panicked; what this left without an answer may be tried on another.
-pub struct Panicked(String);
+/// The engine panicked; the unanswered windows may be retried on another engine.
+pub struct EnginePanic(String);
 
-/// A batch that is being worked on. Whoever has no answer when it is dropped hears that the engine
-/// is gone.
-pub struct Work<'m> {
+/// A batch that is being run. Windows without an answer when it is dropped get
+/// [`JobError::EngineGone`].
+pub struct BatchRun<'m> {
     key: BatchKey,
-    asked: Vec<Asked>,
-    open: Vec<Option<Open>>,
+    inputs: Vec<JobInput>,
+    pending: Vec<Option<PendingReply>>,
     started: Instant,
-    /// Whether a window got its text.
+    /// Whether any window has got its text.
     pub has_answered: bool,
     metrics: &'m Metrics,
 }
 
-impl<'m> Work<'m> {
-    /// Begins with nothing answered.
-    pub fn of(batch: Batch, metrics: &'m Metrics) -> Self {
+impl<'m> BatchRun<'m> {
+    /// No window is answered yet.
+    pub fn new(batch: Batch, metrics: &'m Metrics) -> Self {
         let batch_size = batch.jobs.len();
-        let part = |job| Asked::part(job, batch_size);
-        let (asked, open) = batch.jobs.into_iter().map(part).unzip();
+        let split = |job| JobInput::split(job, batch_size);
+        let (inputs, pending) = batch.jobs.into_iter().map(split).unzip();
         Self {
             key: batch.key,
-            asked,
-            open,
+            inputs,
+            pending,
             started: Instant::now(),
             has_answered: false,
             metrics,
         }
     }
 
-    /// Runs all of it as one batch.
-    pub fn run_together(&mut self, engine: &mut dyn Engine) -> Result<(), Panicked> {
-        let all: Vec<usize> = (0..self.asked.len()).collect();
+    /// Runs all windows as one batch.
+    pub fn run_together(&mut self, engine: &mut dyn Engine) -> Result<(), EnginePanic> {
+        let all: Vec<usize> = (0..self.inputs.len()).collect();
         self.run(engine, &all)
     }
 
-    /// Gives what has no answer yet its second try, where a window that breaks the engine again
-    /// harms no other.
-    pub fn run_each_alone(&mut self, engine: &mut dyn Engine) -> Result<(), Panicked> {
-        for index in 0..self.open.len() {
-            let Some(open) = &self.open[index] else {
+    /// Retries the unanswered windows once, one by one, so that a window on which the engine panics
+    /// again affects no other.
+    pub fn run_one_by_one(&mut self, engine: &mut dyn Engine) -> Result<(), EnginePanic> {
+        for index in 0..self.pending.len() {
+            let Some(pending) = &self.pending[index] else {
                 continue;
             };
-            if open.reply.is_closed() {
-                self.open[index] = None;
+            if pending.reply.is_closed() {
+                self.pending[index] = None;
                 continue;
             }
-            if let Err(Panicked(message)) = self.run(engine, &[index]) {
-                if let Some(open) = self.open[index].take() {
-                    open.answer(Err(JobError::Panicked(message.clone())), self.metrics);
+            if let Err(EnginePanic(message)) = self.run(engine, &[index]) {
+                if let Some(pending) = self.pending[index].take() {
+                    pending.answer(Err(JobError::Panicked(message.clone())), self.metrics);
                 }
-                return Err(Panicked(message));
+                return Err(EnginePanic(message));
             }
         }
         Ok(())
     }
 
     /// Runs the windows with these indices, and answers each unless the engine panics.
-    fn run(&mut self, engine: &mut dyn Engine, indices: &[usize]) -> Result<(), Panicked> {
-        let inputs: Vec<Input<'_>> = indices
+    fn run(&mut self, engine: &mut dyn Engine, indices: &[usize]) -> Result<(), EnginePanic> {
+        let inputs: Vec<EngineInput<'_>> = indices
             .iter()
-            .map(|&index| self.asked[index].input())
+            .map(|&index| self.inputs[index].engine_input())
             .collect();
         let (started, batch_size) = (Instant::now(), indices.len());
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let mut answer = |position: usize, result: Result<Generation, EngineError>| {
-                if let Some(open) = self.open[indices[position]].take() {
+                if let Some(pending) = self.pending[indices[position]].take() {
                     self.has_answered |= result.is_ok();
                     let result = result.map(|generation| JobOutput {
                         generation,
-                        queue_time: self.started.saturating_duration_since(open.queued_at),
+                        queue_time: self.started.saturating_duration_since(pending.queued_at),
                         inference_time: self.started.elapsed(),
                         batch_size,
                     });
                     let result = result.map_err(|error| JobError::Failed(error.to_string()));
-                    open.answer(result, self.metrics);
+                    pending.answer(result, self.metrics);
                 }
             };
             generate_each(engine, &self.key, &inputs, &mut answer);
@@ -102,30 +102,30 @@ impl<'m> Work<'m> {
         outcome.map_err(|panic| {
             let message = panic_message(panic.as_ref());
             tracing::error!(batch.size = batch_size, panic = message, "engine panicked");
-            Panicked(message)
+            EnginePanic(message)
         })
     }
 }
 
-impl Drop for Work<'_> {
+impl Drop for BatchRun<'_> {
     fn drop(&mut self) {
-        for open in self.open.drain(..).flatten() {
-            open.answer(Err(JobError::EngineGone), self.metrics);
+        for pending in self.pending.drain(..).flatten() {
+            pending.answer(Err(JobError::EngineGone), self.metrics);
         }
     }
 }
 
-/// What the engine reads of a job.
-struct Asked {
+/// The part of a job that the engine reads.
+struct JobInput {
     features: Features,
-    length: usize,
+    padded_frames: usize,
     prompt: PromptSpec,
-    decoding: Arc<Decoding>,
-    before: Option<Attempt>,
+    decoding: Arc<DecodingOptions>,
+    previous_attempt: Option<Attempt>,
 }
 
-/// What is left of a job until it is answered.
-struct Open {
+/// The part of a job that is needed for its answer.
+struct PendingReply {
     reply: Reply,
     span: Span,
     /// The span of the time in the engine; it ends with the answer.
@@ -133,36 +133,36 @@ struct Open {
     queued_at: Instant,
 }
 
-impl Asked {
-    fn part(job: Job, batch_size: usize) -> (Self, Option<Open>) {
-        let asked = Self {
+impl JobInput {
+    fn split(job: Job, batch_size: usize) -> (Self, Option<PendingReply>) {
+        let input = Self {
             features: job.features,
-            length: job.length,
+            padded_frames: job.length,
             prompt: job.prompt,
             decoding: job.decoding,
-            before: job.previous_attempt,
+            previous_attempt: job.previous_attempt,
         };
-        let open = Open {
+        let pending = PendingReply {
             reply: job.reply,
             inference: traces::inference(&job.span, batch_size),
             span: job.span,
             queued_at: job.queued_at,
         };
-        (asked, Some(open))
+        (input, Some(pending))
     }
 
-    fn input(&self) -> Input<'_> {
-        Input {
+    fn engine_input(&self) -> EngineInput<'_> {
+        EngineInput {
             features: &self.features,
-            length: self.length,
+            padded_frames: self.padded_frames,
             prompt: &self.prompt,
             decoding: &self.decoding,
-            before: self.before.as_ref(),
+            previous_attempt: self.previous_attempt.as_ref(),
         }
     }
 }
 
-impl Open {
+impl PendingReply {
     fn answer(self, answer: Result<JobOutput, JobError>, metrics: &Metrics) {
         match &answer {
             Ok(answer) => tracing::debug!(
@@ -177,8 +177,8 @@ impl Open {
                 metrics.jobs_failed.inc();
             }
         }
-        // Before the caller goes on, and ends the request's span.
+        // Ends before the caller continues and ends the request's span.
         drop(self.inference);
-        let _gone = self.reply.send(answer);
+        let _receiver_gone = self.reply.send(answer);
     }
 }

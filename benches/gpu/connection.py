@@ -1,4 +1,4 @@
-"""One connection to the server, kept open: audio as the body of a request, the answer back."""
+"""A persistent connection to the server that sends audio as the body of a request and reads the response."""
 import asyncio
 import json
 import urllib.parse
@@ -19,7 +19,7 @@ def target(fields):
 
 class Connection:
     def __init__(self, address, gate=None):
-        """`gate` is a semaphore that bounds how many connections are opened at one time."""
+        """`gate` is a semaphore that limits the number of connections opened concurrently."""
         self.address, self.gate = address, gate or asyncio.Semaphore()
         self.reader = self.writer = None
 

@@ -1,18 +1,18 @@
-//! Features of several windows, one behind the other, for a call of the encoder.
+//! Concatenates the features of several windows for a call of the encoder.
 
 use ct2rs::sys::{Device, StorageView};
 
 use super::errors::batch_error;
-use crate::engine::{EngineError, Input};
+use crate::engine::{EngineError, EngineInput};
 
 /// Features for a call of the encoder, row-major `[windows, n_mels, frames]`.
-pub struct Stack {
+pub struct FeatureBatch {
     pub(super) values: Vec<f32>,
     pub(super) shape: [usize; 3],
 }
 
-impl Stack {
-    /// Of silence.
+impl FeatureBatch {
+    /// One window of silence.
     pub fn silence(n_mels: usize, frames: usize) -> Self {
         Self {
             values: vec![0.0; n_mels * frames],
@@ -20,12 +20,13 @@ impl Stack {
         }
     }
 
-    /// Each input padded with its own silence. They have one length.
+    /// The features of inputs of one padded length, each padded with its own silence.
     ///
     /// # Errors
-    /// [`EngineError::Batch`] where features do not fit.
-    pub fn of(inputs: &[Input<'_>], n_mels: usize) -> Result<Self, EngineError> {
-        let frames = inputs.iter().map(|input| input.length).max().unwrap_or(0);
+    /// [`EngineError::Batch`] if features do not fit.
+    pub fn new(inputs: &[EngineInput<'_>], n_mels: usize) -> Result<Self, EngineError> {
+        let lengths = inputs.iter().map(|input| input.padded_frames);
+        let frames = lengths.max().unwrap_or(0);
         let mut values = Vec::with_capacity(inputs.len() * n_mels * frames);
         for features in inputs.iter().map(|input| input.features) {
             if features.n_mels != n_mels || features.frames > frames {
@@ -42,10 +43,10 @@ impl Stack {
         })
     }
 
-    /// As CTranslate2 takes them.
+    /// A view in CTranslate2's form.
     ///
     /// # Errors
-    /// [`EngineError::Batch`] where their number is not that of the shape.
+    /// [`EngineError::Batch`] if the number of values does not match the shape.
     pub fn view(&mut self) -> Result<StorageView<'_>, EngineError> {
         StorageView::new(&self.shape, &mut self.values, Device::CPU).map_err(batch_error)
     }

@@ -1,4 +1,4 @@
-//! The memory of a card, asked of the CUDA runtime that CTranslate2 is linked with.
+//! Queries a GPU's memory through the CUDA runtime that CTranslate2 is linked with.
 #![cfg_attr(
     feature = "cuda",
     expect(unsafe_code, reason = "the CUDA runtime is a C library")
@@ -6,8 +6,8 @@
 
 use crate::engine::memory::DeviceMemory;
 
-/// A card, for the thread that asked for it.
-pub struct Card {
+/// A GPU, as the current device of the thread that opened it.
+pub struct Gpu {
     #[cfg(feature = "cuda")]
     index: std::ffi::c_int,
 }
@@ -29,24 +29,24 @@ mod runtime {
 }
 
 #[cfg(feature = "cuda")]
-impl Card {
-    /// The card with this index; the calling thread uses it from here on.
+impl Gpu {
+    /// Selects the GPU with this index as the calling thread's current device.
     pub fn open(index: u32) -> Option<Self> {
         let index = std::ffi::c_int::try_from(index).ok()?;
-        // SAFETY: takes a number, and answers with an error where no card has it.
+        // SAFETY: takes no pointers; returns an error code if there is no such device.
         let failed = unsafe { runtime::cudaSetDevice(index) };
         (failed == 0).then_some(Self { index })
     }
 
-    /// Its number.
+    /// Its CUDA device index.
     pub fn index(&self) -> i32 {
         self.index
     }
 
-    /// What is free at this moment.
+    /// Its current memory.
     pub fn memory(&self) -> Option<DeviceMemory> {
         let (mut free, mut total) = (0, 0);
-        // SAFETY: both addresses are those of numbers of this function.
+        // SAFETY: both pointers are to local integers of the expected type.
         let failed = unsafe { runtime::cudaMemGetInfo(&raw mut free, &raw mut total) };
         (failed == 0).then_some(DeviceMemory {
             free: free as u64,
@@ -54,45 +54,45 @@ impl Card {
         })
     }
 
-    /// Keeps memory that a batch has freed for the next one, instead of giving it back each time;
-    /// the whole process shares the card's pool.
+    /// Makes the GPU's memory pool, which the whole process shares, keep memory that a batch has freed
+    /// for the next one instead of returning it each time.
     pub fn keep_freed_memory(&self) {
         let mut pool = std::ptr::null_mut();
-        // SAFETY: the address is that of a pointer of this function.
+        // SAFETY: the pointer is to a local pointer variable.
         if unsafe { runtime::cudaDeviceGetDefaultMemPool(&raw mut pool, self.index) } != 0 {
             return;
         }
-        let mut everything = u64::MAX;
-        let value = (&raw mut everything).cast();
-        // SAFETY: the pool is the card's own, and the attribute is a 64-bit number.
+        let mut threshold_bytes = u64::MAX;
+        let value = (&raw mut threshold_bytes).cast();
+        // SAFETY: the pool is the GPU's default pool, and the attribute is a 64-bit integer.
         let failed =
             unsafe { runtime::cudaMemPoolSetAttribute(pool, runtime::RELEASE_THRESHOLD, value) };
         if failed != 0 {
             tracing::warn!(
                 cuda.error = failed,
-                "card's memory is given back after each batch"
+                "the GPU's memory is returned after each batch"
             );
         }
     }
 }
 
 #[cfg(not(feature = "cuda"))]
-impl Card {
-    /// This build knows no cards.
+impl Gpu {
+    /// None: this build does not support GPUs.
     pub fn open(_index: u32) -> Option<Self> {
         None
     }
 
-    /// There is none.
+    /// Not called: there is no GPU.
     pub fn index(&self) -> i32 {
         0
     }
 
-    /// There is none.
+    /// Not called: there is no GPU.
     pub fn memory(&self) -> Option<DeviceMemory> {
         None
     }
 
-    /// There is none.
+    /// Not called: there is no GPU.
     pub fn keep_freed_memory(&self) {}
 }

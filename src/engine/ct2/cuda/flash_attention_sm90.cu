@@ -1,11 +1,11 @@
-// The attention of flash.h for compute capability 9.0, whose tensor cores take 64 rows at a time and read keys and values
-// from shared memory themselves ("wgmma" in the PTX manual).
+// The attention of flash_attention.h for compute capability 9.0, whose tensor cores process 64 rows at a time and read
+// keys and values directly from shared memory ("wgmma" in the PTX manual).
 //
-// A block has 128 queries of a head: two groups of four warps with 64 each. Keys and values come in tiles of 128, one
-// while the one before is worked on. Scores of 64 keys are in registers at a time, and become what the values are
-// weighted with there; while one group makes those, the tensor cores work for others. Queries stay in registers.
+// A block has 128 queries of a head: two groups of four warps with 64 each. Keys and values are loaded in tiles of 128,
+// each while the previous one is processed. The scores of 64 keys are in registers at a time, where they become the
+// weights of the values; while one group computes weights, the tensor cores work for others. Queries stay in registers.
 
-#include "hopper.h"
+#include "flash_attention_sm90.h"
 
 #include <cfloat>
 
@@ -22,10 +22,10 @@ constexpr int tile_keys = 128, half_keys = 64;
 constexpr int stages = 3;
 constexpr int row_bytes = width * sizeof(__half);
 constexpr int tile_bytes = tile_keys * row_bytes;
-// What is swizzled repeats after so many bytes, and begins at a multiple of them.
+// Period and alignment of the swizzled layout.
 constexpr int swizzle_bytes = 1024;
 constexpr int shared_bytes = stages * 2 * tile_bytes + swizzle_bytes;
-constexpr int pieces = width / 16;  // of 16 numbers, which the tensor cores take at a time
+constexpr int k_steps = width / 16;  // the tensor cores process 16 elements of the inner dimension at a time
 
 #ifdef CUTE_ARCH_MMA_SM90A_ENABLED
 
@@ -34,55 +34,56 @@ using cute::GMMA::ScaleOut;
 using Scores = cute::SM90_64x64x16_F32F16F16_RS<Major::K, Major::K>;
 using Sums = cute::SM90_64x64x16_F32F16F16_RS<Major::K, Major::MN>;
 
-// 64 rows of a group, of which a thread has 32 numbers: of 8 by 8 columns two beside each other, in two rows.
+// A thread's 32 elements of a group's [64, 64] matrix: in each of 8 blocks of 8 columns two adjacent columns, in two rows.
 using Fragment = float[32];
 
-// [64, 16] by [16, 64]: the rows from registers, the rest as `place` says.
+// [64, 16] by [16, 64]: the left matrix from registers, the right one from shared memory, by its descriptor.
 template <typename Product>
-__device__ void multiply(Fragment& d, const uint32_t (&a)[4], uint64_t place, bool adds) {
+__device__ void multiply(Fragment& d, const uint32_t (&a)[4], uint64_t descriptor, bool adds) {
     Product::fma(
-        a[0], a[1], a[2], a[3], place, d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10], d[11], d[12],
+        a[0], a[1], a[2], a[3], descriptor, d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10], d[11], d[12],
         d[13], d[14], d[15], d[16], d[17], d[18], d[19], d[20], d[21], d[22], d[23], d[24], d[25], d[26], d[27], d[28],
         d[29], d[30], d[31], adds ? ScaleOut::One : ScaleOut::Zero
     );
 }
 
-// Where rows of 128 bytes begin in shared memory, for the tensor cores: swizzled, 8 rows behind 8 rows.
-__device__ uint64_t place_of(uint32_t address) {
+// The tensor cores' descriptor of a matrix in shared memory: rows of 128 bytes, swizzled in groups of 8 rows.
+__device__ uint64_t matrix_descriptor(uint32_t address) {
     constexpr uint64_t swizzled_by_128_bytes = 1;
     return (static_cast<uint64_t>(address) & 0x3ffff) >> 4 | uint64_t{1} << 16
         | static_cast<uint64_t>(swizzle_bytes >> 4) << 32 | swizzled_by_128_bytes << 62;
 }
 
 __device__ void fence(Fragment& fragment) {
-    for (float& number : fragment) cute::warpgroup_fence_operand(number);
+    for (float& element : fragment) cute::warpgroup_fence_operand(element);
 }
 
-// Has 16 bytes copied to shared memory, or zeros where nothing is there.
-__device__ void copy_piece(uint32_t to, const void* from, bool is_there) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(is_there ? 16 : 0));
+// Begins an asynchronous copy of 16 bytes to shared memory; writes zeros if the source does not exist.
+__device__ void copy_16_bytes(uint32_t to, const void* from, bool exists) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(exists ? 16 : 0));
 }
 
-// Copies tiles of keys, and of values behind each. A thread has the same 16 bytes of every so many rows.
-struct Copy {
+// Copies tiles of keys, each followed by its tile of values. A thread copies the same 16 bytes of every
+// `rows_at_once`-th row.
+struct TileCopy {
     static constexpr int parts = row_bytes / 16, rows_at_once = threads / parts;
 
-    __device__ Copy(uint32_t tiles, const __half* keys, int64_t row, int64_t all, int time)
+    __device__ TileCopy(uint32_t tiles, const __half* keys, int64_t row, int64_t all, int time)
         : key(threadIdx.x / parts), time(time), row(row), all(all),
           from(keys + key * row + threadIdx.x % parts * 8),
           to(tiles + key * row_bytes + (threadIdx.x % parts ^ key % 8) * 16) {}
 
-    // Begins to copy a tile.
+    // Begins the asynchronous copy of a tile.
     __device__ void begin(int tile) const {
-        uint32_t place = to + tile % stages * 2 * tile_bytes;
-        const __half* piece = from + tile * tile_keys * row;
-        const int there = time - tile * tile_keys;
+        uint32_t target = to + tile % stages * 2 * tile_bytes;
+        const __half* source = from + tile * tile_keys * row;
+        const int valid_keys = time - tile * tile_keys;
         #pragma unroll
         for (int first = 0; first < tile_keys; first += rows_at_once) {
-            copy_piece(place, piece, first + key < there);
-            copy_piece(place + tile_bytes, piece + all, first + key < there);
-            piece += rows_at_once * row;
-            place += rows_at_once * row_bytes;
+            copy_16_bytes(target, source, first + key < valid_keys);
+            copy_16_bytes(target + tile_bytes, source + all, first + key < valid_keys);
+            source += rows_at_once * row;
+            target += rows_at_once * row_bytes;
         }
         asm volatile("cp.async.commit_group;\n" ::);
     }
@@ -99,42 +100,43 @@ __device__ float power_of_two(float exponent) {
     return power;
 }
 
-__device__ uint32_t pair(float a, float b) {
+__device__ uint32_t pack_half2(float a, float b) {
     const __half2 both = __floats2half2_rn(a, b);
     return *reinterpret_cast<const uint32_t*>(&both);
 }
 
-// Over the four threads that share a row.
+// Combines a value over the four threads that share a row.
 template <typename Combine>
-__device__ float over_row(float number, Combine combine) {
-    number = combine(number, __shfl_xor_sync(0xffffffff, number, 1));
-    return combine(number, __shfl_xor_sync(0xffffffff, number, 2));
+__device__ float combine_row(float value, Combine combine) {
+    value = combine(value, __shfl_xor_sync(0xffffffff, value, 1));
+    return combine(value, __shfl_xor_sync(0xffffffff, value, 2));
 }
 
-// The two rows of a thread: their largest score so far, the sum of what values were weighted with, and of those.
-struct Rows {
-    float most[2] = {-FLT_MAX, -FLT_MAX};
+// The online softmax of a thread's two rows: the maximum score so far, the sum of the weights, and the weighted sum of
+// the values.
+struct OnlineSoftmax {
+    float max_score[2] = {-FLT_MAX, -FLT_MAX};
     float sum[2] = {0, 0};
     Fragment values;
 
-    // Makes weights of the scores of 64 keys, of which `there` are some. What there was so far is scaled to them.
-    __device__ void weigh(Fragment& scores, int there, float scale, uint32_t (&weights)[pieces][4]) {
-        if (there < half_keys) {
+    // Converts the scores of 64 keys, the first `valid_keys` of which exist, to weights; rescales the sums so far.
+    __device__ void update(Fragment& scores, int valid_keys, float scale, uint32_t (&weights)[k_steps][4]) {
+        if (valid_keys < half_keys) {
             #pragma unroll
             for (int i = 0; i < 32; ++i) {
                 const int key = i / 4 * 8 + threadIdx.x % 4 * 2 + i % 2;
-                if (key >= there) scores[i] = -FLT_MAX;
+                if (key >= valid_keys) scores[i] = -FLT_MAX;
             }
         }
         #pragma unroll
         for (int row = 0; row < 2; ++row) {
-            float highest = most[row];
+            float new_max = max_score[row];
             #pragma unroll
             for (int i = 0; i < 32; i += 4)
-                highest = fmaxf(highest, fmaxf(scores[i + 2 * row], scores[i + 2 * row + 1]));
-            highest = over_row(highest, [](float a, float b) { return fmaxf(a, b); });
-            const float factor = power_of_two((most[row] - highest) * scale), base = highest * scale;
-            most[row] = highest;
+                new_max = fmaxf(new_max, fmaxf(scores[i + 2 * row], scores[i + 2 * row + 1]));
+            new_max = combine_row(new_max, [](float a, float b) { return fmaxf(a, b); });
+            const float factor = power_of_two((max_score[row] - new_max) * scale), base = new_max * scale;
+            max_score[row] = new_max;
             float added = 0;
             #pragma unroll
             for (int i = 0; i < 32; i += 4) {
@@ -149,9 +151,9 @@ struct Rows {
             sum[row] = sum[row] * factor + added;
         }
         #pragma unroll
-        for (int i = 0; i < pieces; ++i) {
+        for (int i = 0; i < k_steps; ++i) {
             #pragma unroll
-            for (int j = 0; j < 4; ++j) weights[i][j] = pair(scores[i * 8 + j * 2], scores[i * 8 + j * 2 + 1]);
+            for (int j = 0; j < 4; ++j) weights[i][j] = pack_half2(scores[i * 8 + j * 2], scores[i * 8 + j * 2 + 1]);
         }
     }
 };
@@ -159,19 +161,19 @@ struct Rows {
 __device__ void attend_block(
     const __half* __restrict__ projected, __half* __restrict__ output, int time, int64_t heads, float scale
 ) {
-    extern __shared__ char memory[];
-    const auto unaligned = static_cast<uint32_t>(__cvta_generic_to_shared(memory));
+    extern __shared__ char shared_memory[];
+    const auto unaligned = static_cast<uint32_t>(__cvta_generic_to_shared(shared_memory));
     const uint32_t tiles = (unaligned + swizzle_bytes - 1) / swizzle_bytes * swizzle_bytes;
     const int64_t all = heads * width, row = 3 * all;
     const __half* queries = projected + static_cast<int64_t>(blockIdx.z) * time * row + blockIdx.y * width;
     const int group = threadIdx.x / group_threads, warp = threadIdx.x % group_threads / lanes, lane = threadIdx.x % lanes;
     const int first_query = blockIdx.x * block_queries + group * group_queries + warp * 16 + lane / 4;
 
-    const Copy copy(tiles, queries + all, row, all, time);
+    const TileCopy copy(tiles, queries + all, row, all, time);
     copy.begin(0);
-    uint32_t query[pieces][4];
+    uint32_t query[k_steps][4];
     #pragma unroll
-    for (int i = 0; i < pieces; ++i) {
+    for (int i = 0; i < k_steps; ++i) {
         #pragma unroll
         for (int j = 0; j < 4; ++j) {
             const int at = min(first_query + j % 2 * 8, time - 1), column = i * 16 + j / 2 * 8 + lane % 4 * 2;
@@ -179,19 +181,19 @@ __device__ void attend_block(
         }
     }
 
-    Rows rows;
+    OnlineSoftmax rows;
     #pragma unroll
     for (float& value : rows.values) value = 0;
     Fragment scores;
-    uint32_t weights[pieces][4];
+    uint32_t weights[k_steps][4];
     const auto score = [&](uint32_t keys) {
         #pragma unroll
-        for (int i = 0; i < pieces; ++i) multiply<Scores>(scores, query[i], place_of(keys + i * 32), i > 0);
+        for (int i = 0; i < k_steps; ++i) multiply<Scores>(scores, query[i], matrix_descriptor(keys + i * 32), i > 0);
     };
     const auto add_values = [&](uint32_t values) {
         #pragma unroll
-        for (int i = 0; i < pieces; ++i)
-            multiply<Sums>(rows.values, weights[i], place_of(values + i * 2 * swizzle_bytes), true);
+        for (int i = 0; i < k_steps; ++i)
+            multiply<Sums>(rows.values, weights[i], matrix_descriptor(values + i * 2 * swizzle_bytes), true);
     };
     const auto begin = [&] {
         fence(scores);
@@ -208,25 +210,25 @@ __device__ void attend_block(
     const int count = (time + tile_keys - 1) / tile_keys;
     for (int tile = 0; tile < count; ++tile) {
         asm volatile("cp.async.wait_group 0;\n" ::);
-        // So that the tensor cores see what was copied.
+        // Makes the copied data visible to the tensor cores.
         asm volatile("fence.proxy.async.shared::cta;\n" ::);
         __syncthreads();
-        // In the place of the tile before the last one, which nobody reads any more.
+        // Overwrites the tile before the previous one, which is no longer read.
         if (tile + 1 < count) copy.begin(tile + 1);
         const uint32_t keys = tiles + tile % stages * 2 * tile_bytes, values = keys + tile_bytes;
         constexpr int half_bytes = half_keys * row_bytes;
-        const int there = time - tile * tile_keys;
-        // Values of the tile before may still be added up.
+        const int valid_keys = time - tile * tile_keys;
+        // The values of the previous tile may still be accumulating.
         cute::warpgroup_arrive();
         score(keys);
         end();
-        rows.weigh(scores, there, scale, weights);
+        rows.update(scores, valid_keys, scale, weights);
         begin();
         add_values(values);
-        if (there > half_keys) score(keys + half_bytes);
+        if (valid_keys > half_keys) score(keys + half_bytes);
         end();
-        if (there <= half_keys) break;
-        rows.weigh(scores, there - half_keys, scale, weights);
+        if (valid_keys <= half_keys) break;
+        rows.update(scores, valid_keys - half_keys, scale, weights);
         begin();
         add_values(values + half_bytes);
         cute::warpgroup_commit_batch();
@@ -235,21 +237,21 @@ __device__ void attend_block(
 
     #pragma unroll
     for (int half = 0; half < 2; ++half) {
-        const float sum = over_row(rows.sum[half], [](float a, float b) { return a + b; });
+        const float sum = combine_row(rows.sum[half], [](float a, float b) { return a + b; });
         const int at = first_query + half * 8;
         if (at >= time) continue;
         __half* to = output + (static_cast<int64_t>(blockIdx.z) * time + at) * all + blockIdx.y * width + lane % 4 * 2;
         #pragma unroll
         for (int i = 0; i < 8; ++i) {
             const float a = rows.values[i * 4 + half * 2] / sum, b = rows.values[i * 4 + half * 2 + 1] / sum;
-            *reinterpret_cast<uint32_t*>(to + i * 8) = pair(a, b);
+            *reinterpret_cast<uint32_t*>(to + i * 8) = pack_half2(a, b);
         }
     }
 }
 
 #endif
 
-__global__ void __launch_bounds__(threads, 2) attend_on_hopper(
+__global__ void __launch_bounds__(threads, 2) flash_attention_sm90_kernel(
     const __half* projected, __half* output, int time, int64_t heads, float scale
 ) {
 #ifdef CUTE_ARCH_MMA_SM90A_ENABLED
@@ -257,13 +259,15 @@ __global__ void __launch_bounds__(threads, 2) attend_on_hopper(
 #endif
 }
 
-void hopper_attention(const FlashShape& shape, const void* projected, void* output) {
+void flash_attention_sm90(const FlashShape& shape, const void* projected, void* output) {
     const dim3 grid(
         static_cast<unsigned>((shape.time + block_queries - 1) / block_queries), static_cast<unsigned>(shape.heads),
         static_cast<unsigned>(shape.batch)
     );
-    CUDA_CHECK(cudaFuncSetAttribute(attend_on_hopper, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes));
-    attend_on_hopper<<<grid, threads, shared_bytes, ctranslate2::cuda::get_cuda_stream()>>>(
+    CUDA_CHECK(cudaFuncSetAttribute(
+        flash_attention_sm90_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes
+    ));
+    flash_attention_sm90_kernel<<<grid, threads, shared_bytes, ctranslate2::cuda::get_cuda_stream()>>>(
         static_cast<const __half*>(projected), static_cast<__half*>(output), static_cast<int>(shape.time), shape.heads,
         shape.scale * static_cast<float>(M_LOG2E)
     );

@@ -1,11 +1,12 @@
-// Attention on a card that keeps no scores: FlashAttention 2 (https://arxiv.org/abs/2307.08691), by the kernel that
-// CTranslate2 brings the source of, and that ct2rs cannot switch on. Hopper has its own (hopper.h).
+// Attention on a GPU without storing the scores: FlashAttention 2 (https://arxiv.org/abs/2307.08691), compiled from the
+// sources in CTranslate2, where ct2rs cannot enable it. Compute capability 9.0 has its own kernel
+// (flash_attention_sm90.h).
 
-#include "flash.h"
+#include "flash_attention.h"
 
 #include <cstring>
 
-#include "hopper.h"
+#include "flash_attention_sm90.h"
 
 #include <ctranslate2/ops/flash-attention/flash.h>
 #include <ctranslate2/ops/flash-attention/flash_fwd_kernel.h>
@@ -14,13 +15,13 @@
 namespace halkspeech {
 
 constexpr int width = 64;  // of a head, in every Whisper
-// Queries and keys of a block, and its warps, as FlashAttention has them for heads of this width.
+// Queries and keys of a block, and its warps: FlashAttention's values for heads of this width.
 using Traits = Flash_fwd_kernel_traits<width, 128, 128, 4, false, false, cutlass::half_t>;
 
-// In no namespace without a name: nvcc takes that for the one that CUTLASS has.
-__global__ void attend(__grid_constant__ const Flash_fwd_params params) {
+// Not in an anonymous namespace: nvcc confuses it with that of CUTLASS.
+__global__ void flash_attention_kernel(__grid_constant__ const Flash_fwd_params params) {
 #if __CUDA_ARCH__ >= 800
-    // Neither causal nor local nor biased; of any length; heads as wide as the block; no scores asked for.
+    // Not causal, not local, without bias; any length; heads as wide as the block; without returning the scores.
     flash::compute_attn<Traits, false, false, false, false, true, false>(params);
 #endif
 }
@@ -29,8 +30,8 @@ bool has_flash_attention(int64_t head_width) {
     return head_width == width && ctranslate2::cuda::get_device_properties().major >= 8;
 }
 
-void flash_attention(const FlashShape& shape, const void* projected, void* output, float* memory) {
-    if (ctranslate2::cuda::get_device_properties().major == 9) return hopper_attention(shape, projected, output);
+void flash_attention(const FlashShape& shape, const void* projected, void* output, float* workspace) {
+    if (ctranslate2::cuda::get_device_properties().major == 9) return flash_attention_sm90(shape, projected, output);
     const int64_t all = shape.heads * width;
     const auto* first = static_cast<const cutlass::half_t*>(projected);
     Flash_fwd_params params;
@@ -45,7 +46,7 @@ void flash_attention(const FlashShape& shape, const void* projected, void* outpu
     params.o_head_stride = width;
     params.o_row_stride = all;
     params.o_batch_stride = all * shape.time;
-    params.softmax_lse_ptr = memory;
+    params.softmax_lse_ptr = workspace;
     params.b = static_cast<int>(shape.batch);
     params.h = params.h_k = static_cast<int>(shape.heads);
     params.h_h_k_ratio = 1;
@@ -62,9 +63,11 @@ void flash_attention(const FlashShape& shape, const void* projected, void* outpu
     params.is_seqlens_k_cumulative = true;
 
     constexpr int shared = Traits::kSmemSize;
-    CUDA_CHECK(cudaFuncSetAttribute(attend, cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
+    CUDA_CHECK(
+        cudaFuncSetAttribute(flash_attention_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared)
+    );
     const dim3 grid(params.seqlen_q_rounded / Traits::kBlockM, params.b, params.h);
-    attend<<<grid, Traits::kNThreads, shared, ctranslate2::cuda::get_cuda_stream()>>>(params);
+    flash_attention_kernel<<<grid, Traits::kNThreads, shared, ctranslate2::cuda::get_cuda_stream()>>>(params);
     CUDA_CHECK(cudaGetLastError());
 }
 
