@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::config::{ComputeType, KeysError, LoadedSettings, Server, Settings, Whisper};
 use crate::engine::ct2::GemmFailed;
-use crate::http::{self, Context, Door, HttpSettings, ParameterDefaults, Phase, RateLimit};
+use crate::http::{self, Context, AdmissionControl, HttpSettings, ParameterDefaults, Phase, RateLimit};
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use services::{Services, model_id};
 
@@ -142,7 +142,7 @@ impl App {
         let context = Context {
             transcriber,
             aliases,
-            door: Arc::new(Door::new(settings.whisper.max_concurrent_requests.get())),
+            admission: Arc::new(AdmissionControl::new(settings.whisper.max_concurrent_requests.get())),
             rate_limit: NonZeroU32::new(settings.server.rate_limit_per_minute).map(RateLimit::new),
             phase: phase_receiver,
             metrics,

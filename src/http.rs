@@ -1,7 +1,7 @@
 //! The HTTP server: the only module that knows axum and status codes.
 //!
 //! `listen` accepts connections, `paths` normalizes the request path, `router` maps it to a handler, and
-//! `middleware` runs around every request. A transcription passes the admission (`door`),
+//! `middleware` runs around every request. A transcription passes `admission`,
 //! `content_encoding`, `upload` and `parameters` to the transcriber and returns as a response or an
 //! `error`; `compatible_apis` does the same for the APIs of other servers. `models` lists those on disk,
 //! `downloads` fetches more, and `loaded_models` loads and unloads them. `openapi` builds the document
@@ -16,7 +16,7 @@ mod cors;
 mod drain_body;
 mod auth;
 mod cross_site;
-mod door;
+mod admission;
 mod rate_limit;
 mod transcriptions;
 mod compatible_apis;
@@ -51,7 +51,7 @@ use crate::models::{Aliases, ModelId};
 use crate::telemetry::Metrics;
 use crate::transcribe::Transcriber;
 
-pub use door::Door;
+pub use admission::AdmissionControl;
 pub use rate_limit::RateLimit;
 pub use router::router;
 
@@ -62,7 +62,7 @@ pub struct Context {
     /// Resolves names and aliases to models.
     pub aliases: Aliases,
     /// Admission control: one permit per transcription request.
-    pub door: Arc<Door>,
+    pub admission: Arc<AdmissionControl>,
     /// Limit on the requests of a caller per minute; `None` for no limit.
     pub rate_limit: Option<RateLimit>,
     /// The server's current phase.

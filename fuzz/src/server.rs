@@ -14,7 +14,7 @@ use halkspeech::batch::BatchLimits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{EngineFactory, EngineInput, Generation, LanguageDetection};
 use halkspeech::features::WindowLengths;
-use halkspeech::http::{Context, Door, HttpSettings, ParameterDefaults, Phase, router};
+use halkspeech::http::{Context, AdmissionControl, HttpSettings, ParameterDefaults, Phase, router};
 use halkspeech::models::{
     Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
     LoadedModels, LoadedModelsConfig, ModelBudget, ModelId, ModelPlan, Store,
@@ -122,7 +122,7 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
             DefaultModel::Configured(ModelId::parse(MODEL).expect("it is a name")),
             [],
         ),
-        door: Arc::new(Door::new(2)),
+        admission: Arc::new(AdmissionControl::new(2)),
         rate_limit: None,
         phase,
         metrics,

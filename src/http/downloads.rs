@@ -15,7 +15,7 @@ use super::error::{ApiError, error_event};
 use super::middleware::RequestId;
 use super::models::{ModelObject, ModelPath, describe_model, model_name_in_path, resolve};
 use super::openapi::{DownloadErrors, DownloadResponses, ModelName};
-use super::{Context, door, stream as streaming};
+use super::{Context, admission, stream as streaming};
 use crate::format::sse;
 use crate::models::{Download, DownloadProgress, ModelId};
 
@@ -136,7 +136,7 @@ async fn wait_for_download(
 ) -> Result<ModelObject, ApiError> {
     let ended = tokio::select! {
         ended = download.finished() => ended,
-        () = door::draining(context) => return Err(ApiError::Draining),
+        () = admission::draining(context) => return Err(ApiError::Draining),
     };
     ended.map_err(|source| ApiError::Download {
         id: id.clone(),

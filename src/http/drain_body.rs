@@ -17,7 +17,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::stream::{Stream, StreamExt};
 
-use super::{Context, door};
+use super::{Context, admission};
 
 /// Largest number of bytes read and discarded; a client that sends more may miss its response.
 const MAX_DISCARDED_BYTES: usize = 256 * 1024 * 1024;
@@ -54,7 +54,7 @@ pub async fn drain_request_body(
         // At shutdown there is no time for it: a response that may be lost is better than none.
         tokio::select! {
             () = discard(body) => {}
-            () = door::cut_off(&context) => {}
+            () = admission::cut_off(&context) => {}
         }
     }
     response

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tokio_io_timeout::TimeoutWriter;
 use tower::ServiceExt;
 
-use super::door::LastRefusal;
+use super::admission::LastRefusal;
 use super::error::is_lack_of_resources;
 use super::probe_connections::ProbeConnection;
 use super::rate_limit::ClientAddress;

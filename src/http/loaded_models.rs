@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::error::ApiError;
 use super::models::{ModelPath, model_name_in_path, not_found, resolve};
 use super::openapi::{ListErrors, LoadErrors, ModelName, UnloadErrors};
-use super::{Context, door};
+use super::{Context, admission};
 use crate::engine::EnginePlan;
 use crate::models::{LoadedModelInfo, ModelError, ModelId, UnloadError};
 use crate::transcribe::TranscribeError;
@@ -102,7 +102,7 @@ pub async fn load_model(
     let (name, id) = model_in_path(&context, &uri, id)?;
     let loaded = tokio::select! {
         loaded = context.transcriber.models().load(&id) => loaded,
-        () = door::draining(&context) => return Err(ApiError::Draining),
+        () = admission::draining(&context) => return Err(ApiError::Draining),
     };
     match loaded {
         Ok(true) => {}
@@ -135,7 +135,7 @@ pub async fn unload_model(
     let (_, id) = model_in_path(&context, &uri, id)?;
     tokio::select! {
         unloaded = context.transcriber.models().unload(&id) => unloaded?,
-        () = door::draining(&context) => return Err(ApiError::Draining),
+        () = admission::draining(&context) => return Err(ApiError::Draining),
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 use tracing::{Instrument, Span};
 
-use super::door::{self, Admission};
+use super::admission::{self, AdmissionPermit};
 use super::error::{ApiError, error_event};
 use super::middleware::RequestId;
 use super::{Context, transcriptions};
@@ -43,7 +43,7 @@ struct Events {
 /// Errors before that are ordinary error responses.
 pub async fn respond(
     context: Arc<Context>,
-    admission: Admission,
+    permit: AdmissionPermit,
     request: Request,
     output: OutputOptions,
     request_id: RequestId,
@@ -56,9 +56,9 @@ pub async fn respond(
     let work = async move {
         tokio::select! {
             result = context.transcriber.transcribe_in_parts(request, sender) => {
-                result.map_err(|error| transcriptions::transcription_error(&context, admission, error))
+                result.map_err(|error| transcriptions::transcription_error(&context, permit, error))
             }
-            () = door::cut_off(&context) => Err(ApiError::CutOff),
+            () = admission::cut_off(&context) => Err(ApiError::CutOff),
         }
     };
     let mut events = Events {

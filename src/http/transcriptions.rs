@@ -14,7 +14,7 @@ use tracing::Instrument;
 
 use super::body::{self, BodyError};
 use super::content_encoding::ContentEncoding;
-use super::door::Admission;
+use super::admission::AdmissionPermit;
 use super::error::ApiError;
 use super::form::{Form, FormPart};
 use super::middleware::{
@@ -26,7 +26,7 @@ use super::openapi::{
 };
 use super::parameters::{Api, Parameters, ResponseKind, TranscriptionRequest};
 use super::upload::Upload;
-use super::{Context, HttpSettings, boundary, compatible_apis, door, models, stream};
+use super::{Context, HttpSettings, boundary, compatible_apis, admission, models, stream};
 use crate::audio::{AudioError, Source};
 use crate::caller::Caller;
 use crate::format::{self, OutputOptions};
@@ -112,10 +112,10 @@ pub(super) async fn create(
         response.extensions_mut().insert(ModelLabel(named));
     }
     let headers = response.headers_mut();
-    headers.insert(LIMIT_REQUESTS, HeaderValue::from(context.door.limit()));
+    headers.insert(LIMIT_REQUESTS, HeaderValue::from(context.admission.limit()));
     headers.insert(
         REMAINING_REQUESTS,
-        HeaderValue::from(context.door.free_for(caller)),
+        HeaderValue::from(context.admission.free_for(caller)),
     );
     response
 }
@@ -131,12 +131,12 @@ async fn respond(
     let deadline = arrival + context.settings.request_timeout;
     // Before the body is read, so that a refusal costs little.
     let caller = Caller::of(request.extensions());
-    let admission = door::enter(context, &request)?;
+    let permit = admission::admit(context, &request)?;
     // Nothing here is spawned: dropping this future when the client disconnects ends all of it.
     let receiving = receive(context, api, request).instrument(traces::stage("upload"));
     let received = tokio::select! {
         received = tokio::time::timeout_at(deadline, receiving) => received,
-        () = door::cut_off(context) => return Err(ApiError::CutOff),
+        () = admission::cut_off(context) => return Err(ApiError::CutOff),
     };
     let (parameters, audio) = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
     let upload_seconds = &context.metrics.upload_seconds;
@@ -150,11 +150,11 @@ async fn respond(
         options: parameters.options,
         caller,
         deadline: deadline.into_std(),
-        when_full: admission.when_full(),
+        when_full: permit.when_full(),
     };
     if parameters.stream {
         let context = Arc::clone(context);
-        return stream::respond(context, admission, request, parameters.output, request_id).await;
+        return stream::respond(context, permit, request, parameters.output, request_id).await;
     }
     tokio::select! {
         result = context.transcriber.transcribe(request) => match result {
@@ -163,14 +163,14 @@ async fn respond(
                     render_response(&transcript, &parameters.output, parameters.response)
                 }))
             },
-            Err(error) => Err(transcription_error(context, admission, error)),
+            Err(error) => Err(transcription_error(context, permit, error)),
         },
-        () = door::cut_off(context) => Err(ApiError::CutOff),
+        () = admission::cut_off(context) => Err(ApiError::CutOff),
     }
 }
 
 /// The API error for an error of the transcriber; counts refusals.
-pub(super) fn transcription_error(context: &Context, admission: Admission, error: TranscribeError) -> ApiError {
+pub(super) fn transcription_error(context: &Context, permit: AdmissionPermit, error: TranscribeError) -> ApiError {
     let reason = match &error {
         TranscribeError::QueueFull(_) => Some(RefusalReason::Queue),
         TranscribeError::Audio(AudioError::NoMemory { .. }) => Some(RefusalReason::Memory),
@@ -178,10 +178,10 @@ pub(super) fn transcription_error(context: &Context, admission: Admission, error
     };
     match reason {
         Some(reason) => {
-            door::count_refusal(&context.metrics, reason);
+            admission::count_refusal(&context.metrics, reason);
             ApiError::Overloaded {
                 source: error,
-                wait: admission.refuse(),
+                wait: permit.refuse(),
             }
         }
         None => ApiError::Transcribe(error),

@@ -14,7 +14,7 @@ use halkspeech::audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::BatchLimits;
 use halkspeech::engine::EngineFactory;
 use halkspeech::features::WindowLengths;
-use halkspeech::http::{self, Context, Door, HttpSettings, ParameterDefaults, Phase, RateLimit};
+use halkspeech::http::{self, Context, AdmissionControl, HttpSettings, ParameterDefaults, Phase, RateLimit};
 use halkspeech::models::{
     self, Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
     LoadedModels, ModelBudget, ModelId, ModelPlan, Store,
@@ -158,7 +158,7 @@ impl TestApp {
                 metrics.clone(),
             ),
             aliases: Aliases::new(setup.default_model, setup.aliases),
-            door: Arc::new(Door::new(setup.max_concurrent_requests)),
+            admission: Arc::new(AdmissionControl::new(setup.max_concurrent_requests)),
             rate_limit: setup.rate_limit_per_minute.map(RateLimit::new),
             phase: phase_receiver,
             metrics: metrics.clone(),

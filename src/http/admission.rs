@@ -27,7 +27,7 @@ const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count
 /// half of the permits. A refusal names a time to return, and a permit is reserved for a request that
 /// returns then.
 #[derive(Debug)]
-pub struct Door(Mutex<AdmissionState>);
+pub struct AdmissionControl(Mutex<AdmissionState>);
 
 /// The state that admission is decided on.
 #[derive(Debug)]
@@ -37,28 +37,24 @@ struct AdmissionState {
     turnover: Turnover,
 }
 
-/// The permit of a running request; dropping it frees the permit for the next request.
-pub struct Admission {
-    metrics: Metrics,
-    permit: Permit,
-    last_refusal: LastRefusal,
-}
-
 /// When a request of a connection was last refused; set as an extension of each of its requests.
 #[derive(Clone, Debug, Default)]
 pub struct LastRefusal(Arc<Mutex<Option<Instant>>>);
 
-/// A permit; dropping it returns it.
-struct Permit {
-    door: Arc<Door>,
+/// The permit of a request; dropping it frees the permit for the next request.
+pub struct AdmissionPermit {
+    control: Arc<AdmissionControl>,
     attempt: Attempt,
+    last_refusal: LastRefusal,
     /// Whether the request was refused before and returned on time.
     is_return: bool,
     entry: Instant,
     is_refused: bool,
+    /// Set while the request is counted as in flight.
+    in_flight: Option<Metrics>,
 }
 
-impl Door {
+impl AdmissionControl {
     /// Creates an admission control with `limit` permits.
     #[must_use]
     pub fn new(limit: usize) -> Self {
@@ -79,7 +75,11 @@ impl Door {
         self.state().shares.free_for(caller, now())
     }
 
-    fn take(self: &Arc<Self>, attempt: Attempt) -> Result<Permit, ApiError> {
+    fn take(
+        self: &Arc<Self>,
+        attempt: Attempt,
+        last_refusal: &LastRefusal,
+    ) -> Result<AdmissionPermit, ApiError> {
         let now = now();
         let mut state = self.state();
         let AdmissionState {
@@ -92,12 +92,14 @@ impl Door {
         match shares.enter(attempt.caller, reserved, now) {
             Ok(()) => {
                 turnover.enter(now);
-                Ok(Permit {
-                    door: Arc::clone(self),
+                Ok(AdmissionPermit {
+                    control: Arc::clone(self),
                     attempt,
+                    last_refusal: last_refusal.clone(),
                     is_return: returns.enter(attempt, now),
                     entry: now,
                     is_refused: false,
+                    in_flight: None,
                 })
             }
             Err(ShareRefusal::Full) => Err(ApiError::TooManyRequests {
@@ -162,7 +164,7 @@ impl Attempt {
 /// [`ApiError::Draining`] when the server is shutting down, [`ApiError::TooManyRequests`] when all permits
 /// are taken or reserved, [`ApiError::CallerShareExceeded`] when the caller holds half of them and others
 /// send requests, [`ApiError::RateLimitReached`] when the caller has sent too many within a minute.
-pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError> {
+pub fn admit(context: &Context, request: &Request) -> Result<AdmissionPermit, ApiError> {
     // Requests are admitted while models load: they wait for the model.
     match *context.phase.borrow() {
         Phase::Starting | Phase::Ready => {}
@@ -170,7 +172,8 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
     }
     let last_refusal = LastRefusal::of(request);
     let attempt = Attempt::of(request, &last_refusal, now());
-    let mut permit = context.door.take(attempt).map_err(|error| {
+    let taken = context.admission.take(attempt, &last_refusal);
+    let mut permit = taken.map_err(|error| {
         last_refusal.set(now());
         let reason = match error {
             ApiError::CallerShareExceeded { .. } => RefusalReason::CallerShare,
@@ -189,11 +192,8 @@ pub fn enter(context: &Context, request: &Request) -> Result<Admission, ApiError
         return Err(ApiError::RateLimitReached(exceeded));
     }
     context.metrics.requests_in_flight.inc();
-    Ok(Admission {
-        metrics: context.metrics.clone(),
-        permit,
-        last_refusal,
-    })
+    permit.in_flight = Some(context.metrics.clone());
+    Ok(permit)
 }
 
 /// Counts a refused request.
@@ -225,11 +225,11 @@ async fn wait_for_phase(context: &Context, is_reached: impl Fn(Phase) -> bool) {
     }
 }
 
-impl Admission {
+impl AdmissionPermit {
     /// What the request does if the queue is full: one that returned on time waits, instead of being
     /// refused again. The permits bound how many wait.
     pub fn when_full(&self) -> WhenFull {
-        if self.permit.is_return {
+        if self.is_return {
             WhenFull::Wait
         } else {
             WhenFull::Refuse
@@ -240,14 +240,8 @@ impl Admission {
     /// expected back.
     pub fn refuse(mut self) -> Duration {
         self.last_refusal.set(now());
-        self.permit.refuse()
-    }
-}
-
-impl Permit {
-    fn refuse(&mut self) -> Duration {
         self.is_refused = true;
-        let mut state = self.door.state();
+        let mut state = self.control.state();
         let AdmissionState {
             returns, turnover, ..
         } = &mut *state;
@@ -255,22 +249,19 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for AdmissionPermit {
     fn drop(&mut self) {
+        if let Some(metrics) = &self.in_flight {
+            metrics.requests_in_flight.dec();
+        }
         let now = now();
-        let mut state = self.door.state();
+        let mut state = self.control.state();
         state.shares.leave(self.attempt.caller);
         if self.is_refused {
             state.turnover.leave_refused(now);
         } else {
             state.turnover.leave(self.entry, now);
         }
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.metrics.requests_in_flight.dec();
     }
 }
 
@@ -287,9 +278,13 @@ mod tests {
         }
     }
 
+    fn take(control: &Arc<AdmissionControl>, request: u64) -> Result<AdmissionPermit, ApiError> {
+        control.take(attempt(request), &LastRefusal::default())
+    }
+
     #[track_caller]
-    fn wait_of_refusal(taken: Result<Permit, ApiError>) -> Duration {
-        match taken {
+    fn wait_of_refusal(control: &Arc<AdmissionControl>, request: u64) -> Duration {
+        match take(control, request) {
             Err(ApiError::TooManyRequests { wait, .. }) => wait,
             Err(error) => panic!("{error}"),
             Ok(_) => panic!("got a permit"),
@@ -298,31 +293,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_permit_is_reserved_for_a_request_that_returns_on_time() {
-        let door = Arc::new(Door::new(1));
-        let first = door.take(attempt(1)).unwrap();
-        let wait = wait_of_refusal(door.take(attempt(2)));
+        let control = Arc::new(AdmissionControl::new(1));
+        let first = take(&control, 1).unwrap();
+        let wait = wait_of_refusal(&control, 2);
         tokio::time::advance(wait).await;
         drop(first);
 
-        wait_of_refusal(door.take(attempt(3)));
-        let returned = door.take(attempt(2)).unwrap();
+        wait_of_refusal(&control, 3);
+        let returned = take(&control, 2).unwrap();
 
         drop(returned);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_refused_after_admission_returns_first_and_is_not_counted_in_the_turnover() {
-        let door = Arc::new(Door::new(1));
-        let hold = || door.state().turnover.hold(now());
+        let control = Arc::new(AdmissionControl::new(1));
+        let hold = || control.state().turnover.hold(now());
         let before = hold();
-        let mut permit = door.take(attempt(1)).unwrap();
+        let permit = take(&control, 1).unwrap();
         let wait = permit.refuse();
-        drop(permit);
         assert_eq!(hold(), before);
 
         tokio::time::advance(wait).await;
-        wait_of_refusal(door.take(attempt(2)));
-        let returned = door.take(attempt(1)).unwrap();
+        wait_of_refusal(&control, 2);
+        let returned = take(&control, 1).unwrap();
 
         tokio::time::advance(before * 3).await;
         drop(returned);
