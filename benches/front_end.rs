@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use halkspeech::audio::{
-    self, Channels, Clip, WindowCutter, DecodeLimits, FfmpegMode, Resampler, SAMPLE_RATE_HZ, Source,
-    VadOptions,
+    self, Channels, Clip, DecodeLimits, FfmpegMode, Resampler, SAMPLE_RATE_HZ, Source, VadOptions,
+    WindowCutter,
 };
 use halkspeech::features::{LogMel, WINDOW_FRAMES, audio_frames};
 
@@ -112,7 +112,8 @@ fn window(criterion: &mut Criterion) {
     if let Some(bytes) = recording("long_en_lj003_13min.mp3") {
         let decoded = audio::decode(Source::Memory(bytes), &LIMITS, Channels::Mix);
         let speech = decoded.expect("it is a sound recording").streams.concat();
-        let cutter = || WindowCutter::new(speech.clone(), Clip::default(), Some(VadOptions::default()));
+        let cutter =
+            || WindowCutter::new(speech.clone(), Clip::default(), Some(VadOptions::default()));
         group.bench_function("13 min of speech, with detection", |bencher| {
             bencher.iter_batched(cutter, Iterator::count, BatchSize::PerIteration);
         });

@@ -18,7 +18,9 @@ use tokio::sync::watch;
 
 use crate::config::{ComputeType, KeysError, LoadedSettings, Server, Settings, Whisper};
 use crate::engine::ct2::GemmFailed;
-use crate::http::{self, Context, AdmissionControl, HttpSettings, ParameterDefaults, Phase, RateLimit};
+use crate::http::{
+    self, AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, RateLimit,
+};
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use services::{Services, model_id};
 
@@ -142,7 +144,9 @@ impl App {
         let context = Context {
             transcriber,
             aliases,
-            admission: Arc::new(AdmissionControl::new(settings.whisper.max_concurrent_requests.get())),
+            admission: Arc::new(AdmissionControl::new(
+                settings.whisper.max_concurrent_requests.get(),
+            )),
             rate_limit: NonZeroU32::new(settings.server.rate_limit_per_minute).map(RateLimit::new),
             phase: phase_receiver,
             metrics,
@@ -218,7 +222,10 @@ impl App {
         }
         tracing::info!("draining: no new requests are accepted, running ones finish");
         phase.send_replace(Phase::Draining);
-        if tokio::time::timeout(shutdown_timeout, &mut server).await.is_err() {
+        if tokio::time::timeout(shutdown_timeout, &mut server)
+            .await
+            .is_err()
+        {
             let shutdown_timeout_s = shutdown_timeout.as_secs();
             tracing::warn!(
                 shutdown_timeout_s,

@@ -27,8 +27,8 @@ mod ffmpeg;
 mod vad;
 mod window;
 
-pub use decode::DecodedAudio;
 pub use cpu_time_limit::CpuClock;
+pub use decode::DecodedAudio;
 pub use pcm_budget::{PcmBudget, PcmClaim};
 pub use resample::Resampler;
 pub use vad::{FRAME_SAMPLES, Silero, VadOptions, spans};

@@ -285,7 +285,9 @@ mod tests {
         let output_of = |flag: &str| {
             let arguments = ["halkspeech", flag].map(OsString::from);
             let version = version::text(Some("0123abc")).leak();
-            parse_arguments(&arguments, version).unwrap_err().to_string()
+            parse_arguments(&arguments, version)
+                .unwrap_err()
+                .to_string()
         };
         let short = concat!("halkspeech ", env!("CARGO_PKG_VERSION"), "\n");
         assert_eq!(output_of("-V"), short);

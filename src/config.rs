@@ -41,9 +41,9 @@ pub use error::{ConfigError, SettingProblem, SettingWarning};
 pub use log::{Log, LogFormat, LogLevel};
 pub use models::Models;
 pub use per_model::ModelSettings;
-pub use settings_table::{SettingsTable, SettingRow};
 pub use secret::Secret;
 pub use server::{KeysError, Server};
+pub use settings_table::{SettingRow, SettingsTable};
 pub use traces::{Exporter, Traces};
 pub use whisper::{ComputeType, DeviceChoice, ModelTtl, Whisper};
 
@@ -51,8 +51,8 @@ use entry::SettingEntry;
 use environment::Environment;
 use file::FileContents;
 use keys::{KEYS, SettingKey};
-use value_kind::ValueKind;
 use per_model::ModelEntry;
+use value_kind::ValueKind;
 
 /// Every setting of the server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -124,7 +124,10 @@ impl Settings {
         clippy::disallowed_methods,
         reason = "the one place that reads the environment"
     )]
-    pub fn from_process(file: Option<PathBuf>, flags: Flags) -> Result<LoadedSettings, ConfigError> {
+    pub fn from_process(
+        file: Option<PathBuf>,
+        flags: Flags,
+    ) -> Result<LoadedSettings, ConfigError> {
         // A variable that is not Unicode is converted lossily rather than
         // dropped: without its key the server would accept every caller.
         let variables = std::env::vars_os().map(|(name, value)| {
@@ -187,7 +190,12 @@ impl Settings {
         for ModelEntry { model, entry } in model_entries {
             let SettingEntry { key, value, origin } = entry;
             let path = per_model::path(&model, key.name());
-            match check(key.kind, &value, origin.setting_name(&path), environment.home()) {
+            match check(
+                key.kind,
+                &value,
+                origin.setting_name(&path),
+                environment.home(),
+            ) {
                 Ok(value) => {
                     let table = tables.entry(model).or_default();
                     table.insert(key.name().to_owned(), value);
@@ -252,7 +260,10 @@ impl LoadedSettings {
     /// `server.port in FILE`. A setting that is not set has the environment name of the documentation.
     #[must_use]
     pub fn setting_name(&self, path: &str) -> String {
-        let origin = self.origins.get(path).map(|origin| origin.setting_name(path));
+        let origin = self
+            .origins
+            .get(path)
+            .map(|origin| origin.setting_name(path));
         let environment = || SettingKey::at(path).and_then(SettingKey::usual_name);
         let name = origin.or_else(environment);
         name.unwrap_or_else(|| path.to_owned())

@@ -131,9 +131,9 @@ impl Source {
     }
 
     fn is_in(&self, paths: &[&str]) -> bool {
-        paths.iter().any(|path| {
-            self.path == *path || (path.ends_with('/') && self.path.starts_with(path))
-        })
+        paths
+            .iter()
+            .any(|path| self.path == *path || (path.ends_with('/') && self.path.starts_with(path)))
     }
 }
 
@@ -219,7 +219,10 @@ fn a_module_uses_only_its_allowed_dependencies() {
             }
         }
     }
-    assert_eq!(violations, [""; 0], "see ALLOWED_DEPENDENCIES in layering.rs");
+    assert_eq!(
+        violations, [""; 0],
+        "see ALLOWED_DEPENDENCIES in layering.rs"
+    );
 }
 
 #[test]

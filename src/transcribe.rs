@@ -23,7 +23,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::audio::{
-    self, DecodeLimits, PcmBudget, PcmClaim, DecodeContext, Source, NextWindow, Window,
+    self, DecodeContext, DecodeLimits, NextWindow, PcmBudget, PcmClaim, Source, Window,
 };
 use crate::caller::Caller;
 use crate::engine::DecodingOptions;
@@ -370,8 +370,7 @@ impl Transcriber {
             let output = self
                 .generate(plan, prompt, Arc::clone(&window), None)
                 .await?;
-            let (continuation, next) =
-                WindowTranscript::new(plan, speaker, &window.clock, output);
+            let (continuation, next) = WindowTranscript::new(plan, speaker, &window.clock, output);
             transcribed.append(continuation);
             skipped = next;
         }

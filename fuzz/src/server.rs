@@ -14,7 +14,7 @@ use halkspeech::batch::BatchLimits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{EngineFactory, EngineInput, Generation, LanguageDetection};
 use halkspeech::features::WindowLengths;
-use halkspeech::http::{Context, AdmissionControl, HttpSettings, ParameterDefaults, Phase, router};
+use halkspeech::http::{AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, router};
 use halkspeech::models::{
     Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
     LoadedModels, LoadedModelsConfig, ModelBudget, ModelId, ModelPlan, Store,
@@ -167,7 +167,8 @@ fn models(models_dir: &TempDir, metrics: &Metrics) -> LoadedModels {
         catalog,
         auto_download: false,
         plan: Box::new(|_| {
-            let engine: Box<EngineFactoryBuilder> = Box::new(|vocabulary| engine(Arc::clone(vocabulary)));
+            let engine: Box<EngineFactoryBuilder> =
+                Box::new(|vocabulary| engine(Arc::clone(vocabulary)));
             ModelPlan {
                 engines: vec![engine],
                 limits: BatchLimits {

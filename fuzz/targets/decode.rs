@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use halkspeech::audio::{
-    AudioError, Channels, Clip, WindowCutter, DecodeLimits, FfmpegMode, MAX_SPLIT_CHANNELS, MIN_DURATION,
-    SAMPLE_RATE_HZ, Source, decode,
+    AudioError, Channels, Clip, DecodeLimits, FfmpegMode, MAX_SPLIT_CHANNELS, MIN_DURATION,
+    SAMPLE_RATE_HZ, Source, WindowCutter, decode,
 };
 use halkspeech_fuzz::panics;
 use libfuzzer_sys::fuzz_target;

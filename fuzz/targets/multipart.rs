@@ -51,7 +51,11 @@ fn check(response: &ServerResponse) {
         .map_or(&b""[..], |kind| kind.as_bytes());
     assert!(response.headers.contains_key("x-request-id"));
     if !response.status.is_success() {
-        assert!(response.status.is_client_error(), "{} {text}", response.status);
+        assert!(
+            response.status.is_client_error(),
+            "{} {text}",
+            response.status
+        );
         assert_eq!(content_type, b"application/json");
         return check_error(&parse(&text));
     }

@@ -132,8 +132,9 @@ impl EngineLayout {
         }
         let lengths = WindowLengths::new(whisper.length_margin_s, whisper.length_step_s);
         let head_width = shape.width / shape.heads.max(1);
-        let mixes =
-            |placement: &Placement| placement.supports_mixed_lengths(whisper.compute_type, head_width);
+        let mixes = |placement: &Placement| {
+            placement.supports_mixed_lengths(whisper.compute_type, head_width)
+        };
         if !self.placements.iter().all(mixes) {
             return lengths;
         }

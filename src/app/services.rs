@@ -139,8 +139,7 @@ pub fn model_id(name: &str) -> Result<ModelId, AppError> {
 /// [`AppError`] if this build or this machine cannot run models with these settings.
 pub fn plans(loaded: &LoadedSettings) -> Result<Box<ModelPlanner>, AppError> {
     let settings = &loaded.settings;
-    let default_layout =
-        engine_layout(settings.whisper.clone(), |path| loaded.setting_name(path))?;
+    let default_layout = engine_layout(settings.whisper.clone(), |path| loaded.setting_name(path))?;
     let mut model_layouts = BTreeMap::new();
     for model in settings.per_model.keys() {
         let whisper = settings.whisper_for(model).into_owned();
@@ -179,7 +178,10 @@ fn transcriber(
 /// The memory limit for decoded audio: the setting, else a quarter of the memory and at least one
 /// recording of the longest duration.
 pub fn decoded_bytes(audio: &Audio, memory_bytes: Option<u64>) -> u64 {
-    let longest = audio.max_duration_s.saturating_mul(DECODED_BYTES_PER_SECOND) + WINDOWS_BYTES;
+    let longest = audio
+        .max_duration_s
+        .saturating_mul(DECODED_BYTES_PER_SECOND)
+        + WINDOWS_BYTES;
     match (audio.max_decoded_mib, memory_bytes) {
         (0, None) => u64::MAX,
         (0, Some(bytes)) => longest.max(bytes / 4),

@@ -97,9 +97,7 @@ pub fn default_model_warning(
         "the first request for it waits for its download".to_owned()
     } else {
         let name = &loaded.settings.whisper.model;
-        format!(
-            "until then requests for it get 404; POST /v1/models/{name} downloads it as well"
-        )
+        format!("until then requests for it get 404; POST /v1/models/{name} downloads it as well")
     };
     Some(format!("{missing}; {consequence}"))
 }

@@ -325,8 +325,7 @@ mod tests {
     #[test]
     fn limits_the_number_of_resamplers() {
         for (channels, links) in [(1, 64), (4, 16)] {
-            let mut streams =
-                ChannelStreams::new(Channels::Split, &LIMITS, PcmClaim::unlimited());
+            let mut streams = ChannelStreams::new(Channels::Split, &LIMITS, PcmClaim::unlimited());
             let mut push = |link: usize| {
                 let rate_hz = if link.is_multiple_of(2) {
                     16_000

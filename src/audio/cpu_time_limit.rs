@@ -123,6 +123,9 @@ mod tests {
     #[test]
     fn a_larger_file_raises_the_limit() {
         assert_eq!(max_cpu_time(0, 0), BASE_TIME);
-        assert_eq!(max_cpu_time(64 << 20, 0), BASE_TIME + Duration::from_secs(2));
+        assert_eq!(
+            max_cpu_time(64 << 20, 0),
+            BASE_TIME + Duration::from_secs(2)
+        );
     }
 }

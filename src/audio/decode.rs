@@ -15,14 +15,14 @@ mod track;
 mod monitored_source;
 
 use super::channels::ChannelStreams;
-use super::demux::{self, Demuxer};
 use super::cpu_time_limit::CpuTimeLimit;
-use super::{AudioError, Channels, DecodeLimits, DecodeContext};
+use super::demux::{self, Demuxer};
+use super::{AudioError, Channels, DecodeContext, DecodeLimits};
 use damage::Damage;
 use end_trim::EndTrimmer;
+use monitored_source::MonitoredSource;
 use timeline::Timeline;
 use track::SelectedTrack;
-use monitored_source::MonitoredSource;
 
 /// Format name of a file before its format is known.
 const UNKNOWN: &str = "the file";
@@ -213,7 +213,10 @@ impl<'a> PacketDecoder<'a> {
         };
         if let Some(reason) = reason {
             let format_name = self.track.format_name;
-            return Err(AudioError::Undecodable { format_name, reason });
+            return Err(AudioError::Undecodable {
+                format_name,
+                reason,
+            });
         }
         Ok(DecodedAudio {
             streams: self.streams.finish()?,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::decode::{self, DecodeBounds};
 use super::{
-    AudioError, Channels, DecodeLimits, DecodedAudio, FfmpegMode, MIN_DURATION, DecodeContext,
+    AudioError, Channels, DecodeContext, DecodeLimits, DecodedAudio, FfmpegMode, MIN_DURATION,
     SAMPLE_RATE_HZ, Source, ffmpeg, open, signature,
 };
 
@@ -62,7 +62,8 @@ pub fn decode(
     }
     let job = ffmpeg::FfmpegJob {
         format_name: match &error {
-            AudioError::NeedsFfmpeg { format_name } | AudioError::Undecodable { format_name, .. } => format_name,
+            AudioError::NeedsFfmpeg { format_name }
+            | AudioError::Undecodable { format_name, .. } => format_name,
             _ => signature::built_in(&head).unwrap_or(UNKNOWN),
         },
         limits,
@@ -95,7 +96,9 @@ fn is_for_ffmpeg(error: &AudioError, head: &[u8], file_bytes: u64) -> bool {
 }
 
 /// Runs a decoder. Converts panics to errors and rejects audio shorter than [`MIN_DURATION`].
-fn run_decoder(decode: impl FnOnce() -> Result<DecodedAudio, AudioError>) -> Result<DecodedAudio, AudioError> {
+fn run_decoder(
+    decode: impl FnOnce() -> Result<DecodedAudio, AudioError>,
+) -> Result<DecodedAudio, AudioError> {
     let decoded = catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_panic| {
         Err(AudioError::Undecodable {
             format_name: UNKNOWN.to_owned(),
@@ -113,7 +116,10 @@ fn run_decoder(decode: impl FnOnce() -> Result<DecodedAudio, AudioError>) -> Res
 /// Adds the detected kind of file to an error without a format name.
 fn with_format_name(error: AudioError, head: &[u8]) -> AudioError {
     let (format_name, reason) = match error {
-        AudioError::Undecodable { format_name, reason } if format_name == UNKNOWN => (format_name, reason),
+        AudioError::Undecodable {
+            format_name,
+            reason,
+        } if format_name == UNKNOWN => (format_name, reason),
         error => return error,
     };
     if let Some(kind) = signature::not_decoded(head) {

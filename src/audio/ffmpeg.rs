@@ -7,7 +7,9 @@
 
 use std::process::Command;
 
-use super::{AudioError, Channels, DecodeLimits, DecodedAudio, DecodeContext, SAMPLE_RATE_HZ, Source};
+use super::{
+    AudioError, Channels, DecodeContext, DecodeLimits, DecodedAudio, SAMPLE_RATE_HZ, Source,
+};
 
 mod cpu_time;
 mod process;

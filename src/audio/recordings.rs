@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AudioError, Channels, Clip, DecodeLimits, DecodedAudio, FRAME_SAMPLES, FfmpegMode, Silero, Source,
-    VadOptions, WindowCutter, decode, spans,
+    AudioError, Channels, Clip, DecodeLimits, DecodedAudio, FRAME_SAMPLES, FfmpegMode, Silero,
+    Source, VadOptions, WindowCutter, decode, spans,
 };
 
 const LIMITS: DecodeLimits = DecodeLimits {
@@ -223,7 +223,10 @@ fn finds_the_same_speech_as_the_reference() {
             .iter()
             .zip(expected)
             .all(|(found, expected)| near(found, expected));
-        assert!(all_near && found.len() == expected.len(), "{name}: {found:?}");
+        assert!(
+            all_near && found.len() == expected.len(),
+            "{name}: {found:?}"
+        );
         // The windows have the same spans, though the network processes a block at a time; but short
         // leading silence is kept, and quiet recordings are amplified.
         let mut cut: Vec<Range<usize>> = Vec::new();

@@ -188,8 +188,9 @@ fn claims_memory_for_the_pcm() {
     const MIB: u64 = 1 << 20;
     let second = || wav(16_000, 1, &[0; 16_000]);
     let budget = Arc::new(PcmBudget::new(MIB / 8));
-    let decode =
-        |source, claim: &PcmClaim| decode_with_context(context(claim), source, &LONG, Channels::Mix);
+    let decode = |source, claim: &PcmClaim| {
+        decode_with_context(context(claim), source, &LONG, Channels::Mix)
+    };
     let (first, other) = (budget.claim(), budget.claim());
     decode(second(), &first).unwrap();
     assert_eq!(budget.used_bytes(), 64 * 1024);

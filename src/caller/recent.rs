@@ -23,7 +23,8 @@ impl RecentCallers {
     #[must_use]
     pub fn has_others(&self, caller: Caller, now: Instant) -> bool {
         let mut callers = self.0.iter().flatten();
-        callers.any(|(other, at)| *other != caller && now.saturating_duration_since(*at) < ACTIVE_FOR)
+        callers
+            .any(|(other, at)| *other != caller && now.saturating_duration_since(*at) < ACTIVE_FOR)
     }
 }
 

@@ -108,7 +108,10 @@ async fn measure(client: &Arc<BenchClient>, flags: &BenchFlags, pattern: LoadPat
         };
         bar.set_position((share.min(1.0) * progress_bar::STEPS as f64) as u64);
         let requests = statistics.requests();
-        bar.set_message(format!("{load} {}, {requests} requests", load_name(pattern)));
+        bar.set_message(format!(
+            "{load} {}, {requests} requests",
+            load_name(pattern)
+        ));
     })
     .await;
     bar.finish_and_clear();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-use super::{inputs, escape};
+use super::{escape, inputs};
 
 /// Most files that an error names.
 const MAX_NAMED: usize = 10;

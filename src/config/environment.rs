@@ -154,12 +154,12 @@ fn warning_about(name: &str) -> Option<SettingWarning> {
         && !rest.starts_with('_')
     {
         let suggestion = format!("WHISPER__{rest}");
-        return known_names()
-            .any(|known| known == suggestion)
-            .then(|| SettingWarning::UnknownName {
+        return known_names().any(|known| known == suggestion).then(|| {
+            SettingWarning::UnknownName {
                 name: name.to_owned(),
                 suggestion: Some(suggestion),
-            });
+            }
+        });
     }
 
     let section = upper.split_once("__");

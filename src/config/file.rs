@@ -10,8 +10,8 @@ use figment::value::{Dict, Value};
 use super::entry::{SettingEntry, SettingOrigin};
 use super::error::{ConfigError, SettingProblem};
 use super::keys::{KEYS, SettingKey, nearest, sections};
-use super::value_kind::ValueKind;
 use super::per_model::{self, ModelEntry};
+use super::value_kind::ValueKind;
 
 /// The contents of a file.
 #[derive(Debug, Default)]
@@ -153,7 +153,9 @@ fn key_suggestion(section: &str, full_name: &str) -> Option<String> {
 /// A table named like a setting is probably that setting, misspelt; a key in
 /// it may be misspelt, or a setting that cannot be set for one model.
 fn model_key_suggestion(model: &str, name: &str) -> Option<String> {
-    let tables = KEYS.iter().filter(|key| matches!(key.kind, ValueKind::TextMap));
+    let tables = KEYS
+        .iter()
+        .filter(|key| matches!(key.kind, ValueKind::TextMap));
     let model_keys = (KEYS.iter())
         .filter(|key| key.per_model)
         .map(SettingKey::name);

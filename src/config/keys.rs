@@ -1,8 +1,8 @@
 //! The table of all settings: path, names, flag, allowed values.
 
 use super::value_kind::ValueKind::{
-    self, Choice, DeviceNumbers, File, Folder, SecretText, HostNames, Integer, Boolean, Text, TextList,
-    TextMap, Url, WebOrigins, TextWithoutSpaces,
+    self, Boolean, Choice, DeviceNumbers, File, Folder, HostNames, Integer, SecretText, Text,
+    TextList, TextMap, TextWithoutSpaces, Url, WebOrigins,
 };
 
 /// A setting, with its name in every source.
@@ -200,7 +200,10 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<String> = KEYS.iter().flat_map(SettingKey::environment_names).collect();
+        let mut names: Vec<String> = KEYS
+            .iter()
+            .flat_map(SettingKey::environment_names)
+            .collect();
         let count = names.len();
         names.sort();
         names.dedup();

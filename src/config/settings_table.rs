@@ -35,7 +35,10 @@ impl SettingsTable {
         origins: &BTreeMap<String, SettingOrigin>,
     ) -> Result<Self, ConfigError> {
         let row = |name: String, value: String| SettingRow {
-            origin: origins.get(&name).cloned().unwrap_or(SettingOrigin::Default),
+            origin: origins
+                .get(&name)
+                .cloned()
+                .unwrap_or(SettingOrigin::Default),
             name,
             value,
         };
@@ -52,7 +55,11 @@ impl SettingsTable {
         for (model, own) in &settings.per_model {
             let tree = Value::serialize(own).map_err(mismatch)?;
             let is_set = |value: &&Value| !matches!(value, Value::Empty(..));
-            for name in KEYS.iter().filter(|key| key.per_model).map(SettingKey::name) {
+            for name in KEYS
+                .iter()
+                .filter(|key| key.per_model)
+                .map(SettingKey::name)
+            {
                 if let Some(value) = tree.find_ref(name).filter(is_set) {
                     rows.push(row(per_model::path(model, name), display_value(value)));
                 }

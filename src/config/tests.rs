@@ -106,7 +106,11 @@ fn every_flag_sets_its_setting() {
     })
     .unwrap();
 
-    let origins: Vec<String> = loaded.origins.values().map(SettingOrigin::to_string).collect();
+    let origins: Vec<String> = loaded
+        .origins
+        .values()
+        .map(SettingOrigin::to_string)
+        .collect();
     let expected = ["--log-level", "--models-dir", "--host", "--port", "--model"];
     assert_eq!(origins.len(), expected.len());
     for (origin, flag) in origins.iter().zip(expected) {

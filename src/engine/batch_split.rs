@@ -259,6 +259,9 @@ mod tests {
         let (mut engine, batches) = engine(&[], 0);
 
         assert_eq!(answered(engine.as_mut(), 2), [false; 2]);
-        assert_eq!(batches.load(Ordering::SeqCst), 1 + 2 * MAX_SINGLE_WINDOW_ATTEMPTS);
+        assert_eq!(
+            batches.load(Ordering::SeqCst),
+            1 + 2 * MAX_SINGLE_WINDOW_ATTEMPTS
+        );
     }
 }

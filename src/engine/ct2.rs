@@ -126,11 +126,7 @@ impl Ct2Engine {
     }
 
     /// Plans batches for the memory that is free after the weights were loaded.
-    fn plan_gpu_batches(
-        &mut self,
-        gpu: Option<Gpu>,
-        spec: &EngineSpec,
-    ) -> Result<(), EngineError> {
+    fn plan_gpu_batches(&mut self, gpu: Option<Gpu>, spec: &EngineSpec) -> Result<(), EngineError> {
         let unknown = || load_error("the GPU's memory size is unknown");
         let gpu = gpu.ok_or_else(unknown)?;
         let memory = gpu.memory().ok_or_else(unknown)?;
@@ -346,10 +342,11 @@ impl Engine for Ct2Engine {
         let encodings = self.encode(key, inputs)?;
         tracing::debug!(windows = inputs.len(), frames = key.frames, elapsed = ?start.elapsed(), "windows encoded");
         let languages = self.languages(&encodings, inputs)?;
-        let prompt = |(input, detected): (&EngineInput<'_>, &Option<LanguageDetection>)| PromptSpec {
-            language: detected.map(|detected| detected.language),
-            ..input.prompt.clone()
-        };
+        let prompt =
+            |(input, detected): (&EngineInput<'_>, &Option<LanguageDetection>)| PromptSpec {
+                language: detected.map(|detected| detected.language),
+                ..input.prompt.clone()
+            };
         let batch = EncodedBatch {
             encodings,
             gemm_monitor,
@@ -358,8 +355,7 @@ impl Engine for Ct2Engine {
             inputs,
         };
         let next = |window: &WindowAttempts| window.next_temperature(key, inputs);
-        let mut pending: Vec<WindowAttempts> =
-            (0..inputs.len()).map(WindowAttempts::new).collect();
+        let mut pending: Vec<WindowAttempts> = (0..inputs.len()).map(WindowAttempts::new).collect();
         // The windows of a round have one temperature; later temperatures may differ by request.
         while let Some(temperature) = pending.iter().filter_map(next).min_by(f32::total_cmp) {
             let (mut due, later): (Vec<_>, Vec<_>) = pending

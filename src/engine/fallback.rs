@@ -184,7 +184,11 @@ mod tests {
     fn check_retries(attempts: &[Attempt], expected: usize) {
         let fallback = Fallback::default();
         let retries = (1..=attempts.len())
-            .take_while(|&count| fallback.next_temperature(None, &attempts[..count]).is_some())
+            .take_while(|&count| {
+                fallback
+                    .next_temperature(None, &attempts[..count])
+                    .is_some()
+            })
             .count();
         assert_eq!(retries, expected, "{attempts:?}");
     }

@@ -134,8 +134,13 @@ mod tests {
     #[test]
     fn windows_of_equal_length_or_of_the_same_half_share_batches() {
         let by_length = WindowLengths::new(1, 2);
-        assert_eq!(by_length.batch_length(by_length.padded(700)), by_length.padded(700));
-        let mixed = WindowLengths::new(1, 2).with_mixed_batches().with_fine_steps();
+        assert_eq!(
+            by_length.batch_length(by_length.padded(700)),
+            by_length.padded(700)
+        );
+        let mixed = WindowLengths::new(1, 2)
+            .with_mixed_batches()
+            .with_fine_steps();
         check(mixed, 1, 600);
         check(mixed, 501, 610);
         check(mixed, 701, 810);
@@ -158,7 +163,10 @@ mod tests {
     #[test]
     fn the_number_of_positions_differs_from_the_number_of_mel_bands() {
         for frames in 0..=WINDOW_FRAMES {
-            for lengths in [WindowLengths::new(1, 1), WindowLengths::new(1, 1).with_fine_steps()] {
+            for lengths in [
+                WindowLengths::new(1, 1),
+                WindowLengths::new(1, 1).with_fine_steps(),
+            ] {
                 let positions = encoder_positions(lengths.padded(frames));
                 assert!(![80, 128].contains(&positions), "{frames} frames");
             }

@@ -3,8 +3,8 @@
 use super::SubtitleShape;
 use super::lines::CueBuilder;
 use super::numbers::milliseconds;
-use super::text_units::{Spacing, collapse, units};
 use super::text;
+use super::text_units::{Spacing, collapse, units};
 use crate::tokens::Task;
 use crate::transcript::{Segment, Speaker, Transcript};
 

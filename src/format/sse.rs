@@ -105,7 +105,9 @@ pub fn done(transcript: &Transcript, options: &OutputOptions) -> String {
     event(&TranscriptionTextDone {
         r#type: TYPE,
         text: &transcript.text,
-        logprobs: options.logprobs.then(|| Logprob::list(&transcript.logprobs)),
+        logprobs: options
+            .logprobs
+            .then(|| Logprob::list(&transcript.logprobs)),
         languages: SpokenLanguage::list(transcript.language),
         usage: TokenUsage::of(transcript),
     })

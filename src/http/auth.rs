@@ -36,9 +36,12 @@ fn matching_key(keys: &[Secret], headers: &HeaderMap) -> Option<usize> {
     let token = bearer_token(headers)?;
     // All keys are compared, so that the time does not reveal which one matched.
     let verified = keys.iter().map(|key| key.verify(token)).enumerate();
-    verified.fold(None, |matching, (index, is_match)| {
-        if is_match { Some(index) } else { matching }
-    })
+    verified.fold(
+        None,
+        |matching, (index, is_match)| {
+            if is_match { Some(index) } else { matching }
+        },
+    )
 }
 
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {

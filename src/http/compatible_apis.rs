@@ -10,8 +10,8 @@ use axum::response::Response;
 use super::Context;
 use super::middleware::RequestId;
 use super::openapi::{
-    AsrForm, AsrParameters, LanguageResponses, InferenceForm, InferenceParameters, InferenceResponses,
-    LanguageParameters, AudioErrors, AsrResponses, Recording,
+    AsrForm, AsrParameters, AsrResponses, AudioErrors, InferenceForm, InferenceParameters,
+    InferenceResponses, LanguageParameters, LanguageResponses, Recording,
 };
 use super::parameters::Api;
 use super::transcriptions::create;

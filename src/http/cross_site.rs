@@ -155,7 +155,11 @@ pub fn is_any_origin_allowed(settings: &HttpSettings) -> bool {
 /// Whether pages of this origin may send requests and read the responses. If keys are set, a request has no
 /// effect without a key, so this restricts only reading, and only configured origins are allowed.
 pub fn is_origin_allowed(origin: &str, settings: &HttpSettings) -> bool {
-    if settings.allow_origins.iter().any(|allowed| allowed == origin) {
+    if settings
+        .allow_origins
+        .iter()
+        .any(|allowed| allowed == origin)
+    {
         return true;
     }
     if !settings.api_keys.is_empty() {

@@ -44,10 +44,7 @@ pub async fn drain_request_body(
     });
 
     let response = next.run(request).await;
-    let unread = unread
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
+    let unread = unread.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(UnreadBody { body, is_polled }) = unread
         && (is_polled || !expects_continue)
     {

@@ -94,8 +94,9 @@ pub async fn serve(
             Ok((stream, address)) => {
                 let client = ClientAddress(address.ip());
                 let admitted = connections.admit(Caller::of_address(client.0));
-                let is_ordinary =
-                    |(connection, _): &(Connection, _)| connection.kind() == ConnectionKind::Ordinary;
+                let is_ordinary = |(connection, _): &(Connection, _)| {
+                    connection.kind() == ConnectionKind::Ordinary
+                };
                 if !admitted.as_ref().is_some_and(is_ordinary) && all_taken.is_due() {
                     tracing::warn!("all connections are taken, only probes are answered");
                 }
@@ -174,7 +175,11 @@ impl ConnectionServer {
                 request.extensions_mut().insert(ProbeConnection);
             }
             let response = router.clone().oneshot(request);
-            async move { response.await.map(|response| busy.hold_until_written(response)) }
+            async move {
+                response
+                    .await
+                    .map(|response| busy.hold_until_written(response))
+            }
         });
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(self.read_timeout));

@@ -140,7 +140,11 @@ pub async fn unload_model(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn model_in_path(context: &Context, uri: &Uri, id: ModelPath) -> Result<(String, ModelId), ApiError> {
+fn model_in_path(
+    context: &Context,
+    uri: &Uri,
+    id: ModelPath,
+) -> Result<(String, ModelId), ApiError> {
     let name = model_name_in_path(uri, id);
     let id = resolve(context, &name)?;
     Ok((name, id))
@@ -165,7 +169,11 @@ fn details(context: &Context) -> impl Iterator<Item = LoadedModelDetails> {
         id: model.stored.id.to_string(),
         engines: model.engine_plans.len(),
         memory_bytes: model.memory_bytes,
-        plan: model.engine_plans.into_iter().map(EnginePlanResponse::from).collect(),
+        plan: model
+            .engine_plans
+            .into_iter()
+            .map(EnginePlanResponse::from)
+            .collect(),
         in_use: model.idle.is_none(),
         idle_s: model.idle.map(|time| time.as_secs_f64()),
         expires_in_s: model.expires_in.map(|time| time.as_secs_f64()),

@@ -174,10 +174,7 @@ mod tests {
     #[track_caller]
     fn check(id: &str, is_kept: bool) {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            REQUEST_ID,
-            HeaderValue::from_bytes(id.as_bytes()).unwrap(),
-        );
+        headers.insert(REQUEST_ID, HeaderValue::from_bytes(id.as_bytes()).unwrap());
         assert_eq!(request_id(&headers) == id, is_kept, "{id:?}");
     }
 

@@ -216,7 +216,13 @@ fn model_object(
     let aliases = aliases.iter().filter(|(_, id)| *id == model.id);
     let in_memory = models.list().into_iter();
     let in_memory = in_memory.filter(|other| other.stored.id == model.id);
-    let plan = in_memory.map(|model| model.engine_plans.into_iter().map(EnginePlanResponse::from).collect());
+    let plan = in_memory.map(|model| {
+        model
+            .engine_plans
+            .into_iter()
+            .map(EnginePlanResponse::from)
+            .collect()
+    });
     ModelObject {
         id: model.id.to_string(),
         object: "model",

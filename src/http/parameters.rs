@@ -132,7 +132,12 @@ impl Parameters {
     ///
     /// # Errors
     /// The value is not allowed, or the field is unknown and the rules reject unknown fields.
-    pub fn set(&mut self, name: &str, value: String, settings: &HttpSettings) -> Result<(), ApiError> {
+    pub fn set(
+        &mut self,
+        name: &str,
+        value: String,
+        settings: &HttpSettings,
+    ) -> Result<(), ApiError> {
         let Some(field) = Field::find(self.api, name) else {
             return if settings.reject_unknown_fields {
                 let name = name.to_owned();
@@ -170,7 +175,10 @@ impl Parameters {
         api::finish(self, defaults)
     }
 
-    fn finish_fields(mut self, defaults: ParameterDefaults) -> Result<TranscriptionRequest, ApiError> {
+    fn finish_fields(
+        mut self,
+        defaults: ParameterDefaults,
+    ) -> Result<TranscriptionRequest, ApiError> {
         self.options.search.beam_size = self.beam_size.unwrap_or(defaults.beam_size);
         combinations::check(&self)?;
 

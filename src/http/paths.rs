@@ -36,7 +36,8 @@ impl RouteIndex {
     pub fn nearest(&self, path: &str) -> Option<String> {
         let path: String = path.chars().take(MAX_COMPARED_CHARS).collect();
         let path = path.to_ascii_lowercase();
-        let similarity = |route: &IndexedRoute| strsim::normalized_damerau_levenshtein(&path, &route.path);
+        let similarity =
+            |route: &IndexedRoute| strsim::normalized_damerau_levenshtein(&path, &route.path);
         let routes = self.0.iter().map(|route| (similarity(route), route));
         let nearest = routes.max_by(|(one, _), (other, _)| one.total_cmp(other));
         nearest.map(|(_, route)| route.label.clone())
@@ -77,8 +78,14 @@ fn normalized(path: &str) -> Option<String> {
     if !path.starts_with('/') {
         return None;
     }
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let versions = segments.iter().take_while(|segment| **segment == "v1").count();
+    let segments: Vec<&str> = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect();
+    let versions = segments
+        .iter()
+        .take_while(|segment| **segment == "v1")
+        .count();
     let normalized = match &segments[versions..] {
         // The page links to its files relative to a path that ends with a slash.
         [] | ["docs", ..] => return None,
@@ -127,6 +134,9 @@ mod tests {
 
         let normalized = normalize(request);
 
-        assert_eq!(normalized.uri(), "http://localhost:8000/v1/models?a=%2F&b=//");
+        assert_eq!(
+            normalized.uri(),
+            "http://localhost:8000/v1/models?a=%2F&b=//"
+        );
     }
 }

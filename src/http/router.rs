@@ -96,7 +96,10 @@ fn keyed() -> OpenApiRouter<Arc<Context>> {
             models::delete_model
         ))
         .routes(routes!(loaded_models::list_loaded_models))
-        .routes(routes!(loaded_models::load_model, loaded_models::unload_model))
+        .routes(routes!(
+            loaded_models::load_model,
+            loaded_models::unload_model
+        ))
 }
 
 /// Routes without a key.

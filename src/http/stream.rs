@@ -103,7 +103,11 @@ impl TranscriptionTask {
 
     /// Waits for its end. Cancel safe: it may be dropped and called again until the task has ended.
     async fn end(&mut self) -> Result<Transcript, ApiError> {
-        let no_task = || Err(ApiError::Panicked("the task of a stream is gone".to_owned()));
+        let no_task = || {
+            Err(ApiError::Panicked(
+                "the task of a stream is gone".to_owned(),
+            ))
+        };
         let joined = self.0.join_next().await;
         joined.map_or_else(no_task, |joined| {
             joined.unwrap_or_else(|panic| Err(ApiError::Panicked(panic.to_string())))

@@ -12,21 +12,21 @@ use futures_util::stream::{self as streams, Stream, StreamExt};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::admission::AdmissionPermit;
 use super::body::{self, BodyError};
 use super::content_encoding::ContentEncoding;
-use super::admission::AdmissionPermit;
 use super::error::ApiError;
 use super::form::{Form, FormPart};
 use super::middleware::{
     BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, ModelLabel, QUEUE_MS, REMAINING_REQUESTS, RequestId,
 };
 use super::openapi::{
-    AudioErrors, Recording, TranscriptionResponses, TranscriptionForm, TranscriptionParameters, TranslationResponses,
-    TranslationForm, TranslationParameters,
+    AudioErrors, Recording, TranscriptionForm, TranscriptionParameters, TranscriptionResponses,
+    TranslationForm, TranslationParameters, TranslationResponses,
 };
 use super::parameters::{Api, Parameters, ResponseKind, TranscriptionRequest};
 use super::upload::Upload;
-use super::{Context, HttpSettings, boundary, compatible_apis, admission, models, stream};
+use super::{Context, HttpSettings, admission, boundary, compatible_apis, models, stream};
 use crate::audio::{AudioError, Source};
 use crate::caller::Caller;
 use crate::format::{self, OutputOptions};
@@ -170,7 +170,11 @@ async fn respond(
 }
 
 /// The API error for an error of the transcriber; counts refusals.
-pub(super) fn transcription_error(context: &Context, permit: AdmissionPermit, error: TranscribeError) -> ApiError {
+pub(super) fn transcription_error(
+    context: &Context,
+    permit: AdmissionPermit,
+    error: TranscribeError,
+) -> ApiError {
     let reason = match &error {
         TranscribeError::QueueFull(_) => Some(RefusalReason::Queue),
         TranscribeError::Audio(AudioError::NoMemory { .. }) => Some(RefusalReason::Memory),
@@ -372,9 +376,16 @@ async fn receive_text(
     })
 }
 
-fn render_response(transcript: &Transcript, options: &OutputOptions, kind: ResponseKind) -> Response {
+fn render_response(
+    transcript: &Transcript,
+    options: &OutputOptions,
+    kind: ResponseKind,
+) -> Response {
     let (content_type, body) = match kind {
-        ResponseKind::Format => (options.format.content_type(), format::render(transcript, options)),
+        ResponseKind::Format => (
+            options.format.content_type(),
+            format::render(transcript, options),
+        ),
         ResponseKind::Asr(output) => {
             let body = format::asr(transcript, output, options);
             (output.content_type(), body)

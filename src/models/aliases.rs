@@ -187,7 +187,11 @@ fn nearest(id: &ModelId, disk: &impl ModelLookup) -> ModelId {
     if let Some(found) = disk.first(&in_any_case) {
         return found;
     }
-    let is_publisher = |owner| PUBLISHERS.iter().any(|name| name.eq_ignore_ascii_case(owner));
+    let is_publisher = |owner| {
+        PUBLISHERS
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(owner))
+    };
     let is_size = id.owner().is_none_or(is_publisher);
     let Some(repositories) = repositories_of_size(id).filter(|_| is_size) else {
         return id.clone();

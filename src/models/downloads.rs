@@ -72,7 +72,9 @@ impl Downloads {
     #[must_use]
     pub fn start(&self, id: &ModelId) -> Download {
         let mut state = self.state();
-        state.downloads.retain(|_, download| !download.is_finished());
+        state
+            .downloads
+            .retain(|_, download| !download.is_finished());
         if let Some(download) = state.downloads.get(id) {
             return download.clone();
         }
@@ -95,10 +97,9 @@ impl Downloads {
     #[must_use]
     pub fn is_running(&self, id: &ModelId) -> bool {
         let state = self.state();
-        state
-            .downloads
-            .iter()
-            .any(|(other, download)| other.repository() == id.repository() && !download.is_finished())
+        state.downloads.iter().any(|(other, download)| {
+            other.repository() == id.repository() && !download.is_finished()
+        })
     }
 
     /// Stops every download and waits for their tasks; received data is kept for the next download. No
@@ -235,9 +236,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error() {
         let panics = async { panic!("in a download") };
-        let error = catch_panic::<DownloadSummary>(panics)
-            .await
-            .unwrap_err();
+        let error = catch_panic::<DownloadSummary>(panics).await.unwrap_err();
         assert!(matches!(error, HubError::Panicked), "{error}");
     }
 

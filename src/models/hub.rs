@@ -134,7 +134,8 @@ impl Hub {
         let cached = CachedRepository::new(&self.settings.cache, id.repository());
         let bytes_on_disk = prepare_cache(&cached, &listing).await?;
         let mut byte_counter = ByteCounter::new(listing.files.iter().zip(bytes_on_disk), report);
-        let (total_bytes, resumed_bytes) = (byte_counter.total_bytes(), byte_counter.bytes_on_disk());
+        let (total_bytes, resumed_bytes) =
+            (byte_counter.total_bytes(), byte_counter.bytes_on_disk());
         tracing::info!(
             model.id = %id,
             model.commit = listing.commit,

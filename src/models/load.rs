@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{LoadError, StoredModel};
 use crate::batch::{BatchLimits, Batcher};
 use crate::engine::{EngineError, EngineFactory, EnginePlan, worker};
-use crate::features::{WindowLengths, LogMel};
+use crate::features::{LogMel, WindowLengths};
 use crate::queue::{self, QueueHandle};
 use crate::telemetry::Metrics;
 use crate::tokens::Vocabulary;

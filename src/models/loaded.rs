@@ -118,7 +118,11 @@ impl LoadedModels {
     #[must_use]
     pub fn list(&self) -> Vec<LoadedModelInfo> {
         let state = self.state();
-        let mut list: Vec<_> = state.entries.values().filter_map(LoadedModelInfo::of).collect();
+        let mut list: Vec<_> = state
+            .entries
+            .values()
+            .filter_map(LoadedModelInfo::of)
+            .collect();
         list.sort_by(|a, b| a.stored.id.cmp(&b.stored.id));
         list
     }

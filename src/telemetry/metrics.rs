@@ -12,8 +12,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{
-    BuildLabels, DeviceLabels, DropLabels, FrameLabels, RefusalLabels, RefusalReason, RequestLabels,
-    RouteLabels,
+    BuildLabels, DeviceLabels, DropLabels, FrameLabels, RefusalLabels, RefusalReason,
+    RequestLabels, RouteLabels,
 };
 use super::process::ProcessCollector;
 

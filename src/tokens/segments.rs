@@ -165,7 +165,11 @@ mod tests {
                 .map(|part| (part.start_s, part.end_s, part.tokens.len() as u64))
                 .collect();
             assert_eq!(found, expected, "{ids:?}");
-            assert_eq!(cut.transcribed_until_s, case["heard_until"].as_f64(), "{ids:?}");
+            assert_eq!(
+                cut.transcribed_until_s,
+                case["heard_until"].as_f64(),
+                "{ids:?}"
+            );
         }
     }
 

@@ -4,9 +4,9 @@ mod token_times;
 mod speaking_rate;
 mod split;
 
-use token_times::TokenTimes;
 use speaking_rate::SpeakingRate;
 use split::{merge_punctuation, split};
+use token_times::TokenTimes;
 
 use super::segments::TimedTokens;
 use super::{Language, Vocabulary};

@@ -91,7 +91,9 @@ impl FrontEnd {
     fn submit(&self, stage: Stage, caller: Caller) -> (WorkGuard, oneshot::Receiver<()>) {
         let (start, started) = oneshot::channel();
         let mut state = lock(&self.0);
-        let item = state.scheduler.submit(caller, stage == Stage::Decode, now());
+        let item = state
+            .scheduler
+            .submit(caller, stage == Stage::Decode, now());
         state.starts.insert(item.number, start);
         state.start_waiting();
         drop(state);

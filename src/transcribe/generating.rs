@@ -6,11 +6,11 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use super::{Plan, Stage, QueueEntry, TranscribeError, Transcriber};
+use super::{Plan, QueueEntry, Stage, TranscribeError, Transcriber};
 use crate::audio::Window;
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::engine::Attempt;
-use crate::features::{WindowLengths, WINDOW_FRAMES, audio_frames, encoder_positions};
+use crate::features::{WINDOW_FRAMES, WindowLengths, audio_frames, encoder_positions};
 use crate::job::{Job, JobError, JobOutput};
 use crate::telemetry::traces;
 use crate::tokens::PromptSpec;

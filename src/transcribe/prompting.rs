@@ -36,7 +36,10 @@ pub(super) fn check_languages(
 }
 
 /// The language, if it is known without detection.
-pub(super) fn language(vocabulary: &Vocabulary, options: &TranscriptionOptions) -> Option<Language> {
+pub(super) fn language(
+    vocabulary: &Vocabulary,
+    options: &TranscriptionOptions,
+) -> Option<Language> {
     let only = (!vocabulary.is_multilingual()).then_some(Language::ENGLISH);
     options.language.or(only)
 }

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use super::{Plan, Recordings, TranscriptionOptions, hallucinations};
-use crate::audio::{Clip, WindowClock, SAMPLE_RATE_HZ};
+use crate::audio::{Clip, SAMPLE_RATE_HZ, WindowClock};
 use crate::engine::{DecodingOptions, Generation};
 use crate::job::JobOutput;
 use crate::tokens::segments::{TimedTokens, segments};
 use crate::tokens::words::{TimedWords, words};
 use crate::tokens::{Language, Task, Vocabulary};
-use crate::transcript::{DropReason, DroppedSpan, Segment, Speaker, Timings, TokenLogprob, Transcript};
+use crate::transcript::{
+    DropReason, DroppedSpan, Segment, Speaker, Timings, TokenLogprob, Transcript,
+};
 
 /// Audio that the model skipped at the end of a window is transcribed again if it is at least this long.
 const MIN_SKIPPED_S: f64 = 2.0;
@@ -167,7 +169,9 @@ fn timed_segments(
         Task::Translate => Some(Language::ENGLISH),
     };
     let timed_words = match &generation.alignment {
-        Some(alignment) if plan.options.words => words(vocabulary, language, &timed, alignment, 0.0),
+        Some(alignment) if plan.options.words => {
+            words(vocabulary, language, &timed, alignment, 0.0)
+        }
         _ => timed
             .iter()
             .map(|segment| TimedWords {

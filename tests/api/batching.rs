@@ -249,7 +249,9 @@ async fn windows_of_an_engine_that_panicked_are_retried_once_on_a_new_one() {
     assert_eq!(app.metrics.jobs_failed.get(), 0);
 }
 
-fn engine_that_panics_in_its_second_batch(gate: &Arc<EngineGate>) -> Result<Box<dyn Engine>, EngineError> {
+fn engine_that_panics_in_its_second_batch(
+    gate: &Arc<EngineGate>,
+) -> Result<Box<dyn Engine>, EngineError> {
     let (gate, batches) = (Arc::clone(gate), AtomicUsize::new(0));
     FakeEngine::factory(move |_, inputs| {
         gate.pass();

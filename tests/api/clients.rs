@@ -200,7 +200,9 @@ async fn only_pages_of_this_machine_may_read_responses() {
         let preflighted = preflight(origin).await.unwrap();
         assert_eq!(preflighted.status(), 200, "{origin}");
         assert_eq!(header(&preflighted, "access-control-allow-origin"), origin);
-        let seconds: u64 = header(&preflighted, "access-control-max-age").parse().unwrap();
+        let seconds: u64 = header(&preflighted, "access-control-max-age")
+            .parse()
+            .unwrap();
         assert!(seconds >= 600, "{seconds}");
         let answer = app.raw(tone(500.0), &[]).header("origin", origin);
         let answer = answer.send().await.unwrap();

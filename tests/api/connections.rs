@@ -174,7 +174,11 @@ async fn idle_connections_are_evicted_for_another_address() {
     let app = TestApp::start_with(setup).await;
     let mut heads = open_incomplete_heads(&app, 4).await;
 
-    let answer = client_of_another_address().get(app.url("/v1/models")).send().await.unwrap();
+    let answer = client_of_another_address()
+        .get(app.url("/v1/models"))
+        .send()
+        .await
+        .unwrap();
 
     assert_eq!(answer.status(), 200);
     assert_eq!(read_to_end(&mut heads[0]).await, "");
@@ -190,7 +194,11 @@ async fn busy_connections_are_not_evicted() {
     let _second = raw::begin(&app, &query, &["Content-Length: 1000"]).await;
     until(|| app.metrics.requests_in_flight.get() == 2).await;
 
-    let answer = client_of_another_address().get(app.url("/v1/models")).send().await.unwrap();
+    let answer = client_of_another_address()
+        .get(app.url("/v1/models"))
+        .send()
+        .await
+        .unwrap();
 
     assert_eq!(answer.status(), 503);
     first.write_all(&[0; 1_000]).await.unwrap();

@@ -7,10 +7,10 @@ use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use crate::fake_hub::{FakeHub, HubRefusal, HubRepo, TransferFault, TransferGate};
 use crate::helpers::audio::tone;
 use crate::helpers::{MODEL, TestApp, TestSetup, check_error, error, error_in, header, models_dir};
 use crate::model_files::{Fixture, lay_out};
-use crate::fake_hub::{FakeHub, HubRefusal, HubRepo, TransferFault, TransferGate};
 
 const NAME: &str = "owner/whisper";
 const PATH: &str = "/v1/models/owner/whisper";
@@ -105,8 +105,7 @@ async fn a_model_is_on_disk_when_its_download_is_answered() {
 async fn two_callers_share_a_download_and_an_incomplete_model_is_not_listed() {
     let test = DownloadTest::new().await;
     let gate = TransferGate::new();
-    test
-        .hub
+    test.hub
         .next("model.bin", TransferFault::HoldAfter(1000, gate.clone()));
     let first = test.pull();
     gate.reached().await;
@@ -137,8 +136,7 @@ async fn two_callers_share_a_download_and_an_incomplete_model_is_not_listed() {
 async fn a_download_continues_when_its_caller_disconnects() {
     let test = DownloadTest::new().await;
     let gate = TransferGate::new();
-    test
-        .hub
+    test.hub
         .next("model.bin", TransferFault::HoldAfter(1000, gate.clone()));
     let first = test.pull();
     gate.reached().await;
@@ -156,8 +154,7 @@ async fn a_download_continues_when_its_caller_disconnects() {
 async fn reports_the_progress_as_events() {
     let test = DownloadTest::new().await;
     let ask = || {
-        test
-            .app
+        test.app
             .post(PATH)
             .header("accept", "text/event-stream")
             .send()
@@ -248,7 +245,13 @@ async fn describes_errors_of_the_hub() {
             "rate_limit_exceeded",
             "hub",
         ),
-        (HubRefusal::status(500), 502, server, "hub_unavailable", "hub"),
+        (
+            HubRefusal::status(500),
+            502,
+            server,
+            "hub_unavailable",
+            "hub",
+        ),
     ] {
         let test = DownloadTest::new().await;
         test.hub.refuse("/", refusal.clone());
@@ -360,7 +363,8 @@ async fn a_request_downloads_its_model_if_configured() {
         ..TestSetup::default()
     })
     .await;
-    test.hub.serve("owner/real", HubRepo::from_dir(&real_model()));
+    test.hub
+        .serve("owner/real", HubRepo::from_dir(&real_model()));
     let ask = |model: &'static str| test.app.form(tone(500.0), &[("model", model)]).send();
 
     let both = tokio::join!(ask("owner/real"), ask("owner/real"));

@@ -302,8 +302,5 @@ async fn skipped_audio_at_the_end_of_a_window_is_transcribed_again() {
         panic!("{recorded:?}")
     };
     assert!(previous > 0, "the prompt is the text so far");
-    assert!(
-        (400..410).contains(&frames),
-        "four of five seconds remain"
-    );
+    assert!((400..410).contains(&frames), "four of five seconds remain");
 }

@@ -14,7 +14,9 @@ use halkspeech::audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::BatchLimits;
 use halkspeech::engine::EngineFactory;
 use halkspeech::features::WindowLengths;
-use halkspeech::http::{self, Context, AdmissionControl, HttpSettings, ParameterDefaults, Phase, RateLimit};
+use halkspeech::http::{
+    self, AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, RateLimit,
+};
 use halkspeech::models::{
     self, Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
     LoadedModels, ModelBudget, ModelId, ModelPlan, Store,

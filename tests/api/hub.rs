@@ -214,8 +214,7 @@ async fn accepts_branches_and_commits() {
     test.fetch(&format!("{NAME}@{commit}")).await.unwrap();
     assert!(!test.cached("refs").exists());
     assert!(
-        test
-            .cached("snapshots")
+        test.cached("snapshots")
             .join(commit)
             .join("model.bin")
             .is_file()
@@ -228,8 +227,7 @@ async fn accepts_branches_and_commits() {
     test.hub.serve("legacy", test.repo.clone());
     test.fetch("legacy").await.unwrap();
     assert!(
-        test
-            .settings
+        test.settings
             .cache
             .join("models--legacy/refs/main")
             .is_file()

@@ -248,7 +248,11 @@ async fn a_request_during_unloading_is_served() {
 }
 
 /// A server on which no request uses model `one` any more, while its engine is still at the gate.
-async fn app_with_an_abandoned_window(root: &Path, gate: &Arc<EngineGate>, setup: TestSetup) -> TestApp {
+async fn app_with_an_abandoned_window(
+    root: &Path,
+    gate: &Arc<EngineGate>,
+    setup: TestSetup,
+) -> TestApp {
     let setup = TestSetup {
         engine: engine_gated_in_first_batch(gate),
         ..setup

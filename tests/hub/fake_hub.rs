@@ -85,7 +85,8 @@ impl FakeHub {
 
     /// Adds a fault for one further response with contents of a file of this name.
     pub fn next(&self, file: &str, fault: TransferFault) {
-        self.hub.with_file(file, |state| state.next.push_back(fault));
+        self.hub
+            .with_file(file, |state| state.next.push_back(fault));
     }
 
     /// Sets a fault for every further response with contents of a file of this name.
@@ -320,7 +321,11 @@ impl Sending {
     /// The next bytes; `None` at the end, an error to break the connection.
     async fn next(&mut self) -> Option<Result<Bytes, &'static str>> {
         let fault_at = match &self.fault {
-            Some(TransferFault::BreakAfter(at) | TransferFault::StallAfter(at) | TransferFault::HoldAfter(at, _)) => *at,
+            Some(
+                TransferFault::BreakAfter(at)
+                | TransferFault::StallAfter(at)
+                | TransferFault::HoldAfter(at, _),
+            ) => *at,
             _ => u64::MAX,
         };
         let mut left = CHUNK.min(fault_at.saturating_sub(self.sent));

@@ -242,7 +242,11 @@ fn invalid_arguments_are_reported_with_their_exit_code() {
         (&["bench", "none.wav"], 1, "none.wav"),
         (&["models", "show", "owner/none"], 1, "models list"),
         (&["models", "rm", "owner/none"], 1, "models list"),
-        (&["models", "pull", "owner/none"], 1, "requests to the hub are disabled"),
+        (
+            &["models", "pull", "owner/none"],
+            1,
+            "requests to the hub are disabled",
+        ),
     ] {
         let output = run(folder.path(), arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");

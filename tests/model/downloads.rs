@@ -86,7 +86,10 @@ async fn a_stopped_server_keeps_partial_downloads() {
         ("HF_ENDPOINT", &endpoint),
     ];
     let gate = TransferGate::new();
-    hub.next("model.bin", TransferFault::HoldAfter(60_000_000, gate.clone()));
+    hub.next(
+        "model.bin",
+        TransferFault::HoldAfter(60_000_000, gate.clone()),
+    );
     let server = Server::start(&settings);
     let url = server.url(&format!("/v1/models/{NAME}"));
     let request = tokio::spawn(server.client.post(&url).send());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::server::Server;
-use super::speech::{recordings, words, word_errors};
+use super::speech::{recordings, word_errors, words};
 
 const A: &str = "He was not an ill disposed young man.";
 const B: &str = "Unless to be rather cold hearted and rather selfish is to be ill disposed.";

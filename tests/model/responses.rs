@@ -125,10 +125,7 @@ async fn segments_and_words_of_long_speech_are_in_order() {
             let mut now_s = 0.0;
             for item in answer[kind].as_array().unwrap() {
                 let (start_s, end_s) = times(item);
-                assert!(
-                    now_s <= start_s && start_s <= end_s,
-                    "{item} after {now_s}"
-                );
+                assert!(now_s <= start_s && start_s <= end_s, "{item} after {now_s}");
                 now_s = end_s;
             }
             assert!(now_s > 45.0 && now_s <= duration_s, "{kind} end at {now_s}");

@@ -5,7 +5,7 @@ use std::fs;
 use futures_util::future::join_all;
 
 use super::server::Server;
-use super::speech::{SENTENCE, clips, recordings, sample, sample_pcm, wav, words, word_errors};
+use super::speech::{SENTENCE, clips, recordings, sample, sample_pcm, wav, word_errors, words};
 
 #[tokio::test]
 async fn the_sample_is_transcribed() {

@@ -36,7 +36,9 @@ impl ScaleDetector {
     fn count(&mut self, planes: &[Vec<f32>]) {
         for plane in planes {
             self.samples += plane.iter().filter(|&&sample| sample != 0.0).count() as u64;
-            let out_of_range = plane.iter().filter(|sample| sample.abs() > MAX_FLOAT_SAMPLE);
+            let out_of_range = plane
+                .iter()
+                .filter(|sample| sample.abs() > MAX_FLOAT_SAMPLE);
             self.out_of_range += out_of_range.count() as u64;
         }
     }

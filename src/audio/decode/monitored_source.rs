@@ -87,7 +87,8 @@ mod tests {
     #[test]
     fn records_reads_but_not_seeks() {
         let cpu_limit = CpuTimeLimit::new(|| USED.get(), 100);
-        let (mut monitored, last_read) = MonitoredSource::new(Box::new(Cursor::new(vec![0; 100])), cpu_limit);
+        let (mut monitored, last_read) =
+            MonitoredSource::new(Box::new(Cursor::new(vec![0; 100])), cpu_limit);
         let mut buffer = [0; 10];
         monitored.seek(SeekFrom::Start(50)).unwrap();
         assert_eq!(last_read.get(), 0);
@@ -101,7 +102,8 @@ mod tests {
     #[test]
     fn reads_fail_once_the_limit_is_exceeded() {
         let cpu_limit = CpuTimeLimit::new(|| USED.get(), 100);
-        let (mut monitored, _) = MonitoredSource::new(Box::new(Cursor::new(vec![0; 100])), cpu_limit);
+        let (mut monitored, _) =
+            MonitoredSource::new(Box::new(Cursor::new(vec![0; 100])), cpu_limit);
         let mut buffer = [0; 10];
         monitored.read_exact(&mut buffer).unwrap();
         USED.set(Duration::from_secs(60));

@@ -87,7 +87,8 @@ impl Timeline {
             return 0.0;
         }
         self.discontinuous = self.discontinuous.saturating_add(1);
-        let is_plausible = gap_s > 0.0 && gap_s <= MAX_LOSS_S && self.continuous >= self.discontinuous;
+        let is_plausible =
+            gap_s > 0.0 && gap_s <= MAX_LOSS_S && self.continuous >= self.discontinuous;
         if is_plausible { gap_s } else { 0.0 }
     }
 

@@ -74,7 +74,8 @@ impl SelectedTrack {
         for track in default.into_iter().chain(other) {
             match (&track.codec_params, track.track_type()) {
                 (Some(CodecParameters::Audio(params)), _) => {
-                    let format_name = format_names::container_with_codec(info, &codec_name(params.codec));
+                    let format_name =
+                        format_names::container_with_codec(info, &codec_name(params.codec));
                     match make_decoder(params) {
                         Some(decoder) => return Ok(Self::new(track, params, decoder, format_name)),
                         None => missing_codec = missing_codec.or(Some(format_name)),
@@ -233,7 +234,10 @@ fn make_decoder(params: &AudioCodecParameters) -> Option<Box<dyn AudioDecoder>> 
         params.sample_rate = Some(OPUS_RATE_HZ);
     }
     if params.codec == codec::CODEC_ID_AAC {
-        let core = params.extra_data.as_deref().and_then(aac_config::core_config);
+        let core = params
+            .extra_data
+            .as_deref()
+            .and_then(aac_config::core_config);
         params.extra_data = core.or(params.extra_data);
     }
     CODECS

@@ -16,7 +16,7 @@ use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
+use super::forward_reader::{ForwardReader, OpenResult, PacketSource};
 use super::frames::{self, FrameHeader, Frames};
 use super::lookahead::Lookahead;
 use super::{ContainerClock, Demuxer};
@@ -46,10 +46,11 @@ const CRC_BYTES: usize = 2;
 /// [`AudioError::Read`], and [`AudioError::NeedsFfmpeg`] for frames that cannot be split.
 pub fn open(file: Box<dyn MediaSource>) -> std::result::Result<OpenResult, AudioError> {
     let bytes = Lookahead::new(file).map_err(AudioError::Read)?;
-    let (frames, (header, frame)) = match frames::open::<AdtsHeader>(bytes).map_err(AudioError::Read)? {
-        Ok(opened) => opened,
-        Err(bytes) => return Ok(OpenResult::Unrecognized(bytes.into_file())),
-    };
+    let (frames, (header, frame)) =
+        match frames::open::<AdtsHeader>(bytes).map_err(AudioError::Read)? {
+            Ok(opened) => opened,
+            Err(bytes) => return Ok(OpenResult::Unrecognized(bytes.into_file())),
+        };
     let Some(blocks) = split(header, &frame) else {
         return Err(AudioError::NeedsFfmpeg {
             format_name: "ADTS with several blocks in a frame".to_owned(),

@@ -111,7 +111,9 @@ const MAX_ZEROS: u64 = 16 << 20;
 ///
 /// # Errors
 /// Those of the file.
-pub fn open<H: FrameHeader>(mut bytes: Lookahead) -> io::Result<Result<OpenedFrames<H>, Lookahead>> {
+pub fn open<H: FrameHeader>(
+    mut bytes: Lookahead,
+) -> io::Result<Result<OpenedFrames<H>, Lookahead>> {
     let start = bytes.position();
     let head = tags::peek_after_tags(&mut bytes)?;
     let is_container = tags::is_container(head);

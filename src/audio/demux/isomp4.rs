@@ -34,15 +34,15 @@ mod fragment_run;
 mod fragment_sequence;
 mod track;
 
-use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
+use super::forward_reader::{ForwardReader, OpenResult, PacketSource};
 use super::{ContainerClock, Demuxer};
 use crate::audio::AudioError;
 use crate::audio::decode::is_read_failure;
 use crate::audio::format_names;
 use boxes::{Boxes, Fields};
+use fragment_sequence::{FragmentSequence, FragmentTrack};
 use input::Mp4Input;
 use movie::{Movie, MovieTrack};
-use fragment_sequence::{FragmentSequence, FragmentTrack};
 use track::{MovieClock, PresentedRun, TrackReader};
 
 const FORMAT_INFO: FormatInfo = FormatInfo {

@@ -14,7 +14,7 @@ use symphonia::core::formats::{FormatInfo, Track};
 use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 
-use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
+use super::forward_reader::{ForwardReader, OpenResult, PacketSource};
 use super::lookahead::Lookahead;
 use super::{ContainerClock, Demuxer, tags};
 use crate::audio::AudioError;
@@ -255,9 +255,11 @@ impl MatroskaReader {
                     .as_ref()
                     .map_or(&[][..], |tracks| &tracks.entries);
                 if id == id::SIMPLE_BLOCK {
-                    self.blocks.add_simple_block(entries, content, &mut self.packets);
+                    self.blocks
+                        .add_simple_block(entries, content, &mut self.packets);
                 } else {
-                    self.blocks.add_block_group(entries, content, &mut self.packets);
+                    self.blocks
+                        .add_block_group(entries, content, &mut self.packets);
                 }
             }
         }

@@ -16,7 +16,7 @@ use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
+use super::forward_reader::{ForwardReader, OpenResult, PacketSource};
 use super::frames::{self, FrameHeader, Frames, OpenedFrames};
 use super::lookahead::Lookahead;
 use super::tags;

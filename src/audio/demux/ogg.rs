@@ -14,7 +14,7 @@ use symphonia::core::formats::{FormatInfo, Track};
 use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 
-use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
+use super::forward_reader::{ForwardReader, OpenResult, PacketSource};
 use super::lookahead::Lookahead;
 use super::{ContainerClock, Demuxer, tags};
 use crate::audio::AudioError;

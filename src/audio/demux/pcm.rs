@@ -16,7 +16,7 @@ use symphonia::core::io::MediaSource;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, TimeBase, Timestamp};
 
-use super::forward_reader::{OpenResult, ForwardReader, PacketSource};
+use super::forward_reader::{ForwardReader, OpenResult, PacketSource};
 use super::{ContainerClock, Demuxer};
 use crate::audio::AudioError;
 
@@ -161,9 +161,11 @@ pub fn open(file: Box<dyn MediaSource>) -> Result<OpenResult, AudioError> {
         }),
         Err(chunks::ChunkError::Read(error)) => Err(AudioError::Read(error)),
         Err(chunks::ChunkError::Header(HeaderError::Malformed(reason))) => undecodable(reason),
-        Err(chunks::ChunkError::Header(HeaderError::Codec(codec))) => Err(AudioError::NeedsFfmpeg {
-            format_name: format!("{format_name} with {codec}"),
-        }),
+        Err(chunks::ChunkError::Header(HeaderError::Codec(codec))) => {
+            Err(AudioError::NeedsFfmpeg {
+                format_name: format!("{format_name} with {codec}"),
+            })
+        }
     }
 }
 

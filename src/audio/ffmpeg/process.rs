@@ -34,7 +34,11 @@ enum ProcessEvent {
 ///
 /// # Errors
 /// As [`decode`](super::decode).
-pub fn run(mut command: Command, source: Source, job: &FfmpegJob<'_>) -> Result<DecodedAudio, AudioError> {
+pub fn run(
+    mut command: Command,
+    source: Source,
+    job: &FfmpegJob<'_>,
+) -> Result<DecodedAudio, AudioError> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -63,7 +67,11 @@ pub fn run(mut command: Command, source: Source, job: &FfmpegJob<'_>) -> Result<
 /// Writes the input, decodes the output and reads the log in a thread each, so that no pipe blocks
 /// another, while this thread checks the limits. The threads end with the process, which closes its
 /// pipes, and are joined before this returns.
-fn communicate(child: &mut Child, source: Source, job: &FfmpegJob<'_>) -> Result<DecodedAudio, AudioError> {
+fn communicate(
+    child: &mut Child,
+    source: Source,
+    job: &FfmpegJob<'_>,
+) -> Result<DecodedAudio, AudioError> {
     let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
@@ -82,7 +90,8 @@ fn communicate(child: &mut Child, source: Source, job: &FfmpegJob<'_>) -> Result
                 thread_builder("ffmpeg-log").spawn_scoped(scope, move || read_log(stderr, &log_tx))
             })
             .and_then(|log| {
-                thread_builder("ffmpeg-in").spawn_scoped(scope, move || write_input(source, stdin))?;
+                thread_builder("ffmpeg-in")
+                    .spawn_scoped(scope, move || write_input(source, stdin))?;
                 Ok(log)
             });
         let log = threads
@@ -99,7 +108,11 @@ fn communicate(child: &mut Child, source: Source, job: &FfmpegJob<'_>) -> Result
 }
 
 /// Waits for the first event, until the timeout or until the result is not wanted.
-fn wait(rx: &Receiver<ProcessEvent>, process: u32, job: &FfmpegJob<'_>) -> Result<ProcessEvent, AudioError> {
+fn wait(
+    rx: &Receiver<ProcessEvent>,
+    process: u32,
+    job: &FfmpegJob<'_>,
+) -> Result<ProcessEvent, AudioError> {
     let mut left = job.limits.ffmpeg_timeout;
     while !left.is_zero() && (job.context.is_wanted)() {
         check_cpu_time(process, job)?;
@@ -194,7 +207,7 @@ mod tests {
 
     use super::*;
     use crate::audio::{
-        Channels, DecodeLimits, FfmpegMode, PcmClaim, DecodeContext, SAMPLE_RATE_HZ,
+        Channels, DecodeContext, DecodeLimits, FfmpegMode, PcmClaim, SAMPLE_RATE_HZ,
     };
 
     fn job(limits: &DecodeLimits) -> FfmpegJob<'_> {

@@ -52,9 +52,7 @@ impl WindowClock {
 
     /// Start of the window in the recording, in seconds.
     pub fn start_s(&self) -> f64 {
-        self.spans
-            .first()
-            .map_or(0.0, |span| seconds(span.start))
+        self.spans.first().map_or(0.0, |span| seconds(span.start))
     }
 
     /// End of the window in the recording, in seconds.

@@ -90,7 +90,8 @@ impl Packer {
             let filled: usize = self.spans.iter().map(|span| span.samples).sum();
             // Silence kept before the first span counts towards the window, but not as speech.
             let speech_start = speech.start.max(self.packed);
-            let latest_end = (speech_start + self.max_speech).min(start + MAX_WINDOW_SAMPLES - filled);
+            let latest_end =
+                (speech_start + self.max_speech).min(start + MAX_WINDOW_SAMPLES - filled);
             if is_complete && speech.end <= latest_end {
                 self.add_span(start, speech.end);
                 self.tracker.pop();

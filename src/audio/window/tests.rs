@@ -75,14 +75,21 @@ fn check_packing(options: &VadOptions, lengths: &[f64], expected: ExpectedSpans<
 }
 
 /// Packs all windows, pushing `block` probabilities at a time.
-fn pack(pcm: &[f32], probabilities: &[f32], options: &VadOptions, block: usize) -> Vec<Vec<RecordingSpan>> {
+fn pack(
+    pcm: &[f32],
+    probabilities: &[f32],
+    options: &VadOptions,
+    block: usize,
+) -> Vec<Vec<RecordingSpan>> {
     let mut packer = Packer::new(pcm.len(), options);
     let mut blocks = probabilities.chunks(block);
     let mut windows = Vec::new();
     loop {
         match packer.next(pcm) {
             PackedWindow::Complete(spans) => windows.push(spans),
-            PackedWindow::Pending => packer.push(blocks.next().expect("nothing is pending at the end")),
+            PackedWindow::Pending => {
+                packer.push(blocks.next().expect("nothing is pending at the end"))
+            }
             PackedWindow::End => return windows,
         }
     }

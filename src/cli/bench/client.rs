@@ -8,11 +8,9 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Response, Url, redirect};
 use tokio::time::Instant;
 
-use super::response::{self, DEFAULT_RETRY_DELAY};
 use super::clips::Clip;
-use super::statistics::{
-    RequestFailure, RequestOutcome, RequestResult, TranscriptionResponse,
-};
+use super::response::{self, DEFAULT_RETRY_DELAY};
+use super::statistics::{RequestFailure, RequestOutcome, RequestResult, TranscriptionResponse};
 use crate::config::Secret;
 
 /// The data that all requests share.
@@ -106,7 +104,11 @@ impl BenchClient {
         for (name, value) in &self.template.fields {
             form = form.text(name.clone(), value.clone());
         }
-        if let Some(language) = clip.language.clone().filter(|_| self.template.sends_language) {
+        if let Some(language) = clip
+            .language
+            .clone()
+            .filter(|_| self.template.sends_language)
+        {
             form = form.text("language", language);
         }
         let file = Part::stream(clip.audio.clone()).file_name(clip.name.clone());

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::Args;
 use serde::Deserialize;
 
-use crate::cli::{inputs, escape};
+use crate::cli::{escape, inputs};
 
 /// A recording, kept in memory so that disk reads are not measured.
 #[derive(Clone, Debug, Default)]

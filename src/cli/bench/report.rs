@@ -151,8 +151,9 @@ impl RunReport {
     pub fn row(&self) -> String {
         let number = |digits: usize| move |value: f64| format!("{value:.digits$}");
         let or_dash = |cell: Option<String>| cell.unwrap_or_else(|| "-".to_owned());
-        let latency =
-            |pick: fn(&LatencySummary) -> f64| or_dash(self.latency_s.as_ref().map(pick).map(number(3)));
+        let latency = |pick: fn(&LatencySummary) -> f64| {
+            or_dash(self.latency_s.as_ref().map(pick).map(number(3)))
+        };
         let load = match (self.concurrency, self.rate) {
             (Some(callers), _) => callers.to_string(),
             (None, rate) => or_dash(rate.map(|rate| rate.to_string())),

@@ -46,11 +46,7 @@ pub fn error_message(body: &[u8]) -> String {
         None => String::from_utf8_lossy(body).into_owned(),
     };
     let words: Vec<&str> = text.split_whitespace().collect();
-    words
-        .join(" ")
-        .chars()
-        .take(MAX_MESSAGE_CHARS)
-        .collect()
+    words.join(" ").chars().take(MAX_MESSAGE_CHARS).collect()
 }
 
 /// Delay between a failed request and the caller's next one.

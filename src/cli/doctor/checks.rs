@@ -122,7 +122,10 @@ pub fn downloads(loaded: &LoadedSettings) -> Finding {
 pub fn port(loaded: &LoadedSettings) -> Vec<Finding> {
     let server = &loaded.settings.server;
     let (host, port) = (server.host.as_str(), server.port);
-    let (host_name, port_name) = (loaded.setting_name("server.host"), loaded.setting_name("server.port"));
+    let (host_name, port_name) = (
+        loaded.setting_name("server.host"),
+        loaded.setting_name("server.port"),
+    );
     let listening = match TcpListener::bind((host, port)) {
         Ok(_listener) => Finding::ok("port", format!("{host} port {port} is free")),
         Err(error) => {

@@ -87,7 +87,11 @@ fn recordings_with_the_same_stem_keep_their_extensions() {
 #[test]
 fn recordings_with_the_same_file_name_are_refused_in_one_folder() {
     let recordings = ["d/a.wav", "e/a.wav"];
-    for existing in [ExistingFiles::Refuse, ExistingFiles::Skip, ExistingFiles::Overwrite] {
+    for existing in [
+        ExistingFiles::Refuse,
+        ExistingFiles::Skip,
+        ExistingFiles::Overwrite,
+    ] {
         let error = planned(&recordings, &recordings, Some("out"), existing).unwrap_err();
         let expected = "d/a.wav and e/a.wav would both be written to out/a.wav.txt";
         assert!(error.contains(expected), "{error}");
@@ -99,7 +103,11 @@ fn recordings_with_the_same_file_name_are_refused_in_one_folder() {
 
 #[test]
 fn a_recording_is_never_overwritten() {
-    for existing in [ExistingFiles::Refuse, ExistingFiles::Skip, ExistingFiles::Overwrite] {
+    for existing in [
+        ExistingFiles::Refuse,
+        ExistingFiles::Skip,
+        ExistingFiles::Overwrite,
+    ] {
         let expected = "voice.txt is a recording, and the text of voice.txt would overwrite it";
         check_refused(&["voice.txt"], &["voice.txt"], existing, expected);
         let recordings = ["a.mp3", "a.wav", "a.mp3.srt"];

@@ -44,8 +44,11 @@ impl Ct2Engine {
                 .iter()
                 .map(|&row| batch.inputs[row].features.frames)
                 .collect();
-            let selected =
-                encodings::select(&batch.encodings, &rows, Some(encoder_positions(padded_frames)))?;
+            let selected = encodings::select(
+                &batch.encodings,
+                &rows,
+                Some(encoder_positions(padded_frames)),
+            )?;
             let start: Vec<usize> = to_usize(&start);
             let aligned = self
                 .whisper

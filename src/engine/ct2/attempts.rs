@@ -119,7 +119,11 @@ impl WindowAttempts {
 
     /// The temperature of the next attempt; none if the last one is good or needs a longer encoding, or
     /// no temperature is left.
-    pub(super) fn next_temperature(&self, key: &BatchKey, inputs: &[EngineInput<'_>]) -> Option<f32> {
+    pub(super) fn next_temperature(
+        &self,
+        key: &BatchKey,
+        inputs: &[EngineInput<'_>],
+    ) -> Option<f32> {
         let input = &inputs[self.row];
         let Some(last) = self.texts.last() else {
             return Some(key.options.temperature);

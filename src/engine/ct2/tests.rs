@@ -9,7 +9,9 @@ use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
 use crate::engine::memory::Dimensions;
 use crate::engine::{DecodingOptions, Engine, EngineError, EngineInput, Fallback};
-use crate::features::{Features, HOP_SAMPLES, WindowLengths, LogMel, WINDOW_FRAMES, encoder_positions};
+use crate::features::{
+    Features, HOP_SAMPLES, LogMel, WINDOW_FRAMES, WindowLengths, encoder_positions,
+};
 use crate::tokens::{PromptSpec, Task, Vocabulary, test_models};
 
 const N_MELS: usize = 80;
@@ -211,7 +213,9 @@ fn windows_of_different_lengths_are_generated_together_as_alone() {
         .iter()
         .map(|features| EngineInput {
             features,
-            padded_frames: WindowLengths::new(1, 2).with_fine_steps().padded(features.frames),
+            padded_frames: WindowLengths::new(1, 2)
+                .with_fine_steps()
+                .padded(features.frames),
             prompt: &prompt,
             decoding: &decoding,
             previous_attempt: None,

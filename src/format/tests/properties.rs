@@ -99,7 +99,10 @@ fn subtitles(transcript: &Transcript, format: ResponseFormat, subtitles: Subtitl
     render(transcript, &options)
 }
 
-fn read_vtt(transcript: &Transcript, shape: SubtitleShape) -> Result<Vec<ParsedCue>, TestCaseError> {
+fn read_vtt(
+    transcript: &Transcript,
+    shape: SubtitleShape,
+) -> Result<Vec<ParsedCue>, TestCaseError> {
     let file = subtitles(transcript, ResponseFormat::Vtt, shape);
     parsers::vtt(&file).map_err(|why| TestCaseError::fail(format!("{why} in {file:?}")))
 }

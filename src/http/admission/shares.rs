@@ -45,7 +45,12 @@ impl Shares {
 
     /// Gives a permit to a caller, or refuses it; either counts as a recent request of the caller.
     /// `reserved` permits are reserved for others.
-    pub fn enter(&mut self, caller: Caller, reserved: usize, now: Instant) -> Result<(), ShareRefusal> {
+    pub fn enter(
+        &mut self,
+        caller: Caller,
+        reserved: usize,
+        now: Instant,
+    ) -> Result<(), ShareRefusal> {
         self.recent.record(caller, now);
         if self.taken + reserved >= self.limit {
             return Err(ShareRefusal::Full);

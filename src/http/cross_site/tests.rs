@@ -13,14 +13,21 @@ fn settings(origins: &[&str], hosts: &[&str]) -> HttpSettings {
     }
 }
 
-fn check_head(settings: &HttpSettings, target: &str, headers: &[(&str, &str)]) -> Result<(), CrossSite> {
+fn check_head(
+    settings: &HttpSettings,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> Result<(), CrossSite> {
     let (method, path) = target.split_once(' ').unwrap();
     let headers: HeaderMap = headers
         .iter()
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
         .collect();
     let uri: Uri = path.parse().unwrap();
-    check(RequestSource::of(&method.parse().unwrap(), &uri, &headers), settings)
+    check(
+        RequestSource::of(&method.parse().unwrap(), &uri, &headers),
+        settings,
+    )
 }
 
 #[track_caller]
@@ -251,14 +258,21 @@ fn refuses_pages_of_another_site_without_an_allowed_origin() {
         Err(CrossSite::Origin("https://evil.example".to_owned()))
     );
     let any = settings(&["*"], &[]);
-    assert_eq!(check_head(&any, "GET /v1/models", &from("cross-site")), Ok(()));
+    assert_eq!(
+        check_head(&any, "GET /v1/models", &from("cross-site")),
+        Ok(())
+    );
 }
 
 #[test]
 fn allows_programs_that_send_no_browser_headers() {
     let settings = settings(&[], &[]);
     assert_eq!(
-        check_head(&settings, "POST /v1/models/x", &[("host", "localhost:8000")]),
+        check_head(
+            &settings,
+            "POST /v1/models/x",
+            &[("host", "localhost:8000")]
+        ),
         Ok(())
     );
     assert_eq!(check_head(&settings, "POST /v1/models/x", &[]), Ok(()));
@@ -273,5 +287,8 @@ fn ignores_host_and_origin_if_keys_are_set() {
         ("origin", "http://evil.example"),
         ("sec-fetch-site", "cross-site"),
     ];
-    assert_eq!(check_head(&settings, "DELETE /v1/models/x", &headers), Ok(()));
+    assert_eq!(
+        check_head(&settings, "DELETE /v1/models/x", &headers),
+        Ok(())
+    );
 }

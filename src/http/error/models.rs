@@ -87,7 +87,9 @@ pub(super) fn describe_download(id: &ModelId, error: &HubError) -> Description {
             "The hub's file list of '{id}' is longer than the limit of {}.",
             format_bytes(*limit as u64)
         )),
-        HubError::Unavailable { .. } => unreachable_hub("The hub cannot be reached or returned an error."),
+        HubError::Unavailable { .. } => {
+            unreachable_hub("The hub cannot be reached or returned an error.")
+        }
         HubError::Stalled { .. } => Description::new(
             StatusCode::GATEWAY_TIMEOUT,
             &format!(

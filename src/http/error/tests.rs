@@ -21,7 +21,11 @@ fn a_full_disk_has_its_own_status() {
     for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
         for error in [download(kind), upload(kind)] {
             let description = error.describe();
-            assert_eq!(description.status, StatusCode::INSUFFICIENT_STORAGE, "{error}");
+            assert_eq!(
+                description.status,
+                StatusCode::INSUFFICIENT_STORAGE,
+                "{error}"
+            );
             assert_eq!(description.code, Some("insufficient_storage"), "{error}");
             assert!(description.retry_after.is_some(), "{error}");
         }
@@ -42,7 +46,11 @@ fn a_lack_of_descriptors_or_memory_is_a_503_with_a_retry_time() {
             ApiError::Transcribe(AudioError::Ffmpeg(exhausted()).into()),
         ] {
             let description = error.describe();
-            assert_eq!(description.status, StatusCode::SERVICE_UNAVAILABLE, "{error}");
+            assert_eq!(
+                description.status,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "{error}"
+            );
             assert!(description.retry_after.is_some(), "{error}");
         }
     }

@@ -44,8 +44,9 @@ pub(super) fn describe(error: &TranscribeError) -> Description {
 
 fn unknown_language(param: &str, language: Language, model: &ModelId) -> Description {
     let (name, code) = (language.name(), language.code());
-    let message =
-        format!("Invalid value for '{param}': the model '{model}' does not support {name} ({code}).");
+    let message = format!(
+        "Invalid value for '{param}': the model '{model}' does not support {name} ({code})."
+    );
     Description::new(StatusCode::BAD_REQUEST, &message)
         .code("invalid_value")
         .param(param)
@@ -85,6 +86,8 @@ fn describe_audio(error: &AudioError) -> Description {
         AudioError::Ffmpeg(error) | AudioError::Read(error) if is_lack_of_resources(error) => {
             out_of_resources()
         }
-        AudioError::Ffmpeg(_) | AudioError::Read(_) => internal_error("The file could not be processed."),
+        AudioError::Ffmpeg(_) | AudioError::Read(_) => {
+            internal_error("The file could not be processed.")
+        }
     }
 }

@@ -199,11 +199,7 @@ mod tests {
     const BOB: Caller = Caller::Key(1);
 
     fn admitted(id: u64, kind: ConnectionKind, evicted: Option<u64>) -> Option<AdmittedConnection> {
-        Some(AdmittedConnection {
-            id,
-            kind,
-            evicted,
-        })
+        Some(AdmittedConnection { id, kind, evicted })
     }
 
     /// A table whose ordinary connections all belong to one caller.
@@ -220,8 +216,14 @@ mod tests {
     fn a_single_caller_has_all_connections_and_half_of_those_for_probes() {
         let now = Instant::now();
         let mut table = taken_by_alice(5, now);
-        assert_eq!(table.admit(ALICE, now), admitted(5, ConnectionKind::Probe, None));
-        assert_eq!(table.admit(ALICE, now), admitted(6, ConnectionKind::Probe, None));
+        assert_eq!(
+            table.admit(ALICE, now),
+            admitted(5, ConnectionKind::Probe, None)
+        );
+        assert_eq!(
+            table.admit(ALICE, now),
+            admitted(6, ConnectionKind::Probe, None)
+        );
         // The next probe evicts the oldest connection without a complete head.
         table.mark_busy(5);
         assert_eq!(
@@ -231,7 +233,10 @@ mod tests {
         table.mark_busy(7);
         assert_eq!(table.admit(ALICE, now), None);
         table.remove(0);
-        assert_eq!(table.admit(ALICE, now), admitted(8, ConnectionKind::Ordinary, None));
+        assert_eq!(
+            table.admit(ALICE, now),
+            admitted(8, ConnectionKind::Ordinary, None)
+        );
     }
 
     #[test]
@@ -241,11 +246,23 @@ mod tests {
         table.mark_busy(0);
         table.mark_busy(1);
         table.mark_idle(1);
-        assert_eq!(table.admit(BOB, now), admitted(5, ConnectionKind::Ordinary, Some(1)));
-        assert_eq!(table.admit(BOB, now), admitted(6, ConnectionKind::Ordinary, Some(2)));
+        assert_eq!(
+            table.admit(BOB, now),
+            admitted(5, ConnectionKind::Ordinary, Some(1))
+        );
+        assert_eq!(
+            table.admit(BOB, now),
+            admitted(6, ConnectionKind::Ordinary, Some(2))
+        );
         // Alice has only half left.
-        assert_eq!(table.admit(BOB, now), admitted(7, ConnectionKind::Probe, None));
-        assert_eq!(table.admit(ALICE, now), admitted(8, ConnectionKind::Probe, None));
+        assert_eq!(
+            table.admit(BOB, now),
+            admitted(7, ConnectionKind::Probe, None)
+        );
+        assert_eq!(
+            table.admit(ALICE, now),
+            admitted(8, ConnectionKind::Probe, None)
+        );
     }
 
     #[test]
@@ -253,14 +270,26 @@ mod tests {
         let now = Instant::now();
         let mut table = taken_by_alice(4, now);
         (0..4).for_each(|id| table.mark_busy(id));
-        assert_eq!(table.admit(BOB, now), admitted(4, ConnectionKind::Probe, None));
+        assert_eq!(
+            table.admit(BOB, now),
+            admitted(4, ConnectionKind::Probe, None)
+        );
         // But a free connection does not go back to the caller that had all of them.
         table.remove(0);
         table.remove(1);
-        assert_eq!(table.admit(ALICE, now), admitted(5, ConnectionKind::Probe, None));
-        assert_eq!(table.admit(BOB, now), admitted(6, ConnectionKind::Ordinary, None));
+        assert_eq!(
+            table.admit(ALICE, now),
+            admitted(5, ConnectionKind::Probe, None)
+        );
+        assert_eq!(
+            table.admit(BOB, now),
+            admitted(6, ConnectionKind::Ordinary, None)
+        );
         let later = now + Duration::from_secs(60);
-        assert_eq!(table.admit(ALICE, later), admitted(7, ConnectionKind::Ordinary, None));
+        assert_eq!(
+            table.admit(ALICE, later),
+            admitted(7, ConnectionKind::Ordinary, None)
+        );
     }
 
     #[derive(Clone, Copy, Debug)]

@@ -96,7 +96,8 @@ fn file(api: Api) -> ObjectBuilder {
 /// the same name, because most languages would use the same identifier for both.
 fn offered(api: Api) -> impl Iterator<Item = &'static Field> {
     let is_offered = |field: &&'static Field| {
-        let is_single = |other: &Field| other.name == field.name && other.shape == FieldShape::Single;
+        let is_single =
+            |other: &Field| other.name == field.name && other.shape == FieldShape::Single;
         let has_single_value = field.shape == FieldShape::List && Field::ALL.iter().any(is_single);
         field.kind != ValueKind::Rejected && !has_single_value
     };
@@ -198,9 +199,9 @@ fn query(api: Api) -> Vec<Parameter> {
     let fields = offered(api).filter(|field| field.kind != ValueKind::OneOf(&[]));
     let parameter = |field: &'static Field| {
         let schema: Schema = match (field.shape, field.kind) {
-            (FieldShape::List, kind) => ArrayBuilder::new()
-                .items(RefOr::T(item(kind, task)))
-                .into(),
+            (FieldShape::List, kind) => {
+                ArrayBuilder::new().items(RefOr::T(item(kind, task))).into()
+            }
             (_, kind @ ValueKind::OptionalNumber(..)) => bound(kind, &["none"]).into(),
             (_, kind) => scalar(kind, task).into(),
         };

@@ -107,7 +107,10 @@ impl Api {
 }
 
 const ENCODE: Field = Field::single("encode", ValueKind::Boolean, |parameters, text| {
-    put(&mut parameters.compatibility.is_encoded, parse_boolean(text))
+    put(
+        &mut parameters.compatibility.is_encoded,
+        parse_boolean(text),
+    )
 })
 .default("true")
 .describe(
@@ -158,22 +161,32 @@ const INFERENCE: &[Field] = &[
     })
     .default("false")
     .describe("Whether the text is in English, whatever is spoken."),
-    Field::single("temperature_inc", ValueKind::Number(0.0, 1.0), |parameters, text| {
-        let step = parse_number(text, 0.0..=1.0).map(Some);
-        put(&mut parameters.compatibility.temperature_step, step)
-    })
+    Field::single(
+        "temperature_inc",
+        ValueKind::Number(0.0, 1.0),
+        |parameters, text| {
+            let step = parse_number(text, 0.0..=1.0).map(Some);
+            put(&mut parameters.compatibility.temperature_step, step)
+        },
+    )
     .described_default("0.2")
     .describe("Increment of the temperature when a text is rejected; 0 uses the first alone."),
-    Field::single("offset_t", ValueKind::Integer(0, LONGEST_MS), |parameters, text| {
-        put(&mut parameters.options.clip.offset, milliseconds(text))
-    })
+    Field::single(
+        "offset_t",
+        ValueKind::Integer(0, LONGEST_MS),
+        |parameters, text| put(&mut parameters.options.clip.offset, milliseconds(text)),
+    )
     .default("0")
     .describe("Start of the part to transcribe, in milliseconds."),
-    Field::single("duration", ValueKind::Integer(0, LONGEST_MS), |parameters, text| {
-        let duration = milliseconds(text)?;
-        let duration = (!duration.is_zero()).then_some(duration);
-        put(&mut parameters.options.clip.duration, Ok(duration))
-    })
+    Field::single(
+        "duration",
+        ValueKind::Integer(0, LONGEST_MS),
+        |parameters, text| {
+            let duration = milliseconds(text)?;
+            let duration = (!duration.is_zero()).then_some(duration);
+            put(&mut parameters.options.clip.duration, Ok(duration))
+        },
+    )
     .default("0")
     .describe("Length of the part to transcribe, in milliseconds; 0 is all."),
 ];
@@ -205,7 +218,10 @@ impl CompatibilityFields {
 ///
 /// # Errors
 /// The same.
-pub fn finish(mut parameters: Parameters, defaults: ParameterDefaults) -> Result<TranscriptionRequest, ApiError> {
+pub fn finish(
+    mut parameters: Parameters,
+    defaults: ParameterDefaults,
+) -> Result<TranscriptionRequest, ApiError> {
     let response = match parameters.api {
         Api::Transcription | Api::Translation => ResponseKind::Format,
         Api::Asr => {

@@ -38,12 +38,22 @@ const FORMAT_RULES: [FormatRule; 7] = [
     },
     FormatRule {
         param: "max_line_width",
-        value: |parameters| parameters.subtitles.max_line_width.map(|width| width.to_string()),
+        value: |parameters| {
+            parameters
+                .subtitles
+                .max_line_width
+                .map(|width| width.to_string())
+        },
         formats: &[ResponseFormat::Srt, ResponseFormat::Vtt],
     },
     FormatRule {
         param: "max_line_count",
-        value: |parameters| parameters.subtitles.max_line_count.map(|count| count.to_string()),
+        value: |parameters| {
+            parameters
+                .subtitles
+                .max_line_count
+                .map(|count| count.to_string())
+        },
         formats: &[ResponseFormat::Srt, ResponseFormat::Vtt],
     },
     FormatRule {

@@ -109,8 +109,12 @@ impl Field {
         .describe("As `vad_min_silence_ms`."),
         Self::list("known_speaker_names", Rejected, readers::no_diarization)
             .describe("Refused: speaker diarization is not supported."),
-        Self::list("known_speaker_references", Rejected, readers::no_diarization)
-            .alias_of("known_speaker_names"),
+        Self::list(
+            "known_speaker_references",
+            Rejected,
+            readers::no_diarization,
+        )
+        .alias_of("known_speaker_names"),
         // Voice activity detection.
         Self::single("vad_filter", Boolean, vad::filter)
             .described_default("the setting WHISPER__VAD_FILTER")

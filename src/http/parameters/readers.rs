@@ -36,7 +36,10 @@ pub fn language(parameters: &mut Parameters, text: &str) -> Result<(), Expected>
     if is_none(text) || ["auto", "und", ""].iter().any(is_unset) {
         return put(&mut parameters.options.language, Ok(None));
     }
-    put(&mut parameters.options.language, value::parse_language(text).map(Some))
+    put(
+        &mut parameters.options.language,
+        value::parse_language(text).map(Some),
+    )
 }
 
 /// Text that the audio continues.
@@ -153,12 +156,18 @@ pub fn beam_size(parameters: &mut Parameters, text: &str) -> Result<(), Expected
 
 /// The number of samples.
 pub fn best_of(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut parameters.options.search.best_of, parse_count(text, 32))
+    put(
+        &mut parameters.options.search.best_of,
+        parse_count(text, 32),
+    )
 }
 
 /// The number of finished hypotheses that ends the search, relative to the beam size.
 pub fn patience(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut parameters.options.search.patience, parse_number(text, 0.01..=10.0))
+    put(
+        &mut parameters.options.search.patience,
+        parse_number(text, 0.01..=10.0),
+    )
 }
 
 /// Exponent of a hypothesis' length.
@@ -207,16 +216,25 @@ pub fn without_timestamps(parameters: &mut Parameters, text: &str) -> Result<(),
 
 /// Whether a window continues the text of the previous one.
 pub fn condition_on_previous_text(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut parameters.options.condition_on_previous_text, parse_boolean(text))
+    put(
+        &mut parameters.options.condition_on_previous_text,
+        parse_boolean(text),
+    )
 }
 
 /// Words to expect, as one text.
 pub fn hotwords(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut parameters.options.hotwords, Ok(Some(text.trim().to_owned())))
+    put(
+        &mut parameters.options.hotwords,
+        Ok(Some(text.trim().to_owned())),
+    )
 }
 
 /// Maximum compression ratio of a text.
-pub fn compression_ratio_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+pub fn compression_ratio_threshold(
+    parameters: &mut Parameters,
+    text: &str,
+) -> Result<(), Expected> {
     let threshold = parse_optional_number(text, 0.0..=100.0);
     put(
         &mut parameters.options.fallback.compression_ratio_threshold,
@@ -227,17 +245,26 @@ pub fn compression_ratio_threshold(parameters: &mut Parameters, text: &str) -> R
 /// Minimum mean log probability of the tokens.
 pub fn logprob_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let threshold = parse_optional_number(text, -100.0..=0.0);
-    put(&mut parameters.options.fallback.logprob_threshold, threshold)
+    put(
+        &mut parameters.options.fallback.logprob_threshold,
+        threshold,
+    )
 }
 
 /// Maximum probability of no speech.
 pub fn no_speech_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let threshold = parse_optional_number(text, 0.0..=1.0);
-    put(&mut parameters.options.fallback.no_speech_threshold, threshold)
+    put(
+        &mut parameters.options.fallback.no_speech_threshold,
+        threshold,
+    )
 }
 
 /// Length of the silence around improbable text that is dropped.
-pub fn hallucination_silence_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+pub fn hallucination_silence_threshold(
+    parameters: &mut Parameters,
+    text: &str,
+) -> Result<(), Expected> {
     let threshold = parse_optional_number(text, 0.0..=3_600.0)?.map(f64::from);
     put(
         &mut parameters.options.hallucination_silence_threshold_s,
@@ -247,7 +274,10 @@ pub fn hallucination_silence_threshold(parameters: &mut Parameters, text: &str) 
 
 /// Start of the part to transcribe.
 pub fn offset(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut parameters.options.clip.offset, parse_seconds(text, 0.0..=LONGEST_S))
+    put(
+        &mut parameters.options.clip.offset,
+        parse_seconds(text, 0.0..=LONGEST_S),
+    )
 }
 
 /// Length of the part to transcribe.

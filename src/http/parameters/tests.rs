@@ -54,7 +54,10 @@ fn without_fields_the_defaults_apply() {
     assert_eq!(request.output.format, ResponseFormat::Json);
     assert_eq!(request.options.search.beam_size, defaults().beam_size);
     assert!(request.options.vad.is_some());
-    assert_eq!(request.options.fallback, TranscriptionOptions::default().fallback);
+    assert_eq!(
+        request.options.fallback,
+        TranscriptionOptions::default().fallback
+    );
     assert!(!request.options.words && !request.options.logprobs);
 }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::Parameters;
 use super::fields::{LONGEST_S, put};
-use super::value::{Expected, is_none, parse_boolean, parse_milliseconds, parse_number, parse_seconds};
+use super::value::{
+    Expected, is_none, parse_boolean, parse_milliseconds, parse_number, parse_seconds,
+};
 use crate::audio::VadOptions;
 
 /// The fields of voice activity detection read so far.
@@ -67,8 +69,14 @@ fn server_vad() -> VadOptions {
 /// Reads a `chunking_strategy` that is a word, or the `type` of one that is an object.
 pub fn strategy(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     match text.trim().trim_matches('"') {
-        "auto" => put(&mut parameters.vad.strategy, Ok(Some(ChunkingStrategy::Auto))),
-        "server_vad" => put(&mut parameters.vad.strategy, Ok(Some(ChunkingStrategy::ServerVad))),
+        "auto" => put(
+            &mut parameters.vad.strategy,
+            Ok(Some(ChunkingStrategy::Auto)),
+        ),
+        "server_vad" => put(
+            &mut parameters.vad.strategy,
+            Ok(Some(ChunkingStrategy::ServerVad)),
+        ),
         text if is_none(text) => put(&mut parameters.vad.strategy, Ok(None)),
         _ => Err(Expected::new("auto or server_vad")),
     }
@@ -81,7 +89,10 @@ pub fn filter(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
 
 /// Reads the probability threshold.
 pub fn threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut parameters.vad.threshold, parse_number(text, 0.0..=1.0).map(Some))
+    put(
+        &mut parameters.vad.threshold,
+        parse_number(text, 0.0..=1.0).map(Some),
+    )
 }
 
 /// Reads the minimum length of speech.
@@ -110,24 +121,36 @@ pub fn max_speech(parameters: &mut Parameters, text: &str) -> Result<(), Expecte
 
 /// Reads the padding of speech.
 pub fn pad(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
-    put(&mut parameters.vad.pad, parse_milliseconds(text, 10_000).map(Some))
+    put(
+        &mut parameters.vad.pad,
+        parse_milliseconds(text, 10_000).map(Some),
+    )
 }
 
 /// Reads the probability threshold of a `chunking_strategy`, which is `server_vad` by default.
 pub fn server_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
-    parameters.vad.strategy.get_or_insert(ChunkingStrategy::ServerVad);
+    parameters
+        .vad
+        .strategy
+        .get_or_insert(ChunkingStrategy::ServerVad);
     threshold(parameters, text)
 }
 
 /// Reads the minimum length of silence of a `chunking_strategy`.
 pub fn server_min_silence(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
-    parameters.vad.strategy.get_or_insert(ChunkingStrategy::ServerVad);
+    parameters
+        .vad
+        .strategy
+        .get_or_insert(ChunkingStrategy::ServerVad);
     min_silence(parameters, text)
 }
 
 /// Reads the padding of speech of a `chunking_strategy`.
 pub fn server_pad(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
-    parameters.vad.strategy.get_or_insert(ChunkingStrategy::ServerVad);
+    parameters
+        .vad
+        .strategy
+        .get_or_insert(ChunkingStrategy::ServerVad);
     pad(parameters, text)
 }
 

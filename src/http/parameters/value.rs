@@ -42,7 +42,10 @@ pub fn parse_number(text: &str, range: RangeInclusive<f64>) -> Result<f32, Expec
 }
 
 /// A number within a range, or none for `none` or `null`.
-pub fn parse_optional_number(text: &str, range: RangeInclusive<f64>) -> Result<Option<f32>, Expected> {
+pub fn parse_optional_number(
+    text: &str,
+    range: RangeInclusive<f64>,
+) -> Result<Option<f32>, Expected> {
     if is_none(text) {
         return Ok(None);
     }
@@ -147,7 +150,11 @@ mod tests {
             assert_eq!(parse_boolean(text), Ok(false), "{text}");
         }
         for text in ["y", "2", "01", "none", "enabled"] {
-            assert_eq!(parse_boolean(text), Err(Expected::new("true or false")), "{text}");
+            assert_eq!(
+                parse_boolean(text),
+                Err(Expected::new("true or false")),
+                "{text}"
+            );
         }
     }
 
@@ -155,7 +162,11 @@ mod tests {
     fn parses_numbers() {
         for (text, number) in [("0", 0.0), (" .5 ", 0.5), ("1e0", 1.0), ("-0", 0.0)] {
             assert_eq!(parse_number(text, 0.0..=1.0), Ok(number), "{text}");
-            assert_eq!(parse_optional_number(text, 0.0..=1.0), Ok(Some(number)), "{text}");
+            assert_eq!(
+                parse_optional_number(text, 0.0..=1.0),
+                Ok(Some(number)),
+                "{text}"
+            );
             let duration = Duration::from_secs_f32(number);
             assert_eq!(parse_seconds(text, 0.0..=1.0), Ok(duration), "{text}");
         }
@@ -174,7 +185,11 @@ mod tests {
             let expected = Expected::new("a number from 0 to 1");
             assert_eq!(parse_number(text, 0.0..=1.0), Err(expected), "{text}");
             let expected = Expected::new("a number from 0 to 1, or none");
-            assert_eq!(parse_optional_number(text, 0.0..=1.0), Err(expected), "{text}");
+            assert_eq!(
+                parse_optional_number(text, 0.0..=1.0),
+                Err(expected),
+                "{text}"
+            );
             let expected = Expected::new("a number of seconds from 0 to 1");
             assert_eq!(parse_seconds(text, 0.0..=1.0), Err(expected), "{text}");
         }
@@ -187,7 +202,10 @@ mod tests {
     fn parses_whole_numbers() {
         assert_eq!(parse_integer(" 7 ", 3..=9), Ok(7));
         assert_eq!(parse_count("9", 9).map(NonZeroUsize::get), Ok(9));
-        assert_eq!(parse_milliseconds("250", 300), Ok(Duration::from_millis(250)));
+        assert_eq!(
+            parse_milliseconds("250", 300),
+            Ok(Duration::from_millis(250))
+        );
         for text in ["2", "10", "-3", "5.0", "99999999999999999999", ""] {
             let expected = Expected::new("a whole number from 3 to 9");
             assert_eq!(parse_integer(text, 3..=9), Err(expected), "{text}");

@@ -37,7 +37,11 @@ fn aliases_of(default: DefaultModel) -> Aliases {
 
 #[track_caller]
 fn check(name: &str, on_disk: &[&str], expected: &str) {
-    assert_eq!(aliases().resolve(name, &on_disk), Ok(id(expected)), "{name}");
+    assert_eq!(
+        aliases().resolve(name, &on_disk),
+        Ok(id(expected)),
+        "{name}"
+    );
 }
 
 #[test]
@@ -161,7 +165,11 @@ fn the_only_model_on_disk_is_the_default_if_none_is_configured() {
     let built_in = || DefaultModel::BuiltIn(id("base"));
     check(built_in(), &["base", "small"], "base");
     check(built_in(), &["small"], "small");
-    check(built_in(), &["small", "tiny"], "Systran/faster-whisper-base");
+    check(
+        built_in(),
+        &["small", "tiny"],
+        "Systran/faster-whisper-base",
+    );
     check(built_in(), &[], "Systran/faster-whisper-base");
     let configured = DefaultModel::Configured(id("base"));
     check(configured, &["small"], "Systran/faster-whisper-base");

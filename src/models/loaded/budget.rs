@@ -62,7 +62,8 @@ impl ModelBudget {
         let fits_with = |counts: fn(&MemoryHolder<'_>) -> bool| {
             let counted = holders.iter().filter(|holder| counts(holder));
             let used_bytes: u64 = counted.clone().map(|holder| holder.memory_bytes).sum();
-            self.models.is_none_or(|limit| counted.count() < limit.get())
+            self.models
+                .is_none_or(|limit| counted.count() < limit.get())
                 && (self.memory_bytes).is_none_or(|limit| used_bytes + needed_bytes <= limit.get())
         };
         if fits_with(|_| true) {
@@ -131,13 +132,28 @@ mod tests {
         let early = Usage::Idle(early);
         check(TWO, &[], 9, &LoadDecision::LoadNow);
         check(TWO, &[("a", 1, in_use)], 9, &LoadDecision::LoadNow);
-        check(TWO, &[("a", 1, late), ("b", 1, early)], 9, &unload_first("b"));
-        check(TWO, &[("a", 1, late), ("b", 1, in_use)], 9, &unload_first("a"));
+        check(
+            TWO,
+            &[("a", 1, late), ("b", 1, early)],
+            9,
+            &unload_first("b"),
+        );
+        check(
+            TWO,
+            &[("a", 1, late), ("b", 1, in_use)],
+            9,
+            &unload_first("a"),
+        );
         let both_in_use = [("a", 1, in_use), ("b", 1, in_use)];
         check(TWO, &both_in_use, 9, &LoadDecision::WaitForIdle);
 
         check(TEN_BYTES, &[("a", 4, in_use)], 6, &LoadDecision::LoadNow);
-        check(TEN_BYTES, &[("a", 4, in_use)], 7, &LoadDecision::WaitForIdle);
+        check(
+            TEN_BYTES,
+            &[("a", 4, in_use)],
+            7,
+            &LoadDecision::WaitForIdle,
+        );
         check(
             TEN_BYTES,
             &[("a", 4, late), ("b", 4, early)],
@@ -146,7 +162,12 @@ mod tests {
         );
 
         let no_bounds = ModelBudget::default();
-        check(no_bounds, &[("a", 1 << 40, in_use)], 1 << 40, &LoadDecision::LoadNow);
+        check(
+            no_bounds,
+            &[("a", 1 << 40, in_use)],
+            1 << 40,
+            &LoadDecision::LoadNow,
+        );
     }
 
     #[test]

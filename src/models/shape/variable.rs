@@ -69,7 +69,9 @@ impl Variable {
         let dimensions = dimensions.collect::<io::Result<Vec<_>>>()?;
         let [format] = read_array(file)?;
         let format = NumberFormat::of(format);
-        let format = format.ok_or(ShapeError::NotWhisper("unknown number format of a variable"))?;
+        let format = format.ok_or(ShapeError::NotWhisper(
+            "unknown number format of a variable",
+        ))?;
         let bytes = u64::from(read_u32(file)?);
         // The sizes are not trusted: the number of elements must match the bytes in the file.
         let numbers = dimensions

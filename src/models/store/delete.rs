@@ -97,7 +97,9 @@ fn delete_snapshot(repository: &Path, snapshot: &Path) -> Result<(), StoreError>
     remove_empty(snapshot);
     if !snapshot.exists() {
         let commit = snapshot.file_name().unwrap_or_default();
-        for (name, target) in refs(repository).map_err(|error| StoreError::new(repository, error))? {
+        for (name, target) in
+            refs(repository).map_err(|error| StoreError::new(repository, error))?
+        {
             if *commit == *target {
                 let path = repository.join("refs").join(name);
                 remove(&path)?;

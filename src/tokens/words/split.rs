@@ -52,7 +52,11 @@ pub(super) fn split(
 /// Whether `group` is an apostrophe between a letter or digit ("2023'te") and a letter. An apostrophe that
 /// ends a quotation or a plural ("boys' books") has no letter after it. U+2019 needs no rule: it is not
 /// ASCII punctuation and does not start a word.
-fn is_apostrophe_within_word(before: &TokenGroup, group: &TokenGroup, after: Option<&TokenGroup>) -> bool {
+fn is_apostrophe_within_word(
+    before: &TokenGroup,
+    group: &TokenGroup,
+    after: Option<&TokenGroup>,
+) -> bool {
     let begins_with_letter = |group: &TokenGroup| group.text.starts_with(char::is_alphabetic);
     group.text == "'"
         && before.text.ends_with(char::is_alphanumeric)

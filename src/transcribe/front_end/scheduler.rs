@@ -180,8 +180,14 @@ mod tests {
             let (mut scheduler, now) = (scheduler(workers), Instant::now());
             let other = scheduler.submit(BOB, false, now);
             scheduler.remove(other);
-            let submitted: Vec<_> = (0..20).map(|_| scheduler.submit(ALICE, true, now)).collect();
-            assert_eq!(start_all(&mut scheduler, now), submitted[..expected], "{workers}");
+            let submitted: Vec<_> = (0..20)
+                .map(|_| scheduler.submit(ALICE, true, now))
+                .collect();
+            assert_eq!(
+                start_all(&mut scheduler, now),
+                submitted[..expected],
+                "{workers}"
+            );
             // Short items may take the remaining workers, before long ones that have to wait.
             let short = scheduler.submit(ALICE, false, now);
             let started = start_all(&mut scheduler, now);
@@ -189,7 +195,10 @@ mod tests {
             scheduler.remove(short);
             // A minute later no other caller is active.
             let later = now + Duration::from_secs(60);
-            assert_eq!(start_all(&mut scheduler, later), submitted[expected..workers]);
+            assert_eq!(
+                start_all(&mut scheduler, later),
+                submitted[expected..workers]
+            );
         }
     }
 

@@ -111,7 +111,9 @@ pub fn gated_engine_with_fault(gate: &Arc<EngineGate>, fault: EngineFault) -> En
         gate.pass();
         if inputs.iter().any(|input| loudest_band(input) >= BAD_BAND) {
             match fault {
-                EngineFault::Error => return Err(EngineError::Batch("secret of the engine".to_owned())),
+                EngineFault::Error => {
+                    return Err(EngineError::Batch("secret of the engine".to_owned()));
+                }
                 EngineFault::Panic => panic!("secret of the engine"),
             }
         }
@@ -121,7 +123,10 @@ pub fn gated_engine_with_fault(gate: &Arc<EngineGate>, fault: EngineFault) -> En
 
 pub fn loudest_bands(inputs: &[EngineInput<'_>]) -> Vec<Generation> {
     let text = |input| format!(" band {}", loudest_band(input));
-    inputs.iter().map(|input| text_generation(&text(input))).collect()
+    inputs
+        .iter()
+        .map(|input| text_generation(&text(input)))
+        .collect()
 }
 
 pub fn text_generation(text: &str) -> Generation {

@@ -5,9 +5,11 @@ use super::*;
 #[tokio::test]
 async fn resumes_after_broken_connections() {
     let test = HubTest::new().await;
-    test.hub.next("model.bin", TransferFault::BreakAfter(1_000_000));
+    test.hub
+        .next("model.bin", TransferFault::BreakAfter(1_000_000));
     test.hub.next("model.bin", TransferFault::BreakAfter(0));
-    test.hub.next("model.bin", TransferFault::BreakAfter(500_000));
+    test.hub
+        .next("model.bin", TransferFault::BreakAfter(500_000));
 
     let downloaded = test.fetch(NAME).await.unwrap();
 
@@ -32,7 +34,8 @@ async fn resumes_after_broken_connections() {
 #[tokio::test]
 async fn gives_up_without_progress() {
     let test = HubTest::new().await;
-    test.hub.next("model.bin", TransferFault::BreakAfter(70_000));
+    test.hub
+        .next("model.bin", TransferFault::BreakAfter(70_000));
     test.hub.always("model.bin", TransferFault::BreakAfter(0));
 
     let error = test.fetch(NAME).await.unwrap_err();
@@ -48,9 +51,10 @@ async fn gives_up_without_progress() {
 async fn a_stopped_download_is_resumed_later() {
     let test = HubTest::new().await;
     let gate = TransferGate::new();
-    test
-        .hub
-        .next("model.bin", TransferFault::HoldAfter(1_500_000, gate.clone()));
+    test.hub.next(
+        "model.bin",
+        TransferFault::HoldAfter(1_500_000, gate.clone()),
+    );
     let downloads = test.downloads();
     let download = downloads.start(&model(NAME));
     gate.reached().await;
@@ -146,7 +150,8 @@ async fn restarts_only_once() {
 #[tokio::test]
 async fn resumes_from_a_hub_without_ranges() {
     let test = HubTest::new().await;
-    test.hub.next("model.bin", TransferFault::BreakAfter(1_000_000));
+    test.hub
+        .next("model.bin", TransferFault::BreakAfter(1_000_000));
     test.hub.next("model.bin", TransferFault::IgnoreRange);
 
     test.fetch(NAME).await.unwrap();
@@ -172,7 +177,8 @@ async fn a_complete_partial_file_is_not_downloaded_again() {
 async fn resumes_after_a_stall_and_gives_up_on_a_permanent_one() {
     let mut test = HubTest::new().await;
     test.settings.timeout = Duration::from_secs(1);
-    test.hub.next("model.bin", TransferFault::StallAfter(1_000_000));
+    test.hub
+        .next("model.bin", TransferFault::StallAfter(1_000_000));
     test.fetch(NAME).await.unwrap();
     test.assert_whole("main");
 

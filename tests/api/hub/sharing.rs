@@ -6,9 +6,10 @@ use super::*;
 async fn requests_for_the_same_model_share_one_download() {
     let test = HubTest::new().await;
     let gate = TransferGate::new();
-    test
-        .hub
-        .next("model.bin", TransferFault::HoldAfter(1_500_000, gate.clone()));
+    test.hub.next(
+        "model.bin",
+        TransferFault::HoldAfter(1_500_000, gate.clone()),
+    );
     let downloads = test.downloads();
     let id = model(NAME);
 
@@ -28,9 +29,10 @@ async fn requests_for_the_same_model_share_one_download() {
 async fn a_download_continues_when_all_callers_have_left() {
     let test = HubTest::new().await;
     let gate = TransferGate::new();
-    test
-        .hub
-        .next("model.bin", TransferFault::HoldAfter(1_500_000, gate.clone()));
+    test.hub.next(
+        "model.bin",
+        TransferFault::HoldAfter(1_500_000, gate.clone()),
+    );
     let downloads = test.downloads();
 
     drop(downloads.start(&model(NAME)));
@@ -46,8 +48,7 @@ async fn a_download_continues_when_all_callers_have_left() {
 async fn all_waiting_callers_get_the_error() {
     let test = HubTest::new().await;
     let gate = TransferGate::new();
-    test
-        .hub
+    test.hub
         .next("config.json", TransferFault::HoldAfter(10, gate.clone()));
     let downloads = test.downloads();
     let first = downloads.start(&model(NAME));
@@ -74,8 +75,7 @@ async fn reports_its_progress() {
     fs::create_dir_all(test.cached("blobs")).unwrap();
     fs::write(test.partial(), &weights()[..1_000_000]).unwrap();
     let gate = TransferGate::new();
-    test
-        .hub
+    test.hub
         .next("model.bin", TransferFault::HoldAfter(600_000, gate.clone()));
     let downloads = test.downloads();
     let download = downloads.start(&model(NAME));

@@ -6,7 +6,7 @@ use symphonia::core::codecs::audio::well_known as codec;
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 use symphonia::core::common::FourCc;
 
-use super::boxes::{Fields, BoxType, boxes_in};
+use super::boxes::{BoxType, Fields, boxes_in};
 use super::config;
 use super::descriptor::StreamDescriptor;
 use super::pcm::{ByteOrder, PcmFormat};

@@ -5,7 +5,7 @@ use std::num::NonZero;
 
 use symphonia::core::errors::{Error, Result};
 
-use super::boxes::{BoxHeader, Fields, BoxType};
+use super::boxes::{BoxHeader, BoxType, Fields};
 use super::edits::{self, EditEntry};
 use super::entry::{self, SampleEntry};
 use super::fragment::{self, FragmentDefaults};
@@ -151,7 +151,11 @@ impl MovieReader<'_> {
     }
 
     /// Collects the defaults of `trex` boxes.
-    fn defaults(&mut self, mvex: &BoxHeader, found: &mut HashMap<u32, FragmentDefaults>) -> Result<()> {
+    fn defaults(
+        &mut self,
+        mvex: &BoxHeader,
+        found: &mut HashMap<u32, FragmentDefaults>,
+    ) -> Result<()> {
         let mut boxes = mvex.children();
         while let Some(header) = boxes.next(self.input)? {
             if header.kind == *b"trex" && found.len() < MAX_TRACKS {

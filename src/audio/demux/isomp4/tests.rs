@@ -152,7 +152,10 @@ fn times_are_relative_to_the_first_track() {
     };
     assert_eq!(packets(&[]), 0);
     assert_eq!(packets(&[other(b"vide", Vec::new())]), 3_000);
-    assert_eq!(packets(&[other(b"vide", vec![(2_000, -1), (10, 0)])]), 1_000);
+    assert_eq!(
+        packets(&[other(b"vide", vec![(2_000, -1), (10, 0)])]),
+        1_000
+    );
     assert_eq!(packets(&[other(b"soun", vec![(4_000, -1), (10, 0)])]), 0);
     // Neither text nor audio without samples.
     assert_eq!(packets(&[other(b"text", Vec::new())]), 0);

@@ -83,7 +83,9 @@ fn step(encoding: &[u8]) -> Result<(u64, DecodingStep), &'static str> {
         0 => Ok((scope, DecodingStep::Inflate)),
         1 => Err("bzlib-compressed"),
         2 => Err("lzo-compressed"),
-        3 if settings.len() <= MAX_STRIPPED_BYTES => Ok((scope, DecodingStep::Prepend(settings.to_vec()))),
+        3 if settings.len() <= MAX_STRIPPED_BYTES => {
+            Ok((scope, DecodingStep::Prepend(settings.to_vec())))
+        }
         _ => Err("compressed"),
     }
 }
@@ -157,7 +159,10 @@ mod tests {
             (2, "lzo-compressed"),
             (9, "compressed"),
         ] {
-            assert_eq!(ContentEncodings::parse(&encoding(0, 1, algorithm, b"")), Err(name));
+            assert_eq!(
+                ContentEncodings::parse(&encoding(0, 1, algorithm, b"")),
+                Err(name)
+            );
         }
         let encrypted = element(
             id::CONTENT_ENCODING,
@@ -165,7 +170,10 @@ mod tests {
         );
         assert_eq!(ContentEncodings::parse(&encrypted), Err("encrypted"));
         assert_eq!(
-            ContentEncodings::parse(b"").unwrap().frame(b"as it is").unwrap(),
+            ContentEncodings::parse(b"")
+                .unwrap()
+                .frame(b"as it is")
+                .unwrap(),
             b"as it is"
         );
     }

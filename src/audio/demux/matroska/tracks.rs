@@ -212,7 +212,10 @@ mod tests {
             ),
         );
         let tracks = Tracks::parse(&entry(1, std::slice::from_ref(&encrypted)));
-        assert_eq!(tracks.unsupported_reason(), Some("A_PCM/INT/LIT, encrypted"));
+        assert_eq!(
+            tracks.unsupported_reason(),
+            Some("A_PCM/INT/LIT, encrypted")
+        );
 
         let both = [entry(1, &[encrypted]), entry(2, &[])].concat();
         assert_eq!(Tracks::parse(&both).unsupported_reason(), None);

@@ -34,7 +34,8 @@ fn info(frames: u32, delay: u16, padding: u16) -> Vec<u8> {
 /// Packets as "mark start-trim end-trim", and resets with the rate and the stated padding.
 #[track_caller]
 fn check(parts: &[&[u8]], expected: &[&str]) {
-    let OpenResult::Opened(mut demuxer) = open(Box::new(Cursor::new(parts.concat()))).unwrap() else {
+    let OpenResult::Opened(mut demuxer) = open(Box::new(Cursor::new(parts.concat()))).unwrap()
+    else {
         panic!("not opened");
     };
     let mut found = Vec::new();

@@ -183,7 +183,8 @@ impl LogicalStream {
                 samples,
                 follow_missing_pages: std::mem::take(&mut self.follows_missing_pages),
                 // Vorbis I specification, A.2.
-                may_start_before_zero: matches!(self.codec, OggCodec::Vorbis { .. }) && !page.is_last,
+                may_start_before_zero: matches!(self.codec, OggCodec::Vorbis { .. })
+                    && !page.is_last,
             },
         );
         self.position = self.position.saturating_add(shift);

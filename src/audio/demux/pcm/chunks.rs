@@ -105,7 +105,10 @@ impl Chunks {
     ///
     /// # Errors
     /// See [`ChunkError`].
-    pub fn next_samples(&mut self, input: &mut PcmInput) -> Result<Option<SampleRange>, ChunkError> {
+    pub fn next_samples(
+        &mut self,
+        input: &mut PcmInput,
+    ) -> Result<Option<SampleRange>, ChunkError> {
         if self.container == Container::Au {
             return self.next_au_samples(input);
         }
@@ -296,9 +299,12 @@ impl Chunks {
         // A length that is too large by one hides the first byte.
         let start = self.end.saturating_sub(1);
         let bytes = input.read_at(start, SEARCHED_BYTES)?;
-        let index = bytes
-            .windows(4)
-            .position(|name| matches!(self.container.role(name), ChunkRole::Format | ChunkRole::Samples));
+        let index = bytes.windows(4).position(|name| {
+            matches!(
+                self.container.role(name),
+                ChunkRole::Format | ChunkRole::Samples
+            )
+        });
         match index {
             Some(offset) => self.read_header(input, start + offset as u64),
             None => Ok(None),

@@ -252,7 +252,10 @@ fn reads_a_pipe() {
 fn leaves_compressed_audio_to_other_readers() {
     let data = chunk(b"data", 4, b"\xff\xfb\x90\x64");
     for codec in [0x50, 0x55] {
-        assert_eq!(read_file(&wav(&fmt(codec, 1, 0, 1), &data)), ReadResult::Unrecognized);
+        assert_eq!(
+            read_file(&wav(&fmt(codec, 1, 0, 1), &data)),
+            ReadResult::Unrecognized
+        );
     }
     assert_eq!(
         read_file(&caf(b"alac", 1, [0, 4_096], 0, b"data")),

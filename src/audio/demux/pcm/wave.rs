@@ -80,7 +80,12 @@ fn sample_bytes(bits: u16, block_bytes: u16, channels: u32) -> u32 {
 
 /// Blocks have a header per channel, then four bits per sample ("Multimedia Data Standards Update 3.0").
 /// Symphonia decodes one and two channels.
-fn adpcm(tag: u16, rate_hz: u32, channels: u32, block_bytes: u32) -> Result<DataFormat, HeaderError> {
+fn adpcm(
+    tag: u16,
+    rate_hz: u32,
+    channels: u32,
+    block_bytes: u32,
+) -> Result<DataFormat, HeaderError> {
     let (codec, name, header_bytes, header_frames) = match tag {
         MS_ADPCM => (codec::CODEC_ID_ADPCM_MS, "Microsoft ADPCM", 7, 2),
         _ => (codec::CODEC_ID_ADPCM_IMA_WAV, "IMA ADPCM", 4, 1),

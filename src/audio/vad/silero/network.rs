@@ -100,7 +100,12 @@ impl Network {
     }
 
     #[inline(always)]
-    fn step_lstm_simd<S: Simd>(&self, simd: S, gates_of_input: &[f32], state: &mut LstmState) -> f32 {
+    fn step_lstm_simd<S: Simd>(
+        &self,
+        simd: S,
+        gates_of_input: &[f32],
+        state: &mut LstmState,
+    ) -> f32 {
         let mut gates = [0.0; GATES];
         self.gates_of_hidden
             .apply(simd, 1, &state.hidden, &mut gates);

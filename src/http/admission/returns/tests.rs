@@ -32,7 +32,11 @@ struct SimulatedClient {
 
 /// Clients send one request after the other, each on its own connection. `recordings` is the number
 /// of requests that look different.
-fn simulate(behaviors: &[(ClientBehavior, usize)], time: Duration, recordings: u64) -> Vec<SimulatedClient> {
+fn simulate(
+    behaviors: &[(ClientBehavior, usize)],
+    time: Duration,
+    recordings: u64,
+) -> Vec<SimulatedClient> {
     let start = Instant::now();
     let mut turnover = Turnover::new(LIMIT, start);
     let mut returns = ExpectedReturns::new(LIMIT);
@@ -129,11 +133,15 @@ fn a_punctual_client_is_served_within_six_attempts() {
 
 #[test]
 fn frequent_retries_gain_nothing() {
-    let behaviors = [(ClientBehavior::ReturnsOnTime, 8), (ClientBehavior::ReturnsEarly, 32)];
+    let behaviors = [
+        (ClientBehavior::ReturnsOnTime, 8),
+        (ClientBehavior::ReturnsEarly, 32),
+    ];
     for recordings in [u64::MAX, 100, 30] {
         let clients = simulate(&behaviors, Duration::from_secs(60), recordings);
 
-        let [punctual, early] = [ClientBehavior::ReturnsOnTime, ClientBehavior::ReturnsEarly].map(|behavior| served(&clients, behavior));
+        let [punctual, early] = [ClientBehavior::ReturnsOnTime, ClientBehavior::ReturnsEarly]
+            .map(|behavior| served(&clients, behavior));
         assert!(
             punctual * 32 >= early * 8,
             "{recordings}: {punctual}, {early}"
@@ -143,7 +151,11 @@ fn frequent_retries_gain_nothing() {
 
 #[test]
 fn clients_that_never_return_do_not_block_permits() {
-    let clients = simulate(&[(ClientBehavior::NeverReturns, 40)], Duration::from_secs(60), u64::MAX);
+    let clients = simulate(
+        &[(ClientBehavior::NeverReturns, 40)],
+        Duration::from_secs(60),
+        u64::MAX,
+    );
 
     let all = served(&clients, ClientBehavior::NeverReturns);
     assert!(all > 60 / 2 * LIMIT * 9 / 10, "{all}");

@@ -67,9 +67,7 @@ fn describe_values(field: &Field) -> String {
 fn named(name: &str) -> Field {
     let fields = Field::ALL.iter();
     let mut found = fields.filter(|field| field.sent_name() == name);
-    *found
-        .next()
-        .unwrap_or_else(|| panic!("{name} has no row"))
+    *found.next().unwrap_or_else(|| panic!("{name} has no row"))
 }
 
 #[test]
@@ -87,7 +85,12 @@ fn the_documentation_equals_the_table() {
         let field = named(first);
         for other in others {
             let other = named(other);
-            assert_eq!(other.description, FieldDescription::AliasOf(field.name), "{}", other.name);
+            assert_eq!(
+                other.description,
+                FieldDescription::AliasOf(field.name),
+                "{}",
+                other.name
+            );
             assert_eq!(other.kind, field.kind, "{}", other.name);
         }
         let FieldDescription::Text(effect) = field.description else {

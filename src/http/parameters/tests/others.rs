@@ -36,7 +36,10 @@ fn fields_of_whisper_asr_webservice() {
 
     let language = read_by(Api::Language, &[("model", "base")]).unwrap();
     assert_eq!(language.response, ResponseKind::Language);
-    assert_eq!(language.options.clip.duration, Some(Duration::from_secs(30)));
+    assert_eq!(
+        language.options.clip.duration,
+        Some(Duration::from_secs(30))
+    );
     assert!(language.options.vad.is_none());
     // These APIs have no such field.
     for (api, name) in [(Api::Asr, "response_format"), (Api::Language, "output")] {

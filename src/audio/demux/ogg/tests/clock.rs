@@ -6,7 +6,8 @@ use crate::audio::demux::vorbis::tests::headers;
 /// Checks stream and start of all packets, after trimming.
 #[track_caller]
 fn check_starts(pages: &[Vec<u8>], expected: &[(u32, i64)]) {
-    let OpenResult::Opened(mut demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap() else {
+    let OpenResult::Opened(mut demuxer) = open(Box::new(Cursor::new(pages.concat()))).unwrap()
+    else {
         panic!("not opened");
     };
     assert_eq!(demuxer.clock, ContainerClock::Samples);

@@ -222,7 +222,8 @@ fn reads_every_kind_of_aiff() {
         );
         assert_eq!(read_file(&file), expected, "{codec:?}");
     }
-    let ReadResult::Error(error) = read_file(&aiff(b"AIFC", 16, b"MAC3\0\0", &ssnd(16, 0, &[0; 8])))
+    let ReadResult::Error(error) =
+        read_file(&aiff(b"AIFC", 16, b"MAC3\0\0", &ssnd(16, 0, &[0; 8])))
     else {
         panic!("must not be decoded")
     };
