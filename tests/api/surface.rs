@@ -105,8 +105,8 @@ async fn openai_names_resolve_to_the_only_model_without_a_configured_default() {
     assert_eq!(model.status(), 404);
     let message = error(model).await["message"].to_string();
     for part in [
-        "'whisper-1' stands for the model 'base'",
-        "POST /v1/models/base;",
+        "'whisper-1' stands for the model 'Systran/faster-whisper-base'",
+        "POST /v1/models/Systran/faster-whisper-base;",
     ] {
         assert!(message.contains(part), "{message}");
     }
