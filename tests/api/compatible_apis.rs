@@ -1,6 +1,6 @@
 //! The APIs of whisper-asr-webservice and of whisper.cpp's server.
 
-use halkspeech::engine::Detected;
+use halkspeech::engine::LanguageDetection;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::tokens::{Language, Task};
 use reqwest::multipart::{Form, Part};
@@ -159,7 +159,7 @@ async fn detect_language_returns_the_language_and_its_confidence() {
         let language = Language::parse("tr").unwrap();
         let generations = inputs.iter().map(|_| {
             let mut generation = text_generation(" merhaba");
-            generation.language = Some(Detected {
+            generation.language = Some(LanguageDetection {
                 language,
                 probability: 0.75,
             });
