@@ -1,10 +1,10 @@
 //! The engine: runs batches of windows on a device.
 
-#[cfg(not(fuzzing))]
+#[cfg(feature = "ct2")]
 pub mod ct2;
 pub mod fake;
 #[cfg_attr(
-    fuzzing,
+    not(feature = "ct2"),
     expect(dead_code, reason = "the engine that uses it is not built")
 )]
 mod short_encoding;

@@ -17,7 +17,8 @@
 //!
 //! Start reading at [`transcribe`]; `ARCHITECTURE.md` holds the invariants.
 //!
-//! `cargo fuzz` sets `cfg(fuzzing)`, which leaves out the modules that need the C++ engine.
+//! Without the feature `ct2` the modules that need the C++ engine are left out: what remains is the
+//! library with its fake engine, for tests and fuzzing.
 
 pub mod http;
 pub mod transcribe;
@@ -31,11 +32,11 @@ pub mod tokens;
 pub mod transcript;
 pub mod format;
 
-#[cfg_attr(fuzzing, path = "allocator/system.rs")]
+#[cfg_attr(not(feature = "ct2"), path = "allocator/system.rs")]
 mod allocator;
-#[cfg(not(fuzzing))]
+#[cfg(feature = "ct2")]
 pub mod app;
-#[cfg(not(fuzzing))]
+#[cfg(feature = "ct2")]
 pub mod cli;
 pub mod caller;
 pub mod config;
