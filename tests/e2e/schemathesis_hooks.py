@@ -1,4 +1,4 @@
-"""What Schemathesis cannot make up for `check_openapi.py`: recordings, and the name of a model that is there.
+"""What Schemathesis cannot make up for test_openapi.py: recordings, and the name of a model that is there.
 
 Schemathesis loads this file by SCHEMATHESIS_HOOKS; SAMPLE is a recording. Without it every upload would be refused for
 its bytes or its model, and the rest of the way would not be seen.

@@ -1,4 +1,4 @@
-"""Random requests over a bare socket, some of them not even HTTP: `check_openapi.py` sends them."""
+"""Random requests over a bare socket, some of them not even HTTP."""
 import collections
 import random
 import socket
@@ -25,7 +25,7 @@ PARTS = [b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\
 
 
 def send(url, key, count, seed):
-    """Sends so many requests; how often each status came, "none" for a connection that was closed without one.
+    """Sends `count` requests; how often each status came, "none" for a connection that was closed without one.
 
     Raises AssertionError at a 5xx, and at a request that is not answered within ten seconds.
     """
