@@ -10,11 +10,13 @@ import tempfile
 import needs
 import pytest
 import servers
+from failures.bench import Bench, table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "halkspeech"
 LOG_LINES = 40  # of each server, below the report of a failed test
 SEED = pytest.StashKey[int]()
+ROWS = pytest.StashKey[list]()  # what came of each fault
 
 
 def pytest_addoption(parser):
@@ -36,6 +38,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     # SIGTERM ends a run as ctrl-c does, so that fixtures stop their servers.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.stash[ROWS] = []
     given = config.getoption("--seed")
     config.stash[SEED] = random.SystemRandom().randrange(10**9) if given is None else given
 
@@ -159,3 +162,38 @@ def public_folder():
     with tempfile.TemporaryDirectory(prefix="halkspeech-e2e-") as folder:
         os.chmod(folder, 0o755)
         yield pathlib.Path(folder)
+
+
+@pytest.fixture(scope="session")
+def public_program(program, models_dir):
+    """A copy of the program and of the model tiny.en that every user may run and read."""
+    with tempfile.TemporaryDirectory(prefix="halkspeech-e2e-") as folder:
+        folder = pathlib.Path(folder)
+        copy = pathlib.Path(shutil.copy(program, folder / "halkspeech"))
+        shutil.copytree(models_dir / "tiny.en", folder / "models" / "tiny.en")
+        for path in (folder, folder / "models", folder / "models" / "tiny.en", copy):
+            path.chmod(0o755)
+        for path in (folder / "models" / "tiny.en").iterdir():
+            path.chmod(0o644)
+        yield copy, folder / "models"
+
+
+@pytest.fixture
+def bench(public_program, sample, public_folder, request):
+    """Provokes faults; the rows of the table are kept for --failures-table."""
+    made = Bench(*public_program, sample, public_folder)
+    yield made
+    request.config.stash[ROWS].extend(made.rows)
+
+
+@pytest.fixture(scope="module")
+def module_bench(public_program, sample):
+    """The same for what all tests of a module share."""
+    with tempfile.TemporaryDirectory(prefix="halkspeech-e2e-") as folder:
+        yield Bench(*public_program, sample, pathlib.Path(folder))
+
+
+def pytest_sessionfinish(session):
+    path, rows = session.config.getoption("--failures-table"), session.config.stash[ROWS]
+    if path:
+        pathlib.Path(path).write_text(table(rows), encoding="utf-8")

@@ -1,7 +1,6 @@
 """What every provoked fault needs: servers under limits, a caller, a disk of a given size, rows of the table."""
 import contextlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -9,70 +8,76 @@ import threading
 import time
 import urllib.error
 import urllib.request
-import wave
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import servers
+import speech
+
 from failures import hub_standin
 
 MODEL = "tiny.en"                 # small, so that it is loaded often
 PULLED = "test/whisper-tiny.en"   # the same, as the stand-in of the hub has it
 MIB = 2**20
 NOBODY = 65534
+COLUMNS = ("fault", "what the caller saw", "what the log said", "how it recovered")
 WORTH_TELLING = re.compile(r"\b(ERROR|WARN) (.*)|^(halkspeech: .*)|(.*panicked at.*)|(.*terminate called.*)"
                            r"|(memory allocation of.*)|(libgomp: .*)")
 
 
 @dataclass(frozen=True)
 class Row:
+    """What came of one fault, as docs/operations.md tells it."""
     fault: str
     caller: str
     log: str
     recovery: str
-    holds: bool
 
 
+@dataclass
 class Bench:
-    """Starts servers in a folder of their own, under limits where a fault wants them, and asks them things."""
+    """Starts servers with the model tiny.en, under limits where a fault wants them, and asks them things."""
+    program: Path
+    models: Path
+    sample: Path
+    folder: Path            # every user may read what is in it
+    rows: list = field(default_factory=list)
 
-    def __init__(self, binary, models, sample, folder):
-        self.binary, self.models, self.sample, self.folder = binary, models, sample, folder
-        self.runs = 0
+    def note(self, fault, caller, log, recovery):
+        """Keeps a row of the table."""
+        self.rows.append(Row(fault, caller, log, recovery))
 
     def fresh(self, name):
         """An empty folder that everybody may read."""
-        self.runs += 1
-        path = os.path.join(self.folder, f"{self.runs:02}-{name}")
-        os.makedirs(path)
-        os.chmod(path, 0o755)
+        path = self.folder / name
+        path.mkdir()
+        path.chmod(0o755)
         return path
 
     def copy_of(self, model, into):
         """A copy of a model that may be damaged; its folder."""
-        return shutil.copytree(os.path.join(self.models, model), os.path.join(into, model))
+        return Path(shutil.copytree(self.models / model, into / model))
 
     def command(self, port, prefix=(), models=None, host="127.0.0.1"):
-        return [*prefix, self.binary, "serve", "--host", host, "--port", str(port),
-                "--models-dir", models or self.models]
+        return servers.command(self.program, models or self.models, port, host, prefix)
 
-    def environment(self, more):
-        usual = {"WHISPER__MODEL": MODEL, "WHISPER__NUM_WORKERS": 1, "WHISPER__COMPUTE_TYPE": "int8",
-                 "HF_HUB_CACHE": os.path.join(self.folder, "no-hub"), "HF_ENDPOINT": "http://127.0.0.1:9",
-                 "HF_HUB_DOWNLOAD_TIMEOUT": 5}
-        return servers.environment(**(usual | more))
+    def settings(self, more):
+        return {"WHISPER__MODEL": MODEL, "WHISPER__NUM_WORKERS": 1, "WHISPER__COMPUTE_TYPE": "int8",
+                "HF_HUB_CACHE": self.folder / "no-hub", "HF_ENDPOINT": "http://127.0.0.1:9",
+                "HF_HUB_DOWNLOAD_TIMEOUT": 5} | more
 
-    @contextlib.contextmanager
+    def environment(self, **more):
+        return servers.environment(**self.settings(more))
+
     def serve(self, name, prefix=(), models=None, ready="/ready", **settings):
         """A server that runs while the block runs."""
-        port = servers.free_port()
-        with servers.running(name.replace(" ", "-"), self.command(port, prefix, models), self.environment(settings),
-                             f"http://127.0.0.1:{port}", ready) as server:
-            yield server
+        return servers.serve(self.program, models or self.models, name=name, prefix=prefix, ready=ready,
+                             **self.settings(settings))
 
     def fails(self, prefix=(), models=None, port=None, host="127.0.0.1", **settings):
         """A server that is not expected to start; its exit status and its log. Status None: it ran on and was ended."""
         process = subprocess.Popen(self.command(port or servers.free_port(), prefix, models, host), text=True,
-                                   env=self.environment(settings), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   env=self.environment(**settings), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, start_new_session=True)
         try:
             said, _ = process.communicate(timeout=60)
@@ -80,20 +85,29 @@ class Bench:
         except subprocess.TimeoutExpired:
             servers.stop(process)
             return None, process.communicate()[0]
+        finally:
+            if process.poll() is None:
+                servers.stop(process)
 
     def hub(self):
         """A hub that has the small model."""
-        return hub_standin.serving({PULLED: os.path.join(self.models, MODEL)})
+        return hub_standin.serving({PULLED: self.models / MODEL})
 
     def transcribe(self, url, model=MODEL, path=None):
         """Without second tries, of which the long recording would have many: it says the same again and again."""
-        with open(path or self.sample, "rb") as file:
-            return call(f"{url}/v1/audio/transcriptions?model={model}&temperature=[0]", file.read(), timeout=120)
+        audio = (path or self.sample).read_bytes()
+        return call(f"{url}/v1/audio/transcriptions?model={model}&temperature=[0]", audio, timeout=120)
 
     def serves(self, url, model=MODEL):
         """Whether a transcription is answered with its words."""
         status, said = self.transcribe(url, model)
         return status == 200 and "ask not" in said
+
+    def long_recording(self, times=30):
+        """The sample said so often: 30 times are five minutes and a half, ten megabytes."""
+        path = self.folder / f"long-{times}.wav"
+        path.write_bytes(speech.repeated(self.sample, times))
+        return path
 
 
 def call(url, body=None, method=None, timeout=120):
@@ -124,7 +138,7 @@ def in_background(work, *arguments, **more):
 
 
 def told(log):
-    """The errors and warnings of a log, each once, without time stamps; the last line where there are none."""
+    """The errors and warnings of a log, each once, without time stamps; "nothing" where there are none."""
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in log.splitlines()]
     kept = []
     for line in lines:
@@ -132,7 +146,7 @@ def told(log):
         if found:
             text = next(part for part in found.groups()[1:] if part)
             text = re.sub(r"^(request\{.*?\}: )?(\w+::)*\w+: ", "", text)
-            text = re.sub(r"/tmp/halkspeech-failures-\w+/\S*?/", "…/", text)
+            text = re.sub(r"/tmp/halkspeech-e2e-\w+/\S*?/", "…/", text)
             if text not in kept:
                 kept.append(text)
     return "; ".join(kept) or "nothing"
@@ -164,32 +178,37 @@ def tmpfs(folder, mib):
         subprocess.run(["umount", "-l", folder], check=False)
 
 
+def grow(folder, mib):
+    """Makes room on a disk of `tmpfs`."""
+    subprocess.run(["mount", "-o", f"remount,size={mib}m", folder], check=True)
+
+
+def fill(path, piece):
+    """Writes to a file until its disk is full."""
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(piece))
+
+
 def as_nobody():
     return ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 
 
 def inside(url):
+    """Requests that the server works on."""
     return servers.metrics(url)["halkspeech_requests_in_flight"]
 
 
 def until(holds, patience_s=20):
-    until = time.monotonic() + patience_s
-    while not holds() and time.monotonic() < until:
+    end = time.monotonic() + patience_s
+    while not holds() and time.monotonic() < end:
         time.sleep(0.01)
 
 
-def long_recording(bench, times=30):
-    """The sample said so often: 30 times are five minutes and a half, ten megabytes."""
-    path = os.path.join(bench.folder, f"long-{times}.wav")
-    if not os.path.exists(path):
-        with wave.open(bench.sample) as source, wave.open(path, "wb") as target:
-            target.setparams(source.getparams())
-            frames = source.readframes(source.getnframes())
-            for _ in range(times):
-                target.writeframes(frames)
-    return path
+def table(rows):
+    """Markdown, a row a fault."""
+    def line(cells):
+        return "| " + " | ".join(str(cell).replace("|", "/").replace("\n", " ") for cell in cells) + " |"
 
-
-def overwrite(path, content):
-    with open(path, "wb") as file:
-        file.write(content if isinstance(content, bytes) else content.encode())
+    body = [line((row.fault, row.caller, row.log, row.recovery)) for row in rows]
+    return "\n".join([line(COLUMNS), "|" + "---|" * len(COLUMNS), *body]) + "\n"

@@ -97,8 +97,8 @@ def _handler(hub):
             self.answer(302, about | {"Location": f"{hub.store}/cdn/{found.sha256}/{file}",
                                       "X-Linked-Size": str(found.size), "X-Linked-Etag": f'"{found.sha256}"'}, b"")
 
-        def contents(self, found, about={}):
-            asked = self.headers.get("Range")
+        def contents(self, found, about=None):
+            about, asked = about or {}, self.headers.get("Range")
             start, end = 0, found.size
             if self.command == "GET" and found.large:
                 hub.ranges.append(asked)
