@@ -31,7 +31,8 @@ def pytest_addoption(parser):
     group.addoption("--prometheus", default="http://127.0.0.1:9090", help="the Prometheus behind the dashboard")
     group.addoption("--compose", default="docker compose", help="the command for Compose, or docker-compose")
     group.addoption("--replicas-url", default="http://127.0.0.1:8000", help="the proxy before two replicas")
-    group.addoption("--soak-minutes", type=float, default=60, help="how long mixed traffic lasts")
+    group.addoption("--soak", action="append", default=[], metavar="NAME=VALUE", help="change the soak, for example "
+                                                                                      "minutes=10 (soaking/plan.py)")
     group.addoption("--soak-out", metavar="FOLDER", help="write soak.md and soak.json here")
 
 
@@ -100,7 +101,7 @@ def sample():
 @pytest.fixture(scope="session")
 def recordings():
     """The folder of recordings in many languages, described by its manifest.jsonl."""
-    folder = pathlib.Path(os.environ.get("HALKSPEECH_RECORDINGS") or ROOT.parent / "shared" / "audio")
+    folder = needs.recordings_folder()
     needs.existing(folder / "manifest.jsonl", "recordings", "set HALKSPEECH_RECORDINGS to the folder of the recordings")
     return folder
 

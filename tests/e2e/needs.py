@@ -5,6 +5,7 @@ clients, node, ffmpeg, root, gpu, prometheus, compose. Other names are those of 
 """
 import importlib
 import os
+import pathlib
 import shutil
 import urllib.error
 import urllib.request
@@ -12,12 +13,21 @@ import urllib.request
 import pytest
 
 
+def is_required(name):
+    return name in [one.strip() for one in os.environ.get("HALKSPEECH_REQUIRE", "").split(",")]
+
+
 def missing(name, reason):
     """Skips the running test, or fails it where HALKSPEECH_REQUIRE names what is missing."""
-    required = [one.strip() for one in os.environ.get("HALKSPEECH_REQUIRE", "").split(",")]
-    if name in required:
+    if is_required(name):
         pytest.fail(f"{reason} (HALKSPEECH_REQUIRE names {name})", pytrace=False)
     pytest.skip(reason)
+
+
+def recordings_folder():
+    """Where recordings are: HALKSPEECH_RECORDINGS, else `shared/audio` beside the checkout."""
+    beside = pathlib.Path(__file__).resolve().parents[3] / "shared" / "audio"
+    return pathlib.Path(os.environ.get("HALKSPEECH_RECORDINGS") or beside)
 
 
 def module(name, kind="packages", requirements="requirements.txt"):

@@ -59,13 +59,14 @@ def machine():
     return f"{names[0] if names else platform.machine()}, {cores} cores, {gib:.0f} GiB, Linux {platform.release()}"
 
 
-def markdown(soak, checks, args, version):
+def markdown(outcome):
     """The report for people."""
-    good, ledger = all(holds for _, holds, _ in checks), soak.ledger
+    soak, ledger, checks, version = outcome.soak, outcome.soak.ledger, outcome.checks, outcome.version
+    good = all(holds for _, holds, _ in checks)
     lines = [f"# Soak: {'PASS' if good else 'FAIL'}", "",
              f"- machine: {machine()}", f"- server: HalkSpeech {version}, models {', '.join(soak.target.models)}",
-             f"- command: `{' '.join(['soak.py', *sys.argv[1:]]).replace(os.path.expanduser('~'), '~')}`",
-             f"- {soak.at_s / 60:.1f} minutes, {args.callers} callers, {sum(ledger.counts.values())} requests"]
+             f"- command: `{' '.join(['pytest', *sys.argv[1:]]).replace(os.path.expanduser('~'), '~')}`",
+             f"- {soak.at_s / 60:.1f} minutes, {soak.plan.callers} callers, {sum(ledger.counts.values())} requests"]
     lines += _table(("check", "", "seen"), [(name, "PASS" if holds else "FAIL", seen) for name, holds, seen in checks])
     came = sorted(ledger.statuses(), key=str)
     lines += _table(("kind", *came), [(kind, *(ledger.counts[kind, one] or "" for one in came))
@@ -90,11 +91,11 @@ def _table(head, rows):
     return ["", cells(head), "|" + "---|" * len(head), *map(cells, rows)]
 
 
-def as_json(soak, checks, args, version):
+def as_json(outcome):
     """The report for programs."""
-    ledger = soak.ledger
-    return {"machine": machine(), "version": version, "minutes": soak.at_s / 60, "seed": args.seed,
-            "callers": args.callers, "models": soak.target.models,
+    soak, ledger, checks, version = outcome.soak, outcome.soak.ledger, outcome.checks, outcome.version
+    return {"machine": machine(), "version": version, "minutes": soak.at_s / 60, "seed": soak.plan.seed,
+            "callers": soak.plan.callers, "models": soak.target.models,
             "checks": [{"name": name, "pass": bool(holds), "seen": seen} for name, holds, seen in checks],
             "counts": [{"kind": kind, "came": came, "count": count}
                        for (kind, came), count in sorted(ledger.counts.items(), key=str)],

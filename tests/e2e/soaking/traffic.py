@@ -226,9 +226,9 @@ async def wrong_parameter(caller):
     clip, usual = caller.wish()
     reply = await caller.ask("POST", "/v1/audio/transcriptions", form(usual | fields, clip.read()),
                              {"Content-Type": FORM})
-    if caller.ledger.note("wrong parameter", reply, {400} | FULL) and reply.status == 400:
-        if reply.json()["error"]["param"] != param:
-            caller.ledger.fault("wrong parameter", f"{fields} is not said to be about {param}", reply)
+    refused = caller.ledger.note("wrong parameter", reply, {400} | FULL) and reply.status == 400
+    if refused and reply.json()["error"]["param"] != param:
+        caller.ledger.fault("wrong parameter", f"{fields} is not said to be about {param}", reply)
 
 
 async def no_form(caller):

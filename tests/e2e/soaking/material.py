@@ -4,21 +4,23 @@ import random
 import wave
 
 import load
+import speech
 from clips import Clip, read_manifest, short_clips
+from words import edits, units
+
 from soaking import traffic
 from soaking.ledger import Ledger
-from words import edits, units
 
 ENOUGH_WORDS = 0.5  # of a clip's words may be wrong: a small model is no reason to fail
 
 
-async def find_material(target, args, folder):
+async def find_material(target, plan, folder):
     """Clips whose text is the same with and without falling back, near enough to what was said; and all the rest."""
-    every = read_manifest(args.manifest) if args.manifest else [sample_clip(args.sample)]
+    every = read_manifest(plan.manifest) if plan.manifest else [sample_clip(plan.sample)]
     short = short_clips(every)
     english = [clip for clip in short if clip.language == "en"]
     others = [clip for clip in short if clip.language in ("tr", "de", "fr")]
-    row = random.Random(args.seed)
+    row = random.Random(plan.seed)
     chosen = {model: row.sample(english, min(4, len(english))) for model in target.models}
     chosen[target.models[0]] = (row.sample(english, min(3, len(english)))
                                 + row.sample(others, min(3, len(others))))
@@ -26,10 +28,10 @@ async def find_material(target, args, folder):
         caller = traffic.Caller(target, None, client, Ledger(), row)
         clips = {model: [clip for clip in chosen[model] if await is_steady(caller, model, clip)] for model in chosen}
         # Alone, each clip has to have the text that was said.
-        if empty := [model for model, steady in clips.items() if not steady]:
-            raise SystemExit(f"no clip has a steady text near its reference with {', '.join(empty)}")
+        empty = [model for model, steady in clips.items() if not steady]
+        assert not empty, f"no clip has a steady text near its reference with {', '.join(empty)}"
     source = next(clip for clip in english if clip.name.endswith(".wav"))
-    return traffic.Material(clips, others, repeated(source, args.long_s, folder), other_formats(args),
+    return traffic.Material(clips, others, repeated(source, plan.long_s, folder), other_formats(plan),
                             bad_files(source, folder))
 
 
@@ -40,8 +42,7 @@ async def is_steady(caller, model, clip):
         fields = {"model": model, "language": clip.language} | wish
         reply = await caller.ask("POST", "/v1/audio/transcriptions", traffic.form(fields, clip.read()),
                                  {"Content-Type": traffic.FORM})
-        if reply.status != 200:
-            raise SystemExit(f"{clip.name} with {model}, alone: {reply.status} {reply.text()[:300]}")
+        assert reply.status == 200, f"{clip.name} with {model}, alone: {reply.status} {reply.text()[:300]}"
         answers.append(reply.json())
     reference = units(clip.text, clip.language)
     wrong = edits(reference, units(answers[1]["text"], clip.language)) / max(1, len(reference))
@@ -50,8 +51,8 @@ async def is_steady(caller, model, clip):
 
 
 def sample_clip(path):
-    with open(os.path.splitext(path)[0] + ".txt", encoding="utf-8") as text, wave.open(path) as audio:
-        return Clip(path, "en", text.read(), audio.getnframes() / audio.getframerate(), "short")
+    with wave.open(str(path)) as audio:
+        return Clip(str(path), "en", speech.SENTENCE, audio.getnframes() / audio.getframerate(), "short")
 
 
 def repeated(clip, seconds, folder):
@@ -65,12 +66,11 @@ def repeated(clip, seconds, folder):
     return Clip(path, clip.language, clip.text, seconds, "long")
 
 
-def other_formats(args):
+def other_formats(plan):
     """The same sentence in other containers and codecs, where the manifest's folder has them."""
-    folder = os.path.join(os.path.dirname(os.path.abspath(args.manifest)), "formats") if args.manifest else ""
-    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    paths = [os.path.join(folder, name) for name in names]
-    return [Clip(path, "en", "", 0, "format") for path in paths if os.path.getsize(path) < args.upload_mib * 2**20]
+    folder = plan.manifest.parent / "formats" if plan.manifest else None
+    paths = sorted(folder.iterdir()) if folder and folder.is_dir() else []
+    return [Clip(str(path), "en", "", 0, "format") for path in paths if path.stat().st_size < plan.upload_mib * 2**20]
 
 
 def bad_files(clip, folder):
