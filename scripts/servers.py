@@ -1,6 +1,7 @@
 """Starts servers on free loopback ports, waits until they are ready, stops them whatever happens; asks them things."""
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -151,6 +152,22 @@ def growth(before, after):
 def mean_batch(counted):
     """Windows a batch among what was counted; 0 when no batch ran."""
     return counted["halkspeech_batch_windows_sum"] / max(1.0, counted["halkspeech_batch_windows_count"])
+
+
+def histogram_quantile(counted, name, share):
+    """The value below which that share of what a histogram counted lies; 0 without any.
+
+    Within a bucket values lie evenly, as in Prometheus.
+    """
+    prefix = name + '_bucket{le="'
+    buckets = sorted((float(key.removeprefix(prefix).removesuffix('"}')), count)
+                     for key, count in counted.items() if key.startswith(prefix))
+    wanted, lower, below = share * buckets[-1][1] if buckets else 0.0, 0.0, 0.0
+    for upper, count in buckets:
+        if count >= wanted > 0:
+            return lower if math.isinf(upper) else lower + (upper - lower) * (wanted - below) / (count - below)
+        lower, below = upper, count
+    return 0.0
 
 
 INSIDE = ("mean_batch", "engine_s", "decode_s", "windows_repeated", "audio_frames", "padding_frames")

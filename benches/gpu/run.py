@@ -9,7 +9,8 @@ usage: run.py --binary PATH [--out FOLDER] [--cublas DIR] [--real-model DIR --cl
 It holds the texts of a real model on the card against those on the processor, then measures each profile with random
 weights in the shape of its model: windows a minute, latency, memory. A cell is seconds of a clip, or the least and the
 most of them, and beams. FOLDER gets results.json, table.md and the servers' logs. The dry run goes the same way on a
-processor, with a tiny shape. Exit status 1: a request failed, or a step did. README.md says what to bring to the machine. Needs Python 3.9.
+processor, with a tiny shape. Exit status 1: a request failed, or a step did. README.md says what to bring to the
+machine. Needs Python 3.9.
 """
 import argparse
 import datetime

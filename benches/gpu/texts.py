@@ -40,7 +40,8 @@ def compare(args, folders):
     print(f"  {len(found)} recordings, {words} words, {edits} differ; {changed} of {len(found) * COPIES} texts on the "
           "card are others where all are sent at once", flush=True)
     return {"model": model, "clips": len(found), "words": words, "words_that_differ": edits,
-            "texts_at_once": len(found) * COPIES, "texts_that_company_changes": changed, "differences": differences, "empty": sum(not plain(text) for text in texts["card"])}
+            "texts_at_once": len(found) * COPIES, "texts_that_company_changes": changed, "differences": differences,
+            "empty": sum(not plain(text) for text in texts["card"])}
 
 
 async def transcribe(address, model, found, at_once):

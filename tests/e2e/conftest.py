@@ -7,8 +7,9 @@ import shutil
 import signal
 import tempfile
 
-import needs
 import pytest
+
+import needs
 import servers
 from failures.bench import Bench, table
 

@@ -10,9 +10,10 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
+import pytest
+
 import clips
 import load
-import pytest
 import servers
 
 BATCH_SIZE = 8  # the server's default

@@ -11,8 +11,9 @@ import subprocess
 import wave
 
 import httpx
-import needs
 import pytest
+
+import needs
 from speech import ENDING
 
 KEY = os.environ.get("OPENAI_API_KEY") or "none"

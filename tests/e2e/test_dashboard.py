@@ -10,8 +10,9 @@ import time
 import urllib.parse
 import urllib.request
 
-import needs
 import pytest
+
+import needs
 
 DASHBOARD = pathlib.Path(__file__).parents[2] / "docker/grafana/dashboards/halkspeech.json"
 LAST_S, STEP_S = 300, 15

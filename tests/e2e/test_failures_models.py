@@ -5,8 +5,9 @@ import shutil
 import subprocess
 import time
 
-import needs
 import pytest
+
+import needs
 import servers
 from failures.bench import MIB, MODEL, as_nobody, call, clean, listed, shown, told
 

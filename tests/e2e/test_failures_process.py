@@ -6,8 +6,9 @@ import socket
 import subprocess
 import time
 
-import needs
 import pytest
+
+import needs
 import servers
 from failures.bench import as_nobody, call, clean, fill, in_background, inside, shown, tmpfs, told, until
 

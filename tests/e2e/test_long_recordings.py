@@ -11,9 +11,10 @@ import re
 import statistics
 import time
 
+import pytest
+
 import clips
 import needs
-import pytest
 import servers
 import speech
 

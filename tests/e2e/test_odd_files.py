@@ -16,8 +16,9 @@ import struct
 import subprocess
 import zlib
 
-import needs
 import pytest
+
+import needs
 from odd_files import (
     by_ffmpeg,
     changed_matroska,

@@ -13,6 +13,7 @@ from openai.types.audio import (
     Translation,
     TranslationVerbose,
 )
+
 from sdk import MODEL, assert_typed, client_of
 from speech import ENDING, repeated, telephone_call
 

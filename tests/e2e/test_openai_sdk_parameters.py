@@ -1,5 +1,6 @@
 """Every parameter of a transcription through the OpenAI SDK: valid values, refused ones, and what goes together."""
 import pytest
+
 from sdk import INVALID, MODEL, arguments, client_of, refused
 from speech import ENDING
 

@@ -7,6 +7,7 @@ import time
 import openai
 import pytest
 from openai.types.audio import TranscriptionTextDeltaEvent
+
 from sdk import INVALID, KEY, MODEL, assert_typed, client_of, refused
 from speech import ENDING, repeated
 

@@ -17,9 +17,10 @@ import tempfile
 import urllib.parse
 import urllib.request
 
+import pytest
+
 import needs
 import noise
-import pytest
 import servers
 from speech import ENDING
 

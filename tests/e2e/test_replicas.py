@@ -9,10 +9,11 @@ import shlex
 import subprocess
 import time
 
+import pytest
+
 import clips
 import load
 import needs
-import pytest
 
 REQUESTS, CALLERS = 500, 8
 FIELDS = {"model": "base", "language": "en"}

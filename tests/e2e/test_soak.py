@@ -1,8 +1,8 @@
 """A server stays as it is under mixed traffic for an hour: good requests, bad ones, callers that leave, models that go.
 
 The server has a key and small bounds, and models that are unloaded as soon as nobody uses them. `--soak minutes=N` sets
-how long it takes. With --url a server that runs already is soaked: its key is $OPENAI_API_KEY, `--soak capacity=N` and so
-on tell its bounds, and the checks of its log and its end are left out.
+how long it takes. With --url a server that runs already is soaked: its key is $OPENAI_API_KEY, `--soak capacity=N` and
+the like tell its bounds, and the checks of its log and its end are left out.
 """
 import asyncio
 import json
@@ -10,8 +10,9 @@ import os
 import pathlib
 import tempfile
 
-import needs
 import pytest
+
+import needs
 import servers
 from soaking.plan import Plan
 from soaking.report import as_json, markdown

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import servers
 import speech
-
 from failures import hub_standin
 
 MODEL = "tiny.en"                 # small, so that it is loaded often

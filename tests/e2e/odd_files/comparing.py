@@ -5,9 +5,8 @@ import urllib.error
 import urllib.request
 import wave
 
-from words import edits, units
-
 from odd_files import making
+from words import edits, units
 
 RATE_HZ = 16_000
 # Of two answers that are equal.

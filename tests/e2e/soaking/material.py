@@ -6,10 +6,9 @@ import wave
 import load
 import speech
 from clips import Clip, read_manifest, short_clips
-from words import edits, units
-
 from soaking import traffic
 from soaking.ledger import Ledger
+from words import edits, units
 
 ENOUGH_WORDS = 0.5  # of a clip's words may be wrong: a small model is no reason to fail
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import load
 import servers
-
 from soaking import traffic, vitals
 from soaking.ledger import Ledger
 from soaking.material import find_material
