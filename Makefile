@@ -6,6 +6,7 @@ CACHE            := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/halkspeech
 CARGO_TARGET_DIR ?= $(CACHE)/target
 MODELS_DIR       ?= $(CACHE)/models
 SAMPLES_DIR      ?= $(CACHE)/samples
+PYTHON_ENV       ?= $(CACHE)/python
 WHISPER__MODEL   ?= base
 UVICORN_PORT     ?= 8000
 # More cargo features of the server. For GPUs there is `make cuda`.
@@ -17,7 +18,7 @@ FEATURES         ?=
 CARGO := cargo
 FLAGS := --release --locked $(if $(FEATURES),--features $(FEATURES))
 
-export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR
+export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR PYTHON_ENV
 # Settings of the server are for `run` only: tests bring their own.
 run: export WHISPER__MODEL := $(WHISPER__MODEL)
 run: export UVICORN_PORT := $(UVICORN_PORT)
@@ -43,6 +44,7 @@ test: setup-test fetch lint ## set up, then formatting, lints, all tests and the
 lint: setup-test
 	$(CARGO) fmt --check
 	$(CARGO) clippy $(FLAGS) --all-targets -- -D warnings
+	$(PYTHON_ENV)/bin/ruff check --no-cache .
 
 build: setup ## set up, then compile the server
 	$(CARGO) build $(FLAGS)

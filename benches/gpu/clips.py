@@ -50,7 +50,9 @@ def made(seconds, seed=1):
 def recordings(folder, language, most):
     """Name, language and content of the recordings in a folder, by name.
 
-    Where it has a manifest.jsonl (file, language), those of the language alone, or for "all" those of any language that it names."""
+    Where it has a manifest.jsonl (file, language), those of the language alone, or for "all" those of any language that
+    it names.
+    """
     manifest = os.path.join(folder, "manifest.jsonl")
     if os.path.exists(manifest):
         with open(manifest, encoding="utf-8") as lines:

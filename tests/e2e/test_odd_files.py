@@ -2,7 +2,7 @@
 
 Each file is sent, and so is the WAV that ffmpeg makes of it, unless length and words are those of the sample. A file is
 equal if the server's duration is within 0.1 s of that of the WAV, its text is at most one word away, and its first
-segment begins within 0.5 s of the WAV's. The same without ffmpeg for what README names as built in.
+segment begins within 0.5 s of the WAV's. The same without ffmpeg for what docs/audio.md names as built in.
 
 Needs ffmpeg and ffprobe with the usual encoders: a file whose encoder is absent is skipped. `-k` chooses files by name,
 and only those are made; --odd-files keeps them and the answers.
@@ -140,6 +140,6 @@ def test_an_odd_file_reads_as_ffmpeg_reads_it(files, answers, request, name):
     if name not in files.known:
         pytest.skip(f"not made: {files.not_made.get(name, 'empty')}")
     if name not in answers:
-        pytest.skip("README does not name it as read without ffmpeg")
+        pytest.skip("docs/audio.md does not name it as read without ffmpeg")
     row = answers[name]
     assert comparing.difference(row["ours"], row["of_ffmpeg"], row["known"]) == "", row

@@ -173,7 +173,7 @@ def test_the_generated_client_reads_errors(generated, sample, arguments, expecte
 def test_schemathesis_finds_nothing(target, sample, tmp_path, seed, short):
     """All checks of Schemathesis, 100 cases of each operation."""
     url, key = target
-    needs.module("schemathesis")
+    needs.module("schemathesis", requirements="requirements-slow.txt")
     config = tmp_path / "schemathesis.toml"
     config.write_text(SCHEMATHESIS)
     command = [pathlib.Path(sys.executable).parent / "st", "--config-file", config, "run", url + "/openapi.json",

@@ -40,7 +40,7 @@ def by_ffmpeg(name):
 
 
 def built_in(form, codec):
-    """Whether README names a format as read without ffmpeg."""
+    """Whether docs/audio.md names a format as read without ffmpeg."""
     plain = codec.startswith(("pcm_", "adpcm_")) and codec not in ("pcm_dvd", "pcm_bluray")
     if form in ("wav", "w64", "aiff", "au", "caf"):
         return plain
