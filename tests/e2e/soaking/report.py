@@ -2,6 +2,7 @@
 import json
 import os
 import platform
+import re
 import sys
 from collections import Counter
 
@@ -59,13 +60,19 @@ def machine():
     return f"{names[0] if names else platform.machine()}, {cores} cores, {gib:.0f} GiB, Linux {platform.release()}"
 
 
+def command():
+    """The command line of this run, without a key and the name of a home."""
+    line = " ".join(["pytest", *sys.argv[1:]]).replace(os.path.expanduser("~"), "~")
+    return re.sub(r"\bkey=\S+", "key=…", line)
+
+
 def markdown(outcome):
     """The report for people."""
     soak, ledger, checks, version = outcome.soak, outcome.soak.ledger, outcome.checks, outcome.version
     good = all(holds for _, holds, _ in checks)
     lines = [f"# Soak: {'PASS' if good else 'FAIL'}", "",
              f"- machine: {machine()}", f"- server: HalkSpeech {version}, models {', '.join(soak.target.models)}",
-             f"- command: `{' '.join(['pytest', *sys.argv[1:]]).replace(os.path.expanduser('~'), '~')}`",
+             f"- command: `{command()}`",
              f"- {soak.at_s / 60:.1f} minutes, {soak.plan.callers} callers, {sum(ledger.counts.values())} requests"]
     lines += _table(("check", "", "seen"), [(name, "PASS" if holds else "FAIL", seen) for name, holds, seen in checks])
     came = sorted(ledger.statuses(), key=str)
