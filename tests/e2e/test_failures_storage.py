@@ -22,7 +22,7 @@ from failures.bench import (
 )
 
 BYTES_PER_S = 20 * MIB  # of a slow download
-PATIENCE_S = 60
+PATIENCE_S = 30
 
 
 def wait_for_bytes(hub, count):

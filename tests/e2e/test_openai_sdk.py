@@ -98,7 +98,7 @@ def test_the_default_model_is_used_where_none_is_named(client, sample, model):
 def test_json_has_its_fields(route, sample):
     resource, plain, _ = route
     answer = resource.create(file=sample, model=MODEL, response_format="json", temperature=0, prompt="Kennedy.")
-    assert_typed(answer, plain, set(plain.model_fields) - {"text", "usage"})
+    assert_typed(answer, plain, set(plain.model_fields) - {"text", "languages", "usage"})
     assert ENDING in answer.text
 
 
@@ -164,7 +164,7 @@ def test_word_timestamps_and_dropped_pieces(client, sample):
 
 def test_log_probabilities(client, sample):
     answer = client.audio.transcriptions.create(file=sample, model=MODEL, include=["logprobs"])
-    assert_typed(answer, Transcription, {"languages"})
+    assert_typed(answer, Transcription)
     for logprob in answer.logprobs:
         assert_typed(logprob, type(logprob))
         token = bytes(map(int, logprob.bytes)).decode()  # The SDK has them as floats.

@@ -17,18 +17,18 @@ FIRST = {
     # Choosing words.
     "beam_size": (2, 0), "best_of": (3, 33), "patience": (1.5, 0), "length_penalty": (0.9, 11),
     "repetition_penalty": (1.05, 0), "no_repeat_ngram_size": (5, 225), "suppress_tokens": ([-1, 13], [51_864]),
-    "without_timestamps": (False, "no"), "condition_on_previous_text": (True, 2),
+    "without_timestamps": (False, "never"), "condition_on_previous_text": (True, 2),
     # When a text is not believed.
     "compression_ratio_threshold": (2.5, 101), "logprob_threshold": (-2, 1), "no_speech_threshold": (0.7, 2),
     "hallucination_silence_threshold": (2, -1),
     # Speech and silence.
-    "vad_filter": (True, "on"), "vad_threshold": (0.4, 2), "vad_min_speech_ms": (100, 60_001),
+    "vad_filter": (True, "maybe"), "vad_threshold": (0.4, 2), "vad_min_speech_ms": (100, 60_001),
     "vad_min_silence_ms": (500, 0.5), "vad_max_speech_s": (20, 0), "vad_speech_pad_ms": (200, 10_001),
 }
 # Other names of the same, and OpenAI's object, in place of those above.
 OTHER = {
-    "initial_prompt": ("Kennedy.", LONG), "no_timestamps": (True, "no"), "logprob_thold": ("none", 1),
-    "no_speech_thold": ("none", 2), "compression_ratio_threshold": ("none", -1), "vad": (True, "on"),
+    "initial_prompt": ("Kennedy.", LONG), "no_timestamps": (True, "never"), "logprob_thold": ("none", 1),
+    "no_speech_thold": ("none", 2), "compression_ratio_threshold": ("none", -1), "vad": (True, "maybe"),
     "vad_min_speech_duration_ms": (100, -1), "vad_min_silence_duration_ms": (500, -1),
     "vad_max_speech_duration_s": (20, 604_801), "temperature": ([0, 0.4], [0, 2]),
     "chunking_strategy": ({"type": "server_vad", "threshold": 0.4, "prefix_padding_ms": 200,

@@ -1,9 +1,9 @@
 """The errors that the OpenAI SDK raises for what the server refuses: their class, their fields, and when it retries."""
 import contextlib
 import socket
-import threading
 import time
 
+import httpx
 import openai
 import pytest
 from openai.types.audio import TranscriptionTextDeltaEvent
@@ -85,15 +85,24 @@ def test_a_full_server_refuses(limited, sample):
 
 
 def test_the_sdk_waits_as_it_is_told_and_succeeds(limited, sample):
+    """Between a refusal and the next request of the SDK lies the time that the refusal names."""
     _, url = limited
+    sent_at, told = [], []  # of each request the time; of each refusal the time and the milliseconds to wait
     with only_permit_taken(url) as connection:
-        # Its own back-off would be over after half a second; the server asks for a second.
-        threading.Timer(0.2, connection.shutdown, [socket.SHUT_RDWR]).start()
-        begin, patient = time.monotonic(), client_of(url, max_retries=2).audio.transcriptions
-        raw = patient.with_raw_response.create(file=sample, model=MODEL)
-        assert raw.retries_taken == 1
-        assert time.monotonic() - begin >= 1
-        assert ENDING in raw.parse().text
+        def refused_or_answered(response):
+            if response.status_code == 429:
+                told.append((time.monotonic(), int(response.headers["retry-after-ms"])))
+                if len(told) == 1:
+                    connection.shutdown(socket.SHUT_RDWR)  # gives the permit back
+
+        hooks = {"request": [lambda request: sent_at.append(time.monotonic())], "response": [refused_or_answered]}
+        with httpx.Client(event_hooks=hooks, timeout=60) as http:
+            patient = client_of(url, max_retries=2).with_options(http_client=http).audio.transcriptions
+            raw = patient.with_raw_response.create(file=sample, model=MODEL)
+    assert 1 <= raw.retries_taken == len(told)
+    assert ENDING in raw.parse().text
+    for (refused_at, wait_ms), next_at in zip(told, sent_at[1:]):
+        assert next_at - refused_at >= wait_ms / 1000, (told, sent_at)
 
 
 @pytest.fixture(scope="module")

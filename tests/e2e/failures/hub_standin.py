@@ -24,7 +24,7 @@ class Hub:
         self.front = self.store = ""
 
     def listing(self, name):
-        siblings = [{"rfilename": file, "size": found.size, "blobId": found.sha256[:40]}
+        siblings = [{"rfilename": file, "size": found.size, "blobId": found.git_hash}
                     | ({"lfs": {"sha256": found.sha256, "size": found.size, "pointerSize": 135}} if found.large else {})
                     for file, found in self.files[name].items()]
         return {"_id": "0", "id": name, "modelId": name, "sha": self.commit(name), "private": False, "tags": [],
@@ -43,7 +43,15 @@ class _File:
     def __init__(self, path):
         self.path, self.size, self.large = path, os.path.getsize(path), path.endswith(".bin")
         with open(path, "rb") as file:
-            self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            contents = file.read()
+        self.sha256 = hashlib.sha256(contents).hexdigest()
+        # What git calls the contents; the server checks small files by it.
+        self.git_hash = hashlib.sha1(b"blob %d\0" % self.size + contents).hexdigest()
+
+    @property
+    def etag(self):
+        """What the hub calls the file by."""
+        return self.sha256 if self.large else self.git_hash
 
 
 @contextlib.contextmanager
@@ -90,8 +98,7 @@ def _handler(hub):
             found = hub.files[name].get(file)
             if found is None:
                 return self.refuse(404, "EntryNotFound")
-            hash = found.sha256 if found.large else found.sha256[:40]
-            about = {"ETag": f'"{hash}"', "X-Repo-Commit": hub.commit(name)}
+            about = {"ETag": f'"{found.etag}"', "X-Repo-Commit": hub.commit(name)}
             if not found.large:
                 return self.contents(found, about)
             self.answer(302, about | {"Location": f"{hub.store}/cdn/{found.sha256}/{file}",
