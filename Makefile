@@ -7,6 +7,7 @@ CARGO_TARGET_DIR ?= $(CACHE)/target
 MODELS_DIR       ?= $(CACHE)/models
 SAMPLES_DIR      ?= $(CACHE)/samples
 DIST_DIR         ?= $(CACHE)/dist
+PYTHON_ENV       ?= $(CACHE)/python
 WHISPER__MODEL   ?= base
 UVICORN_PORT     ?= 8000
 # Additional cargo features of the server. For GPUs use `make cuda`.
@@ -22,7 +23,7 @@ HALKSPEECH_COMMIT := $(or $(HALKSPEECH_COMMIT),$(shell git --git-dir=.git descri
 CARGO := cargo
 FLAGS := --release --locked $(if $(FEATURES),--features $(FEATURES))
 
-export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR DIST_DIR HALKSPEECH_COMMIT
+export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR DIST_DIR PYTHON_ENV HALKSPEECH_COMMIT
 # Settings of the server apply only to `run`: tests set their own.
 run: export WHISPER__MODEL := $(WHISPER__MODEL)
 run: export UVICORN_PORT := $(UVICORN_PORT)
@@ -48,6 +49,7 @@ test: setup-test fetch lint ## set up, then formatting, lints, all tests and the
 lint: setup-test
 	$(CARGO) fmt --check
 	$(CARGO) clippy $(FLAGS) --all-targets -- -D warnings
+	$(PYTHON_ENV)/bin/ruff check --no-cache .
 
 build: setup ## set up, then compile the server
 	$(CARGO) build $(FLAGS)

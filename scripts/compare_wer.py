@@ -65,7 +65,8 @@ def main():
     parser.add_argument("--kinds", default="short,telephone,long")
     parser.add_argument("--systems", default=",".join(SYSTEMS), type=lambda text: text.split(","))
     parser.add_argument("--beam", type=int, default=5)
-    parser.add_argument("--field", action="append", default=[], metavar="NAME=VALUE", help="one more field for the server")
+    parser.add_argument("--field", action="append", default=[], metavar="NAME=VALUE",
+                        help="one more field for the server")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compute-type", default="int8")
     parser.add_argument("--verbose", action="store_true", help="print clips on which the systems differ")

@@ -125,7 +125,7 @@ def is_repeated(text, language):
     words = units(text, language)
     lengths = range(1, len(words) // 2 + 1)
     return any(words[:length] * (len(words) // length) == words or
-               len(words) == 2 * length + 1 and words[:length] == words[-length:] for length in lengths)
+               (len(words) == 2 * length + 1 and words[:length] == words[-length:]) for length in lengths)
 
 
 def row(clips, answers, whole, counted):

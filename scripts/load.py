@@ -1,4 +1,9 @@
-"""A load client: callers that send their next request as soon as the last is answered."""
+"""Callers that send their next request as soon as the last is answered, and keep every answer.
+
+Load is measured with `halkspeech bench`. This is for what it does not give: each answer with its text and headers,
+which tests of batches need; and a new connection for each request, without which peers of several processes would be at
+a disadvantage, in the same turns as a peer that has no HTTP.
+"""
 import asyncio
 import json
 import statistics

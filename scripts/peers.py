@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 
+from load import Turns
 from servers import environment, free_port, log_folder, serving, stop
 
 WANTED = {"faster-whisper": "1.2.1", "faster-whisper-server": "0.0.3"}
@@ -56,8 +57,7 @@ def server(model_dir, beam, way):
     config = {"batch_size": BATCH_SIZE,
               "model_options": {"device": "cpu", "compute_type": "int8", "cpu_threads": threads},
               "models": [{"name": "base", "path": model_dir, "transcribe_options": {"beam_size": beam}}]}
-    file = tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=log_folder(), delete=False)
-    with file:
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=log_folder(), delete=False) as file:
         json.dump(config, file)  # JSON is YAML too
     port = free_port()
     command = [sys.executable, "-m", "faster_whisper_server", "--config", file.name, "--host", "127.0.0.1",
@@ -101,8 +101,6 @@ def pipeline(model_dir, beam):
 def _transcribe(model_dir, beam):
     """The program of the pipeline's process: an order a line, until there is no more."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
-
-    from load import Turns
     shapes, pipelines = {}, {}
     for way, options in PIPELINE_WAYS.items():
         key = tuple(options.items())
@@ -111,35 +109,39 @@ def _transcribe(model_dir, beam):
                 WhisperModel(model_dir, device="cpu", compute_type="int8", **options))
         pipelines[way] = shapes[key]
     alone = threading.Lock()
-
     for line in sys.stdin:
         order = json.loads(line)
-        clips, run = order["clips"], pipelines[order["way"]]
         gate = alone if order["way"] == "one by one" else contextlib.nullcontext()
-        turns = Turns(len(clips), order["seconds"], order["whole_passes"])
-        answers, failures = [], []
+        print(json.dumps(_fulfil(order, pipelines[order["way"]], beam, gate)), flush=True)
 
-        def caller():
-            try:
-                while (number := turns.take()) is not None:
-                    path, language = clips[number]
-                    begun = time.perf_counter()
-                    with gate:
-                        segments, _ = run.transcribe(path, language=language, beam_size=beam, batch_size=BATCH_SIZE)
-                        text = "".join(segment.text for segment in segments).strip()
-                    answers.append([number, time.perf_counter() - begun, text])
-            except Exception as error:
-                failures.append(error)
 
-        start = time.perf_counter()
-        threads = [threading.Thread(target=caller) for _ in range(order["callers"])]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if failures:
-            raise failures[0]
-        print(json.dumps({"answers": answers, "wall_s": time.perf_counter() - start}), flush=True)
+def _fulfil(order, pipeline, beam, gate):
+    """Runs the callers of an order, each of whose calls goes through `gate`; their answers and the time of all."""
+    clips = order["clips"]
+    turns = Turns(len(clips), order["seconds"], order["whole_passes"])
+    answers, failures = [], []
+
+    def caller():
+        try:
+            while (number := turns.take()) is not None:
+                path, language = clips[number]
+                begun = time.perf_counter()
+                with gate:
+                    segments, _ = pipeline.transcribe(path, language=language, beam_size=beam, batch_size=BATCH_SIZE)
+                    text = "".join(segment.text for segment in segments).strip()
+                answers.append([number, time.perf_counter() - begun, text])
+        except Exception as error:
+            failures.append(error)
+
+    start = time.perf_counter()
+    threads = [threading.Thread(target=caller) for _ in range(order["callers"])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return {"answers": answers, "wall_s": time.perf_counter() - start}
 
 
 if __name__ == "__main__":

@@ -3,36 +3,38 @@
 
 usage: scaling.py --binary PATH --models DIR --manifest FILE [--callers 1,4,16,64,256] [--seconds 30] [--quick]
 
-Callers send a clip of at most 12 s as soon as the last is answered. What counts begins once every caller has had an
-answer, and lasts the given seconds or the time of three answers to each caller, whichever is longer.
+Callers of `halkspeech bench` send a clip of at most 12 s as soon as the last is answered, once for each caller and then
+for the given seconds or the time of three answers to each caller, whichever is longer.
 Checks that throughput never falls by more than 5 % from its best as callers grow, and that the 95th percentile grows
 no faster than the queue: at most 1.3 times callers / throughput, plus what it has over that with the fewest callers,
 where it is the clips' own lengths that differ. Prints a Markdown table and draws a chart.
-Needs `pip install aiohttp`.
 """
 import argparse
-import asyncio
 
+import bench
 import servers
 from chart import draw
-from clips import read_manifest, short_clips
-from load import quantile, send, session, steady, summary
 
+LONGEST_S = 12
 FALL = 0.95
 SPREAD = 1.3
 
 
-async def measure(url, clips, callers, args):
+def measure(program, url, callers, args):
     """A row of the table."""
-    async with session() as client:
-        def ask(clip):
-            return send(client, url, clip, {"model": "base", "language": clip.language, "beam_size": args.beam})
-
-        answers, seconds, before, after = await steady(
-            ask, clips, callers, lambda: servers.metrics(url), args.seconds, args.most_seconds)
-    waits = [answer.queue_ms / 1000 for answer in answers if answer.status == 200]
-    return {"callers": callers, "queue_p95_s": quantile(waits, 0.95),
-            "mean_batch": servers.mean_batch(servers.growth(before, after))} | summary(answers, seconds)
+    clips = ["--manifest", args.manifest, "--kind", "short,telephone", "--max-s", LONGEST_S, "--model", "base",
+             "--send-language", "--form", f"beam_size={args.beam}", "--timeout-s", 900]
+    first = bench.closed_loop(program, url, callers, *clips, "--requests", callers, "--warmup", 0)
+    seconds = min(args.most_seconds, max(args.seconds, 3 * first["seconds"]))
+    before = servers.metrics(url)
+    run = bench.closed_loop(program, url, callers, *clips, "--duration", seconds, "--warmup", 0)
+    counted = servers.growth(before, servers.metrics(url))
+    latency = run["latency_s"] or {"p50": 0.0, "p95": 0.0}
+    return {"callers": callers, "answers": run["ok"], "failures": run["requests"] - run["ok"],
+            "requests_per_s": run["requests_per_s"], "audio_s_per_s": run["audio_s_per_s"] or 0.0,
+            "p50_s": latency["p50"], "p95_s": latency["p95"],
+            "queue_p95_s": servers.histogram_quantile(counted, "halkspeech_queue_seconds", 0.95),
+            "mean_batch": servers.mean_batch(counted)}
 
 
 def table(rows):
@@ -77,13 +79,13 @@ def main():
         args.callers, args.seconds = [1, 4, 16], 5
 
     servers.end_on_sigterm()
-    clips, rows = short_clips(read_manifest(args.manifest)), []
+    rows = []
     with servers.halkspeech(args.binary, args.models,
                             WHISPER__MAX_CONCURRENT_REQUESTS=2 * max(args.callers)) as url:
         for callers in args.callers:
-            rows.append(asyncio.run(measure(url, clips, callers, args)))
+            rows.append(measure(args.binary, url, callers, args))
             print(f"{callers} callers: {rows[-1]['requests_per_s']:.2f}/s", flush=True)
-    print(f"\nbase, int8, beam {args.beam}, language given, {len(clips)} clips up to 12 s\n\n{table(rows)}\n")
+    print(f"\nbase, int8, beam {args.beam}, language given, clips up to {LONGEST_S} s\n\n{table(rows)}\n")
     with open(args.svg, "w", encoding="utf-8") as file:
         file.write(draw([(row["callers"], row["requests_per_s"], row["p95_s"]) for row in rows]))
     checks = list(verdicts(rows))

@@ -1,6 +1,7 @@
 """Starts servers on free loopback ports, waits until they are ready, stops them whatever happens; asks them things."""
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -8,14 +9,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 
 # What would change how a server or a library behaves, and is not meant to come from whoever runs a script.
 FOREIGN = ("OPENBLAS_", "OMP_", "KMP_", "GOMP_", "MKL_", "CT2_", "DNNL_", "WHISPER__", "SERVER__", "AUDIO__",
-           "MODELS__", "LOG__", "FWS_")
+           "MODELS__", "MODEL_ALIASES", "PRELOAD_MODELS", "ALLOW_ORIGINS", "API_KEY", "HF_", "LOG_", "OTEL_",
+           "UVICORN_", "FWS_")
+# The running servers, oldest first.
+_running = []
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,27 @@ def environment(**more):
         name: str(value) for name, value in more.items()}
 
 
+def command(program, models, port, host="127.0.0.1", prefix=(), arguments=()):
+    """The command line of a HalkSpeech server; `prefix` is a program that runs it, such as prlimit."""
+    return [*prefix, os.path.abspath(program), "serve", *arguments, "--host", host, "--port", str(port),
+            "--models-dir", str(models)]
+
+
 @contextlib.contextmanager
-def halkspeech(binary, models, **settings):
-    """A HalkSpeech server with default settings but those given; its address."""
+def serve(program, models, *, name="halkspeech", prefix=(), arguments=(), ready="/ready", **settings):
+    """A HalkSpeech server on a free port with default settings but those given, while the block runs."""
     port = free_port()
+    line = command(program, models, port, prefix=prefix, arguments=arguments)
+    with running(name, line, environment(**settings), f"http://127.0.0.1:{port}", ready) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def halkspeech(program, models, **settings):
+    """The address of a HalkSpeech server as it is measured: the model base with int8, unless the settings differ."""
     settings = {"WHISPER__COMPUTE_TYPE": "int8", "WHISPER__MODEL": "base"} | settings
-    command = [os.path.abspath(binary), "serve", "--host", "127.0.0.1", "--port", str(port), "--models-dir", models]
-    with serving("halkspeech", command, environment(**settings), f"http://127.0.0.1:{port}", "/ready") as url:
-        yield url
+    with serve(program, models, **settings) as server:
+        yield server.url
 
 
 @contextlib.contextmanager
@@ -62,6 +78,7 @@ def running(name, command, env, url, ready):
         process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                                    start_new_session=True)
     server = Server(url, process, log)
+    _running.append(server)
     try:
         wait_for(process, url + ready)
         yield server
@@ -70,6 +87,12 @@ def running(name, command, env, url, ready):
         raise
     finally:
         stop(process)
+        _running.remove(server)
+
+
+def started():
+    """The servers that run now."""
+    return list(_running)
 
 
 def stop(process):
@@ -131,6 +154,22 @@ def mean_batch(counted):
     return counted["halkspeech_batch_windows_sum"] / max(1.0, counted["halkspeech_batch_windows_count"])
 
 
+def histogram_quantile(counted, name, share):
+    """The value below which that share of what a histogram counted lies; 0 without any.
+
+    Within a bucket values lie evenly, as in Prometheus.
+    """
+    prefix = name + '_bucket{le="'
+    buckets = sorted((float(key.removeprefix(prefix).removesuffix('"}')), count)
+                     for key, count in counted.items() if key.startswith(prefix))
+    wanted, lower, below = share * buckets[-1][1] if buckets else 0.0, 0.0, 0.0
+    for upper, count in buckets:
+        if count >= wanted > 0:
+            return lower if math.isinf(upper) else lower + (upper - lower) * (wanted - below) / (count - below)
+        lower, below = upper, count
+    return 0.0
+
+
 INSIDE = ("mean_batch", "engine_s", "decode_s", "windows_repeated", "audio_frames", "padding_frames")
 
 
@@ -148,9 +187,8 @@ def wait_for(process, url, patience_s=120):
     while time.monotonic() < until:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with {process.returncode}")
-        with contextlib.suppress(OSError, urllib.error.URLError):
-            with urllib.request.urlopen(url, timeout=5) as response:
-                if response.status == 200:
-                    return
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as response:
+            if response.status == 200:
+                return
         time.sleep(0.1)
     raise RuntimeError(f"{url} did not answer within {patience_s} s")

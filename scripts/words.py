@@ -1,4 +1,7 @@
-"""Counts wrong words: how texts are made comparable, and how far apart two of them are."""
+"""Counts wrong words: how texts are made comparable, and how far apart two of them are.
+
+The same rules as those of `halkspeech bench` (src/cli/bench/words.rs); tests/e2e/test_words.py holds both to one table.
+"""
 import re
 import unicodedata
 
@@ -7,12 +10,14 @@ UNSPACED = {"ja", "zh"}
 
 
 def units(text, language):
-    """Words as compared: NFKC, lower case, punctuation to spaces, apostrophes dropped."""
+    """Words as compared: NFKC, lower case, apostrophes dropped, a space for what is no letter, digit or mark."""
+    language = re.split("[-_]", language or "")[0].lower()
     text = unicodedata.normalize("NFKC", text)
     if language == "tr":
+        # Turkish has two letters i, and each has its own capital.
         text = text.replace("İ", "i").replace("I", "ı")
-    text = re.sub(r"[’']", "", text.lower())
-    text = re.sub(r"[^\w\s]|_", " ", text)
+    text = re.sub("['’ʼ]", "", text.lower())
+    text = "".join(letter if _in_word(letter) else " " for letter in text)
     return list("".join(text.split())) if language in UNSPACED else text.split()
 
 
@@ -24,3 +29,8 @@ def edits(reference, heard):
         for j, actual in enumerate(heard, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (expected != actual))
     return row[-1]
+
+
+def _in_word(letter):
+    """Whether a character is part of a word; marks such as the virama of Hindi join their letter."""
+    return letter.isalnum() or unicodedata.category(letter).startswith("M")

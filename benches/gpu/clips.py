@@ -49,7 +49,8 @@ def synthetic(seconds, seed=1):
 
 def recordings(folder, language, max_count):
     """Name, language and content of the recordings in a folder, sorted by name. If it has a manifest.jsonl (file,
-    language), only those of the language, or for "all" those with any language in it."""
+    language), only those of the language, or for "all" those with any language in it.
+    """
     manifest = os.path.join(folder, "manifest.jsonl")
     if os.path.exists(manifest):
         with open(manifest, encoding="utf-8") as lines:

@@ -5,7 +5,8 @@ revision, the number of variables, and for each its name, its dimensions, its nu
 content; then aliases of variables.
 """
 import struct
-from typing import Callable, Iterable, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 VERSION, SPECIFICATION, REVISION = 6, "WhisperSpec", 3
 # Size of the file's buffer.

@@ -4,7 +4,6 @@ import os
 import statistics
 import time
 
-import clips
 import gpu
 import load
 import shapes
@@ -92,5 +91,5 @@ async def measure_cells(profile, args, server, model, cells):
 def describe(cell):
     rate = "too few answers for a rate" if cell["windows_a_minute"] is None else (
         f"{cell['windows_a_minute']:.0f} windows a minute, p50 {cell['p50_s']:.2f} s, p95 {cell['p95_s']:.2f} s")
-    return (f"{cell['clip_s']} s, beam {cell['beam']}: alone {cell['lone_s']:.2f} s; {cell['callers']} callers: {rate}, "
-            f"{cell['answers']} answers, {cell['failures']} failed")
+    return (f"{cell['clip_s']} s, beam {cell['beam']}: alone {cell['lone_s']:.2f} s; {cell['callers']} callers: "
+            f"{rate}, {cell['answers']} answers, {cell['failures']} failed")

@@ -1,0 +1,1 @@
+"""Faults that are provoked from outside, and a stand-in for the hub."""

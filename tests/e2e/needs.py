@@ -1,0 +1,59 @@
+"""What a check needs and a machine may lack: the check is skipped with the reason, or fails where that was required.
+
+HALKSPEECH_REQUIRE names what has to be there, separated by commas: program, models, samples, recordings, packages,
+clients, node, ffmpeg, root, gpu, prometheus, compose. Other names are those of the tests in Rust.
+"""
+import importlib
+import os
+import pathlib
+import shutil
+import urllib.error
+import urllib.request
+
+import pytest
+
+
+def is_required(name):
+    return name in [one.strip() for one in os.environ.get("HALKSPEECH_REQUIRE", "").split(",")]
+
+
+def missing(name, reason):
+    """Skips the running test, or fails it where HALKSPEECH_REQUIRE names what is missing."""
+    if is_required(name):
+        pytest.fail(f"{reason} (HALKSPEECH_REQUIRE names {name})", pytrace=False)
+    pytest.skip(reason)
+
+
+def recordings_folder():
+    """Where recordings are: HALKSPEECH_RECORDINGS, else `shared/audio` beside the checkout."""
+    beside = pathlib.Path(__file__).resolve().parents[3] / "shared" / "audio"
+    return pathlib.Path(os.environ.get("HALKSPEECH_RECORDINGS") or beside)
+
+
+def module(name, kind="packages", requirements="requirements.txt"):
+    """The Python module of this name."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        missing(kind, f"{name} cannot be imported ({error}): pip install -r tests/e2e/{requirements}")
+
+
+def command(name, kind=None):
+    """The path of a program that is looked for in PATH."""
+    return shutil.which(name) or missing(kind or name, f"{name} is not installed")
+
+
+def existing(path, kind, hint):
+    """The path, which has to exist."""
+    return path if path.exists() else missing(kind, f"{path} is missing: {hint}")
+
+
+def answering(url, kind, hint):
+    """The address of something that is started by hand."""
+    try:
+        urllib.request.urlopen(url, timeout=10).close()
+    except urllib.error.HTTPError:
+        pass  # It answers.
+    except OSError as error:
+        missing(kind, f"{url} does not answer ({error}): {hint}")
+    return url

@@ -1,0 +1,1 @@
+"""Odd sound files of one speech sample, and what a server and ffmpeg read in them."""

@@ -1,0 +1,1 @@
+"""Mixed traffic for a long time: what is sent, what came of it, what the server takes meanwhile."""

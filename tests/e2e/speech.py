@@ -1,0 +1,32 @@
+"""The sample, what it says, and recordings that are made of it."""
+import io
+import wave
+
+SENTENCE = ("And so, my fellow Americans, ask not what your country can do for you, ask what you can do for your "
+            "country.")
+# The end of it, as every model writes it.
+ENDING = "ask what you can do for your country"
+
+
+def repeated(sample, times):
+    """The sample a number of times, one after the other, as a WAV file."""
+    file = io.BytesIO()
+    with wave.open(str(sample)) as source, wave.open(file, "wb") as target:
+        target.setparams(source.getparams())
+        target.writeframes(source.readframes(source.getnframes()) * times)
+    return file.getvalue()
+
+
+def telephone_call(sample, delay_s):
+    """The sample in one channel and, that many seconds later, in the other, as a WAV file."""
+    file = io.BytesIO()
+    with wave.open(str(sample)) as source, wave.open(file, "wb") as stereo:
+        assert (source.getnchannels(), source.getsampwidth()) == (1, 2), "the sample has one channel of 16 bits"
+        stereo.setparams(source.getparams()._replace(nchannels=2))
+        said, silence = source.readframes(source.getnframes()), bytes(2 * source.getframerate() * delay_s)
+        pairs = bytearray(2 * len(said + silence))
+        for channel, samples in enumerate([said + silence, silence + said]):
+            for byte in range(2):
+                pairs[2 * channel + byte::4] = samples[byte::2]
+        stereo.writeframes(pairs)
+    return file.getvalue()

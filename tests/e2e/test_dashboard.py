@@ -1,0 +1,68 @@
+"""Every panel of the dashboard has something to show: its queries against a Prometheus that saw a load.
+
+Run it while the server is under load, or soon after: `docker compose --profile cpu --profile observability up -d`, then
+`halkspeech bench`. Panels of GPUs have the marker `gpu`.
+"""
+import json
+import math
+import pathlib
+import time
+import urllib.parse
+import urllib.request
+
+import pytest
+
+import needs
+
+DASHBOARD = pathlib.Path(__file__).parents[2] / "docker/grafana/dashboards/halkspeech.json"
+LAST_S, STEP_S = 300, 15
+# What Grafana puts in place of its variables: every instance, and four times the scrape interval.
+VARIABLES = {"$instance": ".*", "$__rate_interval": "1m"}
+# A machine without a GPU has none to show.
+OF_GPUS = "halkspeech_device_memory_bytes"
+
+
+def queries():
+    """Each query of the dashboard in PromQL, named after its panel."""
+    numbers = {}
+    for panel in json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]:
+        for target in panel.get("targets", []):
+            expression = target["expr"]
+            for variable, value in VARIABLES.items():
+                expression = expression.replace(variable, value)
+            title = panel["title"].replace(" ", "_")
+            numbers[title] = number = numbers.get(title, 0) + 1
+            marks = [pytest.mark.gpu] if OF_GPUS in expression else []
+            yield pytest.param(expression, id=f"{title}-{number}", marks=marks)
+
+
+@pytest.fixture(scope="module")
+def prometheus(pytestconfig):
+    """The address of the Prometheus that --prometheus names."""
+    url = pytestconfig.getoption("--prometheus").rstrip("/")
+    return needs.answering(url + "/-/ready", "prometheus", "name it with --prometheus").removesuffix("/-/ready")
+
+
+def ask(prometheus, expression):
+    """The values of each series, without those that are no number."""
+    now = time.time()
+    wanted = {"query": expression, "start": now - LAST_S, "end": now, "step": STEP_S}
+    url = f"{prometheus}/api/v1/query_range?{urllib.parse.urlencode(wanted)}"
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        series = json.load(answer)["data"]["result"]
+    values = [[float(value) for _, value in one["values"]] for one in series]
+    numbers = [[value for value in one if math.isfinite(value)] for one in values]
+    return [one for one in numbers if one]
+
+
+def test_the_dashboard_has_panels():
+    assert list(queries())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("expression", list(queries()))
+def test_a_panel_has_data(prometheus, expression):
+    series = ask(prometheus, expression)
+    assert series, expression
+    values = [value for one in series for value in one]
+    print(f"{len(series)} series, {min(values):.4g} to {max(values):.4g}")
