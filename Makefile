@@ -43,12 +43,12 @@ run: build ## set up, build, fetch the starter model, serve on port 8000
 	@exec "$(CARGO_TARGET_DIR)/release/halkspeech" serve
 
 test: setup-test fetch lint ## set up, then formatting, lints, all tests and the documentation
-	$(CARGO) test $(FLAGS)
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(FLAGS) --no-deps
+	$(CARGO) test --workspace $(FLAGS)
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace $(FLAGS) --no-deps
 
 lint: setup-test
-	$(CARGO) fmt --check
-	$(CARGO) clippy $(FLAGS) --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace $(FLAGS) --all-targets -- -D warnings
 	$(PYTHON_ENV)/bin/ruff check --no-cache .
 
 build: setup ## set up, then compile the server

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use halkspeech::audio::{
-    self, Channels, Clip, DecodeLimits, FfmpegMode, Resampler, SAMPLE_RATE_HZ, Source, VadOptions,
+use halkspeech_audio::{
+    Channels, Clip, DecodeLimits, FfmpegMode, Resampler, SAMPLE_RATE_HZ, Source, VadOptions,
     WindowCutter,
 };
 use halkspeech::features::{LogMel, WINDOW_FRAMES, audio_frames};
@@ -64,7 +64,7 @@ fn decode(criterion: &mut Criterion) {
         };
         let decode = || {
             let source = Source::Memory(bytes.clone());
-            audio::decode(source, &LIMITS, Channels::Mix).expect(name)
+            halkspeech_audio::decode(source, &LIMITS, Channels::Mix).expect(name)
         };
         let samples: usize = decode().streams.iter().map(Vec::len).sum();
         group.throughput(Throughput::Elements(samples as u64));
@@ -110,7 +110,7 @@ fn window(criterion: &mut Criterion) {
         });
     }
     if let Some(bytes) = recording("long_en_lj003_13min.mp3") {
-        let decoded = audio::decode(Source::Memory(bytes), &LIMITS, Channels::Mix);
+        let decoded = halkspeech_audio::decode(Source::Memory(bytes), &LIMITS, Channels::Mix);
         let speech = decoded.expect("it is a sound recording").streams.concat();
         let cutter =
             || WindowCutter::new(speech.clone(), Clip::default(), Some(VadOptions::default()));

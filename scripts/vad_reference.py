@@ -1,12 +1,12 @@
-"""Writes what `src/audio/vad/silero.rs` needs from the package silero-vad: weights and reference.
+"""Writes what `crates/audio/src/vad/silero.rs` needs from the package silero-vad: weights and reference.
 
     pip install numpy onnx onnxruntime
     pip download --no-deps silero-vad==6.2.3 && unzip silero_vad-6.2.3-*.whl -d silero
     python scripts/vad_reference.py --package silero/silero_vad [--jfk PATH]
 
-- src/audio/vad/silero_v6.safetensors: the weights of silero_vad_16k_op15.onnx, bit for bit, without
+- crates/audio/src/vad/silero_v6.safetensors: the weights of silero_vad_16k_op15.onnx, bit for bit, without
   the Fourier basis. The package's own silero_vad_16k.safetensors holds a different network.
-- tests/fixtures/vad_reference.json: the speech probability of every 32 ms frame as onnxruntime
+- crates/audio/fixtures/vad_reference.json: the speech probability of every 32 ms frame as onnxruntime
   computes it with that file, frame by frame.
 """
 
@@ -116,7 +116,7 @@ def main():
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
-    weights = ROOT / "src/audio/vad/silero_v6.safetensors"
+    weights = ROOT / "crates/audio/src/vad/silero_v6.safetensors"
     weights.write_bytes(safetensors(model))
     print(f"{weights}: {hashlib.sha256(weights.read_bytes()).hexdigest()}")
 
@@ -124,7 +124,7 @@ def main():
     for signal, pcm in (("synthetic", synthetic(160_123)), ("jfk", recording(arguments.jfk))):
         values = [round(value, 6) for value in probabilities(session, pcm)]
         cases.append({"signal": signal, "samples": len(pcm), "probabilities": values})
-    target = ROOT / "tests/fixtures/vad_reference.json"
+    target = ROOT / "crates/audio/fixtures/vad_reference.json"
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
     target.write_text(f"[\n{lines}\n]\n")
     print(f"{target}: {len(cases)} cases, {target.stat().st_size} bytes")

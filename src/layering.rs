@@ -5,11 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules that each module may use; `app` and `cli` may use all.
-const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 15] = [
+const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 14] = [
     (
         "http",
         &[
-            "audio",
             "batch",
             "caller",
             "config",
@@ -27,7 +26,6 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 15] = [
     (
         "transcribe",
         &[
-            "audio",
             "batch",
             "caller",
             "engine",
@@ -41,7 +39,6 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 15] = [
         ],
     ),
     ("caller", &[]),
-    ("audio", &[]),
     ("features", &[]),
     ("job", &["batch", "engine", "features", "tokens"]),
     ("queue", &["job"]),
@@ -53,7 +50,7 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 15] = [
     ("tokens", &[]),
     ("transcript", &["tokens"]),
     ("format", &["tokens", "transcript"]),
-    ("config", &["audio"]),
+    ("config", &[]),
     (
         "models",
         &[
@@ -85,9 +82,8 @@ const CONFINED_WORDS: [(&str, &[&str]); 8] = [
 ];
 
 /// Files and folders without a runtime, a clock or the environment.
-const PURE: [&str; 30] = [
-    "audio.rs",
-    "audio/",
+const PURE: [&str; 29] = [
+    "crates/audio/",
     "features.rs",
     "features/",
     "tokens.rs",
@@ -138,15 +134,14 @@ impl Source {
 }
 
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    walk(&root, &mut files);
+    walk(&root.join("src"), &mut files);
+    walk(&root.join("crates"), &mut files);
     let source = |file: PathBuf| {
-        let path = file
-            .strip_prefix(&root)
-            .unwrap()
-            .to_string_lossy()
-            .replace('\\', "/");
+        let path = file.strip_prefix(root).unwrap();
+        let path = path.strip_prefix("src").unwrap_or(path);
+        let path = path.to_string_lossy().replace('\\', "/");
         let text = fs::read_to_string(&file).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         let code = code

@@ -22,7 +22,6 @@
 
 pub mod http;
 pub mod transcribe;
-pub mod audio;
 pub mod features;
 pub mod job;
 pub mod queue;

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
-use crate::audio::{
-    self, DecodeContext, DecodeLimits, NextWindow, PcmBudget, PcmClaim, Source, Window,
+use halkspeech_audio::{
+    DecodeContext, DecodeLimits, NextWindow, PcmBudget, PcmClaim, Source, Window,
 };
 use crate::caller::Caller;
 use crate::engine::DecodingOptions;
@@ -292,7 +292,7 @@ impl Transcriber {
                 memory: &memory,
                 cpu_clock: cpu_time::of_this_thread,
             };
-            let decoded = audio::decode_with_context(context, audio, &limits, channels)?;
+            let decoded = halkspeech_audio::decode_with_context(context, audio, &limits, channels)?;
             // Claimed at once: a request that lacked memory later would wait while it holds some.
             memory.resize(recordings::bytes_of(&decoded.streams, windows))?;
             Ok((Recordings::new(decoded, clip, vad), memory))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use halkspeech::audio::{DecodeLimits, FfmpegMode, PcmBudget};
+use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::BatchLimits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{EngineFactory, EngineInput, Generation, LanguageDetection};

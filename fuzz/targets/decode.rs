@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use halkspeech::audio::{
+use halkspeech_audio::{
     AudioError, Channels, Clip, DecodeLimits, FfmpegMode, MAX_SPLIT_CHANNELS, MIN_DURATION,
     SAMPLE_RATE_HZ, Source, WindowCutter, decode,
 };

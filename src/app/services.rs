@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::engine_layout::{cores, engine_layout};
 use super::{AppError, memory};
-use crate::audio::{DecodeLimits, PcmBudget};
+use halkspeech_audio::{DecodeLimits, PcmBudget};
 use crate::config::{Audio, LoadedSettings, Models, Settings};
 use crate::engine::ct2;
 use crate::models::{

@@ -19,7 +19,7 @@ use super::outputs::{self, ExistingFiles, RecordingOutputs};
 use super::{escape, inputs, progress_bar};
 use crate::app::services::Services;
 use crate::app::{ENGINE_STOP_TIMEOUT, startup_warnings};
-use crate::audio::{Source, VadOptions};
+use halkspeech_audio::{Source, VadOptions};
 use crate::caller::Caller;
 use crate::config::{LoadedSettings, Whisper};
 use crate::format;

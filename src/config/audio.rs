@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::audio::FfmpegMode;
+use halkspeech_audio::FfmpegMode;
 
 /// Decoding, resampling and features. Environment: `AUDIO__…`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

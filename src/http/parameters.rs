@@ -19,7 +19,7 @@ use axum::http::Uri;
 
 use super::error::ApiError;
 use super::{HttpSettings, ParameterDefaults};
-use crate::audio::Channels;
+use halkspeech_audio::Channels;
 use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::tokens::Task;
 use crate::transcribe::TranscriptionOptions;

@@ -27,7 +27,7 @@ use super::openapi::{
 use super::parameters::{Api, Parameters, ResponseKind, TranscriptionRequest};
 use super::upload::Upload;
 use super::{Context, HttpSettings, admission, boundary, compatible_apis, models, stream};
-use crate::audio::{AudioError, Source};
+use halkspeech_audio::{AudioError, Source};
 use crate::caller::Caller;
 use crate::format::{self, OutputOptions};
 use crate::models::ModelId;

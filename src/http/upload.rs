@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::fs::File;
 use tokio::io::{AsyncWriteExt, BufWriter};
 
-use crate::audio::Source;
+use halkspeech_audio::Source;
 
 /// Bytes buffered before a write; each write switches to another thread.
 const WRITE_BYTES: usize = 256 * 1024;

@@ -1,7 +1,7 @@
 //! Errors of a transcription.
 
 use super::FrontEndPanicked;
-use crate::audio::AudioError;
+use halkspeech_audio::AudioError;
 use crate::job::JobError;
 use crate::models::{ModelError, ModelId};
 use crate::queue::{QueueClosed, QueueFull};

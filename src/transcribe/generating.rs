@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::{Plan, QueueEntry, Stage, TranscribeError, Transcriber};
-use crate::audio::Window;
+use halkspeech_audio::Window;
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::engine::Attempt;
 use crate::features::{WINDOW_FRAMES, WindowLengths, audio_frames, encoder_positions};

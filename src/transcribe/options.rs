@@ -1,6 +1,6 @@
 //! The options of a transcription.
 
-use crate::audio::{Channels, Clip, VadOptions};
+use halkspeech_audio::{Channels, Clip, VadOptions};
 use crate::batch::GenerateOptions;
 use crate::engine::Fallback;
 use crate::tokens::Language;

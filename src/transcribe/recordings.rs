@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::audio::{Clip, DecodedAudio, NextWindow, SAMPLE_RATE_HZ, VadOptions, WindowCutter};
+use halkspeech_audio::{Clip, DecodedAudio, NextWindow, SAMPLE_RATE_HZ, VadOptions, WindowCutter};
 use crate::features::{HOP_SAMPLES, WINDOW_FRAMES};
 use crate::transcript::{DropReason, DroppedSpan, Speaker};
 

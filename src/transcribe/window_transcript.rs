@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Plan, Recordings, TranscriptionOptions, hallucinations};
-use crate::audio::{Clip, SAMPLE_RATE_HZ, WindowClock};
+use halkspeech_audio::{Clip, SAMPLE_RATE_HZ, WindowClock};
 use crate::engine::{DecodingOptions, Generation};
 use crate::job::JobOutput;
 use crate::tokens::segments::{TimedTokens, segments};

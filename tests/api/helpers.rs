@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use halkspeech::audio::{DecodeLimits, FfmpegMode, PcmBudget};
+use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::BatchLimits;
 use halkspeech::engine::EngineFactory;
 use halkspeech::features::WindowLengths;

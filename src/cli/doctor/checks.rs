@@ -11,7 +11,7 @@ use rustix::fs::{Access, access, statvfs};
 
 use super::Finding;
 use crate::app::{AppError, engine_layout, memory, open_files, services, startup_warnings};
-use crate::audio::FfmpegMode;
+use halkspeech_audio::FfmpegMode;
 use crate::config::LoadedSettings;
 use crate::models::{Aliases, Catalog};
 use crate::telemetry::error_chain;

@@ -6,7 +6,7 @@ use axum::body::to_bytes;
 use rustix::io::Errno;
 
 use super::*;
-use crate::audio::AudioError;
+use halkspeech_audio::AudioError;
 
 #[test]
 fn a_full_disk_has_its_own_status() {

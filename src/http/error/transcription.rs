@@ -7,7 +7,7 @@ use super::description::{
     unavailable,
 };
 use super::models;
-use crate::audio::AudioError;
+use halkspeech_audio::AudioError;
 use crate::job::JobError;
 use crate::models::ModelId;
 use crate::tokens::Language;

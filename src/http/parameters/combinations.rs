@@ -2,7 +2,7 @@
 
 use super::readers::NO_DIARIZATION;
 use super::{ApiError, Parameters};
-use crate::audio::Channels;
+use halkspeech_audio::Channels;
 use crate::format::ResponseFormat;
 
 /// A field that is allowed with some response formats only.

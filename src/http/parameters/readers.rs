@@ -6,7 +6,7 @@ use super::value::{
     self, Expected, is_none, parse_boolean, parse_count, parse_integer, parse_list, parse_number,
     parse_optional_number, parse_seconds,
 };
-use crate::audio::Channels;
+use halkspeech_audio::Channels;
 use crate::format::ResponseFormat;
 use crate::tokens::Task;
 

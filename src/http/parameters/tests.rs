@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::*;
-use crate::audio::{Channels, VadOptions};
+use halkspeech_audio::{Channels, VadOptions};
 use crate::http::test_settings::{defaults, settings};
 use crate::tokens::Language;
 

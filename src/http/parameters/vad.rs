@@ -7,7 +7,7 @@ use super::fields::{LONGEST_S, put};
 use super::value::{
     Expected, is_none, parse_boolean, parse_milliseconds, parse_number, parse_seconds,
 };
-use crate::audio::VadOptions;
+use halkspeech_audio::VadOptions;
 
 /// The fields of voice activity detection read so far.
 #[derive(Debug, Default)]
