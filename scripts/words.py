@@ -1,6 +1,7 @@
-"""Counts wrong words: how texts are made comparable, and how far apart two of them are.
+"""Counts word errors: normalizes texts and computes the edit distance of their words.
 
-The same rules as those of `halkspeech bench` (src/cli/bench/words.rs); tests/e2e/test_words.py holds both to one table.
+The rules are those of `halkspeech bench` (src/cli/bench/word_errors.rs); tests/e2e/test_words.py has the same table of
+tests.
 """
 import re
 import unicodedata

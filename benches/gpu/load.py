@@ -43,8 +43,11 @@ class Load:
 
 
 async def closed_loop(address, path, bodies, callers, until, check):
-    """Callers take the bodies in turn. `check` returns the problem of an answer, or None; `until` returns, from the load
-    and the elapsed seconds, whether it has ended. Callers that still wait then close their connections."""
+    """Callers take the bodies in turn.
+
+    `check` returns the problem of an answer, or None; `until` returns, from the load and the elapsed seconds, whether
+    it has ended. Callers that still wait then close their connections.
+    """
     load, gate, bodies = Load(callers), asyncio.Semaphore(MAX_OPENING), itertools.cycle(bodies)
 
     async def call():

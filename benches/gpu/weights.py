@@ -103,7 +103,7 @@ class Weights:
             self._add(name, (), INT16, lambda number=number: [INT16.pack([number])])
 
     def _attention(self, prefix, widths, gamma, last):
-        """`widths` has each matrix's output size in multiples of the width; the matrix `last` does not write the clock."""
+        """`widths` has each matrix's output size in multiples of the width; matrix `last` does not write the clock."""
         self._norm(f"{prefix}/layer_norm", gamma)
         for name, times in widths.items():
             self._linear(f"{prefix}/{name}", times * self.shape.width, self.shape.width, 2 if name == last else 0)

@@ -3,10 +3,10 @@
 
 usage: write_model.py SHAPE OUT_DIR [--dtype float16|float32|int8] [--tokens 100] [--seed 1]
 
-SHAPE is a name, such as large-v3-turbo, large-v3, base or tiny.en, or six comma-separated numbers: width, heads, encoder
-layers, decoder layers, mels (80 or 128) and tokens (51864, 51865 or 51866). The model needs as much memory and time as
-the real one, and generates random text: `--tokens` words for every window, with the default prompt of four tokens, in a
-greedy search and with any number of beams. weights.py explains how. Needs only Python 3.9.
+SHAPE is a name, such as large-v3-turbo, large-v3, base or tiny.en, or six comma-separated numbers: width, heads,
+encoder layers, decoder layers, mels (80 or 128) and tokens (51864, 51865 or 51866). The model needs as much memory and
+time as the real one, and generates random text: `--tokens` words for every window, with the default prompt of four
+tokens, in a greedy search and with any number of beams. weights.py explains how. Needs only Python 3.9.
 """
 import argparse
 import os

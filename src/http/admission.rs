@@ -147,13 +147,16 @@ impl Attempt {
         let mut hasher = DefaultHasher::new();
         request.uri().hash(&mut hasher);
         headers.get(header::CONTENT_LENGTH).hash(&mut hasher);
+        let retry_count = headers.get(RETRY_COUNT);
         Self {
             caller: Caller::of(request.extensions()),
             request: hasher.finish(),
-            is_first: headers.get(RETRY_COUNT).is_some_and(|count| count == "0"),
-            is_hasty: last_refusal
-                .get()
-                .is_some_and(|refusal| now < refusal + HASTY_WITHIN),
+            is_first: retry_count.is_some_and(|count| count == "0"),
+            // Clients that count their attempts wait as demanded, and send many requests on few connections.
+            is_hasty: retry_count.is_none()
+                && last_refusal
+                    .get()
+                    .is_some_and(|refusal| now < refusal + HASTY_WITHIN),
         }
     }
 }

@@ -1,4 +1,4 @@
-"""Words are counted as `halkspeech bench` counts them: the tables are those of the tests in src/cli/bench/words.rs."""
+"""The tables of the tests in src/cli/bench/word_errors.rs: words are counted as `halkspeech bench` counts them."""
 import pytest
 
 from words import edits, units
