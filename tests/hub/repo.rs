@@ -128,7 +128,7 @@ impl HubRepo {
 }
 
 impl Content {
-    /// The ETag of the file.
+    /// The `ETag` of the file.
     pub fn etag(&self) -> String {
         if self.is_large {
             self.sha256.clone()

@@ -116,7 +116,7 @@ fn nearest_sample(seconds: f64) -> usize {
 mod tests {
     use super::*;
 
-    /// ExpectedSpans from 1 to 3 s and from 10 to 14.5 s.
+    /// Spans from 1 to 3 s and from 10 to 14.5 s.
     fn clock() -> WindowClock {
         WindowClock::new(vec![
             RecordingSpan {

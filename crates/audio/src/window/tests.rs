@@ -88,7 +88,7 @@ fn pack(
         match packer.next(pcm) {
             PackedWindow::Complete(spans) => windows.push(spans),
             PackedWindow::Pending => {
-                packer.push(blocks.next().expect("nothing is pending at the end"))
+                packer.push(blocks.next().expect("nothing is pending at the end"));
             }
             PackedWindow::End => return windows,
         }
