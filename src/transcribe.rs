@@ -11,6 +11,7 @@ mod cpu_time;
 mod generating;
 pub mod hallucinations;
 mod window_transcript;
+mod pcm_memory;
 mod prompting;
 mod recordings;
 mod options;
@@ -22,9 +23,6 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
-use halkspeech_audio::{
-    DecodeContext, DecodeLimits, NextWindow, PcmBudget, PcmClaim, Source, Window,
-};
 use crate::caller::Caller;
 use crate::engine::DecodingOptions;
 use crate::job::RequestId;
@@ -33,10 +31,12 @@ use crate::queue::{QueuePermit, UpstreamGuard, WhenFull};
 use crate::telemetry::Metrics;
 use crate::tokens::{PromptSpec, Task};
 use crate::transcript::{Speaker, Transcript};
+use halkspeech_audio::{DecodeContext, DecodeLimits, NextWindow, PcmBudget, Source, Window};
 
 pub use error::TranscribeError;
 pub use front_end::{FrontEnd, FrontEndPanicked, Stage};
 pub use options::TranscriptionOptions;
+use pcm_memory::PcmMemory;
 use prompting::{check_languages, continue_with, keep_last, previous_tokens};
 use recordings::Recordings;
 pub use window_transcript::TranscriptPart;
@@ -278,23 +278,25 @@ impl Transcriber {
         options: &TranscriptionOptions,
         caller: Caller,
         windows: usize,
-    ) -> Result<(Recordings, PcmClaim), TranscribeError> {
+    ) -> Result<(Recordings, PcmMemory), TranscribeError> {
         let limits = self.limits.clone();
         let (channels, clip, vad) = (options.channels, options.clip, options.vad);
         // Dropped with this future, which cancels the decoding.
         let alive = Arc::new(());
         let waiting = Arc::downgrade(&alive);
-        let memory = self.memory.claim();
+        let memory = PcmMemory::new(self.memory.claim());
         let decode = move || {
             let is_wanted = || waiting.strong_count() > 0;
             let context = DecodeContext {
                 is_wanted: &is_wanted,
-                memory: &memory,
+                memory: memory.claim(),
                 cpu_clock: cpu_time::of_this_thread,
             };
             let decoded = halkspeech_audio::decode_with_context(context, audio, &limits, channels)?;
             // Claimed at once: a request that lacked memory later would wait while it holds some.
-            memory.resize(recordings::bytes_of(&decoded.streams, windows))?;
+            memory
+                .claim()
+                .resize(recordings::bytes_of(&decoded.streams, windows))?;
             Ok((Recordings::new(decoded, clip, vad), memory))
         };
         self.front_end.run(Stage::Decode, caller, decode).await?

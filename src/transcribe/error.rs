@@ -1,11 +1,11 @@
 //! Errors of a transcription.
 
 use super::FrontEndPanicked;
-use halkspeech_audio::AudioError;
 use crate::job::JobError;
 use crate::models::{ModelError, ModelId};
 use crate::queue::{QueueClosed, QueueFull};
 use crate::tokens::Language;
+use halkspeech_audio::AudioError;
 
 /// Why a request has no transcript.
 #[derive(Debug, thiserror::Error)]

@@ -7,13 +7,13 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::{Plan, QueueEntry, Stage, TranscribeError, Transcriber};
-use halkspeech_audio::Window;
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::engine::Attempt;
 use crate::features::{WINDOW_FRAMES, WindowLengths, audio_frames, encoder_positions};
 use crate::job::{Job, JobError, JobOutput};
 use crate::telemetry::traces;
 use crate::tokens::PromptSpec;
+use halkspeech_audio::Window;
 
 /// A window with the length it is padded to.
 struct PaddedWindow {

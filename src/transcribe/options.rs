@@ -1,9 +1,9 @@
 //! The options of a transcription.
 
-use halkspeech_audio::{Channels, Clip, VadOptions};
 use crate::batch::GenerateOptions;
 use crate::engine::Fallback;
 use crate::tokens::Language;
+use halkspeech_audio::{Channels, Clip, VadOptions};
 
 /// The options of a transcription; the defaults are those of the reference.
 #[derive(Clone, Debug, Default)]

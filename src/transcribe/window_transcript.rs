@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{Plan, Recordings, TranscriptionOptions, hallucinations};
-use halkspeech_audio::{Clip, SAMPLE_RATE_HZ, WindowClock};
 use crate::engine::{DecodingOptions, Generation};
 use crate::job::JobOutput;
 use crate::tokens::segments::{TimedTokens, segments};
@@ -12,6 +11,7 @@ use crate::tokens::{Language, Task, Vocabulary};
 use crate::transcript::{
     DropReason, DroppedSpan, Segment, Speaker, Timings, TokenLogprob, Transcript,
 };
+use halkspeech_audio::{Clip, SAMPLE_RATE_HZ, WindowClock};
 
 /// Audio that the model skipped at the end of a window is transcribed again if it is at least this long.
 const MIN_SKIPPED_S: f64 = 2.0;

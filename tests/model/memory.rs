@@ -48,6 +48,39 @@ async fn unloading_releases_the_memory_of_the_weights() {
 }
 
 #[tokio::test]
+async fn a_long_recording_releases_its_memory() {
+    // 40 minutes: 154 MB of PCM.
+    const SAMPLES: usize = 40 * 60 * 8_000;
+    let server = Server::start(&[("WHISPER__MODEL", "tiny.en")]);
+    server.text(&[("model", "tiny.en")], sample()).await;
+    let before = server.resident_bytes();
+
+    let silence = pcm_u8_wav(8_000, &vec![0x80; SAMPLES]);
+    let text = server.text(&[("model", "tiny.en")], silence).await;
+
+    assert_eq!(text.trim(), "");
+    let after = server.resident_bytes();
+    assert!(
+        after < before + (80 << 20),
+        "{before} bytes before, {after} after"
+    );
+}
+
+/// A mono WAV file of 8-bit samples.
+fn pcm_u8_wav(rate_hz: u32, samples: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(samples.len()).unwrap();
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + length).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    wav.extend(rate_hz.to_le_bytes());
+    wav.extend(rate_hz.to_le_bytes());
+    wav.extend(b"\x01\0\x08\0data");
+    wav.extend(length.to_le_bytes());
+    wav.extend(samples);
+    wav
+}
+
+#[tokio::test]
 async fn loading_fails_if_the_vocabulary_does_not_match_the_model() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("tiny.en");
