@@ -125,7 +125,7 @@ const SPEECH: [(&str, &[(usize, usize)]); 26] = [
 fn recordings() -> PathBuf {
     let folder = std::env::var_os("HALKSPEECH_RECORDINGS")
         .map(PathBuf::from)
-        .expect("HALKSPEECH_RECORDINGS names the folder of the recordings");
+        .expect("set HALKSPEECH_RECORDINGS to the folder of the recordings");
     assert!(folder.is_dir(), "{} is no folder", folder.display());
     folder
 }
