@@ -43,7 +43,7 @@ run: build ## set up, build, fetch the starter model, serve on port 8000
 	@exec "$(CARGO_TARGET_DIR)/release/halkspeech" serve
 
 test: setup-test fetch lint ## set up, then formatting, lints, all tests and the documentation
-	$(CARGO) test --workspace $(FLAGS)
+	@scripts/test.sh $(FLAGS)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace $(FLAGS) --no-deps
 
 lint: setup-test

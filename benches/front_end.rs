@@ -1,19 +1,19 @@
 //! Measures the stages between an upload and the queue.
 //!
-//! The recordings are next to the checkout, not in it; without them only synthetic inputs are
-//! measured.
+//! Recordings are read from the folder that `HALKSPEECH_RECORDINGS` names; without it only synthetic
+//! inputs are measured.
 
 use std::hint::black_box;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use halkspeech::features::{LogMel, WINDOW_FRAMES, audio_frames};
 use halkspeech_audio::{
     Channels, Clip, DecodeLimits, FfmpegMode, Resampler, SAMPLE_RATE_HZ, Source, VadOptions,
     WindowCutter,
 };
-use halkspeech::features::{LogMel, WINDOW_FRAMES, audio_frames};
 
 const LIMITS: DecodeLimits = DecodeLimits {
     max_duration: Duration::from_secs(3_600),
@@ -34,17 +34,19 @@ fn seconds_of_noise(seconds: usize, rate_hz: u32) -> Vec<f32> {
         .collect()
 }
 
-/// A recording; prints a message if it is missing.
+/// A recording; prints a message if there is no folder of recordings.
 #[expect(clippy::print_stdout, reason = "a benchmark prints to the terminal")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no setting names the recordings, which only benchmarks and tests use"
+)]
 fn recording(name: &str) -> Option<Bytes> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/audio");
-    match std::fs::read(folder.join(name)) {
-        Ok(bytes) => Some(bytes.into()),
-        Err(_) => {
-            println!("skipped: no recording {name} in {}", folder.display());
-            None
-        }
-    }
+    let Some(folder) = std::env::var_os("HALKSPEECH_RECORDINGS") else {
+        println!("{name} is not measured: HALKSPEECH_RECORDINGS is not set");
+        return None;
+    };
+    let bytes = std::fs::read(PathBuf::from(folder).join(name)).expect(name);
+    Some(bytes.into())
 }
 
 /// Complete recordings, from container to 16 kHz PCM; the throughput is in output samples.

@@ -1,6 +1,6 @@
 """Writes tests/fixtures/mel_reference.json: log-mel values of faster-whisper's FeatureExtractor.
 
-    pip install faster-whisper && python scripts/mel_reference.py [--jfk PATH]
+    pip install faster-whisper && python scripts/mel_reference.py --jfk PATH
 
 For each case: the mean of every mel band over all frames (so that no frame goes unseen) and all
 bands of a few frames: the first ones, those around the end of the clip, the last ones. The
@@ -61,7 +61,7 @@ def case(signal, pcm, frames, n_mels):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--jfk", type=Path, default=ROOT.parent / "shared/audio/en_jfk.wav")
+    parser.add_argument("--jfk", type=Path, required=True, help="jfk.wav, which `make models` fetches")
     arguments = parser.parse_args()
     cases = []
     for n_mels in (80, 128):

@@ -2,7 +2,7 @@
 
     pip install numpy onnx onnxruntime
     pip download --no-deps silero-vad==6.2.3 && unzip silero_vad-6.2.3-*.whl -d silero
-    python scripts/vad_reference.py --package silero/silero_vad [--jfk PATH]
+    python scripts/vad_reference.py --package silero/silero_vad --jfk PATH
 
 - crates/audio/src/vad/silero_v6.safetensors: the weights of silero_vad_16k_op15.onnx, bit for bit, without
   the Fourier basis. The package's own silero_vad_16k.safetensors holds a different network.
@@ -108,7 +108,7 @@ def recording(path):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--package", type=Path, required=True)
-    parser.add_argument("--jfk", type=Path, default=ROOT.parent / "shared/audio/en_jfk.wav")
+    parser.add_argument("--jfk", type=Path, required=True, help="jfk.wav, which `make models` fetches")
     arguments = parser.parse_args()
     model = arguments.package / "data/silero_vad_16k_op15.onnx"
     assert hashlib.sha256(model.read_bytes()).hexdigest() == MODEL_SHA256

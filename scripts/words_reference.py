@@ -1,6 +1,6 @@
 """Writes tests/fixtures/words_reference.json: segments and words of faster-whisper.
 
-    pip install faster-whisper && python scripts/words_reference.py [--keep] [--audio DIR] [--model DIR]
+    pip install faster-whisper && python scripts/words_reference.py --audio DIR [--keep] [--model DIR]
 
 Three kinds of cases: token sequences cut at their time stamps; clips with what the model wrote, when
 each of its tokens was spoken, and the words faster-whisper makes of that; and the same of made-up
@@ -232,7 +232,7 @@ def clip_case(model, folder, is_improbable, clip):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--audio", type=Path, default=ROOT.parent / "shared/audio")
+    parser.add_argument("--audio", type=Path, required=True, help="the folder of the recordings")
     models = Path.home() / ".cache/halkspeech/models"
     parser.add_argument("--model", type=Path, default=models / "base")
     parser.add_argument(

@@ -207,6 +207,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::tokens::test_models;
 
     /// Maximum deviation from the reference.
     const TOLERANCE: f32 = 1e-4;
@@ -218,12 +219,7 @@ mod tests {
 
     #[test]
     fn equals_the_reference_on_speech() {
-        let path = in_repository("../shared/audio/en_jfk.wav");
-        if !path.exists() {
-            println!("skipped: {} is missing", path.display());
-            return;
-        }
-        check_cases("jfk", &read_wav(&path));
+        check_cases("jfk", &test_models::sample_pcm());
     }
 
     #[test]
@@ -350,22 +346,6 @@ mod tests {
             (noise + 0.5 * swell * chirp) as f32
         };
         (0..samples).map(sample).collect()
-    }
-
-    /// Samples of a mono 16-bit PCM file.
-    fn read_wav(path: &Path) -> Vec<f32> {
-        let bytes = std::fs::read(path).unwrap();
-        let mut chunk = &bytes[12..];
-        loop {
-            let size = u32::from_le_bytes(chunk[4..8].try_into().unwrap()) as usize;
-            if chunk.starts_with(b"data") {
-                let samples = chunk[8..8 + size].chunks_exact(2);
-                return samples
-                    .map(|s| f32::from(i16::from_le_bytes([s[0], s[1]])) / 32_768.0)
-                    .collect();
-            }
-            chunk = &chunk[8 + size.next_multiple_of(2)..];
-        }
     }
 
     fn in_repository(path: &str) -> PathBuf {

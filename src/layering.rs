@@ -158,6 +158,7 @@ fn sources() -> Vec<Source> {
         "batch/batcher/tests.rs",
         "cli/bench/load/tests.rs",
         "config/tests.rs",
+        "crates/audio/src/needs_recordings.rs",
         "http/openapi/tests.rs",
         "http/parameters/tests.rs",
         "http/parameters/tests/",

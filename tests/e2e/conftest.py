@@ -102,9 +102,7 @@ def sample():
 @pytest.fixture(scope="session")
 def recordings():
     """The folder of recordings in many languages, described by its manifest.jsonl."""
-    folder = needs.recordings_folder()
-    needs.existing(folder / "manifest.jsonl", "recordings", "set HALKSPEECH_RECORDINGS to the folder of the recordings")
-    return folder
+    return needs.recordings_manifest().parent
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """What a check needs and a machine may lack: the check is skipped with the reason, or fails where that was required.
 
 HALKSPEECH_REQUIRE names what has to be there, separated by commas: program, models, samples, recordings, packages,
-clients, node, ffmpeg, root, gpu, prometheus, compose. Other names are those of the tests in Rust.
+clients, node, ffmpeg, root, gpu, prometheus, compose. Other names are those of scripts/test.sh, for the tests in Rust.
 """
 import importlib
 import os
@@ -24,10 +24,12 @@ def missing(name, reason):
     pytest.skip(reason)
 
 
-def recordings_folder():
-    """Where recordings are: HALKSPEECH_RECORDINGS, else `shared/audio` beside the checkout."""
-    beside = pathlib.Path(__file__).resolve().parents[3] / "shared" / "audio"
-    return pathlib.Path(os.environ.get("HALKSPEECH_RECORDINGS") or beside)
+def recordings_manifest():
+    """The manifest of the folder that HALKSPEECH_RECORDINGS names, which has to exist."""
+    named = os.environ.get("HALKSPEECH_RECORDINGS")
+    if not named:
+        missing("recordings", "HALKSPEECH_RECORDINGS does not name the folder of the recordings")
+    return existing(pathlib.Path(named) / "manifest.jsonl", "recordings", "HALKSPEECH_RECORDINGS names another folder")
 
 
 def module(name, kind="packages", requirements="requirements.txt"):

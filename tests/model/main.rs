@@ -1,7 +1,8 @@
 //! Tests of the built program with real weights and real speech.
 //!
 //! Each test starts the built binary on a free port. `make models` downloads the models and the
-//! sample; recordings next to the checkout are used if they exist.
+//! sample. Tests that need something else are ignored and in modules named `needs_…`, by which
+//! `scripts/test.sh` selects them.
 
 #[cfg(test)]
 mod server;

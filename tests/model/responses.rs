@@ -1,11 +1,9 @@
 //! Times, subtitles, streams and translations of real speech.
 
-use std::fs;
-
 use serde_json::Value;
 
 use super::server::Server;
-use super::speech::{SENTENCE, clips, recordings, sample, sample_pcm, stereo_wav, wav, words};
+use super::speech::{SENTENCE, sample, sample_pcm, stereo_wav, wav, words};
 
 const SAMPLE_S: f64 = 11.0;
 
@@ -104,69 +102,6 @@ async fn logprobs_cover_the_text() {
 }
 
 #[tokio::test]
-async fn segments_and_words_of_long_speech_are_in_order() {
-    let Some(folder) = recordings() else { return };
-    let server = Server::with_model("base");
-    let audio = fs::read(folder.join("long_en_sonnet1_53s.mp3")).unwrap();
-
-    for continues in ["false", "true"] {
-        let query = [
-            ("model", "base"),
-            ("response_format", "verbose_json"),
-            ("timestamp_granularities[]", "word,segment"),
-            ("condition_on_previous_text", continues),
-        ];
-        let answer = body(&server, &query, audio.clone()).await;
-
-        let answer: Value = serde_json::from_str(&answer).unwrap();
-        let text = answer["text"].as_str().unwrap();
-        let duration_s = answer["duration"].as_f64().unwrap();
-        for kind in ["segments", "words"] {
-            let mut now_s = 0.0;
-            for item in answer[kind].as_array().unwrap() {
-                let (start_s, end_s) = times(item);
-                assert!(now_s <= start_s && start_s <= end_s, "{item} after {now_s}");
-                now_s = end_s;
-            }
-            assert!(now_s > 45.0 && now_s <= duration_s, "{kind} end at {now_s}");
-        }
-        let segments = answer["segments"].as_array().unwrap();
-        let texts: String = segments
-            .iter()
-            .map(|one| one["text"].as_str().unwrap())
-            .collect();
-        assert_eq!(words(&texts), words(text));
-        // Hyphenated words are two, as the reference has them.
-        assert_eq!(word_texts(&answer).concat(), text.replace(' ', ""));
-    }
-}
-
-#[tokio::test]
-async fn words_of_languages_without_spaces_join_to_the_text() {
-    let Some(folder) = recordings() else { return };
-    let server = Server::with_model("base");
-    let query = [
-        ("model", "base"),
-        ("response_format", "verbose_json"),
-        ("word_timestamps", "true"),
-    ];
-
-    for (file, name) in [
-        ("ja_picovoice.wav", "japanese"),
-        ("zh_f5_24k.wav", "chinese"),
-    ] {
-        let audio = fs::read(folder.join(file)).unwrap();
-        let answer = body(&server, &query, audio).await;
-
-        let answer: Value = serde_json::from_str(&answer).unwrap();
-        assert_eq!(answer["language"], name);
-        let words = word_texts(&answer);
-        assert!(words.len() >= 4, "{words:?}");
-        assert_eq!(words.concat(), answer["text"].as_str().unwrap());
-    }
-}
-
-#[tokio::test]
 async fn each_channel_of_a_call_is_a_speaker() {
     let server = Server::with_model("tiny.en");
     // The second speaker begins five seconds after the first.
@@ -238,44 +173,6 @@ async fn streamed_text_equals_the_text_of_the_response() {
 }
 
 #[tokio::test]
-async fn translations_are_english() {
-    let Some(folder) = recordings() else { return };
-    let server = Server::with_model("base");
-
-    for (language, kind) in [
-        ("de", "short"),
-        ("fr", "short"),
-        ("es", "short"),
-        ("tr", "telephone"),
-    ] {
-        let clips = clips(&folder, language, kind);
-        let mut english = 0;
-        let mut all = 0;
-        for (file, _) in &clips {
-            let query = [("model", "base"), ("response_format", "text")];
-            let request = server.client.post(server.url("/v1/audio/translations"));
-            let request = request.query(&query).body(fs::read(file).unwrap());
-            let answer = request.send().await.unwrap();
-            assert_eq!(answer.status(), 200);
-            let translated = words(&answer.text().await.unwrap());
-            let common = [
-                "the", "and", "of", "to", "was", "it", "is", "that", "you", "in",
-            ];
-            english += translated
-                .iter()
-                .filter(|word| common.contains(&word.as_str()))
-                .count();
-            all += translated.len();
-        }
-        assert!(clips.len() >= 4, "clips are missing");
-        assert!(
-            all >= 40 && english * 6 >= all,
-            "{language}: {english} of {all}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn a_rejected_window_is_generated_again_while_it_improves() {
     let server = Server::with_model("tiny.en");
     let query = [("model", "tiny.en"), ("response_format", "verbose_json")];
@@ -336,4 +233,118 @@ async fn clients_of_other_servers_get_the_language_and_subtitles() {
     let query = [("encode", "false"), ("output", "tsv"), ("language", "en")];
     let table = send("/asr", &query).await;
     assert!(table.starts_with("start\tend\ttext\n"), "{table}");
+}
+
+mod needs_recordings {
+    use std::fs;
+
+    use serde_json::Value;
+
+    use super::super::server::Server;
+    use super::super::speech::{clips, recordings, words};
+    use super::{body, times, word_texts};
+
+    #[tokio::test]
+    #[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
+    async fn segments_and_words_of_long_speech_are_in_order() {
+        let folder = recordings();
+        let server = Server::with_model("base");
+        let audio = fs::read(folder.join("long_en_sonnet1_53s.mp3")).unwrap();
+
+        for continues in ["false", "true"] {
+            let query = [
+                ("model", "base"),
+                ("response_format", "verbose_json"),
+                ("timestamp_granularities[]", "word,segment"),
+                ("condition_on_previous_text", continues),
+            ];
+            let answer = body(&server, &query, audio.clone()).await;
+
+            let answer: Value = serde_json::from_str(&answer).unwrap();
+            let text = answer["text"].as_str().unwrap();
+            let duration_s = answer["duration"].as_f64().unwrap();
+            for kind in ["segments", "words"] {
+                let mut now_s = 0.0;
+                for item in answer[kind].as_array().unwrap() {
+                    let (start_s, end_s) = times(item);
+                    assert!(now_s <= start_s && start_s <= end_s, "{item} after {now_s}");
+                    now_s = end_s;
+                }
+                assert!(now_s > 45.0 && now_s <= duration_s, "{kind} end at {now_s}");
+            }
+            let segments = answer["segments"].as_array().unwrap();
+            let texts: String = segments
+                .iter()
+                .map(|one| one["text"].as_str().unwrap())
+                .collect();
+            assert_eq!(words(&texts), words(text));
+            // Hyphenated words are two, as the reference has them.
+            assert_eq!(word_texts(&answer).concat(), text.replace(' ', ""));
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
+    async fn words_of_languages_without_spaces_join_to_the_text() {
+        let folder = recordings();
+        let server = Server::with_model("base");
+        let query = [
+            ("model", "base"),
+            ("response_format", "verbose_json"),
+            ("word_timestamps", "true"),
+        ];
+
+        for (file, name) in [
+            ("ja_picovoice.wav", "japanese"),
+            ("zh_f5_24k.wav", "chinese"),
+        ] {
+            let audio = fs::read(folder.join(file)).unwrap();
+            let answer = body(&server, &query, audio).await;
+
+            let answer: Value = serde_json::from_str(&answer).unwrap();
+            assert_eq!(answer["language"], name);
+            let words = word_texts(&answer);
+            assert!(words.len() >= 4, "{words:?}");
+            assert_eq!(words.concat(), answer["text"].as_str().unwrap());
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
+    async fn translations_are_english() {
+        let folder = recordings();
+        let server = Server::with_model("base");
+
+        for (language, kind) in [
+            ("de", "short"),
+            ("fr", "short"),
+            ("es", "short"),
+            ("tr", "telephone"),
+        ] {
+            let clips = clips(&folder, language, kind);
+            let mut english = 0;
+            let mut all = 0;
+            for (file, _) in &clips {
+                let query = [("model", "base"), ("response_format", "text")];
+                let request = server.client.post(server.url("/v1/audio/translations"));
+                let request = request.query(&query).body(fs::read(file).unwrap());
+                let answer = request.send().await.unwrap();
+                assert_eq!(answer.status(), 200);
+                let translated = words(&answer.text().await.unwrap());
+                let common = [
+                    "the", "and", "of", "to", "was", "it", "is", "that", "you", "in",
+                ];
+                english += translated
+                    .iter()
+                    .filter(|word| common.contains(&word.as_str()))
+                    .count();
+                all += translated.len();
+            }
+            assert!(clips.len() >= 4, "clips are missing");
+            assert!(
+                all >= 40 && english * 6 >= all,
+                "{language}: {english} of {all}"
+            );
+        }
+    }
 }

@@ -1,11 +1,9 @@
 //! Audio without speech has an empty text, and speech next to silence keeps its words.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
 use super::server::Server;
-use super::speech::{clips, recordings, wav, words};
+use super::speech::wav;
 
 const MODELS: [&str; 2] = ["base", "tiny.en"];
 
@@ -45,44 +43,54 @@ async fn the_text_of_silence_and_noise_is_empty() {
     }
 }
 
-#[tokio::test]
-async fn the_text_of_recordings_without_speech_is_empty() {
-    let Some(folder) = recordings() else { return };
-    let server = Server::with_model("base");
+mod needs_recordings {
+    use std::fs;
 
-    let mut checked = 0;
-    for kind in ["edge-silence", "edge-noise", "edge-music"] {
-        for (file, _) in clips(&folder, "", kind) {
-            let name = file.display().to_string();
-            for model in MODELS {
-                let audio = fs::read(&file).unwrap();
-                check_text_is_empty(&server, model, &name, audio).await;
+    use super::super::server::Server;
+    use super::super::speech::{clips, recordings, words};
+    use super::{MODELS, check_text_is_empty};
+
+    #[tokio::test]
+    #[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
+    async fn the_text_of_recordings_without_speech_is_empty() {
+        let folder = recordings();
+        let server = Server::with_model("base");
+
+        let mut checked = 0;
+        for kind in ["edge-silence", "edge-noise", "edge-music"] {
+            for (file, _) in clips(&folder, "", kind) {
+                let name = file.display().to_string();
+                for model in MODELS {
+                    let audio = fs::read(&file).unwrap();
+                    check_text_is_empty(&server, model, &name, audio).await;
+                }
+                checked += 1;
             }
-            checked += 1;
         }
+        assert!(checked >= 13, "only {checked} files");
     }
-    assert!(checked >= 13, "only {checked} files");
-}
 
-#[tokio::test]
-async fn speech_around_silence_keeps_its_words() {
-    let Some(folder) = recordings() else { return };
-    let server = Server::with_model("base");
+    #[tokio::test]
+    #[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
+    async fn speech_around_silence_keeps_its_words() {
+        let folder = recordings();
+        let server = Server::with_model("base");
 
-    let clips = clips(&folder, "en", "edge-speech-silence");
-    assert!(clips.len() >= 3, "only {} files", clips.len());
-    for (file, reference) in clips {
-        let audio = fs::read(&file).unwrap();
-        for model in MODELS {
-            // A repeated sentence looks like a repetition loop, which would be sampled again.
-            let query = [("model", model), ("compression_ratio_threshold", "10")];
-            let text = server.text(&query, audio.clone()).await;
-            assert_eq!(
-                words(&text),
-                words(&reference),
-                "{}, {model}",
-                file.display()
-            );
+        let clips = clips(&folder, "en", "edge-speech-silence");
+        assert!(clips.len() >= 3, "only {} files", clips.len());
+        for (file, reference) in clips {
+            let audio = fs::read(&file).unwrap();
+            for model in MODELS {
+                // A repeated sentence looks like a repetition loop, which would be sampled again.
+                let query = [("model", model), ("compression_ratio_threshold", "10")];
+                let text = server.text(&query, audio.clone()).await;
+                assert_eq!(
+                    words(&text),
+                    words(&reference),
+                    "{}, {model}",
+                    file.display()
+                );
+            }
         }
     }
 }

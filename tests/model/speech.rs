@@ -63,14 +63,17 @@ fn wav_file(format: &[u8; 14], pcm: &[u8]) -> Vec<u8> {
     wav
 }
 
-/// The folder of recordings next to the checkout; prints a reason if it does not exist.
-pub fn recordings() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/audio");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: no recordings at {}", folder.display());
-    None
+/// The folder of recordings.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no setting names the recordings, which only tests use"
+)]
+pub fn recordings() -> PathBuf {
+    let folder = std::env::var_os("HALKSPEECH_RECORDINGS")
+        .map(PathBuf::from)
+        .expect("set HALKSPEECH_RECORDINGS to the folder of the recordings");
+    assert!(folder.is_dir(), "{} is no folder", folder.display());
+    folder
 }
 
 /// The clips of one language and kind: file and reference text.

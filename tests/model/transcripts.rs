@@ -1,11 +1,9 @@
 //! Transcripts are correct, alone and in shared batches.
 
-use std::fs;
-
 use futures_util::future::join_all;
 
 use super::server::Server;
-use super::speech::{SENTENCE, clips, recordings, sample, sample_pcm, wav, word_errors, words};
+use super::speech::{SENTENCE, sample, sample_pcm, wav, word_errors, words};
 
 #[tokio::test]
 async fn the_sample_is_transcribed() {
@@ -58,44 +56,6 @@ async fn speech_longer_than_thirty_seconds_is_cut_at_pauses_and_joined() {
 }
 
 #[tokio::test]
-async fn turkish_is_detected_and_transcribed() {
-    let Some(folder) = recordings() else { return };
-    let server = Server::with_model("base");
-
-    let mut reference_words = 0;
-    let mut errors = 0;
-    for (file, reference) in clips(&folder, "tr", "telephone") {
-        let text = server
-            .text(&[("model", "base")], fs::read(file).unwrap())
-            .await;
-        reference_words += words(&reference).len();
-        errors += word_errors(&reference, &text);
-    }
-
-    assert!(reference_words > 40, "clips are missing");
-    assert!(
-        errors * 4 <= reference_words,
-        "{errors} errors in {reference_words} words"
-    );
-}
-
-#[tokio::test]
-async fn a_prompt_changes_the_spelling() {
-    let Some(folder) = recordings() else { return };
-    let server = Server::with_model("base");
-    let clip = fs::read(folder.join("multi_hotwords_comfyui.mp3")).unwrap();
-
-    let plain = server
-        .text(&[("model", "base"), ("language", "en")], clip.clone())
-        .await;
-    let query = [("model", "base"), ("language", "en"), ("prompt", "ComfyUI")];
-    let prompted = server.text(&query, clip).await;
-
-    assert!(!plain.contains("ComfyUI"), "{plain}");
-    assert!(prompted.contains("ComfyUI"), "{prompted}");
-}
-
-#[tokio::test]
 async fn the_text_of_a_clip_does_not_depend_on_its_batch() {
     let server = Server::start(&[("WHISPER__MODEL", "tiny.en"), ("WHISPER__BATCH_SIZE", "8")]);
     let pcm = sample_pcm();
@@ -132,37 +92,6 @@ async fn the_text_of_a_clip_does_not_depend_on_its_batch() {
         batches.iter().any(|size| *size > 1),
         "no batch was shared: {batches:?}"
     );
-}
-
-#[cfg(target_arch = "x86_64")]
-#[tokio::test]
-async fn on_a_cpu_clips_of_different_lengths_share_a_batch() {
-    if !is_x86_feature_detected!("avx2") {
-        println!("skipped: windows of a batch have one length without AVX2");
-        return;
-    }
-    let server = Server::start(&[
-        ("WHISPER__MODEL", "tiny.en"),
-        ("WHISPER__INFERENCE_DEVICE", "cpu"),
-        ("WHISPER__NUM_WORKERS", "1"),
-        ("WHISPER__BATCH_WINDOW_MS", "1000"),
-    ]);
-    let pcm = sample_pcm();
-    // Differences above `LENGTH_STEP_S`, so that no clip is padded to the length of another.
-    let clips = [2, 5, 8, 11].map(|seconds| wav(&pcm[..32_000 * seconds]));
-    let query = [("model", "tiny.en")];
-
-    let answers = clips.map(|clip| server.transcription(&query, clip).send());
-
-    let mut batches = Vec::new();
-    for answer in join_all(answers).await {
-        let answer = answer.unwrap();
-        assert_eq!(answer.status(), 200);
-        batches.push(answer.headers()["x-batch-size"].clone());
-    }
-    // The first may have been processed before the others arrived.
-    let shared = batches.iter().filter(|size| *size != "1").count();
-    assert!(shared >= 2, "{batches:?}");
 }
 
 #[tokio::test]
@@ -215,4 +144,91 @@ async fn the_text_of_a_clip_does_not_depend_on_other_languages_and_parameters() 
         batches.iter().any(|size| size != "1"),
         "no batch was shared: {batches:?}"
     );
+}
+
+mod needs_recordings {
+    use std::fs;
+
+    use super::super::server::Server;
+    use super::super::speech::{clips, recordings, word_errors, words};
+
+    #[tokio::test]
+    #[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
+    async fn turkish_is_detected_and_transcribed() {
+        let folder = recordings();
+        let server = Server::with_model("base");
+
+        let mut reference_words = 0;
+        let mut errors = 0;
+        for (file, reference) in clips(&folder, "tr", "telephone") {
+            let text = server
+                .text(&[("model", "base")], fs::read(file).unwrap())
+                .await;
+            reference_words += words(&reference).len();
+            errors += word_errors(&reference, &text);
+        }
+
+        assert!(reference_words > 40, "clips are missing");
+        assert!(
+            errors * 4 <= reference_words,
+            "{errors} errors in {reference_words} words"
+        );
+    }
+
+    #[tokio::test]
+    #[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
+    async fn a_prompt_changes_the_spelling() {
+        let folder = recordings();
+        let server = Server::with_model("base");
+        let clip = fs::read(folder.join("multi_hotwords_comfyui.mp3")).unwrap();
+
+        let plain = server
+            .text(&[("model", "base"), ("language", "en")], clip.clone())
+            .await;
+        let query = [("model", "base"), ("language", "en"), ("prompt", "ComfyUI")];
+        let prompted = server.text(&query, clip).await;
+
+        assert!(!plain.contains("ComfyUI"), "{plain}");
+        assert!(prompted.contains("ComfyUI"), "{prompted}");
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod needs_avx2 {
+    use futures_util::future::join_all;
+
+    use super::super::server::Server;
+    use super::super::speech::{sample_pcm, wav};
+
+    #[tokio::test]
+    #[ignore = "needs a processor with AVX2"]
+    async fn on_a_cpu_clips_of_different_lengths_share_a_batch() {
+        // Without AVX2 all windows of a batch have one length.
+        assert!(
+            is_x86_feature_detected!("avx2"),
+            "the processor has no AVX2"
+        );
+        let server = Server::start(&[
+            ("WHISPER__MODEL", "tiny.en"),
+            ("WHISPER__INFERENCE_DEVICE", "cpu"),
+            ("WHISPER__NUM_WORKERS", "1"),
+            ("WHISPER__BATCH_WINDOW_MS", "1000"),
+        ]);
+        let pcm = sample_pcm();
+        // Differences above `LENGTH_STEP_S`, so that no clip is padded to the length of another.
+        let clips = [2, 5, 8, 11].map(|seconds| wav(&pcm[..32_000 * seconds]));
+        let query = [("model", "tiny.en")];
+
+        let answers = clips.map(|clip| server.transcription(&query, clip).send());
+
+        let mut batches = Vec::new();
+        for answer in join_all(answers).await {
+            let answer = answer.unwrap();
+            assert_eq!(answer.status(), 200);
+            batches.push(answer.headers()["x-batch-size"].clone());
+        }
+        // The first may have been processed before the others arrived.
+        let shared = batches.iter().filter(|size| *size != "1").count();
+        assert!(shared >= 2, "{batches:?}");
+    }
 }

@@ -89,4 +89,4 @@ fn command(limits: &DecodeLimits) -> Command {
 }
 
 #[cfg(test)]
-mod tests;
+mod needs_ffmpeg;

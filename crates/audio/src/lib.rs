@@ -241,7 +241,7 @@ fn samples_in(duration: Duration) -> usize {
 }
 
 #[cfg(test)]
-mod recordings;
+mod needs_recordings;
 
 #[cfg(test)]
 mod tests;

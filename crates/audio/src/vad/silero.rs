@@ -109,12 +109,7 @@ mod tests {
 
     #[test]
     fn equals_the_reference_on_speech() {
-        let path = in_package("../shared/audio/en_jfk.wav");
-        if !path.exists() {
-            println!("skipped: {} is missing", path.display());
-            return;
-        }
-        check_case("jfk", &read_wav(&path));
+        check_case("jfk", &sample_pcm());
     }
 
     #[test]
@@ -235,19 +230,27 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
     }
 
-    /// The samples of a 16-bit mono file.
-    fn read_wav(path: &Path) -> Vec<f32> {
-        let bytes = std::fs::read(path).unwrap();
-        let mut chunk = &bytes[12..];
-        loop {
-            let size = u32::from_le_bytes(chunk[4..8].try_into().unwrap()) as usize;
-            if chunk.starts_with(b"data") {
-                let (samples, _) = chunk[8..8 + size].as_chunks();
-                let samples = samples.iter().copied().map(i16::from_le_bytes);
-                return samples.map(|sample| f32::from(sample) / 32_768.0).collect();
-            }
-            chunk = &chunk[8 + size.next_multiple_of(2)..];
-        }
+    /// A sentence of 11 s at 16 kHz.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the Makefile passes the folder of the sample"
+    )]
+    fn sample_pcm() -> Vec<f32> {
+        let folder = std::env::var_os("SAMPLES_DIR").map_or_else(
+            || {
+                std::env::home_dir()
+                    .unwrap()
+                    .join(".cache/halkspeech/samples")
+            },
+            PathBuf::from,
+        );
+        let path = folder.join("jfk.wav");
+        let wav = std::fs::read(&path)
+            .unwrap_or_else(|_| panic!("{} is missing: run `make models`", path.display()));
+        let data = wav.windows(4).position(|name| name == b"data").unwrap();
+        let (samples, _) = wav[data + 8..].as_chunks();
+        let samples = samples.iter().copied().map(i16::from_le_bytes);
+        samples.map(|sample| f32::from(sample) / 32_768.0).collect()
     }
 
     /// A buzz of 110 to 150 Hz through two moving resonances, in bursts of growing loudness over LCG

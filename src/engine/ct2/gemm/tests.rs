@@ -55,21 +55,26 @@ impl Drop for Packed {
     }
 }
 
+/// Number of threads and sizes `[m, n, k]` of products, the last ones with weights divided among threads.
+const PACKED_PRODUCTS: [(i32, [usize; 3]); 9] = [
+    (1, [1, 64, 64]),
+    (1, [40, 512, 128]),
+    (1, [7, 1000, 33]),
+    (1, [130, 65, 2048]),
+    (1, [13, 7, 2]),
+    (2, [40, 512, 128]),
+    (3, [5, 1000, 64]),
+    (4, [1, 100, 33]),
+    (100, [3, 6500, 16]),
+];
+
 #[track_caller]
-fn check_packed_product(threads: i32, m: usize, n: usize, k: usize) {
-    let mut next = numbers();
-    let activations: Vec<i8> = (0..m * k).map(|_| small(next())).collect();
-    let weights: Vec<i8> = (0..n * k).map(|_| small(next())).collect();
-    check_product(
-        Kernels::CTranslate2Default,
-        threads,
-        m,
-        &activations,
-        &weights,
-    );
-    check_product(Kernels::OneDnn, threads, m, &activations, &weights);
-    if can_pack() {
-        check_product(Kernels::Avx2, threads, m, &activations, &weights);
+fn check_packed_products(kernels: Kernels) {
+    for (threads, [m, n, k]) in PACKED_PRODUCTS {
+        let mut next = numbers();
+        let activations: Vec<i8> = (0..m * k).map(|_| small(next())).collect();
+        let weights: Vec<i8> = (0..n * k).map(|_| small(next())).collect();
+        check_product(kernels, threads, m, &activations, &weights);
     }
 }
 
@@ -119,19 +124,8 @@ fn weights_are_packed_when_a_model_is_loaded() {
 
 #[test]
 fn weights_packed_once_give_the_exact_product() {
-    check_packed_product(1, 1, 64, 64);
-    check_packed_product(1, 40, 512, 128);
-    check_packed_product(1, 7, 1000, 33);
-    check_packed_product(1, 130, 65, 2048);
-    check_packed_product(1, 13, 7, 2);
-}
-
-#[test]
-fn weights_are_divided_among_threads() {
-    check_packed_product(2, 40, 512, 128);
-    check_packed_product(3, 5, 1000, 64);
-    check_packed_product(4, 1, 100, 33);
-    check_packed_product(100, 3, 6500, 16);
+    check_packed_products(Kernels::CTranslate2Default);
+    check_packed_products(Kernels::OneDnn);
 }
 
 /// Pseudo-random bytes: mostly small ones, or only extreme ones if `often_large`.
@@ -149,31 +143,10 @@ fn bytes(length: usize, often_large: bool, mut next: impl FnMut() -> u32) -> Vec
 /// The kernels of this project, which do not overflow, including the default if it is one of them.
 fn exact_kernels() -> &'static [Kernels] {
     let has_more = is_x86_feature_detected!("avx512bw") || is_x86_feature_detected!("avxvnni");
-    match (can_pack(), has_more) {
-        (true, false) => &[Kernels::Avx2, Kernels::CTranslate2Default],
-        (true, true) => &[Kernels::Avx2],
-        (false, _) => &[],
-    }
-}
-
-#[test]
-fn sums_of_exact_kernels_do_not_overflow() {
-    for &kernels in exact_kernels() {
-        for [m, n, k] in [[1, 16, 32], [5, 33, 512], [11, 20, 1280], [3, 7, 50]] {
-            for [large_activations, large_weights] in
-                [[false, false], [true, false], [false, true], [true, true]]
-            {
-                let activations = bytes(m * k, large_activations, numbers());
-                let weights = bytes(n * k, large_weights, numbers());
-                for threads in [1, 3] {
-                    check_product(kernels, threads, m, &activations, &weights);
-                }
-            }
-            // All of one sign: the largest sums.
-            for [a, w] in [[127, 127], [-128, -128], [127, -128], [-128, 127]] {
-                check_product(kernels, 1, m, &vec![a; m * k], &vec![w; n * k]);
-            }
-        }
+    if has_more {
+        &[Kernels::Avx2]
+    } else {
+        &[Kernels::Avx2, Kernels::CTranslate2Default]
     }
 }
 
@@ -264,21 +237,6 @@ fn check_product_with_epilogue(
                 (result - expected).abs() < 1e-5,
                 "[{row}, {column}]: {result} is not {expected}"
             );
-        }
-    }
-}
-
-#[test]
-fn products_become_floats_with_bias_gelu_and_residual() {
-    if !can_pack() {
-        return;
-    }
-    for shape in [[1, 16, 32], [12, 100, 384], [5, 9, 50]] {
-        for threads in [1, 2] {
-            check_product_with_epilogue(threads, shape, [false, false]);
-            check_product_with_epilogue(threads, shape, [true, false]);
-            check_product_with_epilogue(threads, shape, [true, true]);
-            check_product_with_epilogue(threads, shape, [false, true]);
         }
     }
 }
@@ -405,30 +363,6 @@ fn check_attention_to_rows(heads: usize, n: usize) {
 }
 
 #[test]
-fn encoder_attention_matches_the_reference() {
-    if !can_pack() {
-        return;
-    }
-    check_self_attention(1, 1, 1, 1);
-    check_self_attention(1, 1, 2, 40);
-    check_self_attention(1, 1, 1, 250);
-    check_self_attention(3, 2, 3, 25);
-}
-
-#[test]
-fn decoder_attention_matches_the_reference() {
-    if !can_pack() {
-        return;
-    }
-    for (heads, m, n) in [(1, 1, 1), (2, 5, 250), (1, 6, 32), (3, 40, 17)] {
-        check_cross_attention(heads, m, n);
-    }
-    for (heads, n) in [(1, 1), (2, 7), (1, 8), (3, 50)] {
-        check_attention_to_rows(heads, n);
-    }
-}
-
-#[test]
 fn a_failed_product_is_detected() {
     with_failing_gemm(|fail_gemm| {
         let monitor = GemmMonitor::start();
@@ -469,15 +403,93 @@ fn check_top_k(k: usize, scores: &[f32]) {
     assert_eq!(found, ordered[..k]);
 }
 
-#[test]
-fn finds_the_most_probable_tokens_in_order() {
-    if !can_pack() {
-        return;
+mod needs_avx2 {
+    use super::{
+        Kernels, bytes, can_pack, check_attention_to_rows, check_cross_attention,
+        check_packed_products, check_product, check_product_with_epilogue, check_self_attention,
+        check_top_k, exact_kernels, numbers, scores,
+    };
+
+    /// The kernels of this project need AVX2 and FMA.
+    fn assert_avx2() {
+        assert!(can_pack(), "the processor has no AVX2 or no FMA");
     }
-    for length in [10, 31, 32, 50, 1000, 259_325] {
-        for k in [1, 2, 10] {
-            check_top_k(k, &scores(length));
+
+    #[test]
+    #[ignore = "needs a processor with AVX2"]
+    fn weights_packed_once_give_the_exact_product() {
+        assert_avx2();
+        check_packed_products(Kernels::Avx2);
+    }
+
+    #[test]
+    #[ignore = "needs a processor with AVX2"]
+    fn sums_of_exact_kernels_do_not_overflow() {
+        assert_avx2();
+        for &kernels in exact_kernels() {
+            for [m, n, k] in [[1, 16, 32], [5, 33, 512], [11, 20, 1280], [3, 7, 50]] {
+                for [large_activations, large_weights] in
+                    [[false, false], [true, false], [false, true], [true, true]]
+                {
+                    let activations = bytes(m * k, large_activations, numbers());
+                    let weights = bytes(n * k, large_weights, numbers());
+                    for threads in [1, 3] {
+                        check_product(kernels, threads, m, &activations, &weights);
+                    }
+                }
+                // All of one sign: the largest sums.
+                for [a, w] in [[127, 127], [-128, -128], [127, -128], [-128, 127]] {
+                    check_product(kernels, 1, m, &vec![a; m * k], &vec![w; n * k]);
+                }
+            }
         }
     }
-    check_top_k(10, &[f32::NEG_INFINITY; 100]);
+
+    #[test]
+    #[ignore = "needs a processor with AVX2"]
+    fn products_become_floats_with_bias_gelu_and_residual() {
+        assert_avx2();
+        for shape in [[1, 16, 32], [12, 100, 384], [5, 9, 50]] {
+            for threads in [1, 2] {
+                check_product_with_epilogue(threads, shape, [false, false]);
+                check_product_with_epilogue(threads, shape, [true, false]);
+                check_product_with_epilogue(threads, shape, [true, true]);
+                check_product_with_epilogue(threads, shape, [false, true]);
+            }
+        }
+    }
+
+    #[test]
+    #[ignore = "needs a processor with AVX2"]
+    fn encoder_attention_matches_the_reference() {
+        assert_avx2();
+        check_self_attention(1, 1, 1, 1);
+        check_self_attention(1, 1, 2, 40);
+        check_self_attention(1, 1, 1, 250);
+        check_self_attention(3, 2, 3, 25);
+    }
+
+    #[test]
+    #[ignore = "needs a processor with AVX2"]
+    fn decoder_attention_matches_the_reference() {
+        assert_avx2();
+        for (heads, m, n) in [(1, 1, 1), (2, 5, 250), (1, 6, 32), (3, 40, 17)] {
+            check_cross_attention(heads, m, n);
+        }
+        for (heads, n) in [(1, 1), (2, 7), (1, 8), (3, 50)] {
+            check_attention_to_rows(heads, n);
+        }
+    }
+
+    #[test]
+    #[ignore = "needs a processor with AVX2"]
+    fn finds_the_most_probable_tokens_in_order() {
+        assert_avx2();
+        for length in [10, 31, 32, 50, 1000, 259_325] {
+            for k in [1, 2, 10] {
+                check_top_k(k, &scores(length));
+            }
+        }
+        check_top_k(10, &[f32::NEG_INFINITY; 100]);
+    }
 }

@@ -1,4 +1,4 @@
-//! Tests the whole module with the development recordings, which are next to the checkout.
+//! Tests the whole crate with the recordings in the folder that `HALKSPEECH_RECORDINGS` names.
 
 use std::fs::{self, File};
 use std::ops::Range;
@@ -72,6 +72,14 @@ const FORMATS: [(&str, f64, usize); 42] = [
     ("jfk_vorbis.webm", LOSSY, 0),
 ];
 
+/// File that needs ffmpeg, and the name of its format.
+const FFMPEG_FORMATS: [(&str, &str); 4] = [
+    ("formats/jfk_8k_gsm.wav", "WAV with GSM 6.10"),
+    ("formats/jfk_g722.wav", "WAV with G.722"),
+    ("formats/jfk_wmav2.wma", "ASF (WMA)"),
+    ("multi_8channel.m4a", "MP4 with AAC"),
+];
+
 /// Spans of speech in samples according to `get_speech_timestamps` of the PyPI package `silero-vad` 6.2.3
 /// with this project's default options.
 const SPEECH: [(&str, &[(usize, usize)]); 26] = [
@@ -109,14 +117,17 @@ const SPEECH: [(&str, &[(usize, usize)]); 26] = [
     ("edge/tone_440_5s.wav", &[]),
 ];
 
-/// The folder of recordings; prints why a test is skipped if it is missing.
-fn recordings() -> Option<PathBuf> {
-    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/audio"));
-    if !folder.is_dir() {
-        println!("skipped: no recordings at {}", folder.display());
-        return None;
-    }
-    Some(folder)
+/// The folder of recordings.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no setting names the recordings, which only tests use"
+)]
+fn recordings() -> PathBuf {
+    let folder = std::env::var_os("HALKSPEECH_RECORDINGS")
+        .map(PathBuf::from)
+        .expect("set HALKSPEECH_RECORDINGS to the folder of the recordings");
+    assert!(folder.is_dir(), "{} is no folder", folder.display());
+    folder
 }
 
 fn decode_file(path: PathBuf) -> Result<Vec<f32>, AudioError> {
@@ -128,6 +139,13 @@ fn decode_file(path: PathBuf) -> Result<Vec<f32>, AudioError> {
 fn single_stream(mut decoded: DecodedAudio) -> Vec<f32> {
     assert_eq!(decoded.streams.len(), 1);
     decoded.streams.remove(0)
+}
+
+/// The streams of a recording of several channels.
+fn split_channels(name: &str, ffmpeg: FfmpegMode) -> Vec<Vec<f32>> {
+    let source = Source::File(File::open(recordings().join(name)).unwrap());
+    let limits = DecodeLimits { ffmpeg, ..LIMITS };
+    decode(source, &limits, Channels::Split).unwrap().streams
 }
 
 /// The maximum correlation of two recordings, the second delayed by `delay` samples ±2.
@@ -146,8 +164,9 @@ fn correlation(original: &[f32], pcm: &[f32], delay: usize) -> f64 {
 }
 
 #[test]
+#[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
 fn decodes_every_format_to_the_same_audio() {
-    let Some(folder) = recordings() else { return };
+    let folder = recordings();
     let original = decode_file(folder.join("en_jfk.wav")).unwrap();
     for (name, min_correlation, delay) in FORMATS {
         let pcm = decode_file(folder.join("formats").join(name)).expect(name);
@@ -162,55 +181,32 @@ fn decodes_every_format_to_the_same_audio() {
 }
 
 #[test]
-fn names_unsupported_formats_or_uses_ffmpeg() {
-    let Some(folder) = recordings() else { return };
-    for (name, format) in [
-        ("formats/jfk_8k_gsm.wav", "WAV with GSM 6.10"),
-        ("formats/jfk_g722.wav", "WAV with G.722"),
-        ("formats/jfk_wmav2.wma", "ASF (WMA)"),
-        ("multi_8channel.m4a", "MP4 with AAC"),
-    ] {
+#[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
+fn names_formats_that_need_ffmpeg() {
+    let folder = recordings();
+    for (name, format) in FFMPEG_FORMATS {
         match decode_file(folder.join(name)) {
             Err(AudioError::NeedsFfmpeg { format_name }) => assert_eq!(format_name, format),
             other => panic!("{name}: {other:?}"),
-        }
-        let limits = DecodeLimits {
-            ffmpeg: FfmpegMode::Auto,
-            ..LIMITS
-        };
-        let bytes = fs::read(folder.join(name)).unwrap();
-        match decode(Source::Memory(bytes.into()), &limits, Channels::Mix).map(single_stream) {
-            Ok(pcm) => assert!(pcm.len() > 8 * 16_000, "{name}: {}", pcm.len()),
-            Err(AudioError::NeedsFfmpeg { .. }) => println!("skipped: ffmpeg is not installed"),
-            Err(error) => panic!("{name}: {error}"),
         }
     }
 }
 
 #[test]
+#[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
 fn splits_the_channels_of_a_call() {
-    let Some(folder) = recordings() else { return };
-    let split = |name: &str, ffmpeg: FfmpegMode| {
-        let source = Source::File(File::open(folder.join(name)).unwrap());
-        let limits = DecodeLimits { ffmpeg, ..LIMITS };
-        decode(source, &limits, Channels::Split).map(|decoded| decoded.streams)
-    };
-    let streams = split("multi_stereo_two_speakers.wav", FfmpegMode::Off).unwrap();
+    let streams = split_channels("multi_stereo_two_speakers.wav", FfmpegMode::Off);
     assert_eq!(
         streams.iter().map(Vec::len).collect::<Vec<_>>(),
         [80_000; 2]
     );
     assert_ne!(streams[0], streams[1]);
-    match split("multi_8channel.m4a", FfmpegMode::Auto) {
-        Ok(streams) => assert_eq!(streams.len(), 8),
-        Err(AudioError::NeedsFfmpeg { .. }) => println!("skipped: ffmpeg is not installed"),
-        Err(error) => panic!("{error}"),
-    }
 }
 
 #[test]
+#[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
 fn finds_the_same_speech_as_the_reference() {
-    let Some(folder) = recordings() else { return };
+    let folder = recordings();
     let options = VadOptions::default();
     for (name, expected) in SPEECH {
         let pcm = decode_file(folder.join(name)).expect(name);
@@ -249,8 +245,9 @@ fn finds_the_same_speech_as_the_reference() {
 }
 
 #[test]
+#[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
 fn decodes_the_start_of_a_truncated_file() {
-    let Some(folder) = recordings() else { return };
+    let folder = recordings();
     for (name, ..) in FORMATS {
         let mut bytes = fs::read(folder.join("formats").join(name)).unwrap();
         bytes.truncate(bytes.len() / 2);
@@ -267,8 +264,7 @@ fn decodes_the_start_of_a_truncated_file() {
 
 #[track_caller]
 fn check(name: &str, expected: fn(&Result<Vec<f32>, AudioError>) -> bool) {
-    let Some(folder) = recordings() else { return };
-    let result = decode_file(folder.join("edge").join(name));
+    let result = decode_file(recordings().join("edge").join(name));
     assert!(
         expected(&result),
         "{name}: {:?}",
@@ -277,6 +273,7 @@ fn check(name: &str, expected: fn(&Result<Vec<f32>, AudioError>) -> bool) {
 }
 
 #[test]
+#[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
 fn refuses_files_without_audio() {
     for name in [
         "invalid_header_only.wav",
@@ -300,11 +297,43 @@ fn refuses_files_without_audio() {
 }
 
 #[test]
+#[ignore = "needs recordings: set HALKSPEECH_RECORDINGS"]
 fn detects_the_format_by_content_not_by_name() {
     for name in ["wrong_ext_flac_named.mp3", "no_extension_m4a"] {
         check(
             name,
             |result| matches!(result, Ok(pcm) if pcm.len().abs_diff(176_000) < 1_600),
         );
+    }
+}
+
+mod needs_ffmpeg {
+    use std::fs;
+
+    use super::{
+        Channels, DecodeLimits, FFMPEG_FORMATS, FfmpegMode, LIMITS, Source, decode, recordings,
+        single_stream, split_channels,
+    };
+
+    #[test]
+    #[ignore = "needs ffmpeg, and recordings: set HALKSPEECH_RECORDINGS"]
+    fn ffmpeg_decodes_other_formats() {
+        let limits = DecodeLimits {
+            ffmpeg: FfmpegMode::Auto,
+            ..LIMITS
+        };
+        for (name, _) in FFMPEG_FORMATS {
+            let bytes = fs::read(recordings().join(name)).unwrap();
+            let decoded = decode(Source::Memory(bytes.into()), &limits, Channels::Mix);
+            let pcm = decoded.map(single_stream).expect(name);
+            assert!(pcm.len() > 8 * 16_000, "{name}: {}", pcm.len());
+        }
+    }
+
+    #[test]
+    #[ignore = "needs ffmpeg, and recordings: set HALKSPEECH_RECORDINGS"]
+    fn ffmpeg_splits_eight_channels() {
+        let streams = split_channels("multi_8channel.m4a", FfmpegMode::Auto);
+        assert_eq!(streams.len(), 8);
     }
 }
