@@ -5,6 +5,11 @@ use super::speech::{SENTENCE, word_errors};
 
 /// Checks that a file that says [`SENTENCE`] is transcribed.
 async fn check_sentence(server: &Server, name: &str, audio: Vec<u8>) {
+    check_words(server, name, audio, 1).await;
+}
+
+/// Fails if more than `max_errors` words of the sample's text are wrong.
+async fn check_words(server: &Server, name: &str, audio: Vec<u8>, max_errors: usize) {
     let query = [
         ("model", "base"),
         ("language", "en"),
@@ -13,7 +18,7 @@ async fn check_sentence(server: &Server, name: &str, audio: Vec<u8>) {
     let response = server.transcription(&query, audio).send().await.unwrap();
     let (status, text) = (response.status(), response.text().await.unwrap());
     assert_eq!(status, 200, "{name}: {text}");
-    assert!(word_errors(SENTENCE, &text) <= 1, "{name}: {text}");
+    assert!(word_errors(SENTENCE, &text) <= max_errors, "{name}: {text}");
 }
 
 mod needs_ffmpeg {
@@ -23,7 +28,10 @@ mod needs_ffmpeg {
 
     use super::super::server::Server;
     use super::super::speech::sample;
-    use super::check_sentence;
+    use super::check_words;
+
+    /// Codecs of telephony blur a word or two.
+    const MAX_ERRORS: usize = 2;
 
     const WITH_VIDEO: &str = "-f lavfi -i color=s=64x64:r=5 -shortest -c:v mpeg4 -c:a aac";
 
@@ -89,7 +97,7 @@ mod needs_ffmpeg {
         fs::write(folder.path().join("sample.wav"), sample()).unwrap();
         for (name, arguments) in encodings {
             let audio = encode_sample(folder.path(), name, arguments);
-            check_sentence(server, name, audio).await;
+            check_words(server, name, audio, MAX_ERRORS).await;
         }
     }
 
