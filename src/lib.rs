@@ -15,7 +15,8 @@
 //! shared:  config · models (disk, hub, memory) · telemetry · app (construction, shutdown)
 //! ```
 //!
-//! Start reading at [`transcribe`]; `ARCHITECTURE.md` holds the invariants.
+//! `audio` is a crate, `halkspeech-audio`; the others are modules of this one. Start reading at
+//! [`transcribe`]; `ARCHITECTURE.md` holds the invariants.
 //!
 //! Without the feature `ct2` the modules that need the C++ engine are left out: what remains is the
 //! library with its fake engine, for tests and fuzzing.
