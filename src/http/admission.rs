@@ -87,7 +87,7 @@ impl AdmissionControl {
             returns,
             turnover,
         } = &mut *state;
-        let open_to = |caller| shares.open_to(caller);
+        let open_to = |caller| shares.open_to(caller, now);
         let reserved = returns.reserved(attempt, turnover, now, open_to);
         match shares.enter(attempt.caller, reserved, now) {
             Ok(()) => {
@@ -306,6 +306,19 @@ mod tests {
         let returned = take(&control, 2).unwrap();
 
         drop(returned);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_permit_is_reserved_for_a_caller_that_holds_all_of_them() {
+        let control = Arc::new(AdmissionControl::new(2));
+        let held = [1, 2].map(|request| take(&control, request).unwrap());
+        let wait = wait_of_refusal(&control, 3);
+        tokio::time::advance(wait).await;
+        let [first, _second] = held;
+        drop(first);
+
+        wait_of_refusal(&control, 4);
+        take(&control, 3).unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -76,18 +76,18 @@ impl Shares {
 
     /// Number of permits that are available to a caller.
     pub fn free_for(&self, caller: Caller, now: Instant) -> usize {
-        let free = self.limit - self.taken;
-        if self.recent.has_others(caller, now) {
-            free.min(self.open_to(caller))
-        } else {
-            free
-        }
+        (self.limit - self.taken).min(self.open_to(caller, now))
     }
 
-    /// Number of permits left of the caller's share, whether they are free or not.
-    pub fn open_to(&self, caller: Caller) -> usize {
+    /// Number of permits that the caller may take besides those it holds, whether they are free or not.
+    pub fn open_to(&self, caller: Caller, now: Instant) -> usize {
         let held = self.held.get(&caller).copied().unwrap_or(0);
-        self.share().saturating_sub(held)
+        let max_held = if self.recent.has_others(caller, now) {
+            self.share()
+        } else {
+            self.limit
+        };
+        max_held.saturating_sub(held)
     }
 }
 
@@ -144,7 +144,10 @@ mod tests {
         shares.enter(ALICE, 2, now).unwrap();
         assert_eq!(shares.enter(ALICE, 2, now), Err(ShareRefusal::Full));
         shares.enter(ALICE, 1, now).unwrap();
-        assert_eq!([ALICE, BOB].map(|caller| shares.open_to(caller)), [0, 2]);
+        assert_eq!(
+            [ALICE, BOB].map(|caller| shares.open_to(caller, now)),
+            [1, 2]
+        );
     }
 
     #[test]
