@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
@@ -63,7 +63,6 @@ pub enum DownloadProgressEvent {
 )]
 pub async fn download_model(
     State(context): State<Arc<Context>>,
-    Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
     uri: Uri,
     id: ModelPath,
@@ -82,7 +81,7 @@ pub async fn download_model(
     }
     let download = context.transcriber.models().downloads().start(&id);
     if wants_events {
-        let events = download_events(Arc::clone(&context), download, id, request_id);
+        let events = download_events(Arc::clone(&context), download, id);
         return Ok(streaming::event_response(events));
     }
     let model = wait_for_download(&context, &download, &id).await?;
@@ -94,8 +93,8 @@ fn download_events(
     context: Arc<Context>,
     download: Download,
     id: ModelId,
-    request_id: RequestId,
 ) -> impl Stream<Item = String> + Send {
+    let request_id = RequestId::current();
     let mut keep_alive = tokio::time::interval(context.settings.keep_alive);
     keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     keep_alive.reset();

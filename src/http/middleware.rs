@@ -13,7 +13,7 @@ use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use super::Context;
-use super::error::{self, ApiError};
+use super::error::ApiError;
 use crate::models::ModelId;
 use crate::telemetry::{Metrics, RequestLabels, traces};
 
@@ -35,8 +35,13 @@ pub const REMAINING_REQUESTS: HeaderName =
 /// Milliseconds to wait before a retry; OpenAI's SDK prefers it to `retry-after`.
 pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
-/// Request extension: the request's id, for handlers whose response outlives them.
-#[derive(Clone, Debug)]
+tokio::task_local! {
+    static CURRENT_REQUEST: RequestId;
+}
+
+/// The id of a request. It is task-local, because an error becomes a response where nothing else of its
+/// request is at hand.
+#[derive(Clone, Debug, Default)]
 pub struct RequestId(pub String);
 
 /// Response extension: the model of the request, as a label of the metrics. `None` is a model that is
@@ -55,14 +60,26 @@ pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Longest request id accepted from a caller, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
-/// Gives the request an id and a span, counts it, and writes the body of an error response.
+impl RequestId {
+    /// The id of the request that the current task answers, and empty elsewhere: a task that a handler
+    /// spawns, or a body that is sent after it, keeps a copy.
+    pub fn current() -> Self {
+        CURRENT_REQUEST.try_get().unwrap_or_default()
+    }
+
+    /// Runs `work` with this id as the [`current`](Self::current) one.
+    pub async fn scope<T>(self, work: impl Future<Output = T>) -> T {
+        CURRENT_REQUEST.scope(self, work).await
+    }
+}
+
+/// Gives the request an id and a span, and counts it.
 pub async fn observe(
     State(context): State<Arc<Context>>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     let id = request_id(request.headers());
-    request.extensions_mut().insert(RequestId(id.clone()));
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or("unknown", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!(
@@ -88,7 +105,7 @@ pub async fn observe(
     };
 
     let respond = async move {
-        let mut response = error::write_error_body(next.run(request).await, &id);
+        let mut response = RequestId(id.clone()).scope(next.run(request)).await;
         let model = response.extensions_mut().remove::<ModelLabel>();
         let duration_ms = observation.finish(response.status().as_u16(), model);
         let headers = response.headers_mut();

@@ -46,7 +46,6 @@ pub async fn respond(
     permit: AdmissionPermit,
     request: Request,
     output: OutputOptions,
-    request_id: RequestId,
 ) -> Result<Response, ApiError> {
     // One event ahead of the client: a client that does not read blocks its own request only.
     let (sender, progress) = mpsc::channel(1);
@@ -67,7 +66,7 @@ pub async fn respond(
         keep_alive,
         output,
         segments: 0,
-        request_id,
+        request_id: RequestId::current(),
         is_finished: false,
     };
     let first = tokio::select! {

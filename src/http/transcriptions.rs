@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Extension, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -18,7 +18,7 @@ use super::content_encoding::ContentEncoding;
 use super::error::ApiError;
 use super::form::{Form, FormPart};
 use super::middleware::{
-    BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, ModelLabel, QUEUE_MS, REMAINING_REQUESTS, RequestId,
+    BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, ModelLabel, QUEUE_MS, REMAINING_REQUESTS,
 };
 use super::openapi::{
     AudioErrors, Recording, TranscriptionForm, TranscriptionParameters, TranscriptionResponses,
@@ -27,13 +27,13 @@ use super::openapi::{
 use super::parameters::{Api, Parameters, ResponseKind, TranscriptionRequest};
 use super::upload::Upload;
 use super::{Context, HttpSettings, admission, boundary, compatible_apis, models, stream};
-use halkspeech_audio::{AudioError, Source};
 use crate::caller::Caller;
 use crate::format::{self, OutputOptions};
 use crate::models::ModelId;
 use crate::telemetry::{RefusalReason, traces};
 use crate::transcribe::{self, TranscribeError};
 use crate::transcript::Transcript;
+use halkspeech_audio::{AudioError, Source};
 
 /// Longest text field, in bytes; Whisper keeps about 1,000 of a prompt.
 const MAX_FIELD_BYTES: usize = 64 * 1024;
@@ -62,10 +62,9 @@ const JSON: &str = "application/json";
 )]
 pub async fn create_transcription(
     State(context): State<Arc<Context>>,
-    Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Response {
-    create(context, request_id, Api::Transcription, request).await
+    create(context, Api::Transcription, request).await
 }
 
 /// Translates a recording into English.
@@ -87,24 +86,15 @@ pub async fn create_transcription(
     ),
     responses(TranslationResponses, AudioErrors),
 )]
-pub async fn create_translation(
-    State(context): State<Arc<Context>>,
-    Extension(request_id): Extension<RequestId>,
-    request: Request,
-) -> Response {
-    create(context, request_id, Api::Translation, request).await
+pub async fn create_translation(State(context): State<Arc<Context>>, request: Request) -> Response {
+    create(context, Api::Translation, request).await
 }
 
 /// Receives an upload, transcribes it, and responds as the API `api` specifies.
-pub(super) async fn create(
-    context: Arc<Context>,
-    request_id: RequestId,
-    api: Api,
-    request: Request,
-) -> Response {
+pub(super) async fn create(context: Arc<Context>, api: Api, request: Request) -> Response {
     let mut model = None;
     let caller = Caller::of(request.extensions());
-    let result = respond(&context, request_id, api, request, &mut model).await;
+    let result = respond(&context, api, request, &mut model).await;
     let mut response = result.into_response();
     if let Some(id) = model {
         let stored = context.transcriber.models().catalog().find(&id);
@@ -122,7 +112,6 @@ pub(super) async fn create(
 
 async fn respond(
     context: &Arc<Context>,
-    request_id: RequestId,
     api: Api,
     request: Request,
     resolved: &mut Option<ModelId>,
@@ -154,7 +143,7 @@ async fn respond(
     };
     if parameters.stream {
         let context = Arc::clone(context);
-        return stream::respond(context, permit, request, parameters.output, request_id).await;
+        return stream::respond(context, permit, request, parameters.output).await;
     }
     tokio::select! {
         result = context.transcriber.transcribe(request) => match result {
