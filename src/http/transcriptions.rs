@@ -18,7 +18,7 @@ use super::content_encoding::ContentEncoding;
 use super::error::ApiError;
 use super::form::{Form, FormPart};
 use super::middleware::{
-    BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, ModelLabel, QUEUE_MS, REMAINING_REQUESTS,
+    BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS, RequestModel,
 };
 use super::openapi::{
     AudioErrors, Recording, TranscriptionForm, TranscriptionParameters, TranscriptionResponses,
@@ -92,34 +92,23 @@ pub async fn create_translation(State(context): State<Arc<Context>>, request: Re
 
 /// Receives an upload, transcribes it, and responds as the API `api` specifies.
 pub(super) async fn create(context: Arc<Context>, api: Api, request: Request) -> Response {
-    let mut model = None;
     let caller = Caller::of(request.extensions());
-    let result = respond(&context, api, request, &mut model).await;
-    let mut response = result.into_response();
-    if let Some(id) = model {
-        let stored = context.transcriber.models().catalog().find(&id);
-        let named = stored.map(|stored| stored.id.clone());
-        response.extensions_mut().insert(ModelLabel(named));
-    }
-    let headers = response.headers_mut();
-    headers.insert(LIMIT_REQUESTS, HeaderValue::from(context.admission.limit()));
-    headers.insert(
-        REMAINING_REQUESTS,
-        HeaderValue::from(context.admission.free_for(caller)),
-    );
-    response
+    let result = respond(&context, api, request).await;
+    // Without the permit of this request, which is free again unless the response is a stream.
+    let free = context.admission.free_for(caller);
+    let headers = [
+        (LIMIT_REQUESTS, HeaderValue::from(context.admission.limit())),
+        (REMAINING_REQUESTS, HeaderValue::from(free)),
+    ];
+    (headers, result).into_response()
 }
 
-async fn respond(
-    context: &Arc<Context>,
-    api: Api,
-    request: Request,
-    resolved: &mut Option<ModelId>,
-) -> Result<Response, ApiError> {
+async fn respond(context: &Arc<Context>, api: Api, request: Request) -> Result<Response, ApiError> {
     let arrival = Instant::now();
     let deadline = arrival + context.settings.request_timeout;
-    // Before the body is read, so that a refusal costs little.
     let caller = Caller::of(request.extensions());
+    let request_model = RequestModel::of(request.extensions());
+    // Before the body is read, so that a refusal costs little.
     let permit = admission::admit(context, &request)?;
     // Nothing here is spawned: dropping this future when the client disconnects ends all of it.
     let receiving = receive(context, api, request).instrument(traces::stage("upload"));
@@ -131,7 +120,7 @@ async fn respond(
     let upload_seconds = &context.metrics.upload_seconds;
     upload_seconds.observe(arrival.elapsed().as_secs_f64());
     let model = model(context, parameters.model.as_deref())?;
-    *resolved = Some(model.clone());
+    request_model.set(&model);
     let request = transcribe::Request {
         audio,
         model,
