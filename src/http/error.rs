@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,7 +21,6 @@ pub use description::is_lack_of_resources;
 use super::cross_site::CrossSite;
 use super::middleware::{RETRY_AFTER_MS, RequestId};
 use super::rate_limit::RateLimitExceeded;
-use crate::format::sse;
 use crate::models::{DeleteError, HubError, InvalidModelId, ModelId, UnloadError};
 use crate::telemetry::error_chain;
 use crate::transcribe::TranscribeError;
@@ -258,15 +258,11 @@ struct ErrorObject {
     code: Option<&'static str>,
 }
 
-/// The error as the last event of a stream, whose status is already sent; logs the error.
-pub fn error_event(error: &ApiError, request_id: &RequestId) -> String {
-    let fields = report(error, error.describe(), request_id).error;
-    sse::error(
-        &fields.message,
-        fields.r#type,
-        fields.param.as_deref(),
-        fields.code,
-    )
+/// The error as the last event of a stream, whose status is already sent; logs the error. OpenAI's SDK
+/// raises `APIError` for an object with an `error` key.
+pub fn error_event(error: &ApiError, request_id: &RequestId) -> Result<Event, axum::Error> {
+    let body = report(error, error.describe(), request_id);
+    Event::default().json_data(body)
 }
 
 /// Logs the error and returns its object for the caller. This is the only place where API errors are
