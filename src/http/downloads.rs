@@ -139,7 +139,7 @@ async fn wait_for_download(
         source,
     })?;
     // It may have been deleted in the meantime.
-    model(context, id).ok_or_else(|| super::models::not_found(context, id.as_str()))
+    model(context, id).ok_or_else(|| super::models::not_found(context, id.as_str(), id))
 }
 
 fn model(context: &Context, id: &ModelId) -> Option<ModelObject> {

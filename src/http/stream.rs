@@ -52,12 +52,9 @@ pub async fn respond(
     let (sender, progress) = mpsc::channel(1);
     let keep_alive = context.settings.keep_alive;
     let work = async move {
-        tokio::select! {
-            result = context.transcriber.transcribe_in_parts(request, sender) => {
-                result.map_err(|error| transcriptions::transcription_error(&context, permit, error))
-            }
-            () = admission::cut_off(&context) => Err(ApiError::CutOff),
-        }
+        let transcribing = context.transcriber.transcribe_in_parts(request, sender);
+        let result = admission::unless_cut_off(&context, transcribing).await?;
+        result.map_err(|error| transcriptions::transcription_error(&context, permit, error))
     };
     let mut events = Events {
         task: TranscriptionTask::begin(work.instrument(Span::current())),
