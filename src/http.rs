@@ -1,11 +1,11 @@
 //! The HTTP server: the only module that knows axum and status codes.
 //!
 //! `listen` accepts connections, `paths` normalizes the request path, `router` maps it to a handler, and
-//! `middleware` runs around every request. A transcription passes `admission`, `content_encoding`,
-//! `upload` and `parameters` to the transcriber and returns as a response or an `error`;
-//! `compatible_apis` does the same for the APIs of other servers. `models` lists those on disk,
-//! `downloads` fetches more, and `loaded_models` loads and unloads them. `openapi` builds the document
-//! from the handlers' annotations; `docs` shows it.
+//! `middleware` runs around every request. A transcription passes `admission` and `receive`, which
+//! reads its `parameters` and its `upload`, to the transcriber, and returns as a response, a `stream` or
+//! an `error`; `compatible_apis` does the same for the APIs of other servers. `models` lists those on
+//! disk, `downloads` fetches more, and `loaded_models` loads and unloads them. `openapi` builds the
+//! document from the handlers' annotations; `docs` shows it.
 
 mod listen;
 mod probe_connections;
@@ -21,6 +21,7 @@ mod rate_limit;
 mod transcriptions;
 mod compatible_apis;
 mod stream;
+mod receive;
 mod parameters;
 mod upload;
 mod body;

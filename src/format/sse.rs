@@ -1,4 +1,4 @@
-//! The server-sent events of a streamed response: `data: {json}` and an empty line.
+//! The data of the server-sent events of a streamed response: JSON on one line.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -56,25 +56,11 @@ pub struct TranscriptionTextSegment<'a> {
     words: Option<Vec<Word<'a>>>,
 }
 
-#[derive(Serialize)]
-struct Failure<'a> {
-    error: ErrorObject<'a>,
-}
-
-/// All four keys are always there.
-#[derive(Serialize)]
-struct ErrorObject<'a> {
-    message: &'a str,
-    r#type: &'a str,
-    param: Option<&'a str>,
-    code: Option<&'a str>,
-}
-
 /// More text. The deltas of a stream, joined, must be the text of its [`done`] event, including the
 /// spaces between them.
 #[must_use]
 pub fn delta(text: &str, logprobs: Option<&[TokenLogprob]>) -> String {
-    event(&TranscriptionTextDelta {
+    json::write(&TranscriptionTextDelta {
         r#type: "transcript.text.delta",
         delta: text,
         logprobs: logprobs.map(Logprob::list),
@@ -84,7 +70,7 @@ pub fn delta(text: &str, logprobs: Option<&[TokenLogprob]>) -> String {
 /// A segment of `verbose_json`; `number` counts those of a stream from 1.
 #[must_use]
 pub fn segment(segment: &Segment, number: usize, words: bool) -> String {
-    event(&TranscriptionTextSegment {
+    json::write(&TranscriptionTextSegment {
         r#type: "transcript.text.segment",
         id: format!("seg_{number:03}"),
         start: seconds(segment.start_s),
@@ -100,9 +86,9 @@ pub fn segment(segment: &Segment, number: usize, words: bool) -> String {
 pub fn done(transcript: &Transcript, options: &OutputOptions) -> String {
     const TYPE: &str = "transcript.text.done";
     if options.format == ResponseFormat::VerboseJson {
-        return event(&verbose::whole(transcript, options, Some(TYPE)));
+        return json::write(&verbose::whole(transcript, options, Some(TYPE)));
     }
-    event(&TranscriptionTextDone {
+    json::write(&TranscriptionTextDone {
         r#type: TYPE,
         text: &transcript.text,
         logprobs: options
@@ -111,31 +97,6 @@ pub fn done(transcript: &Transcript, options: &OutputOptions) -> String {
         languages: SpokenLanguage::list(transcript.language),
         usage: TokenUsage::of(transcript),
     })
-}
-
-/// A comment, which clients skip: it keeps the connection open while a request waits.
-#[must_use]
-pub fn keep_alive() -> &'static str {
-    ": keep-alive\n\n"
-}
-
-/// An error that ends the stream. OpenAI's SDK raises `APIError` for an object with an `error` key.
-#[must_use]
-pub fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>) -> String {
-    event(&Failure {
-        error: ErrorObject {
-            message,
-            r#type: kind,
-            param,
-            code,
-        },
-    })
-}
-
-/// An event with this data. JSON escapes line breaks, so the data is always one line.
-#[must_use]
-pub fn event(data: &impl Serialize) -> String {
-    format!("data: {}\n\n", json::write(data))
 }
 
 #[cfg(test)]
@@ -147,12 +108,11 @@ mod tests {
     fn a_stream_of_text() {
         let transcript = with_logprobs();
         let stream = [
-            keep_alive(),
-            &delta("Imagine\r\n", None),
-            &delta(" \"this\".", None),
-            &done(&transcript, &OutputOptions::default()),
+            delta("Imagine\r\n", None),
+            delta(" \"this\".", None),
+            done(&transcript, &OutputOptions::default()),
         ];
-        insta::assert_snapshot!(stream.concat());
+        insta::assert_snapshot!(stream.join("\n"));
     }
 
     #[test]
@@ -167,18 +127,6 @@ mod tests {
             delta("", Some(&[])),
             done(&transcript, &options),
         ];
-        insta::assert_snapshot!(stream.concat());
-    }
-
-    #[test]
-    fn a_failure() {
-        let timeout = error(
-            "The deadline passed.",
-            "server_error",
-            None,
-            Some("timeout"),
-        );
-        let expected = r#"data: {"error":{"message":"The deadline passed.","type":"server_error","param":null,"code":"timeout"}}"#;
-        assert_eq!(timeout, format!("{expected}\n\n"));
+        insta::assert_snapshot!(stream.join("\n"));
     }
 }

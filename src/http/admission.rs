@@ -207,6 +207,20 @@ pub fn count_refusal(metrics: &Metrics, reason: RefusalReason) {
         .inc();
 }
 
+/// Runs `work`, unless the requests that still run are aborted first.
+///
+/// # Errors
+/// [`ApiError::CutOff`] when they are.
+pub async fn unless_cut_off<T>(
+    context: &Context,
+    work: impl Future<Output = T>,
+) -> Result<T, ApiError> {
+    tokio::select! {
+        result = work => Ok(result),
+        () = cut_off(context) => Err(ApiError::CutOff),
+    }
+}
+
 /// Completes when the requests that still run are to be aborted.
 pub async fn cut_off(context: &Context) {
     wait_for_phase(context, |phase| phase == Phase::CutOff).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, header};
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::time::Instant;
 
 use super::error::ApiError;
@@ -39,6 +39,9 @@ pub enum BodyError {
     Incomplete(#[source] axum::Error),
 }
 
+/// The content of a body, in order.
+pub type BodyChunks = BoxStream<'static, Result<Bytes, BodyError>>;
+
 /// A body that is being received.
 struct IncomingBody {
     chunks: BodyDataStream,
@@ -63,7 +66,7 @@ pub fn limited_chunks(
     headers: &HeaderMap,
     limit: u64,
     idle_timeout: Duration,
-) -> Result<impl Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + use<>, ApiError> {
+) -> Result<BodyChunks, ApiError> {
     if content_length(headers).is_some_and(|bytes| bytes > limit) {
         return Err(ApiError::UploadTooLarge { limit });
     }
@@ -80,7 +83,7 @@ pub fn limited_chunks(
         let incoming = chunk.is_ok().then_some(incoming);
         Some((chunk, incoming))
     });
-    Ok(Box::pin(chunks))
+    Ok(chunks.boxed())
 }
 
 /// The `Content-Length`, in bytes.

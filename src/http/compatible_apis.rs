@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Extension, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 
 use super::Context;
-use super::middleware::RequestId;
 use super::openapi::{
     AsrForm, AsrParameters, AsrResponses, AudioErrors, InferenceForm, InferenceParameters,
     InferenceResponses, LanguageParameters, LanguageResponses, Recording,
@@ -40,12 +39,8 @@ const WAV_HEADER: &[u8; 44] = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01
     ),
     responses(AsrResponses, AudioErrors),
 )]
-pub async fn recognise_speech(
-    State(context): State<Arc<Context>>,
-    Extension(request_id): Extension<RequestId>,
-    request: Request,
-) -> Response {
-    create(context, request_id, Api::Asr, request).await
+pub async fn recognise_speech(State(context): State<Arc<Context>>, request: Request) -> Response {
+    create(context, Api::Asr, request).await
 }
 
 /// Detects the language of the first 30 seconds as whisper-asr-webservice does.
@@ -64,12 +59,8 @@ pub async fn recognise_speech(
     ),
     responses(LanguageResponses, AudioErrors),
 )]
-pub async fn detect_language(
-    State(context): State<Arc<Context>>,
-    Extension(request_id): Extension<RequestId>,
-    request: Request,
-) -> Response {
-    create(context, request_id, Api::Language, request).await
+pub async fn detect_language(State(context): State<Arc<Context>>, request: Request) -> Response {
+    create(context, Api::Language, request).await
 }
 
 /// Transcribes an upload as whisper.cpp's server does.
@@ -90,12 +81,8 @@ pub async fn detect_language(
     ),
     responses(InferenceResponses, AudioErrors),
 )]
-pub async fn infer(
-    State(context): State<Arc<Context>>,
-    Extension(request_id): Extension<RequestId>,
-    request: Request,
-) -> Response {
-    create(context, request_id, Api::Inference, request).await
+pub async fn infer(State(context): State<Arc<Context>>, request: Request) -> Response {
+    create(context, Api::Inference, request).await
 }
 
 /// The WAV header to put before samples that begin with `start`; `None` if they are a WAV file after all,

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::{self, StreamExt};
 
-use super::body::BodyError;
+use super::body::{BodyChunks, BodyError};
 use super::error::ApiError;
 
 /// Bytes decoded per step. They expand at most a thousandfold, which is what may be in memory before the
@@ -24,8 +24,8 @@ pub enum ContentEncoding {
 }
 
 /// A body that is being decoded.
-struct DecodingStream<S> {
-    chunks: S,
+struct DecodingStream {
+    chunks: BodyChunks,
     /// Bytes received and not decoded yet.
     pending: Bytes,
     /// `None` before the first byte, which distinguishes the two formats of `deflate`.
@@ -65,11 +65,7 @@ impl ContentEncoding {
     }
 
     /// The decoded chunks. The stream ends with an error if they exceed `limit` bytes.
-    pub fn decode(
-        self,
-        chunks: impl Stream<Item = Result<Bytes, BodyError>> + Send + Unpin,
-        limit: u64,
-    ) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
+    pub fn decode(self, chunks: BodyChunks, limit: u64) -> BodyChunks {
         let decoding = DecodingStream {
             chunks,
             pending: Bytes::new(),
@@ -83,6 +79,7 @@ impl ContentEncoding {
             let step = decoding.next().await?;
             Ok(step.map(|bytes| (bytes, decoding)))
         })
+        .boxed()
     }
 
     fn decoder(self, first: u8) -> Decoder {
@@ -98,7 +95,7 @@ impl ContentEncoding {
     }
 }
 
-impl<S: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin> DecodingStream<S> {
+impl DecodingStream {
     /// The next decoded bytes, possibly empty; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         if self.is_over {

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
 use serde::Serialize;
-use tokio::time::MissedTickBehavior;
 use utoipa::ToSchema;
 
 use super::error::{ApiError, error_event};
 use super::middleware::RequestId;
 use super::models::{ModelObject, ModelPath, describe_model, model_name_in_path, resolve};
 use super::openapi::{DownloadErrors, DownloadResponses, ModelName};
-use super::{Context, admission, stream as streaming};
-use crate::format::sse;
+use super::stream::{EventResult, event_response};
+use super::{Context, admission};
 use crate::models::{Download, DownloadProgress, ModelId};
 
 /// An event of a model download.
@@ -63,27 +63,27 @@ pub enum DownloadProgressEvent {
 )]
 pub async fn download_model(
     State(context): State<Arc<Context>>,
-    Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
     uri: Uri,
     id: ModelPath,
 ) -> Result<Response, ApiError> {
     let id = resolve(&context, &model_name_in_path(&uri, id))?;
     let wants_events = accepts_events(&headers);
+    let keep_alive = context.settings.keep_alive;
     if let Some(model) = model(&context, &id) {
         return Ok(if wants_events {
-            let done = sse::event(&DownloadProgressEvent::Done {
+            let done = Event::default().json_data(DownloadProgressEvent::Done {
                 model: Box::new(model),
             });
-            streaming::event_response(stream::iter([done]))
+            event_response(stream::iter([done]), keep_alive)
         } else {
             Json(model).into_response()
         });
     }
     let download = context.transcriber.models().downloads().start(&id);
     if wants_events {
-        let events = download_events(Arc::clone(&context), download, id, request_id);
-        return Ok(streaming::event_response(events));
+        let events = download_events(Arc::clone(&context), download, id);
+        return Ok(event_response(events, keep_alive));
     }
     let model = wait_for_download(&context, &download, &id).await?;
     Ok((StatusCode::CREATED, Json(model)).into_response())
@@ -94,34 +94,30 @@ fn download_events(
     context: Arc<Context>,
     download: Download,
     id: ModelId,
-    request_id: RequestId,
-) -> impl Stream<Item = String> + Send {
-    let mut keep_alive = tokio::time::interval(context.settings.keep_alive);
-    keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    keep_alive.reset();
+) -> impl Stream<Item = EventResult> + Send {
+    let request_id = RequestId::current();
     let progress = download.progress();
-    let state = (context, download, progress, keep_alive);
+    let state = (context, download, progress);
     stream::unfold(Some(state), move |state| {
         let (id, request_id) = (id.clone(), request_id.clone());
         async move {
-            let (context, download, mut progress, mut keep_alive) = state?;
+            let (context, download, mut progress) = state?;
             tokio::select! {
                 biased;
                 Ok(()) = progress.changed() => {
-                    let event = sse::event(&progress_event(&id, &progress.borrow_and_update()));
-                    keep_alive.reset();
-                    Some((event, Some((context, download, progress, keep_alive))))
+                    let event = progress_event(&id, &progress.borrow_and_update());
+                    let event = Event::default().json_data(event);
+                    Some((event, Some((context, download, progress))))
                 }
                 ended = wait_for_download(&context, &download, &id) => {
                     let last = match ended {
-                        Ok(model) => sse::event(&DownloadProgressEvent::Done { model: Box::new(model) }),
+                        Ok(model) => {
+                            let model = Box::new(model);
+                            Event::default().json_data(DownloadProgressEvent::Done { model })
+                        }
                         Err(error) => error_event(&error, &request_id),
                     };
                     Some((last, None))
-                }
-                _ = keep_alive.tick() => {
-                    let event = sse::keep_alive().to_owned();
-                    Some((event, Some((context, download, progress, keep_alive))))
                 }
             }
         }
@@ -143,7 +139,7 @@ async fn wait_for_download(
         source,
     })?;
     // It may have been deleted in the meantime.
-    model(context, id).ok_or_else(|| super::models::not_found(context, id.as_str()))
+    model(context, id).ok_or_else(|| super::models::not_found(context, id.as_str(), id))
 }
 
 fn model(context: &Context, id: &ModelId) -> Option<ModelObject> {

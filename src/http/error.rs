@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,7 +21,6 @@ pub use description::is_lack_of_resources;
 use super::cross_site::CrossSite;
 use super::middleware::{RETRY_AFTER_MS, RequestId};
 use super::rate_limit::RateLimitExceeded;
-use crate::format::sse;
 use crate::models::{DeleteError, HubError, InvalidModelId, ModelId, UnloadError};
 use crate::telemetry::error_chain;
 use crate::transcribe::TranscribeError;
@@ -258,42 +258,23 @@ struct ErrorObject {
     code: Option<&'static str>,
 }
 
-/// Writes the body of an error response of a handler or a layer, and logs the error; returns any other
-/// response unchanged.
-pub fn write_error_body(mut response: Response, request_id: &str) -> Response {
-    let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() else {
-        return response;
-    };
-    let body = ErrorResponse {
-        error: log_error(&error, request_id),
-    };
-    let (mut head, body) = (response.into_parts().0, Json(body).into_response());
-    head.headers.extend(body.headers().clone());
-    head.headers.remove(header::CONTENT_LENGTH);
-    Response::from_parts(head, body.into_body())
-}
-
-/// The error as the last event of a stream, whose status is already sent; logs the error.
-pub fn error_event(error: &ApiError, request_id: &RequestId) -> String {
-    let fields = log_error(error, &request_id.0);
-    sse::error(
-        &fields.message,
-        fields.r#type,
-        fields.param.as_deref(),
-        fields.code,
-    )
+/// The error as the last event of a stream, whose status is already sent; logs the error. OpenAI's SDK
+/// raises `APIError` for an object with an `error` key.
+pub fn error_event(error: &ApiError, request_id: &RequestId) -> Result<Event, axum::Error> {
+    let body = report(error, error.describe(), request_id);
+    Event::default().json_data(body)
 }
 
 /// Logs the error and returns its object for the caller. This is the only place where API errors are
 /// logged.
-fn log_error(error: &ApiError, request_id: &str) -> ErrorObject {
+fn report(error: &ApiError, description: Description, request_id: &RequestId) -> ErrorResponse {
     let Description {
         status,
         code,
         param,
         mut message,
         ..
-    } = error.describe();
+    } = description;
     let reason = error_chain(error);
     // A caller that fills the connections could also fill the log, so `listen` logs this at intervals.
     let is_throttled = matches!(error, ApiError::TooManyConnections);
@@ -305,30 +286,29 @@ fn log_error(error: &ApiError, request_id: &str) -> ErrorObject {
         tracing::debug!(http.status = status.as_u16(), reason, "request refused");
     }
     if status.is_server_error() {
-        message = format!("{message} Request id: {request_id}");
+        message = format!("{message} Request id: {}", request_id.0);
     }
     let kind = match status {
         StatusCode::TOO_MANY_REQUESTS => "rate_limit_exceeded",
         _ if status.is_server_error() => "server_error",
         _ => "invalid_request_error",
     };
-    ErrorObject {
+    let error = ErrorObject {
         message,
         r#type: kind,
         param,
         code,
-    }
+    };
+    ErrorResponse { error }
 }
 
 impl IntoResponse for ApiError {
-    /// The response without its body, which [`write_error_body`] adds because it needs the request's id.
+    /// Ends the request that the current task answers: logs the error, and describes it to the caller.
     fn into_response(self) -> Response {
-        let Description {
-            status,
-            retry_after,
-            ..
-        } = self.describe();
-        let mut response = status.into_response();
+        let description = self.describe();
+        let (status, retry_after) = (description.status, description.retry_after);
+        let body = report(&self, description, &RequestId::current());
+        let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         if let Some(wait) = retry_after {
             // Rounded up, because a request that returns too early is refused again.
@@ -340,7 +320,6 @@ impl IntoResponse for ApiError {
         if let Self::InvalidApiKey = self {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        response.extensions_mut().insert(Arc::new(self));
         response
     }
 }

@@ -15,27 +15,27 @@ use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
 use futures_util::stream::{Stream, StreamExt};
 
-use super::body::BodyError;
+use super::body::{BodyChunks, BodyError};
 use super::error::ApiError;
 
 /// Maximum number of bytes read in search of a boundary, or of the end of a part's head.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// A form that is being received.
-pub struct Form<S> {
+pub struct Form {
     parts: Multipart,
-    feed: ChunkFeed<S>,
+    feed: ChunkFeed,
 }
 
 /// A part of a form: a field, or the file.
-pub struct FormPart<'a, S> {
+pub struct FormPart<'a> {
     field: multipart::Field<'a>,
-    feed: &'a mut ChunkFeed<S>,
+    feed: &'a mut ChunkFeed,
 }
 
 /// Feeds the parser of the form.
-struct ChunkFeed<S> {
-    chunks: S,
+struct ChunkFeed {
+    chunks: BodyChunks,
     cell: ChunkCell,
 }
 
@@ -51,12 +51,12 @@ enum CellState {
     End,
 }
 
-impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Form<S> {
+impl Form {
     /// A form with this head and this body.
     ///
     /// # Errors
     /// [`ApiError::MalformedForm`] when the head names no boundary.
-    pub async fn new(head: Parts, chunks: S) -> Result<Self, ApiError> {
+    pub async fn new(head: Parts, chunks: BodyChunks) -> Result<Self, ApiError> {
         let cell = ChunkCell::default();
         let request = Request::from_parts(head, Body::from_stream(cell.clone()));
         let parts = Multipart::from_request(request, &()).await;
@@ -69,14 +69,14 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Form<S> {
     ///
     /// # Errors
     /// [`ApiError`] when it is malformed, or the body ends with an error.
-    pub async fn next_part(&mut self) -> Result<Option<FormPart<'_, S>>, ApiError> {
+    pub async fn next_part(&mut self) -> Result<Option<FormPart<'_>>, ApiError> {
         let Self { parts, feed } = self;
         let field = feed.step(parts.next_field()).await?;
         Ok(field.map(|field| FormPart { field, feed }))
     }
 }
 
-impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> FormPart<'_, S> {
+impl FormPart<'_> {
     /// The part's name; empty where it has none.
     pub fn name(&self) -> &str {
         self.field.name().unwrap_or_default()
@@ -105,7 +105,7 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> FormPart<'_, S> {
     }
 }
 
-impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> ChunkFeed<S> {
+impl ChunkFeed {
     /// Completes a step of the form's parser.
     async fn step<T>(
         &mut self,
@@ -179,12 +179,7 @@ mod tests {
     use super::*;
 
     /// The chunks as a form's body, and how many of them have been taken.
-    async fn form(
-        chunks: Vec<Vec<u8>>,
-    ) -> (
-        Form<impl Stream<Item = Result<Bytes, BodyError>> + Unpin>,
-        Arc<AtomicUsize>,
-    ) {
+    async fn form(chunks: Vec<Vec<u8>>) -> (Form, Arc<AtomicUsize>) {
         let taken = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&taken);
         let chunks = stream::iter(chunks).map(move |chunk| {
@@ -195,7 +190,7 @@ mod tests {
             .header(header::CONTENT_TYPE, "multipart/form-data; boundary=b")
             .body(())
             .unwrap();
-        let form = Form::new(request.into_parts().0, chunks).await;
+        let form = Form::new(request.into_parts().0, chunks.boxed()).await;
         (form.unwrap(), taken)
     }
 

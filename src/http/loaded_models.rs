@@ -107,7 +107,7 @@ pub async fn load_model(
     match loaded {
         Ok(true) => {}
         Ok(false) => return Err(ApiError::AlreadyLoaded(id)),
-        Err(ModelError::NotFound(_)) => return Err(not_found(&context, &name)),
+        Err(ModelError::NotFound(_)) => return Err(not_found(&context, &name, &id)),
         Err(error) => return Err(TranscribeError::Model(error).into()),
     }
     // With an idle time of 0 it may already be unloaded again.

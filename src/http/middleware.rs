@@ -1,21 +1,21 @@
 //! Middleware of every request: its id, its trace span, its metrics, panics.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response as HttpResponse};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response as HttpResponse};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use super::Context;
-use super::error::{self, ApiError};
+use super::error::ApiError;
 use crate::models::ModelId;
-use crate::telemetry::{Metrics, RequestLabels, traces};
+use crate::telemetry::{RequestLabels, traces};
 
 /// Identifies a request in the response and in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,17 +35,21 @@ pub const REMAINING_REQUESTS: HeaderName =
 /// Milliseconds to wait before a retry; OpenAI's SDK prefers it to `retry-after`.
 pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
-/// Request extension: the request's id, for handlers whose response outlives them.
-#[derive(Clone, Debug)]
+tokio::task_local! {
+    static CURRENT_REQUEST: RequestId;
+}
+
+/// The id of a request. It is task-local, because an error becomes a response where nothing else of its
+/// request is at hand.
+#[derive(Clone, Debug, Default)]
 pub struct RequestId(pub String);
 
-/// Response extension: the model of the request, as a label of the metrics. `None` is a model that is
-/// not on disk, even if the request may wait for its download.
-#[derive(Clone, Debug)]
-pub struct ModelLabel(pub Option<ModelId>);
+/// Request extension: the model of the request, which its handler sets for the metrics.
+#[derive(Clone, Debug, Default)]
+pub struct RequestModel(Arc<OnceLock<ModelId>>);
 
-/// Label of all models that are not on disk. Callers can invent any number of names, and a label is kept
-/// until the process ends.
+/// Label of all models that are not on disk when the response is ready. Callers can invent any number of
+/// names, and a label is kept until the process ends.
 const UNKNOWN_MODEL: &str = "unknown";
 
 /// Status in metrics and traces of a request whose client disconnected before the response; nginx uses
@@ -55,14 +59,51 @@ pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Longest request id accepted from a caller, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
-/// Gives the request an id and a span, counts it, and writes the body of an error response.
+impl RequestId {
+    /// The id of the request that the current task answers, and empty elsewhere: a task that a handler
+    /// spawns, or a body that is sent after it, keeps a copy.
+    pub fn current() -> Self {
+        CURRENT_REQUEST.try_get().unwrap_or_default()
+    }
+
+    /// Runs `work` with this id as the [`current`](Self::current) one.
+    pub async fn scope<T>(self, work: impl Future<Output = T>) -> T {
+        CURRENT_REQUEST.scope(self, work).await
+    }
+}
+
+impl RequestModel {
+    /// The model of the request with these extensions.
+    pub fn of(extensions: &Extensions) -> Self {
+        extensions.get().cloned().unwrap_or_default()
+    }
+
+    /// Sets the model; only the first call has an effect.
+    pub fn set(&self, id: &ModelId) {
+        self.0.get_or_init(|| id.clone());
+    }
+
+    /// Its label in the metrics: empty if there is none.
+    fn label(&self, context: &Context) -> String {
+        let Some(id) = self.0.get() else {
+            return String::new();
+        };
+        match context.transcriber.models().catalog().find(id) {
+            Some(stored) => stored.id.to_string(),
+            None => UNKNOWN_MODEL.to_owned(),
+        }
+    }
+}
+
+/// Gives the request an id and a span, and counts it.
 pub async fn observe(
     State(context): State<Arc<Context>>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let id = request_id(request.headers());
-    request.extensions_mut().insert(RequestId(id.clone()));
+    let model = RequestModel::default();
+    request.extensions_mut().insert(model.clone());
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or("unknown", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!(
@@ -82,15 +123,15 @@ pub async fn observe(
         arrival: Instant::now(),
         route,
         method: request.method().to_string(),
-        metrics: context.metrics.clone(),
+        model,
+        context,
         span: span.clone(),
         is_counted: false,
     };
 
     let respond = async move {
-        let mut response = error::write_error_body(next.run(request).await, &id);
-        let model = response.extensions_mut().remove::<ModelLabel>();
-        let duration_ms = observation.finish(response.status().as_u16(), model);
+        let mut response = RequestId(id.clone()).scope(next.run(request)).await;
+        let duration_ms = observation.finish(response.status().as_u16());
         let headers = response.headers_mut();
         headers.insert(PROCESSING_MS, HeaderValue::from(duration_ms));
         if let Ok(id) = HeaderValue::from_str(&id) {
@@ -107,31 +148,31 @@ struct RequestObservation {
     arrival: Instant,
     route: String,
     method: String,
-    metrics: Metrics,
+    model: RequestModel,
+    context: Arc<Context>,
     span: Span,
     is_counted: bool,
 }
 
 impl RequestObservation {
     /// Counts the request and returns its duration in milliseconds.
-    fn finish(mut self, status: u16, model: Option<ModelLabel>) -> u64 {
+    fn finish(mut self, status: u16) -> u64 {
+        let model = self.model.label(&self.context);
         let duration_ms = self.count(status, model);
         tracing::debug!(parent: &self.span, http.status = status, duration_ms, "request answered");
         duration_ms
     }
 
-    fn count(&mut self, status: u16, model: Option<ModelLabel>) -> u64 {
+    fn count(&mut self, status: u16, model: String) -> u64 {
         self.is_counted = true;
         let duration = self.arrival.elapsed();
         traces::record_response(&self.span, &self.method, &self.route, status);
         let labels = RequestLabels {
             route: std::mem::take(&mut self.route),
             status,
-            model: model.map_or_else(String::new, |ModelLabel(id)| {
-                id.map_or_else(|| UNKNOWN_MODEL.to_owned(), |id| id.to_string())
-            }),
+            model,
         };
-        self.metrics.observe_request(&labels, duration);
+        self.context.metrics.observe_request(&labels, duration);
         duration.as_millis() as u64
     }
 }
@@ -139,7 +180,7 @@ impl RequestObservation {
 impl Drop for RequestObservation {
     fn drop(&mut self) {
         if !self.is_counted {
-            let duration_ms = self.count(CLIENT_CLOSED_REQUEST, None);
+            let duration_ms = self.count(CLIENT_CLOSED_REQUEST, String::new());
             tracing::debug!(parent: &self.span, duration_ms, "client disconnected before the response");
         }
     }

@@ -133,7 +133,7 @@ pub async fn show_model(
     let id = resolve(&context, &name)?;
     match context.transcriber.models().catalog().find(&id) {
         Some(model) => Ok(Json(describe_model(&context, &model))),
-        None => Err(not_found(&context, &name)),
+        None => Err(not_found(&context, &name, &id)),
     }
 }
 
@@ -159,7 +159,7 @@ pub async fn delete_model(
             object: "model",
             deleted: true,
         })),
-        Err(DeleteError::NotFound(_)) => Err(not_found(&context, &name)),
+        Err(DeleteError::NotFound(_)) => Err(not_found(&context, &name, &id)),
         Err(error) => Err(ApiError::Delete(error)),
     }
 }
@@ -185,13 +185,13 @@ pub fn model_name_in_path(uri: &Uri, id: ModelPath) -> String {
     }
 }
 
-/// The error for a model that is not on disk, with the names of those that are.
-pub fn not_found(context: &Context, name: &str) -> ApiError {
+/// The error for a model that is not on disk, with the names of those that are; `name` was resolved to
+/// `id`.
+pub fn not_found(context: &Context, name: &str, id: &ModelId) -> ApiError {
     let stored = context.transcriber.models().catalog().list();
-    let id = resolve(context, name).ok();
     ApiError::ModelNotFound {
         name: name.to_owned(),
-        stands_for: id.filter(|id| id.as_str() != name),
+        stands_for: (id.as_str() != name).then(|| id.clone()),
         available: stored.iter().map(|model| model.id.to_string()).collect(),
     }
 }

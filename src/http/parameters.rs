@@ -19,13 +19,13 @@ use axum::http::Uri;
 
 use super::error::ApiError;
 use super::{HttpSettings, ParameterDefaults};
-use halkspeech_audio::Channels;
 use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::tokens::Task;
 use crate::transcribe::TranscriptionOptions;
 use api::CompatibilityFields;
 pub use api::{Api, ResponseKind};
 pub use field::{Field, FieldDefault, FieldDescription, FieldShape, ValueKind};
+use halkspeech_audio::Channels;
 use vad::VadFields;
 
 /// The fields read so far; fields that were not sent have their defaults.
@@ -171,14 +171,8 @@ impl Parameters {
     ///
     /// # Errors
     /// Two fields cannot be combined; the error names one and mentions the other.
-    pub fn finish(self, defaults: ParameterDefaults) -> Result<TranscriptionRequest, ApiError> {
-        api::finish(self, defaults)
-    }
-
-    fn finish_fields(
-        mut self,
-        defaults: ParameterDefaults,
-    ) -> Result<TranscriptionRequest, ApiError> {
+    pub fn finish(mut self, defaults: ParameterDefaults) -> Result<TranscriptionRequest, ApiError> {
+        let response = api::apply(&mut self);
         self.options.search.beam_size = self.beam_size.unwrap_or(defaults.beam_size);
         combinations::check(&self)?;
 
@@ -217,7 +211,7 @@ impl Parameters {
             output,
             stream: self.stream,
             task: self.task,
-            response: ResponseKind::Format,
+            response,
         })
     }
 

@@ -54,8 +54,8 @@ pub fn router(context: Arc<Context>) -> Router {
         public
     };
 
-    // From the outside in. `observe` writes the body of an error from any of them; on the way the error
-    // gets its CORS headers and waits in `drain_body` for a client that is still sending.
+    // From the outside in. An error from any of them has the id that `observe` gives the request; on the
+    // way out it waits in `drain_body` for a client that is still sending, and gets its CORS headers.
     let layers = ServiceBuilder::new()
         // `body` enforces the configured limit.
         .layer(DefaultBodyLimit::disable())

@@ -1,15 +1,14 @@
 //! Responses of server-sent events; with `stream=true`, the text of each window is sent at once.
 
-use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Interval, MissedTickBehavior};
 use tracing::{Instrument, Span};
 
 use super::admission::{self, AdmissionPermit};
@@ -20,6 +19,9 @@ use crate::format::{OutputOptions, ResponseFormat, sse};
 use crate::transcribe::{Request, TranscriptionProgress};
 use crate::transcript::Transcript;
 
+/// An event, or the error of its serialization.
+pub type EventResult = Result<Event, axum::Error>;
+
 /// The transcription of a request in its own task: it ends with the deadline, and frees its permit and
 /// its model, however slowly the client reads. Dropping it aborts the task, for example when the client
 /// disconnects.
@@ -29,7 +31,6 @@ struct TranscriptionTask(JoinSet<Result<Transcript, ApiError>>);
 struct Events {
     task: TranscriptionTask,
     progress: mpsc::Receiver<TranscriptionProgress>,
-    keep_alive: Interval,
     output: OutputOptions,
     /// Segments sent so far.
     segments: usize,
@@ -46,52 +47,49 @@ pub async fn respond(
     permit: AdmissionPermit,
     request: Request,
     output: OutputOptions,
-    request_id: RequestId,
 ) -> Result<Response, ApiError> {
     // One event ahead of the client: a client that does not read blocks its own request only.
     let (sender, progress) = mpsc::channel(1);
-    let mut keep_alive = tokio::time::interval(context.settings.keep_alive);
-    keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    keep_alive.reset();
+    let keep_alive = context.settings.keep_alive;
     let work = async move {
-        tokio::select! {
-            result = context.transcriber.transcribe_in_parts(request, sender) => {
-                result.map_err(|error| transcriptions::transcription_error(&context, permit, error))
-            }
-            () = admission::cut_off(&context) => Err(ApiError::CutOff),
-        }
+        let transcribing = context.transcriber.transcribe_in_parts(request, sender);
+        let result = admission::unless_cut_off(&context, transcribing).await?;
+        result.map_err(|error| transcriptions::transcription_error(&context, permit, error))
     };
     let mut events = Events {
         task: TranscriptionTask::begin(work.instrument(Span::current())),
         progress,
-        keep_alive,
         output,
         segments: 0,
-        request_id,
+        request_id: RequestId::current(),
         is_finished: false,
     };
     let first = tokio::select! {
         biased;
         Some(progress) = events.progress.recv() => events.render_progress(progress),
-        result = events.task.end() => Some(events.final_events(Ok(result?))),
+        result = events.task.end() => events.final_events(Ok(result?)),
     };
     let rest = stream::unfold(events, async |mut events| {
-        events.next().await.map(|event| (event, events))
+        events.next().await.map(|next| (next, events))
     });
-    Ok(event_response(stream::iter(first).chain(rest)))
+    let events = stream::iter(first).chain(rest.flat_map(stream::iter));
+    Ok(event_response(events, keep_alive))
 }
 
-/// A response with these events.
-pub fn event_response(events: impl Stream<Item = String> + Send + 'static) -> Response {
-    let body = events.map(|event| Ok::<_, Infallible>(Bytes::from(event)));
+/// A response with these events, and with a comment, which clients skip, after each `keep_alive` without
+/// one.
+pub fn event_response(
+    events: impl Stream<Item = EventResult> + Send + 'static,
+    keep_alive: Duration,
+) -> Response {
+    let keep_alive = KeepAlive::new().interval(keep_alive).text("keep-alive");
     let headers = [
+        // With the character set, which axum leaves out.
         (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-cache"),
+        // Disables the buffering of responses in proxies.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
-    // Disables the buffering of responses in proxies.
-    let unbuffered = [("x-accel-buffering", "no")];
-    (headers, unbuffered, Body::from_stream(body)).into_response()
+    (headers, Sse::new(events).keep_alive(keep_alive)).into_response()
 }
 
 impl TranscriptionTask {
@@ -116,53 +114,53 @@ impl TranscriptionTask {
 }
 
 impl Events {
-    async fn next(&mut self) -> Option<String> {
+    /// The next events, possibly none; `None` after those that end the stream.
+    async fn next(&mut self) -> Option<Vec<EventResult>> {
         if self.is_finished {
             return None;
         }
-        loop {
-            tokio::select! {
-                biased;
-                Some(progress) = self.progress.recv() => {
-                    if let Some(event) = self.render_progress(progress) {
-                        self.keep_alive.reset();
-                        return Some(event);
-                    }
-                }
-                result = self.task.end() => return Some(self.final_events(result)),
-                _ = self.keep_alive.tick() => return Some(sse::keep_alive().to_owned()),
-            }
-        }
+        Some(tokio::select! {
+            biased;
+            Some(progress) = self.progress.recv() => self.render_progress(progress),
+            result = self.task.end() => self.final_events(result),
+        })
     }
 
     /// The events of the remaining progress, and the one that ends the stream.
-    fn final_events(&mut self, result: Result<Transcript, ApiError>) -> String {
+    fn final_events(&mut self, result: Result<Transcript, ApiError>) -> Vec<EventResult> {
         self.is_finished = true;
-        let mut events = String::new();
+        let mut events = Vec::new();
         while let Ok(progress) = self.progress.try_recv() {
             events.extend(self.render_progress(progress));
         }
-        events.push_str(&match result {
-            Ok(transcript) => sse::done(&transcript, &self.output),
+        events.push(match result {
+            Ok(transcript) => Ok(event(&sse::done(&transcript, &self.output))),
             Err(error) => error_event(&error, &self.request_id),
         });
         events
     }
 
-    fn render_progress(&mut self, progress: TranscriptionProgress) -> Option<String> {
+    fn render_progress(&mut self, progress: TranscriptionProgress) -> Vec<EventResult> {
         let TranscriptionProgress::Part(part) = progress else {
-            return None;
+            return Vec::new();
         };
         if self.output.format == ResponseFormat::VerboseJson {
             let words = self.output.granularities.words;
             let numbered = (self.segments + 1..).zip(&part.segments);
-            let events: String = numbered
-                .map(|(number, segment)| sse::segment(segment, number, words))
+            let events = numbered
+                .map(|(number, segment)| Ok(event(&sse::segment(segment, number, words))))
                 .collect();
             self.segments += part.segments.len();
-            return (!events.is_empty()).then_some(events);
+            return events;
+        }
+        if part.delta.is_empty() {
+            return Vec::new();
         }
         let logprobs = self.output.logprobs.then_some(part.logprobs.as_slice());
-        (!part.delta.is_empty()).then(|| sse::delta(&part.delta, logprobs))
+        vec![Ok(event(&sse::delta(&part.delta, logprobs)))]
     }
+}
+
+fn event(data: &str) -> Event {
+    Event::default().data(data)
 }

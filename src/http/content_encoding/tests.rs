@@ -34,8 +34,8 @@ async fn decode(
     let chunks = bytes
         .chunks(chunk)
         .map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
-    let chunks = stream::iter(chunks.collect::<Vec<_>>());
-    let mut stream = Box::pin(encoding.decode(chunks, limit));
+    let chunks = stream::iter(chunks.collect::<Vec<_>>()).boxed();
+    let mut stream = encoding.decode(chunks, limit);
     let (mut all, mut largest) = (Vec::new(), 0);
     while let Some(decoded) = stream.next().await {
         let decoded = decoded?;

@@ -62,7 +62,8 @@ async fn a_server_error_shows_the_request_id_and_not_the_cause() {
         ApiError::Panicked("secret".to_owned()),
         ApiError::Spool(io::Error::other("secret")),
     ] {
-        let response = write_error_body(error.into_response(), "id-1");
+        let request_id = RequestId("id-1".to_owned());
+        let response = request_id.scope(async { error.into_response() }).await;
 
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let body = to_bytes(response.into_body(), 10_000).await.unwrap();

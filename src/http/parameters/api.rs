@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::field::Field;
 use super::fields::put;
 use super::value::{Expected, parse_boolean, parse_integer, parse_number};
-use super::{ApiError, FieldShape, ParameterDefaults, Parameters, TranscriptionRequest, ValueKind};
+use super::{FieldShape, Parameters, ValueKind};
 use crate::format::{AsrOutput, ResponseFormat};
 use crate::tokens::Task;
 use crate::transcribe::TranscriptionOptions;
@@ -214,15 +214,9 @@ impl CompatibilityFields {
     }
 }
 
-/// As [`Parameters::finish`], for the API of the request.
-///
-/// # Errors
-/// The same.
-pub fn finish(
-    mut parameters: Parameters,
-    defaults: ParameterDefaults,
-) -> Result<TranscriptionRequest, ApiError> {
-    let response = match parameters.api {
+/// Sets what the API of the request prescribes, and returns the kind of its response.
+pub fn apply(parameters: &mut Parameters) -> ResponseKind {
+    match parameters.api {
         Api::Transcription | Api::Translation => ResponseKind::Format,
         Api::Asr => {
             let output = parameters.compatibility.output;
@@ -250,12 +244,7 @@ pub fn finish(
                 ResponseKind::Format
             }
         }
-    };
-    let request = parameters.finish_fields(defaults)?;
-    Ok(TranscriptionRequest {
-        response,
-        ..request
-    })
+    }
 }
 
 /// The first temperature and the fallback temperatures, up to 1.

@@ -1,0 +1,236 @@
+//! Receives a transcription request: its parameters, and the recording in its body.
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use futures_util::stream::StreamExt;
+
+use super::body::{self, BodyChunks};
+use super::content_encoding::ContentEncoding;
+use super::error::ApiError;
+use super::form::{Form, FormPart};
+use super::parameters::{Api, Parameters, TranscriptionRequest};
+use super::upload::Upload;
+use super::{Context, HttpSettings, boundary, compatible_apis, models};
+use crate::models::ModelId;
+use halkspeech_audio::Source;
+
+/// Longest text field, in bytes; Whisper keeps about 1,000 of a prompt.
+const MAX_FIELD_BYTES: usize = 64 * 1024;
+
+/// A request that has been received.
+pub struct ReceivedRequest {
+    /// Its model, which is on disk or may be downloaded.
+    pub model: ModelId,
+    /// Its parameters, with the model's defaults.
+    pub parameters: TranscriptionRequest,
+    /// Its recording.
+    pub audio: Source,
+}
+
+/// The body of a request.
+struct UploadBody {
+    /// Its content, within the limits.
+    chunks: BodyChunks,
+    /// The length of its content in bytes, if it is known.
+    length: Option<u64>,
+}
+
+/// A recording that is being received.
+struct IncomingRecording {
+    upload: Upload,
+    /// Whether it is raw samples, of which none has been received.
+    awaits_samples: bool,
+}
+
+/// Receives a request.
+///
+/// # Errors
+/// [`ApiError`] when the request is invalid: before its body is read if its head shows that.
+pub async fn receive(
+    context: &Context,
+    api: Api,
+    request: Request,
+) -> Result<ReceivedRequest, ApiError> {
+    let settings = &context.settings;
+    let parameters = Parameters::from_query(request.uri(), api, settings)?;
+    let (mut head, body) = request.into_parts();
+    if let Some(kind) = unsupported_kind(&head) {
+        return Err(ApiError::NotAudio { kind });
+    }
+    let mut body = UploadBody::new(body, &head.headers, settings)?;
+    if is_multipart(&head.headers) {
+        boundary::quote(&mut head.headers);
+        let form = Form::new(head, body.chunks).await?;
+        let (parameters, audio) = receive_form(form, body.length, parameters, settings).await?;
+        let (model, parameters) = complete(context, parameters)?;
+        return Ok(ReceivedRequest {
+            model,
+            parameters,
+            audio,
+        });
+    }
+    let is_encoded = parameters.is_encoded();
+    // All parameters precede the body, so a wrong model name is refused before the upload.
+    let (model, parameters) = complete(context, parameters)?;
+    let mut recording = IncomingRecording::new(settings, body.length, is_encoded);
+    while let Some(chunk) = body.chunks.next().await {
+        recording.push(&chunk?).await?;
+    }
+    Ok(ReceivedRequest {
+        model,
+        parameters,
+        audio: recording.finish().await?,
+    })
+}
+
+/// The model that the parameters name, or the default model, and the parameters with its defaults.
+fn complete(
+    context: &Context,
+    parameters: Parameters,
+) -> Result<(ModelId, TranscriptionRequest), ApiError> {
+    let loaded_models = context.transcriber.models();
+    let default = context.aliases.default_model(&**loaded_models.catalog());
+    let name = parameters.model().unwrap_or(default.as_str());
+    let model = models::resolve(context, name);
+    let parameters = parameters.finish(context.settings.defaults(model.as_ref().ok()))?;
+    if parameters.model.is_none() && context.settings.require_model {
+        let default = default.to_string();
+        return Err(ApiError::MissingModel { default });
+    }
+    let model = model?;
+    if !loaded_models.is_known(&model) {
+        let name = parameters.model.as_deref().unwrap_or(default.as_str());
+        return Err(models::not_found(context, name, &model));
+    }
+    Ok((model, parameters))
+}
+
+/// Whether the body is a form. Any other content type, or none, is treated as audio, whose format is
+/// detected from its content.
+fn is_multipart(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content_type
+        .and_then(|value| value.get(..10))
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"))
+}
+
+/// The kind of the body if its content type is neither a form with files nor audio.
+fn unsupported_kind(head: &Parts) -> Option<&'static str> {
+    let content_type = head.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Some("JSON");
+    }
+    // curl sends this type by default, so a body with this type is treated as a form only if there is
+    // no query string.
+    let is_form = essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    (is_form && head.uri.query().is_none()).then_some("a form without files")
+}
+
+/// The content of a short upload that is a line of text, which no recording is.
+fn plain_text(source: &Source) -> Option<String> {
+    let Source::Memory(bytes) = source else {
+        return None;
+    };
+    let text = str::from_utf8(bytes).ok()?.trim();
+    let is_line = bytes.len() <= MAX_FIELD_BYTES && !text.contains(char::is_control);
+    is_line.then(|| text.to_owned())
+}
+
+async fn receive_form(
+    mut form: Form,
+    length: Option<u64>,
+    mut parameters: Parameters,
+    settings: &HttpSettings,
+) -> Result<(Parameters, Source), ApiError> {
+    let file = parameters.api().file();
+    let mut audio = None;
+    while let Some(mut part) = form.next_part().await? {
+        let name = part.name().to_owned();
+        if name == file {
+            if audio.is_some() {
+                return Err(ApiError::MultipleFiles);
+            }
+            let is_text = part.is_text();
+            let mut recording = IncomingRecording::new(settings, length, parameters.is_encoded());
+            while let Some(chunk) = part.chunk().await? {
+                recording.push(&chunk).await?;
+            }
+            let source = recording.finish().await?;
+            if let Some(text) = plain_text(&source).filter(|_| is_text) {
+                return Err(ApiError::FileIsText { text });
+            }
+            audio = Some(source);
+        } else if parameters.knows(&name) {
+            let value = receive_text(&name, part).await?;
+            parameters.set(&name, value, settings)?;
+        } else {
+            parameters.set(&name, String::new(), settings)?;
+            part.skip().await?;
+        }
+    }
+    Ok((
+        parameters,
+        audio.ok_or(ApiError::MissingFile { param: file })?,
+    ))
+}
+
+async fn receive_text(name: &str, mut part: FormPart<'_>) -> Result<String, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = part.chunk().await? {
+        if bytes.len() + chunk.len() > MAX_FIELD_BYTES {
+            return Err(ApiError::FieldTooLong {
+                name: name.to_owned(),
+                limit: MAX_FIELD_BYTES,
+            });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    String::from_utf8(bytes).map_err(|_| ApiError::FieldNotText {
+        name: name.to_owned(),
+    })
+}
+
+impl UploadBody {
+    fn new(body: Body, headers: &HeaderMap, settings: &HttpSettings) -> Result<Self, ApiError> {
+        let limit = settings.max_upload_bytes;
+        let encoding = ContentEncoding::of(headers)?;
+        let chunks = body::limited_chunks(body, headers, limit, settings.read_timeout)?;
+        Ok(match encoding {
+            Some(encoding) => Self {
+                chunks: encoding.decode(chunks, limit),
+                length: None,
+            },
+            None => Self {
+                chunks,
+                length: body::content_length(headers),
+            },
+        })
+    }
+}
+
+impl IncomingRecording {
+    fn new(settings: &HttpSettings, length: Option<u64>, is_encoded: bool) -> Self {
+        Self {
+            upload: Upload::new(settings.upload_memory_bytes, length),
+            awaits_samples: !is_encoded,
+        }
+    }
+
+    async fn push(&mut self, chunk: &Bytes) -> Result<(), ApiError> {
+        if self.awaits_samples && !chunk.is_empty() {
+            self.awaits_samples = false;
+            if let Some(head) = compatible_apis::wav_header_for_samples(chunk) {
+                self.upload.push(&head).await.map_err(ApiError::Spool)?;
+            }
+        }
+        self.upload.push(chunk).await.map_err(ApiError::Spool)
+    }
+
+    async fn finish(self) -> Result<Source, ApiError> {
+        let source = self.upload.finish().await.map_err(ApiError::Spool)?;
+        source.ok_or(ApiError::EmptyFile)
+    }
+}
