@@ -29,7 +29,7 @@ KEY = "key of the check"
 # so that uploads are transcribed to the end.
 KEPT, LOST = "tiny.en", "base"
 # What Schemathesis asks for beyond its defaults. An upload that the document allows may be refused all the same: fields
-# do not go together (docs/api.md, "What goes together"), which JSON Schema could say only with a schema for each
+# do not go together (docs/api.md, "Combinations"), which JSON Schema could say only with a schema for each
 # combination; a language is any of some hundred spellings. So 400 is an answer to it.
 SCHEMATHESIS = """
 [phases.stateful]
