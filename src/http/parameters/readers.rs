@@ -6,9 +6,9 @@ use super::value::{
     self, Expected, is_none, parse_boolean, parse_count, parse_integer, parse_list, parse_number,
     parse_optional_number, parse_seconds,
 };
-use halkspeech_audio::Channels;
 use crate::format::ResponseFormat;
 use crate::tokens::Task;
+use halkspeech_audio::Channels;
 
 /// The reason in errors about speaker diarization.
 pub const NO_DIARIZATION: &str = "speaker diarization of mono audio is not supported, and \
@@ -80,10 +80,9 @@ pub fn response_format(parameters: &mut Parameters, text: &str) -> Result<(), Ex
     };
     let format = ResponseFormat::parse(&text.trim().to_ascii_lowercase()).filter(is_offered);
     let format = format.ok_or_else(|| {
-        let names = ResponseFormat::NAMES.into_iter();
-        let offered =
-            names.filter(|name| ResponseFormat::parse(name).as_ref().is_some_and(is_offered));
-        Expected(offered.collect::<Vec<_>>().join(" or "))
+        let offered = ResponseFormat::ALL.into_iter().filter(is_offered);
+        let names: Vec<_> = offered.map(ResponseFormat::name).collect();
+        Expected(names.join(" or "))
     });
     put(&mut parameters.format, format)
 }
