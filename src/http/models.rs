@@ -234,7 +234,7 @@ fn model_object(
         task: "automatic-speech-recognition",
         family: model.shape.family(),
         parameters: model.shape.parameters,
-        compute_type: model.shape.stored_type.as_str(),
+        compute_type: model.shape.stored_type.name(),
         n_mels: model.shape.n_mels,
         aliases: aliases.map(|(name, _)| name.clone()).collect(),
         alias_of: None,

@@ -9,6 +9,7 @@ use super::field::ValueKind::{Boolean, Integer, Number, OneOf, OptionalNumber, R
 use super::value::Expected;
 use super::{readers, vad};
 use crate::format::ResponseFormat;
+use halkspeech_audio::Channels;
 
 /// The longest recording that any setting allows, in seconds: a week.
 pub const LONGEST_S: f64 = 604_800.0;
@@ -323,7 +324,7 @@ impl Field {
         Self::single("duration", Number(0.1, LONGEST_S), readers::duration)
             .described_default("to the end")
             .describe("Length of the part to transcribe, in seconds."),
-        Self::single("channels", OneOf(&["mix", "split"]), readers::channels)
+        Self::single("channels", OneOf(&Channels::NAMES), readers::channels)
             .default("mix")
             .describe(
                 "`split` transcribes each channel separately, for calls with one speaker per \

@@ -287,12 +287,12 @@ pub fn duration(parameters: &mut Parameters, text: &str) -> Result<(), Expected>
 
 /// Whether channels are mixed or kept apart.
 pub fn channels(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
-    let channels = match text.trim() {
-        "mix" => Ok(Channels::Mix),
-        "split" => Ok(Channels::Split),
-        _ => Err(Expected::new("mix or split")),
-    };
-    put(&mut parameters.options.channels, channels)
+    let channels = Channels::parse(text.trim());
+    let expected = || Expected(Channels::NAMES.join(" or "));
+    put(
+        &mut parameters.options.channels,
+        channels.ok_or_else(expected),
+    )
 }
 
 /// Whether words have times.
