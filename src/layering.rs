@@ -82,7 +82,7 @@ const CONFINED_WORDS: [(&str, &[&str]); 8] = [
 ];
 
 /// Files and folders without a runtime, a clock or the environment.
-const PURE: [&str; 29] = [
+const PURE: [&str; 30] = [
     "crates/audio/",
     "features.rs",
     "features/",
@@ -103,6 +103,7 @@ const PURE: [&str; 29] = [
     "engine/memory.rs",
     "engine/batch_split.rs",
     "models/aliases.rs",
+    "models/files.rs",
     "models/id.rs",
     "models/loaded/budget.rs",
     "models/shape.rs",

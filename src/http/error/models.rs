@@ -10,7 +10,7 @@ use crate::engine::EngineError;
 use crate::models::{
     DeleteError, HubError, LoadError, ModelError, ModelId, StoreError, UnloadError,
 };
-use crate::tokens::VocabularyError;
+use crate::tokens::{TOKENIZER_FILE, VocabularyError};
 
 /// Describes why a model cannot be used.
 pub(super) fn describe(error: &ModelError) -> Description {
@@ -187,16 +187,16 @@ fn not_whisper(repository: &str, missing: &[String], is_transformers: bool) -> D
 fn reason(error: &LoadError) -> String {
     match error {
         LoadError::Vocabulary(VocabularyError::Read { .. }) => {
-            "its tokenizer.json cannot be read".to_owned()
+            format!("its {TOKENIZER_FILE} cannot be read")
         }
         LoadError::Vocabulary(VocabularyError::Parse { .. }) => {
-            "its tokenizer.json is not valid".to_owned()
+            format!("its {TOKENIZER_FILE} is not valid")
         }
         LoadError::Vocabulary(VocabularyError::MissingToken { token, .. }) => {
-            format!("its tokenizer.json lacks Whisper's token {token}")
+            format!("its {TOKENIZER_FILE} lacks Whisper's token {token}")
         }
         LoadError::Vocabulary(VocabularyError::IdTooHigh { id, .. }) => {
-            format!("its tokenizer.json has a token id that is too high ({id})")
+            format!("its {TOKENIZER_FILE} has a token id that is too high ({id})")
         }
         LoadError::Engine(
             EngineError::Load(text) | EngineError::Batch(text) | EngineError::OutOfMemory(text),
