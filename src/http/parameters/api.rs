@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::field::Field;
-use super::fields::put;
-use super::value::{Expected, parse_boolean, parse_integer, parse_number};
+use super::value::{Expected, parse_boolean, parse_integer, parse_number, put};
 use super::{ApiError, FieldShape, ParameterDefaults, Parameters, TranscriptionRequest, ValueKind};
 use crate::format::{AsrOutput, ResponseFormat};
 use crate::tokens::Task;

@@ -6,13 +6,10 @@
 
 use super::field::Field;
 use super::field::ValueKind::{Boolean, Integer, Number, OneOf, OptionalNumber, Rejected, Text};
-use super::value::Expected;
+use super::value::LONGEST_S;
 use super::{readers, vad};
 use crate::format::ResponseFormat;
 use halkspeech_audio::Channels;
-
-/// The longest recording that any setting allows, in seconds: a week.
-pub const LONGEST_S: f64 = 604_800.0;
 
 impl Field {
     /// All fields.
@@ -338,10 +335,4 @@ impl Field {
         Self::single("max_line_count", Integer(1, 100), readers::max_line_count)
             .describe("Maximum number of lines in a subtitle."),
     ];
-}
-
-/// Assigns a value if it is valid.
-pub fn put<T>(target: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
-    *target = value?;
-    Ok(())
 }

@@ -1,10 +1,9 @@
 //! Readers of the fields, except those of `vad`.
 
 use super::Parameters;
-use super::fields::{LONGEST_S, put};
 use super::value::{
-    self, Expected, is_none, parse_boolean, parse_count, parse_integer, parse_list, parse_number,
-    parse_optional_number, parse_seconds,
+    self, Expected, LONGEST_S, is_none, parse_boolean, parse_count, parse_integer, parse_list,
+    parse_number, parse_optional_number, parse_seconds, put,
 };
 use crate::format::ResponseFormat;
 use crate::tokens::Task;
