@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::cues::cues;
+use super::lines::Labels;
 use super::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::tokens::{Language, Task};
 use crate::transcript::{Segment, Speaker, Timings, TokenLogprob, Transcript, Word};
@@ -115,6 +117,21 @@ pub(super) fn call() -> Transcript {
         spoken(1, 1.5, 2.5, " It is\nme."),
         spoken(0, 2.6, 3.4, " Ah, good."),
     ])
+}
+
+/// Compares the cues, each written as `start end text`.
+#[track_caller]
+pub(super) fn check_cues(
+    transcript: &Transcript,
+    shape: SubtitleShape,
+    labels: Labels,
+    expected: &[&str],
+) {
+    let cues = cues(transcript, shape, labels);
+    let cues = cues
+        .iter()
+        .map(|cue| format!("{} {} {}", cue.start_ms, cue.end_ms, cue.text));
+    assert_eq!(cues.collect::<Vec<_>>(), expected);
 }
 
 /// Breaks JSON into lines, so that a snapshot can be read.
