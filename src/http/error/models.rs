@@ -3,8 +3,8 @@
 use axum::http::StatusCode;
 
 use super::description::{
-    Description, RETRY_WHEN_NO_SPACE, format_bytes, internal_error, is_disk_full, not_found,
-    rate_limited, unavailable,
+    Description, RETRY_WHEN_NO_SPACE, format_bytes, internal_error, is_disk_full, rate_limited,
+    truncated, unavailable,
 };
 use crate::engine::EngineError;
 use crate::models::{
@@ -141,6 +141,36 @@ pub(super) fn describe_delete(error: &DeleteError) -> Description {
             "The files of the model '{id}' could not be deleted."
         )),
     }
+}
+
+/// A model that is not on disk, under the name that was sent.
+pub(super) fn not_found(
+    name: &str,
+    stands_for: Option<&ModelId>,
+    available: &[String],
+) -> Description {
+    let name = truncated(name);
+    let (model, name) = match stands_for {
+        Some(id) => (
+            format!("'{name}' stands for the model '{id}', which"),
+            id.to_string(),
+        ),
+        None => (format!("The model '{name}'"), name),
+    };
+    let available = match available {
+        [] => String::new(),
+        names => format!(" Available models: {}.", names.join(", ")),
+    };
+    Description::new(
+        StatusCode::NOT_FOUND,
+        &format!(
+            "{model} is not on this server. To download it from the Hugging Face hub, \
+             send POST /v1/models/{name}; put your own CTranslate2 model into a folder of that name \
+             in MODELS_DIR.{available}"
+        ),
+    )
+    .code("model_not_found")
+    .param("model")
 }
 
 /// A conflict with the current state of the model.
