@@ -77,28 +77,44 @@ pub struct SubtitleShape {
 }
 
 impl ResponseFormat {
-    /// The names in requests, in OpenAI's order.
-    pub const NAMES: [&'static str; 6] = [
-        "json",
-        "text",
-        "srt",
-        "verbose_json",
-        "vtt",
-        "diarized_json",
+    /// Every format, in OpenAI's order.
+    pub const ALL: [Self; 6] = [
+        Self::Json,
+        Self::Text,
+        Self::Srt,
+        Self::VerboseJson,
+        Self::Vtt,
+        Self::DiarizedJson,
     ];
+
+    /// The names of all formats, in the same order.
+    pub const NAMES: [&'static str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = Self::ALL[index].name();
+            index += 1;
+        }
+        names
+    };
+
+    /// Its name in requests.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Text => "text",
+            Self::Srt => "srt",
+            Self::VerboseJson => "verbose_json",
+            Self::Vtt => "vtt",
+            Self::DiarizedJson => "diarized_json",
+        }
+    }
 
     /// Finds a format by its name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "json" => Some(Self::Json),
-            "text" => Some(Self::Text),
-            "srt" => Some(Self::Srt),
-            "verbose_json" => Some(Self::VerboseJson),
-            "vtt" => Some(Self::Vtt),
-            "diarized_json" => Some(Self::DiarizedJson),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
     /// The content type of a response in this format. OpenAI's SDK parses a response as an object

@@ -4,7 +4,8 @@
 //! `middleware` runs around every request. A transcription passes `admission` and `receive`, which
 //! reads its `parameters` and its `upload`, to the transcriber, and returns as a response, a `stream` or
 //! an `error`; `compatible_apis` does the same for the APIs of other servers. `models` lists those on
-//! disk, `downloads` fetches more, and `loaded_models` loads and unloads them. `openapi` builds the
+//! disk, `downloads` fetches more, and `loaded_models` loads and unloads them; `model_object`,
+//! `engine_plan` and `download_event` are what their responses consist of. `openapi` builds the
 //! document from the handlers' annotations; `docs` shows it.
 
 mod listen;
@@ -31,6 +32,9 @@ mod boundary;
 mod models;
 mod downloads;
 mod loaded_models;
+mod download_event;
+mod model_object;
+mod engine_plan;
 mod health;
 mod openapi;
 mod docs;

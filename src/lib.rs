@@ -39,6 +39,7 @@ pub mod app;
 #[cfg(feature = "ct2")]
 pub mod cli;
 pub mod caller;
+mod clock;
 pub mod config;
 pub mod models;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 
 mod id;
 mod aliases;
+pub mod files;
 mod shape;
 mod store;
 mod catalog;

@@ -2,6 +2,7 @@
 
 pub mod logging;
 pub mod traces;
+mod targets;
 mod labels;
 mod metrics;
 mod process;

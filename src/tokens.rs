@@ -11,7 +11,7 @@ pub mod words;
 pub use language::Language;
 pub use prompt::{MAX_PREVIOUS_TOKENS, PromptSpec, Task};
 pub use segments::{Segments, TimedTokens, segments};
-pub use vocabulary::{Vocabulary, VocabularyError};
+pub use vocabulary::{TOKENIZER_FILE, Vocabulary, VocabularyError};
 pub use words::{Alignment, TimedWords, Word, times_from_path, words};
 
 #[cfg(test)]

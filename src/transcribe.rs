@@ -265,7 +265,7 @@ impl Transcriber {
         }
         let transcript = builder.finish(plan.prompt.language);
         for dropped in &transcript.dropped {
-            self.metrics.count_dropped(dropped.reason.as_str());
+            self.metrics.count_dropped(dropped.reason.name());
         }
         Ok(transcript)
     }

@@ -129,7 +129,7 @@ impl DropReason {
 
     /// Its name in responses and metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::NoVoice => "no_voice",
             Self::NoSpeech => "no_speech",

@@ -7,12 +7,11 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use crate::config::LoadedSettings;
+use crate::models::files::{WEIGHTS, required_in_words};
 use crate::models::{Aliases, Catalog, ModelLookup};
 
 /// Prefix of the folder names in a Hugging Face cache.
 const REPOSITORY_PREFIX: &str = "models--";
-/// The file that every model folder contains.
-const WEIGHTS: &str = "model.bin";
 
 /// Logs all warnings.
 pub fn log(loaded: &LoadedSettings, aliases: &Aliases, catalog: &Catalog) {
@@ -72,9 +71,8 @@ pub fn models_dir_warning(loaded: &LoadedSettings, catalog: &Catalog) -> Option<
             if is_cache {
                 "is a Hugging Face cache: name it in HF_HUB_CACHE instead".to_owned()
             } else {
-                "holds no model: a model is a folder in it, with model.bin, config.json, \
-                 tokenizer.json and vocabulary.json or vocabulary.txt"
-                    .to_owned()
+                let files = required_in_words();
+                format!("holds no model: a model is a folder in it, with {files}")
             }
         }
     };
@@ -178,7 +176,13 @@ mod tests {
             ("~/gone", Some("cannot be read (No such file")),
             ("~/file", Some("cannot be read (Not a directory")),
             ("~/hub", Some("name it in HF_HUB_CACHE")),
-            ("~/empty", Some("holds no model: a model is a folder in it")),
+            (
+                "~/empty",
+                Some(
+                    "holds no model: a model is a folder in it, with model.bin, config.json, \
+                     tokenizer.json and vocabulary.json or vocabulary.txt",
+                ),
+            ),
         ] {
             check_folder(root.path(), models_dir, expected);
         }

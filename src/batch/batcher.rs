@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::key::BatchKey;
 use super::pending::{Arrival, Pending};
 use super::policy::{self, BatchLimits, Decision, PolicyInput};
+use crate::clock::now;
 use crate::job::{Job, JobError, SkipReason};
 use crate::queue::{QueueReceiver, QueuedJob};
 use crate::telemetry::Metrics;
@@ -186,11 +187,6 @@ impl Batcher {
             job.answer(Err(JobError::EngineGone));
         }
     }
-}
-
-/// The runtime's clock, which tests can pause.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 async fn sleep_until(moment: Option<Instant>) {

@@ -90,19 +90,31 @@ impl GenerateOptions {
 
     /// All fields in types with bitwise equality.
     fn bits(&self) -> (NonZeroUsize, NonZeroUsize, [u32; 4], usize, &[i32], bool) {
+        // Destructured completely, so that no field can be forgotten.
+        let Self {
+            beam_size,
+            best_of,
+            patience,
+            length_penalty,
+            repetition_penalty,
+            no_repeat_ngram_size,
+            suppress_tokens,
+            temperature,
+            timestamps,
+        } = self;
         let reals = [
-            self.patience,
-            self.length_penalty,
-            self.repetition_penalty,
-            self.temperature,
+            *patience,
+            *length_penalty,
+            *repetition_penalty,
+            *temperature,
         ];
         (
-            self.beam_size,
-            self.best_of,
+            *beam_size,
+            *best_of,
             reals.map(f32::to_bits),
-            self.no_repeat_ngram_size,
-            &self.suppress_tokens,
-            self.timestamps,
+            *no_repeat_ngram_size,
+            suppress_tokens,
+            *timestamps,
         )
     }
 }

@@ -88,7 +88,7 @@ impl ModelCommands {
                 model.id.to_string(),
                 model.shape.family(),
                 HumanBytes(model.size_bytes).to_string(),
-                model.shape.stored_type.as_str().to_owned(),
+                model.shape.stored_type.name().to_owned(),
                 languages(model),
             ]
         });
@@ -119,7 +119,7 @@ impl ModelCommands {
             ("family", shape.family()),
             ("folder", escape::path(&model.dir)),
             ("size", HumanBytes(model.size_bytes).to_string()),
-            ("type", shape.stored_type.as_str().to_owned()),
+            ("type", shape.stored_type.name().to_owned()),
             ("parameters", shape.parameters.to_string()),
             ("mel bins", shape.n_mels.to_string()),
             (

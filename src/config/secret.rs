@@ -34,7 +34,9 @@ impl Secret {
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.verify(&other.0)
+        // Destructured completely, so that no field can be forgotten.
+        let Self(other) = other;
+        self.verify(other)
     }
 }
 

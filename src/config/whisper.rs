@@ -243,20 +243,10 @@ pub enum ComputeType {
     Float32,
 }
 
+/// Formats the name in the settings.
 impl fmt::Display for ComputeType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Default => "default",
-            Self::Auto => "auto",
-            Self::Int8 => "int8",
-            Self::Int8Float16 => "int8_float16",
-            Self::Int8Bfloat16 => "int8_bfloat16",
-            Self::Int8Float32 => "int8_float32",
-            Self::Int16 => "int16",
-            Self::Float16 => "float16",
-            Self::Bfloat16 => "bfloat16",
-            Self::Float32 => "float32",
-        })
+        self.serialize(f)
     }
 }
 

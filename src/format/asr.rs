@@ -57,20 +57,36 @@ pub struct BareText<'a> {
 }
 
 impl AsrOutput {
-    /// Names a caller may use, in the order of the API.
-    pub const NAMES: [&'static str; 5] = ["txt", "vtt", "srt", "tsv", "json"];
+    /// Every format, in the order of the API.
+    pub const ALL: [Self; 5] = [Self::Txt, Self::Vtt, Self::Srt, Self::Tsv, Self::Json];
+
+    /// The names of all formats, in the same order.
+    pub const NAMES: [&'static str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = Self::ALL[index].name();
+            index += 1;
+        }
+        names
+    };
+
+    /// Its name in requests.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Txt => "txt",
+            Self::Vtt => "vtt",
+            Self::Srt => "srt",
+            Self::Tsv => "tsv",
+            Self::Json => "json",
+        }
+    }
 
     /// Finds a format by its name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "txt" => Some(Self::Txt),
-            "vtt" => Some(Self::Vtt),
-            "srt" => Some(Self::Srt),
-            "tsv" => Some(Self::Tsv),
-            "json" => Some(Self::Json),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|output| output.name() == name)
     }
 
     /// The response format that uses the same parts of a transcript.
@@ -155,13 +171,13 @@ mod tests {
 
     #[test]
     fn formats_are_found_by_their_names() {
-        let formats = AsrOutput::NAMES.map(|name| AsrOutput::parse(name).unwrap().format());
+        let formats = AsrOutput::NAMES.map(|name| (name, AsrOutput::parse(name).unwrap().format()));
         let expected = [
-            ResponseFormat::Text,
-            ResponseFormat::Vtt,
-            ResponseFormat::Srt,
-            ResponseFormat::Srt,
-            ResponseFormat::VerboseJson,
+            ("txt", ResponseFormat::Text),
+            ("vtt", ResponseFormat::Vtt),
+            ("srt", ResponseFormat::Srt),
+            ("tsv", ResponseFormat::Srt),
+            ("json", ResponseFormat::VerboseJson),
         ];
         assert_eq!(formats, expected);
         assert_eq!(AsrOutput::parse("docx"), None);

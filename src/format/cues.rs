@@ -1,31 +1,11 @@
 //! Lays out a transcript as subtitles: cues with times and lines.
 
 use super::SubtitleShape;
-use super::lines::CueBuilder;
+use super::lines::{Cue, CueBuilder, Labels};
 use super::numbers::milliseconds;
-use super::text;
 use super::text_units::{Spacing, collapse, units};
 use crate::tokens::Task;
-use crate::transcript::{Segment, Speaker, Transcript};
-
-/// One subtitle.
-pub(super) struct Cue {
-    pub start_ms: u64,
-    /// Later than the start.
-    pub end_ms: u64,
-    pub speaker: Option<Speaker>,
-    /// Nonblank lines, separated by line feeds.
-    pub text: String,
-}
-
-/// Where a speaker's name is written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Labels {
-    /// In the text, where it counts as part of the line.
-    InText,
-    /// Outside the text.
-    Separate,
-}
+use crate::transcript::{Segment, Transcript};
 
 /// The subtitles, in order of their starts. They overlap only where words do.
 pub(super) fn cues(transcript: &Transcript, shape: SubtitleShape, labels: Labels) -> Vec<Cue> {
@@ -70,35 +50,10 @@ fn spacing(transcript: &Transcript) -> Spacing {
     }
 }
 
-impl Labels {
-    pub(super) fn before(self, speaker: Option<Speaker>) -> String {
-        match self {
-            Self::InText => text::label(speaker).into_owned(),
-            Self::Separate => String::new(),
-        }
-    }
-}
-
-/// Compares the cues, each written as `start end text`.
-#[cfg(test)]
-#[track_caller]
-pub(super) fn check(
-    transcript: &Transcript,
-    shape: SubtitleShape,
-    labels: Labels,
-    expected: &[&str],
-) {
-    let cues = cues(transcript, shape, labels);
-    let cues = cues
-        .iter()
-        .map(|cue| format!("{} {} {}", cue.start_ms, cue.end_ms, cue.text));
-    assert_eq!(cues.collect::<Vec<_>>(), expected);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::tests::{segment, shape, transcript};
+    use crate::format::tests::{check_cues, segment, shape, transcript};
     use crate::tokens::Language;
 
     #[test]
@@ -108,12 +63,12 @@ mod tests {
             ..transcript(vec![segment(0.0, 1.0, "東京です。")])
         };
         let expected = ["0 600 東京で", "600 1000 す。"];
-        check(&japanese, shape(3, 1), Labels::Separate, &expected);
+        check_cues(&japanese, shape(3, 1), Labels::Separate, &expected);
         let translated = Transcript {
             task: Task::Translate,
             ..japanese
         };
-        check(
+        check_cues(
             &translated,
             shape(3, 1),
             Labels::Separate,
@@ -130,14 +85,14 @@ mod tests {
             segment(0.0, 1.0, " \r\n"),
         ];
         let expected = ["0 1 never", "1000 3600000000000 forever", "5000 5001 late"];
-        check(
+        check_cues(
             &transcript(segments.clone()),
             shape(0, 0),
             Labels::Separate,
             &expected,
         );
         segments.truncate(1);
-        check(
+        check_cues(
             &transcript(segments),
             shape(9, 1),
             Labels::Separate,

@@ -58,7 +58,7 @@ impl<'a> Segment<'a> {
 pub(super) fn render(transcript: &Transcript) -> String {
     let numbered = (1..).zip(&transcript.segments);
     json::write(&TranscriptionDiarized {
-        task: transcript.task.as_str(),
+        task: transcript.task.name(),
         duration: seconds(transcript.duration.as_secs_f64()),
         text: &transcript.text,
         segments: numbered

@@ -2,12 +2,31 @@
 
 use std::num::NonZeroUsize;
 
-use super::cues::{Cue, Labels};
+use super::text;
 use super::text_units::TextUnit;
 use crate::transcript::Speaker;
 
 /// Time from one word's start to the next one's from which on a new cue starts.
 const LONG_PAUSE_MS: u64 = 3_000;
+
+/// One subtitle.
+pub(super) struct Cue {
+    pub start_ms: u64,
+    /// Later than the start.
+    pub end_ms: u64,
+    pub speaker: Option<Speaker>,
+    /// Nonblank lines, separated by line feeds.
+    pub text: String,
+}
+
+/// Where a speaker's name is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Labels {
+    /// In the text, where it counts as part of the line.
+    InText,
+    /// Outside the text.
+    Separate,
+}
 
 /// Breaks words into lines by the rules of OpenAI's `SubtitlesWriter`: with both limits, lines
 /// continue over the ends of segments; with a width alone, each segment has its own cues. Unlike in
@@ -24,6 +43,15 @@ pub(super) struct CueBuilder {
     /// Characters of its last line.
     line_chars: usize,
     last_start_ms: u64,
+}
+
+impl Labels {
+    pub(super) fn before(self, speaker: Option<Speaker>) -> String {
+        match self {
+            Self::InText => text::label(speaker).into_owned(),
+            Self::Separate => String::new(),
+        }
+    }
 }
 
 impl CueBuilder {
@@ -99,21 +127,20 @@ impl CueBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::cues::check;
-    use crate::format::tests::{call, segment, shape, transcript, with_words, word};
+    use crate::format::tests::{call, check_cues, segment, shape, transcript, with_words, word};
 
     #[test]
     fn a_width_alone_keeps_segments() {
         let expected = ["0 1400 The beach\nis long.", "1500 2500 It ends\nhere."];
-        check(&with_words(), shape(10, 0), Labels::Separate, &expected);
+        check_cues(&with_words(), shape(10, 0), Labels::Separate, &expected);
     }
 
     #[test]
     fn with_both_limits_lines_continue_over_segments() {
         let expected = ["0 1800 The beach is\nlong. It", "1800 2500 ends here."];
-        check(&with_words(), shape(12, 2), Labels::Separate, &expected);
+        check_cues(&with_words(), shape(12, 2), Labels::Separate, &expected);
         let expected = ["0 2500 The beach is long. It ends here."];
-        check(
+        check_cues(
             &with_words(),
             shape(usize::MAX, 9),
             Labels::Separate,
@@ -125,7 +152,7 @@ mod tests {
     fn a_word_longer_than_a_line_has_its_own_line() {
         let long = transcript(vec![segment(0.0, 1.6, "a unbelievable b")]);
         let expected = ["0 100 a", "200 1400 unbelievable", "1500 1600 b"];
-        check(&long, shape(3, 1), Labels::Separate, &expected);
+        check_cues(&long, shape(3, 1), Labels::Separate, &expected);
     }
 
     #[test]
@@ -138,7 +165,7 @@ mod tests {
         ];
         let expected = ["0 3500 So and", "6100 7000 then"];
         for lines in [0, 2] {
-            check(
+            check_cues(
                 &transcript(vec![paused.clone()]),
                 shape(42, lines),
                 Labels::Separate,
@@ -154,6 +181,6 @@ mod tests {
             "1500 2500 B: It is me.",
             "2600 3400 A: Ah, good.",
         ];
-        check(&call(), shape(12, 2), Labels::InText, &expected);
+        check_cues(&call(), shape(12, 2), Labels::InText, &expected);
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::SubtitleShape;
-use super::cues::{Labels, cues};
+use super::cues::cues;
+use super::lines::Labels;
 use crate::transcript::Transcript;
 
 /// `SubRip`: numbered cues, with the speaker's name in the text.

@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::cues::cues;
+use super::lines::Labels;
 use super::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::tokens::{Language, Task};
 use crate::transcript::{Segment, Speaker, Timings, TokenLogprob, Transcript, Word};
@@ -117,6 +119,21 @@ pub(super) fn call() -> Transcript {
     ])
 }
 
+/// Compares the cues, each written as `start end text`.
+#[track_caller]
+pub(super) fn check_cues(
+    transcript: &Transcript,
+    shape: SubtitleShape,
+    labels: Labels,
+    expected: &[&str],
+) {
+    let cues = cues(transcript, shape, labels);
+    let cues = cues
+        .iter()
+        .map(|cue| format!("{} {} {}", cue.start_ms, cue.end_ms, cue.text));
+    assert_eq!(cues.collect::<Vec<_>>(), expected);
+}
+
 /// Breaks JSON into lines, so that a snapshot can be read.
 pub(super) fn one_object_a_line(json: &str) -> String {
     json.replace("\":[{", "\":[\n{").replace("},{", "},\n{")
@@ -124,19 +141,20 @@ pub(super) fn one_object_a_line(json: &str) -> String {
 
 #[test]
 fn formats_are_found_by_their_names() {
-    let formats = ResponseFormat::NAMES.map(|name| ResponseFormat::parse(name).unwrap());
+    let formats = ResponseFormat::NAMES.map(|name| {
+        let format = ResponseFormat::parse(name).unwrap();
+        (name, format, format.content_type())
+    });
+    let (json, text) = ("application/json", "text/plain; charset=utf-8");
     let expected = [
-        (ResponseFormat::Json, "application/json"),
-        (ResponseFormat::Text, "text/plain; charset=utf-8"),
-        (ResponseFormat::Srt, "text/plain; charset=utf-8"),
-        (ResponseFormat::VerboseJson, "application/json"),
-        (ResponseFormat::Vtt, "text/vtt; charset=utf-8"),
-        (ResponseFormat::DiarizedJson, "application/json"),
+        ("json", ResponseFormat::Json, json),
+        ("text", ResponseFormat::Text, text),
+        ("srt", ResponseFormat::Srt, text),
+        ("verbose_json", ResponseFormat::VerboseJson, json),
+        ("vtt", ResponseFormat::Vtt, "text/vtt; charset=utf-8"),
+        ("diarized_json", ResponseFormat::DiarizedJson, json),
     ];
-    assert_eq!(
-        formats.map(|format| (format, format.content_type())),
-        expected
-    );
+    assert_eq!(formats, expected);
     assert_eq!(ResponseFormat::parse("JSON"), None);
 }
 
@@ -155,10 +173,7 @@ fn words_are_needed_to_list_them_or_to_break_lines() {
         };
         options.needs_words()
     };
-    let needed = ResponseFormat::NAMES.map(|name| {
-        let format = ResponseFormat::parse(name).unwrap();
-        needs(format, words, shape(42, 2))
-    });
+    let needed = ResponseFormat::ALL.map(|format| needs(format, words, shape(42, 2)));
     assert_eq!(needed, [false, false, true, true, true, false]);
     assert!(!needs(
         ResponseFormat::VerboseJson,

@@ -114,7 +114,7 @@ pub(super) fn whole<'a>(
     let Granularities { segments, words } = options.granularities;
     TranscriptionVerbose {
         r#type: event,
-        task: transcript.task.as_str(),
+        task: transcript.task.name(),
         language: language(transcript),
         duration: seconds(transcript.duration.as_secs_f64()),
         text: &transcript.text,
@@ -173,7 +173,7 @@ fn dropped<'a>(transcript: &'a Transcript) -> Vec<DroppedSpan<'a>> {
     let dropped = |dropped: &'a transcript::DroppedSpan| DroppedSpan {
         start: seconds(dropped.start_s),
         end: seconds(dropped.end_s),
-        reason: dropped.reason.as_str(),
+        reason: dropped.reason.name(),
         text: &dropped.text,
     };
     transcript.dropped.iter().map(dropped).collect()
@@ -274,7 +274,7 @@ mod tests {
                 language,
                 ..transcript(vec![])
             };
-            let start = format!(r#"{{"task":"{}","language":"{expected}","#, task.as_str());
+            let start = format!(r#"{{"task":"{}","language":"{expected}","#, task.name());
             let json = render(&transcript, &OPTIONS);
             assert!(json.starts_with(&start), "{json}");
         }

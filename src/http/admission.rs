@@ -14,6 +14,7 @@ use axum::http::{HeaderName, header};
 use super::error::ApiError;
 use super::{Context, Phase};
 use crate::caller::Caller;
+use crate::clock::now;
 use crate::queue::WhenFull;
 use crate::telemetry::{Metrics, RefusalLabels, RefusalReason};
 use returns::{Attempt, ExpectedReturns, HASTY_WITHIN};
@@ -117,11 +118,6 @@ impl AdmissionControl {
         // Usable also after a panic: the state is consistent between any two statements.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The time of the runtime's clock, which tests can pause.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 impl LastRefusal {

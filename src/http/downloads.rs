@@ -8,41 +8,16 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
-use serde::Serialize;
-use utoipa::ToSchema;
 
+use super::download_event::DownloadProgressEvent;
 use super::error::{ApiError, error_event};
 use super::middleware::RequestId;
-use super::models::{ModelObject, ModelPath, describe_model, model_name_in_path, resolve};
+use super::model_object::{ModelObject, describe_model};
+use super::models::{ModelPath, model_name_in_path, resolve};
 use super::openapi::{DownloadErrors, DownloadResponses, ModelName};
 use super::stream::{EventResult, event_response};
 use super::{Context, admission};
 use crate::models::{Download, DownloadProgress, ModelId};
-
-/// An event of a model download.
-#[derive(Serialize, ToSchema)]
-#[serde(tag = "type")]
-#[schema(as = DownloadProgress)]
-pub enum DownloadProgressEvent {
-    /// Progress of the download.
-    #[serde(rename = "model.download.progress")]
-    Progress {
-        /// The model.
-        id: String,
-        /// The file that is being downloaded.
-        file: String,
-        /// Bytes received, of all files.
-        bytes: u64,
-        /// Total bytes of all files.
-        total: u64,
-    },
-    /// The download is complete.
-    #[serde(rename = "model.download.done")]
-    Done {
-        /// The model.
-        model: Box<ModelObject>,
-    },
-}
 
 /// Downloads a model from the Hugging Face hub, unless it is on disk.
 ///

@@ -1,9 +1,10 @@
 //! All errors of the HTTP API, with their status and two texts each: one for the caller, one for the
 //! log.
 
-mod description;
+mod caller_text;
 mod transcription;
 mod models;
+mod description;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::models::{DeleteError, HubError, InvalidModelId, ModelId, UnloadError}
 use crate::telemetry::error_chain;
 use crate::transcribe::TranscribeError;
 
-/// An error response. The `Display` text is for the log; the caller's text is in `description`.
+/// An error response. The `Display` text is for the log; the caller's text is in `caller_text`.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// `model` is missing.

@@ -8,11 +8,11 @@ use axum::http::{StatusCode, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::engine_plan::EnginePlanResponse;
 use super::error::ApiError;
 use super::models::{ModelPath, model_name_in_path, not_found, resolve};
 use super::openapi::{ListErrors, LoadErrors, ModelName, UnloadErrors};
 use super::{Context, admission};
-use crate::engine::EnginePlan;
 use crate::models::{LoadedModelInfo, ModelError, ModelId, UnloadError};
 use crate::transcribe::TranscribeError;
 
@@ -46,27 +46,6 @@ pub struct LoadedModelDetails {
     /// Time until it is unloaded unless it is used, in seconds; null if never.
     #[schema(required)]
     expires_in_s: Option<f64>,
-}
-
-/// How one engine of a model runs batches of 30 s windows; bytes are of GPU memory.
-#[derive(Serialize, ToSchema)]
-#[schema(as = EnginePlan)]
-pub struct EnginePlanResponse {
-    /// `cpu`, or a GPU such as `cuda:0`.
-    device: String,
-    /// Windows per batch.
-    windows: usize,
-    /// Windows per call of the encoder.
-    encoder_windows: usize,
-    /// Estimated memory of a batch.
-    #[schema(required)]
-    planned_bytes: Option<u64>,
-    /// Free memory when the plan was made.
-    #[schema(required)]
-    free_bytes: Option<u64>,
-    /// Total memory of the GPU.
-    #[schema(required)]
-    total_bytes: Option<u64>,
 }
 
 /// Lists the models in memory.
@@ -148,20 +127,6 @@ fn model_in_path(
     let name = model_name_in_path(uri, id);
     let id = resolve(context, &name)?;
     Ok((name, id))
-}
-
-impl From<EnginePlan> for EnginePlanResponse {
-    fn from(plan: EnginePlan) -> Self {
-        let memory = plan.memory;
-        Self {
-            device: plan.device,
-            windows: plan.windows,
-            encoder_windows: plan.encoder_windows,
-            planned_bytes: memory.map(|memory| memory.planned),
-            free_bytes: memory.map(|memory| memory.free),
-            total_bytes: memory.map(|memory| memory.total),
-        }
-    }
 }
 
 fn details(context: &Context) -> impl Iterator<Item = LoadedModelDetails> {

@@ -80,7 +80,7 @@ pub enum ShapeError {
 impl WeightType {
     /// Its name in CTranslate2.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Float32 => "float32",
             Self::Float16 => "float16",

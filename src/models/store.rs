@@ -15,20 +15,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::files::{self, ModelFile, VOCABULARY, WEIGHTS};
 use super::{ModelId, ModelShape};
 use crate::telemetry::error_chain;
 use crate::tokens::Language;
 
 pub use delete::StoreError;
 
-/// The weights; a folder without them is not a model.
-const WEIGHTS: &str = "model.bin";
-/// Other files that every CTranslate2 Whisper model has.
-const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
-/// A model has one of these lists of tokens.
-const VOCABULARIES: [&str; 2] = ["vocabulary.json", "vocabulary.txt"];
-/// Files that a model may have in addition.
-const OPTIONAL: [&str; 1] = ["preprocessor_config.json"];
 /// Prefixes of the cache's repository folders.
 const REPOSITORY_PREFIXES: [&str; 3] = ["models--", "datasets--", "spaces--"];
 /// The branch of a name without a revision.
@@ -210,17 +203,16 @@ impl Candidate {
     fn read(&self, known: &[Arc<StoredModel>]) -> Result<Option<Arc<StoredModel>>, String> {
         let Self { id, dir, location } = self;
         let stamp = |name| Some((name, FileStamp::of(&dir.join(name))?));
-        let files: Files = files().filter_map(stamp).collect();
+        let files: Files = files::names().filter_map(stamp).collect();
         let Some(weights) = files.get(WEIGHTS) else {
             return Ok(None);
         };
-        let has = |name: &&str| files.contains_key(*name);
-        if let Some(missing) = REQUIRED.iter().find(|name| !has(name)) {
-            return Err(format!("there is no {missing}"));
+        let has = |name: &str| files.contains_key(name);
+        let find = |file: ModelFile| file.find(has).ok_or_else(|| format!("there is no {file}"));
+        for file in files::required() {
+            find(file)?;
         }
-        let Some(vocabulary) = VOCABULARIES.into_iter().find(has) else {
-            return Err(format!("there is no {}", VOCABULARIES.join(" or ")));
-        };
+        let vocabulary = find(VOCABULARY)?;
         let unchanged = |model: &&Arc<StoredModel>| {
             model.id == *id && model.dir == *dir && model.files == files
         };
@@ -255,12 +247,6 @@ impl FileStamp {
             modified: file.modified().ok()?,
         })
     }
-}
-
-/// The files of a model; the weights come first, so that an interrupted deletion leaves no model.
-fn files() -> impl Iterator<Item = &'static str> {
-    let others = [&REQUIRED[..], &VOCABULARIES, &OPTIONAL].concat();
-    std::iter::once(WEIGHTS).chain(others)
 }
 
 /// The languages that the vocabulary has a token for; only English for English-only models, whose

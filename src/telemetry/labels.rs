@@ -84,16 +84,22 @@ impl RefusalReason {
         Self::RateLimit,
         Self::Memory,
     ];
-}
 
-impl EncodeLabelValue for RefusalReason {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        encoder.write_str(match self {
+    /// Its name in the metric.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Concurrency => "concurrency",
             Self::CallerShare => "caller_share",
             Self::Queue => "queue",
             Self::RateLimit => "rate_limit",
             Self::Memory => "memory",
-        })
+        }
+    }
+}
+
+impl EncodeLabelValue for RefusalReason {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        encoder.write_str(self.name())
     }
 }

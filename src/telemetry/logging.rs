@@ -8,11 +8,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
 
-use super::traces::{STAGE_TARGET, Tracing};
+use super::targets::{OWN_TARGET, STAGE_TARGET};
+use super::traces::Tracing;
 use crate::config::{Log, LogFormat, LogLevel};
-
-/// Prefix of the targets of this program's messages.
-pub(super) const OWN_TARGET: &str = "halkspeech";
 
 /// Starts logging to standard error and sending spans to a collector.
 ///

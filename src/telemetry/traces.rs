@@ -22,11 +22,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::logging::OWN_TARGET;
+use super::targets::{OWN_TARGET, STAGE_TARGET};
 use crate::config::{Exporter, Traces};
-
-/// Target of the stages' spans, which the log leaves out.
-pub(super) const STAGE_TARGET: &str = "stages";
 
 /// The service name if `OTEL_SERVICE_NAME` is not set.
 const SERVICE: &str = "halkspeech";

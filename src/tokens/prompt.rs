@@ -30,12 +30,31 @@ pub struct PromptSpec {
 }
 
 impl Task {
-    /// The name in the API: `transcribe` or `translate`.
-    pub fn as_str(self) -> &'static str {
+    /// Every task.
+    pub const ALL: [Self; 2] = [Self::Transcribe, Self::Translate];
+
+    /// The names of all tasks, in the same order.
+    pub const NAMES: [&'static str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = Self::ALL[index].name();
+            index += 1;
+        }
+        names
+    };
+
+    /// Its name in the API.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Transcribe => "transcribe",
             Self::Translate => "translate",
         }
+    }
+
+    /// Finds a task by its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|task| task.name() == name)
     }
 }
 

@@ -9,6 +9,9 @@ use super::special::{SpecialTokens, token_strings};
 use super::text_bytes::TextBytes;
 use super::{Language, Task};
 
+/// The file that a vocabulary is read from.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+
 /// Maximum token id. Whisper's largest vocabulary ends at 51,865; a table is allocated up to the highest id,
 /// so a forged id could fill the memory.
 const MAX_ID: u32 = 1 << 20;
@@ -74,7 +77,7 @@ impl Vocabulary {
     /// # Errors
     /// If the file is missing, is not a tokenizer or not one of Whisper's; each error names the file.
     pub fn load(model_dir: &Path) -> Result<Self, VocabularyError> {
-        let path = model_dir.join("tokenizer.json");
+        let path = model_dir.join(TOKENIZER_FILE);
         let json = match std::fs::read(&path) {
             Ok(json) => json,
             Err(source) => return Err(VocabularyError::Read { path, source }),

@@ -7,9 +7,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use crate::caller::Caller;
+use crate::clock::now;
 use crate::telemetry::traces;
 use scheduler::{Scheduler, WorkItem};
 
@@ -128,11 +128,6 @@ impl Drop for WorkGuard {
 fn lock(state: &Mutex<FrontEndState>) -> MutexGuard<'_, FrontEndState> {
     // No statement under the lock leaves the state inconsistent.
     state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The runtime's clock, which tests can pause.
-fn now() -> std::time::Instant {
-    Instant::now().into_std()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use tracing::Span;
 
 use super::{Plan, QueueEntry, Stage, TranscribeError, Transcriber};
 use crate::batch::{BatchKey, GenerateOptions};
+use crate::clock::now;
 use crate::engine::Attempt;
 use crate::features::{WINDOW_FRAMES, WindowLengths, audio_frames, encoder_positions};
 use crate::job::{Job, JobError, JobOutput};
@@ -132,7 +133,7 @@ impl Transcriber {
             previous_attempt,
             key,
             deadline: plan.deadline,
-            queued_at: tokio::time::Instant::now().into_std(),
+            queued_at: now(),
             reply,
             span: Span::current(),
             queue_span: traces::stage("queue"),

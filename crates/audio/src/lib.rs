@@ -85,6 +85,39 @@ pub struct DecodeLimits {
     pub ffmpeg_timeout: Duration,
 }
 
+impl Channels {
+    /// Every variant.
+    pub const ALL: [Self; 2] = [Self::Mix, Self::Split];
+
+    /// The names of all variants, in the same order.
+    pub const NAMES: [&'static str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = Self::ALL[index].name();
+            index += 1;
+        }
+        names
+    };
+
+    /// Its name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mix => "mix",
+            Self::Split => "split",
+        }
+    }
+
+    /// Finds a variant by its name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|channels| channels.name() == name)
+    }
+}
+
 impl DecodeLimits {
     /// `max_duration` in output samples.
     fn max_samples(&self) -> usize {

@@ -188,6 +188,21 @@ fn accepts_every_allowed_value() {
     }
 }
 
+/// The table of keys and the types of the settings have the same words.
+#[test]
+fn accepts_every_word_of_a_choice() {
+    for key in KEYS {
+        let ValueKind::Choice(words) = key.kind else {
+            continue;
+        };
+        let name = key.environment_names().next().unwrap();
+        for word in words {
+            let loaded = from_env(&[(name.as_str(), *word)]);
+            assert!(loaded.is_ok(), "{name}={word}: {:?}", loaded.err());
+        }
+    }
+}
+
 #[test]
 fn the_tables_contain_every_setting() {
     let is_map = |key: &&SettingKey| matches!(key.kind, ValueKind::TextMap);

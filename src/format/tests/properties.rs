@@ -192,9 +192,10 @@ proptest! {
         };
         transcript.logprobs = floats.map(token).to_vec();
 
-        for name in ["json", "verbose_json", "diarized_json"] {
+        let formats = ResponseFormat::ALL.into_iter();
+        for format in formats.filter(|format| format.content_type() == "application/json") {
             let options = OutputOptions {
-                format: ResponseFormat::parse(name).unwrap(),
+                format,
                 granularities: Granularities { segments: true, words: true },
                 logprobs: true,
                 dropped: true,

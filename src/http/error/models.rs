@@ -3,14 +3,14 @@
 use axum::http::StatusCode;
 
 use super::description::{
-    Description, RETRY_WHEN_NO_SPACE, format_bytes, internal_error, is_disk_full, not_found,
-    rate_limited, unavailable,
+    Description, RETRY_WHEN_NO_SPACE, format_bytes, internal_error, is_disk_full, rate_limited,
+    truncated, unavailable,
 };
 use crate::engine::EngineError;
 use crate::models::{
     DeleteError, HubError, LoadError, ModelError, ModelId, StoreError, UnloadError,
 };
-use crate::tokens::VocabularyError;
+use crate::tokens::{TOKENIZER_FILE, VocabularyError};
 
 /// Describes why a model cannot be used.
 pub(super) fn describe(error: &ModelError) -> Description {
@@ -143,6 +143,36 @@ pub(super) fn describe_delete(error: &DeleteError) -> Description {
     }
 }
 
+/// A model that is not on disk, under the name that was sent.
+pub(super) fn not_found(
+    name: &str,
+    stands_for: Option<&ModelId>,
+    available: &[String],
+) -> Description {
+    let name = truncated(name);
+    let (model, name) = match stands_for {
+        Some(id) => (
+            format!("'{name}' stands for the model '{id}', which"),
+            id.to_string(),
+        ),
+        None => (format!("The model '{name}'"), name),
+    };
+    let available = match available {
+        [] => String::new(),
+        names => format!(" Available models: {}.", names.join(", ")),
+    };
+    Description::new(
+        StatusCode::NOT_FOUND,
+        &format!(
+            "{model} is not on this server. To download it from the Hugging Face hub, \
+             send POST /v1/models/{name}; put your own CTranslate2 model into a folder of that name \
+             in MODELS_DIR.{available}"
+        ),
+    )
+    .code("model_not_found")
+    .param("model")
+}
+
 /// A conflict with the current state of the model.
 pub(super) fn conflict(message: &str) -> Description {
     Description::new(StatusCode::CONFLICT, message)
@@ -187,16 +217,16 @@ fn not_whisper(repository: &str, missing: &[String], is_transformers: bool) -> D
 fn reason(error: &LoadError) -> String {
     match error {
         LoadError::Vocabulary(VocabularyError::Read { .. }) => {
-            "its tokenizer.json cannot be read".to_owned()
+            format!("its {TOKENIZER_FILE} cannot be read")
         }
         LoadError::Vocabulary(VocabularyError::Parse { .. }) => {
-            "its tokenizer.json is not valid".to_owned()
+            format!("its {TOKENIZER_FILE} is not valid")
         }
         LoadError::Vocabulary(VocabularyError::MissingToken { token, .. }) => {
-            format!("its tokenizer.json lacks Whisper's token {token}")
+            format!("its {TOKENIZER_FILE} lacks Whisper's token {token}")
         }
         LoadError::Vocabulary(VocabularyError::IdTooHigh { id, .. }) => {
-            format!("its tokenizer.json has a token id that is too high ({id})")
+            format!("its {TOKENIZER_FILE} has a token id that is too high ({id})")
         }
         LoadError::Engine(
             EngineError::Load(text) | EngineError::Batch(text) | EngineError::OutOfMemory(text),

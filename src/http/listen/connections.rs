@@ -9,10 +9,10 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use super::connection_table::{ConnectionKind, ConnectionTable};
 use crate::caller::Caller;
+use crate::clock::now;
 
 /// The open connections.
 #[derive(Clone)]
@@ -56,7 +56,7 @@ impl Connections {
     /// must be closed for another one.
     pub fn admit(&self, caller: Caller) -> Option<(Connection, oneshot::Receiver<()>)> {
         let mut state = self.state();
-        let admitted = state.table.admit(caller, Instant::now().into_std())?;
+        let admitted = state.table.admit(caller, now())?;
         if let Some(id) = admitted.evicted
             && let Some(evict) = state.evict.remove(&id)
         {

@@ -8,12 +8,12 @@ use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Content, Ref, RefOr};
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
-use super::super::downloads::DownloadProgressEvent;
+use super::super::download_event::DownloadProgressEvent;
 use super::super::error::ErrorResponse;
 use super::super::middleware::{
     BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS,
 };
-use super::super::models::ModelObject;
+use super::super::model_object::ModelObject;
 use super::number;
 use crate::format::{
     AsrTranscript, BareText, DetectedLanguage, Transcription, TranscriptionDiarized,

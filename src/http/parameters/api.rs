@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::field::Field;
-use super::fields::put;
-use super::value::{Expected, parse_boolean, parse_integer, parse_number};
+use super::value::{Expected, parse_boolean, parse_integer, parse_number, put};
 use super::{FieldShape, Parameters, ValueKind};
 use crate::format::{AsrOutput, ResponseFormat};
 use crate::tokens::Task;
@@ -120,14 +119,11 @@ const ENCODE: Field = Field::single("encode", ValueKind::Boolean, |parameters, t
 
 const TASK: Field = Field::single(
     "task",
-    ValueKind::OneOf(&["transcribe", "translate"]),
+    ValueKind::OneOf(&Task::NAMES),
     |parameters, text| {
-        let task = match text.trim().to_ascii_lowercase().as_str() {
-            "transcribe" => Ok(Task::Transcribe),
-            "translate" => Ok(Task::Translate),
-            _ => Err(Expected::new("transcribe or translate")),
-        };
-        put(&mut parameters.task, task)
+        let task = Task::parse(&text.trim().to_ascii_lowercase());
+        let expected = || Expected(Task::NAMES.join(" or "));
+        put(&mut parameters.task, task.ok_or_else(expected))
     },
 )
 .default("transcribe")

@@ -2,8 +2,8 @@
 
 use super::readers::NO_DIARIZATION;
 use super::{ApiError, Parameters};
-use halkspeech_audio::Channels;
 use crate::format::ResponseFormat;
+use halkspeech_audio::Channels;
 
 /// A field that is allowed with some response formats only.
 struct FormatRule {
@@ -105,7 +105,7 @@ pub fn check(parameters: &Parameters) -> Result<(), ApiError> {
         if let Some(value) = (rule.value)(parameters)
             && !rule.formats.contains(&parameters.format)
         {
-            let formats = rule.formats.iter().copied().map(name).collect::<Vec<_>>();
+            let formats = rule.formats.iter().map(|format| format.name());
             // The items of `include` require different formats.
             let param = match rule.param {
                 "include" => format!("include={value}"),
@@ -113,8 +113,8 @@ pub fn check(parameters: &Parameters) -> Result<(), ApiError> {
             };
             let message = format!(
                 "'{param}' requires response_format={} (got {})",
-                formats.join(" or "),
-                name(parameters.format)
+                formats.collect::<Vec<_>>().join(" or "),
+                parameters.format.name()
             );
             return Err(conflict(rule.param, message));
         }
@@ -124,13 +124,4 @@ pub fn check(parameters: &Parameters) -> Result<(), ApiError> {
 
 fn conflict(param: &'static str, message: String) -> ApiError {
     ApiError::ParameterConflict { param, message }
-}
-
-/// The name of a format in requests.
-fn name(format: ResponseFormat) -> &'static str {
-    let is_name = |name: &&str| ResponseFormat::parse(name) == Some(format);
-    ResponseFormat::NAMES
-        .into_iter()
-        .find(is_name)
-        .unwrap_or_default()
 }

@@ -6,12 +6,10 @@
 
 use super::field::Field;
 use super::field::ValueKind::{Boolean, Integer, Number, OneOf, OptionalNumber, Rejected, Text};
-use super::value::Expected;
+use super::value::LONGEST_S;
 use super::{readers, vad};
 use crate::format::ResponseFormat;
-
-/// The longest recording that any setting allows, in seconds: a week.
-pub const LONGEST_S: f64 = 604_800.0;
+use halkspeech_audio::Channels;
 
 impl Field {
     /// All fields.
@@ -323,7 +321,7 @@ impl Field {
         Self::single("duration", Number(0.1, LONGEST_S), readers::duration)
             .described_default("to the end")
             .describe("Length of the part to transcribe, in seconds."),
-        Self::single("channels", OneOf(&["mix", "split"]), readers::channels)
+        Self::single("channels", OneOf(&Channels::NAMES), readers::channels)
             .default("mix")
             .describe(
                 "`split` transcribes each channel separately, for calls with one speaker per \
@@ -337,10 +335,4 @@ impl Field {
         Self::single("max_line_count", Integer(1, 100), readers::max_line_count)
             .describe("Maximum number of lines in a subtitle."),
     ];
-}
-
-/// Assigns a value if it is valid.
-pub fn put<T>(target: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
-    *target = value?;
-    Ok(())
 }

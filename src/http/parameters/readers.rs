@@ -1,14 +1,13 @@
 //! Readers of the fields, except those of `vad`.
 
 use super::Parameters;
-use super::fields::{LONGEST_S, put};
 use super::value::{
-    self, Expected, is_none, parse_boolean, parse_count, parse_integer, parse_list, parse_number,
-    parse_optional_number, parse_seconds,
+    self, Expected, LONGEST_S, is_none, parse_boolean, parse_count, parse_integer, parse_list,
+    parse_number, parse_optional_number, parse_seconds, put,
 };
-use halkspeech_audio::Channels;
 use crate::format::ResponseFormat;
 use crate::tokens::Task;
+use halkspeech_audio::Channels;
 
 /// The reason in errors about speaker diarization.
 pub const NO_DIARIZATION: &str = "speaker diarization of mono audio is not supported, and \
@@ -80,10 +79,9 @@ pub fn response_format(parameters: &mut Parameters, text: &str) -> Result<(), Ex
     };
     let format = ResponseFormat::parse(&text.trim().to_ascii_lowercase()).filter(is_offered);
     let format = format.ok_or_else(|| {
-        let names = ResponseFormat::NAMES.into_iter();
-        let offered =
-            names.filter(|name| ResponseFormat::parse(name).as_ref().is_some_and(is_offered));
-        Expected(offered.collect::<Vec<_>>().join(" or "))
+        let offered = ResponseFormat::ALL.into_iter().filter(is_offered);
+        let names: Vec<_> = offered.map(ResponseFormat::name).collect();
+        Expected(names.join(" or "))
     });
     put(&mut parameters.format, format)
 }
@@ -288,12 +286,12 @@ pub fn duration(parameters: &mut Parameters, text: &str) -> Result<(), Expected>
 
 /// Whether channels are mixed or kept apart.
 pub fn channels(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
-    let channels = match text.trim() {
-        "mix" => Ok(Channels::Mix),
-        "split" => Ok(Channels::Split),
-        _ => Err(Expected::new("mix or split")),
-    };
-    put(&mut parameters.options.channels, channels)
+    let channels = Channels::parse(text.trim());
+    let expected = || Expected(Channels::NAMES.join(" or "));
+    put(
+        &mut parameters.options.channels,
+        channels.ok_or_else(expected),
+    )
 }
 
 /// Whether words have times.

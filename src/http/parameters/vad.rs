@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Parameters;
-use super::fields::{LONGEST_S, put};
 use super::value::{
-    Expected, is_none, parse_boolean, parse_milliseconds, parse_number, parse_seconds,
+    Expected, LONGEST_S, is_none, parse_boolean, parse_milliseconds, parse_number, parse_seconds,
+    put,
 };
 use halkspeech_audio::VadOptions;
 

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::tokens::Language;
 
+/// The longest recording that any setting allows, in seconds: a week.
+pub const LONGEST_S: f64 = 604_800.0;
+
 /// The allowed values, as a phrase that follows "Expected".
 #[derive(Debug, PartialEq, Eq)]
 pub struct Expected(pub String);
@@ -17,6 +20,12 @@ impl Expected {
     pub fn new(words: impl Into<String>) -> Self {
         Self(words.into())
     }
+}
+
+/// Assigns a value if it is valid.
+pub fn put<T>(target: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
+    *target = value?;
+    Ok(())
 }
 
 /// A Boolean. Python's `str(True)` begins with a capital; a checked box of a web form is `on`.

@@ -10,22 +10,11 @@ use serde::Deserialize;
 
 use super::error::{HubError, HubFault, HubRefusal, RequestContext};
 use crate::models::ModelId;
+use crate::models::files::{self, WEIGHTS};
 
-/// Files to download if the repository has them, in this order: the large one last, so that an error in
-/// a small one is found early.
-const WANTED: [&str; 6] = [
-    "config.json",
-    "preprocessor_config.json",
-    "tokenizer.json",
-    "vocabulary.json",
-    "vocabulary.txt",
-    "model.bin",
-];
-/// Files that every CTranslate2 Whisper repository has.
-const REQUIRED: [&str; 3] = ["model.bin", "config.json", "tokenizer.json"];
-const VOCABULARIES: [&str; 2] = ["vocabulary.json", "vocabulary.txt"];
 /// Maximum size of a listing, in bytes: about ten thousand files.
 const MAX_BYTES: usize = 4 << 20;
+/// The weights of a model that has not been converted.
 const TRANSFORMERS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 /// One commit of a model.
@@ -146,14 +135,8 @@ fn read(body: &[u8], id: &ModelId) -> Result<Listing, HubError> {
         source: Box::new(error),
     })?;
     let has = |name: &str| info.siblings.iter().any(|file| file.rfilename == name);
-    let mut missing: Vec<String> = REQUIRED
-        .into_iter()
-        .filter(|name| !has(name))
-        .map(str::to_owned)
-        .collect();
-    if !VOCABULARIES.into_iter().any(has) {
-        missing.push(VOCABULARIES.join(" or "));
-    }
+    let missing = files::required().filter(|file| file.find(has).is_none());
+    let missing: Vec<String> = missing.map(|file| file.to_string()).collect();
     if !missing.is_empty() {
         return Err(HubError::NotWhisper {
             id: id.clone(),
@@ -163,8 +146,10 @@ fn read(body: &[u8], id: &ModelId) -> Result<Listing, HubError> {
     }
     let commit = info.sha.filter(|hash| is_hash(hash, 40));
     let find = |name| info.siblings.iter().find(|file| file.rfilename == name);
-    let files = WANTED
-        .into_iter()
+    // The large file comes last, so that an error in a small one is found early.
+    let small = files::names().filter(|name| *name != WEIGHTS);
+    let files = small
+        .chain([WEIGHTS])
         .filter_map(|name| find(name).map(|file| remote(name, file)));
     Ok(Listing {
         commit: commit.ok_or(HubFault::Malformed("no commit"))?,

@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{ModelLocation, Store, StoredModel, files, refs};
+use super::{ModelLocation, Store, StoredModel, refs};
+use crate::models::files;
 
 /// Why some or all of a model's files could not be deleted.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +69,7 @@ fn delete_folder(folder: &Path, owner: Option<&Path>) -> Result<(), StoreError> 
     if folder.is_symlink() {
         remove(folder)?;
     } else {
-        for file in files() {
+        for file in files::names() {
             remove(&folder.join(file))?;
         }
         remove_empty(folder);
@@ -84,7 +85,7 @@ fn delete_snapshot(repository: &Path, snapshot: &Path) -> Result<(), StoreError>
         return Err(StoreError::behind_link(snapshot));
     }
     let blobs = canonical_repository.join("blobs");
-    let links: Vec<_> = files().map(|file| snapshot.join(file)).collect();
+    let links: Vec<_> = files::names().map(|file| snapshot.join(file)).collect();
     // Removes nothing until all links are known: an unreadable folder may link to the same blobs.
     let others = linked_blobs(&repository.join("snapshots"), &links, &blobs)?;
     for link in &links {

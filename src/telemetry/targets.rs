@@ -1,0 +1,7 @@
+//! The targets of this program's messages and spans.
+
+/// Prefix of the targets of this program's messages.
+pub(super) const OWN_TARGET: &str = "halkspeech";
+
+/// Target of the stages' spans, which the log leaves out.
+pub(super) const STAGE_TARGET: &str = "stages";
