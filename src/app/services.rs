@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::engine_layout::{cores, engine_layout};
 use super::{AppError, memory};
-use halkspeech_audio::{DecodeLimits, PcmBudget};
 use crate::config::{Audio, LoadedSettings, Models, Settings};
 use crate::engine::ct2;
 use crate::models::{
@@ -16,6 +15,7 @@ use crate::models::{
 };
 use crate::telemetry::Metrics;
 use crate::transcribe::{FrontEnd, Transcriber};
+use halkspeech_audio::{DecodeLimits, PcmBudget};
 
 /// Bytes of decoded audio per second.
 const DECODED_BYTES_PER_SECOND: u64 = 64_000;

@@ -19,7 +19,6 @@ use super::outputs::{self, ExistingFiles, RecordingOutputs};
 use super::{escape, inputs, progress_bar};
 use crate::app::services::Services;
 use crate::app::{ENGINE_STOP_TIMEOUT, startup_warnings};
-use halkspeech_audio::{Source, VadOptions};
 use crate::caller::Caller;
 use crate::config::{LoadedSettings, Whisper};
 use crate::format;
@@ -29,6 +28,7 @@ use crate::telemetry::{logging, traces::Tracing};
 use crate::tokens::Task;
 use crate::transcribe::{Request, Transcriber, TranscriptionOptions, TranscriptionProgress};
 use crate::transcript::Transcript;
+use halkspeech_audio::{Source, VadOptions};
 
 /// The deadline of a recording, a year: the user can stop the command.
 const NO_DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);

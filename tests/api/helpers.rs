@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::BatchLimits;
 use halkspeech::engine::EngineFactory;
 use halkspeech::features::WindowLengths;
@@ -23,6 +22,7 @@ use halkspeech::models::{
 };
 use halkspeech::telemetry::{Metrics, RefusalLabels, RefusalReason, RequestLabels};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
+use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;

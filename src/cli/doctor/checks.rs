@@ -11,10 +11,10 @@ use rustix::fs::{Access, access, statvfs};
 
 use super::Finding;
 use crate::app::{AppError, engine_layout, memory, open_files, services, startup_warnings};
-use halkspeech_audio::FfmpegMode;
 use crate::config::LoadedSettings;
 use crate::models::{Aliases, Catalog};
 use crate::telemetry::error_chain;
+use halkspeech_audio::FfmpegMode;
 
 /// The warnings about the settings; invalid settings fail before the checks.
 pub fn settings(loaded: &LoadedSettings) -> Vec<Finding> {

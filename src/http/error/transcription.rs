@@ -7,11 +7,11 @@ use super::description::{
     unavailable,
 };
 use super::models;
-use halkspeech_audio::AudioError;
 use crate::job::JobError;
 use crate::models::ModelId;
 use crate::tokens::Language;
 use crate::transcribe::TranscribeError;
+use halkspeech_audio::AudioError;
 
 /// Supported file formats, worded as OpenAI's message.
 const FORMATS: &str = "Invalid file format. Supported formats: ['aac', 'aiff', 'caf', 'flac', \

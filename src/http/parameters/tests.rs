@@ -7,9 +7,9 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::*;
-use halkspeech_audio::{Channels, VadOptions};
 use crate::http::test_settings::{defaults, settings};
 use crate::tokens::Language;
+use halkspeech_audio::{Channels, VadOptions};
 
 fn read(task: Task, fields: &[(&str, &str)]) -> Result<TranscriptionRequest, ApiError> {
     let api = match task {

@@ -206,9 +206,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{
-        Channels, DecodeContext, DecodeLimits, FfmpegMode, PcmClaim, SAMPLE_RATE_HZ,
-    };
+    use crate::{Channels, DecodeContext, DecodeLimits, FfmpegMode, PcmClaim, SAMPLE_RATE_HZ};
 
     fn job(limits: &DecodeLimits) -> FfmpegJob<'_> {
         FfmpegJob {
