@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import peers
 import servers
 from clips import cut, join, read_manifest, short_clips
-from load import Answer, Turns, closed_loop, medians, send, session, summary
+from load import Answer, ClipSequence, closed_loop, medians, send, session, summary
 
 OURS, SERVER, PIPELINE = "halkspeech", "faster-whisper-server", "pipeline"
 # Times the better peer's requests a second, by set.
@@ -67,7 +67,7 @@ class Systems:
             rows, wall_s = self._pipeline.run(clips, way=way, callers=callers, seconds=seconds,
                                               whole_passes=whole_passes)
             return summary([Answer(clips[number], 0.0, took, 200, text) for number, took, text in rows], wall_s)
-        return asyncio.run(self._over_http(way, clips, callers, Turns(len(clips), seconds, whole_passes)))
+        return asyncio.run(self._over_http(way, clips, callers, ClipSequence(len(clips), seconds, whole_passes)))
 
     async def _over_http(self, way, clips, callers, turns):
         url = self._urls[way]
@@ -84,7 +84,7 @@ class Systems:
         for answer in answers:
             if answer.status != 200:
                 print(f"{way}: {answer.clip.name}: {answer.status} {answer.text[:200]}", file=sys.stderr)
-        inside = servers.inside(servers.growth(before, servers.metrics(url))) if way == OURS else {}
+        inside = servers.engine_figures(servers.metrics_increase(before, servers.metrics(url))) if way == OURS else {}
         return summary(answers, wall_s) | inside
 
 
@@ -139,7 +139,7 @@ def measure(systems, sets, chosen, args):
                 print(f"round {number + 1}, {clip_set.name}, {system}: {run['answers']} answers in "
                       f"{run['wall_s']:.1f} s, {run['requests_per_s']:.3f}/s", flush=True)
                 if system == OURS:
-                    print("    " + ", ".join(f"{name} {run[name]:.2f}" for name in servers.INSIDE), flush=True)
+                    print("    " + ", ".join(f"{name} {run[name]:.2f}" for name in servers.ENGINE_FIGURES), flush=True)
     return runs
 
 

@@ -16,8 +16,8 @@ import time
 from collections import defaultdict
 
 from clips import read_manifest
-from servers import ask_text
-from words import edits, units
+from servers import transcribe_file
+from word_errors import edits, units
 
 SYSTEMS = ["ours", "ours-novad", "seq", "seq-vad", "batch", "batch-vad"]
 
@@ -31,7 +31,7 @@ def systems(args, name):
     extra = dict(field.split("=", 1) for field in args.field)
 
     def ours(vad):
-        return lambda path, language, _: ask_text(args.url, path, {
+        return lambda path, language, _: transcribe_file(args.url, path, {
             "model": name, "language": language, "beam_size": args.beam, "vad_filter": str(vad).lower(), **extra})
 
     def sequential(vad):

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 import servers
 from clips import SAMPLE_RATE_HZ, read_manifest
-from words import edits, units
+from word_errors import edits, units
 
 CUTS = os.path.splitext(os.path.abspath(__file__))[0] + ".json"
 WHOLE = "LENGTH_AWARE=false"
@@ -86,7 +86,7 @@ def environment(setting):
 def transcribe(url, clip, fields):
     """A clip's text, its time and, where the format shows them, its tokens."""
     start = time.perf_counter()
-    with servers.ask(url, clip.path, fields | {"language": clip.language}) as response:
+    with servers.post_file(url, clip.path, fields | {"language": clip.language}) as response:
         body = json.load(response)
     seconds = time.perf_counter() - start
     tokens = sum(len(segment["tokens"]) for segment in body["segments"]) if "segments" in body else None
@@ -97,7 +97,7 @@ def count_tokens(url, clip, fields):
     """The tokens of a clip's text; takes a request of its own, for they cost the time of an alignment. Where a text
     comes from a temperature above 0, they are those of another text."""
     fields = fields | {"language": clip.language, "include[]": "logprobs"}
-    with servers.ask(url, clip.path, fields) as response:
+    with servers.post_file(url, clip.path, fields) as response:
         return len(json.load(response)["logprobs"])
 
 
@@ -114,7 +114,7 @@ def run(url, clips, fields, whole, callers):
     with ThreadPoolExecutor(callers) as pool:
         before = servers.metrics(url)
         answers = list(pool.map(lambda clip: transcribe(url, clip, fields), clips))
-        counted = servers.inside(servers.growth(before, servers.metrics(url)))
+        counted = servers.engine_figures(servers.metrics_increase(before, servers.metrics(url)))
         for answer, tokens in zip(answers, list(pool.map(counted_tokens, range(len(clips))))):
             answer.tokens = tokens
     return answers, counted

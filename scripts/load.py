@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from words import edits, units
+from word_errors import edits, units
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Answer:
         return float(self.headers.get("x-inference-ms", 0))
 
 
-class Turns:
+class ClipSequence:
     """Hands out numbers of clips until the time is over and, where passes are to be whole, the pass is."""
 
     def __init__(self, clips, seconds, whole_passes=False):

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 
-from load import Turns
+from load import ClipSequence
 from servers import environment, free_port, log_folder, serving, stop
 
 WANTED = {"faster-whisper": "1.2.1", "faster-whisper-server": "0.0.3"}
@@ -118,7 +118,7 @@ def _transcribe(model_dir, beam):
 def _fulfil(order, pipeline, beam, gate):
     """Runs the callers of an order, each of whose calls goes through `gate`; their answers and the time of all."""
     clips = order["clips"]
-    turns = Turns(len(clips), order["seconds"], order["whole_passes"])
+    turns = ClipSequence(len(clips), order["seconds"], order["whole_passes"])
     answers, failures = [], []
 
     def caller():

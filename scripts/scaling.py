@@ -28,7 +28,7 @@ def measure(program, url, callers, args):
     seconds = min(args.most_seconds, max(args.seconds, 3 * first["seconds"]))
     before = servers.metrics(url)
     run = bench.closed_loop(program, url, callers, *clips, "--duration", seconds, "--warmup", 0)
-    counted = servers.growth(before, servers.metrics(url))
+    counted = servers.metrics_increase(before, servers.metrics(url))
     latency = run["latency_s"] or {"p50": 0.0, "p95": 0.0}
     return {"callers": callers, "answers": run["ok"], "failures": run["requests"] - run["ok"],
             "requests_per_s": run["requests_per_s"], "audio_s_per_s": run["audio_s_per_s"] or 0.0,

@@ -14,7 +14,7 @@ import urllib.request
 from dataclasses import dataclass
 
 # What would change how a server or a library behaves, and is not meant to come from whoever runs a script.
-FOREIGN = ("OPENBLAS_", "OMP_", "KMP_", "GOMP_", "MKL_", "CT2_", "DNNL_", "WHISPER__", "SERVER__", "AUDIO__",
+IGNORED_PREFIXES = ("OPENBLAS_", "OMP_", "KMP_", "GOMP_", "MKL_", "CT2_", "DNNL_", "WHISPER__", "SERVER__", "AUDIO__",
            "MODELS__", "MODEL_ALIASES", "PRELOAD_MODELS", "ALLOW_ORIGINS", "API_KEY", "HF_", "LOG_", "OTEL_",
            "UVICORN_", "FWS_")
 # The running servers, oldest first.
@@ -28,14 +28,14 @@ class Server:
     process: subprocess.Popen
     log: str
 
-    def said(self):
+    def log_text(self):
         with open(self.log, encoding="utf-8", errors="replace") as lines:
             return lines.read()
 
 
 def environment(**more):
     """The environment without settings of servers and math libraries, with more in it."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | {
+    return {name: value for name, value in os.environ.items() if not name.startswith(IGNORED_PREFIXES)} | {
         name: str(value) for name, value in more.items()}
 
 
@@ -50,7 +50,7 @@ def serve(program, models, *, name="halkspeech", prefix=(), arguments=(), ready=
     """A HalkSpeech server on a free port with default settings but those given, while the block runs."""
     port = free_port()
     line = command(program, models, port, prefix=prefix, arguments=arguments)
-    with running(name, line, environment(**settings), f"http://127.0.0.1:{port}", ready) as server:
+    with running_server(name, line, environment(**settings), f"http://127.0.0.1:{port}", ready) as server:
         yield server
 
 
@@ -64,13 +64,13 @@ def halkspeech(program, models, **settings):
 
 @contextlib.contextmanager
 def serving(name, command, env, url, ready):
-    """Runs a server while the block runs; its address. See `running`."""
-    with running(name, command, env, url, ready) as server:
+    """Runs a server while the block runs; its address. See `running_server`."""
+    with running_server(name, command, env, url, ready) as server:
         yield server.url
 
 
 @contextlib.contextmanager
-def running(name, command, env, url, ready):
+def running_server(name, command, env, url, ready):
     """Runs a server while the block runs. Its log is kept, and its end is shown when something fails."""
     log = os.path.join(log_folder(), f"{name}-{url.rsplit(':', 1)[1]}.log")
     with open(log, "wb") as out:
@@ -80,28 +80,28 @@ def running(name, command, env, url, ready):
     server = Server(url, process, log)
     _running.append(server)
     try:
-        wait_for(process, url + ready)
+        wait_until_ready(process, url + ready)
         yield server
     except Exception:
-        print(f"the end of {log}:\n" + "\n".join(server.said().splitlines()[-30:]), file=sys.stderr)
+        print(f"the end of {log}:\n" + "\n".join(server.log_text().splitlines()[-30:]), file=sys.stderr)
         raise
     finally:
         stop(process)
         _running.remove(server)
 
 
-def started():
+def running_servers():
     """The servers that run now."""
     return list(_running)
 
 
 def stop(process):
-    """Ends a process that has a session of its own, and what it started."""
-    for number, patience_s in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
+    """Ends a process that has a session of its own, and what it running_servers."""
+    for number, timeout_s in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience_s)
+            process.wait(timeout_s)
             return
 
 
@@ -123,7 +123,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def ask(url, path, fields):
+def post_file(url, path, fields):
     """Sends a file as a bare body; the open answer."""
     query = urllib.parse.urlencode(fields, doseq=True)
     with open(path, "rb") as file:
@@ -132,8 +132,8 @@ def ask(url, path, fields):
     return urllib.request.urlopen(request)
 
 
-def ask_text(url, path, fields):
-    with ask(url, path, fields) as response:
+def transcribe_file(url, path, fields):
+    with post_file(url, path, fields) as response:
         return json.load(response)["text"]
 
 
@@ -144,7 +144,7 @@ def metrics(url):
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[:1] not in ("", "#"))}
 
 
-def growth(before, after):
+def metrics_increase(before, after):
     """What was counted between two looks at the metrics."""
     return {name: value - before.get(name, 0.0) for name, value in after.items()}
 
@@ -170,20 +170,20 @@ def histogram_quantile(counted, name, share):
     return 0.0
 
 
-INSIDE = ("mean_batch", "engine_s", "decode_s", "windows_repeated", "audio_frames", "padding_frames")
+ENGINE_FIGURES = ("mean_batch", "engine_s", "decode_s", "windows_repeated", "audio_frames", "padding_frames")
 
 
-def inside(counted):
+def engine_figures(counted):
     """What the server did in a time: batches, seconds of its engines together, what its encoders were given."""
     frames = 'halkspeech_encoder_frames_total{kind="%s"}'
     names = ("halkspeech_inference_seconds_sum", "halkspeech_decode_seconds_sum", "halkspeech_windows_repeated_total",
              frames % "audio", frames % "padding")
-    return dict(zip(INSIDE, (mean_batch(counted), *(counted.get(name, 0.0) for name in names))))
+    return dict(zip(ENGINE_FIGURES, (mean_batch(counted), *(counted.get(name, 0.0) for name in names))))
 
 
-def wait_for(process, url, patience_s=120):
+def wait_until_ready(process, url, timeout_s=120):
     """Waits until a server answers there with 200."""
-    until = time.monotonic() + patience_s
+    until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with {process.returncode}")
@@ -191,4 +191,4 @@ def wait_for(process, url, patience_s=120):
             if response.status == 200:
                 return
         time.sleep(0.1)
-    raise RuntimeError(f"{url} did not answer within {patience_s} s")
+    raise RuntimeError(f"{url} did not answer within {timeout_s} s")

@@ -11,7 +11,7 @@ import pytest
 
 import needs
 import servers
-from failures.bench import Bench, table
+from failures.harness import Bench, table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "halkspeech"
@@ -33,7 +33,7 @@ def pytest_addoption(parser):
     group.addoption("--compose", default="docker compose", help="the command for Compose, or docker-compose")
     group.addoption("--replicas-url", default="http://127.0.0.1:8000", help="the proxy before two replicas")
     group.addoption("--soak", action="append", default=[], metavar="NAME=VALUE", help="change the soak, for example "
-                                                                                      "minutes=10 (soaking/plan.py)")
+                                                                                      "minutes=10 (soak/plan.py)")
     group.addoption("--soak-out", metavar="FOLDER", help="write soak.md and soak.json here")
 
 
@@ -63,8 +63,8 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.failed:
-        for server in servers.started():
-            report.sections.append((f"end of {server.log}", "\n".join(server.said().splitlines()[-LOG_LINES:])))
+        for server in servers.running_servers():
+            report.sections.append((f"end of {server.log}", "\n".join(server.log_text().splitlines()[-LOG_LINES:])))
 
 
 def program_path():

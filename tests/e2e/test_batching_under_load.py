@@ -96,7 +96,7 @@ class Caller:
         blocker = asyncio.create_task(self.send(long, duration=120))
         for _ in range(300):
             await asyncio.sleep(0.02)
-            if servers.growth(before, await self.metrics())["halkspeech_batch_windows_count"] > 0:
+            if servers.metrics_increase(before, await self.metrics())["halkspeech_batch_windows_count"] > 0:
                 break
         answers = await asyncio.gather(*requests)
         await blocker
@@ -163,7 +163,7 @@ def test_mixed_load_makes_large_batches(url, speech_set, extent):
 
     answers, seconds, before, after = asyncio.run(run())
     assert_answered(answers)
-    counted = servers.growth(before, after)
+    counted = servers.metrics_increase(before, after)
     sizes = [answer.batch_size for answer in answers]
     mean, over_all = sum(sizes) / max(1, len(sizes)), servers.mean_batch(counted)
     print(f"x-batch-size {mean:.2f}, {dict(sorted(Counter(sizes).items()))}; {over_all:.2f} windows a batch, "
@@ -258,13 +258,13 @@ def test_callers_that_leave_harm_nobody(url, speech_set, extent):
                     left.append(clip)
 
             before = await caller.metrics()
-            await load.closed_loop(ask, speech_set.short, 48, load.Turns(len(speech_set.short), extent.seconds))
+            await load.closed_loop(ask, speech_set.short, 48, load.ClipSequence(len(speech_set.short), extent.seconds))
             for _ in range(100):
                 after = await caller.metrics()
                 if after["halkspeech_requests_in_flight"] == 0:
                     break
                 await asyncio.sleep(0.1)
-            return texts, servers.growth(before, after), after
+            return texts, servers.metrics_increase(before, after), after
 
     texts, counted, after = asyncio.run(run())
     print(f"{len(left)} left, {len(kept)} stayed, {counted['halkspeech_jobs_cancelled_total']:.0f} windows dropped "

@@ -9,7 +9,7 @@ import pytest
 
 import needs
 import servers
-from failures.bench import MIB, MODEL, as_nobody, call, clean, listed, shown, told
+from failures.harness import MIB, MODEL, as_nobody, call, clean, listed, shown, told
 
 LISTED_ANEW_S = 11  # the models on disk are listed every ten seconds
 KILLED_AFTER_S = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
@@ -72,7 +72,7 @@ def test_a_damaged_model(bench, what):
         assert bench.serves(server.url)
         assert clean(server)
         bench.note(what, f"{shown(saw)} At the start, with the model in `PRELOAD_MODELS`: exit status {code}",
-                   f"{told(log)}; at a request: {told(server.said())}",
+                   f"{told(log)}; at a request: {told(server.log_text())}",
                    "with a whole copy in its place, within ten seconds: 200")
 
 
@@ -85,7 +85,7 @@ def test_a_model_that_is_damaged_under_a_server(bench):
         os.truncate(weights, weights.stat().st_size // 2)
         saw = bench.transcribe(server.url)
         assert saw[0] in (404, 503)
-        log = told(server.said())
+        log = told(server.log_text())
         shutil.copy(bench.models / MODEL / "model.bin", weights)
         time.sleep(LISTED_ANEW_S)
         assert bench.serves(server.url)
@@ -138,7 +138,7 @@ def test_models_out_of_reach(bench, what):
     """As another user, for root may read everything. The server starts, and serves once it is put right."""
     models, put_right = OUT_OF_REACH[what](bench)
     with bench.serve("models-folder", prefix=as_nobody(), models=models) as server:
-        saw, log = bench.transcribe(server.url), told(server.said())
+        saw, log = bench.transcribe(server.url), told(server.log_text())
         assert saw[0] == 404
         put_right()
         time.sleep(LISTED_ANEW_S)
@@ -167,7 +167,7 @@ def test_address_space_too_small_for_the_model_or_its_work(bench, taken_bytes, m
     with bench.serve("little-memory", limited, WHISPER__PRELOAD_MODEL="false", ready="/health") as server:
         saw = bench.transcribe(server.url)
         time.sleep(0.5)
-        code, log = server.process.poll(), told(server.said())
+        code, log = server.process.poll(), told(server.log_text())
         went_on = "nothing was wrong"
         if code is not None:
             assert any(why in log for why in SAID_AT_THE_END), log

@@ -10,7 +10,7 @@ import pytest
 
 import needs
 import servers
-from failures.bench import as_nobody, call, clean, fill, in_background, inside, shown, tmpfs, told, until
+from failures.harness import as_nobody, call, clean, fill, in_background, inside, shown, tmpfs, told, until
 
 # Why a server does not start, and how it is started so.
 NO_START = {
@@ -59,7 +59,7 @@ def test_sigterm_lets_running_requests_end(bench):
         code = server.process.wait(30)
         assert code == 0
         bench.note("SIGTERM with requests inside", f"{', '.join(map(str, saw))}; a new connection: {shown(late)}",
-                   told(server.said()), f"exit status {code}")
+                   told(server.log_text()), f"exit status {code}")
 
 
 def test_sigterm_and_a_request_that_outlasts_the_shutdown(bench):
@@ -72,7 +72,7 @@ def test_sigterm_and_a_request_that_outlasts_the_shutdown(bench):
         code = server.process.wait(30)
         assert code == 0
         bench.note("SIGTERM, and a request that takes longer than `SERVER__SHUTDOWN_TIMEOUT_S`", shown(saw),
-                   told(server.said()), f"exit status {code}")
+                   told(server.log_text()), f"exit status {code}")
 
 
 def test_a_second_sigterm_ends_the_process_at_once(bench):
@@ -87,7 +87,7 @@ def test_a_second_sigterm_ends_the_process_at_once(bench):
         took = time.perf_counter() - begun
         assert code == 1
         assert took < 1
-        bench.note("a second SIGTERM", shown(working()), told(server.said()), f"exit status {code} after {took:.1f} s")
+        bench.note("a second SIGTERM", shown(working()), told(server.log_text()), f"exit status {code} after {took:.1f} s")
 
 
 def test_sigterm_while_a_model_loads(bench):
@@ -117,7 +117,7 @@ def gsm(bench):
 
 def test_no_ffmpeg_for_a_format_that_needs_it(bench, gsm):
     with bench.serve("no-ffmpeg", PATH="/nonexistent") as server:
-        missing, log = bench.transcribe(server.url, path=gsm), told(server.said())
+        missing, log = bench.transcribe(server.url, path=gsm), told(server.log_text())
         assert missing[0] == 400
         assert bench.serves(server.url), "other formats need no ffmpeg"
     with bench.serve("ffmpeg-off", AUDIO__FFMPEG="off") as server:
@@ -134,7 +134,7 @@ def test_no_file_descriptors_left(bench):
         held = [socket.create_connection((host, int(port))) for _ in range(60)]
         time.sleep(2)
         during = call(f"{server.url}/health", timeout=3)
-        lines = server.said().count("no connection can be accepted")
+        lines = server.log_text().count("no connection can be accepted")
         assert lines > 0
         for connection in held:
             connection.close()
@@ -143,7 +143,7 @@ def test_no_file_descriptors_left(bench):
         assert after[0] == 200
         assert clean(server)
         bench.note("no file descriptors left (`prlimit --nofile=40`, 60 connections)", shown(during),
-                   f"{told(server.said())} ({lines} lines in two seconds)", f"once they are closed: {after[0]}")
+                   f"{told(server.log_text())} ({lines} lines in two seconds)", f"once they are closed: {after[0]}")
 
 
 @contextlib.contextmanager
@@ -153,7 +153,7 @@ def logging_to(bench, out):
     process = subprocess.Popen(bench.command(port), env=bench.environment(LOG_LEVEL="debug"), stdin=subprocess.DEVNULL,
                                stdout=out, stderr=out, start_new_session=True)
     try:
-        servers.wait_for(process, f"http://127.0.0.1:{port}/ready")
+        servers.wait_until_ready(process, f"http://127.0.0.1:{port}/ready")
         yield f"http://127.0.0.1:{port}", process
     finally:
         servers.stop(process)

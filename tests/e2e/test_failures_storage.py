@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from failures.bench import (
+from failures.harness import (
     MIB,
     MODEL,
     PULLED,
@@ -67,7 +67,7 @@ def test_a_disk_too_small_for_a_download(bench):
         again, _ = call(f"{server.url}/v1/models/{PULLED}", b"")
         assert again == 201
         assert bench.serves(server.url, PULLED)
-        bench.note("a disk too small for a download", shown(saw), told(server.said()),
+        bench.note("a disk too small for a download", shown(saw), told(server.log_text()),
                    f"nothing was fetched or listed; with room made: {again}")
 
 
@@ -87,7 +87,7 @@ def test_a_disk_that_others_fill_during_a_download(bench):
         again, _ = call(f"{server.url}/v1/models/{PULLED}", b"")
         assert again == 201
         assert bench.serves(server.url, PULLED)
-        bench.note("a disk that others fill during a download", shown(saw), told(server.said()),
+        bench.note("a disk that others fill during a download", shown(saw), told(server.log_text()),
                    f"nothing half is listed; with room made, it went on at `{hub.ranges[-1]}`: {again}")
 
 
@@ -96,7 +96,7 @@ def test_the_disk_of_uploads_is_full(bench):
     long = bench.long_recording(times=6)
     with tmpfs(bench.fresh("uploads"), 1) as folder, \
             bench.serve("uploads-full", TMPDIR=folder, SERVER__UPLOAD_MEMORY_MIB=1) as server:
-        saw, log = bench.transcribe(server.url, path=long), told(server.said())
+        saw, log = bench.transcribe(server.url, path=long), told(server.log_text())
         assert saw[0] in (500, 507)
         assert bench.serves(server.url), "a small upload needs no disk"
         grow(folder, 100)
@@ -117,7 +117,7 @@ def test_a_cache_that_may_not_be_written(bench):
         cache.chmod(0o777)
         again, _ = call(f"{server.url}/v1/models/{PULLED}", b"")
         assert again == 201
-        bench.note("a cache that may not be written", shown(saw), told(server.said()),
+        bench.note("a cache that may not be written", shown(saw), told(server.log_text()),
                    f"with the right to write: {again}")
 
 
@@ -126,4 +126,4 @@ def test_the_hub_cannot_be_reached(bench):
         saw = call(f"{server.url}/v1/models/{PULLED}", b"")
         assert saw[0] == 502
         assert bench.serves(server.url)
-        bench.note("the hub cannot be reached", shown(saw), told(server.said()), "other requests are served")
+        bench.note("the hub cannot be reached", shown(saw), told(server.log_text()), "other requests are served")

@@ -23,5 +23,5 @@ def test_the_program_holds_gpu_code_for_every_gpu(program):
 
 def test_a_gpu_transcribes_the_sample(server, sample):
     url = server("gpu", WHISPER__MODEL="base", WHISPER__INFERENCE_DEVICE="cuda").url
-    assert ENDING in servers.ask_text(url, sample, {"language": "en"})
+    assert ENDING in servers.transcribe_file(url, sample, {"language": "en"})
     assert any(name.startswith("halkspeech_device_memory_bytes") for name in servers.metrics(url))

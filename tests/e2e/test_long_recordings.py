@@ -63,7 +63,7 @@ def verbose(url, audio):
 def ask(url, audio, **more):
     """The open answer to a recording and the fields that it is sent with."""
     path, fields = audio
-    return servers.ask(url, path, {"model": MODEL, "language": "en", "beam_size": BEAM_SIZE} | fields | more)
+    return servers.post_file(url, path, {"model": MODEL, "language": "en", "beam_size": BEAM_SIZE} | fields | more)
 
 
 def letters(text):

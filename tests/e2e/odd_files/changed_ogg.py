@@ -1,7 +1,7 @@
 """Ogg files whose bytes are changed."""
 import struct
 
-from odd_files.making import bytes_case, cut, encoded, noise
+from odd_files.generate import bytes_case, cut, encoded, noise
 from odd_files.ogg_pages import junk_between, ogg, ogg_page, ogg_pages, renumbered, without, wrong_crc
 from odd_files.tags import id3v2
 

@@ -1,7 +1,7 @@
 """Boxes of MP4 files."""
 import struct
 
-from odd_files.making import encoded
+from odd_files.generate import encoded
 
 
 def box(name, body):

@@ -1,7 +1,7 @@
 """Pages and packets of Ogg files."""
 import struct
 
-from odd_files.making import encoded, noise
+from odd_files.generate import encoded, noise
 
 
 def _crc_table():

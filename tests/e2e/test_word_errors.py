@@ -1,7 +1,7 @@
 """The tables of the tests in src/cli/bench/word_errors.rs: words are counted as `halkspeech bench` counts them."""
 import pytest
 
-from words import edits, units
+from word_errors import edits, units
 
 
 @pytest.mark.parametrize(("language", "text", "expected"), [

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import servers
 import speech
-from failures import hub_standin
+from failures import fake_hub
 
 MODEL = "tiny.en"                 # small, so that it is loaded often
 PULLED = "test/whisper-tiny.en"   # the same, as the stand-in of the hub has it
@@ -90,7 +90,7 @@ class Bench:
 
     def hub(self):
         """A hub that has the small model."""
-        return hub_standin.serving({PULLED: self.models / MODEL})
+        return fake_hub.serving({PULLED: self.models / MODEL})
 
     def transcribe(self, url, model=MODEL, path=None):
         """Without second tries, of which the long recording would have many: it says the same again and again."""
@@ -164,7 +164,7 @@ def listed(url):
 
 def clean(server):
     """Whether no panic is in the log."""
-    return "panicked" not in server.said()
+    return "panicked" not in server.log_text()
 
 
 @contextlib.contextmanager

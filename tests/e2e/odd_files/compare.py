@@ -6,7 +6,7 @@ import urllib.request
 import wave
 
 from odd_files import making
-from words import edits, units
+from word_errors import edits, units
 
 RATE_HZ = 16_000
 # Of two answers that are equal.
