@@ -1,7 +1,7 @@
-"""A stand-in for the Hugging Face hub: serves folders as models over its protocol, as fast as it is told to.
+"""A fake Hugging Face hub: serves folders as models over its protocol, at a configurable speed.
 
-What HalkSpeech asks for: the listing of a revision with the hashes of its files, then each file, of which large ones
-are on another address, in ranges.
+HalkSpeech requests the file list of a revision with the hashes, then each file; large files are fetched in ranges from
+another address.
 """
 import contextlib
 import hashlib
@@ -11,55 +11,55 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-PIECE = 1 << 16
+CHUNK_BYTES = 1 << 16
 
 
-class Hub:
-    """Models by name, each a folder; `bytes_per_s` bounds the contents of large files, 0 leaves them free."""
+class FakeHub:
+    """Models by name, each a folder; `bytes_per_s` limits the download speed of large files, 0 does not."""
 
     def __init__(self, models):
-        self.files = {name: {file: _File(os.path.join(folder, file)) for file in sorted(os.listdir(folder))}
+        self.files = {name: {file: _HubFile(os.path.join(folder, file)) for file in sorted(os.listdir(folder))}
                       for name, folder in models.items()}
-        self.bytes_per_s, self.sent, self.ranges = 0, 0, []
-        self.front = self.store = ""
+        self.bytes_per_s, self.bytes_sent, self.ranges = 0, 0, []
+        self.api_url = self.storage_url = ""
 
-    def listing(self, name):
-        siblings = [{"rfilename": file, "size": found.size, "blobId": found.git_hash}
-                    | ({"lfs": {"sha256": found.sha256, "size": found.size, "pointerSize": 135}} if found.large else {})
-                    for file, found in self.files[name].items()]
+    def model_info(self, name):
+        siblings = [{"rfilename": file, "size": entry.size, "blobId": entry.git_hash}
+                    | ({"lfs": {"sha256": entry.sha256, "size": entry.size, "pointerSize": 135}} if entry.large else {})
+                    for file, entry in self.files[name].items()]
         return {"_id": "0", "id": name, "modelId": name, "sha": self.commit(name), "private": False, "tags": [],
                 "downloads": 0, "likes": 0, "siblings": siblings}
 
     def commit(self, name):
-        hashes = "".join(found.sha256 for found in self.files[name].values())
+        hashes = "".join(entry.sha256 for entry in self.files[name].values())
         return hashlib.sha256(hashes.encode()).hexdigest()[:40]
 
-    def stored(self, sha256):
-        every = (found for files in self.files.values() for found in files.values())
-        return next((found for found in every if found.sha256 == sha256), None)
+    def file_by_sha256(self, sha256):
+        every = (entry for files in self.files.values() for entry in files.values())
+        return next((entry for entry in every if entry.sha256 == sha256), None)
 
 
-class _File:
+class _HubFile:
     def __init__(self, path):
         self.path, self.size, self.large = path, os.path.getsize(path), path.endswith(".bin")
         with open(path, "rb") as file:
             contents = file.read()
         self.sha256 = hashlib.sha256(contents).hexdigest()
-        # What git calls the contents; the server checks small files by it.
+        # Git's blob id; the server checks small files by it.
         self.git_hash = hashlib.sha1(b"blob %d\0" % self.size + contents).hexdigest()
 
     @property
     def etag(self):
-        """What the hub calls the file by."""
+        """The file's ETag on the hub."""
         return self.sha256 if self.large else self.git_hash
 
 
 @contextlib.contextmanager
 def serving(models):
-    """Runs the stand-in while the block runs; `front` is its address."""
-    hub = Hub(models)
+    """Runs the fake hub while the block runs."""
+    hub = FakeHub(models)
     servers = [ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub)) for _ in range(2)]
-    hub.front, hub.store = (f"http://127.0.0.1:{server.server_port}" for server in servers)
+    hub.api_url, hub.storage_url = (f"http://127.0.0.1:{server.server_port}" for server in servers)
     for server in servers:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -84,54 +84,54 @@ def _handler(hub):
         def do_GET(self):
             path = self.path.partition("?")[0].strip("/")
             if path.startswith("cdn/"):
-                found = hub.stored(path.split("/")[1])
-                return self.contents(found) if found else self.refuse(403)
+                entry = hub.file_by_sha256(path.split("/")[1])
+                return self.contents(entry) if entry else self.refuse(403)
             for name in hub.files:
                 if path.startswith(f"api/models/{name}/revision/"):
-                    body = json.dumps(hub.listing(name)).encode()
+                    body = json.dumps(hub.model_info(name)).encode()
                     return self.answer(200, {"Content-Type": "application/json"}, body)
                 if path.startswith(f"{name}/resolve/"):
                     return self.resolve(name, path.rsplit("/", 1)[1])
             self.refuse(404, "RepoNotFound")
 
         def resolve(self, name, file):
-            found = hub.files[name].get(file)
-            if found is None:
+            entry = hub.files[name].get(file)
+            if entry is None:
                 return self.refuse(404, "EntryNotFound")
-            about = {"ETag": f'"{found.etag}"', "X-Repo-Commit": hub.commit(name)}
-            if not found.large:
-                return self.contents(found, about)
-            self.answer(302, about | {"Location": f"{hub.store}/cdn/{found.sha256}/{file}",
-                                      "X-Linked-Size": str(found.size), "X-Linked-Etag": f'"{found.sha256}"'}, b"")
+            headers = {"ETag": f'"{entry.etag}"', "X-Repo-Commit": hub.commit(name)}
+            if not entry.large:
+                return self.contents(entry, headers)
+            self.answer(302, headers | {"Location": f"{hub.storage_url}/cdn/{entry.sha256}/{file}",
+                                        "X-Linked-Size": str(entry.size), "X-Linked-Etag": f'"{entry.sha256}"'}, b"")
 
-        def contents(self, found, about=None):
-            about, asked = about or {}, self.headers.get("Range")
-            start, end = 0, found.size
-            if self.command == "GET" and found.large:
-                hub.ranges.append(asked)
-            if asked:
-                first, _, last = asked.removeprefix("bytes=").partition("-")
-                start, end = int(first), min(found.size, int(last) + 1) if last else found.size
-                about = about | {"Content-Range": f"bytes {start}-{end - 1}/{found.size}"}
-            self.send_response(206 if asked else 200)
-            for header, value in (about | {"Accept-Ranges": "bytes", "Content-Length": str(end - start)}).items():
+        def contents(self, entry, headers=None):
+            headers, requested_range = headers or {}, self.headers.get("Range")
+            start, end = 0, entry.size
+            if self.command == "GET" and entry.large:
+                hub.ranges.append(requested_range)
+            if requested_range:
+                first, _, last = requested_range.removeprefix("bytes=").partition("-")
+                start, end = int(first), min(entry.size, int(last) + 1) if last else entry.size
+                headers = headers | {"Content-Range": f"bytes {start}-{end - 1}/{entry.size}"}
+            self.send_response(206 if requested_range else 200)
+            for header, value in (headers | {"Accept-Ranges": "bytes", "Content-Length": str(end - start)}).items():
                 self.send_header(header, value)
             self.end_headers()
             if self.command == "GET":
                 with contextlib.suppress(OSError):
-                    self.pour(found, start, end)
+                    self.send_range(entry, start, end)
 
-        def pour(self, found, start, end):
-            with open(found.path, "rb") as file:
+        def send_range(self, entry, start, end):
+            with open(entry.path, "rb") as file:
                 file.seek(start)
                 while start < end:
-                    piece = file.read(min(PIECE, end - start))
-                    self.wfile.write(piece)
-                    start += len(piece)
-                    if found.large:
-                        hub.sent += len(piece)
+                    chunk = file.read(min(CHUNK_BYTES, end - start))
+                    self.wfile.write(chunk)
+                    start += len(chunk)
+                    if entry.large:
+                        hub.bytes_sent += len(chunk)
                         if hub.bytes_per_s:
-                            time.sleep(len(piece) / hub.bytes_per_s)
+                            time.sleep(len(chunk) / hub.bytes_per_s)
 
         def refuse(self, status, code=None):
             self.answer(status, {"X-Error-Code": code, "X-Error-Message": "refused"} if code else {}, b"")

@@ -14,7 +14,7 @@ MAX_WORD_ERROR_RATE = 0.5  # of a clip: the errors of a small model are no reaso
 
 
 async def prepare_payloads(target, plan, folder):
-    """Returns clips whose text is the same with and without temperature fallback and close to the reference, and all other files."""
+    """Returns clips with a text that is stable and close to the reference, and all other files."""
     every = read_manifest(plan.manifest) if plan.manifest else [sample_clip(plan.sample)]
     short = short_clips(every)
     english = [clip for clip in short if clip.language == "en"]
@@ -25,7 +25,8 @@ async def prepare_payloads(target, plan, folder):
                                 + rng.sample(others, min(3, len(others))))
     async with load.session() as client:
         caller = traffic.Caller(target, None, client, SoakResults(), rng)
-        clips = {model: [clip for clip in chosen[model] if await has_stable_text(caller, model, clip)] for model in chosen}
+        clips = {model: [clip for clip in chosen[model] if await has_stable_text(caller, model, clip)]
+                 for model in chosen}
         # Without other traffic, each clip must have its text.
         empty = [model for model, stable in clips.items() if not stable]
         assert not empty, f"no clip has a stable text close to its reference with {', '.join(empty)}"
@@ -41,7 +42,7 @@ async def has_stable_text(caller, model, clip):
         fields = {"model": model, "language": clip.language} | options
         reply = await caller.send("POST", "/v1/audio/transcriptions", traffic.form(fields, clip.read()),
                                  {"Content-Type": traffic.FORM})
-        assert reply.status == 200, f"{clip.name} with {model}, without other traffic: {reply.status} {reply.text()[:300]}"
+        assert reply.status == 200, f"{clip.name} with {model} alone: {reply.status} {reply.text()[:300]}"
         answers.append(reply.json())
     reference = units(clip.text, clip.language)
     wrong = edits(reference, units(answers[1]["text"], clip.language)) / max(1, len(reference))

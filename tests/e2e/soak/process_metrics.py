@@ -59,7 +59,7 @@ class Trend:
 
 
 def trends(samples):
-    """The medians of the second and of the last sixth of the idle samples, in which nothing runs and no model is loaded.
+    """The medians of the second and of the last sixth of the samples of an idle server without loaded models.
 
     The first sixth is left out, since caches and pools are filled then. None if there are too few samples.
     """

@@ -33,13 +33,14 @@ def evaluate(soak, final, stopped=None, log=None):
     failed = final["halkspeech_model_load_failures_total"]
     checks = [
         ("answers", results.unanswered() == 0 and results.fault_count == 0,
-         f"{sum(results.counts.values())} requests, {results.unanswered()} without an answer, {results.fault_count} faulty; "
-         f"5xx: {server_errors or 'none'}"),
+         f"{sum(results.counts.values())} requests, {results.unanswered()} without an answer, "
+         f"{results.fault_count} faults; 5xx: {server_errors or 'none'}"),
         ("texts", results.repeats > 0 and not any("another text" in fault["what"] for fault in results.faults),
          f"{len(results.texts)} combinations of clip and options, requested {results.repeats} more times"),
         ("overload", statuses[429] > 0, f"{statuses[429]} answers 429"),
         ("memory", bool(trends) and all(one.is_stable for one in trends), growth or "too few idle samples"),
-        ("gauges", not soak.unfinished_work and not process_metrics.nonzero_gauges(final), soak.unfinished_work or "0 at every pause"),
+        ("gauges", not soak.unfinished_work and not process_metrics.nonzero_gauges(final),
+         soak.unfinished_work or "0 at every pause"),
         ("models", failed == 0, f"{final['halkspeech_model_load_seconds_count']:.0f} model loads, {failed:.0f} failed"),
     ]
     if log is not None:

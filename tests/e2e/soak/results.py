@@ -66,7 +66,8 @@ class SoakResults:
     def _record_error(self, kind, reply):
         try:
             error = reply.json()["error"]
-            has_shape = set(error) == ERROR_KEYS and isinstance(error["message"], str) and isinstance(error["type"], str)
+            has_shape = (set(error) == ERROR_KEYS and isinstance(error["message"], str)
+                         and isinstance(error["type"], str))
         except (ValueError, KeyError, TypeError):
             has_shape = False
         if not has_shape:

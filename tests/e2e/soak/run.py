@@ -1,7 +1,7 @@
 """One soak: traffic and pauses in turn, and SIGTERM under load at the end.
 
 Callers send kinds of requests by weight (traffic.py), including incomplete ones and bytes that are not HTTP
-(misbehaving_clients.py), and bursts above the number of permits. At each pause the traffic stops, every model is
+(bad_clients.py), and bursts above the number of permits. At each pause the traffic stops, every model is
 unloaded, and the resource use of the process is recorded (process_metrics.py).
 """
 import asyncio
@@ -49,7 +49,8 @@ class Soak:
         """Traffic and pauses in turn, for the planned time."""
         plan = self.plan
         async with load.session() as client:
-            callers = [traffic.Caller(self.target, payloads, client, self.results, traffic.caller_rng(plan.seed, number))
+            callers = [traffic.Caller(self.target, payloads, client, self.results,
+                                      traffic.caller_rng(plan.seed, number))
                        for number in range(plan.callers)]
             self.started_s = time.perf_counter()
             await self.pause(callers[0])
@@ -150,7 +151,7 @@ async def run(target, plan, folder, server=None):
 
 
 def make_settings(plan, folder):
-    """The settings file and the environment of the server that is soaked: small bounds, and models that are unloaded when idle."""
+    """The settings file and the environment of the server: small limits, and models that are unloaded when idle."""
     first, *others = plan.models
     config = folder / "soak.toml"
     config.write_text("".join(f'[models."{model}"]\nmodel_ttl = 0\n' for model in others), encoding="utf-8")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from soak import misbehaving_clients
+from soak import bad_clients
 from soak.results import Reply
 
 OVERLOADED = {429}
@@ -126,7 +126,7 @@ class Caller:
     def request(self, fields, audio, key=None, path="/v1/audio/transcriptions"):
         """Returns a request as bytes, and the offset of its body."""
         body = form(fields, audio)
-        lines = misbehaving_clients.head("POST", path, len(body), FORM, self.target.key if key is None else key)
+        lines = bad_clients.head("POST", path, len(body), FORM, self.target.key if key is None else key)
         return lines + body, len(lines)
 
 
@@ -177,7 +177,8 @@ async def stream(caller):
         done = [event["text"] for event in events if event.get("type") == "transcript.text.done"]
         deltas = "".join(event["delta"] for event in events if event.get("type") == "transcript.text.delta")
         if len(done) != 1 or deltas != done[0] or any("error" in event for event in events):
-            caller.results.add_fault("stream", "a stream without exactly one done event, or whose text is not that of its deltas", reply)
+            caller.results.add_fault(
+                "stream", "not exactly one done event, or its text is not that of the deltas", reply)
         else:
             caller.results.check_same_text("stream", (clip.name, fields["model"], "stream"), done[0], reply)
 
@@ -286,9 +287,9 @@ async def reused_connection(caller):
     """Sends several requests over one connection: each has one answer, and no bytes follow."""
     clip, fields = caller.pick_clip(response_format="text")
     request, _ = caller.request(fields, clip.read())
-    get = misbehaving_clients.head("GET", "/v1/models", 0, "text/plain", caller.target.key)
+    get = bad_clients.head("GET", "/v1/models", 0, "text/plain", caller.target.key)
     try:
-        replies, extra_bytes = await misbehaving_clients.send_in_sequence(caller.target.address, [get, request, get])
+        replies, extra_bytes = await bad_clients.send_in_sequence(caller.target.address, [get, request, get])
     except OSError as error:
         replies, extra_bytes = [Reply(0, repr(error).encode(), {}, 0.0)], b""
     for reply in replies:
@@ -301,21 +302,22 @@ async def disconnect_in_upload(caller):
     clip, fields = caller.pick_clip()
     request, body = caller.request(fields, clip.read())
     sent = caller.rng.randrange(body, len(request))
-    await _misbehave(caller, "disconnect in upload", misbehaving_clients.disconnect(caller.target.address, request, sent,
-                                                  caller.rng.uniform(0, 0.5), caller.rng.random() < 0.5))
+    await _misbehave(caller, "disconnect in upload", bad_clients.disconnect(
+        caller.target.address, request, sent, caller.rng.uniform(0, 0.5), caller.rng.random() < 0.5))
 
 
 async def disconnect_while_waiting(caller):
     clip, fields = caller.pick_clip()
     request, _ = caller.request(fields, clip.read())
-    await _misbehave(caller, "disconnect while waiting", misbehaving_clients.disconnect(caller.target.address, request, len(request),
-                                                caller.rng.uniform(0, 2), caller.rng.random() < 0.5))
+    await _misbehave(caller, "disconnect while waiting", bad_clients.disconnect(
+        caller.target.address, request, len(request), caller.rng.uniform(0, 2), caller.rng.random() < 0.5))
 
 
 async def disconnect_in_stream(caller):
     clip = caller.rng.choice((caller.payloads.long, caller.payloads.clips[caller.models[0]][0]))
     request, _ = caller.request({"model": caller.models[0], "stream": "true"}, clip.read())
-    await _misbehave(caller, "disconnect in stream", misbehaving_clients.disconnect_in_stream(caller.target.address, request, caller.rng.uniform(1, 8)))
+    await _misbehave(caller, "disconnect in stream", bad_clients.disconnect_in_stream(
+        caller.target.address, request, caller.rng.uniform(1, 8)))
 
 
 async def stalled_body(caller):
@@ -323,35 +325,37 @@ async def stalled_body(caller):
     clip, fields = caller.pick_clip()
     request, body = caller.request(fields, clip.read())
     sent = caller.rng.randrange(body, len(request) - 2000)
-    await _misbehave(caller, "stalled body", misbehaving_clients.stall(caller.target.address, request, sent), {408} | OVERLOADED)
+    await _misbehave(caller, "stalled body", bad_clients.stall(caller.target.address, request, sent),
+                     {408} | OVERLOADED)
 
 
 async def half_closed_body(caller):
     clip, fields = caller.pick_clip()
     request, body = caller.request(fields, clip.read())
     sent = caller.rng.randrange(body, len(request) - 2000)
-    await _misbehave(caller, "half-closed body", misbehaving_clients.half_close(caller.target.address, request, sent), {400, "closed"} | OVERLOADED)
+    await _misbehave(caller, "half-closed body", bad_clients.half_close(caller.target.address, request, sent),
+                     {400, "closed"} | OVERLOADED)
 
 
 async def stalled_head(caller):
     """Stalls in its head: the connection is closed after the read timeout."""
     request, body = caller.request({}, b"")
     sent = caller.rng.randrange(0, body - 2)
-    await _misbehave(caller, "stalled head", misbehaving_clients.stall(caller.target.address, request, sent), {408, "closed"})
+    await _misbehave(caller, "stalled head", bad_clients.stall(caller.target.address, request, sent), {408, "closed"})
 
 
 async def not_http(caller):
     garbage = caller.rng.choice((b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(300),
                                     b"GET / HTTP/9.9\r\n\r\n", b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: a\r\n"
                                     b"Content-Length: -1\r\n\r\n", b"\r\n\r\n\r\n\r\nhello", b"x" * 100000))
-    await _misbehave(caller, "not HTTP", misbehaving_clients.half_close(caller.target.address, garbage, len(garbage)),
-                {400, 414, 431, 505, "closed"})
+    await _misbehave(caller, "not HTTP", bad_clients.half_close(caller.target.address, garbage, len(garbage)),
+                     {400, 414, 431, 505, "closed"})
 
 
 KINDS = {plain: 30, words: 5, options: 10, stream: 10, translation: 5, long_file: 1, other_format: 5, bad_file: 8,
          oversize: 2, wrong_parameter: 8, malformed_form: 4, wrong_key: 5, unknown: 5, get_page: 8, models: 8, burst: 1,
-         reused_connection: 4, disconnect_in_upload: 5, disconnect_while_waiting: 5, disconnect_in_stream: 4, stalled_body: 2, half_closed_body: 3,
-         stalled_head: 1, not_http: 2}
+         reused_connection: 4, disconnect_in_upload: 5, disconnect_while_waiting: 5, disconnect_in_stream: 4,
+         stalled_body: 2, half_closed_body: 3, stalled_head: 1, not_http: 2}
 
 
 async def send_one(caller):

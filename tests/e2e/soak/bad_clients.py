@@ -71,7 +71,7 @@ async def half_close(address, request, sent):
 
 
 async def send_in_sequence(address, requests):
-    """Sends requests one after the other over one connection; returns their replies, and any bytes after the last of them."""
+    """Sends requests in sequence over one connection; returns their replies, and any bytes after the last one."""
     replies = []
     async with connection(address) as (reader, writer):
         for request in requests:
