@@ -8,7 +8,7 @@ from odd_files.wav import chunk, extensible, fmt, riff
 
 
 def register():
-    # Functions, for ffmpeg runs only when a file is made.
+    # Functions, so that ffmpeg runs only when a file is made.
     def body():
         return raw()
 

@@ -1,4 +1,4 @@
-"""Files that ffmpeg makes: formats, containers and codecs, with the options that are seldom used."""
+"""Files made by ffmpeg: formats, containers and codecs, with rarely used options."""
 from odd_files.generate import H264, VIDEO, case
 
 
