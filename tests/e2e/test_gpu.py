@@ -1,6 +1,6 @@
-"""A program that was built for GPUs: what is in it, and that it transcribes on one.
+"""A program built for GPUs: its GPU code, and a transcription on a GPU.
 
-HALKSPEECH_BIN names what `make cuda` built, LD_LIBRARY_PATH the folder of cuBLAS (docs/gpu.md).
+HALKSPEECH_BIN is the program built by `make cuda`, LD_LIBRARY_PATH the folder of cuBLAS (docs/gpu.md).
 """
 import pathlib
 import subprocess
@@ -16,7 +16,7 @@ CHECK = pathlib.Path(__file__).parents[2] / "scripts/check_cuda_binary.py"
 pytestmark = pytest.mark.gpu
 
 
-def test_the_program_holds_gpu_code_for_every_gpu(program):
+def test_the_program_has_gpu_code_for_every_architecture(program):
     done = subprocess.run([sys.executable, CHECK, program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -38,8 +38,8 @@ CHAPTERS = ";FFMETADATA1\ntitle=odd\n" + "".join(
 SUBTITLES = "1\n00:00:01,000 --> 00:00:03,000\nodd\n\n2\n00:00:04,000 --> 00:00:06,000\nodd\n"
 
 for register in (ffmpeg_files.register_mp4, ffmpeg_files.register_streams, ffmpeg_files.register_ogg_and_matroska,
-                 ffmpeg_files.register_samples, changed_mp4.register, changed_streams.register, changed_samples.register,
-                 changed_ogg.register, changed_matroska.register):
+                 ffmpeg_files.register_samples, changed_mp4.register, changed_streams.register,
+                 changed_samples.register, changed_ogg.register, changed_matroska.register):
     register()
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * 3600)]
@@ -85,11 +85,12 @@ def make(names):
     sources = [source for name in names for source in generate.SOURCES.get(name, [])]
     copies = [name for name in names if generate.SOURCES.get(name)]
     errors = {}
-    for some in (dict.fromkeys([*sources, *(name for name in names if name not in copies)]), copies):
-        missing = [name for name in some if not generate.generated_path(name).exists()]
+    for group in (dict.fromkeys([*sources, *(name for name in names if name not in copies)]), copies):
+        missing = [name for name in group if not generate.generated_path(name).exists()]
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             errors |= {name: error for name, error in zip(missing, pool.map(attempt, missing)) if error}
-    there = [name for name in names if generate.generated_path(name).exists() and generate.generated_path(name).stat().st_size]
+    paths = {name: generate.generated_path(name) for name in names}
+    there = [name for name, path in paths.items() if path.exists() and path.stat().st_size]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         return Files(dict(zip(there, pool.map(compare.decode_with_ffmpeg, there))), errors)
 

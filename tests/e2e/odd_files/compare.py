@@ -54,7 +54,7 @@ def is_built_in(form, codec):
 
 
 def transcribe(url, path, model):
-    """Sends a file as a form, as clients do; returns the duration, the text and the start of the first segment, or the error."""
+    """Sends a file as a form; returns the duration, the text and the start of the first segment, or the error."""
     edge = "odd-files-boundary"
     fields = {"model": model, "language": "en", "response_format": "verbose_json", "beam_size": "1", "temperature": "0"}
     body = "".join(f'--{edge}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -87,7 +87,7 @@ def difference(server_result, ffmpeg_result, reference):
     if "error" in server_result:
         return "refused" if reference["seconds"] else ""
     if not reference["seconds"]:
-        return "only server_result reads it"
+        return "only the server decodes it"
     found = []
     if abs(server_result["seconds"] - reference["seconds"]) > MAX_DURATION_DIFFERENCE_S:
         found.append("duration")
