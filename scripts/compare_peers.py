@@ -11,7 +11,7 @@ Same machine, model (DIR/base), int8, beam, clips and callers; the language is s
 A trial first finds the fastest way to run each peer, for each set of clips. Then sets and systems alternate, in
 rounds; the results are medians of the rounds. A run repeats its clips, always completely, until the time is over.
 Sets: the manifest's short and telephone clips up to 12 s; those of 20 to 30 s, and short ones of one language joined
-to such a length; the longest recording, one request at a time. Finally, single requests of 5 s, alternating between systems.
+to such a length; the longest recording, one request at a time. Finally, single requests of 5 s.
 
 Prints a Markdown table and PASS or FAIL for each goal, and writes all figures to a JSON file.
 Needs `pip install faster-whisper==1.2.1 faster-whisper-server==0.0.3 aiohttp numpy`.

@@ -5,9 +5,9 @@ usage: isolated_words.py --audio DIR --work DIR [--binary PATH --models DIR] [--
                          [--setting NAME=VALUE[,NAME=VALUE]]... [--beam 5,1] [--format json,verbose_json] [--callers N]
 
 Cuts the clips of isolated_words.json (file, language, start and end in seconds, text) out of the recordings in --audio
-into --work, with a manifest as compare_wer.py reads it; without --binary it then ends. Clips were cut in silences if there
-are any, otherwise at the quietest moment about 0.05 s outside the times of `words`; there a word may begin or end
-abruptly, and language_clips are hard to recognise for any model. Then a server is started for each model and setting,
+into --work, with a manifest as compare_wer.py reads it; without --binary nothing else. Clips were cut in silences if
+there are any, otherwise at the quietest moment about 0.05 s outside the times of `words`; there a word may begin or end
+abruptly, and some are hard to recognise for any model. Then a server is started for each model and setting,
 `WHISPER__LENGTH_AWARE=false` (30 s encoded) first, and each clip is sent to it alone, with its language; models whose
 name ends in ".en" get the English clips. --setting may be repeated; a name without "__" gets the prefix WHISPER__, and
 "default" is a server without settings.
