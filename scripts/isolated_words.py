@@ -177,9 +177,9 @@ def measure(args, model, setting, clips, whole, write_answer):
                 show([model, response_format, beam, language, setting, *rows[-1].values()])
                 for clip, answer, reference in zip(language_clips, answers, known):
                     write_answer({"setting": setting, **fields, "clip": clip.name, "duration_s": clip.duration_s,
-                          "expected": clip.text, "text": answer.text, "text_30s": reference.text,
-                          "tokens": answer.tokens, "tokens_30s": reference.tokens,
-                          "seconds": round(answer.seconds, 3), "doubled": is_repeated(answer.text, language)})
+                                  "expected": clip.text, "text": answer.text, "text_30s": reference.text,
+                                  "tokens": answer.tokens, "tokens_30s": reference.tokens,
+                                  "seconds": round(answer.seconds, 3), "doubled": is_repeated(answer.text, language)})
             if len(rows) > 1:
                 show([model, response_format, beam, "all", setting, *totals(rows).values()])
 

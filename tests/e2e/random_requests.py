@@ -17,7 +17,7 @@ VALUES = ["", "multipart/form-data", "multipart/form-data; boundary=b", "audio/w
           "Bearer x", "Basic eDp4", "bytes=0-", "0", "3", "-1", "99999999999999999999", "*/*", "https://app.example",
           "a" * 9000]
 ODD_PATHS = ["%2e%2e/", "%00", "%ff", "%", "//", "..", ";", "@", "é", "'\"<>", "%2F", "?a=b&a[]=c", "?=&&=", "?%ff=%00",
-       "#x", "a" * 4000]
+             "#x", "a" * 4000]
 PARTS = [b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n',
          b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF\x00\x00\r\n',
          b'--b\r\nContent-Disposition: form-data; name="chunking_strategy"\r\n\r\n{"type":[[]]}\r\n',

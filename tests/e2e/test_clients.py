@@ -86,7 +86,7 @@ def test_openai_python(url, audio):
     assert verbose.words
     assert verbose.words[0].end > 0
     result = [event for event in create(model="gpt-4o-transcribe", file=file, stream=True)
-            if event.type == "transcript.text.done"]
+              if event.type == "transcript.text.done"]
     assert_transcribed(result[0].text)
     assert_transcribed(client.audio.translations.create(model=MODEL, file=file).text)
 
@@ -101,7 +101,7 @@ def test_openai_node(url, sample, pytestconfig):
         file.write(NODE)
     try:
         result = subprocess.run([needs.command("node"), script, url, sample, KEY], check=False, capture_output=True,
-                              text=True, timeout=120)
+                                text=True, timeout=120)
     finally:
         os.remove(script)
     assert result.returncode == 0, result.stderr[-500:]

@@ -112,7 +112,7 @@ def test_a_cache_that_may_not_be_written(harness):
     """As another user, since root may write everywhere."""
     cache = harness.new_folder("cache")
     with harness.hub() as hub, harness.serve("cache-read-only", prefix=as_nobody(), HF_ENDPOINT=hub.api_url,
-                                         HF_HUB_CACHE=cache) as server:
+                                             HF_HUB_CACHE=cache) as server:
         response = call(f"{server.url}/v1/models/{HUB_MODEL}", b"")
         assert response[0] == 500
         cache.chmod(0o777)

@@ -136,7 +136,7 @@ def test_words_begin_where_faster_whisper_has_them(url, recordings, models_dir):
     matcher = difflib.SequenceMatcher(None, [letters(word["word"]) for word in server_words],
                                       [letters(word.word) for word in reference_words], False)
     distances_s = [abs(server_words[block.a + i]["start"] - reference_words[block.b + i].start)
-               for block in matcher.get_matching_blocks() for i in range(block.size)]
+                   for block in matcher.get_matching_blocks() for i in range(block.size)]
     print(f"{len(distances_s)} words in common, starts {statistics.median(distances_s):.3f} s apart in the median, "
           f"{statistics.mean(distances_s):.3f} s on average")
     assert statistics.median(distances_s) <= MAX_MEDIAN_DISTANCE_S

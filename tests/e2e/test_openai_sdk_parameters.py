@@ -40,7 +40,7 @@ THIRD = {"log_prob_threshold": (-2, 1), "vad_filter": (False, 2), "channels": ("
          "suppress_tokens": ("[]", "x"), **{f"vad_parameters[{name}]": values for name, values in MEMBERS.items()}}
 # Parameters that are valid only with another response format.
 OTHER_FORMATS = {"max_line_width": (20, 1_001), "max_line_count": (1, 0), "stream": (True, "maybe"),
-             "word_timestamps": (True, "maybe"), "vad_parameters": ({}, 3)}
+                 "word_timestamps": (True, "maybe"), "vad_parameters": ({}, 3)}
 SETS = {"many": FIRST, "other_names": OTHER, "third_set": THIRD}
 INVALID_VALUES = [(f"{where}-{name}", name, value)
                   for where, fields in (SETS | {"other_formats": OTHER_FORMATS}).items()

@@ -186,7 +186,7 @@ def test_schemathesis_finds_nothing(target, sample, tmp_path, seed, short):
     hooks = pathlib.Path(__file__).with_name("schemathesis_hooks.py")
     env = os.environ | {"SCHEMATHESIS_HOOKS": str(hooks), "SAMPLE": str(sample), "NO_COLOR": "1"}
     result = subprocess.run(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          check=False)
+                            check=False)
     assert result.returncode == 0, result.stdout
     print(*(line.strip() for line in result.stdout.splitlines() if re.search(r"\d+ generated", line)))
     print(json.loads((tmp_path / "answers.json").read_text()))

@@ -21,7 +21,7 @@ MIB = 2**20
 NOBODY_ID = 65534
 COLUMNS = ("fault", "response", "log", "recovery")
 LOG_PROBLEM = re.compile(r"\b(ERROR|WARN) (.*)|^(halkspeech: .*)|(.*panicked at.*)|(.*terminate called.*)"
-                           r"|(memory allocation of.*)|(libgomp: .*)")
+                         r"|(memory allocation of.*)|(libgomp: .*)")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ async def has_stable_text(caller, model, clip):
     for options in ({"response_format": "verbose_json"}, {}, {"temperature": "[0]"}):
         fields = {"model": model, "language": clip.language} | options
         reply = await caller.send("POST", "/v1/audio/transcriptions", traffic.form(fields, clip.read()),
-                                 {"Content-Type": traffic.FORM})
+                                  {"Content-Type": traffic.FORM})
         assert reply.status == 200, f"{clip.name} with {model} alone: {reply.status} {reply.text()[:300]}"
         answers.append(reply.json())
     reference = units(clip.text, clip.language)

@@ -78,7 +78,7 @@ def markdown(result):
     lines += _table(("check", "", "seen"), [(name, "PASS" if holds else "FAIL", seen) for name, holds, seen in checks])
     outcomes = sorted(results.statuses(), key=str)
     lines += _table(("kind", *outcomes), [(kind, *(results.counts[kind, one] or "" for one in outcomes))
-                                      for kind in sorted({kind for kind, _ in results.counts})])
+                                          for kind in sorted({kind for kind, _ in results.counts})])
     lines += _table(("answered with 200", "answers", "p50 s", "p95 s", "p99 s", "max s"),
                     [(kind, row["answers"], *(f"{row[name]:.2f}" for name in ("p50_s", "p95_s", "p99_s", "max_s")))
                      for kind, row in results.latencies().items()])

@@ -56,8 +56,8 @@ INVALID_FIELDS = (
 PUBLIC_PATHS = ("/health", "/ready", "/metrics", "/")
 LIST_PATHS = ("/v1/models", "/api/ps")
 MISSING = (("GET", "/v1/nothing", 404), ("POST", "/v2/audio/transcriptions", 404), ("GET", "/v1/models/no/such", 404),
-          ("GET", "/v1/audio/transcriptions", 405), ("DELETE", "/v1/models", 405), ("DELETE", "/api/ps/no-such", 404),
-          ("POST", "/api/ps/no-such", 404), ("DELETE", "/v1/models/no-such", 404), ("GET", "/%ff%fe", 404))
+           ("GET", "/v1/audio/transcriptions", 405), ("DELETE", "/v1/models", 405), ("DELETE", "/api/ps/no-such", 404),
+           ("POST", "/api/ps/no-such", 404), ("DELETE", "/v1/models/no-such", 404), ("GET", "/%ff%fe", 404))
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ async def wrong_parameter(caller):
     fields, param = caller.rng.choice(INVALID_FIELDS)
     clip, usual = caller.pick_clip()
     reply = await caller.send("POST", "/v1/audio/transcriptions", form(usual | fields, clip.read()),
-                             {"Content-Type": FORM})
+                              {"Content-Type": FORM})
     refused = caller.results.record("wrong parameter", reply, {400} | OVERLOADED) and reply.status == 400
     if refused and reply.json()["error"]["param"] != param:
         caller.results.add_fault("wrong parameter", f"the error for {fields} does not name {param}", reply)
@@ -237,7 +237,7 @@ async def malformed_form(caller):
     clip, fields = caller.pick_clip()
     whole = form(fields, clip.read())
     body = caller.rng.choice((form(fields, None), form({}, clip.read()), whole[:len(whole) // 2], b"", b"--",
-                                 bytes(999)))
+                              bytes(999)))
     reply = await caller.send("POST", "/v1/audio/transcriptions", body, {"Content-Type": FORM})
     caller.results.record("malformed form", reply, {400} | OVERLOADED)
 
@@ -248,7 +248,7 @@ async def wrong_key(caller):
     path = caller.rng.choice(("/v1/audio/transcriptions", "/v1/models", "/api/ps", "/v1/nothing"))
     is_post = path.endswith("transcriptions")
     reply = await caller.send("POST" if is_post else "GET", path, form(fields, clip.read()) if is_post else None,
-                             {"Content-Type": FORM} if is_post else None, key=key)
+                              {"Content-Type": FORM} if is_post else None, key=key)
     caller.results.record("wrong key", reply, {401})
 
 
@@ -346,8 +346,8 @@ async def stalled_head(caller):
 
 async def not_http(caller):
     garbage = caller.rng.choice((b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(300),
-                                    b"GET / HTTP/9.9\r\n\r\n", b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: a\r\n"
-                                    b"Content-Length: -1\r\n\r\n", b"\r\n\r\n\r\n\r\nhello", b"x" * 100000))
+                                 b"GET / HTTP/9.9\r\n\r\n", b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: a\r\n"
+                                 b"Content-Length: -1\r\n\r\n", b"\r\n\r\n\r\n\r\nhello", b"x" * 100000))
     await _misbehave(caller, "not HTTP", bad_clients.half_close(caller.target.address, garbage, len(garbage)),
                      {400, 414, 431, 505, "closed"})
 
