@@ -1,5 +1,5 @@
-//! Compiles the C++ and CUDA files of the engine against the CTranslate2 headers that ct2rs brings, and has the linker
-//! put some of their functions in the place of CTranslate2's and oneDNN's.
+//! Compiles the C++ and CUDA files of the engine against the CTranslate2 headers in ct2rs, and makes the linker replace
+//! some functions of CTranslate2 and oneDNN.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ const LOGITS: &str = "src/engine/ct2/logits.cc";
 const GEMM: &str = "src/engine/ct2/gemm";
 const CUDA: &str = "src/engine/ct2/cuda";
 
-/// The files of [`GEMM`], without their endings.
+/// The files of [`GEMM`], without their extensions.
 const KERNELS: [&str; 8] = [
     "gemm",
     "decoder",
@@ -22,7 +22,7 @@ const KERNELS: [&str; 8] = [
     "int8_onednn",
 ];
 
-/// What is for cards in [`CUDA`], without the endings: kernels, and who calls them.
+/// The GPU code in [`CUDA`], without extensions: kernels, and their callers.
 const CUDA_KERNELS: [&str; 6] = [
     "attention",
     "dense",
@@ -33,16 +33,16 @@ const CUDA_KERNELS: [&str; 6] = [
 ];
 const CUDA_CALLERS: [&str; 2] = ["decoder", "rows"];
 
-/// Functions that those replace.
+/// Functions that [`CUDA`] replaces.
 const REPLACED_CUDA: [&str; 2] = [
     "_ZNK11ctranslate23ops9LayerNorm7computeILNS_6DeviceE1EN10half_float4halfEEEvPKNS_11StorageViewES8_RS7_llllRS6_",
     "_ZNK11ctranslate23ops7BiasAdd7computeILNS_6DeviceE1EN10half_float4halfEEEvRKNS_11StorageViewES8_RS6_PS7_",
 ];
 
-/// The function that [`ENCODER`] replaces, as C++ compilers write its name.
+/// The function that [`ENCODER`] replaces, by its mangled name.
 const REPLACED_ENCODER: &str = "_ZN11ctranslate26layers14WhisperEncoderclERKNS_11StorageViewERS2_";
 
-/// Functions that those in [`GEMM`] replace: CTranslate2's, as C++ compilers write their names, and oneDNN's.
+/// Functions that [`GEMM`] replaces: CTranslate2's, by their mangled names, and oneDNN's.
 const REPLACED: [&str; 12] = [
     "dnnl_sgemm",
     "dnnl_gemm_u8s8s32",
@@ -58,7 +58,7 @@ const REPLACED: [&str; 12] = [
     "_ZNK11ctranslate23ops4TopKclERKNS_11StorageViewERS2_S5_",
 ];
 
-/// The function that [`LOGITS`] replaces. What else it does takes the place of a weak symbol.
+/// The function that [`LOGITS`] replaces. Its other functions override weak symbols.
 const REPLACED_LOGITS: &str = "_ZN11ctranslate214SuppressTokensC1ESt6vectorImSaImEE";
 
 fn main() {
@@ -80,7 +80,7 @@ fn main() {
         .cpp(true)
         .std("c++17")
         .include(ctranslate2.join("include"))
-        // Its headers are not ours to keep clean.
+        // The headers of CTranslate2 have unused parameters.
         .flag_if_supported("-Wno-unused-parameter")
         // The layers of CTranslate2 that are replaced keep their weights private.
         .flag("-fno-access-control")
@@ -89,7 +89,7 @@ fn main() {
         .file(LOGITS);
     replace(REPLACED_ENCODER);
     replace(REPLACED_LOGITS);
-    if given("CARGO_CFG_TARGET_ARCH") == "x86_64" {
+    if required_variable("CARGO_CFG_TARGET_ARCH") == "x86_64" {
         for name in KERNELS {
             build.file(format!("{GEMM}/{name}.cc"));
         }
@@ -102,39 +102,40 @@ fn main() {
             build.file(format!("{CUDA}/{name}.cc"));
         }
         for name in CUDA_KERNELS {
-            build.object(compile_for_cards(name, &ctranslate2));
+            build.object(compile_for_gpus(name, &ctranslate2));
         }
         for name in REPLACED_CUDA {
             replace(name);
-            // Theirs are weak symbols, for which a linker looks into no archive.
+            // CTranslate2's are weak symbols, for which a linker does not search archives.
             println!("cargo:rustc-link-arg=-Wl,--undefined=__wrap_{name}");
         }
     }
     build.compile("halkspeech_ct2");
 }
 
-/// Compiles a file of [`CUDA`] with the toolkit and for the cards that ct2rs is told of.
-fn compile_for_cards(name: &str, ctranslate2: &Path) -> PathBuf {
+/// Compiles a file of [`CUDA`] with the toolkit and for the GPUs that ct2rs is configured with.
+fn compile_for_gpus(name: &str, ctranslate2: &Path) -> PathBuf {
     const TOOLKITS: [&str; 3] = ["CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR"];
     for name in TOOLKITS.into_iter().chain(["CUDA_ARCH_LIST"]) {
         println!("cargo:rerun-if-env-changed={name}");
     }
     let toolkit = TOOLKITS.into_iter().find_map(variable);
     let toolkit = toolkit.unwrap_or_else(|| "/usr/local/cuda".to_owned());
-    let cards = variable("CUDA_ARCH_LIST").unwrap_or_else(|| "8.0;8.6;8.9;9.0".to_owned());
-    let object = Path::new(&given("OUT_DIR")).join(format!("{name}.o"));
+    let architectures = variable("CUDA_ARCH_LIST").unwrap_or_else(|| "8.0;8.6;8.9;9.0".to_owned());
+    let object = Path::new(&required_variable("OUT_DIR")).join(format!("{name}.o"));
 
     let mut nvcc = Command::new(Path::new(&toolkit).join("bin/nvcc"));
     nvcc.args(["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-w"])
         .args(["-Xcompiler=-fPIC", "-DHALKSPEECH_CUDA"])
-        // One for each kind of card.
+        // One thread for each architecture.
         .arg("--threads=0")
         .args(["-c", &format!("{CUDA}/{name}.cu"), "-o"])
         .arg(&object);
-    for card in cards.split([';', ',', ' ']).filter(|card| !card.is_empty()) {
-        let mut number = card.trim_end_matches("+PTX").replace('.', "");
+    let architectures = architectures.split([';', ',', ' ']);
+    for architecture in architectures.filter(|architecture| !architecture.is_empty()) {
+        let mut number = architecture.trim_end_matches("+PTX").replace('.', "");
         if number == "90" {
-            // With the instructions that no other card has.
+            // With the instructions that only this architecture has.
             number.push('a');
         }
         nvcc.arg(format!("-gencode=arch=compute_{number},code=sm_{number}"));
@@ -154,25 +155,25 @@ fn compile_for_cards(name: &str, ctranslate2: &Path) -> PathBuf {
     object
 }
 
-/// Has the linker call ours for the function of this name.
+/// Makes the linker call `__wrap_<name>` instead of the function `name`.
 fn replace(name: &str) {
     println!("cargo:rustc-link-arg=-Wl,--wrap={name}");
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "cargo tells a build script everything by the environment"
+    reason = "cargo passes everything to a build script by the environment"
 )]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// One that cargo always sets.
-fn given(name: &str) -> String {
+/// A variable that cargo always sets.
+fn required_variable(name: &str) -> String {
     variable(name).expect("cargo sets it for build scripts")
 }
 
-/// Where cargo keeps the sources of ct2rs; it has no `links` key that would say so.
+/// The folder with the sources of ct2rs, which has no `links` key to provide it.
 fn ct2rs_folder() -> PathBuf {
     let metadata = metadata(&["--offline"]).or_else(|_| metadata(&[]));
     let metadata = metadata.expect("cargo metadata lists the packages of this build");
@@ -199,11 +200,11 @@ fn ctranslate2_version(folder: &Path) -> String {
 }
 
 /// # Errors
-/// What cargo printed.
+/// The output of cargo.
 fn metadata(flags: &[&str]) -> Result<serde_json::Value, String> {
-    let output = Command::new(given("CARGO"))
+    let output = Command::new(required_variable("CARGO"))
         .args(["metadata", "--format-version=1", "--locked"])
-        .args(["--filter-platform", &given("TARGET")])
+        .args(["--filter-platform", &required_variable("TARGET")])
         .args(flags)
         .output()
         .map_err(|error| error.to_string())?;

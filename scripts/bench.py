@@ -7,11 +7,11 @@ import servers
 
 
 def closed_loop(program, url, callers, *arguments):
-    """The results of one run in which so many callers never pause; `arguments` name the clips and how long it lasts."""
+    """Runs a closed loop with `callers` callers; returns its results. `arguments` set the clips and the duration."""
     command = [os.path.abspath(program), "bench", "--url", url, "--concurrency", str(callers), "--json", "-",
                *map(str, arguments)]
-    done = subprocess.run(command, env=servers.environment(), stdout=subprocess.PIPE, text=True, check=False)
-    # Status 1 tells of requests that were not answered with 200, which the results count.
-    if not done.stdout:
-        raise RuntimeError(f"halkspeech bench ended with {done.returncode}")
-    return json.loads(done.stdout)["runs"][0]
+    process = subprocess.run(command, env=servers.environment(), stdout=subprocess.PIPE, text=True, check=False)
+    # Status 1: some requests were not answered with 200; the results count them.
+    if not process.stdout:
+        raise RuntimeError(f"halkspeech bench ended with {process.returncode}")
+    return json.loads(process.stdout)["runs"][0]

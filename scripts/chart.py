@@ -1,4 +1,4 @@
-"""Draws throughput and latency over callers as an SVG that can be read on light and on dark pages."""
+"""Draws throughput and latency by number of callers as an SVG for light and dark pages."""
 import math
 
 WIDTH, HEIGHT = 720, 400
@@ -23,45 +23,45 @@ STYLE = """
 
 
 def draw(rows):
-    """Rows of callers, requests a second, 95th percentile in seconds; callers lie on a logarithmic axis."""
+    """Rows have callers, requests per second, 95th percentile in seconds; the axis of callers is logarithmic."""
     first, last = math.log2(rows[0][0]), math.log2(rows[-1][0])
-    most, longest = _above(max(row[1] for row in rows)), _above(max(row[2] for row in rows))
-    room = (RIGHT - LEFT) / max(1, len(rows))
+    max_rate, max_latency_s = _axis_top(max(row[1] for row in rows)), _axis_top(max(row[2] for row in rows))
+    slot_width = (RIGHT - LEFT) / max(1, len(rows))
 
     def x(callers):
         share = (math.log2(callers) - first) / (last - first) if last > first else 0.5
-        return LEFT + room / 2 + share * (RIGHT - LEFT - room)
+        return LEFT + slot_width / 2 + share * (RIGHT - LEFT - slot_width)
 
     def y(value, top):
         return BOTTOM - value / top * (BOTTOM - TOP)
 
-    parts = [f'<text class="title" x="{LEFT}" y="24">Callers that never pause: throughput and latency</text>',
-             f'<text class="bars" x="{LEFT}" y="46">requests a second (bars, left)</text>',
+    parts = [f'<text class="title" x="{LEFT}" y="24">Closed loop: throughput and latency</text>',
+             f'<text class="bars" x="{LEFT}" y="46">requests per second (bars, left)</text>',
              f'<text class="lines end" x="{RIGHT}" y="46">95th percentile in seconds (line, right)</text>']
     for step in range(5):
         height = y(step, 4)
         parts += [f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{height:.1f}" y2="{height:.1f}"/>',
-                  f'<text class="bars end" x="{LEFT - 8}" y="{height + 4:.1f}">{most * step / 4:g}</text>',
-                  f'<text class="lines" x="{RIGHT + 8}" y="{height + 4:.1f}">{longest * step / 4:g}</text>']
-    width = min(48.0, 0.55 * room)
+                  f'<text class="bars end" x="{LEFT - 8}" y="{height + 4:.1f}">{max_rate * step / 4:g}</text>',
+                  f'<text class="lines" x="{RIGHT + 8}" y="{height + 4:.1f}">{max_latency_s * step / 4:g}</text>']
+    width = min(48.0, 0.55 * slot_width)
     for callers, speed, _ in rows:
-        top = y(speed, most)
+        top = y(speed, max_rate)
         parts += [f'<rect class="bar" x="{x(callers) - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" '
-                  f'height="{BOTTOM - top:.1f}" rx="2"><title>{callers} callers: {speed:.2f} a second</title></rect>',
+                  f'height="{BOTTOM - top:.1f}" rx="2"><title>{callers} callers: {speed:.2f} per second</title></rect>',
                   f'<text class="middle" x="{x(callers):.1f}" y="{BOTTOM + 20}">{callers}</text>']
-    points = [(x(callers), y(seconds, longest), seconds) for callers, _, seconds in rows]
+    points = [(x(callers), y(seconds, max_latency_s), seconds) for callers, _, seconds in rows]
     parts.append('<polyline class="line" points="' + " ".join(f"{a:.1f},{b:.1f}" for a, b, _ in points) + '"/>')
     parts += [f'<circle class="dot" cx="{a:.1f}" cy="{b:.1f}" r="4"><title>{seconds:.2f} s</title></circle>'
               for a, b, seconds in points]
     parts.append(f'<text class="middle" x="{(LEFT + RIGHT) / 2:.0f}" y="{BOTTOM + 44}">callers</text>')
     body = "\n".join(f"  {part}" for part in parts)
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-            f'aria-label="Requests a second and 95th percentile by number of callers">\n'
+            f'aria-label="Requests per second and 95th percentile by number of callers">\n'
             f"  <style>{STYLE}\n  </style>\n{body}\n</svg>\n")
 
 
-def _above(value):
-    """The next of 1, 2, 4, 6, 8, 10 times a power of ten: a top of the axis that its quarters divide well."""
+def _axis_top(value):
+    """The next of 1, 2, 4, 6, 8, 10 times a power of ten: a maximum of the axis with round quarters."""
     if value <= 0:
         return 1.0
     power = 10 ** math.floor(math.log10(value))

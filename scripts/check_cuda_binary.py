@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Proves what GPU code a program holds, without a GPU, a driver or a CUDA toolkit; exits with 1 when it is not right.
+"""Checks the GPU code of a program, without a GPU, a driver or a CUDA toolkit; exits with 1 if something is wrong.
 
     scripts/check_cuda_binary.py PROGRAM [--arch '8.0;8.6;8.9;9.0'] [--cublas 13]
 
-It reads the ELF file itself: the compute capabilities of the machine code in .nv_fatbin, each of which every
-compiled CUDA source must have; the shared libraries that the program needs to start, none of which may be NVIDIA's,
-or it would not start on a machine without them; the names of the cuBLAS libraries that it opens at run time; and,
-where it is not stripped, that each function that is put in the place of CTranslate2's has been linked.
+It reads from the ELF file: the compute capabilities of the machine code in .nv_fatbin, each of which every compiled
+CUDA source must have; the shared libraries that the program needs to start, none of which may be NVIDIA's, since it
+must start on a machine without them; the names of the cuBLAS libraries that it opens at run time; and, unless it is
+stripped, that each function that replaces one of CTranslate2 has been linked.
 """
 
 import argparse
@@ -32,7 +32,7 @@ class Program:
         size, count, names = struct.unpack_from("<HHH", self.data, 58)
         headers = [struct.unpack_from("<IIQQQQ", self.data, table + i * size) for i in range(count)]
         text = self.data[headers[names][4] :]
-        # name -> address, offset, size
+        # name: address, offset, size
         self.sections = {
             text[header[0] : text.index(b"\0", header[0])].decode(): header[3:] for header in headers
         }
@@ -49,8 +49,8 @@ class Program:
         entries = struct.iter_unpack("<QQ", self.section(".dynamic"))
         return [strings[at : strings.index(b"\0", at)].decode() for tag, at in entries if tag == DT_NEEDED]
 
-    def replacing(self):
-        """Functions in the place of others (the linker's --wrap), each with whether it is there."""
+    def wrapped_functions(self):
+        """Functions that replace others (the linker's --wrap), each with whether it is linked."""
         strings = self.section(".strtab")
         for name, _, _, section, _, _ in struct.iter_unpack("<IBBHQQ", self.section(".symtab")):
             name = strings[name : strings.index(b"\0", name)]
@@ -64,24 +64,24 @@ class Program:
         while (at := section.find(magic, at)) >= 0:
             _, _, header, size = struct.unpack_from("<IHHQ", section, at)
             entry, at = at + header, at + header + size
-            found = []
+            entries = []
             while entry < at:
                 kind, _, header, size = struct.unpack_from("<HHIQ", section, entry)
                 (arch,) = struct.unpack_from("<I", section, entry + 28)
-                found.append((kind, f"{arch // 10}.{arch % 10}"))
+                entries.append((kind, f"{arch // 10}.{arch % 10}"))
                 entry += header + size
-            yield found
+            yield entries
 
 
 def main():
     default_arch = os.environ.get("CUDA_ARCH_LIST") or "8.0;8.6;8.9;9.0"
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("program")
-    parser.add_argument("--arch", default=default_arch, help="compute capabilities that must be in it")
-    parser.add_argument("--cublas", default="13", help="the version of cuBLAS that it must open at run time")
+    parser.add_argument("--arch", default=default_arch, help="required compute capabilities")
+    parser.add_argument("--cublas", default="13", help="the version of cuBLAS that the program opens at run time")
     arguments = parser.parse_args()
 
-    faults = []
+    problems = []
     program = Program(arguments.program)
     print(f"size: {len(program.data):,} bytes")
 
@@ -92,31 +92,31 @@ def main():
         name = {PTX: "PTX", MACHINE_CODE: "machine code"}.get(kind, f"kind {kind}")
         print(f"  compute capability {arch}: {name} of {count}")
     if not sources:
-        faults.append("there is no GPU code in it")
+        problems.append("it has no GPU code")
     for arch in filter(None, re.split(r"[;,\s]+", arguments.arch)):
         without = sum((MACHINE_CODE, arch) not in source for source in sources)
         if without:
-            faults.append(f"{without} of {len(sources)} CUDA sources have no machine code for {arch}")
+            problems.append(f"{without} of {len(sources)} CUDA sources have no machine code for {arch}")
 
     needed = program.needed()
-    print("needs at start:", " ".join(needed))
+    print("libraries needed to start:", " ".join(needed))
     if any(map(NVIDIA.match, needed)):
-        faults.append("it needs NVIDIA's libraries at start, and so a machine that has them")
+        problems.append("it needs NVIDIA's libraries to start")
 
     opened = sorted(set(re.findall(rb"libcublas(?:Lt)?\.so\.[0-9]+", program.data)))
     opened = [name.decode() for name in opened]
-    print("opens at the first use of a GPU:", " ".join(opened) or "nothing")
-    wanted = [f"{name}.so.{arguments.cublas}" for name in ("libcublas", "libcublasLt")]
-    if opened != wanted:
-        faults.append(f"the names {' and '.join(wanted)} should be in it, and no other cuBLAS")
+    print("libraries opened at the first use of a GPU:", " ".join(opened) or "nothing")
+    expected = [f"{name}.so.{arguments.cublas}" for name in ("libcublas", "libcublasLt")]
+    if opened != expected:
+        problems.append(f"it should contain the names {' and '.join(expected)}, and no other cuBLAS")
 
-    replacing = dict(program.replacing())
-    print(f"in the place of CTranslate2's and oneDNN's: {len(replacing)} functions")
-    faults += [f"{name} has not been linked" for name, is_there in replacing.items() if not is_there]
+    wrapped_functions = dict(program.wrapped_functions())
+    print(f"replaced functions of CTranslate2 and oneDNN: {len(wrapped_functions)}")
+    problems += [f"{name} has not been linked" for name, is_linked in wrapped_functions.items() if not is_linked]
 
-    for fault in faults:
-        print(f"wrong: {fault}", file=sys.stderr)
-    return 1 if faults else 0
+    for problem in problems:
+        print(f"wrong: {problem}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Reads the manifest of a folder of recordings, chooses among them, cuts and joins them.
+"""Reads the manifest of a folder of recordings, selects, cuts and joins clips.
 
-The manifest has a line a clip: file, language, text, duration_s, kind.
+The manifest has a line per clip: file, language, text, duration_s, kind.
 """
 import json
 import os
@@ -37,7 +37,7 @@ def read_manifest(manifest):
 
 
 def short_clips(clips, longest_s=12.0):
-    """What one person says in a breath or two, on a microphone or a telephone."""
+    """Short clips of one speaker, recorded by a microphone or a telephone."""
     return [clip for clip in clips if clip.kind in ("short", "telephone") and clip.duration_s <= longest_s]
 
 
@@ -49,7 +49,7 @@ def cut(clip, seconds, folder):
 
 
 def join(clips, shortest_s, longest_s, folder):
-    """Clips of one language said one after the other, half a second between, so that each lasts that long."""
+    """Joins clips of one language, with half a second between, to clips of `shortest_s` to `longest_s`."""
     import numpy
     pause = numpy.zeros(SAMPLE_RATE_HZ // 2, numpy.float32)
     joined = []
@@ -62,8 +62,8 @@ def join(clips, shortest_s, longest_s, folder):
             length += clip.duration_s + 0.5
             if length - 0.5 >= shortest_s:
                 path = os.path.join(folder, f"{language}_joined_{len(joined)}.wav")
-                pieces = [piece for clip in row for piece in (_decode(clip.path), pause)][:-1]
-                samples = numpy.concatenate(pieces)
+                parts = [part for clip in row for part in (_decode(clip.path), pause)][:-1]
+                samples = numpy.concatenate(parts)
                 _write(path, samples)
                 joined.append(Clip(path, language, " ".join(clip.text for clip in row),
                                    len(samples) / SAMPLE_RATE_HZ, "joined"))

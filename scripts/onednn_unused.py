@@ -4,7 +4,7 @@
 usage: onednn_unused.py BUILD ARCHIVE [ARCHIVE...]
 
 BUILD is the folder `out/build` of onednn-src, compiled with the options of cmake/onednn.cmake and both of its lists
-empty. The archives are those that call oneDNN: libctranslate2.a and libhalkspeech_ct2.a. Prints a path a line, below
+empty. The archives are those that call oneDNN: libctranslate2.a and libhalkspeech_ct2.a. Prints a path per line, below
 `src` and without `.cpp`. Needs `nm`.
 """
 import re
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def symbols(path):
-    """What an object or archive needs, defines, and defines weakly."""
+    """The symbols that an object or archive needs, defines, and defines weakly."""
     needed, defined, weak = set(), set(), set()
     listing = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
     for line in listing.splitlines():

@@ -2,10 +2,10 @@
 # Prepares a machine for building the project: checks each tool and installs missing ones with apt-get, or lists the
 # packages to install if it may not. Silent and without network use if nothing is missing.
 #
-# usage: scripts/setup.sh [run|test]      test also requires rustfmt and clippy, and makes the environment of pytest and
-#                                         ruff with the packages of tests/e2e/requirements.txt
+# usage: scripts/setup.sh [run|test]      test also requires rustfmt and clippy, and creates the environment of pytest
+#                                         and ruff with the packages of tests/e2e/requirements.txt
 #
-# PYTHON_ENV   where that environment goes   (default: <cache>/python; <cache> is $XDG_CACHE_HOME/halkspeech, or
+# PYTHON_ENV   folder of that environment    (default: <cache>/python; <cache> is $XDG_CACHE_HOME/halkspeech, or
 #              ~/.cache/halkspeech)
 set -euo pipefail
 
@@ -21,7 +21,7 @@ command -v make >/dev/null || needed+=(make)
 { command -v c++ && command -v cc; } >/dev/null || needed+=(g++)
 command -v cmake >/dev/null || needed+=(cmake)
 python3 -m pip --version >/dev/null 2>&1 || needed+=(python3-pip)
-# Debian has what `python3 -m venv` needs in a package of its own.
+# In Debian `python3 -m venv` needs a separate package.
 if [ "$purpose" = test ] && ! python3 -c 'import ensurepip' 2>/dev/null; then needed+=(python3-venv); fi
 
 # Optional: curl for the sample request, ffmpeg for containers that the built-in decoders do not support.
@@ -85,7 +85,7 @@ if [ "$purpose" = test ]; then
     done
 fi
 
-# The environment is made anew where the list of packages is another one; the stamp is written last.
+# The environment is created again if the list of packages has changed; the stamp is written last.
 make_python_env() {
     local env=${PYTHON_ENV:-${XDG_CACHE_HOME:-$HOME/.cache}/halkspeech/python} list stamp
     list=$(dirname "$0")/../tests/e2e/requirements.txt
@@ -96,7 +96,7 @@ make_python_env() {
         exit 1
     }
     if [ -e "$env" ] && [ ! -e "$env/pyvenv.cfg" ]; then
-        say "$env is no Python environment: remove it, or set PYTHON_ENV"
+        say "$env is not a Python environment: remove it, or set PYTHON_ENV"
         exit 1
     fi
     say "installing the Python packages of the tests into $env"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs the tests in Rust. A test that needs something a machine may lack is ignored by `cargo test`, with its reason,
-# and is in a module named needs_...: those whose needs are met here are run afterwards, by that name.
+# Runs the tests in Rust. `cargo test` ignores tests with special requirements, with the reason; they are in modules
+# named needs_..., and those whose requirements are met on this machine are run afterwards, by that name.
 #
 # usage: scripts/test.sh [FLAG...]        flags of `cargo test`, such as --release
 #
 # HALKSPEECH_RECORDINGS   the folder of recordings (CONTRIBUTING.md)
-# HALKSPEECH_REQUIRE      what has to be there, separated by commas: recordings, ffmpeg, python, avx2. It is an error if
-#                         one of them is missing. Other names are those of tests/e2e.
+# HALKSPEECH_REQUIRE      required things, separated by commas: recordings, ffmpeg, python, avx2. It is an error if one of
+#                         them is missing. Other names belong to tests/e2e.
 set -euo pipefail
 
 say() { printf 'test: %s\n' "$*" >&2; }
@@ -16,10 +16,10 @@ has_ffmpeg() { command -v ffmpeg >/dev/null; }
 has_python() { python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; }
 has_avx2() { grep -qsw avx2 /proc/cpuinfo && grep -qsw fma /proc/cpuinfo; }
 
-how_to_get() {
+install_hint() {
     case $1 in
         recordings)
-            echo "set HALKSPEECH_RECORDINGS to their folder${HALKSPEECH_RECORDINGS:+; $HALKSPEECH_RECORDINGS is none}"
+            echo "set HALKSPEECH_RECORDINGS to their folder${HALKSPEECH_RECORDINGS:+; $HALKSPEECH_RECORDINGS is not a folder}"
             ;;
         ffmpeg) echo "install ffmpeg" ;;
         python) echo "install Python 3.9 or later as python3" ;;
@@ -34,7 +34,7 @@ for name in recordings ffmpeg python avx2; do
     if "has_$name"; then
         run+=("needs_$name")
     else
-        # A test that needs two things is in both modules.
+        # A test with two requirements is in both modules.
         skip+=(--skip "needs_$name")
         missing+=("$name")
         if is_required "$name"; then required+=("$name"); fi
@@ -42,16 +42,16 @@ for name in recordings ffmpeg python avx2; do
 done
 
 say_missing() {
-    for name in "$@"; do say "tests that need $name are not run: $(how_to_get "$name")"; done
+    for name in "$@"; do say "tests that need $name are not run: $(install_hint "$name")"; done
 }
 
 if [ ${#required[@]} -gt 0 ]; then
     say_missing "${required[@]}"
-    say "HALKSPEECH_REQUIRE names what is missing"
+    say "HALKSPEECH_REQUIRE lists missing things"
     exit 1
 fi
 
-# The tests of a package run in its folder.
+# The tests of a package run in its folder, so the path must be absolute.
 if has_recordings; then HALKSPEECH_RECORDINGS=$(cd "$HALKSPEECH_RECORDINGS" && pwd) && export HALKSPEECH_RECORDINGS; fi
 cd "$(dirname "$0")/.."
 

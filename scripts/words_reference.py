@@ -2,10 +2,10 @@
 
     pip install faster-whisper && python scripts/words_reference.py --audio DIR [--keep] [--model DIR]
 
-Three kinds of cases: token sequences cut at their time stamps; clips with what the model wrote, when
-each of its tokens was spoken, and the words faster-whisper makes of that; and the same of made-up
-speech, whose pauses and time stamps try every rule. The recordings themselves are not part of the
-project; only what was computed from them is kept.
+Three kinds of cases: token sequences cut at their time stamps; clips with the model's tokens, the time
+of each token, and faster-whisper's words for them; and the same for synthetic speech, whose pauses
+and time stamps test every rule. The recordings themselves are not part of the project; only values
+computed from them are stored.
 
 One rule of faster-whisper is changed before it runs: it splits words at apostrophes ("l", "'eau"),
 HalkSpeech does not. Everything after that, times included, is computed by faster-whisper.
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RATE_HZ = 16_000
 PREPENDED, APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 
-# Clip, language, where it begins and its greatest length in seconds, end of the last word before it.
+# Clip, language, start and maximum length in seconds, end of the last word before it.
 CLIPS = (
     ("en_jfk.wav", "en", 0, 30, 0.0),
     ("long_en_lj003_13min.mp3", "en", 60, 30, -5.0),
@@ -46,13 +46,13 @@ CLIPS = (
     ("ko_picovoice.wav", "ko", 0, 30, 0.0),
     ("hi_audioeval_f32.wav", "hi", 0, 30, 0.0),
 )
-SPOKEN = (
+SENTENCES = (
     ("en", (" Well, yes!", " No. It's (a) fine day.", " So?")),
     ("tr", (" Evet.", " Bugün hava çok güzel!", " Değil mi?")),
     ("ja", ("はい。そうです。", "いいえ、違う！")),
 )
-# Each of these tries a rule that the others do not.
-MADE_UP = (0, 1, 2, 4, 8, 12, 17, 28, 47, 112)
+# Each of these seeds tests a rule that the others do not.
+SYNTHETIC_SEEDS = (0, 1, 2, 4, 8, 12, 17, 28, 47, 112)
 WITH_PATH = {"en_jfk.wav", "tr_ivr8k_maintenance.wav"}
 
 
@@ -61,47 +61,47 @@ class WholeWordsTokenizer(Tokenizer):
 
     def split_tokens_on_spaces(self, tokens):
         words, word_tokens = [], []
-        for word, its_tokens in zip(*super().split_tokens_on_spaces(tokens)):
+        for word, current_tokens in zip(*super().split_tokens_on_spaces(tokens)):
             before = words[-1] if words else ""
             if word[:1] == "'" and word[1:2].isalpha() and before[-1:].isalnum():
                 words[-1] += word
-                word_tokens[-1] += its_tokens
+                word_tokens[-1] += current_tokens
             else:
                 words.append(word)
-                word_tokens.append(its_tokens)
+                word_tokens.append(current_tokens)
         return words, word_tokens
 
 
-def hand_made(begin):
-    """Token sequences with the time stamps in all places in which they can be."""
-    at = lambda seconds: begin + round(seconds * 50)
+def fixed_sequences(begin):
+    """Token sequences with time stamps in all possible positions."""
+    timestamp = lambda seconds: begin + round(seconds * 50)
     a, b, c = [1396, 264], [12471, 13], [50, 51]
     return (
-        (30.0, [at(0), *a, at(2), at(2), *b, at(4)]),
-        (30.0, [at(0), *a, at(2), at(2), *b, at(4), at(4)]),
-        (30.0, [at(0), *a, at(2), at(2.4), *b, at(4), at(5), *c]),
-        (30.0, [at(0), *a, at(2), at(2), *b]),
-        (12.5, [at(1), *a, at(5.2)]),
-        (12.5, [at(0), *a]),
+        (30.0, [timestamp(0), *a, timestamp(2), timestamp(2), *b, timestamp(4)]),
+        (30.0, [timestamp(0), *a, timestamp(2), timestamp(2), *b, timestamp(4), timestamp(4)]),
+        (30.0, [timestamp(0), *a, timestamp(2), timestamp(2.4), *b, timestamp(4), timestamp(5), *c]),
+        (30.0, [timestamp(0), *a, timestamp(2), timestamp(2), *b]),
+        (12.5, [timestamp(1), *a, timestamp(5.2)]),
+        (12.5, [timestamp(0), *a]),
         (12.5, [*a]),
-        (12.5, [*a, at(3), *b]),
-        (12.5, [at(0), at(0)]),
-        (12.5, [at(0.5)]),
+        (12.5, [*a, timestamp(3), *b]),
+        (12.5, [timestamp(0), timestamp(0)]),
+        (12.5, [timestamp(0.5)]),
         (12.5, []),
-        (30.0, [at(1), at(1), *a, at(3), at(3), at(3), *b, at(6)]),
-        (30.0, [at(0), *a, at(30)]),
+        (30.0, [timestamp(1), timestamp(1), *a, timestamp(3), timestamp(3), timestamp(3), *b, timestamp(6)]),
+        (30.0, [timestamp(0), *a, timestamp(30)]),
     )
 
 
-def by_chance(begin, seed):
-    """A token sequence as a model may write it: pairs of time stamps that never decrease."""
-    chance, now, tokens = random.Random(seed), 0, []
-    for _ in range(chance.randint(1, 5)):
-        now = min(now + chance.randint(0, 100), 1500)
-        tokens += [begin + now, *(chance.randrange(50_000) for _ in range(chance.randint(1, 4)))]
-        if chance.random() < 0.8:
-            now = min(now + chance.randint(0, 300), 1500)
-            tokens += [begin + now] * chance.choice((1, 1, 2))
+def random_tokens(begin, seed):
+    """A possible token sequence of a model: pairs of time stamps that never decrease."""
+    rng, now, tokens = random.Random(seed), 0, []
+    for _ in range(rng.randint(1, 5)):
+        now = min(now + rng.randint(0, 100), 1500)
+        tokens += [begin + now, *(rng.randrange(50_000) for _ in range(rng.randint(1, 4)))]
+        if rng.random() < 0.8:
+            now = min(now + rng.randint(0, 300), 1500)
+            tokens += [begin + now] * rng.choice((1, 1, 2))
     return 30.0, tokens
 
 
@@ -127,13 +127,13 @@ def is_segment_anomaly():
     code = {c.co_name: c for c in consts if hasattr(c, "co_name")}
     names = vars(transcribe)
     score = FunctionType(code["word_anomaly_score"], names)
-    known = {"punctuation": PREPENDED + APPENDED, "word_anomaly_score": score}
+    variables = {"punctuation": PREPENDED + APPENDED, "word_anomaly_score": score}
     code = code["is_segment_anomaly"]
-    return FunctionType(code, names, closure=tuple(CellType(known[n]) for n in code.co_freevars))
+    return FunctionType(code, names, closure=tuple(CellType(variables[n]) for n in code.co_freevars))
 
 
-def described(segments, is_improbable):
-    """Segments as `add_word_timestamps` leaves them."""
+def segments_json(segments, is_improbable):
+    """Segments after `add_word_timestamps`, as JSON."""
     word = lambda w: [
         w["word"], round(w["start"], 3), round(w["end"], 3), round(float(w["probability"]), 4)
     ]
@@ -148,8 +148,8 @@ def described(segments, is_improbable):
     ]
 
 
-def words_of(model, tokenizer, is_improbable, case):
-    """The words of a case whose tokens, starts and probabilities are known; no model runs."""
+def compute_words(model, tokenizer, is_improbable, case):
+    """The words of a case with known tokens, starts and probabilities, without a model."""
     probabilities, path = case["probabilities"], list(enumerate(case["starts"]))
     align = lambda *_, **__: [SimpleNamespace(text_token_probs=probabilities, alignments=path)]
     reference = object.__new__(WhisperModel)
@@ -159,16 +159,16 @@ def words_of(model, tokenizer, is_improbable, case):
     reference.add_word_timestamps(
         [segments], tokenizer, None, frames, PREPENDED, APPENDED, case["last_speech"]
     )
-    return described(segments, is_improbable)
+    return segments_json(segments, is_improbable)
 
 
-def made_up_case(model, is_improbable, number, language, sentences):
+def synthetic_case(model, is_improbable, number, language, sentences):
     """Sentences spoken with long pauses, and time stamps that are off by up to two seconds."""
-    chance = random.Random(number)
+    rng = random.Random(number)
     tokenizer = WholeWordsTokenizer(model.hf_tokenizer, True, task="transcribe", language=language)
     now, tokens, starts, stamp = 0, [], [], 0
-    off = lambda: chance.choice((0, 0, 5, 40, 100)) * chance.choice((-1, 1))
-    pause = lambda likely: chance.randint(40, 200) if chance.random() < likely else 0
+    off = lambda: rng.choice((0, 0, 5, 40, 100)) * rng.choice((-1, 1))
+    pause = lambda likely: rng.randint(40, 200) if rng.random() < likely else 0
     for sentence in sentences:
         now += pause(0.5)
         stamp = min(max(now + off(), stamp), 1500)
@@ -176,14 +176,14 @@ def made_up_case(model, is_improbable, number, language, sentences):
         for token in tokenizer.encode(sentence):
             tokens.append(token)
             starts.append(now)
-            now += chance.choice((0, 4, 8, 12, 16, 20)) + pause(0.1)
+            now += rng.choice((0, 4, 8, 12, 16, 20)) + pause(0.1)
         stamp = min(max(now + off(), stamp), 1500)
         tokens.append(tokenizer.timestamp_begin + stamp)
     starts.append(now)
     assert now <= 1500, now
-    probabilities = [round(chance.random(), 2) for _ in starts[1:]]
+    probabilities = [round(rng.random(), 2) for _ in starts[1:]]
 
-    last_speech = -float(chance.choice((0, 0, 3)))
+    last_speech = -float(rng.choice((0, 0, 3)))
     case = {"duration": 30.0, "tokens": tokens, "starts": starts, "probabilities": probabilities}
     case["last_speech"] = last_speech
     return cut_case(model, tokenizer, 30.0, tokens) | {
@@ -192,7 +192,7 @@ def made_up_case(model, is_improbable, number, language, sentences):
         "last_speech": last_speech,
         "starts": starts,
         "probabilities": probabilities,
-        "words": words_of(model, tokenizer, is_improbable, case),
+        "words": compute_words(model, tokenizer, is_improbable, case),
     }
 
 
@@ -223,7 +223,7 @@ def clip_case(model, folder, is_improbable, clip):
         "last_speech": last_speech,
         "starts": [int(frame) for frame in pairs[jumps, 1]],
         "probabilities": [round(p, 4) for p in aligned.text_token_probs],
-        "words": described(segments, is_improbable),
+        "words": segments_json(segments, is_improbable),
     }
     if name in WITH_PATH:
         case["path"] = [[int(token), int(frame)] for token, frame in pairs]
@@ -236,29 +236,29 @@ def main():
     models = Path.home() / ".cache/halkspeech/models"
     parser.add_argument("--model", type=Path, default=models / "base")
     parser.add_argument(
-        "--keep", action="store_true", help="keep what the model wrote; compute only its words again"
+        "--keep", action="store_true", help="keep the model's tokens; compute only the words again"
     )
     arguments = parser.parse_args()
     ctranslate2.set_random_seed(1)
     model = WhisperModel(str(arguments.model), device="cpu", compute_type="int8", cpu_threads=1)
     tokenizer = WholeWordsTokenizer(model.hf_tokenizer, True, task="transcribe", language="en")
     begin = tokenizer.timestamp_begin
-    sequences = [*hand_made(begin), *(by_chance(begin, seed) for seed in range(20))]
+    sequences = [*fixed_sequences(begin), *(random_tokens(begin, seed) for seed in range(20))]
     cuts = [cut_case(model, tokenizer, *sequence) for sequence in sequences]
     anomaly = is_segment_anomaly()
     target = ROOT / "tests/fixtures/words_reference.json"
     if arguments.keep:
-        # Texts and probabilities differ from processor to processor; the words of given ones do not.
+        # Tokens and probabilities differ between processors; the words computed from them do not.
         clips = json.loads(target.read_text(encoding="utf-8"))["clips"][: len(CLIPS)]
         for clip in clips:
             tokenizer = WholeWordsTokenizer(
                 model.hf_tokenizer, True, task="transcribe", language=clip["language"]
             )
-            clip["words"] = words_of(model, tokenizer, anomaly, clip)
+            clip["words"] = compute_words(model, tokenizer, anomaly, clip)
     else:
         clips = [clip_case(model, arguments.audio, anomaly, clip) for clip in CLIPS]
-    made_up = ((number, *SPOKEN[number % len(SPOKEN)]) for number in MADE_UP)
-    clips += [made_up_case(model, anomaly, *spoken) for spoken in made_up]
+    made_up = ((number, *SENTENCES[number % len(SENTENCES)]) for number in SYNTHETIC_SEEDS)
+    clips += [synthetic_case(model, anomaly, *case) for case in made_up]
 
     lines = lambda cases: ",\n".join(
         json.dumps(c, separators=(",", ":"), ensure_ascii=False) for c in cases

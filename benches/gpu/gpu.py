@@ -25,9 +25,9 @@ def smi(*fields):
 def describe():
     found = smi("name", "driver_version", "memory.total")
     if found:
-        return {"card": found["name"], "driver": found["driver_version"], "memory_mib": int(found["memory.total"])}
-    machine = {"card": "none", "driver": "none", "memory_mib": None}
-    for path, name, pattern in [("/proc/driver/nvidia/gpus/*/information", "card", r"Model:\s*(.+)"),
+        return {"gpu": found["name"], "driver": found["driver_version"], "memory_mib": int(found["memory.total"])}
+    machine = {"gpu": "none", "driver": "none", "memory_mib": None}
+    for path, name, pattern in [("/proc/driver/nvidia/gpus/*/information", "gpu", r"Model:\s*(.+)"),
                                 ("/proc/driver/nvidia/version", "driver", r"Kernel Module.*?(\d+\.\d+(?:\.\d+)?)")]:
         for file in sorted(glob.glob(path))[:1]:
             with open(file, encoding="utf-8", errors="replace") as content:

@@ -14,7 +14,7 @@ def write(folder, results):
 
 def table(results):
     machine = results["machine"]
-    lines = [f"{machine['card']}, driver {machine['driver']}, {results['date']}, `{results['command']}`:", "",
+    lines = [f"{machine['gpu']}, driver {machine['driver']}, {results['date']}, `{results['command']}`:", "",
              "| profile | shape | batch | clip s | beam | callers | windows a minute | p50 s | p95 s | alone s "
              "| mean batch | failed |", "|" + "---|" * 12]
     for profile in results["profiles"]:

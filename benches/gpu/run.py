@@ -55,7 +55,7 @@ def arguments():
     parser.add_argument("--cublas", default=None, help="the folder of libcublas.so.13, if the linker does not find it")
     parser.add_argument("--real-model", default=None, help="the folder of a model with weights, such as tiny.en")
     parser.add_argument("--clips", default=None, help="a folder of recordings of speech")
-    parser.add_argument("--most-clips", type=int, default=80)
+    parser.add_argument("--max-clips", type=int, default=80)
     parser.add_argument("--language", default="en", help="their language; all: the languages in their manifest")
     parser.add_argument("--profiles", default=",".join(profile.name for profile in PROFILES))
     parser.add_argument("--cells", default="30:5,2-30:5,5:5,30:1", type=cells)

@@ -16,7 +16,7 @@ LARGE = {"WHISPER__BATCH_SIZE": "512", "WHISPER__BATCH_WINDOW_MS": "50", "WHISPE
 
 def compare(args, folders):
     """Returns, for results.json, the number of words of all recordings and each difference."""
-    found = clips.recordings(args.clips, args.language, args.most_clips)
+    found = clips.recordings(args.clips, args.language, args.max_clips)
     models, model = os.path.split(os.path.abspath(args.real_model))
     common = {"MODELS_DIR": models, "WHISPER__MODEL": model, **LARGE}
     devices = {"gpu": {"WHISPER__INFERENCE_DEVICE": args.device, "WHISPER__COMPUTE_TYPE": args.compute_type},
@@ -35,7 +35,7 @@ def compare(args, folders):
         words += len(plain(cpu_text))
         for removed, added in differing(plain(cpu_text), plain(gpu_text)):
             edits += max(len(removed), len(added))
-            differences.append({"clip": name, "processor": " ".join(removed), "card": " ".join(added)})
+            differences.append({"clip": name, "cpu": " ".join(removed), "gpu": " ".join(added)})
             print(f"  {name}: {' '.join(removed)!r} on the CPU, {' '.join(added)!r} on the GPU", flush=True)
     print(f"  {len(found)} recordings, {words} words, {edits} differ; {changed} of {len(found) * COPIES} texts on the "
           "GPU differ when all are sent at once", flush=True)

@@ -1,4 +1,4 @@
-"""Fixtures of the checks of the whole program: the program, models, audio, and servers that are always stopped."""
+"""Fixtures of the tests of the whole program: the program, models, audio, and servers that are always stopped."""
 import contextlib
 import os
 import pathlib
@@ -11,38 +11,38 @@ import pytest
 
 import needs
 import servers
-from failures.bench import Bench, table
+from failures.harness import FaultHarness, table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "halkspeech"
 LOG_LINES = 40  # of each server, below the report of a failed test
 SEED = pytest.StashKey[int]()
-ROWS = pytest.StashKey[list]()  # what came of each fault
+FAULT_ROWS = pytest.StashKey[list]()  # FaultRow of each fault
 
 
 def pytest_addoption(parser):
     group = parser.getgroup("halkspeech")
-    group.addoption("--url", help="ask this running server where a test takes no settings of its own; its key is "
+    group.addoption("--url", help="use this running server for tests without their own settings; its key is "
                                   "$OPENAI_API_KEY")
-    group.addoption("--short", action="store_true", help="run slow tests in their short form, to see that they work")
+    group.addoption("--short", action="store_true", help="run slow tests in their short form, to check that they work")
     group.addoption("--seed", type=int, help="repeat the random requests of the run with this seed")
-    group.addoption("--node-modules", help="the folder node_modules in which openai is installed")
-    group.addoption("--failures-table", metavar="FILE", help="write what came of each fault as a Markdown table")
-    group.addoption("--odd-files", metavar="FOLDER", help="keep the odd files and the answers to them here")
-    group.addoption("--prometheus", default="http://127.0.0.1:9090", help="the Prometheus behind the dashboard")
+    group.addoption("--node-modules", help="the folder node_modules that contains the package openai")
+    group.addoption("--failures-table", metavar="FILE", help="write the results of each fault as a Markdown table")
+    group.addoption("--odd-files", metavar="FOLDER", help="keep the odd files and the answers in this folder")
+    group.addoption("--prometheus", default="http://127.0.0.1:9090", help="the Prometheus of the dashboard")
     group.addoption("--compose", default="docker compose", help="the command for Compose, or docker-compose")
-    group.addoption("--replicas-url", default="http://127.0.0.1:8000", help="the proxy before two replicas")
+    group.addoption("--replicas-url", default="http://127.0.0.1:8000", help="the proxy of two replicas")
     group.addoption("--soak", action="append", default=[], metavar="NAME=VALUE", help="change the soak, for example "
-                                                                                      "minutes=10 (soaking/plan.py)")
+                                                                                      "minutes=10 (soak/plan.py)")
     group.addoption("--soak-out", metavar="FOLDER", help="write soak.md and soak.json here")
 
 
 def pytest_configure(config):
     # SIGTERM ends a run as ctrl-c does, so that fixtures stop their servers.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    config.stash[ROWS] = []
-    given = config.getoption("--seed")
-    config.stash[SEED] = random.SystemRandom().randrange(10**9) if given is None else given
+    config.stash[FAULT_ROWS] = []
+    seed = config.getoption("--seed")
+    config.stash[SEED] = random.SystemRandom().randrange(10**9) if seed is None else seed
 
 
 def pytest_report_header(config):
@@ -52,7 +52,7 @@ def pytest_report_header(config):
 
 def pytest_runtest_setup(item):
     if item.get_closest_marker("root") and os.geteuid():
-        needs.missing("root", "mounts disks or runs the server as another user, which only root may")
+        needs.missing("root", "needs root to mount disks or to run the server as another user")
     if item.get_closest_marker("gpu") and not shutil.which("nvidia-smi"):
         needs.missing("gpu", "there is no NVIDIA GPU: nvidia-smi is not installed")
 
@@ -63,12 +63,12 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.failed:
-        for server in servers.started():
-            report.sections.append((f"end of {server.log}", "\n".join(server.said().splitlines()[-LOG_LINES:])))
+        for server in servers.running_servers():
+            report.sections.append((f"end of {server.log}", "\n".join(server.log_text().splitlines()[-LOG_LINES:])))
 
 
 def program_path():
-    """HALKSPEECH_BIN, else what `cargo build --release` writes: in the Makefile's folder, or in the checkout."""
+    """HALKSPEECH_BIN, else the output of `cargo build --release` in the Makefile's folder or in the checkout."""
     if named := os.environ.get("HALKSPEECH_BIN"):
         return pathlib.Path(named).resolve()
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target")
@@ -94,7 +94,7 @@ def models_dir():
 
 @pytest.fixture(scope="session")
 def sample():
-    """A WAV file of 11 s that says speech.SENTENCE."""
+    """A WAV file of 11 s with the words of speech.SENTENCE."""
     folder = pathlib.Path(os.environ.get("SAMPLES_DIR") or CACHE / "samples")
     return needs.existing(folder / "jfk.wav", "samples", "run `make models`, or set SAMPLES_DIR")
 
@@ -107,7 +107,7 @@ def recordings():
 
 @pytest.fixture(scope="session")
 def seed(pytestconfig):
-    """The seed of everything random, which the head of the report names."""
+    """The seed of all random requests, which the header of the report contains."""
     return pytestconfig.stash[SEED]
 
 
@@ -133,7 +133,7 @@ def module_server(program, models_dir):
 
 @pytest.fixture(scope="module")
 def strict_server(module_server):
-    """The address of a server whose settings are such that the SDK meets every refusal but that for lateness."""
+    """The address of a server with settings that cause every error of the SDK tests except the timeout."""
     import sdk
     return module_server("sdk", WHISPER__MODEL=sdk.MODEL, API_KEY=sdk.KEY, SERVER__MAX_UPLOAD_MIB=2,
                          WHISPER__MAX_CONCURRENT_REQUESTS=1, SERVER__REJECT_UNKNOWN_FIELDS="true",
@@ -179,21 +179,21 @@ def public_program(program, models_dir):
 
 
 @pytest.fixture
-def bench(public_program, sample, public_folder, request):
-    """Provokes faults; the rows of the table are kept for --failures-table."""
-    made = Bench(*public_program, sample, public_folder)
-    yield made
-    request.config.stash[ROWS].extend(made.rows)
+def harness(public_program, sample, public_folder, request):
+    """Provokes faults; the rows of the table are collected for --failures-table."""
+    fault_harness = FaultHarness(*public_program, sample, public_folder)
+    yield fault_harness
+    request.config.stash[FAULT_ROWS].extend(fault_harness.rows)
 
 
 @pytest.fixture(scope="module")
-def module_bench(public_program, sample):
-    """The same for what all tests of a module share."""
+def module_harness(public_program, sample):
+    """The same for all tests of a module."""
     with tempfile.TemporaryDirectory(prefix="halkspeech-e2e-") as folder:
-        yield Bench(*public_program, sample, pathlib.Path(folder))
+        yield FaultHarness(*public_program, sample, pathlib.Path(folder))
 
 
 def pytest_sessionfinish(session):
-    path, rows = session.config.getoption("--failures-table"), session.config.stash[ROWS]
+    path, rows = session.config.getoption("--failures-table"), session.config.stash[FAULT_ROWS]
     if path:
         pathlib.Path(path).write_text(table(rows), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""What a check needs and a machine may lack: the check is skipped with the reason, or fails where that was required.
+"""Requirements of tests that a machine may lack: the test is skipped with the reason, or fails if they are required.
 
-HALKSPEECH_REQUIRE names what has to be there, separated by commas: program, models, samples, recordings, packages,
+HALKSPEECH_REQUIRE lists required things, separated by commas: program, models, samples, recordings, packages,
 clients, node, ffmpeg, root, gpu, prometheus, compose. Other names are those of scripts/test.sh, for the tests in Rust.
 """
 import importlib
@@ -18,14 +18,14 @@ def is_required(name):
 
 
 def missing(name, reason):
-    """Skips the running test, or fails it where HALKSPEECH_REQUIRE names what is missing."""
+    """Skips the running test, or fails it if HALKSPEECH_REQUIRE lists what is missing."""
     if is_required(name):
         pytest.fail(f"{reason} (HALKSPEECH_REQUIRE names {name})", pytrace=False)
     pytest.skip(reason)
 
 
 def recordings_manifest():
-    """The manifest of the folder that HALKSPEECH_RECORDINGS names, which has to exist."""
+    """The manifest of the folder HALKSPEECH_RECORDINGS, which must exist."""
     named = os.environ.get("HALKSPEECH_RECORDINGS")
     if not named:
         missing("recordings", "HALKSPEECH_RECORDINGS does not name the folder of the recordings")
@@ -41,17 +41,17 @@ def module(name, kind="packages", requirements="requirements.txt"):
 
 
 def command(name, kind=None):
-    """The path of a program that is looked for in PATH."""
+    """The path of a program in PATH."""
     return shutil.which(name) or missing(kind or name, f"{name} is not installed")
 
 
 def existing(path, kind, hint):
-    """The path, which has to exist."""
+    """The path, which must exist."""
     return path if path.exists() else missing(kind, f"{path} is missing: {hint}")
 
 
-def answering(url, kind, hint):
-    """The address of something that is started by hand."""
+def reachable_url(url, kind, hint):
+    """The address of a server that is started by hand."""
     try:
         urllib.request.urlopen(url, timeout=10).close()
     except urllib.error.HTTPError:

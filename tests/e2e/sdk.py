@@ -1,4 +1,4 @@
-"""How the OpenAI SDK is asked and its answers are checked; only `base_url` differs from a program for OpenAI."""
+"""Clients of the OpenAI SDK and checks of its answers; only `base_url` differs from a program for OpenAI."""
 import contextlib
 import os
 
@@ -27,7 +27,7 @@ def arguments(fields):
 def assert_typed(answer, kind, absent=()):
     """Checks that an answer is of a type of the SDK, with every field but those `absent`, at every depth.
 
-    The SDK itself validates nothing: what the server leaves out is an attribute that is not there.
+    The SDK itself validates nothing: a field that the server omits is a missing attribute.
     """
     assert type(answer) is kind
     kind.model_validate(answer.model_dump(exclude_unset=True), strict=True)
@@ -35,8 +35,8 @@ def assert_typed(answer, kind, absent=()):
 
 
 @contextlib.contextmanager
-def refused(kind, status, code, param, piece, type="invalid_request_error"):
-    """The block has to raise exactly this exception with exactly these fields."""
+def raises_error(kind, status, code, param, message_part, type="invalid_request_error"):
+    """The block must raise exactly this exception with exactly these fields."""
     with pytest.raises(openai.APIStatusError) as raised:
         yield
     error = raised.value
@@ -44,6 +44,6 @@ def refused(kind, status, code, param, piece, type="invalid_request_error"):
     assert (error.type, error.code, error.param) == (type, code, param)
     message = error.body["message"]
     assert error.body == {"message": message, "type": type, "param": param, "code": code}
-    assert piece in message
+    assert message_part in message
     assert message in error.message
     assert error.response.headers["x-request-id"] in error.request_id

@@ -1,4 +1,4 @@
-"""The sample, what it says, and recordings that are made of it."""
+"""The sample, its words, and recordings made from it."""
 import io
 import wave
 
@@ -18,14 +18,14 @@ def repeated(sample, times):
 
 
 def telephone_call(sample, delay_s):
-    """The sample in one channel and, that many seconds later, in the other, as a WAV file."""
+    """The sample in one channel and, `delay_s` later, in the other, as a WAV file."""
     file = io.BytesIO()
     with wave.open(str(sample)) as source, wave.open(file, "wb") as stereo:
         assert (source.getnchannels(), source.getsampwidth()) == (1, 2), "the sample has one channel of 16 bits"
         stereo.setparams(source.getparams()._replace(nchannels=2))
-        said, silence = source.readframes(source.getnframes()), bytes(2 * source.getframerate() * delay_s)
-        pairs = bytearray(2 * len(said + silence))
-        for channel, samples in enumerate([said + silence, silence + said]):
+        speech, silence = source.readframes(source.getnframes()), bytes(2 * source.getframerate() * delay_s)
+        pairs = bytearray(2 * len(speech + silence))
+        for channel, samples in enumerate([speech + silence, silence + speech]):
             for byte in range(2):
                 pairs[2 * channel + byte::4] = samples[byte::2]
         stereo.writeframes(pairs)

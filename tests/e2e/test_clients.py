@@ -1,6 +1,6 @@
-"""Unmodified clients, and the requests that programs are known to send, get the words of the sample.
+"""Unmodified clients, and the requests that known programs send, get the words of the sample.
 
-What was seen with which versions stands in docs/clients.md. With --url a server that runs already is asked.
+docs/clients.md lists the tested versions. With --url a running server is used.
 """
 import array
 import asyncio
@@ -18,7 +18,7 @@ from speech import ENDING
 
 KEY = os.environ.get("OPENAI_API_KEY") or "none"
 MODEL = "whisper-1"
-# Of a page that a development server serves.
+# The origin of a page of a development server.
 ORIGIN = "http://localhost:5173"
 SDK_HEADERS = ("authorization,x-stainless-arch,x-stainless-lang,x-stainless-os,x-stainless-package-version,"
                "x-stainless-retry-count,x-stainless-runtime,x-stainless-runtime-version,x-stainless-timeout")
@@ -59,7 +59,7 @@ def sound(audio):
 
 @pytest.fixture(scope="module")
 def post(url):
-    """Sends a request that has to be answered with 200."""
+    """Sends a request that must be answered with 200."""
     def send(path, **kwargs):
         answer = httpx.post(url + path, timeout=120, headers={"Authorization": f"Bearer {KEY}"}, **kwargs)
         assert answer.status_code == 200, answer.text
@@ -72,7 +72,7 @@ def client_module(name):
     return needs.module(name, "clients", "requirements-clients.txt")
 
 
-def assert_said(text):
+def assert_transcribed(text):
     assert ENDING in str(text).lower()
 
 
@@ -80,37 +80,37 @@ def test_openai_python(url, audio):
     """json, verbose_json with words, a stream, a translation."""
     client = needs.module("openai").OpenAI(base_url=url + "/v1", api_key=KEY)
     create, file = client.audio.transcriptions.create, ("a.wav", audio)
-    assert_said(create(model=MODEL, file=file).text)
+    assert_transcribed(create(model=MODEL, file=file).text)
     verbose = create(model=MODEL, file=file, response_format="verbose_json", timestamp_granularities=["word"])
-    assert_said(verbose.text)
+    assert_transcribed(verbose.text)
     assert verbose.words
     assert verbose.words[0].end > 0
-    done = [event for event in create(model="gpt-4o-transcribe", file=file, stream=True)
-            if event.type == "transcript.text.done"]
-    assert_said(done[0].text)
-    assert_said(client.audio.translations.create(model=MODEL, file=file).text)
+    result = [event for event in create(model="gpt-4o-transcribe", file=file, stream=True)
+              if event.type == "transcript.text.done"]
+    assert_transcribed(result[0].text)
+    assert_transcribed(client.audio.translations.create(model=MODEL, file=file).text)
 
 
 def test_openai_node(url, sample, pytestconfig):
     """json and a stream."""
     folder = pytestconfig.getoption("--node-modules")
     if not folder:
-        needs.missing("node", "--node-modules is not given: `npm install openai` in a folder makes one")
+        needs.missing("node", "--node-modules is missing: `npm install openai` creates it in a folder")
     script = os.path.join(folder, "..", "halkspeech_client.mjs")
     with open(script, "w", encoding="utf-8") as file:
         file.write(NODE)
     try:
-        done = subprocess.run([needs.command("node"), script, url, sample, KEY], check=False, capture_output=True,
-                              text=True, timeout=120)
+        result = subprocess.run([needs.command("node"), script, url, sample, KEY], check=False, capture_output=True,
+                                text=True, timeout=120)
     finally:
         os.remove(script)
-    assert done.returncode == 0, done.stderr[-500:]
-    for text in json.loads(done.stdout):
-        assert_said(text)
+    assert result.returncode == 0, result.stderr[-500:]
+    for text in json.loads(result.stdout):
+        assert_transcribed(text)
 
 
 def test_the_preflight_of_a_page(url):
-    """What a browser asks for openai-node in a page, `dangerouslyAllowBrowser` set."""
+    """The preflight of openai-node in a page, with `dangerouslyAllowBrowser`."""
     preflight = httpx.options(url + "/v1/audio/transcriptions", headers={
         "Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": SDK_HEADERS,
         "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"})
@@ -125,14 +125,14 @@ def test_the_request_of_a_page(url, audio):
         "Origin": ORIGIN, "Sec-Fetch-Site": "cross-site", "Authorization": f"Bearer {KEY}"},
         data={"model": MODEL}, files={"file": ("blob", audio, "audio/wav")})
     assert answer.headers.get("access-control-allow-origin") in (ORIGIN, "*")
-    assert_said(answer.json()["text"])
+    assert_transcribed(answer.json()["text"])
 
 
 def test_litellm(url, audio):
     """LiteLLM's `transcription`, as its proxy calls it."""
     answer = client_module("litellm").transcription(model="openai/" + MODEL, file=("a.wav", audio),
                                                     api_base=url + "/v1", api_key=KEY)
-    assert_said(answer.text)
+    assert_transcribed(answer.text)
 
 
 def test_langchain(url, sample):
@@ -143,7 +143,7 @@ def test_langchain(url, sample):
     needs.command("ffmpeg")
     parser = parsers.OpenAIWhisperParser(api_key=KEY, base_url=url + "/v1")
     documents = list(parser.lazy_parse(blobs.Blob.from_path(str(sample))))
-    assert_said(" ".join(document.page_content for document in documents))
+    assert_transcribed(" ".join(document.page_content for document in documents))
 
 
 def test_pipecat(url, audio):
@@ -152,9 +152,9 @@ def test_pipecat(url, audio):
 
     async def run():
         service = stt.OpenAISTTService(api_key=KEY, base_url=url + "/v1", model=MODEL)
-        return await service._transcribe(audio)  # what `run_stt` does with the segment, without a pipeline
+        return await service._transcribe(audio)  # as `run_stt` does, without a pipeline
 
-    assert_said(asyncio.run(run()).text)
+    assert_transcribed(asyncio.run(run()).text)
 
 
 def test_livekit(url, sound):
@@ -166,13 +166,13 @@ def test_livekit(url, sound):
         engine = plugin.STT(base_url=url + "/v1", api_key=KEY, model=MODEL)
         return await engine.recognize([rtc.AudioFrame(pcm, rate, channels, len(pcm) // 2 // channels)])
 
-    assert_said(asyncio.run(run()).alternatives[0].text)
+    assert_transcribed(asyncio.run(run()).alternatives[0].text)
 
 
 def test_open_webui(post, audio):
     """Open WebUI with the engine "openai"."""
     answer = post("/v1/audio/transcriptions", data={"model": MODEL}, files={"file": ("a.wav", audio, "audio/wav")})
-    assert_said(answer.json()["text"])
+    assert_transcribed(answer.json()["text"])
 
 
 def test_home_assistant(post, audio):
@@ -180,7 +180,7 @@ def test_home_assistant(post, audio):
     answer = post("/v1/audio/transcriptions", files={"file": ("audio.wav", audio, "audio/wav")}, data={
         "model": "gpt-4o-mini-transcribe", "language": "en", "prompt": "", "temperature": "0",
         "response_format": "json"})
-    assert_said(answer.json()["text"])
+    assert_transcribed(answer.json()["text"])
 
 
 def test_bazarr(post, sound):
@@ -195,15 +195,15 @@ def test_bazarr(post, sound):
         "task": "transcribe", "language": found["language_code"], "output": "srt", "encode": "false"}).text
     assert subtitles.startswith("1\n00:00:0")
     assert " --> " in subtitles
-    assert_said(" ".join(" ".join(cue.content.split()) for cue in needs.module("srt").parse(subtitles)))
+    assert_transcribed(" ".join(" ".join(cue.content.split()) for cue in needs.module("srt").parse(subtitles)))
 
 
 def test_speakr(post, audio):
-    """Speakr and others of whisper-asr-webservice's callers: an encoded file, JSON out."""
+    """Speakr and other clients of whisper-asr-webservice: an encoded file, JSON out."""
     found = post("/asr", files={"audio_file": ("a.wav", audio, "audio/wav")}, params={
         "task": "transcribe", "output": "json", "encode": "true", "word_timestamps": "true",
         "vad_filter": "true"}).json()
-    assert_said(found["text"])
+    assert_transcribed(found["text"])
     assert found["segments"][0]["end"] > 0
     assert found["language"]
 
@@ -212,4 +212,4 @@ def test_whisper_cpp(post, audio):
     """Callers of whisper.cpp's server."""
     answer = post("/inference", files={"file": ("a.wav", audio, "audio/wav")}, data={
         "temperature": "0.0", "temperature_inc": "0.2", "response_format": "json"})
-    assert_said(answer.json()["text"])
+    assert_transcribed(answer.json()["text"])

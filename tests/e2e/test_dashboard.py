@@ -1,4 +1,4 @@
-"""Every panel of the dashboard has something to show: its queries against a Prometheus that saw a load.
+"""Every panel of the dashboard has data: runs its queries on a Prometheus after a load.
 
 Run it while the server is under load, or soon after: `docker compose --profile cpu --profile observability up -d`, then
 `halkspeech bench`. Panels of GPUs have the marker `gpu`.
@@ -16,10 +16,10 @@ import needs
 
 DASHBOARD = pathlib.Path(__file__).parents[2] / "docker/grafana/dashboards/halkspeech.json"
 LAST_S, STEP_S = 300, 15
-# What Grafana puts in place of its variables: every instance, and four times the scrape interval.
+# Values of Grafana's variables: every instance, and four times the scrape interval.
 VARIABLES = {"$instance": ".*", "$__rate_interval": "1m"}
-# A machine without a GPU has none to show.
-OF_GPUS = "halkspeech_device_memory_bytes"
+# Without data on a machine without a GPU.
+GPU_METRIC = "halkspeech_device_memory_bytes"
 
 
 def queries():
@@ -32,7 +32,7 @@ def queries():
                 expression = expression.replace(variable, value)
             title = panel["title"].replace(" ", "_")
             numbers[title] = number = numbers.get(title, 0) + 1
-            marks = [pytest.mark.gpu] if OF_GPUS in expression else []
+            marks = [pytest.mark.gpu] if GPU_METRIC in expression else []
             yield pytest.param(expression, id=f"{title}-{number}", marks=marks)
 
 
@@ -40,14 +40,14 @@ def queries():
 def prometheus(pytestconfig):
     """The address of the Prometheus that --prometheus names."""
     url = pytestconfig.getoption("--prometheus").rstrip("/")
-    return needs.answering(url + "/-/ready", "prometheus", "name it with --prometheus").removesuffix("/-/ready")
+    return needs.reachable_url(url + "/-/ready", "prometheus", "name it with --prometheus").removesuffix("/-/ready")
 
 
-def ask(prometheus, expression):
-    """The values of each series, without those that are no number."""
+def query_range(prometheus, expression):
+    """The values of each series, without NaN and infinity."""
     now = time.time()
-    wanted = {"query": expression, "start": now - LAST_S, "end": now, "step": STEP_S}
-    url = f"{prometheus}/api/v1/query_range?{urllib.parse.urlencode(wanted)}"
+    parameters = {"query": expression, "start": now - LAST_S, "end": now, "step": STEP_S}
+    url = f"{prometheus}/api/v1/query_range?{urllib.parse.urlencode(parameters)}"
     with urllib.request.urlopen(url, timeout=30) as answer:
         series = json.load(answer)["data"]["result"]
     values = [[float(value) for _, value in one["values"]] for one in series]
@@ -62,7 +62,7 @@ def test_the_dashboard_has_panels():
 @pytest.mark.slow
 @pytest.mark.parametrize("expression", list(queries()))
 def test_a_panel_has_data(prometheus, expression):
-    series = ask(prometheus, expression)
+    series = query_range(prometheus, expression)
     assert series, expression
     values = [value for one in series for value in one]
     print(f"{len(series)} series, {min(values):.4g} to {max(values):.4g}")

@@ -1,6 +1,6 @@
-"""A program that was built for GPUs: what is in it, and that it transcribes on one.
+"""A program built for GPUs: its GPU code, and a transcription on a GPU.
 
-HALKSPEECH_BIN names what `make cuda` built, LD_LIBRARY_PATH the folder of cuBLAS (docs/gpu.md).
+HALKSPEECH_BIN is the program built by `make cuda`, LD_LIBRARY_PATH the folder of cuBLAS (docs/gpu.md).
 """
 import pathlib
 import subprocess
@@ -16,12 +16,12 @@ CHECK = pathlib.Path(__file__).parents[2] / "scripts/check_cuda_binary.py"
 pytestmark = pytest.mark.gpu
 
 
-def test_the_program_holds_gpu_code_for_every_gpu(program):
+def test_the_program_has_gpu_code_for_every_architecture(program):
     done = subprocess.run([sys.executable, CHECK, program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_gpu_transcribes_the_sample(server, sample):
     url = server("gpu", WHISPER__MODEL="base", WHISPER__INFERENCE_DEVICE="cuda").url
-    assert ENDING in servers.ask_text(url, sample, {"language": "en"})
+    assert ENDING in servers.transcribe_file(url, sample, {"language": "en"})
     assert any(name.startswith("halkspeech_device_memory_bytes") for name in servers.metrics(url))

@@ -1,4 +1,4 @@
-"""What the unmodified OpenAI SDK gets from a server: answers in every format, their types, streams, headers."""
+"""Answers to the unmodified OpenAI SDK: every format, types, streams, headers."""
 import asyncio
 import io
 
@@ -18,7 +18,7 @@ from sdk import MODEL, assert_typed, client_of
 from speech import ENDING, repeated, telephone_call
 
 AUDIO_S = 11  # of the sample
-# Ways to hand a file to the SDK.
+# Kinds of the SDK's argument `file`.
 FILES = {
     "path": lambda path: path,
     "open_file": lambda path: path.open("rb"),
@@ -155,7 +155,7 @@ def test_verbose_json_with_granularities(client, sample, granularities, absent):
         assert " ".join(word.word for word in answer.words) == answer.text
 
 
-def test_word_timestamps_and_dropped_pieces(client, sample):
+def test_word_timestamps_and_dropped_segments(client, sample):
     answer = client.audio.transcriptions.create(file=sample, model=MODEL, response_format="verbose_json",
                                                 include=["dropped"], extra_body={"word_timestamps": True})
     assert_typed(answer, TranscriptionVerbose)
@@ -172,7 +172,7 @@ def test_log_probabilities(client, sample):
     assert "".join(logprob.token for logprob in answer.logprobs).strip() == answer.text
 
 
-def test_diarized_json_tells_who_spoke_in_which_channel(client, sample):
+def test_diarized_json_names_the_speaker_of_each_channel(client, sample):
     answer = client.audio.transcriptions.create(
         file=("call.wav", telephone_call(sample, delay_s=12)), model=MODEL, response_format="diarized_json",
         extra_body={"channels": "split"})
@@ -194,19 +194,19 @@ def test_verbose_json_of_two_channels(client, sample):
 
 
 @pytest.fixture(scope="module")
-def three_times(sample):
-    """33 seconds: more than one window."""
+def long_file(sample):
+    """A file of 33 seconds: more than one window."""
     return {"file": ("long.wav", repeated(sample, 3)), "model": MODEL}
 
 
 @pytest.fixture(scope="module")
-def whole_text(client, three_times):
-    """What the server answers without a stream."""
-    return client.audio.transcriptions.create(**three_times).text
+def whole_text(client, long_file):
+    """The text of the answer without a stream."""
+    return client.audio.transcriptions.create(**long_file).text
 
 
-def checked_text(events):
-    """Checks the events of a stream, and gives its text."""
+def check_events(events):
+    """Checks the events of a stream, and returns its text."""
     *deltas, done = events
     for delta in deltas:
         assert_typed(delta, TranscriptionTextDeltaEvent, {"logprobs", "segment_id"})
@@ -219,29 +219,29 @@ def checked_text(events):
 
 
 @pytest.mark.parametrize("response_format", ["json", "text"])
-def test_a_stream_has_the_text_of_the_whole_answer(client, three_times, whole_text, response_format):
-    events = client.audio.transcriptions.create(**three_times, stream=True, response_format=response_format)
-    assert checked_text(events) == whole_text
+def test_a_stream_has_the_text_of_the_whole_answer(client, long_file, whole_text, response_format):
+    events = client.audio.transcriptions.create(**long_file, stream=True, response_format=response_format)
+    assert check_events(events) == whole_text
 
 
-def test_a_stream_of_the_async_client(url, three_times, whole_text):
+def test_a_stream_of_the_async_client(url, long_file, whole_text):
     async def ask():
         async with client_of(url, kind=openai.AsyncOpenAI) as client:
-            return [event async for event in await client.audio.transcriptions.create(**three_times, stream=True)]
+            return [event async for event in await client.audio.transcriptions.create(**long_file, stream=True)]
 
-    assert checked_text(asyncio.run(ask())) == whole_text
+    assert check_events(asyncio.run(ask())) == whole_text
 
 
-def test_a_stream_with_log_probabilities(client, three_times):
-    *deltas, done = client.audio.transcriptions.create(**three_times, stream=True, include=["logprobs"])
-    pieces = [logprob.to_dict() for delta in deltas for logprob in delta.logprobs]
-    assert pieces == [logprob.to_dict() for logprob in done.logprobs]
+def test_a_stream_with_log_probabilities(client, long_file):
+    *deltas, done = client.audio.transcriptions.create(**long_file, stream=True, include=["logprobs"])
+    logprobs = [logprob.to_dict() for delta in deltas for logprob in delta.logprobs]
+    assert logprobs == [logprob.to_dict() for logprob in done.logprobs]
     assert "".join(logprob.token for logprob in done.logprobs).strip() == done.text
 
 
-def test_a_stream_that_is_left_after_its_first_event_gives_its_permit_back(client, three_times, whole_text):
-    with client.audio.transcriptions.create(**three_times, stream=True) as events:
+def test_a_stream_closed_after_its_first_event_releases_its_permit(client, long_file, whole_text):
+    with client.audio.transcriptions.create(**long_file, stream=True) as events:
         next(iter(events))
     # The server has one permit: the SDK tries again while it is still held.
     patient = client.with_options(max_retries=5).audio.transcriptions
-    assert patient.create(**three_times).text == whole_text
+    assert patient.create(**long_file).text == whole_text

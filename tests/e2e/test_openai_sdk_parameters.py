@@ -1,7 +1,7 @@
-"""Every parameter of a transcription through the OpenAI SDK: valid values, refused ones, and what goes together."""
+"""Every parameter of a transcription through the OpenAI SDK: valid values, invalid ones, and combinations."""
 import pytest
 
-from sdk import INVALID, MODEL, arguments, client_of, refused
+from sdk import INVALID, MODEL, arguments, client_of, raises_error
 from speech import ENDING
 
 # Parameters by their names: a valid value and an invalid one.
@@ -14,18 +14,18 @@ FIRST = {
     "chunking_strategy": ("auto", "manual"),
     # Audio, hints and channels.
     "offset": (0.1, -1), "duration": (10.9, 0), "channels": ("split", "left"), "hotwords": ("Kennedy", LONG),
-    # Choosing words.
+    # Search.
     "beam_size": (2, 0), "best_of": (3, 33), "patience": (1.5, 0), "length_penalty": (0.9, 11),
     "repetition_penalty": (1.05, 0), "no_repeat_ngram_size": (5, 225), "suppress_tokens": ([-1, 13], [51_864]),
     "without_timestamps": (False, "never"), "condition_on_previous_text": (True, 2),
-    # When a text is not believed.
+    # Rejection of texts.
     "compression_ratio_threshold": (2.5, 101), "logprob_threshold": (-2, 1), "no_speech_threshold": (0.7, 2),
     "hallucination_silence_threshold": (2, -1),
-    # Speech and silence.
+    # Voice activity detection.
     "vad_filter": (True, "maybe"), "vad_threshold": (0.4, 2), "vad_min_speech_ms": (100, 60_001),
     "vad_min_silence_ms": (500, 0.5), "vad_max_speech_s": (20, 0), "vad_speech_pad_ms": (200, 10_001),
 }
-# Other names of the same, and OpenAI's object, in place of those above.
+# Aliases, and OpenAI's object, instead of those above.
 OTHER = {
     "initial_prompt": ("Kennedy.", LONG), "no_timestamps": (True, "never"), "logprob_thold": ("none", 1),
     "no_speech_thold": ("none", 2), "compression_ratio_threshold": ("none", -1), "vad": (True, "maybe"),
@@ -38,27 +38,27 @@ MEMBERS = {"threshold": (0.4, 2), "min_speech_duration_ms": (100, -1), "min_sile
            "max_speech_duration_s": (20, 0), "speech_pad_ms": (200, 10_001)}
 THIRD = {"log_prob_threshold": (-2, 1), "vad_filter": (False, 2), "channels": ("mix", "both"),
          "suppress_tokens": ("[]", "x"), **{f"vad_parameters[{name}]": values for name, values in MEMBERS.items()}}
-# Parameters that are valid only with another format of the answer.
-ELSEWHERE = {"max_line_width": (20, 1_001), "max_line_count": (1, 0), "stream": (True, "maybe"),
-             "word_timestamps": (True, "maybe"), "vad_parameters": ({}, 3)}
-SETS = {"many": FIRST, "other_names": OTHER, "the_rest": THIRD}
+# Parameters that are valid only with another response format.
+OTHER_FORMATS = {"max_line_width": (20, 1_001), "max_line_count": (1, 0), "stream": (True, "maybe"),
+                 "word_timestamps": (True, "maybe"), "vad_parameters": ({}, 3)}
+SETS = {"many": FIRST, "other_names": OTHER, "third_set": THIRD}
 INVALID_VALUES = [(f"{where}-{name}", name, value)
-                  for where, fields in (SETS | {"elsewhere": ELSEWHERE}).items()
+                  for where, fields in (SETS | {"other_formats": OTHER_FORMATS}).items()
                   for name, (_, value) in fields.items()]
-# The first parameter of each does not go with the others, with the format of the answer or with the model.
-NOT_TOGETHER = [
+# The first parameter of each is incompatible with the others, with the response format or with the model.
+INCOMPATIBLE = [
     {"timestamp_granularities": ["word"]}, {"word_timestamps": True}, {"include": ["dropped"]},
     {"include": ["logprobs"], "response_format": "verbose_json"}, {"max_line_width": 20}, {"max_line_count": 1},
     {"stream": True, "response_format": "srt"}, {"stream": True, "channels": "split"},
     {"response_format": "diarized_json"}, {"patience": 0.4, "beam_size": 1},
     {"known_speaker_names": ["Ann"]}, {"known_speaker_references": ["data:audio/wav;base64,"]},
-    {"languages": ["tr"]}, {"language": "tr"},  # The model knows English only.
+    {"languages": ["tr"]}, {"language": "tr"},  # The model is English-only.
 ]
 ALONE = {
     "a_temperature_above_0": {"temperature": 0.2, "best_of": 2},
     "server_vad": {"chunking_strategy": {"type": "server_vad"}},
     "chunking_strategy_auto": {"chunking_strategy": "auto"},
-    "no_timestamps_where_times_show": {"response_format": "srt", "without_timestamps": True},
+    "no_timestamps_in_subtitles": {"response_format": "srt", "without_timestamps": True},
 }
 
 
@@ -98,26 +98,26 @@ def test_offset_and_duration_cut_and_keep_times(create, sample):
 
 
 @pytest.mark.parametrize(("name", "value"), [one[1:] for one in INVALID_VALUES], ids=[one[0] for one in INVALID_VALUES])
-def test_an_invalid_value_is_refused_by_its_name(create, sample, name, value):
+def test_the_error_for_an_invalid_value_names_the_parameter(create, sample, name, value):
     param = f"{name}[type]" if isinstance(value, dict) else name
-    with refused(*INVALID, param, f"'{param}'"):
+    with raises_error(*INVALID, param, f"'{param}'"):
         create(file=sample, model=MODEL, **arguments({name: value}))
 
 
 @pytest.mark.parametrize("name", ["threshold", "prefix_padding_ms", "silence_duration_ms"])
 def test_an_invalid_member_of_chunking_strategy_is_refused(create, sample, name):
-    with refused(*INVALID, f"chunking_strategy[{name}]", "-1"):
+    with raises_error(*INVALID, f"chunking_strategy[{name}]", "-1"):
         create(file=sample, model=MODEL, chunking_strategy={"type": "server_vad", name: -1})
 
 
-@pytest.mark.parametrize("fields", NOT_TOGETHER, ids="-".join)
-def test_what_does_not_go_together_is_refused(create, sample, fields):
+@pytest.mark.parametrize("fields", INCOMPATIBLE, ids="-".join)
+def test_incompatible_parameters_are_refused(create, sample, fields):
     name = next(iter(fields))
-    with refused(*INVALID, name, f"'{name}'"):
+    with raises_error(*INVALID, name, f"'{name}'"):
         create(file=sample, model=MODEL, **arguments(fields))
 
 
 def test_diarized_json_of_a_translation_is_refused(client, sample):
-    with refused(*INVALID, "response_format", "diarized_json"):
+    with raises_error(*INVALID, "response_format", "diarized_json"):
         client.audio.translations.create(file=sample, model=MODEL, response_format="diarized_json",
                                          extra_body={"channels": "split"})

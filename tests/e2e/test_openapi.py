@@ -1,7 +1,7 @@
-"""A server is what its OpenAPI document says, and nothing that is sent to it is a server error.
+"""The server conforms to its OpenAPI document, and no request causes a server error.
 
-The document is valid; a client generated from it works; Schemathesis calls every operation with what the document
-allows and with what it does not; random bytes over a bare socket are answered.
+The document is valid; a client generated from it works; Schemathesis calls every operation with valid
+and invalid requests; random bytes over a bare socket are answered.
 """
 import contextlib
 import gzip
@@ -20,17 +20,17 @@ import urllib.request
 import pytest
 
 import needs
-import noise
+import random_requests
 import servers
 from speech import ENDING
 
 KEY = "key of the check"
-# The document's example is the model that may be lost; the other is the default, which the alias whisper-1 stands for,
+# The document's example is the model that may be deleted; the other is the default, the target of the alias whisper-1,
 # so that uploads are transcribed to the end.
-KEPT, LOST = "tiny.en", "base"
-# What Schemathesis asks for beyond its defaults. An upload that the document allows may be refused all the same: fields
-# do not go together (docs/api.md, "Combinations"), which JSON Schema could say only with a schema for each
-# combination; a language is any of some hundred spellings. So 400 is an answer to it.
+KEPT_MODEL, DELETED_MODEL = "tiny.en", "base"
+# Schemathesis' settings. An upload that the document allows may be refused: some fields are incompatible (docs/api.md,
+# "Combinations"), which JSON Schema could express only with a schema for each combination; a language has about a
+# hundred spellings. So 400 is an expected answer.
 SCHEMATHESIS = """
 [phases.stateful]
 enabled = true
@@ -45,12 +45,12 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 404, 429]
 
 @contextlib.contextmanager
 def serving_copies(program, models_dir, **settings):
-    """The address of a server that never asks the hub, with copies of the models, which may be lost."""
+    """The address of a server without a hub, with copies of the models, which may be deleted."""
     with tempfile.TemporaryDirectory(prefix="halkspeech-openapi-") as folder:
         folder = pathlib.Path(folder)
-        for name in (KEPT, LOST):
+        for name in (KEPT_MODEL, DELETED_MODEL):
             shutil.copytree(models_dir / name, folder / "models" / name)
-        with servers.serve(program, folder / "models", name="openapi", WHISPER__MODEL=KEPT, WHISPER__BEAM_SIZE=1,
+        with servers.serve(program, folder / "models", name="openapi", WHISPER__MODEL=KEPT_MODEL, WHISPER__BEAM_SIZE=1,
                            WHISPER__COMPUTE_TYPE="int8", HF_HUB_OFFLINE="true", HF_HUB_CACHE=folder / "hub",
                            LOG_LEVEL="warning", **settings) as server:
             yield server.url
@@ -58,14 +58,14 @@ def serving_copies(program, models_dir, **settings):
 
 @pytest.fixture(scope="module")
 def url(program, models_dir):
-    """The address of a server that lets everyone in."""
+    """The address of a server without keys."""
     with serving_copies(program, models_dir) as address:
         yield address
 
 
 @pytest.fixture(params=["without_keys", "with_keys"])
 def target(request, program, models_dir):
-    """The address of a server of this test alone and its key, if it has one."""
+    """The address of a server for this test only, and its key, if it has one."""
     key = KEY if request.param == "with_keys" else None
     with serving_copies(program, models_dir, **({"API_KEY": key} if key else {})) as address:
         yield address, key
@@ -92,7 +92,7 @@ def test_swagger_ui_comes_from_the_server(url):
 
 
 class GeneratedClient:
-    """A client that was generated from the document, without a warning."""
+    """A client generated from the document without warnings."""
 
     def __init__(self, url, document, folder):
         path, config = folder / "openapi.json", folder / "client.json"
@@ -101,8 +101,8 @@ class GeneratedClient:
                                       "package_name_override": "generated_client"}))
         command = [sys.executable, "-m", "openapi_python_client", "generate", "--path", path, "--config", config,
                    "--output-path", folder / "client", "--overwrite", "--fail-on-warning"]
-        made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        assert made.returncode == 0, made.stdout
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        assert result.returncode == 0, result.stdout
         sys.path.insert(0, str(folder / "client"))
         self.client = importlib.import_module("generated_client").Client(base_url=url)
         self.models = importlib.import_module("generated_client.models")
@@ -125,12 +125,12 @@ def generated(url, document, tmp_path_factory):
 def test_the_generated_client_lists_the_models(generated):
     listed = generated.call("models.list_models").parsed
     assert type(listed) is generated.models.ModelList
-    # Other names of a model are listed too, and say whose names they are.
-    assert {model.id for model in listed.data if "alias_of" not in model.to_dict()} == {KEPT, LOST}
+    # Aliases are listed too, with the model that they name.
+    assert {model.id for model in listed.data if "alias_of" not in model.to_dict()} == {KEPT_MODEL, DELETED_MODEL}
 
 
 def test_the_generated_client_shows_a_model(generated):
-    assert generated.call("models.show_model", id=KEPT).parsed.id == KEPT
+    assert generated.call("models.show_model", id=KEPT_MODEL).parsed.id == KEPT_MODEL
 
 
 def test_the_generated_client_reads_json(generated, sample):
@@ -179,31 +179,31 @@ def test_schemathesis_finds_nothing(target, sample, tmp_path, seed, short):
     config.write_text(SCHEMATHESIS)
     command = [pathlib.Path(sys.executable).parent / "st", "--config-file", config, "run", url + "/openapi.json",
                "--checks", "all", "--max-examples", "10" if short else "100", "--seed", str(seed),
-               # How long a transcription takes is the machine's matter, and its parameters'.
+               # The duration of a transcription depends on the machine and on the parameters.
                "--request-timeout", "600", "--max-response-time", "600", "--continue-on-failure"]
     if key:
         command += ["-H", f"Authorization: Bearer {key}"]
     hooks = pathlib.Path(__file__).with_name("schemathesis_hooks.py")
     env = os.environ | {"SCHEMATHESIS_HOOKS": str(hooks), "SAMPLE": str(sample), "NO_COLOR": "1"}
-    done = subprocess.run(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          check=False)
-    assert done.returncode == 0, done.stdout
-    print(*(line.strip() for line in done.stdout.splitlines() if re.search(r"\d+ generated", line)))
+    result = subprocess.run(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            check=False)
+    assert result.returncode == 0, result.stdout
+    print(*(line.strip() for line in result.stdout.splitlines() if re.search(r"\d+ generated", line)))
     print(json.loads((tmp_path / "answers.json").read_text()))
 
 
-def test_a_little_noise_is_no_server_error(target, seed):
-    send_noise(*target, 200, seed)
+def test_a_few_random_requests_cause_no_server_error(target, seed):
+    send_random_requests(*target, 200, seed)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(4 * 3600)
-def test_noise_is_no_server_error(target, seed, short):
-    send_noise(*target, 1000 if short else 10_000, seed)
+def test_random_requests_cause_no_server_error(target, seed, short):
+    send_random_requests(*target, 1000 if short else 10_000, seed)
 
 
-def send_noise(url, key, count, seed):
-    """Sends random requests, none of which may be answered with a 5xx or not at all; the server is ready after them."""
-    print(dict(sorted(noise.send(url, key, count, seed).items())))
+def send_random_requests(url, key, count, seed):
+    """Sends random requests, each of which must get an answer below 500; the server must be ready afterwards."""
+    print(dict(sorted(random_requests.send(url, key, count, seed).items())))
     with urllib.request.urlopen(url + "/ready", timeout=30) as answer:
         assert answer.status == 200

@@ -1,7 +1,7 @@
-"""Callers do not notice that a server behind the proxy dies: Compose with two replicas, one killed under load.
+"""Callers are not affected by the death of a server behind the proxy: two replicas in Compose, one killed under load.
 
-Needs `docker compose --profile replicas up -d` with the model base in place. Every request has to be answered with 200
-and one and the same text.
+Needs `docker compose --profile replicas up -d` with the model base in place. Every request must be answered with 200
+and the same text.
 """
 import asyncio
 import collections
@@ -17,14 +17,14 @@ import needs
 
 REQUESTS, CALLERS = 500, 8
 FIELDS = {"model": "base", "language": "en"}
-# After which share of the answers, what is said to Compose: the first replica is killed and started again, then the
+# Shares of the answers, and Compose commands to run after them: the first replica is killed and started again, then the
 # second one is restarted, which drains it.
 EVENTS = [(0.2, ["kill", "replica-1"]), (0.4, ["start", "replica-1"]), (0.6, ["restart", "replica-2"])]
 
 
 @pytest.fixture
 def compose(pytestconfig):
-    """The command that is told what to do with the replicas."""
+    """The command that controls the replicas."""
     command = shlex.split(pytestconfig.getoption("--compose"))
     needs.command(command[0], "compose")
     return [*command, "--profile", "replicas"]
@@ -33,12 +33,12 @@ def compose(pytestconfig):
 @pytest.fixture
 def proxy(pytestconfig, compose):
     url = pytestconfig.getoption("--replicas-url").rstrip("/")
-    needs.answering(url + "/ready", "compose", "`docker compose --profile replicas up -d`, or --replicas-url")
+    needs.reachable_url(url + "/ready", "compose", "`docker compose --profile replicas up -d`, or --replicas-url")
     return url
 
 
-class Requests:
-    """Hands out as many turns as there are requests."""
+class RequestCount:
+    """Counts the requests that are left, in the interface of load.ClipSequence."""
 
     def __init__(self, count):
         self._left = count
@@ -49,21 +49,21 @@ class Requests:
 
 
 async def send_all(url, clip, compose):
-    """Sends the requests, and kills and starts replicas meanwhile; the answers, and the seconds that all took."""
-    begun, answered, due, running = time.perf_counter(), 0, list(EVENTS), []
+    """Sends the requests, and meanwhile kills and starts replicas; returns the answers and the total seconds."""
+    start, answered, events, running = time.perf_counter(), 0, list(EVENTS), []
     async with load.session() as client:
-        async def ask(clip):
+        async def send_clip(clip):
             nonlocal answered
             answer = await load.send(client, url, clip, FIELDS)
             answered += 1
-            if due and answered >= due[0][0] * REQUESTS:
-                _, words = due.pop(0)
-                print(f"{time.perf_counter() - begun:6.1f} s, {answered} answers: {' '.join(words)}")
+            if events and answered >= events[0][0] * REQUESTS:
+                _, arguments = events.pop(0)
+                print(f"{time.perf_counter() - start:6.1f} s, {answered} answers: {' '.join(arguments)}")
                 running.append(asyncio.create_task(asyncio.to_thread(
-                    subprocess.run, [*compose, *words], check=True, capture_output=True)))
+                    subprocess.run, [*compose, *arguments], check=True, capture_output=True)))
             return answer
 
-        answers, seconds = await load.closed_loop(ask, [clip], CALLERS, Requests(REQUESTS))
+        answers, seconds = await load.closed_loop(send_clip, [clip], CALLERS, RequestCount(REQUESTS))
         await asyncio.gather(*running)
     return answers, seconds
 

@@ -1,1 +1,1 @@
-"""Faults that are provoked from outside, and a stand-in for the hub."""
+"""Faults that are provoked from outside the server, and a fake model hub."""

@@ -1,1 +1,1 @@
-"""Odd sound files of one speech sample, and what a server and ffmpeg read in them."""
+"""Odd sound files of one speech sample, and how a server and ffmpeg decode them."""

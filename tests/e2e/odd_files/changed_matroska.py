@@ -2,7 +2,7 @@
 import zlib
 
 from odd_files.ebml import ebml, matroska
-from odd_files.making import bytes_case, cut, encoded, frames_of, middle, noise
+from odd_files.generate import bytes_case, cut, encoded, frames_of, middle, noise
 from odd_files.ogg_pages import opus_packets
 
 

@@ -1,7 +1,7 @@
 """MP4 files whose bytes are changed."""
 import struct
 
-from odd_files.making import bytes_case, cut, encoded, noise
+from odd_files.generate import bytes_case, cut, encoded, noise
 from odd_files.mp4 import box, boxes, change_boxes, moved, mp4
 from odd_files.tags import id3v2
 

@@ -1,7 +1,7 @@
 """Ogg files whose bytes are changed."""
 import struct
 
-from odd_files.making import bytes_case, cut, encoded, noise
+from odd_files.generate import bytes_case, cut, encoded, noise
 from odd_files.ogg_pages import junk_between, ogg, ogg_page, ogg_pages, renumbered, without, wrong_crc
 from odd_files.tags import id3v2
 
@@ -40,8 +40,8 @@ def register():
     bytes_case("opus_preskip_0.opus")(lambda: opus_head(10, b"\0\0"))
     bytes_case("opus_preskip_48000.opus")(lambda: opus_head(10, struct.pack("<H", 48000)))
     bytes_case("opus_gain_minus_20db.opus")(lambda: opus_head(16, struct.pack("<h", -20 * 256)))
-    bytes_case("opus_rate_said_0.opus")(lambda: opus_head(12, bytes(4)))
-    bytes_case("opus_rate_said_44100.opus")(lambda: opus_head(12, struct.pack("<I", 44100)))
+    bytes_case("opus_rate_declared_0.opus")(lambda: opus_head(12, bytes(4)))
+    bytes_case("opus_rate_declared_44100.opus")(lambda: opus_head(12, struct.pack("<I", 44100)))
     bytes_case("opus_version_15.opus")(lambda: opus_head(8, b"\x0f"))
     bytes_case("opus_granules_minus_1.opus")(lambda: ogg(
         [flags, -1 if granule > 0 and not flags & 4 else granule, *rest]

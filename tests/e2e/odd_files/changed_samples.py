@@ -2,13 +2,13 @@
 
 import struct
 
-from odd_files.making import bytes_case, cut, encoded, noise, raw
+from odd_files.generate import bytes_case, cut, encoded, noise, raw
 from odd_files.tags import id3v2
 from odd_files.wav import chunk, extensible, fmt, riff
 
 
 def register():
-    # Functions, for ffmpeg runs only when a file is made.
+    # Functions, so that ffmpeg runs only when a file is made.
     def body():
         return raw()
 

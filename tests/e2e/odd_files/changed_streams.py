@@ -1,7 +1,7 @@
 """MP3, ADTS and FLAC files whose bytes are changed."""
 import struct
 
-from odd_files.making import bytes_case, cut, encoded, frames_of, noise
+from odd_files.generate import bytes_case, cut, encoded, frames_of, noise
 from odd_files.tags import ape, id3v1, id3v2, lyrics3
 from odd_files.wav import chunk, riff
 

@@ -33,14 +33,14 @@ def matroska(codec, private, frames, frame_ms, rate, lacing=0, per_block=1, grou
     body, block_list, cluster_at = info + before + ebml("1654ae6b", ebml("ae", track)), b"", None
     unit = scale / 1e6
     for index in range(0, len(frames), per_block):
-        some = frames[index:index + per_block]
+        block_frames = frames[index:index + per_block]
         at = first_ms + index * frame_ms
         if cluster_at is None or at - cluster_at >= cluster_ms:
             if cluster_at is not None:
                 body += ebml("1f43b675", ebml("e7", int(cluster_at / unit)) + block_list)
             cluster_at, block_list = at, b""
-        flags = (0 if groups else 0x80) | (lacing << 1 if len(some) > 1 else 0)
-        payload = laced(some, lacing) if len(some) > 1 else some[0]
+        flags = (0 if groups else 0x80) | (lacing << 1 if len(block_frames) > 1 else 0)
+        payload = laced(block_frames, lacing) if len(block_frames) > 1 else block_frames[0]
         block = b"\x81" + struct.pack(">hB", int(at / unit) - int(cluster_at / unit), flags) + payload
         block_list += ebml("a0", ebml("a1", block)) if groups else ebml("a3", block)
     body += ebml("1f43b675", ebml("e7", int(cluster_at / unit)) + block_list)

@@ -1,7 +1,7 @@
 """Boxes of MP4 files."""
 import struct
 
-from odd_files.making import encoded
+from odd_files.generate import encoded
 
 
 def box(name, body):
@@ -9,7 +9,7 @@ def box(name, body):
 
 
 def boxes(data):
-    """(name, body) of MP4 boxes."""
+    """The name and body of each MP4 box."""
     at, found = 0, []
     while at + 8 <= len(data):
         size, name = struct.unpack(">I4s", data[at:at + 8])
@@ -34,11 +34,11 @@ def change_boxes(data, change):
 
 
 def moved(moov, by):
-    """The index with its places of chunks moved."""
+    """The index (moov) with its chunk offsets moved."""
     def move(name, body):
         if name == b"stco":
-            places = struct.unpack(f">{(len(body) - 8) // 4}I", body[8:])
-            return box(name, body[:8] + b"".join(struct.pack(">I", place + by) for place in places))
+            offsets = struct.unpack(f">{(len(body) - 8) // 4}I", body[8:])
+            return box(name, body[:8] + b"".join(struct.pack(">I", offset + by) for offset in offsets))
     return change_boxes(moov, move)
 
 

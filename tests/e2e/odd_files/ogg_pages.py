@@ -1,11 +1,11 @@
 """Pages and packets of Ogg files."""
 import struct
 
-from odd_files.making import encoded, noise
+from odd_files.generate import encoded, noise
 
 
 def _crc_table():
-    """The table of Ogg's checksum, by a byte."""
+    """The table of Ogg's checksum, by byte."""
     table = []
     for byte in range(256):
         value = byte << 24
@@ -27,7 +27,7 @@ def ogg_page(flags, granule, serial, number, lacing, body):
 
 
 def ogg_pages(data):
-    """[flags, granule, serial, number, lacing, body] of pages."""
+    """The pages as lists of flags, granule, serial, number, lacing and body."""
     at, pages = 0, []
     while data[at:at + 4] == b"OggS":
         flags, granule, serial, number, _, count = struct.unpack("<BqIIIB", data[at + 5:at + 27])
@@ -43,15 +43,15 @@ def ogg(pages):
 
 
 def ogg_packets(data):
-    packets, open_one = [], b""
+    packets, unfinished = [], b""
     for *_, lacing, body in ogg_pages(data):
         at = 0
         for size in lacing:
-            open_one += body[at:at + size]
+            unfinished += body[at:at + size]
             at += size
             if size < 255:
-                packets.append(open_one)
-                open_one = b""
+                packets.append(unfinished)
+                unfinished = b""
     return packets
 
 

@@ -1,4 +1,4 @@
-"""Tags that stand before and behind a stream: ID3, APE, Lyrics3."""
+"""Tags before and after a stream: ID3, APE, Lyrics3."""
 import struct
 
 

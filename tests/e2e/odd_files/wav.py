@@ -1,4 +1,4 @@
-"""Pieces of WAV and AIFF files."""
+"""Chunks of WAV and AIFF files."""
 import struct
 
 

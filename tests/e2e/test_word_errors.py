@@ -1,13 +1,13 @@
 """The tables of the tests in src/cli/bench/word_errors.rs: words are counted as `halkspeech bench` counts them."""
 import pytest
 
-from words import edits, units
+from word_errors import edits, units
 
 
 @pytest.mark.parametrize(("language", "text", "expected"), [
     ("en", "Ask not, what YOUR country—can do.", "ask not what your country can do"),
     ("en", "Don't; it’s o'clock", "dont its oclock"),
-    ("en", "I said 42 %, ﬁne", "i said 42 fine"),
+    ("en", "I reference 42 %, ﬁne", "i reference 42 fine"),
     ("tr", "Işık İstanbul'da ILIK", "ışık istanbulda ılık"),
     ("tr-TR", "IĞDIR", "ığdır"),
     ("de", "STRAẞE Über", "straße über"),
@@ -24,9 +24,9 @@ def test_words_are_compared_without_case_and_punctuation(language, text, expecte
     assert " ".join(units(text, language)) == expected
 
 
-@pytest.mark.parametrize(("said", "heard", "wrong"), [
+@pytest.mark.parametrize(("reference", "hypothesis", "wrong"), [
     ("a b c", "A, b, c!", 0), ("a b c", "a x c", 1), ("a b c", "a c", 1), ("a b c", "a b b c", 1), ("a b c", "", 3),
     ("", "you you", 2), ("a b c d", "b c d e", 2), ("", "", 0),
 ])
-def test_wrong_missing_and_added_words_are_counted(said, heard, wrong):
-    assert edits(units(said, "en"), units(heard, "en")) == wrong
+def test_wrong_missing_and_added_words_are_counted(reference, hypothesis, wrong):
+    assert edits(units(reference, "en"), units(hypothesis, "en")) == wrong

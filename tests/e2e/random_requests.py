@@ -16,8 +16,8 @@ VALUES = ["", "multipart/form-data", "multipart/form-data; boundary=b", "audio/w
           "text/event-stream", "100-continue", "chunked", "gzip", "close", "keep-alive", "websocket", "Bearer",
           "Bearer x", "Basic eDp4", "bytes=0-", "0", "3", "-1", "99999999999999999999", "*/*", "https://app.example",
           "a" * 9000]
-ODD = ["%2e%2e/", "%00", "%ff", "%", "//", "..", ";", "@", "é", "'\"<>", "%2F", "?a=b&a[]=c", "?=&&=", "?%ff=%00",
-       "#x", "a" * 4000]
+ODD_PATHS = ["%2e%2e/", "%00", "%ff", "%", "//", "..", ";", "@", "é", "'\"<>", "%2F", "?a=b&a[]=c", "?=&&=", "?%ff=%00",
+             "#x", "a" * 4000]
 PARTS = [b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n',
          b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF\x00\x00\r\n',
          b'--b\r\nContent-Disposition: form-data; name="chunking_strategy"\r\n\r\n{"type":[[]]}\r\n',
@@ -25,15 +25,15 @@ PARTS = [b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\
 
 
 def send(url, key, count, seed):
-    """Sends `count` requests; how often each status came, "none" for a connection that was closed without one.
+    """Sends `count` requests; returns the number of each status, "none" for a connection closed without one.
 
     Raises AssertionError at a 5xx, and at a request that is not answered within ten seconds.
     """
-    choose = random.Random(seed)
+    rng = random.Random(seed)
     host, port = url.removeprefix("http://").split(":")
     statuses = collections.Counter()
     for _ in range(count):
-        request = _request(choose, key)
+        request = _request(rng, key)
         status = _answer(host, int(port), request)
         assert not status.startswith("5"), f"{status} for {request[:3000]!r}"
         statuses[status] += 1
@@ -47,44 +47,44 @@ def _answer(host, port, request):
             try:
                 head = connection.recv(12)
             except TimeoutError:
-                # It waits for the rest of the request, of which there is none.
+                # It waits for more of the request; there is none.
                 connection.shutdown(socket.SHUT_WR)
                 connection.settimeout(10)
                 head = connection.recv(12)
         except TimeoutError:
             raise AssertionError(f"no answer within 10 s for {request[:3000]!r}") from None
         except OSError:
-            # The server may close while it is still being sent to.
+            # The server may close the connection while the request is being sent.
             return "none"
     return head[9:12].decode("latin-1") or "none"
 
 
-def _request(choose, key):
-    if choose.random() < 0.05:
-        return _bytes(choose, 300)
-    method = choose.choice(METHODS) if choose.random() < 0.95 else _text(choose, 8)
-    path = choose.choice(PATHS)
-    while choose.random() < 0.4:
-        path += choose.choice(ODD) if choose.random() < 0.7 else _text(choose, 20)
-    body = b"".join(choose.choices(PARTS, k=choose.randrange(8))) if choose.random() < 0.7 else _bytes(choose, 3000)
+def _request(rng, key):
+    if rng.random() < 0.05:
+        return _bytes(rng, 300)
+    method = rng.choice(METHODS) if rng.random() < 0.95 else _text(rng, 8)
+    path = rng.choice(PATHS)
+    while rng.random() < 0.4:
+        path += rng.choice(ODD_PATHS) if rng.random() < 0.7 else _text(rng, 20)
+    body = b"".join(rng.choices(PARTS, k=rng.randrange(8))) if rng.random() < 0.7 else _bytes(rng, 3000)
     headers = [("Host", "localhost")]
-    if key and choose.random() < 0.8:
+    if key and rng.random() < 0.8:
         headers.append(("Authorization", f"Bearer {key}"))
-    if choose.random() < 0.8:
+    if rng.random() < 0.8:
         headers.append(("Content-Length", str(len(body))))
-    for _ in range(choose.randrange(6)):
-        name = choose.choice(NAMES) if choose.random() < 0.8 else _text(choose, 12)
-        headers.append((name, choose.choice(VALUES) if choose.random() < 0.7 else _text(choose, 40)))
-    choose.shuffle(headers)
-    version = "HTTP/1.1" if choose.random() < 0.95 else choose.choice(["HTTP/1.0", "HTTP/2.0", "HTTP/9", ""])
+    for _ in range(rng.randrange(6)):
+        name = rng.choice(NAMES) if rng.random() < 0.8 else _text(rng, 12)
+        headers.append((name, rng.choice(VALUES) if rng.random() < 0.7 else _text(rng, 40)))
+    rng.shuffle(headers)
+    version = "HTTP/1.1" if rng.random() < 0.95 else rng.choice(["HTTP/1.0", "HTTP/2.0", "HTTP/9", ""])
     head = f"{method} {path} {version}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers) + "\r\n"
     return head.encode("utf-8", "replace") + body
 
 
-def _text(choose, most):
+def _text(rng, max_length):
     letters = string.ascii_letters + string.digits + string.punctuation + " \t\x00\x7fçğ"
-    return "".join(choose.choices(letters, k=choose.randrange(1, most)))
+    return "".join(rng.choices(letters, k=rng.randrange(1, max_length)))
 
 
-def _bytes(choose, most):
-    return choose.randbytes(choose.randrange(most))
+def _bytes(rng, max_length):
+    return rng.randbytes(rng.randrange(max_length))

@@ -1,7 +1,7 @@
-"""Counts word errors: normalizes texts and computes the edit distance of their words.
+"""Counts word errors: normalizes texts and computes the edit distance between their words.
 
-The rules are those of `halkspeech bench` (src/cli/bench/word_errors.rs); tests/e2e/test_words.py has the same table of
-tests.
+The rules are those of `halkspeech bench` (src/cli/bench/word_errors.rs); tests/e2e/test_word_errors.py has the
+same table of tests.
 """
 import re
 import unicodedata
@@ -11,7 +11,7 @@ UNSPACED = {"ja", "zh"}
 
 
 def units(text, language):
-    """Words as compared: NFKC, lower case, apostrophes dropped, a space for what is no letter, digit or mark."""
+    """The normalized words: NFKC, lower case, no apostrophes, a space for all but letters, digits and marks."""
     language = re.split("[-_]", language or "")[0].lower()
     text = unicodedata.normalize("NFKC", text)
     if language == "tr":
@@ -22,12 +22,12 @@ def units(text, language):
     return list("".join(text.split())) if language in UNSPACED else text.split()
 
 
-def edits(reference, heard):
+def edits(reference, hypothesis):
     """Levenshtein distance between two lists."""
-    row = list(range(len(heard) + 1))
+    row = list(range(len(hypothesis) + 1))
     for i, expected in enumerate(reference, 1):
         diagonal, row[0] = row[0], i
-        for j, actual in enumerate(heard, 1):
+        for j, actual in enumerate(hypothesis, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (expected != actual))
     return row[-1]
 

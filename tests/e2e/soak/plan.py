@@ -1,4 +1,4 @@
-"""How long a soak lasts, what it sends, and the bounds of its server."""
+"""Duration of a soak, its traffic, and the limits of its server."""
 import dataclasses
 from pathlib import Path
 
@@ -7,13 +7,13 @@ from pathlib import Path
 class Plan:
     """A field may be set by `--soak NAME=VALUE`."""
     sample: Path
-    manifest: Path | None = None     # recordings with their texts; without it the sample alone
+    manifest: Path | None = None     # recordings with their texts; without it only the sample is sent
     minutes: float = 60
-    settle_s: float = 2              # rest in a pause before memory is read
+    settle_s: float = 2              # wait in a pause before memory is read
     callers: int = 8
     seed: int = 1
     long_s: float = 120              # length of the long recording
-    # The first model knows all languages; the others are unloaded as soon as nobody uses them.
+    # The first model knows all languages; the others are unloaded as soon as they are idle.
     models: tuple = ("base", "tiny.en")
     key: str = "soak-key-0b5e"
     capacity: int = 12               # MAX_CONCURRENT_REQUESTS
@@ -26,12 +26,12 @@ class Plan:
         """Seconds of traffic between two pauses; 24 rounds in an hour."""
         return min(180.0, max(8.0, self.minutes * 60 / 24))
 
-    def changed(self, options):
-        """The plan with fields as `NAME=VALUE`; models are separated by commas."""
+    def with_options(self, options):
+        """Returns the plan with fields as `NAME=VALUE`; models are separated by commas."""
         types = {field.name: field.type for field in dataclasses.fields(self)}
         given = dict(option.split("=", 1) for option in options)
         if unknown := set(given) - set(types):
-            raise ValueError(f"no such field of a soak: {', '.join(unknown)}; there are {', '.join(types)}")
+            raise ValueError(f"unknown field of a soak: {', '.join(unknown)}; known are {', '.join(types)}")
         made = {name: tuple(value.split(",")) if types[name] is tuple else
                 Path(value) if types[name] not in (int, float, str) else types[name](value)
                 for name, value in given.items()}

@@ -1,4 +1,4 @@
-"""What a server takes of its machine over time, from its own metrics, and whether that grows."""
+"""Resource use of a server over time, from its own metrics, and whether it grows."""
 import statistics
 from dataclasses import asdict, dataclass
 
@@ -9,7 +9,7 @@ MIB = 2**20
 @dataclass(frozen=True)
 class Sample:
     at_s: float
-    quiet: bool          # no request inside and no model loaded
+    quiet: bool          # no request running and no model loaded
     resident_mib: float
     open_files: float
     threads: float
@@ -25,13 +25,13 @@ def sample(metrics, at_s, quiet):
                   metrics["process_threads"], metrics["process_cpu_seconds_total"], metrics["halkspeech_models_loaded"])
 
 
-def busy(metrics):
-    """The gauges that are not 0 though they should be."""
+def nonzero_gauges(metrics):
+    """The gauges that should be 0 on an idle server and are not."""
     return {name: metrics[name] for name in GAUGES if metrics[name]}
 
 
 def connections(address):
-    """Connections that a server of this machine has open, those among them that their client has left."""
+    """Number of open connections of a server on this machine, including those that the client has closed."""
     host, port = address
     if host not in ("127.0.0.1", "localhost"):
         return 0
@@ -41,39 +41,39 @@ def connections(address):
     return sum(int(row[1].split(":")[1], 16) == port and row[3] in (established, close_wait) for row in rows)
 
 
-# How much more the last sixth may have than the second: of memory a share as well, for what an allocator keeps.
-SLACK = {"resident_mib": lambda before: 16 + 0.05 * before, "open_files": lambda before: 2,
-         "threads": lambda before: 4}
+# Allowed growth from the second sixth to the last; for memory also a share, since allocators keep freed memory.
+MAX_GROWTH = {"resident_mib": lambda before: 16 + 0.05 * before, "open_files": lambda before: 2,
+              "threads": lambda before: 4}
 
 
 @dataclass(frozen=True)
 class Trend:
-    what: str
+    name: str
     before: float
     after: float
     allowed: float
 
     @property
-    def flat(self):
+    def is_stable(self):
         return self.after - self.before <= self.allowed
 
 
 def trends(samples):
-    """The median of the second sixth against that of the last one, among quiet points: nothing runs, nothing is loaded.
+    """The medians of the second and of the last sixth of the samples of an idle server without loaded models.
 
-    The first sixth is left out, as caches and pools fill then. None where there are too few points to tell.
+    The first sixth is left out, since caches and pools are filled then. None if there are too few samples.
     """
     if len(samples) < 6:
         return None
     sixth = len(samples) // 6
     second, last = samples[sixth:2 * sixth], samples[-sixth:]
-    medians = [(what, *(statistics.median(getattr(one, what) for one in part) for part in (second, last)))
-               for what in SLACK]
-    return [Trend(what, before, after, SLACK[what](before)) for what, before, after in medians]
+    medians = [(name, *(statistics.median(getattr(each, name) for each in part) for part in (second, last)))
+               for name in MAX_GROWTH]
+    return [Trend(name, before, after, MAX_GROWTH[name](before)) for name, before, after in medians]
 
 
-def curve(samples, points=8):
-    """A few samples that lie evenly over the whole time, the first and the last among them."""
+def evenly_spaced(samples, points=8):
+    """A few samples at even distances, including the first and the last."""
     if len(samples) <= points:
         return samples
     return [samples[round(number * (len(samples) - 1) / (points - 1))] for number in range(points)]

@@ -1,6 +1,6 @@
 """Registers odd sound files by name and makes them with ffmpeg in one folder.
 
-`FILES` has a function for each name, which writes the file; `SOURCES` has the other odd files that one is made of.
+`FILES` has a function for each name, which writes the file; `SOURCES` has the odd files that it is made from.
 Registering a file runs no ffmpeg.
 """
 import functools
@@ -20,7 +20,7 @@ _folder = None
 
 
 def use_folder(folder):
-    """Makes everything in this folder from now on."""
+    """Sets the folder in which all files are made."""
     global _folder
     _folder = pathlib.Path(folder).resolve()
     for name in ("made", "parts", "ffmpeg"):
@@ -28,18 +28,18 @@ def use_folder(folder):
 
 
 def folder():
-    """The folder in which files are made: `made` has the odd files, `parts` pieces of them, `ffmpeg` its answers."""
-    assert _folder is not None, "use_folder comes first"
+    """The folder of all files: `made` has the odd files, `parts` their parts, `ffmpeg` the files decoded by ffmpeg."""
+    assert _folder is not None, "use_folder must be called first"
     return _folder
 
 
-def made(name):
+def generated_path(name):
     """The path of an odd file."""
     return folder() / "made" / name
 
 
 def case(name, arguments, inputs="-i speech.wav"):
-    """Registers a file that one call of ffmpeg makes."""
+    """Registers a file that is made by one ffmpeg command."""
     FILES[name] = lambda: ffmpeg(f"{inputs} {arguments} -y made/{name}")
     SOURCES[name] = re.findall(r"made/(\S+)", inputs)
 
@@ -47,7 +47,7 @@ def case(name, arguments, inputs="-i speech.wav"):
 def bytes_case(name):
     """Registers a file whose bytes the decorated function returns."""
     def register(make):
-        FILES[name] = lambda: made(name).write_bytes(make())
+        FILES[name] = lambda: generated_path(name).write_bytes(make())
         return make
     return register
 
@@ -74,7 +74,7 @@ def raw(form="s16le", arguments=""):
 
 @functools.lru_cache(None)
 def frames_of(arguments, suffix):
-    """The frames of a raw stream (MP3, ADTS, AC-3), as ffprobe finds them."""
+    """The frames of a raw stream (MP3, ADTS, AC-3), as found by ffprobe."""
     data = encoded(arguments, suffix)
     path = folder() / "parts" / f"frames-{zlib.crc32(arguments.encode()):08x}-{threading.get_ident()}.{suffix}"
     path.write_bytes(data)
@@ -88,9 +88,9 @@ def noise(size, seed=1):
     return random.Random(seed).randbytes(size)
 
 
-def cut(data, part):
-    """The first part of the bytes."""
-    return data[:int(len(data) * part)]
+def cut(data, share):
+    """The first bytes, a share of all."""
+    return data[:int(len(data) * share)]
 
 
 def middle(data, junk):

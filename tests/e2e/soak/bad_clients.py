@@ -1,6 +1,6 @@
-"""Clients that do not behave: they leave in the middle, stand still, send half of what they announced, or no HTTP.
+"""Clients that misbehave: they disconnect early, stall, send an incomplete body, or do not speak HTTP.
 
-Each returns what it saw, in a word or two; what the server must not do is keep them for ever.
+Each returns its outcome in a few words, or the server's answer; the server must not keep a connection open for ever.
 """
 import asyncio
 import contextlib
@@ -8,9 +8,9 @@ import socket
 import struct
 import time
 
-from soaking.ledger import Reply
+from soak.results import Reply
 
-GIVE_UP_S = 30
+ANSWER_TIMEOUT_S = 30
 
 
 @contextlib.asynccontextmanager
@@ -28,8 +28,8 @@ def head(method, path, length, content_type, key):
             f"Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n").encode()
 
 
-async def leave(address, request, sent, after_s, reset):
-    """Sends the first `sent` bytes, waits, and is gone: with a reset, or with an orderly end."""
+async def disconnect(address, request, sent, after_s, reset):
+    """Sends the first `sent` bytes, waits, and disconnects: with a TCP reset, or with an orderly close."""
     async with connection(address) as (_, writer):
         with contextlib.suppress(OSError):
             writer.write(request[:sent])
@@ -41,48 +41,48 @@ async def leave(address, request, sent, after_s, reset):
             else:
                 writer.close()
                 await writer.wait_closed()
-    return "left"
+    return "disconnected"
 
 
-async def leave_stream(address, request, patience_s):
-    """Leaves as soon as the first piece of a stream has come."""
+async def disconnect_in_stream(address, request, patience_s):
+    """Disconnects after the first event of a stream."""
     async with connection(address) as (reader, writer):
         writer.write(request)
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             await writer.drain()
             await asyncio.wait_for(reader.readuntil(b"data: "), patience_s)
-            return "left with a piece"
-    return "left without a piece"
+            return "disconnected after an event"
+    return "disconnected before an event"
 
 
-async def stand_still(address, request, sent):
-    """Sends a part and then nothing; the answer, or that the connection was closed without one."""
+async def stall(address, request, sent):
+    """Sends a part and then nothing; returns the answer, or that the connection was closed without one."""
     async with connection(address) as (reader, writer):
         writer.write(request[:sent])
         return await _answer(reader)
 
 
-async def end_early(address, request, sent):
-    """Sends a part, says that nothing more will come, and waits."""
+async def half_close(address, request, sent):
+    """Sends a part, closes its sending side, and waits for the answer."""
     async with connection(address) as (reader, writer):
         writer.write(request[:sent])
         writer.write_eof()
         return await _answer(reader)
 
 
-async def keep(address, requests):
-    """Sends requests one after the other over one connection; their replies, and bytes that nobody asked for."""
+async def send_in_sequence(address, requests):
+    """Sends requests in sequence over one connection; returns their replies, and any bytes after the last one."""
     replies = []
     async with connection(address) as (reader, writer):
         for request in requests:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             writer.write(request)
             try:
                 status, headers, body = await asyncio.wait_for(_read(reader), 300)
             except (OSError, TimeoutError, asyncio.IncompleteReadError, IndexError, ValueError) as error:
-                replies.append(Reply(0, repr(error).encode(), {}, time.perf_counter() - begun))
+                replies.append(Reply(0, repr(error).encode(), {}, time.perf_counter() - start))
                 return replies, b""
-            replies.append(Reply(status, body, headers, time.perf_counter() - begun))
+            replies.append(Reply(status, body, headers, time.perf_counter() - start))
             if headers.get("connection") == "close":
                 return replies, b""
         with contextlib.suppress(TimeoutError):
@@ -92,20 +92,20 @@ async def keep(address, requests):
 
 async def _answer(reader):
     try:
-        line = await asyncio.wait_for(reader.readline(), GIVE_UP_S)
-        rest = await asyncio.wait_for(reader.read(), GIVE_UP_S)
+        line = await asyncio.wait_for(reader.readline(), ANSWER_TIMEOUT_S)
+        remainder = await asyncio.wait_for(reader.read(), ANSWER_TIMEOUT_S)
     except TimeoutError:
-        return f"kept for {GIVE_UP_S} s"
+        return f"still open after {ANSWER_TIMEOUT_S} s"
     except OSError:
         return "closed"
     if not line:
         return "closed"
-    body = rest.partition(b"\r\n\r\n")[2]
+    body = remainder.partition(b"\r\n\r\n")[2]
     return Reply(int(line.split()[1]), body, {}, 0.0)
 
 
 async def _read(reader):
-    """One answer that has a length or comes in chunks."""
+    """Reads one answer that has a length or is sent in chunks."""
     lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
     if "content-length" in headers:

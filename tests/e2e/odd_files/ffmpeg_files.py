@@ -1,5 +1,5 @@
-"""Files that ffmpeg makes: formats, containers and codecs, with the options that are seldom used."""
-from odd_files.making import H264, VIDEO, case
+"""Files made by ffmpeg: formats, containers and codecs, with rarely used options."""
+from odd_files.generate import H264, VIDEO, case
 
 
 def register_mp4():

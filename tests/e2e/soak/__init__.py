@@ -1,0 +1,1 @@
+"""Mixed traffic for a long time: requests, results, and the resource use of the server."""
