@@ -79,12 +79,19 @@ fn failures() -> u64 {
     0
 }
 
-/// Calls `work` with a function that makes a matrix product fail. Serialised, since the failures of all
-/// tests are counted together.
+/// Excludes other tests that compute or fail matrix products, since failures are counted together.
+#[cfg(test)]
+pub fn lock_failures() -> std::sync::MutexGuard<'static, ()> {
+    static SERIAL: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    SERIAL
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Calls `work` with a function that makes a matrix product fail, under [`lock_failures`].
 #[cfg(all(test, target_arch = "x86_64"))]
 pub fn with_failing_gemm<T>(work: impl FnOnce(&dyn Fn()) -> T) -> T {
-    static SERIAL: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _serial = SERIAL.lock();
+    let _serial = lock_failures();
     // SAFETY: takes no pointers, uses only its own buffers; oneDNN checks the sizes before it reads them.
     work(&|| unsafe { foreign::halkspeech_fail_gemm() })
 }

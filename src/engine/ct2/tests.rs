@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::gemm::with_failing_gemm;
+use super::gemm::{lock_failures, with_failing_gemm};
 use super::{Ct2Engine, EngineSpec, FeatureBatch, Placement, StorageView, encodings};
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
@@ -67,7 +67,6 @@ fn rejecting() -> DecodingOptions {
 
 #[test]
 fn a_batch_fails_once_a_product_has_failed() {
-    let mut engine = tiny_en();
     let silence = Features {
         n_mels: N_MELS,
         frames: WINDOW_FRAMES,
@@ -101,6 +100,7 @@ fn a_batch_fails_once_a_product_has_failed() {
 
     let mut answered = Vec::new();
     let result = with_failing_gemm(|fail_gemm| {
+        let mut engine = tiny_en();
         engine.generate(&key, &inputs, &mut |row, _| {
             answered.push(row);
             fail_gemm();
@@ -136,6 +136,7 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
 /// Every position's encoding is nearest to that of about the same position in 30 s of silence.
 #[test]
 fn silence_after_a_short_window_has_positions_up_to_30_s() {
+    let _serial = lock_failures();
     let engine = tiny_en();
     let whole = encoded_silence(&engine, WINDOW_FRAMES);
     let nearest = |row: &[f32]| {
@@ -162,6 +163,7 @@ fn silence_after_a_short_window_has_positions_up_to_30_s() {
 #[test]
 fn windows_encoded_together_equal_windows_encoded_alone() {
     const FRAMES: usize = 600;
+    let _serial = lock_failures();
     let engine = tiny_en();
     let tone = |bin: usize| {
         let mut values = vec![-1.5; N_MELS * FRAMES];
@@ -191,6 +193,7 @@ fn aligning() -> DecodingOptions {
 
 #[test]
 fn windows_of_different_lengths_are_generated_together_as_alone() {
+    let _serial = lock_failures();
     let mut engine = tiny_en();
     let key = BatchKey {
         frames: WINDOW_FRAMES / 2,
