@@ -26,7 +26,9 @@ impl Server {
 
     /// As [`start`](Self::start), with these arguments.
     pub fn start_with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(PROGRAM);
+        // The server ignores SIGHUP if its parent does, as under `nohup`.
+        let mut command = Command::new("/usr/bin/env");
+        command.args(["--default-signal=HUP", PROGRAM]);
         command.args(arguments);
         Self::run(command, settings)
     }
