@@ -4,7 +4,7 @@
 pub mod ct2;
 pub mod fake;
 #[cfg_attr(
-    not(feature = "ct2"),
+    not(any(feature = "ct2", test)),
     expect(dead_code, reason = "the engine that uses it is not built")
 )]
 mod short_encoding;
