@@ -87,17 +87,6 @@ impl ResponseFormat {
         Self::DiarizedJson,
     ];
 
-    /// The names of all formats, in the same order.
-    pub const NAMES: [&'static str; Self::ALL.len()] = {
-        let mut names = [""; Self::ALL.len()];
-        let mut index = 0;
-        while index < names.len() {
-            names[index] = Self::ALL[index].name();
-            index += 1;
-        }
-        names
-    };
-
     /// Its name in requests.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -60,17 +60,6 @@ impl AsrOutput {
     /// Every format, in the order of the API.
     pub const ALL: [Self; 5] = [Self::Txt, Self::Vtt, Self::Srt, Self::Tsv, Self::Json];
 
-    /// The names of all formats, in the same order.
-    pub const NAMES: [&'static str; Self::ALL.len()] = {
-        let mut names = [""; Self::ALL.len()];
-        let mut index = 0;
-        while index < names.len() {
-            names[index] = Self::ALL[index].name();
-            index += 1;
-        }
-        names
-    };
-
     /// Its name in requests.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -171,7 +160,12 @@ mod tests {
 
     #[test]
     fn formats_are_found_by_their_names() {
-        let formats = AsrOutput::NAMES.map(|name| (name, AsrOutput::parse(name).unwrap().format()));
+        let formats = AsrOutput::ALL.map(|output| {
+            (
+                output.name(),
+                AsrOutput::parse(output.name()).unwrap().format(),
+            )
+        });
         let expected = [
             ("txt", ResponseFormat::Text),
             ("vtt", ResponseFormat::Vtt),

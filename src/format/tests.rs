@@ -141,9 +141,9 @@ pub(super) fn one_object_a_line(json: &str) -> String {
 
 #[test]
 fn formats_are_found_by_their_names() {
-    let formats = ResponseFormat::NAMES.map(|name| {
-        let format = ResponseFormat::parse(name).unwrap();
-        (name, format, format.content_type())
+    let formats = ResponseFormat::ALL.map(|format| {
+        let parsed = ResponseFormat::parse(format.name()).unwrap();
+        (format.name(), parsed, format.content_type())
     });
     let (json, text) = ("application/json", "text/plain; charset=utf-8");
     let expected = [

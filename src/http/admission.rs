@@ -280,6 +280,8 @@ impl Drop for AdmissionPermit {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
 
     fn attempt(request: u64) -> Attempt {
@@ -302,6 +304,32 @@ mod tests {
             Err(error) => panic!("{error}"),
             Ok(_) => panic!("got a permit"),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_client_that_does_not_count_its_attempts_is_hasty() {
+        let last_refusal = LastRefusal::default();
+        let request = |attempt: Option<&str>| {
+            let mut request = Request::new(Body::empty());
+            request.extensions_mut().insert(last_refusal.clone());
+            if let Some(attempt) = attempt {
+                let attempt = attempt.parse().unwrap();
+                request.headers_mut().insert(RETRY_COUNT, attempt);
+            }
+            request
+        };
+        let is_hasty = |attempt| {
+            let request = request(attempt);
+            Attempt::of(&request, &LastRefusal::of(&request), now()).is_hasty
+        };
+        assert!(!is_hasty(None));
+
+        last_refusal.set(now());
+
+        assert!(is_hasty(None));
+        assert!(!is_hasty(Some("1")));
+        tokio::time::advance(HASTY_WITHIN).await;
+        assert!(!is_hasty(None));
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,17 +33,6 @@ impl Task {
     /// Every task.
     pub const ALL: [Self; 2] = [Self::Transcribe, Self::Translate];
 
-    /// The names of all tasks, in the same order.
-    pub const NAMES: [&'static str; Self::ALL.len()] = {
-        let mut names = [""; Self::ALL.len()];
-        let mut index = 0;
-        while index < names.len() {
-            names[index] = Self::ALL[index].name();
-            index += 1;
-        }
-        names
-    };
-
     /// Its name in the API.
     pub const fn name(self) -> &'static str {
         match self {

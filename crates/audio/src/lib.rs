@@ -89,17 +89,6 @@ impl Channels {
     /// Every variant.
     pub const ALL: [Self; 2] = [Self::Mix, Self::Split];
 
-    /// The names of all variants, in the same order.
-    pub const NAMES: [&'static str; Self::ALL.len()] = {
-        let mut names = [""; Self::ALL.len()];
-        let mut index = 0;
-        while index < names.len() {
-            names[index] = Self::ALL[index].name();
-            index += 1;
-        }
-        names
-    };
-
     /// Its name in the API.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -85,7 +85,7 @@ fn meaning(status: u16) -> &'static str {
         429 => "Too many requests: concurrent, per minute, in the queue, or at the hub.",
         500 => "The server failed on this request; the message has the request id for its log.",
         502 => "The hub cannot be reached, or fails.",
-        503 => "The server is stopping or has no connection free, or the model cannot be loaded.",
+        503 => "The server is stopping or has no free connection, or the model cannot be loaded.",
         504 => "The request was not completed in time.",
         507 => "The disk has no space for the model, or for the upload.",
         _ => "",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::field::Field;
-use super::value::{Expected, parse_boolean, parse_integer, parse_number, put};
+use super::value::{Expected, names, parse_boolean, parse_integer, parse_number, put};
 use super::{FieldShape, Parameters, ValueKind};
 use crate::format::{AsrOutput, ResponseFormat};
 use crate::tokens::Task;
@@ -119,10 +119,10 @@ const ENCODE: Field = Field::single("encode", ValueKind::Boolean, |parameters, t
 
 const TASK: Field = Field::single(
     "task",
-    ValueKind::OneOf(&Task::NAMES),
+    ValueKind::OneOf(names!(Task)),
     |parameters, text| {
         let task = Task::parse(&text.trim().to_ascii_lowercase());
-        let expected = || Expected(Task::NAMES.join(" or "));
+        let expected = || Expected(names!(Task).join(" or "));
         put(&mut parameters.task, task.ok_or_else(expected))
     },
 )
@@ -131,10 +131,10 @@ const TASK: Field = Field::single(
 
 const OUTPUT: Field = Field::single(
     "output",
-    ValueKind::OneOf(&AsrOutput::NAMES),
+    ValueKind::OneOf(names!(AsrOutput)),
     |parameters, text| {
         let output = AsrOutput::parse(&text.trim().to_ascii_lowercase());
-        let expected = || Expected(AsrOutput::NAMES.join(" or "));
+        let expected = || Expected(names!(AsrOutput).join(" or "));
         put(
             &mut parameters.compatibility.output,
             output.ok_or_else(expected),

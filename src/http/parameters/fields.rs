@@ -6,7 +6,7 @@
 
 use super::field::Field;
 use super::field::ValueKind::{Boolean, Integer, Number, OneOf, OptionalNumber, Rejected, Text};
-use super::value::LONGEST_S;
+use super::value::{LONGEST_S, names};
 use super::{readers, vad};
 use crate::format::ResponseFormat;
 use halkspeech_audio::Channels;
@@ -44,7 +44,7 @@ impl Field {
         ),
         Self::single(
             "response_format",
-            OneOf(&ResponseFormat::NAMES),
+            OneOf(names!(ResponseFormat)),
             readers::response_format,
         )
         .default("json")
@@ -321,7 +321,7 @@ impl Field {
         Self::single("duration", Number(0.1, LONGEST_S), readers::duration)
             .described_default("to the end")
             .describe("Length of the part to transcribe, in seconds."),
-        Self::single("channels", OneOf(&Channels::NAMES), readers::channels)
+        Self::single("channels", OneOf(names!(Channels)), readers::channels)
             .default("mix")
             .describe(
                 "`split` transcribes each channel separately, for calls with one speaker per \

@@ -2,8 +2,8 @@
 
 use super::Parameters;
 use super::value::{
-    self, Expected, LONGEST_S, is_none, parse_boolean, parse_count, parse_integer, parse_list,
-    parse_number, parse_optional_number, parse_seconds, put,
+    self, Expected, LONGEST_S, is_none, names, parse_boolean, parse_count, parse_integer,
+    parse_list, parse_number, parse_optional_number, parse_seconds, put,
 };
 use crate::format::ResponseFormat;
 use crate::tokens::Task;
@@ -287,7 +287,7 @@ pub fn duration(parameters: &mut Parameters, text: &str) -> Result<(), Expected>
 /// Whether channels are mixed or kept apart.
 pub fn channels(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let channels = Channels::parse(text.trim());
-    let expected = || Expected(Channels::NAMES.join(" or "));
+    let expected = || Expected(names!(Channels).join(" or "));
     put(
         &mut parameters.options.channels,
         channels.ok_or_else(expected),

@@ -22,6 +22,23 @@ impl Expected {
     }
 }
 
+/// The names of all variants of an enum that has `ALL` and `name`, in the same order.
+macro_rules! names {
+    ($type:ty) => {{
+        const NAMES: [&str; <$type>::ALL.len()] = {
+            let mut names = [""; <$type>::ALL.len()];
+            let mut index = 0;
+            while index < names.len() {
+                names[index] = <$type>::ALL[index].name();
+                index += 1;
+            }
+            names
+        };
+        &NAMES
+    }};
+}
+pub(super) use names;
+
 /// Assigns a value if it is valid.
 pub fn put<T>(target: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
     *target = value?;
