@@ -9,11 +9,11 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use halkspeech::batch::{BatchKey, BatchLimits, Batcher, GenerateOptions};
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::worker;
-use halkspeech::features::Features;
 use halkspeech::job::{Job, RequestId};
 use halkspeech::queue::{self, QueueHandle};
 use halkspeech::telemetry::Metrics;
-use halkspeech::tokens::{PromptSpec, Task};
+use halkspeech_whisper::features::Features;
+use halkspeech_whisper::{PromptSpec, Task};
 use tokio::sync::{mpsc, oneshot};
 
 const WINDOWS: usize = 1_000;

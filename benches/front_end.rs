@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use halkspeech::features::{LogMel, WINDOW_FRAMES, audio_frames};
 use halkspeech_audio::{
     Channels, Clip, DecodeLimits, FfmpegMode, Resampler, SAMPLE_RATE_HZ, Source, VadOptions,
     WindowCutter,
 };
+use halkspeech_whisper::features::{LogMel, WINDOW_FRAMES, audio_frames};
 
 const LIMITS: DecodeLimits = DecodeLimits {
     max_duration: Duration::from_secs(3_600),

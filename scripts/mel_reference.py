@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/mel_reference.json: log-mel values of faster-whisper's FeatureExtractor.
+"""Writes crates/whisper/fixtures/mel_reference.json: log-mel values of faster-whisper's FeatureExtractor.
 
     pip install faster-whisper && python scripts/mel_reference.py --jfk PATH
 
@@ -70,7 +70,7 @@ def main():
             cases.append(case("synthetic", synthetic(samples), frames, n_mels))
         for samples, frames in ((48_000, 300), (48_000, 1000), (176_000, 1500)):
             cases.append(case("jfk", recording(arguments.jfk, samples), frames, n_mels))
-    target = ROOT / "tests/fixtures/mel_reference.json"
+    target = ROOT / "crates/whisper/fixtures/mel_reference.json"
     lines = ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases)
     target.write_text(f"[\n{lines}\n]\n")
     print(f"{target}: {len(cases)} cases, {target.stat().st_size} bytes")

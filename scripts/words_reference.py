@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/words_reference.json: segments and words of faster-whisper.
+"""Writes crates/whisper/fixtures/words_reference.json: segments and words of faster-whisper.
 
     pip install faster-whisper && python scripts/words_reference.py --audio DIR [--keep] [--model DIR]
 
@@ -246,7 +246,7 @@ def main():
     sequences = [*fixed_sequences(begin), *(random_tokens(begin, seed) for seed in range(20))]
     cuts = [cut_case(model, tokenizer, *sequence) for sequence in sequences]
     anomaly = is_segment_anomaly()
-    target = ROOT / "tests/fixtures/words_reference.json"
+    target = ROOT / "crates/whisper/fixtures/words_reference.json"
     if arguments.keep:
         # Tokens and probabilities differ between processors; the words computed from them do not.
         clips = json.loads(target.read_text(encoding="utf-8"))["clips"][: len(CLIPS)]

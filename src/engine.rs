@@ -16,8 +16,8 @@ pub mod worker;
 use std::sync::Arc;
 
 use crate::batch::BatchKey;
-use crate::features::{Features, WINDOW_FRAMES};
-use crate::tokens::{Alignment, Language, PromptSpec};
+use halkspeech_whisper::features::{Features, WINDOW_FRAMES};
+use halkspeech_whisper::{Alignment, Language, PromptSpec};
 
 pub use fallback::{Attempt, Fallback, MAX_TEXT_TOKENS, Quality, compression_ratio};
 use memory::DeviceMemory;

@@ -8,8 +8,8 @@ use tracing::Span;
 
 use crate::batch::BatchKey;
 use crate::engine::{Attempt, DecodingOptions, Generation};
-use crate::features::Features;
-use crate::tokens::PromptSpec;
+use halkspeech_whisper::PromptSpec;
+use halkspeech_whisper::features::Features;
 
 /// Identifies the request of a job, so that requests take turns in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,7 +112,7 @@ impl Job {
 #[cfg(test)]
 pub mod test_jobs {
     use super::*;
-    use crate::tokens::Task;
+    use halkspeech_whisper::Task;
 
     /// A window of length zero, and the receiver of its reply.
     pub fn job(

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules that each module may use; `app` and `cli` may use all.
-const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 15] = [
+const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 13] = [
     (
         "http",
         &[
@@ -19,7 +19,6 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 15] = [
             "models",
             "queue",
             "telemetry",
-            "tokens",
             "transcribe",
             "transcript",
         ],
@@ -31,40 +30,23 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 15] = [
             "caller",
             "clock",
             "engine",
-            "features",
             "job",
             "models",
             "queue",
             "telemetry",
-            "tokens",
             "transcript",
         ],
     ),
     ("caller", &[]),
     ("clock", &[]),
-    ("features", &[]),
-    ("job", &["batch", "engine", "features", "tokens"]),
+    ("job", &["batch", "engine"]),
     ("queue", &["job"]),
-    ("batch", &["clock", "features", "job", "queue", "telemetry"]),
-    (
-        "engine",
-        &["batch", "config", "features", "job", "telemetry", "tokens"],
-    ),
-    ("tokens", &[]),
-    ("transcript", &["tokens"]),
-    ("format", &["tokens", "transcript"]),
+    ("batch", &["clock", "job", "queue", "telemetry"]),
+    ("engine", &["batch", "config", "job", "telemetry"]),
+    ("transcript", &[]),
+    ("format", &["transcript"]),
     ("config", &[]),
-    (
-        "models",
-        &[
-            "batch",
-            "engine",
-            "features",
-            "queue",
-            "telemetry",
-            "tokens",
-        ],
-    ),
+    ("models", &["batch", "engine", "queue", "telemetry"]),
     ("telemetry", &["config"]),
 ];
 
@@ -85,12 +67,9 @@ const CONFINED_WORDS: [(&str, &[&str]); 8] = [
 ];
 
 /// Files and folders without a runtime, a clock or the environment.
-const PURE: [&str; 30] = [
+const PURE: [&str; 27] = [
     "crates/audio/",
-    "features.rs",
-    "features/",
-    "tokens.rs",
-    "tokens/",
+    "crates/whisper/",
     "caller.rs",
     "caller/",
     "batch/key.rs",
@@ -168,7 +147,7 @@ fn sources() -> Vec<Source> {
         "http/parameters/tests/",
         "models/store/tests.rs",
         "models/store/tests/",
-        "tokens/test_models.rs",
+        "crates/whisper/src/test_models.rs",
     ];
     files
         .into_iter()

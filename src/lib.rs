@@ -23,12 +23,10 @@
 
 pub mod http;
 pub mod transcribe;
-pub mod features;
 pub mod job;
 pub mod queue;
 pub mod batch;
 pub mod engine;
-pub mod tokens;
 pub mod transcript;
 pub mod format;
 

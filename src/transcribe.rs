@@ -29,9 +29,9 @@ use crate::job::RequestId;
 use crate::models::{LoadedModel, LoadedModels, ModelId};
 use crate::queue::{QueuePermit, UpstreamGuard, WhenFull};
 use crate::telemetry::Metrics;
-use crate::tokens::{PromptSpec, Task};
 use crate::transcript::{Speaker, Transcript};
 use halkspeech_audio::{DecodeContext, DecodeLimits, NextWindow, PcmBudget, Source, Window};
+use halkspeech_whisper::{PromptSpec, Task};
 
 pub use error::TranscribeError;
 pub use front_end::{FrontEnd, FrontEndPanicked, Stage};

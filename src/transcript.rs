@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use crate::tokens::{Language, Task};
-
-pub use crate::tokens::Word;
+use halkspeech_whisper::{Language, Task, Word};
 
 /// The merged result of all windows of a request. Times are seconds of the recording.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,14 +13,14 @@ use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::BatchLimits;
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{EngineFactory, EngineInput, Generation, LanguageDetection};
-use halkspeech::features::WindowLengths;
+use halkspeech_whisper::features::WindowLengths;
 use halkspeech::http::{AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, router};
 use halkspeech::models::{
     Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
     LoadedModels, LoadedModelsConfig, ModelBudget, ModelId, ModelPlan, Store,
 };
 use halkspeech::telemetry::Metrics;
-use halkspeech::tokens::{Alignment, Language, Vocabulary};
+use halkspeech_whisper::{Alignment, Language, Vocabulary};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
 use tempfile::TempDir;
 use tokio::runtime::{self, Runtime};

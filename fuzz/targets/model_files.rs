@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use halkspeech::models::{ModelShape, Store};
-use halkspeech::tokens::{Language, Vocabulary};
+use halkspeech_whisper::{Language, Vocabulary};
 use halkspeech_fuzz::model_files::{Fixture, lay_out};
 use halkspeech_fuzz::panics;
 use libfuzzer_sys::{Corpus, fuzz_target};

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use halkspeech::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape, render};
-use halkspeech::tokens::{Language, Task};
+use halkspeech_whisper::{Language, Task, Word};
 use halkspeech::transcript::{DropReason, DroppedSpan, Segment, Speaker, Timings, TokenLogprob};
-use halkspeech::transcript::{Transcript, Word};
+use halkspeech::transcript::Transcript;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../src/format/tests/parsers.rs"]

@@ -10,9 +10,9 @@ use crate::config::{ComputeType, DeviceChoice, LoadedSettings, ModelTtl, Whisper
 use crate::engine::EngineFactory;
 use crate::engine::ct2::{self, EngineSpec, Placement};
 use crate::engine::memory::Dimensions;
-use crate::features::WindowLengths;
 use crate::models::{EngineFactoryBuilder, ModelPlan, StoredModel};
-use crate::tokens::Vocabulary;
+use halkspeech_whisper::Vocabulary;
+use halkspeech_whisper::features::WindowLengths;
 
 const GB: u64 = 1_000_000_000;
 /// Most engines on a CPU by default; each has its own copy of the weights.

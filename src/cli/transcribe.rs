@@ -25,10 +25,10 @@ use crate::format;
 use crate::models::ModelId;
 use crate::queue::WhenFull;
 use crate::telemetry::{logging, traces::Tracing};
-use crate::tokens::Task;
 use crate::transcribe::{Request, Transcriber, TranscriptionOptions, TranscriptionProgress};
 use crate::transcript::Transcript;
 use halkspeech_audio::{Source, VadOptions};
+use halkspeech_whisper::Task;
 
 /// The deadline of a recording, a year: the user can stop the command.
 const NO_DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -123,8 +123,8 @@ mod tests {
     use crate::batch::GenerateOptions;
     use crate::engine::DecodingOptions;
     use crate::engine::fake::FakeEngine;
-    use crate::features::Features;
-    use crate::tokens::{PromptSpec, Task};
+    use halkspeech_whisper::features::Features;
+    use halkspeech_whisper::{PromptSpec, Task};
 
     /// An engine, and its number of batches. It refuses batches with any of the `bad` windows, and runs
     /// out of memory with more than `max_windows` windows.

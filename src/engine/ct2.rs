@@ -11,6 +11,9 @@ mod gpu;
 mod logits;
 mod placement;
 #[cfg(all(test, target_arch = "x86_64"))]
+#[path = "../../tests/fixtures/fetched_files.rs"]
+mod fetched_files;
+#[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
 
 use std::num::NonZeroUsize;
@@ -28,14 +31,14 @@ use super::{
 };
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
-use crate::features::WINDOW_FRAMES;
-use crate::tokens::{Alignment, Language, PromptSpec, Task, Vocabulary};
 use attempts::{GeneratedText, WindowAttempts, select_attempt};
 use errors::{batch_error, load_error};
 use feature_batch::FeatureBatch;
 use gemm::GemmMonitor;
 pub use gemm::{GemmFailed, create_kernels};
 use gpu::Gpu;
+use halkspeech_whisper::features::WINDOW_FRAMES;
+use halkspeech_whisper::{Alignment, Language, PromptSpec, Task, Vocabulary};
 pub use placement::{Placement, cuda_devices};
 
 /// Frames of silence that an engine encodes before it counts as loaded: the first encoding, not loading,

@@ -6,7 +6,7 @@
 use std::num::NonZeroUsize;
 
 use crate::batch::BatchKey;
-use crate::features::encoder_positions;
+use halkspeech_whisper::features::encoder_positions;
 
 /// Maximum number of tokens of a window's text; CTranslate2 ends it there.
 const MAX_TOKENS: u64 = 224;

@@ -7,8 +7,8 @@ use super::numbers::{finite, milliseconds};
 use super::text_units::collapse;
 use super::verbose::{self, Segment};
 use super::{Granularities, OutputOptions, ResponseFormat, json, subtitles, text};
-use crate::tokens::Language;
 use crate::transcript::Transcript;
+use halkspeech_whisper::Language;
 
 /// An output format of `/asr`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use super::SubtitleShape;
 use super::lines::{Cue, CueBuilder, Labels};
 use super::numbers::milliseconds;
 use super::text_units::{Spacing, collapse, units};
-use crate::tokens::Task;
 use crate::transcript::{Segment, Transcript};
+use halkspeech_whisper::Task;
 
 /// The subtitles, in order of their starts. They overlap only where words do.
 pub(super) fn cues(transcript: &Transcript, shape: SubtitleShape, labels: Labels) -> Vec<Cue> {
@@ -54,7 +54,7 @@ fn spacing(transcript: &Transcript) -> Spacing {
 mod tests {
     use super::*;
     use crate::format::tests::{check_cues, segment, shape, transcript};
-    use crate::tokens::Language;
+    use halkspeech_whisper::Language;
 
     #[test]
     fn a_translation_has_spaces_whatever_the_language_spoken() {

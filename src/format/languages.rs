@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::tokens::Language;
+use halkspeech_whisper::Language;
 
 /// A language that is spoken in the recording.
 #[derive(Serialize, ToSchema)]

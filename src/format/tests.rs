@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::cues::cues;
 use super::lines::Labels;
 use super::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
-use crate::tokens::{Language, Task};
-use crate::transcript::{Segment, Speaker, Timings, TokenLogprob, Transcript, Word};
+use crate::transcript::{Segment, Speaker, Timings, TokenLogprob, Transcript};
+use halkspeech_whisper::{Language, Task, Word};
 
 mod parsers;
 mod properties;

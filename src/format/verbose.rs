@@ -7,8 +7,8 @@ use super::json;
 use super::numbers::{finite, seconds};
 use super::usage::Usage;
 use super::{Granularities, OutputOptions};
-use crate::tokens::{Language, Task};
 use crate::transcript::{self, Transcript};
+use halkspeech_whisper::{Language, Task};
 
 /// The language of a recording without speech. OpenAI's SDK requires a string here, and no language
 /// has this name.
@@ -157,7 +157,7 @@ pub(super) fn segments<'a>(transcript: &'a Transcript, words: bool) -> Vec<Segme
 /// The words of these segments, without the spaces between them.
 pub(super) fn words<'a>(segments: &'a [transcript::Segment]) -> Vec<Word<'a>> {
     let words = segments.iter().flat_map(|segment| &segment.words);
-    let word = |word: &'a transcript::Word| Word {
+    let word = |word: &'a halkspeech_whisper::Word| Word {
         word: word.text.trim(),
         start: seconds(word.start_s),
         end: seconds(word.end_s),
@@ -183,8 +183,8 @@ fn dropped<'a>(transcript: &'a Transcript) -> Vec<DroppedSpan<'a>> {
 mod tests {
     use crate::format::tests::{call, one_object_a_line, transcript, two_sentences, with_words};
     use crate::format::{Granularities, OutputOptions, ResponseFormat, render};
-    use crate::tokens::{Language, Task};
     use crate::transcript::{DropReason, DroppedSpan, Transcript};
+    use halkspeech_whisper::{Language, Task};
 
     const OPTIONS: OutputOptions = OutputOptions {
         format: ResponseFormat::VerboseJson,

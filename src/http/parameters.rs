@@ -20,12 +20,12 @@ use axum::http::Uri;
 use super::error::ApiError;
 use super::{HttpSettings, ParameterDefaults};
 use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
-use crate::tokens::Task;
 use crate::transcribe::TranscriptionOptions;
 use api::CompatibilityFields;
 pub use api::{Api, ResponseKind};
 pub use field::{Field, FieldDefault, FieldDescription, FieldShape, ValueKind};
 use halkspeech_audio::Channels;
+use halkspeech_whisper::Task;
 use vad::VadFields;
 
 /// The fields read so far; fields that were not sent have their defaults.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{HubError, ModelId, StoreError};
 use crate::engine::EngineError;
-use crate::tokens::VocabularyError;
+use halkspeech_whisper::VocabularyError;
 
 /// Why a model cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]

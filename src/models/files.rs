@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::tokens::TOKENIZER_FILE;
+use halkspeech_whisper::TOKENIZER_FILE;
 
 /// The weights; a folder without them is not a model.
 pub const WEIGHTS: &str = "model.bin";

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::{LoadError, StoredModel};
 use crate::batch::{BatchLimits, Batcher};
 use crate::engine::{EngineError, EngineFactory, EnginePlan, worker};
-use crate::features::{LogMel, WindowLengths};
 use crate::queue::{self, QueueHandle};
 use crate::telemetry::Metrics;
-use crate::tokens::Vocabulary;
+use halkspeech_whisper::Vocabulary;
+use halkspeech_whisper::features::{LogMel, WindowLengths};
 
 /// How a model is run.
 pub struct ModelPlan {

@@ -18,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::files::{self, ModelFile, VOCABULARY, WEIGHTS};
 use super::{ModelId, ModelShape};
 use crate::telemetry::error_chain;
-use crate::tokens::Language;
+use halkspeech_whisper::Language;
 
 pub use delete::StoreError;
 

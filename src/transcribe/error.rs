@@ -4,8 +4,8 @@ use super::FrontEndPanicked;
 use crate::job::JobError;
 use crate::models::{ModelError, ModelId};
 use crate::queue::{QueueClosed, QueueFull};
-use crate::tokens::Language;
 use halkspeech_audio::AudioError;
+use halkspeech_whisper::Language;
 
 /// Why a request has no transcript.
 #[derive(Debug, thiserror::Error)]

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::tokens::Word;
 use crate::transcript::{DropReason, DroppedSpan, Segment};
+use halkspeech_whisper::Word;
 
 /// Punctuation, which is ignored when a segment is scored.
 const PUNCTUATION: &str = "\"'“¿([{-\"'.。,，!！?？:：”)]}、";
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn agrees_with_the_reference() {
-        let fixture = include_str!("../../tests/fixtures/words_reference.json");
+        let fixture = include_str!("../../crates/whisper/fixtures/words_reference.json");
         let fixture: Value = serde_json::from_str(fixture).unwrap();
         let mut improbable_segments = 0;
         for clip in fixture["clips"].as_array().unwrap() {

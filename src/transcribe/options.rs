@@ -2,8 +2,8 @@
 
 use crate::batch::GenerateOptions;
 use crate::engine::Fallback;
-use crate::tokens::Language;
 use halkspeech_audio::{Channels, Clip, VadOptions};
+use halkspeech_whisper::Language;
 
 /// The options of a transcription; the defaults are those of the reference.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 use super::window_transcript::WindowTranscript;
 use super::{TranscribeError, TranscriptionOptions};
 use crate::models::{LoadedModel, ModelId};
-use crate::tokens::{Language, MAX_PREVIOUS_TOKENS, PromptSpec, Vocabulary};
+use halkspeech_whisper::{Language, MAX_PREVIOUS_TOKENS, PromptSpec, Vocabulary};
 
 /// Above this temperature a text is too uncertain as a prompt (the reference's
 /// `prompt_reset_on_temperature`).

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::features::{HOP_SAMPLES, WINDOW_FRAMES};
 use crate::transcript::{DropReason, DroppedSpan, Speaker};
 use halkspeech_audio::{Clip, DecodedAudio, NextWindow, SAMPLE_RATE_HZ, VadOptions, WindowCutter};
+use halkspeech_whisper::features::{HOP_SAMPLES, WINDOW_FRAMES};
 
 /// Samples per step of the speech detection, 10 minutes. A step takes less than a second.
 const MAX_VAD_SAMPLES: usize = 600 * SAMPLE_RATE_HZ as usize;

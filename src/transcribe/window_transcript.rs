@@ -5,13 +5,11 @@ use std::time::Duration;
 use super::{Plan, Recordings, TranscriptionOptions, hallucinations};
 use crate::engine::{DecodingOptions, Generation};
 use crate::job::JobOutput;
-use crate::tokens::segments::{TimedTokens, segments};
-use crate::tokens::words::{TimedWords, words};
-use crate::tokens::{Language, Task, Vocabulary};
 use crate::transcript::{
     DropReason, DroppedSpan, Segment, Speaker, Timings, TokenLogprob, Transcript,
 };
 use halkspeech_audio::{Clip, SAMPLE_RATE_HZ, WindowClock};
+use halkspeech_whisper::{Language, Task, TimedTokens, TimedWords, Vocabulary, segments, words};
 
 /// Audio that the model skipped at the end of a window is transcribed again if it is at least this long.
 const MIN_SKIPPED_S: f64 = 2.0;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::models::ModelId;
-use halkspeech::tokens::{Language, Task};
+use halkspeech_whisper::{Language, Task};
 use serde_json::{Value, json};
 
 use crate::helpers::audio::{tone, tones};

@@ -2,7 +2,7 @@
 
 use halkspeech::engine::LanguageDetection;
 use halkspeech::engine::fake::FakeEngine;
-use halkspeech::tokens::{Language, Task};
+use halkspeech_whisper::{Language, Task};
 use reqwest::multipart::{Form, Part};
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};

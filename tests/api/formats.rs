@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{EngineFactory, Quality};
-use halkspeech::tokens::Task;
+use halkspeech_whisper::Task;
 use serde_json::{Value, json};
 
 use crate::helpers::audio::{adts_with_a_damaged_frame, stereo, tone, tones};

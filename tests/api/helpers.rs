@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use halkspeech::batch::BatchLimits;
 use halkspeech::engine::EngineFactory;
-use halkspeech::features::WindowLengths;
 use halkspeech::http::{
     self, AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, RateLimit,
 };
@@ -23,6 +22,7 @@ use halkspeech::models::{
 use halkspeech::telemetry::{Metrics, RefusalLabels, RefusalReason, RequestLabels};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
 use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
+use halkspeech_whisper::features::WindowLengths;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;

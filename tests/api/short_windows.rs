@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use halkspeech::engine::EngineFactory;
 use halkspeech::engine::fake::FakeEngine;
-use halkspeech::features::WindowLengths;
+use halkspeech_whisper::features::WindowLengths;
 
 use crate::helpers::audio::tones;
 use crate::helpers::engine::{EngineGate, engine_gated_after_first_batch, loudest_bands};

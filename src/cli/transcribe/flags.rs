@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::super::CommonFlags;
 use super::super::outputs::{self, ExistingFiles, RecordingOutputs};
 use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
-use crate::tokens::Language;
+use halkspeech_whisper::Language;
 
 /// Flags of `transcribe`.
 #[derive(Clone, Debug, Args)]

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::{Ct2Engine, EncodedBatch, WindowResult, batch_error, encodings};
 use crate::engine::EngineError;
-use crate::features::encoder_positions;
-use crate::tokens::{Alignment, PromptSpec, times_from_path};
+use halkspeech_whisper::features::encoder_positions;
+use halkspeech_whisper::{Alignment, PromptSpec, times_from_path};
 
 /// Width in frames of the median filter on the attention weights (the reference's).
 const MEDIAN_FILTER_WIDTH: i64 = 7;

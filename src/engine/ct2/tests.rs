@@ -3,22 +3,23 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use super::fetched_files::{model_dir, sample_pcm};
 use super::gemm::{lock_failures, with_failing_gemm};
 use super::{Ct2Engine, EngineSpec, FeatureBatch, Placement, StorageView, encodings};
 use crate::batch::{BatchKey, GenerateOptions};
 use crate::config::ComputeType;
 use crate::engine::memory::Dimensions;
 use crate::engine::{DecodingOptions, Engine, EngineError, EngineInput, Fallback};
-use crate::features::{
+use halkspeech_whisper::features::{
     Features, HOP_SAMPLES, LogMel, WINDOW_FRAMES, WindowLengths, encoder_positions,
 };
-use crate::tokens::{PromptSpec, Task, Vocabulary, test_models};
+use halkspeech_whisper::{PromptSpec, Task, Vocabulary};
 
 const N_MELS: usize = 80;
 const WIDTH: usize = 384;
 
 fn tiny_en() -> Ct2Engine {
-    let dir = test_models::model_dir("tiny.en");
+    let dir = model_dir("tiny.en");
     let vocabulary = Arc::new(Vocabulary::load(&dir).expect("a vocabulary"));
     let spec = EngineSpec {
         dir,
@@ -207,7 +208,7 @@ fn windows_of_different_lengths_are_generated_together_as_alone() {
         previous: Vec::new(),
     };
     let decoding = aligning();
-    let speech = test_models::sample_pcm();
+    let speech = sample_pcm();
     let windows = [3, 11, 7].map(|seconds| {
         let frames = 100 * seconds;
         LogMel::new(N_MELS).compute(&speech[..HOP_SAMPLES * frames], frames)

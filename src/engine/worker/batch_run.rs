@@ -10,10 +10,10 @@ use super::panic_message;
 use crate::batch::{Batch, BatchKey};
 use crate::engine::batch_split::generate_each;
 use crate::engine::{Attempt, DecodingOptions, Engine, EngineError, EngineInput, Generation};
-use crate::features::Features;
 use crate::job::{Job, JobError, JobOutput, Reply};
 use crate::telemetry::{Metrics, traces};
-use crate::tokens::PromptSpec;
+use halkspeech_whisper::PromptSpec;
+use halkspeech_whisper::features::Features;
 
 /// The engine panicked; the unanswered windows may be retried on another engine.
 pub struct EnginePanic(String);

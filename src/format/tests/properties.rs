@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::parsers::{self, ParsedCue};
 use super::{segment, shape, transcript, word};
 use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape, render, sse};
-use crate::tokens::Language;
 use crate::transcript::{Segment, Speaker, TokenLogprob, Transcript};
+use halkspeech_whisper::Language;
 
 /// Text that has broken subtitle files before.
 const NASTY: [&str; 24] = [

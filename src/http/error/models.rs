@@ -10,7 +10,7 @@ use crate::engine::EngineError;
 use crate::models::{
     DeleteError, HubError, LoadError, ModelError, ModelId, StoreError, UnloadError,
 };
-use crate::tokens::{TOKENIZER_FILE, VocabularyError};
+use halkspeech_whisper::{TOKENIZER_FILE, VocabularyError};
 
 /// Describes why a model cannot be used.
 pub(super) fn describe(error: &ModelError) -> Description {

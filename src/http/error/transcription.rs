@@ -9,9 +9,9 @@ use super::description::{
 use super::models;
 use crate::job::JobError;
 use crate::models::ModelId;
-use crate::tokens::Language;
 use crate::transcribe::TranscribeError;
 use halkspeech_audio::AudioError;
+use halkspeech_whisper::Language;
 
 /// Supported file formats, worded as OpenAI's message.
 const FORMATS: &str = "Invalid file format. Supported formats: ['aac', 'aiff', 'caf', 'flac', \

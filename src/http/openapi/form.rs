@@ -12,7 +12,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::super::parameters::{Api, Field, FieldDefault, FieldDescription, FieldShape, ValueKind};
 use crate::format::ResponseFormat;
-use crate::tokens::Task;
+use halkspeech_whisper::Task;
 
 /// A model name that works on every server with a model.
 const ANY_MODEL: &str = "whisper-1";

@@ -6,8 +6,8 @@ use super::field::Field;
 use super::value::{Expected, names, parse_boolean, parse_integer, parse_number, put};
 use super::{FieldShape, Parameters, ValueKind};
 use crate::format::{AsrOutput, ResponseFormat};
-use crate::tokens::Task;
 use crate::transcribe::TranscriptionOptions;
+use halkspeech_whisper::Task;
 
 /// The APIs that accept a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use super::value::{
     parse_list, parse_number, parse_optional_number, parse_seconds, put,
 };
 use crate::format::ResponseFormat;
-use crate::tokens::Task;
 use halkspeech_audio::Channels;
+use halkspeech_whisper::Task;
 
 /// The reason in errors about speaker diarization.
 pub const NO_DIARIZATION: &str = "speaker diarization of mono audio is not supported, and \

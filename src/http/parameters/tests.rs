@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::http::test_settings::{defaults, settings};
-use crate::tokens::Language;
 use halkspeech_audio::{Channels, VadOptions};
+use halkspeech_whisper::Language;
 
 fn read(task: Task, fields: &[(&str, &str)]) -> Result<TranscriptionRequest, ApiError> {
     let api = match task {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::tokens::Language;
+use halkspeech_whisper::Language;
 
 /// The longest recording that any setting allows, in seconds: a week.
 pub const LONGEST_S: f64 = 604_800.0;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex};
 
 use halkspeech::engine::fake::FakeEngine;
 use halkspeech::engine::{EngineError, EngineFactory, EngineInput, Generation};
-use halkspeech::tokens::Vocabulary;
+use halkspeech_whisper::Vocabulary;
 use tokio::sync::Semaphore;
 
 use super::{MODEL, models_dir};

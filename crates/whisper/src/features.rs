@@ -207,7 +207,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::tokens::test_models;
+    use crate::fetched_files::sample_pcm;
 
     /// Maximum deviation from the reference.
     const TOLERANCE: f32 = 1e-4;
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn equals_the_reference_on_speech() {
-        check_cases("jfk", &test_models::sample_pcm());
+        check_cases("jfk", &sample_pcm());
     }
 
     #[test]
@@ -286,7 +286,7 @@ mod tests {
     /// Compares with all cases of the fixture for `signal`.
     #[track_caller]
     fn check_cases(signal: &str, pcm: &[f32]) {
-        let path = in_repository("tests/fixtures/mel_reference.json");
+        let path = in_package("fixtures/mel_reference.json");
         let fixture = std::fs::read_to_string(path).unwrap();
         let all: Vec<Value> = serde_json::from_str(&fixture).unwrap();
         let cases: Vec<_> = all.iter().filter(|case| case["signal"] == signal).collect();
@@ -348,7 +348,7 @@ mod tests {
         (0..samples).map(sample).collect()
     }
 
-    fn in_repository(path: &str) -> PathBuf {
+    fn in_package(path: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
     }
 }

@@ -103,7 +103,7 @@ fn last(ids: &[u32], count: usize) -> &[u32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokens::test_models::load;
+    use crate::test_models::load;
 
     #[track_caller]
     fn check(model: &str, spec: &PromptSpec, expected: &str) {

@@ -1,7 +1,7 @@
 //! Splits text tokens into words.
 
 use super::Word;
-use crate::tokens::{Language, Vocabulary};
+use crate::{Language, Vocabulary};
 
 // As in the reference, these are searched for a whole word, so two adjacent marks of a list count as
 // one.
@@ -122,7 +122,7 @@ pub(super) fn merge_punctuation(words: Vec<Word>) -> Vec<Word> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokens::test_models::load;
+    use crate::test_models::load;
 
     fn word(text: &str) -> Word {
         Word {

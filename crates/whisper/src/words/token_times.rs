@@ -2,7 +2,7 @@
 
 use super::split::TokenGroup;
 use super::{Alignment, Word, in_hundredths};
-use crate::tokens::segments::TimedTokens;
+use crate::segments::TimedTokens;
 
 /// Probability of a word without alignment: neither certain nor improbable.
 const UNKNOWN_PROBABILITY: f32 = 0.5;

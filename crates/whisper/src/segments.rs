@@ -112,7 +112,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::tokens::test_models::load;
+    use crate::test_models::load;
 
     fn text_of(tokens: &[u32]) -> Vec<u32> {
         let eot = load("base").eot();
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn splits_like_the_reference() {
-        let fixture = include_str!("../../tests/fixtures/words_reference.json");
+        let fixture = include_str!("../fixtures/words_reference.json");
         let fixture: Value = serde_json::from_str(fixture).unwrap();
         let cases = ["cuts", "clips"].map(|kind| fixture[kind].as_array().unwrap());
         for case in cases.into_iter().flatten() {

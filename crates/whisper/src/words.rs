@@ -154,11 +154,11 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::tokens::segments::segments;
-    use crate::tokens::test_models::load;
+    use crate::segments;
+    use crate::test_models::load;
 
     fn fixture() -> Vec<Value> {
-        let fixture = include_str!("../../tests/fixtures/words_reference.json");
+        let fixture = include_str!("../fixtures/words_reference.json");
         let fixture: Value = serde_json::from_str(fixture).unwrap();
         fixture["clips"].as_array().unwrap().clone()
     }

@@ -226,7 +226,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::tokens::test_models::{load, model_dir};
+    use crate::fetched_files::model_dir;
+    use crate::test_models::load;
 
     #[test]
     fn reads_the_special_tokens_of_both_kinds_of_model() {

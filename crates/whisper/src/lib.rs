@@ -1,0 +1,26 @@
+//! Whisper without its network: the log-mel features before it, the prompt of the generated text, and
+//! segments and words from the generated tokens.
+//!
+//! Pure computation: no clock, no environment, no async runtime.
+#![forbid(unsafe_code)]
+
+pub mod features;
+mod language;
+mod prompt;
+mod segments;
+mod special;
+mod text_bytes;
+mod vocabulary;
+mod words;
+
+pub use language::Language;
+pub use prompt::{MAX_PREVIOUS_TOKENS, PromptSpec, Task};
+pub use segments::{Segments, TimedTokens, segments};
+pub use vocabulary::{TOKENIZER_FILE, Vocabulary, VocabularyError};
+pub use words::{Alignment, TimedWords, Word, times_from_path, words};
+
+#[cfg(test)]
+#[path = "../../../tests/fixtures/fetched_files.rs"]
+mod fetched_files;
+#[cfg(test)]
+mod test_models;
