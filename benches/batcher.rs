@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use halkspeech::batch::{BatchKey, BatchLimits, Batcher, GenerateOptions};
-use halkspeech::engine::fake::FakeEngine;
-use halkspeech::engine::worker;
+use halkspeech::batch::{BatchLimits, Batcher};
 use halkspeech::job::{Job, RequestId};
 use halkspeech::queue::{self, QueueHandle};
 use halkspeech::telemetry::Metrics;
+use halkspeech::worker;
+use halkspeech_whisper::engine::fake::FakeEngine;
+use halkspeech_whisper::engine::{BatchKey, GenerateOptions};
 use halkspeech_whisper::features::Features;
 use halkspeech_whisper::{PromptSpec, Task};
 use tokio::sync::{mpsc, oneshot};

@@ -16,12 +16,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::{ComputeType, KeysError, LoadedSettings, Server, Settings, Whisper};
+use crate::config::{KeysError, LoadedSettings, Server, Settings, Whisper};
 use crate::engine::ct2::GemmFailed;
 use crate::http::{
     self, AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, RateLimit,
 };
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
+use halkspeech_whisper::engine::ComputeType;
 use services::{Services, model_id};
 
 const MIB: u64 = 1024 * 1024;

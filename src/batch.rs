@@ -1,11 +1,9 @@
 //! Forms batches of waiting jobs: which jobs may share one, when it is sent, and the task that sends it.
 
 mod batcher;
-mod key;
 mod pending;
 mod policy;
 
 pub use batcher::{Batch, Batcher, EngineSlot};
-pub use key::{BatchKey, GenerateOptions};
 pub use pending::{Arrival, Pending};
 pub use policy::{BatchLimits, Decision, HypothesisCount, PolicyInput, decide};

@@ -45,7 +45,7 @@ pub use secret::Secret;
 pub use server::{KeysError, Server};
 pub use settings_table::{SettingRow, SettingsTable};
 pub use traces::{Exporter, Traces};
-pub use whisper::{ComputeType, DeviceChoice, ModelTtl, Whisper};
+pub use whisper::{DeviceChoice, ModelTtl, Whisper};
 
 use entry::SettingEntry;
 use environment::Environment;

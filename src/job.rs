@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use crate::batch::BatchKey;
-use crate::engine::{Attempt, DecodingOptions, Generation};
 use halkspeech_whisper::PromptSpec;
+use halkspeech_whisper::engine::{Attempt, BatchKey, DecodingOptions, Generation};
 use halkspeech_whisper::features::Features;
 
 /// Identifies the request of a job, so that requests take turns in a batch.

@@ -9,11 +9,9 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 13] = [
     (
         "http",
         &[
-            "batch",
             "caller",
             "clock",
             "config",
-            "engine",
             "format",
             "job",
             "models",
@@ -26,10 +24,8 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 13] = [
     (
         "transcribe",
         &[
-            "batch",
             "caller",
             "clock",
-            "engine",
             "job",
             "models",
             "queue",
@@ -39,14 +35,14 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 13] = [
     ),
     ("caller", &[]),
     ("clock", &[]),
-    ("job", &["batch", "engine"]),
+    ("job", &[]),
     ("queue", &["job"]),
     ("batch", &["clock", "job", "queue", "telemetry"]),
-    ("engine", &["batch", "config", "job", "telemetry"]),
+    ("worker", &["batch", "job", "telemetry"]),
     ("transcript", &[]),
     ("format", &["transcript"]),
     ("config", &[]),
-    ("models", &["batch", "engine", "queue", "telemetry"]),
+    ("models", &["batch", "queue", "telemetry", "worker"]),
     ("telemetry", &["config"]),
 ];
 
@@ -67,12 +63,11 @@ const CONFINED_WORDS: [(&str, &[&str]); 8] = [
 ];
 
 /// Files and folders without a runtime, a clock or the environment.
-const PURE: [&str; 27] = [
+const PURE: [&str; 24] = [
     "crates/audio/",
     "crates/whisper/",
     "caller.rs",
     "caller/",
-    "batch/key.rs",
     "batch/pending.rs",
     "batch/policy.rs",
     "cli/bench/response.rs",
@@ -81,9 +76,6 @@ const PURE: [&str; 27] = [
     "cli/bench/statistics.rs",
     "cli/bench/target.rs",
     "cli/bench/word_errors.rs",
-    "engine/fallback.rs",
-    "engine/memory.rs",
-    "engine/batch_split.rs",
     "models/aliases.rs",
     "models/files.rs",
     "models/id.rs",
@@ -95,6 +87,7 @@ const PURE: [&str; 27] = [
     "transcript.rs",
     "format.rs",
     "format/",
+    "worker/batch_split.rs",
 ];
 
 struct Source {

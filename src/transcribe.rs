@@ -24,13 +24,13 @@ use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::caller::Caller;
-use crate::engine::DecodingOptions;
 use crate::job::RequestId;
 use crate::models::{LoadedModel, LoadedModels, ModelId};
 use crate::queue::{QueuePermit, UpstreamGuard, WhenFull};
 use crate::telemetry::Metrics;
 use crate::transcript::{Speaker, Transcript};
 use halkspeech_audio::{DecodeContext, DecodeLimits, NextWindow, PcmBudget, Source, Window};
+use halkspeech_whisper::engine::DecodingOptions;
 use halkspeech_whisper::{PromptSpec, Task};
 
 pub use error::TranscribeError;

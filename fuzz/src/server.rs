@@ -11,8 +11,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::BatchLimits;
-use halkspeech::engine::fake::FakeEngine;
-use halkspeech::engine::{EngineFactory, EngineInput, Generation, LanguageDetection};
+use halkspeech_whisper::engine::fake::FakeEngine;
+use halkspeech_whisper::engine::{EngineFactory, EngineInput, Generation, LanguageDetection};
 use halkspeech_whisper::features::WindowLengths;
 use halkspeech::http::{AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, router};
 use halkspeech::models::{

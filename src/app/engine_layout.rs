@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::AppError;
 use crate::batch::BatchLimits;
-use crate::config::{ComputeType, DeviceChoice, LoadedSettings, ModelTtl, Whisper};
-use crate::engine::EngineFactory;
+use crate::config::{DeviceChoice, LoadedSettings, ModelTtl, Whisper};
 use crate::engine::ct2::{self, EngineSpec, Placement};
-use crate::engine::memory::Dimensions;
 use crate::models::{EngineFactoryBuilder, ModelPlan, StoredModel};
 use halkspeech_whisper::Vocabulary;
+use halkspeech_whisper::engine::memory::Dimensions;
+use halkspeech_whisper::engine::{ComputeType, EngineFactory};
 use halkspeech_whisper::features::WindowLengths;
 
 const GB: u64 = 1_000_000_000;

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::key::BatchKey;
 use super::pending::{Arrival, Pending};
 use super::policy::{self, BatchLimits, Decision, PolicyInput};
 use crate::clock::now;
 use crate::job::{Job, JobError, SkipReason};
 use crate::queue::{QueueReceiver, QueuedJob};
 use crate::telemetry::Metrics;
+use halkspeech_whisper::engine::BatchKey;
 
 /// Jobs that an engine runs together.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use super::pending::{GroupSummary, Pending};
+use halkspeech_whisper::engine::BatchKey;
 
 /// Hypotheses per window for which a full batch is sized. The reference's default is 5.
 const HYPOTHESES_PER_WINDOW: usize = 8;
@@ -30,6 +31,12 @@ pub struct BatchLimits {
 pub trait HypothesisCount {
     /// Hypotheses that are held at one time for each job.
     fn hypotheses(&self) -> usize;
+}
+
+impl HypothesisCount for BatchKey {
+    fn hypotheses(&self) -> usize {
+        self.options.max_hypotheses()
+    }
 }
 
 impl BatchLimits {

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::SettingEntry;
 use super::keys::{KEYS, SettingKey};
-use super::whisper::{ComputeType, DeviceChoice, ModelTtl, Whisper};
+use super::whisper::{DeviceChoice, ModelTtl, Whisper};
+use halkspeech_whisper::engine::ComputeType;
 
 /// The section of a file that contains their tables.
 pub(super) const SECTION: &str = "models";

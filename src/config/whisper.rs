@@ -1,9 +1,9 @@
 //! The `[whisper]` settings: default model, devices, batches and queue.
 
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use halkspeech_whisper::engine::ComputeType;
 use serde::{Deserialize, Serialize};
 
 /// Models, engines and batches. Environment: `WHISPER__…`.
@@ -215,39 +215,6 @@ pub enum DeviceChoice {
     Cpu,
     /// NVIDIA GPUs; without one the server does not start.
     Cuda,
-}
-
-/// The number format of weights and arithmetic, in CTranslate2's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ComputeType {
-    /// The model's stored format.
-    Default,
-    /// The fastest format of the device.
-    Auto,
-    /// 8-bit weights, other values in the device's default type.
-    Int8,
-    /// 8-bit weights, other values as 16-bit floats.
-    Int8Float16,
-    /// 8-bit weights, other values as brain floats.
-    Int8Bfloat16,
-    /// 8-bit weights, other values as 32-bit floats.
-    Int8Float32,
-    /// 16-bit integers.
-    Int16,
-    /// 16-bit floats.
-    Float16,
-    /// Brain floats.
-    Bfloat16,
-    /// 32-bit floats.
-    Float32,
-}
-
-/// Formats the name in the settings.
-impl fmt::Display for ComputeType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
-    }
 }
 
 /// How long an unused model stays loaded; written in seconds, -1 for never.

@@ -24,19 +24,17 @@ use std::time::Instant;
 
 use ct2rs::sys::{DetectionResult, StorageView, Whisper, WhisperOptions};
 
-use super::memory::{DeviceMemory, Dimensions, MemoryBudget};
-use super::{
-    Engine, EngineError, EngineFactory, EngineInput, EnginePlan, Generation, LanguageDetection,
-    PlannedMemory,
-};
-use crate::batch::{BatchKey, GenerateOptions};
-use crate::config::ComputeType;
 use attempts::{GeneratedText, WindowAttempts, select_attempt};
 use errors::{batch_error, load_error};
 use feature_batch::FeatureBatch;
 use gemm::GemmMonitor;
 pub use gemm::{GemmFailed, create_kernels};
 use gpu::Gpu;
+use halkspeech_whisper::engine::memory::{DeviceMemory, Dimensions, MemoryBudget};
+use halkspeech_whisper::engine::{
+    BatchKey, ComputeType, Engine, EngineError, EngineFactory, EngineInput, EnginePlan,
+    GenerateOptions, Generation, LanguageDetection, PlannedMemory,
+};
 use halkspeech_whisper::features::WINDOW_FRAMES;
 use halkspeech_whisper::{Alignment, Language, PromptSpec, Task, Vocabulary};
 pub use placement::{Placement, cuda_devices};

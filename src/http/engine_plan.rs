@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::engine::EnginePlan;
+use halkspeech_whisper::engine::EnginePlan;
 
 /// How one engine of a model runs batches of 30 s windows; bytes are of GPU memory.
 #[derive(Serialize, ToSchema)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{HubError, ModelId, StoreError};
-use crate::engine::EngineError;
 use halkspeech_whisper::VocabularyError;
+use halkspeech_whisper::engine::EngineError;
 
 /// Why a model cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]

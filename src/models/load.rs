@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use super::{LoadError, StoredModel};
 use crate::batch::{BatchLimits, Batcher};
-use crate::engine::{EngineError, EngineFactory, EnginePlan, worker};
 use crate::queue::{self, QueueHandle};
 use crate::telemetry::Metrics;
+use crate::worker;
 use halkspeech_whisper::Vocabulary;
+use halkspeech_whisper::engine::{EngineError, EngineFactory, EnginePlan};
 use halkspeech_whisper::features::{LogMel, WindowLengths};
 
 /// How a model is run.

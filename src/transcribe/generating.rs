@@ -7,13 +7,12 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::{Plan, QueueEntry, Stage, TranscribeError, Transcriber};
-use crate::batch::{BatchKey, GenerateOptions};
 use crate::clock::now;
-use crate::engine::Attempt;
 use crate::job::{Job, JobError, JobOutput};
 use crate::telemetry::traces;
 use halkspeech_audio::Window;
 use halkspeech_whisper::PromptSpec;
+use halkspeech_whisper::engine::{Attempt, BatchKey, GenerateOptions};
 use halkspeech_whisper::features::{WINDOW_FRAMES, WindowLengths, audio_frames, encoder_positions};
 
 /// A window with the length it is padded to.

@@ -1,9 +1,8 @@
 //! The options of a transcription.
 
-use crate::batch::GenerateOptions;
-use crate::engine::Fallback;
 use halkspeech_audio::{Channels, Clip, VadOptions};
 use halkspeech_whisper::Language;
+use halkspeech_whisper::engine::{Fallback, GenerateOptions};
 
 /// The options of a transcription; the defaults are those of the reference.
 #[derive(Clone, Debug, Default)]

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{Plan, Recordings, TranscriptionOptions, hallucinations};
-use crate::engine::{DecodingOptions, Generation};
 use crate::job::JobOutput;
 use crate::transcript::{
     DropReason, DroppedSpan, Segment, Speaker, Timings, TokenLogprob, Transcript,
 };
 use halkspeech_audio::{Clip, SAMPLE_RATE_HZ, WindowClock};
+use halkspeech_whisper::engine::{DecodingOptions, Generation};
 use halkspeech_whisper::{Language, Task, TimedTokens, TimedWords, Vocabulary, segments, words};
 
 /// Audio that the model skipped at the end of a window is transcribed again if it is at least this long.

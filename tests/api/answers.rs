@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use halkspeech::engine::fake::FakeEngine;
 use halkspeech::models::ModelId;
+use halkspeech_whisper::engine::fake::FakeEngine;
 use halkspeech_whisper::{Language, Task};
 use serde_json::{Value, json};
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use halkspeech::batch::BatchLimits;
-use halkspeech::engine::fake::FakeEngine;
-use halkspeech::engine::{Engine, EngineError};
+use halkspeech_whisper::engine::fake::FakeEngine;
+use halkspeech_whisper::engine::{Engine, EngineError};
 use reqwest::Response;
 use tokio::task::JoinHandle;
 

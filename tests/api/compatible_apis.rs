@@ -1,7 +1,7 @@
 //! The APIs of whisper-asr-webservice and of whisper.cpp's server.
 
-use halkspeech::engine::LanguageDetection;
-use halkspeech::engine::fake::FakeEngine;
+use halkspeech_whisper::engine::LanguageDetection;
+use halkspeech_whisper::engine::fake::FakeEngine;
 use halkspeech_whisper::{Language, Task};
 use reqwest::multipart::{Form, Part};
 use reqwest::{RequestBuilder, Response};

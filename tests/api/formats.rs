@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use halkspeech::engine::fake::FakeEngine;
-use halkspeech::engine::{EngineFactory, Quality};
 use halkspeech_whisper::Task;
+use halkspeech_whisper::engine::fake::FakeEngine;
+use halkspeech_whisper::engine::{EngineFactory, Quality};
 use serde_json::{Value, json};
 
 use crate::helpers::audio::{adts_with_a_damaged_frame, stereo, tone, tones};

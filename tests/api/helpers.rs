@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use halkspeech::batch::BatchLimits;
-use halkspeech::engine::EngineFactory;
 use halkspeech::http::{
     self, AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, RateLimit,
 };
@@ -22,6 +21,7 @@ use halkspeech::models::{
 use halkspeech::telemetry::{Metrics, RefusalLabels, RefusalReason, RequestLabels};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
 use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
+use halkspeech_whisper::engine::EngineFactory;
 use halkspeech_whisper::features::WindowLengths;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder, Response};

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use halkspeech::engine::fake::FakeEngine;
-use halkspeech::engine::{EngineError, EngineFactory};
 use halkspeech::http::ParameterDefaults;
 use halkspeech::models::{ModelBudget, ModelId};
+use halkspeech_whisper::engine::fake::FakeEngine;
+use halkspeech_whisper::engine::{EngineError, EngineFactory};
 use reqwest::Response;
 use serde_json::Value;
 use tokio::task::JoinHandle;

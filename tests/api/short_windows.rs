@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use halkspeech::engine::EngineFactory;
-use halkspeech::engine::fake::FakeEngine;
+use halkspeech_whisper::engine::EngineFactory;
+use halkspeech_whisper::engine::fake::FakeEngine;
 use halkspeech_whisper::features::WindowLengths;
 
 use crate::helpers::audio::tones;

@@ -1,5 +1,5 @@
-//! Whisper without its network: the log-mel features before it, the prompt of the generated text, and
-//! segments and words from the generated tokens.
+//! Whisper without its network: log-mel features, vocabulary, prompts and languages; segments and words
+//! from generated tokens; and the interface of the engines that run the network.
 //!
 //! Pure computation: no clock, no environment, no async runtime.
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@ mod special;
 mod text_bytes;
 mod vocabulary;
 mod words;
+pub mod engine;
 
 pub use language::Language;
 pub use prompt::{MAX_PREVIOUS_TOKENS, PromptSpec, Task};

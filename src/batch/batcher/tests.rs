@@ -4,12 +4,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::GenerateOptions;
-use crate::engine::Generation;
-use crate::engine::fake::FakeEngine;
 use crate::job::JobOutput;
 use crate::job::test_jobs::job;
 use crate::queue::{self, QueueHandle};
+use halkspeech_whisper::engine::fake::FakeEngine;
+use halkspeech_whisper::engine::{GenerateOptions, Generation};
 
 const WINDOW: Duration = Duration::from_millis(20);
 const BATCH_SIZE: usize = 4;

@@ -1,6 +1,7 @@
 //! Settings of single models in a file.
 
 use super::*;
+use halkspeech_whisper::engine::ComputeType;
 
 const EVERY_KEY: &str = r#"
 [models."owner/name"]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use DeviceChoice::{Auto, Cpu, Cuda};
 
 use super::*;
+use halkspeech_whisper::engine::ComputeType;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/configs");
 const TURBO: &str = "deepdml/faster-whisper-large-v3-turbo-ct2";

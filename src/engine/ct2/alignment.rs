@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Ct2Engine, EncodedBatch, WindowResult, batch_error, encodings};
-use crate::engine::EngineError;
+use halkspeech_whisper::engine::EngineError;
 use halkspeech_whisper::features::encoder_positions;
 use halkspeech_whisper::{Alignment, PromptSpec, times_from_path};
 

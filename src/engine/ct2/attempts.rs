@@ -3,10 +3,9 @@
 use ct2rs::sys::{WhisperGenerationResult, WhisperOptions};
 
 use super::{Ct2Engine, EncodedBatch, batch_error, encodings};
-use crate::batch::{BatchKey, GenerateOptions};
-use crate::engine::short_encoding::needs_longer_encoding;
-use crate::engine::{
-    Attempt, EngineError, EngineInput, Fallback, MAX_TEXT_TOKENS, Quality, compression_ratio,
+use halkspeech_whisper::engine::{
+    Attempt, BatchKey, EngineError, EngineInput, Fallback, GenerateOptions, MAX_TEXT_TOKENS,
+    Quality, compression_ratio, needs_longer_encoding,
 };
 
 /// Whisper's text context, of which CTranslate2 generates at most half.

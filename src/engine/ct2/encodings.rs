@@ -9,7 +9,7 @@ use std::ffi::{CStr, c_char, c_void};
 use ct2rs::sys::{Device, StorageView};
 
 use super::errors::batch_error;
-use crate::engine::EngineError;
+use halkspeech_whisper::engine::EngineError;
 
 /// Size of the buffer for an exception's message, in bytes.
 const MESSAGE_BYTES: usize = 512;

@@ -1,6 +1,6 @@
 //! Converts CTranslate2's exceptions to engine errors.
 
-use crate::engine::EngineError;
+use halkspeech_whisper::engine::EngineError;
 
 /// Parts of out-of-memory messages: of the CUDA runtime, Thrust and cuBLAS.
 const OUT_OF_MEMORY: [&str; 2] = ["out of memory", "CUBLAS_STATUS_ALLOC_FAILED"];

@@ -3,7 +3,7 @@
 use ct2rs::sys::{Device, StorageView};
 
 use super::errors::batch_error;
-use crate::engine::{EngineError, EngineInput};
+use halkspeech_whisper::engine::{EngineError, EngineInput};
 
 /// Features for a call of the encoder, row-major `[windows, n_mels, frames]`.
 pub struct FeatureBatch {

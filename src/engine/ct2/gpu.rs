@@ -4,7 +4,7 @@
     expect(unsafe_code, reason = "the CUDA runtime is a C library")
 )]
 
-use crate::engine::memory::DeviceMemory;
+use halkspeech_whisper::engine::memory::DeviceMemory;
 
 /// A GPU, as the current device of the thread that opened it.
 pub struct Gpu {

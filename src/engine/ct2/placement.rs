@@ -4,8 +4,7 @@ use ct2rs::sys::{ComputeType as Ct2ComputeType, Config, Device, get_device_count
 
 use super::gemm::supports_mixed_lengths;
 use super::load_error;
-use crate::config::ComputeType;
-use crate::engine::EngineError;
+use halkspeech_whisper::engine::{ComputeType, EngineError};
 
 /// Width of the attention heads that the project's decoder on a GPU supports: that of every Whisper.
 const HEAD_WIDTH: usize = 64;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::fetched_files::{model_dir, sample_pcm};
 use super::gemm::{lock_failures, with_failing_gemm};
 use super::{Ct2Engine, EngineSpec, FeatureBatch, Placement, StorageView, encodings};
-use crate::batch::{BatchKey, GenerateOptions};
-use crate::config::ComputeType;
-use crate::engine::memory::Dimensions;
-use crate::engine::{DecodingOptions, Engine, EngineError, EngineInput, Fallback};
+use halkspeech_whisper::engine::memory::Dimensions;
+use halkspeech_whisper::engine::{
+    BatchKey, ComputeType, DecodingOptions, Engine, EngineError, EngineInput, Fallback,
+    GenerateOptions,
+};
 use halkspeech_whisper::features::{
     Features, HOP_SAMPLES, LogMel, WINDOW_FRAMES, WindowLengths, encoder_positions,
 };

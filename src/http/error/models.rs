@@ -6,10 +6,10 @@ use super::description::{
     Description, RETRY_WHEN_NO_SPACE, format_bytes, internal_error, is_disk_full, rate_limited,
     truncated, unavailable,
 };
-use crate::engine::EngineError;
 use crate::models::{
     DeleteError, HubError, LoadError, ModelError, ModelId, StoreError, UnloadError,
 };
+use halkspeech_whisper::engine::EngineError;
 use halkspeech_whisper::{TOKENIZER_FILE, VocabularyError};
 
 /// Describes why a model cannot be used.

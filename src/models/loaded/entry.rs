@@ -7,8 +7,8 @@ use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 
 use super::lock;
-use crate::engine::EnginePlan;
 use crate::models::{LoadError, LoadedModel, ModelError, ModelId, ModelPlan, StoredModel};
+use halkspeech_whisper::engine::EnginePlan;
 
 /// A model that is loaded, being loaded, or failed to load.
 pub(super) struct LoadedEntry {

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
 
-use halkspeech::engine::fake::FakeEngine;
-use halkspeech::engine::{EngineError, EngineFactory, EngineInput, Generation};
 use halkspeech_whisper::Vocabulary;
+use halkspeech_whisper::engine::fake::FakeEngine;
+use halkspeech_whisper::engine::{EngineError, EngineFactory, EngineInput, Generation};
 use tokio::sync::Semaphore;
 
 use super::{MODEL, models_dir};

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::memory::DeviceMemory;
-use super::{Engine, EngineError, EngineFactory, EngineInput, EnginePlan, Generation, Quality};
-use crate::batch::BatchKey;
+use super::{
+    BatchKey, Engine, EngineError, EngineFactory, EngineInput, EnginePlan, Generation, Quality,
+};
 
 /// A fake engine's implementation of a batch.
 pub type Behaviour =

@@ -5,8 +5,8 @@
 
 use std::num::NonZeroUsize;
 
-use crate::batch::BatchKey;
-use halkspeech_whisper::features::encoder_positions;
+use super::BatchKey;
+use crate::features::encoder_positions;
 
 /// Maximum number of tokens of a window's text; CTranslate2 ends it there.
 const MAX_TOKENS: u64 = 224;
@@ -220,7 +220,7 @@ fn fit(available: u64, per_window: u64, wanted: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::GenerateOptions;
+    use crate::engine::GenerateOptions;
 
     const GB: u64 = 1_000_000_000;
     const TURBO: Dimensions = Dimensions {

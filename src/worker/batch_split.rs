@@ -1,8 +1,7 @@
 //! Splits a batch: into parts that fit the device's memory, and after a failure into halves, until only
 //! the bad job fails.
 
-use super::{Engine, EngineError, EngineInput, Generation};
-use crate::batch::BatchKey;
+use halkspeech_whisper::engine::{BatchKey, Engine, EngineError, EngineInput, Generation};
 
 /// Maximum number of attempts of a single window that runs out of memory: on a GPU, the call after a
 /// failed allocation may fail once more although the memory suffices.
@@ -120,9 +119,8 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::batch::GenerateOptions;
-    use crate::engine::DecodingOptions;
-    use crate::engine::fake::FakeEngine;
+    use halkspeech_whisper::engine::fake::FakeEngine;
+    use halkspeech_whisper::engine::{DecodingOptions, GenerateOptions};
     use halkspeech_whisper::features::Features;
     use halkspeech_whisper::{PromptSpec, Task};
 

@@ -1,6 +1,7 @@
 //! The OS thread that owns an engine, and replaces it after a panic.
 
 mod batch_run;
+mod batch_split;
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,10 +10,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Engine, EngineError, EngineFactory, EnginePlan};
 use crate::batch::{Batch, EngineSlot};
 use crate::telemetry::Metrics;
 use batch_run::BatchRun;
+use halkspeech_whisper::engine::{Engine, EngineError, EngineFactory, EnginePlan};
 
 /// Receives the result of creating an engine.
 pub type LoadResult = oneshot::Receiver<Result<EngineInfo, EngineError>>;
@@ -171,10 +172,10 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::batch::{BatchKey, GenerateOptions};
-    use crate::engine::fake::FakeEngine;
     use crate::job::test_jobs::job;
     use crate::job::{JobError, JobOutput};
+    use halkspeech_whisper::engine::fake::FakeEngine;
+    use halkspeech_whisper::engine::{BatchKey, GenerateOptions};
 
     type Answers = oneshot::Receiver<Result<JobOutput, JobError>>;
 

@@ -1,4 +1,4 @@
-//! The key that windows of one batch share.
+//! The options that the windows of a batch share.
 //!
 //! CTranslate2 takes one options struct and one features tensor per call, and throws for the
 //! whole batch unless `<|startoftranscript|>` has the same index in every prompt with the same
@@ -9,8 +9,6 @@ use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::policy::HypothesisCount;
-
 /// Windows with equal keys may share a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BatchKey {
@@ -20,12 +18,6 @@ pub struct BatchKey {
     pub previous_tokens: usize,
     /// Search options.
     pub options: GenerateOptions,
-}
-
-impl HypothesisCount for BatchKey {
-    fn hypotheses(&self) -> usize {
-        self.options.max_hypotheses()
-    }
 }
 
 /// Options of the token search; one set per batch. The names and meanings are those of

@@ -6,13 +6,15 @@ use std::time::Instant;
 
 use tracing::Span;
 
+use super::batch_split::generate_each;
 use super::panic_message;
-use crate::batch::{Batch, BatchKey};
-use crate::engine::batch_split::generate_each;
-use crate::engine::{Attempt, DecodingOptions, Engine, EngineError, EngineInput, Generation};
+use crate::batch::Batch;
 use crate::job::{Job, JobError, JobOutput, Reply};
 use crate::telemetry::{Metrics, traces};
 use halkspeech_whisper::PromptSpec;
+use halkspeech_whisper::engine::{
+    Attempt, BatchKey, DecodingOptions, Engine, EngineError, EngineInput, Generation,
+};
 use halkspeech_whisper::features::Features;
 
 /// The engine panicked; the unanswered windows may be retried on another engine.
