@@ -17,12 +17,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::{KeysError, LoadedSettings, Server, Settings, Whisper};
-use crate::engine::ct2::GemmFailed;
 use crate::http::{
     self, AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, RateLimit,
 };
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use halkspeech_whisper::engine::ComputeType;
+use halkspeech_whisper_ct2::GemmFailed;
 use services::{Services, model_id};
 
 const MIB: u64 = 1024 * 1024;

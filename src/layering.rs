@@ -57,7 +57,7 @@ const CONFINED_WORDS: [(&str, &[&str]); 8] = [
     // The response types of `format` derive their own schemas.
     ("utoipa", &["http.rs", "http/", "format/"]),
     ("governor", &["http/rate_limit.rs"]),
-    ("ct2rs", &["engine/ct2.rs", "engine/ct2/"]),
+    ("whisper_ct2", &["app.rs", "app/", "cli/version.rs"]),
     ("opentelemetry", &["telemetry/traces.rs"]),
     ("env::var", &["config.rs", "config/"]),
 ];

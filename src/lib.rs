@@ -26,8 +26,6 @@ pub mod transcribe;
 pub mod job;
 pub mod queue;
 pub mod batch;
-#[cfg(feature = "ct2")]
-pub mod engine;
 pub mod worker;
 pub mod transcript;
 pub mod format;

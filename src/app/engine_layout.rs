@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::AppError;
 use crate::batch::BatchLimits;
 use crate::config::{DeviceChoice, LoadedSettings, ModelTtl, Whisper};
-use crate::engine::ct2::{self, EngineSpec, Placement};
 use crate::models::{EngineFactoryBuilder, ModelPlan, StoredModel};
 use halkspeech_whisper::Vocabulary;
 use halkspeech_whisper::engine::memory::Dimensions;
 use halkspeech_whisper::engine::{ComputeType, EngineFactory};
 use halkspeech_whisper::features::WindowLengths;
+use halkspeech_whisper_ct2::{EngineSpec, Placement};
 
 const GB: u64 = 1_000_000_000;
 /// Most engines on a CPU by default; each has its own copy of the weights.
@@ -104,7 +104,7 @@ impl EngineLayout {
         let engine = |&placement: &Placement| -> Box<EngineFactoryBuilder> {
             let spec = self.spec(stored, placement);
             Box::new(move |vocabulary: &Arc<Vocabulary>| -> EngineFactory {
-                ct2::factory(spec, Arc::clone(vocabulary))
+                halkspeech_whisper_ct2::factory(spec, Arc::clone(vocabulary))
             })
         };
         let weights = |&placement: &Placement| self.weights_bytes(stored, placement);
@@ -219,7 +219,7 @@ fn placements(
     whisper: &Whisper,
     setting_name: impl Fn(&str) -> String,
 ) -> Result<Vec<Placement>, AppError> {
-    let gpus = ct2::cuda_devices();
+    let gpus = halkspeech_whisper_ct2::cuda_devices();
     let wants_cuda = match whisper.inference_device {
         DeviceChoice::Cpu => false,
         DeviceChoice::Auto => gpus > 0,

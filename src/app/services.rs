@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::engine_layout::{cores, engine_layout};
 use super::{AppError, memory};
 use crate::config::{Audio, LoadedSettings, Models, Settings};
-use crate::engine::ct2;
 use crate::models::{
     Aliases, Catalog, DefaultModel, Downloads, Hub, HubSettings, LoadedModels, LoadedModelsConfig,
     ModelBudget, ModelId, ModelPlanner, Store,
@@ -42,7 +41,7 @@ impl Services {
     /// [`AppError`] if the settings cannot be applied.
     pub async fn build(loaded: &LoadedSettings) -> Result<Self, AppError> {
         let settings = &loaded.settings;
-        ct2::create_kernels().map_err(AppError::Kernels)?;
+        halkspeech_whisper_ct2::create_kernels().map_err(AppError::Kernels)?;
         let decoded = decoded_bytes(&settings.audio, memory::limit_bytes());
         let decoded = Arc::new(PcmBudget::new(decoded));
         let metrics = Metrics::new();
@@ -206,5 +205,11 @@ mod tests {
         assert_eq!(decoded_bytes(&audio(3_600, 0), Some(gib)), longest);
         assert_eq!(decoded_bytes(&audio(3_600, 100), Some(gib)), 100 * MIB);
         assert_eq!(decoded_bytes(&audio(3_600, 0), None), u64::MAX);
+    }
+
+    /// The same check is in `crates/whisper-ct2`, whose tests are linked with other arguments.
+    #[test]
+    fn the_linker_has_replaced_functions_of_ctranslate2() {
+        assert_eq!(halkspeech_whisper_ct2::unreplaced_functions(), [""; 0]);
     }
 }

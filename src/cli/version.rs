@@ -1,7 +1,6 @@
 //! The text of `--version`.
 
-/// The version of CTranslate2, which build.rs reads from its sources.
-const CTRANSLATE2: &str = env!("HALKSPEECH_CTRANSLATE2");
+use halkspeech_whisper_ct2::CTRANSLATE2_VERSION;
 
 /// The version, the commit of the sources, the features and the version of CTranslate2, one per line.
 /// `-V` prints the first line only. An absent or empty `commit` is printed as `unknown`.
@@ -11,7 +10,7 @@ pub fn text(commit: Option<&str>) -> String {
     let commit = commit.unwrap_or("unknown");
     let cuda = cfg!(feature = "cuda");
     let features = if cuda { "cuda" } else { "none" };
-    format!("{version}\ncommit: {commit}\nfeatures: {features}\nCTranslate2: {CTRANSLATE2}")
+    format!("{version}\ncommit: {commit}\nfeatures: {features}\nCTranslate2: {CTRANSLATE2_VERSION}")
 }
 
 #[cfg(test)]

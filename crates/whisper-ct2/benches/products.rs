@@ -1,5 +1,5 @@
 //! Matrix products of whisper-base with 8-bit weights on one thread, with oneDNN's kernels and with this
-//! project's, on a CPU with AVX2: `cargo bench --bench products`. An element is a multiplication.
+//! project's, on a CPU with AVX2: `cargo bench -p halkspeech-whisper-ct2`. An element is a multiplication.
 #![expect(unsafe_code, reason = "the kernels are C++")]
 
 #[cfg(target_arch = "x86_64")]
@@ -8,9 +8,9 @@ mod kernels {
 
     use criterion::{BenchmarkId, Criterion, Throughput};
     // The library that the functions below are linked from.
-    use halkspeech as _;
+    use halkspeech_whisper_ct2 as _;
 
-    // Documented in src/engine/ct2/gemm/gemm.cc.
+    // Documented in cpp/gemm/gemm.cc.
     unsafe extern "C" {
         fn halkspeech_pack_weights(
             kernels: c_int,

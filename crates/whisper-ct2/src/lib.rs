@@ -1,4 +1,8 @@
-//! CTranslate2's Whisper behind the [`Engine`] trait; the only file that names ct2rs.
+//! The engine on CTranslate2: the only crate with C++, CUDA and foreign functions of them.
+//!
+//! [`factory`] makes engines for the [`Engine`] trait. Models are loaded by ct2rs; the files in `cpp/` are
+//! compiled against CTranslate2's headers, and some of their functions replace CTranslate2's when a program
+//! is linked ([`unreplaced_functions`]).
 
 mod alignment;
 mod attempts;
@@ -10,8 +14,9 @@ mod gpu;
 #[cfg(test)]
 mod logits;
 mod placement;
+mod replaced;
 #[cfg(all(test, target_arch = "x86_64"))]
-#[path = "../../tests/fixtures/fetched_files.rs"]
+#[path = "../../../tests/fixtures/fetched_files.rs"]
 mod fetched_files;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
@@ -38,6 +43,10 @@ use halkspeech_whisper::engine::{
 use halkspeech_whisper::features::WINDOW_FRAMES;
 use halkspeech_whisper::{Alignment, Language, PromptSpec, Task, Vocabulary};
 pub use placement::{Placement, cuda_devices};
+pub use replaced::unreplaced_functions;
+
+/// The version of CTranslate2.
+pub const CTRANSLATE2_VERSION: &str = env!("HALKSPEECH_CTRANSLATE2");
 
 /// Frames of silence that an engine encodes before it counts as loaded: the first encoding, not loading,
 /// opens the CUDA libraries.

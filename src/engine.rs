@@ -1,3 +1,0 @@
-//! The engine on CTranslate2.
-
-pub mod ct2;
