@@ -4,22 +4,24 @@
 //! its right, never on those to its left.
 //!
 //! ```text
-//!   http ──► transcribe ──► audio ──► features ──► queue ──► batch ──► engine
-//! (upload,   (one request, (decode,  (log-mel)    (bounded  (key,     (OS thread,
-//!  auth)      all steps)   resample,               jobs)     policy)   CTranslate2)
-//!                          vad, window)                                  │
-//!   http ◄── format ◄── transcript ◄──────────── tokens ◄────────────────┘
-//! (answer,   (json,     (merged                 (segments,
-//!  events)    srt, vtt)  windows)                words)
+//!   http ──► transcribe ──► audio ──► features ──► queue ──► batch ──► worker ──► engine
+//! (upload,   (one request, (decode,  (log-mel)    (bounded  (policy)  (OS thread) (CTranslate2)
+//!  auth)      all steps)   resample,               jobs)                             │
+//!                          vad, window)                                              │
+//!   http ◄── format ◄── transcript ◄──────────── segments, words ◄───────────────────┘
+//! (answer,   (json,     (merged
+//!  events)    srt, vtt)  windows)
 //!
 //! shared:  config · models (disk, hub, memory) · telemetry · app (construction, shutdown)
 //! ```
 //!
-//! `audio` is a crate, `halkspeech-audio`; the others are modules of this one. Start reading at
-//! [`transcribe`]; `ARCHITECTURE.md` holds the invariants.
+//! `audio` is the crate [`halkspeech_audio`]; `features`, `segments`, `words` and the interface of the
+//! engine are in [`halkspeech_whisper`], the engine on CTranslate2 is in `halkspeech_whisper_ct2`; the
+//! others are modules of this crate. Start reading at [`transcribe`]; `ARCHITECTURE.md` holds the
+//! invariants.
 //!
-//! Without the feature `ct2` the modules that need the C++ engine are left out: what remains is the
-//! library with its fake engine, for tests and fuzzing.
+//! Without the feature `ct2` the engine on CTranslate2 and the modules that need it are left out: what
+//! remains is the library, for tests with the fake engine and for fuzzing.
 
 pub mod http;
 pub mod transcribe;

@@ -3,6 +3,7 @@
 //! Pure computation on one job: no clock, no environment, no async runtime. The only process it
 //! starts is `ffmpeg`, for files that the built-in decoders cannot read. A decoder that panics on
 //! hostile input fails its own job only.
+#![forbid(unsafe_code)]
 
 use std::fs::File;
 use std::io::{self, Cursor, Seek};

@@ -1,4 +1,4 @@
-//! The engine on CTranslate2: the only crate with C++, CUDA and foreign functions of them.
+//! The engine on CTranslate2: all C++ and CUDA code, and the unsafe code that calls it.
 //!
 //! [`factory`] makes engines for the [`Engine`] trait. Models are loaded by ct2rs; the files in `cpp/` are
 //! compiled against CTranslate2's headers, and some of their functions replace CTranslate2's when a program

@@ -26,7 +26,7 @@ const MIN_FRAMES: usize = 6 * FRAMES_PER_S;
 const HALF_WINDOW: usize = WINDOW_FRAMES / 2;
 
 /// The encoder processes one of this number of positions of the silence after a window
-/// (`engine/ct2/encoder.cc`).
+/// (`crates/whisper-ct2/cpp/encoder.cc`).
 const SILENCE_STRIDE: usize = 20;
 
 /// Number of encoder output positions for a window padded to `frames` frames: those of the frames, and
