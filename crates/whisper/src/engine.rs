@@ -2,6 +2,10 @@
 //! follow.
 
 mod options;
+mod attempts;
+mod batches;
+pub mod decoder;
+pub mod writer;
 mod compute_type;
 mod fallback;
 mod short_encoding;
@@ -13,6 +17,8 @@ use std::sync::Arc;
 use crate::features::{Features, WINDOW_FRAMES};
 use crate::{Alignment, Language, PromptSpec};
 
+pub use attempts::{AttemptedText, WindowLength, next_temperature, select_attempt};
+pub use batches::BatchEngine;
 pub use compute_type::ComputeType;
 pub use fallback::{Attempt, Fallback, MAX_TEXT_TOKENS, Quality, compression_ratio};
 use memory::DeviceMemory;

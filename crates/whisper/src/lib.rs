@@ -7,6 +7,7 @@
 pub mod features;
 mod language;
 mod prompt;
+pub mod search;
 mod segments;
 mod special;
 mod text_bytes;

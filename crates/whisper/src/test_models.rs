@@ -1,15 +1,15 @@
 //! The vocabularies of real models, for unit tests.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::Vocabulary;
 use super::fetched_files::model_dir;
 
-static BASE: LazyLock<Vocabulary> = LazyLock::new(|| read("base"));
-static TINY_EN: LazyLock<Vocabulary> = LazyLock::new(|| read("tiny.en"));
+static BASE: LazyLock<Arc<Vocabulary>> = LazyLock::new(|| read("base"));
+static TINY_EN: LazyLock<Arc<Vocabulary>> = LazyLock::new(|| read("tiny.en"));
 
 /// The multilingual `base` or the English-only `tiny.en`, read once.
-pub fn load(model: &str) -> &'static Vocabulary {
+pub fn load(model: &str) -> &'static Arc<Vocabulary> {
     match model {
         "base" => &BASE,
         "tiny.en" => &TINY_EN,
@@ -17,6 +17,6 @@ pub fn load(model: &str) -> &'static Vocabulary {
     }
 }
 
-fn read(model: &str) -> Vocabulary {
-    Vocabulary::load(&model_dir(model)).unwrap()
+fn read(model: &str) -> Arc<Vocabulary> {
+    Arc::new(Vocabulary::load(&model_dir(model)).unwrap())
 }

@@ -1,0 +1,500 @@
+//! The runner in C++ (`cpp/runner/runner.h`) behind the interfaces of encoders and decoders.
+#![expect(unsafe_code, reason = "the functions of the runner are foreign")]
+
+mod ffi;
+
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::path::Path;
+use std::ptr::{null, null_mut};
+use std::sync::Arc;
+
+use halkspeech_whisper::engine::decoder::{
+    AlignedTokens, Decoder, DecoderModel, Encoder, EncoderInput, MODEL_SUPPRESSED, OpenedSlot,
+    SlotId, SlotRow, TextToAlign,
+};
+use halkspeech_whisper::engine::{ComputeType, EngineError};
+use halkspeech_whisper::search::{Candidates, ModelTokens, Pick, ScoredToken, Token, TokenSet};
+
+use crate::errors::load_error;
+
+/// Width in positions of the median filter on the attention weights (the reference's).
+const MEDIAN_FILTER_WIDTH: u32 = 7;
+
+/// Frames of features in a position of the encoding.
+const FRAMES_PER_POSITION: usize = 2;
+
+/// A loaded model: its weights once, for all encoders and decoders.
+pub struct RunnerModel {
+    address: *mut ffi::Model,
+    n_mels: usize,
+    language_tokens: Vec<Token>,
+    decoder_model: DecoderModel,
+}
+
+// SAFETY: the runner's models are immutable after loading.
+unsafe impl Send for RunnerModel {}
+// SAFETY: as above.
+unsafe impl Sync for RunnerModel {}
+
+/// Encodes windows with one model, on one thread at a time.
+pub struct RunnerEncoder {
+    address: *mut ffi::Encoder,
+    n_mels: usize,
+    features: Vec<f32>,
+}
+
+// SAFETY: an encoder may be used by any thread, by one at a time; `&mut` ensures it.
+unsafe impl Send for RunnerEncoder {}
+
+/// Writes tokens with one model, on one thread at a time.
+pub struct RunnerDecoder {
+    address: *mut ffi::Decoder,
+    model: Arc<RunnerModel>,
+    /// The runner's number of the model's own suppressed tokens.
+    suppressed: u32,
+}
+
+// SAFETY: a decoder may be used by any thread, by one at a time; `&mut` ensures it.
+unsafe impl Send for RunnerDecoder {}
+
+/// A window's encoding; it keeps its memory until it and all slots that use it are gone.
+#[derive(Debug)]
+pub struct RunnerEncoding {
+    address: *mut ffi::Encoding,
+}
+
+// SAFETY: the runner counts references atomically, and encodings are immutable.
+unsafe impl Send for RunnerEncoding {}
+// SAFETY: as above.
+unsafe impl Sync for RunnerEncoding {}
+
+impl RunnerModel {
+    /// Loads a model for the CPU.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] or [`EngineError::OutOfMemory`].
+    pub fn load(folder: &Path, compute_type: ComputeType) -> Result<Self, EngineError> {
+        let folder = CString::new(folder.as_os_str().as_encoded_bytes()).map_err(load_error)?;
+        let compute_type = CString::new(compute_type.to_string()).map_err(load_error)?;
+        let mut address = null_mut();
+        // SAFETY: both strings end with a zero and outlive the call, which writes `address`.
+        let status =
+            unsafe { ffi::hs_model_load(folder.as_ptr(), compute_type.as_ptr(), &raw mut address) };
+        check(status).map_err(load_error)?;
+        let mut model = Self {
+            address,
+            n_mels: 0,
+            language_tokens: Vec::new(),
+            decoder_model: DecoderModel {
+                tokens: Arc::new(ModelTokens {
+                    end_of_text: 0,
+                    no_timestamps: 0,
+                    timestamp_begin: 0,
+                    vocabulary_size: 0,
+                    blank: Vec::new(),
+                }),
+                suppressed: Arc::default(),
+                text_context: 0,
+            },
+        };
+        model.describe()?;
+        Ok(model)
+    }
+
+    fn describe(&mut self) -> Result<(), EngineError> {
+        let mut info = std::mem::MaybeUninit::<ffi::ModelInfo>::zeroed();
+        // SAFETY: the model is loaded, and `info` has the layout of the foreign struct.
+        let status = unsafe { ffi::hs_model_describe(self.address, info.as_mut_ptr()) };
+        check(status).map_err(load_error)?;
+        // SAFETY: all of its fields may be zero, and the call has succeeded.
+        let info = unsafe { info.assume_init() };
+        let list = |tokens: *const u32, count: u32| {
+            // SAFETY: the runner keeps `count` tokens there as long as the model.
+            let mut tokens = unsafe { copied(tokens, count as usize) };
+            tokens.sort_unstable();
+            tokens
+        };
+        self.n_mels = info.mels as usize;
+        // SAFETY: as above; their order matters.
+        self.language_tokens = unsafe { copied(info.language_tokens, info.languages as usize) };
+        self.decoder_model = DecoderModel {
+            tokens: Arc::new(ModelTokens {
+                end_of_text: info.end_of_text,
+                no_timestamps: info.no_timestamps,
+                timestamp_begin: info.no_timestamps + 1,
+                vocabulary_size: info.vocabulary,
+                blank: list(info.suppressed_at_begin_tokens, info.suppressed_at_begin),
+            }),
+            suppressed: Arc::new(TokenSet {
+                number: MODEL_SUPPRESSED,
+                tokens: list(info.suppressed_tokens, info.suppressed),
+            }),
+            text_context: info.max_tokens as usize,
+        };
+        Ok(())
+    }
+
+    /// Mel bins of its features.
+    #[must_use]
+    pub fn n_mels(&self) -> usize {
+        self.n_mels
+    }
+
+    /// An encoder that uses `threads` threads.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn encoder(&self, threads: u32) -> Result<RunnerEncoder, EngineError> {
+        let mut address = null_mut();
+        // SAFETY: the model is loaded; the call writes `address`.
+        check(unsafe { ffi::hs_encoder_new(self.address, threads, &raw mut address) })?;
+        Ok(RunnerEncoder {
+            address,
+            n_mels: self.n_mels,
+            features: Vec::new(),
+        })
+    }
+
+    /// A decoder that uses `threads` threads.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn decoder(self: &Arc<Self>, threads: u32) -> Result<RunnerDecoder, EngineError> {
+        let mut address = null_mut();
+        // SAFETY: the model is loaded; the call writes `address`.
+        check(unsafe { ffi::hs_decoder_new(self.address, threads, &raw mut address) })?;
+        let mut decoder = RunnerDecoder {
+            address,
+            model: Arc::clone(self),
+            suppressed: ffi::NO_SET,
+        };
+        let tokens = &self.decoder_model.suppressed.tokens;
+        // SAFETY: `tokens` is a slice of this length; the call writes `suppressed`.
+        let status = unsafe {
+            ffi::hs_register_banned(
+                address,
+                tokens.as_ptr(),
+                tokens.len(),
+                &raw mut decoder.suppressed,
+            )
+        };
+        check(status)?;
+        Ok(decoder)
+    }
+}
+
+impl Drop for RunnerModel {
+    fn drop(&mut self) {
+        // SAFETY: nothing uses the address afterwards.
+        unsafe { ffi::hs_model_free(self.address) };
+    }
+}
+
+impl Encoder for RunnerEncoder {
+    type Encoding = RunnerEncoding;
+
+    fn encode(
+        &mut self,
+        windows: &[EncoderInput<'_>],
+    ) -> Result<Vec<RunnerEncoding>, EngineError> {
+        let mut encodings = Vec::with_capacity(windows.len());
+        // One after the other: the tensors of one window stay in the cache (docs/performance.md).
+        for window in windows {
+            let (features, frames) = (window.features, window.padded_frames);
+            if features.n_mels != self.n_mels || features.frames > frames {
+                let (bins, length) = (features.n_mels, features.frames);
+                let n_mels = self.n_mels;
+                return Err(EngineError::Batch(format!(
+                    "features of {bins} x {length} do not fit {n_mels} x {frames}"
+                )));
+            }
+            self.features.clear();
+            features.append_padded(frames, &mut self.features);
+            let window = ffi::Window {
+                features: self.features.as_ptr(),
+                frames: u32::try_from(frames).unwrap_or(u32::MAX),
+            };
+            let mut address = null_mut();
+            // SAFETY: `features` has mels times frames values; the call writes one address.
+            let status =
+                unsafe { ffi::hs_encode(self.address, &raw const window, 1, &raw mut address) };
+            check(status)?;
+            encodings.push(RunnerEncoding { address });
+        }
+        Ok(encodings)
+    }
+}
+
+impl Drop for RunnerEncoder {
+    fn drop(&mut self) {
+        // SAFETY: nothing uses the address afterwards.
+        unsafe { ffi::hs_encoder_free(self.address) };
+    }
+}
+
+impl Clone for RunnerEncoding {
+    fn clone(&self) -> Self {
+        // SAFETY: the encoding lives; its references are counted.
+        unsafe { ffi::hs_encoding_retain(self.address) };
+        Self {
+            address: self.address,
+        }
+    }
+}
+
+impl Drop for RunnerEncoding {
+    fn drop(&mut self) {
+        // SAFETY: this reference is given back once.
+        unsafe { ffi::hs_encoding_release(self.address) };
+    }
+}
+
+impl Decoder for RunnerDecoder {
+    type Encoding = RunnerEncoding;
+
+    fn model(&self) -> &DecoderModel {
+        &self.model.decoder_model
+    }
+
+    fn detect_languages(
+        &mut self,
+        encodings: &[&RunnerEncoding],
+    ) -> Result<Vec<Vec<(Token, f32)>>, EngineError> {
+        let languages = &self.model.language_tokens;
+        let addresses: Vec<*const ffi::Encoding> = encodings
+            .iter()
+            .map(|encoding| encoding.address.cast_const())
+            .collect();
+        let mut probabilities = vec![0.0; addresses.len() * languages.len()];
+        // SAFETY: the encodings live, and there is a place for each encoding and language.
+        let status = unsafe {
+            ffi::hs_detect_language(
+                self.address,
+                addresses.as_ptr(),
+                addresses.len(),
+                probabilities.as_mut_ptr(),
+            )
+        };
+        check(status)?;
+        let with_tokens = |row: &[f32]| {
+            let pairs = languages.iter().copied().zip(row.iter().copied());
+            pairs.collect()
+        };
+        Ok(probabilities
+            .chunks(languages.len().max(1))
+            .map(with_tokens)
+            .collect())
+    }
+
+    fn open(
+        &mut self,
+        encoding: &RunnerEncoding,
+        prompt: &[Token],
+    ) -> Result<OpenedSlot, EngineError> {
+        let (mut slot, mut no_speech_prob) = (0, 0.0);
+        // SAFETY: the encoding lives, `prompt` is a slice of this length, and the call writes both results.
+        let status = unsafe {
+            ffi::hs_open(
+                self.address,
+                encoding.address,
+                prompt.as_ptr(),
+                prompt.len(),
+                &raw mut slot,
+                &raw mut no_speech_prob,
+            )
+        };
+        check(status)?;
+        Ok(OpenedSlot {
+            slot: SlotId(slot),
+            no_speech_prob,
+        })
+    }
+
+    fn step(&mut self, rows: &[SlotRow<'_>]) -> Result<Vec<Candidates>, EngineError> {
+        let ranges: Vec<Vec<ffi::Range>> = rows.iter().map(ranges).collect();
+        let banned: Vec<Vec<Token>> = rows.iter().map(banned_tokens).collect();
+        let foreign = rows.iter().zip(&ranges).zip(&banned);
+        let foreign = foreign.map(|((row, ranges), banned)| self.foreign_row(row, ranges, banned));
+        let foreign: Vec<ffi::Row> = foreign.collect();
+        let stride = rows.iter().map(candidates).max().unwrap_or(0);
+        let mut tokens = vec![0; stride * rows.len()];
+        let mut log_probs = vec![f32::NEG_INFINITY; stride * rows.len()];
+        // SAFETY: the rows refer to slices that outlive the call, which writes `stride` candidates a row.
+        let status = unsafe {
+            ffi::hs_step(
+                self.address,
+                foreign.as_ptr(),
+                foreign.len(),
+                stride,
+                tokens.as_mut_ptr(),
+                log_probs.as_mut_ptr(),
+            )
+        };
+        check(status)?;
+        let scored = |(&token, &log_prob): (&Token, &f32)| ScoredToken { token, log_prob };
+        let row = |(index, row): (usize, &SlotRow<'_>)| {
+            let places = index * stride..index * stride + candidates(row);
+            let pairs = tokens[places.clone()].iter().zip(&log_probs[places]);
+            // Banned tokens fill places for which no other token is left.
+            let allowed = pairs.filter(|(_, log_prob)| **log_prob > f32::MIN);
+            allowed.map(scored).collect()
+        };
+        Ok(rows.iter().enumerate().map(row).collect())
+    }
+
+    fn align(
+        &mut self,
+        encoding: &RunnerEncoding,
+        text: &TextToAlign<'_>,
+    ) -> Result<AlignedTokens, EngineError> {
+        let TextToAlign {
+            start,
+            tokens,
+            frames,
+        } = *text;
+        let mut probabilities = vec![0.0; tokens.len()];
+        let capacity = tokens.len() + 1 + frames / FRAMES_PER_POSITION + 1;
+        let mut path = vec![ffi::AlignmentStep::default(); capacity];
+        let mut length = 0;
+        // SAFETY: the encoding lives, the slices have these lengths, and the results have the documented places.
+        let status = unsafe {
+            ffi::hs_align(
+                self.address,
+                encoding.address,
+                start.as_ptr(),
+                start.len(),
+                tokens.as_ptr(),
+                tokens.len(),
+                u32::try_from(frames).unwrap_or(u32::MAX),
+                MEDIAN_FILTER_WIDTH,
+                probabilities.as_mut_ptr(),
+                path.as_mut_ptr(),
+                &raw mut length,
+            )
+        };
+        check(status)?;
+        let steps = path.iter().take(length);
+        Ok(AlignedTokens {
+            path: steps
+                .map(|step| (i64::from(step.token), i64::from(step.position)))
+                .collect(),
+            probabilities,
+        })
+    }
+
+    fn close(&mut self, SlotId(slot): SlotId) {
+        // SAFETY: the decoder lives; the number of a slot that is not open is ignored.
+        unsafe { ffi::hs_close(self.address, slot) };
+    }
+}
+
+impl RunnerDecoder {
+    fn foreign_row(
+        &self,
+        &SlotRow { slot, row }: &SlotRow<'_>,
+        ranges: &[ffi::Range],
+        banned: &[Token],
+    ) -> ffi::Row {
+        let rule = &row.rule;
+        let is_known = rule.suppressed.number == MODEL_SUPPRESSED;
+        let (pick, k, temperature, key) = match rule.pick {
+            Pick::Best { k } => (ffi::BEST, u32::try_from(k).unwrap_or(u32::MAX), 1.0, 0),
+            Pick::Draw { temperature, key } => (ffi::DRAW, 1, temperature, key),
+        };
+        ffi::Row {
+            slot: slot.0,
+            parent: row.parent,
+            token: row.token,
+            rule: ffi::Rule {
+                repetition_penalty: rule.repetition_penalty,
+                previous: address(&rule.previous),
+                previous_count: rule.previous.len(),
+                banned_set: if is_known { self.suppressed } else { ffi::NO_SET },
+                banned_ranges: address(ranges),
+                banned_range_count: ranges.len(),
+                banned_tokens: address(banned),
+                banned_token_count: banned.len(),
+                timestamp_contest: u32::from(rule.timestamp_contest.is_some()),
+                pick,
+                k,
+                temperature,
+                key,
+            },
+        }
+    }
+}
+
+impl Drop for RunnerDecoder {
+    fn drop(&mut self) {
+        // SAFETY: nothing uses the address afterwards.
+        unsafe { ffi::hs_decoder_free(self.address) };
+    }
+}
+
+/// The number of candidates of a row.
+fn candidates(row: &SlotRow<'_>) -> usize {
+    match row.row.rule.pick {
+        Pick::Best { k } => k,
+        Pick::Draw { .. } => 1,
+    }
+}
+
+fn ranges(row: &SlotRow<'_>) -> Vec<ffi::Range> {
+    let range = |range: &std::ops::Range<Token>| ffi::Range {
+        begin: range.start,
+        end: range.end,
+    };
+    row.row.rule.banned_ranges.iter().map(range).collect()
+}
+
+/// The tokens that a row bans, those of a set that the decoder does not know among them.
+fn banned_tokens(row: &SlotRow<'_>) -> Vec<Token> {
+    let rule = &row.row.rule;
+    let mut tokens = rule.banned_tokens.clone();
+    if rule.suppressed.number != MODEL_SUPPRESSED {
+        tokens.extend_from_slice(&rule.suppressed.tokens);
+    }
+    tokens
+}
+
+/// The address of a slice; null if it is empty.
+fn address<T>(values: &[T]) -> *const T {
+    if values.is_empty() {
+        null()
+    } else {
+        values.as_ptr()
+    }
+}
+
+/// The tokens at an address.
+///
+/// # Safety
+/// There are `count` tokens; the address may be null if there are none.
+unsafe fn copied(tokens: *const Token, count: usize) -> Vec<Token> {
+    if count == 0 {
+        return Vec::new();
+    }
+    // SAFETY: by the contract of this function.
+    unsafe { std::slice::from_raw_parts(tokens, count) }.to_vec()
+}
+
+/// The error of a call that failed.
+fn check(status: c_int) -> Result<(), EngineError> {
+    if status == ffi::OK {
+        return Ok(());
+    }
+    // SAFETY: the runner keeps the message of this thread's last failure until its next call.
+    let message: *const c_char = unsafe { ffi::hs_error() };
+    let message = if message.is_null() {
+        String::new()
+    } else {
+        // SAFETY: it ends with a zero.
+        let text = unsafe { CStr::from_ptr(message) };
+        text.to_string_lossy().into_owned()
+    };
+    Err(if status == ffi::OUT_OF_MEMORY {
+        EngineError::OutOfMemory(message)
+    } else {
+        EngineError::Batch(message)
+    })
+}

@@ -1,0 +1,361 @@
+//! Texts of a decoder that writes scripts: an encoding is the list of tokens that its text most probably has.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+
+use super::*;
+use crate::engine::Fallback;
+use crate::engine::decoder::{AlignedTokens, SlotId};
+use crate::search::{Candidates, ModelTokens};
+use crate::test_models::load;
+use crate::Task;
+use crate::features::WINDOW_FRAMES as FULL;
+
+/// Writes the script of each slot's encoding; other tokens are improbable, but not equally.
+struct ScriptDecoder {
+    model: DecoderModel,
+    /// The encoding and the texts of the rows of each open slot.
+    slots: HashMap<SlotId, (Vec<u32>, Vec<Vec<u32>>)>,
+    next_slot: u64,
+    /// Rows of each step.
+    steps: Vec<usize>,
+    /// Number of encodings in each call of `detect_languages`.
+    detections: Vec<usize>,
+    fails: bool,
+}
+
+impl ScriptDecoder {
+    fn new(vocabulary: &Vocabulary) -> Self {
+        Self {
+            model: DecoderModel {
+                tokens: Arc::new(ModelTokens {
+                    end_of_text: vocabulary.eot(),
+                    no_timestamps: vocabulary.no_timestamps(),
+                    timestamp_begin: vocabulary.timestamp_begin(),
+                    vocabulary_size: vocabulary.timestamp_begin() + 1501,
+                    blank: Vec::new(),
+                }),
+                suppressed: Arc::default(),
+                text_context: 448,
+            },
+            slots: HashMap::new(),
+            next_slot: 0,
+            steps: Vec::new(),
+            detections: Vec::new(),
+            fails: false,
+        }
+    }
+
+    fn logits(&self, script: &[u32], text: &[u32]) -> Vec<f32> {
+        let scrambled = |token: u32| (token.wrapping_mul(2_654_435_761) >> 16) as f32 / 65536.0;
+        let size = self.model.tokens.vocabulary_size;
+        let mut logits: Vec<f32> = (0..size).map(scrambled).collect();
+        let next = script.get(text.len()).copied();
+        logits[next.unwrap_or(self.model.tokens.end_of_text) as usize] = 16.0;
+        logits
+    }
+}
+
+impl Decoder for ScriptDecoder {
+    type Encoding = Vec<u32>;
+
+    fn model(&self) -> &DecoderModel {
+        &self.model
+    }
+
+    fn detect_languages(
+        &mut self,
+        encodings: &[&Vec<u32>],
+    ) -> Result<Vec<Vec<(Token, f32)>>, EngineError> {
+        self.detections.push(encodings.len());
+        let vocabulary = load("base");
+        let token = |language: Language| vocabulary.language_token(language).unwrap();
+        let turkish = token(Language::parse("tr").unwrap());
+        let row = vec![(turkish, 0.7), (token(Language::ENGLISH), 0.3)];
+        Ok(vec![row; encodings.len()])
+    }
+
+    fn open(&mut self, encoding: &Vec<u32>, _prompt: &[Token]) -> Result<OpenedSlot, EngineError> {
+        let slot = SlotId(self.next_slot);
+        self.next_slot += 1;
+        self.slots.insert(slot, (encoding.clone(), Vec::new()));
+        Ok(OpenedSlot {
+            slot,
+            no_speech_prob: 0.01,
+        })
+    }
+
+    fn step(&mut self, rows: &[SlotRow<'_>]) -> Result<Vec<Candidates>, EngineError> {
+        if self.fails {
+            return Err(EngineError::Batch("the device is gone".to_owned()));
+        }
+        self.steps.push(rows.len());
+        let mut before = HashMap::new();
+        let mut candidates = Vec::new();
+        for SlotRow { slot, row } in rows {
+            let (script, texts) = self.slots.get_mut(slot).unwrap();
+            let parents = before.entry(*slot).or_insert_with(|| std::mem::take(texts));
+            let text = match parents.get(row.parent as usize) {
+                Some(parent) => [parent.as_slice(), &[row.token]].concat(),
+                // The token of a first row is the prompt's last.
+                None => Vec::new(),
+            };
+            texts.push(text.clone());
+            let script = script.clone();
+            candidates.push(row.rule.candidates(self.logits(&script, &text)));
+        }
+        Ok(candidates)
+    }
+
+    fn align(
+        &mut self,
+        _encoding: &Vec<u32>,
+        text: &TextToAlign<'_>,
+    ) -> Result<AlignedTokens, EngineError> {
+        let tokens = 0..=text.tokens.len() as i64;
+        Ok(AlignedTokens {
+            path: tokens.map(|token| (token, 10 * token)).collect(),
+            probabilities: vec![0.5; text.tokens.len()],
+        })
+    }
+
+    fn close(&mut self, slot: SlotId) {
+        self.slots.remove(&slot);
+    }
+}
+
+fn writer() -> Writer<ScriptDecoder> {
+    let vocabulary = load("base");
+    Writer::new(ScriptDecoder::new(vocabulary), Arc::clone(vocabulary))
+}
+
+/// A window whose text is this.
+fn window(id: u64, text: &str, options: GenerateOptions) -> EncodedWindow<Vec<u32>> {
+    EncodedWindow {
+        id: WindowId(id),
+        task: WindowTask {
+            length: WindowLength {
+                audio_s: 30.0,
+                padded_frames: FULL,
+            },
+            audio_frames: FULL,
+            prompt: PromptSpec {
+                language: Some(Language::ENGLISH),
+                task: Task::Transcribe,
+                timestamps: options.timestamps,
+                previous: Vec::new(),
+            },
+            options,
+            decoding: Arc::default(),
+            previous_attempt: None,
+            random_seed: id,
+        },
+        encoding: load("base").encode(text),
+    }
+}
+
+fn options(beam_size: usize, temperature: f32) -> GenerateOptions {
+    GenerateOptions {
+        beam_size: NonZeroUsize::new(beam_size).unwrap(),
+        temperature,
+        timestamps: false,
+        ..GenerateOptions::default()
+    }
+}
+
+/// Eight windows of eight different sets of options.
+fn mixed_windows() -> Vec<EncodedWindow<Vec<u32>>> {
+    let sets = [(1, 0.0), (2, 0.0), (5, 0.0), (3, 0.0), (1, 0.4), (1, 0.8), (5, 1.0), (4, 0.0)];
+    let texts = [
+        " One",
+        " Two words",
+        " Three words here",
+        " Four words are here",
+        " Five words are written here",
+        " Six",
+        " Seven more words than before",
+        "",
+    ];
+    let windows = sets.into_iter().zip(texts).enumerate();
+    let window = |(id, ((beam_size, temperature), text)): (usize, ((usize, f32), &str))| {
+        let mut window = window(id as u64, text, options(beam_size, temperature));
+        window.task.prompt.previous = vec![11; 3 * id];
+        window
+    };
+    windows.map(window).collect()
+}
+
+fn write_all(writer: &mut Writer<ScriptDecoder>) -> Vec<(WindowId, Generation)> {
+    let mut texts = Vec::new();
+    while writer.windows() > 0 {
+        texts.extend(writer.step().unwrap());
+    }
+    texts
+}
+
+#[test]
+fn windows_of_any_options_share_a_step_and_each_text_is_that_of_its_window_alone() {
+    let mut together = writer();
+    together.open(mixed_windows()).unwrap();
+    let mut texts = write_all(&mut together);
+    texts.sort_by_key(|(id, _)| *id);
+    let hypotheses: usize = [1, 1, 1, 1, 5, 5, 5, 1].iter().sum();
+    assert_eq!(together.decoder.steps[0], hypotheses);
+    assert_eq!(together.decoder.slots.len(), 0);
+
+    let alone = mixed_windows().into_iter().flat_map(|window| {
+        let mut alone = writer();
+        alone.open(vec![window]).unwrap();
+        write_all(&mut alone)
+    });
+    assert_eq!(texts, alone.collect::<Vec<_>>());
+    let words = |index: usize| load("base").decode(&texts[index].1.tokens);
+    assert_eq!(words(3), " Four words are here");
+    assert_eq!(words(7), "");
+}
+
+#[test]
+fn a_window_leaves_at_its_end_and_another_enters() {
+    let mut writer = writer();
+    let short = window(0, " One", options(1, 0.0));
+    let long = window(1, " A text of seven words or so", options(1, 0.0));
+    writer.open(vec![short, long]).unwrap();
+    let mut ended = Vec::new();
+    while ended.is_empty() {
+        ended = writer.step().unwrap();
+    }
+    assert_eq!(ended[0].0, WindowId(0));
+    assert_eq!((writer.windows(), writer.rows()), (1, 1));
+
+    let new = window(2, " Two", options(2, 0.0));
+    writer.open(vec![new]).unwrap();
+    let order: Vec<WindowId> = write_all(&mut writer).iter().map(|(id, _)| *id).collect();
+    assert_eq!(order, [WindowId(2), WindowId(1)]);
+}
+
+#[test]
+fn what_is_agreed_is_the_begin_of_the_text() {
+    let mut writer = writer();
+    let text = " Words that are certain";
+    writer.open(vec![window(0, text, options(5, 0.0))]).unwrap();
+    assert_eq!(writer.agreed(WindowId(0)), Some([].as_slice()));
+    let mut agreed = Vec::new();
+    let mut ended = Vec::new();
+    while ended.is_empty() {
+        ended = writer.step().unwrap();
+        if let Some(now) = writer.agreed(WindowId(0)) {
+            let now: Vec<u32> = now.iter().map(|scored| scored.token).collect();
+            assert!(now.starts_with(&agreed));
+            agreed = now;
+        }
+    }
+    assert!(ended[0].1.tokens.starts_with(&agreed));
+    assert_eq!(writer.agreed(WindowId(0)), None);
+}
+
+#[test]
+fn a_closed_window_frees_its_slot_at_once() {
+    let mut writer = writer();
+    writer.open(mixed_windows()).unwrap();
+    writer.step().unwrap();
+    let windows = writer.windows();
+    writer.close(WindowId(6));
+    writer.close(WindowId(6));
+    assert_eq!(writer.decoder.slots.len(), windows - 1);
+    assert!(write_all(&mut writer).iter().all(|(id, _)| *id != WindowId(6)));
+}
+
+#[test]
+fn after_an_error_all_windows_can_be_closed() {
+    let mut writer = writer();
+    writer.open(mixed_windows()).unwrap();
+    writer.decoder.fails = true;
+    assert!(writer.step().is_err());
+    assert_eq!(writer.close_all().len(), 8);
+    assert_eq!((writer.windows(), writer.decoder.slots.len()), (0, 0));
+}
+
+#[test]
+fn a_rejected_text_is_written_again_in_the_same_company() {
+    let mut writer = writer();
+    let repeated = " again and again and again and again and again and again and again and again";
+    let mut rejected = window(0, repeated, options(1, 0.0));
+    rejected.task.decoding = Arc::new(DecodingOptions {
+        fallback: Fallback {
+            compression_ratio_threshold: Some(1.2),
+            temperatures: vec![0.2, 0.4],
+            ..Fallback::default()
+        },
+        ..DecodingOptions::default()
+    });
+    let good = window(1, " A text without repetition", options(1, 0.0));
+    writer.open(vec![rejected, good]).unwrap();
+    let texts = write_all(&mut writer);
+    assert_eq!(texts[0].0, WindowId(1));
+    assert_eq!(texts[0].1.temperature, 0.0);
+    assert_eq!(texts[1].0, WindowId(0));
+    assert!(texts[1].1.temperature > 0.0);
+    // Each attempt has a slot of its own.
+    assert!(writer.decoder.next_slot >= 3);
+    assert_eq!(writer.decoder.slots.len(), 0);
+}
+
+#[test]
+fn languages_are_detected_together_where_they_are_unknown() {
+    let mut writer = writer();
+    let mut windows: Vec<_> = (0..4)
+        .map(|id| window(id, " Text", options(1, 0.0)))
+        .collect();
+    for unknown in &mut windows[1..] {
+        unknown.task.prompt.language = None;
+    }
+    windows[3].task.decoding = Arc::new(DecodingOptions {
+        candidates: vec![Language::ENGLISH, Language::parse("de").unwrap()],
+        ..DecodingOptions::default()
+    });
+    writer.open(windows).unwrap();
+    assert_eq!(writer.decoder.detections, [3]);
+    let mut texts = write_all(&mut writer);
+    texts.sort_by_key(|(id, _)| *id);
+    let detection = |index: usize| texts[index].1.language.unwrap();
+    let turkish = Language::parse("tr").unwrap();
+    let probabilities = [1.0, 0.7, 0.7, 0.3];
+    let languages = [Language::ENGLISH, turkish, turkish, Language::ENGLISH];
+    for index in 0..4 {
+        let LanguageDetection {
+            language,
+            probability,
+        } = detection(index);
+        assert_eq!((language, probability), (languages[index], probabilities[index]));
+    }
+}
+
+#[test]
+fn a_text_is_aligned_if_requested() {
+    let mut writer = writer();
+    let mut aligned = window(0, " Three short words", options(1, 0.0));
+    aligned.task.decoding = Arc::new(DecodingOptions {
+        align: true,
+        ..DecodingOptions::default()
+    });
+    writer.open(vec![aligned]).unwrap();
+    let texts = write_all(&mut writer);
+    let alignment = texts[0].1.alignment.as_ref().unwrap();
+    assert_eq!(alignment.tokens, texts[0].1.tokens);
+    assert_eq!(alignment.starts_s.len(), alignment.tokens.len() + 1);
+    assert_eq!(alignment.probabilities.len(), alignment.tokens.len());
+}
+
+#[test]
+fn a_list_of_suppressed_tokens_may_contain_the_models_own() {
+    let mut model = ScriptDecoder::new(load("base")).model;
+    model.suppressed = Arc::new(TokenSet {
+        number: MODEL_SUPPRESSED,
+        tokens: vec![3, 7],
+    });
+    assert_eq!(*suppressed(&model, &[-1]), *model.suppressed);
+    let own_and_others = suppressed(&model, &[9, -1, 3, 1_000_000]);
+    assert_eq!(own_and_others.tokens, [3, 7, 9]);
+    assert_ne!(own_and_others.number, MODEL_SUPPRESSED);
+    assert_eq!(suppressed(&model, &[]).tokens, [0; 0]);
+}
