@@ -13,6 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+// Of GCC 12: its intrinsics start from vectors that are not initialised.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+
 #include "int8_rows.h"
 
 namespace halkspeech {
