@@ -1,0 +1,161 @@
+#include "encoder.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "threads.h"
+
+namespace halkspeech {
+
+namespace {
+
+constexpr int64_t taps = 3;
+
+// As in `window_lengths.rs`.
+constexpr int64_t silence_stride = 20;
+
+// Rows of the layers' input: the row of the convolutions' output that each is made from, and its position.
+//
+// Behind the positions of a window's features stand those of the silence that would follow up to 30 s, one in
+// `silence_stride`, the very last among them: the model knows by them that nothing follows, as it does where all of the
+// silence is encoded, for a fraction of the work (docs/accuracy.md).
+std::vector<std::pair<int64_t, int64_t>> rows_of(int64_t time, int64_t max_time) {
+    std::vector<std::pair<int64_t, int64_t>> rows;
+    if (time == max_time) {
+        for (int64_t position = 0; position < time; ++position) rows.emplace_back(position, position);
+        return rows;
+    }
+    // The convolutions fill up with zeros, which are no silence; the last row sees them.
+    const int64_t silence = std::max<int64_t>(time - 2, 0);
+    for (int64_t position = 0; position < time; ++position) rows.emplace_back(std::min(position, silence), position);
+    const int64_t first = time - 1 + silence_stride + (max_time - time) % silence_stride;
+    for (int64_t position = first; position < max_time; position += silence_stride)
+        rows.emplace_back(silence, position);
+    return rows;
+}
+
+}  // namespace
+
+std::unique_ptr<Encoding> Encoder::encode(const Window& window) {
+    const int64_t positions = convolve(window);
+    apply_layers(positions);
+    return project(positions);
+}
+
+const float* Encoder::output(const Window& window, int64_t* positions) {
+    *positions = convolve(window);
+    apply_layers(*positions);
+    return normed_.data();
+}
+
+int64_t Encoder::convolve(const Window& window) {
+    const EncoderWeights& weights = model_->encoder;
+    const int64_t mels = model_->mels(), width = model_->width(), frames = window.frames;
+    const int64_t max_time = model_->max_positions();
+    if (frames < 1 || frames > 2 * max_time) throw std::invalid_argument("a window has no frames, or too many");
+
+    // Rows of frames between two rows of zeros: three neighbouring rows are the input of an output row.
+    float* input = input_.reserve((frames + 2) * mels);
+    std::fill_n(input, mels, 0.0f);
+    std::fill_n(input + (frames + 1) * mels, mels, 0.0f);
+    for (int64_t mel = 0; mel < mels; ++mel) {
+        for (int64_t frame = 0; frame < frames; ++frame)
+            input[(frame + 1) * mels + mel] = window.features[mel * frames + frame];
+    }
+    float* convolved = convolved_.reserve((frames + 2) * width);
+    std::fill_n(convolved, width, 0.0f);
+    std::fill_n(convolved + (frames + 1) * width, width, 0.0f);
+    weights.convolution1({frames, taps * mels, input, mels}, convolved + width, true);
+
+    const int64_t time = (frames - 1) / 2 + 1;
+    float* halved = context_.reserve(time * width);
+    weights.convolution2({time, taps * width, convolved, 2 * width}, halved, true);
+
+    const auto rows = rows_of(time, max_time);
+    float* x = x_.reserve(static_cast<int64_t>(rows.size()) * width);
+    for (const auto& [from, position] : rows) {
+        const float* row = halved + from * width;
+        const float* moved = weights.positions.data() + position * width;
+        for (int64_t j = 0; j < width; ++j) *x++ = row[j] + moved[j];
+    }
+    return static_cast<int64_t>(rows.size());
+}
+
+void Encoder::apply_layers(int64_t positions) {
+    const int64_t width = model_->width();
+    float* x = x_.data();
+    float* normed = normed_.reserve(positions * width);
+    float* projected = projected_.reserve(positions * 3 * width);
+    float* context = context_.reserve(positions * width);
+    const Rows normed_rows = {positions, width, normed, width};
+    for (const EncoderLayer& layer : model_->encoder.layers) {
+        layer.attention.norm(positions, x, normed);
+        layer.attention.projection(normed_rows, projected);
+        attend(positions);
+        layer.attention.output({positions, width, context, width}, x, false, x);
+
+        const FeedForward& forward = layer.feed_forward;
+        const int64_t inner_width = forward.inner.outputs();
+        float* inner = inner_.reserve(positions * inner_width);
+        forward.norm(positions, x, normed);
+        forward.inner(normed_rows, inner, true);
+        forward.outer({positions, inner_width, inner, inner_width}, x, false, x);
+    }
+    model_->encoder.norm(positions, x, normed);
+}
+
+// Queries, keys and values of all heads are read where the projection wrote them.
+void Encoder::attend(int64_t positions) {
+    const Heads& heads = model_->encoder.heads;
+    const auto& attention = model_->kernels->attention;
+    const int64_t total = heads.total(), ld = 3 * total;
+    const int64_t packed_size = attention.packed_size(positions, heads.width);
+    const int64_t size = packed_size + attention.workspace_size(positions);
+    float* workspace = workspace_.reserve(omp_get_max_threads() * size);
+    const float* projected = projected_.data();
+    float* context = context_.data();
+    parallel_for(heads.count, [&](int64_t head, int thread) {
+        const float* queries = projected + head * heads.width;
+        float* packed = workspace + thread * size;
+        attention.pack(positions, heads.width, queries + total, queries + 2 * total, ld, packed);
+        attention.attend(
+            positions, positions, heads.width, heads.scale, queries, ld, packed, context + head * heads.width, total,
+            packed + packed_size
+        );
+    });
+}
+
+std::unique_ptr<Encoding> Encoder::project(int64_t positions) const {
+    const Heads& heads = model_->decoder.heads;
+    const int64_t total = heads.total();
+    auto encoding = std::make_unique<Encoding>();
+    encoding->model = model_;
+    encoding->positions = positions;
+    Buffer<float> projected(positions * 2 * total);
+    const auto pack_layer = [&](const auto& attention, auto& layers) {
+        const int64_t size = attention.packed_size(positions, heads.width);
+        layers.emplace_back(size * heads.count);
+        auto* packed = layers.back().data();
+        parallel_for(heads.count, [&](int64_t head, int) {
+            const float* keys = projected.data() + head * heads.width;
+            attention.pack(positions, heads.width, keys, keys + total, 2 * total, packed + head * size);
+        });
+    };
+    for (const DecoderLayer& layer : model_->decoder.layers) {
+        layer.cross_attention.keys_and_values(
+            {positions, model_->width(), normed_.data(), model_->width()}, projected.data()
+        );
+        if (model_->has_half_encodings())
+            pack_layer(model_->kernels->half_attention, encoding->half_layers);
+        else
+            pack_layer(model_->kernels->attention, encoding->layers);
+    }
+    return encoding;
+}
+
+}  // namespace halkspeech

@@ -1,0 +1,213 @@
+// The C interface: handles, and exceptions as codes.
+
+#include "runner.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <vector>
+
+#include "model/alignment.h"
+#include "model/decoder.h"
+#include "model/encoder.h"
+#include "model/threads.h"
+
+using halkspeech::ThreadCountScope;
+
+struct hs_model {
+    std::shared_ptr<const halkspeech::Model> model;
+};
+
+struct hs_encoder {
+    halkspeech::Encoder encoder;
+    int threads;
+};
+
+struct hs_decoder {
+    halkspeech::Decoder decoder;
+    int threads;
+};
+
+struct hs_encoding {
+    std::shared_ptr<const halkspeech::Encoding> encoding;
+    std::atomic<size_t> count{1};
+};
+
+namespace {
+
+constexpr size_t message_size = 512;
+thread_local char message[message_size];
+
+int fail(int status, const char* text) {
+    std::strncpy(message, text, message_size - 1);
+    return status;
+}
+
+template <typename Work>
+int catch_exceptions(Work work) {
+    try {
+        work();
+        return HS_OK;
+    } catch (const std::bad_alloc&) {
+        return fail(HS_OUT_OF_MEMORY, "out of memory");
+    } catch (const std::length_error&) {
+        return fail(HS_OUT_OF_MEMORY, "out of memory");
+    } catch (const std::logic_error& error) {
+        return fail(HS_INVALID, error.what());
+    } catch (const std::exception& error) {
+        return fail(HS_FAILED, error.what());
+    } catch (...) {
+        return fail(HS_FAILED, "unknown exception");
+    }
+}
+
+int thread_count(uint32_t threads) { return static_cast<int>(std::clamp<uint32_t>(threads, 1, 1024)); }
+
+uint32_t count_of(size_t size) { return static_cast<uint32_t>(size); }
+
+std::vector<uint32_t> token_list(const uint32_t* tokens, size_t count) {
+    return count == 0 ? std::vector<uint32_t>() : std::vector<uint32_t>(tokens, tokens + count);
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* hs_error(void) { return message; }
+
+int hs_model_load(const char* folder, const char* compute_type, hs_model** model) {
+    return catch_exceptions([&] { *model = new hs_model{halkspeech::load_model(folder, compute_type)}; });
+}
+
+int hs_model_describe(const hs_model* handle, hs_model_info* info) {
+    return catch_exceptions([&] {
+        const halkspeech::Model& model = *handle->model;
+        const halkspeech::Tokens& tokens = model.tokens;
+        *info = {};
+        info->mels = count_of(static_cast<size_t>(model.mels()));
+        info->max_frames = count_of(static_cast<size_t>(2 * model.max_positions()));
+        info->max_tokens = count_of(static_cast<size_t>(model.max_tokens()));
+        info->vocabulary = count_of(static_cast<size_t>(model.vocabulary()));
+        info->width = count_of(static_cast<size_t>(model.width()));
+        info->heads = count_of(static_cast<size_t>(model.decoder.heads.count));
+        info->encoder_layers = count_of(model.encoder.layers.size());
+        info->decoder_layers = count_of(model.decoder.layers.size());
+        info->start_of_transcript = tokens.start_of_transcript;
+        info->end_of_text = tokens.end_of_text;
+        info->no_timestamps = tokens.no_timestamps;
+        info->no_speech = tokens.no_speech;
+        info->languages = count_of(tokens.languages.size());
+        info->weight_bytes = static_cast<uint64_t>(model.bytes());
+        info->compute_type = model.compute_type.c_str();
+        info->kernels = model.kernels->name;
+        info->language_tokens = tokens.languages.data();
+        info->suppressed = count_of(tokens.suppressed.size());
+        info->suppressed_at_begin = count_of(tokens.suppressed_at_begin.size());
+        info->suppressed_tokens = tokens.suppressed.data();
+        info->suppressed_at_begin_tokens = tokens.suppressed_at_begin.data();
+    });
+}
+
+void hs_model_free(hs_model* model) { delete model; }
+
+int hs_encoder_new(const hs_model* model, uint32_t threads, hs_encoder** encoder) {
+    return catch_exceptions([&] {
+        *encoder = new hs_encoder{halkspeech::Encoder(model->model), thread_count(threads)};
+    });
+}
+
+void hs_encoder_free(hs_encoder* encoder) { delete encoder; }
+
+int hs_encode(hs_encoder* encoder, const hs_window* windows, size_t count, hs_encoding** encodings) {
+    return catch_exceptions([&] {
+        const ThreadCountScope threads(encoder->threads);
+        std::vector<std::unique_ptr<hs_encoding>> made;
+        for (size_t i = 0; i < count; ++i) {
+            made.push_back(std::make_unique<hs_encoding>());
+            made.back()->encoding = encoder->encoder.encode({windows[i].features, windows[i].frames});
+        }
+        for (size_t i = 0; i < count; ++i) encodings[i] = made[i].release();
+    });
+}
+
+void hs_encoding_retain(hs_encoding* encoding) { encoding->count.fetch_add(1, std::memory_order_relaxed); }
+
+void hs_encoding_release(hs_encoding* encoding) {
+    if (encoding != nullptr && encoding->count.fetch_sub(1, std::memory_order_acq_rel) == 1) delete encoding;
+}
+
+uint32_t hs_encoding_positions(const hs_encoding* encoding) {
+    return static_cast<uint32_t>(encoding->encoding->positions);
+}
+
+uint64_t hs_encoding_bytes(const hs_encoding* encoding) { return static_cast<uint64_t>(encoding->encoding->bytes()); }
+
+int hs_decoder_new(const hs_model* model, uint32_t threads, hs_decoder** decoder) {
+    return catch_exceptions([&] {
+        *decoder = new hs_decoder{halkspeech::Decoder(model->model), thread_count(threads)};
+    });
+}
+
+void hs_decoder_free(hs_decoder* decoder) { delete decoder; }
+
+int hs_register_banned(hs_decoder* decoder, const uint32_t* tokens, size_t count, uint32_t* set) {
+    return catch_exceptions([&] { *set = decoder->decoder.banned_sets().add(token_list(tokens, count)); });
+}
+
+int hs_detect_language(
+    hs_decoder* decoder, const hs_encoding* const* encodings, size_t count, float* probabilities
+) {
+    return catch_exceptions([&] {
+        const ThreadCountScope threads(decoder->threads);
+        std::vector<std::shared_ptr<const halkspeech::Encoding>> all;
+        for (size_t i = 0; i < count; ++i) all.push_back(encodings[i]->encoding);
+        decoder->decoder.detect_language(all, probabilities);
+    });
+}
+
+int hs_open(
+    hs_decoder* decoder, hs_encoding* encoding, const uint32_t* prompt, size_t count, uint64_t* slot,
+    float* no_speech_prob
+) {
+    return catch_exceptions([&] {
+        const ThreadCountScope threads(decoder->threads);
+        *slot = decoder->decoder.open(encoding->encoding, token_list(prompt, count), no_speech_prob);
+    });
+}
+
+void hs_close(hs_decoder* decoder, uint64_t slot) { decoder->decoder.close(slot); }
+
+int hs_step(
+    hs_decoder* decoder, const hs_row* rows, size_t count, size_t stride, uint32_t* tokens, float* log_probs
+) {
+    return catch_exceptions([&] {
+        const ThreadCountScope threads(decoder->threads);
+        decoder->decoder.step(rows, count, stride, tokens, log_probs);
+    });
+}
+
+int hs_align(
+    hs_decoder* decoder, const hs_encoding* encoding, const uint32_t* start, size_t start_count, const uint32_t* tokens,
+    size_t count, uint32_t frames, uint32_t median_filter_width, float* probabilities, hs_alignment_step* path,
+    size_t* path_length
+) {
+    return catch_exceptions([&] {
+        const ThreadCountScope threads(decoder->threads);
+        const halkspeech::Alignment alignment = halkspeech::align(
+            decoder->decoder, encoding->encoding, token_list(start, start_count), token_list(tokens, count), frames,
+            median_filter_width
+        );
+        std::copy(alignment.probabilities.begin(), alignment.probabilities.end(), probabilities);
+        *path_length = alignment.path.size();
+        for (const auto& [token, position] : alignment.path)
+            *path++ = {static_cast<uint32_t>(token), static_cast<uint32_t>(position)};
+    });
+}
+
+void hs_decoder_usage_of(const hs_decoder* decoder, hs_decoder_usage* usage) { *usage = decoder->decoder.usage(); }
+
+}  // extern "C"

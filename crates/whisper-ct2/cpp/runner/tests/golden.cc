@@ -1,0 +1,194 @@
+// Compares the runner with CTranslate2's own `Whisper` on real speech: the encoder's output, tokens, language, times.
+// usage: golden MODEL COMPUTE_TYPE LANGUAGE_TOKEN|- FEATURES...     (features as dump_features.py writes them)
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ctranslate2/models/whisper.h>
+
+#include "model/encoder.h"
+#include "runner.h"
+#include "tests/search.h"
+
+using namespace ctranslate2;
+using test::check;
+using test::Options;
+using test::Search;
+using test::Tokens;
+
+namespace {
+
+struct Features {
+    int32_t mels = 0, frames = 0;
+    std::vector<float> values;
+
+    explicit Features(const char* path) {
+        std::ifstream file(path, std::ios::binary);
+        file.read(reinterpret_cast<char*>(&mels), 4);
+        file.read(reinterpret_cast<char*>(&frames), 4);
+        values.resize(static_cast<size_t>(mels * frames));
+        file.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(values.size() * 4));
+        if (!file) throw std::runtime_error(std::string("cannot read ") + path);
+    }
+    StorageView view() const { return StorageView({1, mels, frames}, values); }
+};
+
+int failures = 0;
+
+void expect(bool holds, const std::string& what) {
+    if (holds) return;
+    ++failures;
+    std::printf("  FAILED: %s\n", what.c_str());
+}
+
+std::string as_text(const std::vector<size_t>& tokens) {
+    std::string text;
+    for (const size_t token : tokens) text += std::to_string(token) + " ";
+    return text;
+}
+
+void compare_texts(
+    const std::string& what, const Tokens& ours, const std::vector<size_t>& theirs, float our_score, float their_score,
+    bool is_exact
+) {
+    const std::vector<size_t> tokens(ours.begin(), ours.end());
+    const bool are_equal = tokens == theirs;
+    if (!are_equal) std::printf("  %s differs\n   ours %s(%f)\n theirs %s(%f)\n", what.c_str(), as_text(tokens).c_str(), our_score, as_text(theirs).c_str(), their_score);
+    if (is_exact) {
+        expect(are_equal, what);
+        expect(!are_equal || std::abs(our_score - their_score) < 1e-3f, what + ": score " + std::to_string(our_score) + " " + std::to_string(their_score));
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const std::string folder = argv[1], type = argv[2], language = argv[3];
+    const bool is_exact = type == "float32";
+    hs_model* model = nullptr;
+    check(hs_model_load(folder.c_str(), type.c_str(), &model));
+    hs_model_info info;
+    check(hs_model_describe(model, &info));
+    std::printf(
+        "%s %s kernels %s, %.1f MB, vocabulary %u, languages %u\n", folder.c_str(), info.compute_type, info.kernels,
+        static_cast<double>(info.weight_bytes) / 1e6, info.vocabulary, info.languages
+    );
+    hs_encoder* encoder = nullptr;
+    hs_decoder* decoder = nullptr;
+    check(hs_encoder_new(model, 1, &encoder));
+    check(hs_decoder_new(model, 1, &decoder));
+    // The same handle's encoder, for its output.
+    halkspeech::Encoder plain(halkspeech::load_model(folder, type));
+
+    models::ModelLoader loader(folder);
+    loader.compute_type = str_to_compute_type(type);
+    ReplicaPoolConfig config;
+    config.num_threads_per_replica = 1;
+    models::Whisper whisper(loader, config);
+
+    for (int i = 4; i < argc; ++i) {
+        const Features features(argv[i]);
+        std::printf("%s\n", argv[i]);
+        const hs_window window = {features.values.data(), static_cast<uint32_t>(features.frames)};
+        hs_encoding* encoding = nullptr;
+        check(hs_encode(encoder, &window, 1, &encoding));
+
+        const StorageView output = whisper.encode(features.view(), true).get();
+        int64_t positions = 0;
+        const float* ours = plain.output({features.values.data(), features.frames}, &positions);
+        float most = 0, largest = 0;
+        for (dim_t j = 0; j < output.size(); ++j) {
+            most = std::max(most, std::abs(ours[j] - output.data<float>()[j]));
+            largest = std::max(largest, std::abs(output.data<float>()[j]));
+        }
+        std::printf("  encoder: largest difference %g of %g\n", most, largest);
+        expect(positions == output.dim(1), "positions");
+        if (is_exact) expect(most < 1e-3f * largest, "encoder");
+
+        if (info.languages > 0) {
+            const auto theirs = whisper.detect_language(features.view())[0].get();
+            std::vector<float> probabilities(info.languages);
+            check(hs_detect_language(decoder, &encoding, 1, probabilities.data()));
+            std::vector<float> sorted = probabilities;
+            std::sort(sorted.begin(), sorted.end(), std::greater<float>());
+            float difference = 0;
+            for (size_t j = 0; j < theirs.size(); ++j) difference = std::max(difference, std::abs(theirs[j].second - sorted[j]));
+            std::printf("  language %s %f, largest difference %g\n", theirs[0].first.c_str(), theirs[0].second, difference);
+            if (is_exact) expect(difference < 1e-3f, "language");
+        }
+
+        Tokens start = {info.start_of_transcript};
+        if (info.languages > 0) {
+            start.push_back(static_cast<uint32_t>(std::atoi(language.c_str())));
+            start.push_back(info.start_of_transcript + info.languages + 2);  // <|transcribe|>
+        }
+        std::vector<size_t> greedy_text;
+        for (const size_t beam_size : {1, 5}) {
+            for (const bool timestamps : {false, true}) {
+                Tokens prompt = start;
+                if (!timestamps) prompt.push_back(info.no_timestamps);
+                models::WhisperOptions options;
+                options.beam_size = beam_size;
+                options.return_scores = true;
+                options.return_no_speech_prob = true;
+                const auto theirs = whisper.generate(
+                    features.view(), std::vector<std::vector<size_t>>{{prompt.begin(), prompt.end()}}, options
+                )[0].get();
+                Options ours;
+                ours.beam_size = beam_size;
+                ours.timestamps = timestamps;
+                Search search(decoder, info, encoding, prompt, ours);
+                test::run(decoder, {&search});
+                float score = 0;
+                const Tokens text = search.best(&score);
+                const std::string what = "beam " + std::to_string(beam_size) + (timestamps ? ", times" : "");
+                compare_texts(what, text, theirs.sequences_ids[0], score, theirs.scores[0], is_exact);
+                if (is_exact)
+                    expect(std::abs(search.no_speech_prob - theirs.no_speech_prob) < 1e-4f, what + ": no speech " + std::to_string(search.no_speech_prob) + " " + std::to_string(theirs.no_speech_prob));
+                if (beam_size == 1 && !timestamps) greedy_text = theirs.sequences_ids[0];
+            }
+        }
+
+        const Tokens text(greedy_text.begin(), greedy_text.end());
+        const auto aligned = whisper.align(
+            features.view(), {start.begin(), start.end()}, {greedy_text}, {static_cast<size_t>(features.frames)}, 7
+        )[0].get();
+        std::vector<float> probabilities(text.size());
+        std::vector<hs_alignment_step> path(text.size() + 1 + static_cast<size_t>(features.frames) / 2);
+        size_t length = 0;
+        check(hs_align(
+            decoder, encoding, start.data(), start.size(), text.data(), text.size(), window.frames, 7,
+            probabilities.data(), path.data(), &length
+        ));
+        float difference = 0;
+        for (size_t j = 0; j < text.size(); ++j) difference = std::max(difference, std::abs(probabilities[j] - aligned.text_token_probs[j]));
+        // The first position of each token.
+        std::vector<int64_t> our_times(text.size() + 1, -1), their_times(text.size() + 1, -1);
+        for (size_t j = 0; j < length; ++j) {
+            if (our_times[path[j].token] < 0) our_times[path[j].token] = path[j].position;
+        }
+        for (const auto& [token, position] : aligned.alignments) {
+            if (their_times[static_cast<size_t>(token)] < 0) their_times[static_cast<size_t>(token)] = position;
+        }
+        int64_t most_positions = 0;
+        for (size_t j = 0; j < our_times.size(); ++j) most_positions = std::max(most_positions, std::abs(our_times[j] - their_times[j]));
+        std::printf("  aligned %zu tokens: largest difference %g of probabilities, %ld positions of times\n", text.size(), difference, most_positions);
+        if (is_exact) {
+            expect(difference < 1e-3f, "probabilities of tokens");
+            expect(most_positions <= 1, "times of tokens");
+        }
+        hs_encoding_release(encoding);
+    }
+    hs_decoder_free(decoder);
+    hs_encoder_free(encoder);
+    hs_model_free(model);
+    std::printf("%d failures\n", failures);
+    return failures == 0 ? 0 : 1;
+}
