@@ -13,6 +13,7 @@ const ENCODER: &str = "cpp/encoder.cc";
 const LOGITS: &str = "cpp/logits.cc";
 const GEMM: &str = "cpp/gemm";
 const CUDA: &str = "cpp/cuda";
+const RUNNER: &str = "cpp/runner";
 
 /// The files of [`GEMM`], without their extensions.
 const KERNELS: [&str; 8] = [
@@ -76,6 +77,9 @@ fn main() {
     let ctranslate2 = ct2rs_folder().join("CTranslate2");
     let version = ctranslate2_version(&ctranslate2);
     println!("cargo:rustc-env=HALKSPEECH_CTRANSLATE2={version}");
+    if variable("CARGO_FEATURE_RUNNER").is_some() {
+        return compile_runner(&ctranslate2);
+    }
     let mut build = cc::Build::new();
     build
         .cpp(true)
@@ -116,6 +120,33 @@ fn main() {
     }
     println!("cargo:replaced={}", replaced.join(" "));
     write_replaced(&replaced);
+}
+
+/// Compiles the runner, which replaces no function.
+fn compile_runner(ctranslate2: &Path) {
+    println!("cargo:rerun-if-changed={RUNNER}");
+    let mut build = cc::Build::new();
+    build
+        .cpp(true)
+        .std("c++17")
+        .include(ctranslate2.join("include"))
+        .include(RUNNER)
+        .flag_if_supported("-Wno-unused-parameter")
+        .flag("-fopenmp")
+        // A product and a sum are rounded one after the other, in every kernel alike.
+        .flag("-ffp-contract=off")
+        .opt_level(3);
+    for folder in ["", "model", "kernels", "kernels/cpu"] {
+        let folder = Path::new(RUNNER).join(folder);
+        for entry in std::fs::read_dir(&folder).expect("the folders of the runner are there") {
+            let path = entry.expect("the folder can be read").path();
+            if path.extension().is_some_and(|extension| extension == "cc") {
+                build.file(path);
+            }
+        }
+    }
+    build.compile("halkspeech_runner");
+    println!("cargo:replaced=");
 }
 
 /// Writes the list of replaced functions for `src/replaced.rs`.

@@ -12,7 +12,7 @@ use halkspeech_whisper::Vocabulary;
 use halkspeech_whisper::engine::memory::Dimensions;
 use halkspeech_whisper::engine::{ComputeType, EngineFactory};
 use halkspeech_whisper::features::WindowLengths;
-use halkspeech_whisper_ct2::{EngineSpec, Placement};
+use halkspeech_whisper_ct2::{EngineSpec, Placement, SharedWeights};
 
 const GB: u64 = 1_000_000_000;
 /// Most engines on a CPU by default; each has its own copy of the weights.
@@ -101,8 +101,9 @@ impl EngineLayout {
     /// How the model runs.
     pub fn plan(&self, stored: &StoredModel) -> ModelPlan {
         let whisper = &self.whisper;
+        let shared = SharedWeights::default();
         let engine = |&placement: &Placement| -> Box<EngineFactoryBuilder> {
-            let spec = self.spec(stored, placement);
+            let spec = self.spec(stored, placement, &shared);
             Box::new(move |vocabulary: &Arc<Vocabulary>| -> EngineFactory {
                 halkspeech_whisper_ct2::factory(spec, Arc::clone(vocabulary))
             })
@@ -145,7 +146,12 @@ impl EngineLayout {
         lengths.with_mixed_batches()
     }
 
-    fn spec(&self, stored: &StoredModel, placement: Placement) -> EngineSpec {
+    fn spec(
+        &self,
+        stored: &StoredModel,
+        placement: Placement,
+        weights: &SharedWeights,
+    ) -> EngineSpec {
         let (whisper, shape) = (&self.whisper, &stored.shape);
         let bytes = placement.bytes_per_value(whisper.compute_type);
         EngineSpec {
@@ -165,6 +171,7 @@ impl EngineLayout {
             beam_size: whisper.beam_size,
             memory_limit: (whisper.vram_limit_gb > 0).then(|| whisper.vram_limit_gb * GB),
             engines_on_gpu: self.engines_on(placement),
+            weights: weights.clone(),
         }
     }
 

@@ -2,8 +2,11 @@
 
 use ct2rs::sys::{ComputeType as Ct2ComputeType, Config, Device, get_device_count};
 
-use super::gemm::supports_mixed_lengths;
-use super::load_error;
+use crate::errors::load_error;
+#[cfg(not(feature = "runner"))]
+use crate::generate::supports_mixed_lengths;
+#[cfg(feature = "runner")]
+use crate::runner_engine::supports_mixed_lengths;
 use halkspeech_whisper::engine::{ComputeType, EngineError};
 
 /// Width of the attention heads that the project's decoder on a GPU supports: that of every Whisper.

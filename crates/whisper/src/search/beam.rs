@@ -1,8 +1,8 @@
 //! One step of a beam search: which candidates of all beams end a text or become the next beams.
 
+use super::candidates::Candidates;
 use super::hypothesis::Hypothesis;
 use super::options::{ScoredToken, Token};
-use super::rule::Candidates;
 
 /// A beam and one of its candidates.
 #[derive(Clone, Copy, Debug)]

@@ -6,8 +6,7 @@
 //! contract a product and a sum to one operation.
 //!
 //! - `mix` is the finalizer of `SplitMix64` (Steele, Lea, Flood 2014).
-//! - A key is folded from its parts: `key = mix((key ^ part) + GAMMA)`. Different parts give different
-//!   keys, since `mix` is a bijection.
+//! - A key is folded from 0 and its parts, `key = mix((key ^ part) + GAMMA)`: seed, window, attempt, hypothesis, position.
 //! - The bits of a token are the output number `token` of the `SplitMix64` generator with that key:
 //!   `mix(key + (token + 1) * GAMMA)`.
 //! - The upper 23 bits `n` make `u = (n + 0.5) * 2^-23`, exact in 32 bits and never 0 or 1.
@@ -26,7 +25,7 @@ const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 /// `window` is the index of the window in its recording, `attempt` that of the search of this window.
 #[must_use]
 pub fn random_stream(seed: u64, window: u64, attempt: u64) -> u64 {
-    [window, attempt].into_iter().fold(seed, fold)
+    [seed, window, attempt].into_iter().fold(0, fold)
 }
 
 /// The key of one draw: of the hypothesis with this index among those of a text, for the token at this
@@ -66,7 +65,7 @@ fn ln(x: f32) -> f32 {
         -1.666_805_7e-1,
         2.000_071_5e-1,
         -2.499_999_4e-1,
-        3.333_333_1e-1,
+        3.333_333e-1,
     ];
     // x = mantissa * 2^exponent, with the mantissa between the roots of 1/2 and 2.
     let bits = x.to_bits();
@@ -116,7 +115,14 @@ mod tests {
         let stream = random_stream(1, 2, 3);
         let key = draw_key(stream, 4, 5);
         let noise = [0, 1, 50257, 51864].map(|token| gumbel_noise(key, token).to_bits());
-        assert_eq!((stream, key, noise), (0, 0, [0; 4]));
+        assert_eq!(
+            (stream, key, noise),
+            (
+                15_020_427_595_393_229_491,
+                10_429_045_597_182_185_950,
+                [1_067_172_062, 1_074_350_309, 1_074_752_708, 3_208_739_478]
+            )
+        );
     }
 
     #[test]

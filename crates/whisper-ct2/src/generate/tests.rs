@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::fetched_files::{model_dir, sample_pcm};
+use crate::fetched_files::{model_dir, sample_pcm};
 use super::gemm::{lock_failures, with_failing_gemm};
 use super::{Ct2Engine, EngineSpec, FeatureBatch, Placement, StorageView, encodings};
 use halkspeech_whisper::engine::memory::Dimensions;
@@ -39,6 +39,7 @@ fn tiny_en() -> Ct2Engine {
         beam_size: NonZeroUsize::MIN,
         memory_limit: None,
         engines_on_gpu: NonZeroUsize::MIN,
+        weights: SharedWeights::default(),
     };
     Ct2Engine::load(&spec, vocabulary).expect("a model")
 }
