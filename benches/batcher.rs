@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use halkspeech::batch::{BatchLimits, Batcher};
+use halkspeech::batch::{BatchLimits, Batcher, EngineKind};
 use halkspeech::job::{Job, RequestId};
 use halkspeech::queue::{self, QueueHandle};
 use halkspeech::telemetry::Metrics;
@@ -53,7 +53,7 @@ fn start(batch_size: usize) -> QueueHandle {
         window: Duration::from_millis(20),
     };
     worker::spawn("engine-bench-0", factory, slots, metrics.clone()).expect("a thread");
-    tokio::spawn(Batcher::new(receiver, engines, limits, metrics).run());
+    tokio::spawn(Batcher::new(receiver, engines, (EngineKind::Batches, limits), metrics).run());
     queue
 }
 

@@ -4,6 +4,8 @@ mod batcher;
 mod pending;
 mod policy;
 
-pub use batcher::{Batch, Batcher, EngineSlot};
+pub use batcher::{Batch, Batcher, EngineKind, EngineSlot};
 pub use pending::{Arrival, Pending};
-pub use policy::{BatchLimits, Decision, HypothesisCount, PolicyInput, decide};
+pub use policy::{
+    BatchLimits, Decision, HYPOTHESES_PER_WINDOW, HypothesisCount, PolicyInput, decide,
+};

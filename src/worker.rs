@@ -2,6 +2,8 @@
 
 mod batch_run;
 mod batch_split;
+mod continuous;
+mod window;
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,9 +12,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::batch::{Batch, EngineSlot};
+use crate::batch::{Batch, EngineKind, EngineSlot};
 use crate::telemetry::Metrics;
 use batch_run::BatchRun;
+use continuous::Windows;
 use halkspeech_whisper::engine::{Engine, EngineError, EngineFactory, EnginePlan};
 
 /// Receives the result of creating an engine.
@@ -23,6 +26,8 @@ pub type LoadResult = oneshot::Receiver<Result<EngineInfo, EngineError>>;
 pub struct EngineInfo {
     /// Mel bins of its features.
     pub n_mels: usize,
+    /// Which windows it runs together.
+    pub kind: EngineKind,
     /// How it will run batches.
     pub plan: EnginePlan,
 }
@@ -46,7 +51,7 @@ pub fn spawn(
     let thread = thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            let engine = match worker.create_engine() {
+            let mut engine = match worker.create_engine() {
                 Ok(engine) => engine,
                 Err(error) => {
                     let _receiver_gone = loaded_tx.send(Err(error));
@@ -55,8 +60,15 @@ pub fn spawn(
             };
             let (n_mels, plan) = (engine.n_mels(), engine.plan());
             worker.observe_memory(engine.as_ref());
-            let _receiver_gone = loaded_tx.send(Ok(EngineInfo { n_mels, plan }));
-            let _unloaded = worker.run(engine, slots);
+            let kind = match engine.continuous() {
+                Some(_) => EngineKind::Continuous,
+                None => EngineKind::Batches,
+            };
+            let _receiver_gone = loaded_tx.send(Ok(EngineInfo { n_mels, kind, plan }));
+            let _unloaded = match kind {
+                EngineKind::Continuous => worker.run_continuously(engine, slots),
+                EngineKind::Batches => worker.run(engine, slots),
+            };
         })?;
     Ok((thread, loaded))
 }
@@ -76,6 +88,30 @@ struct Worker {
 }
 
 impl Worker {
+    /// Writes windows that come and go until the slots' receiver is closed; then returns `None`.
+    fn run_continuously(
+        &self,
+        engine: Box<dyn Engine>,
+        slots: mpsc::Sender<EngineSlot>,
+    ) -> Option<Infallible> {
+        let (mut engine, mut slots) = (engine, slots);
+        let mut windows = Windows::new(engine.plan().windows, &self.metrics);
+        loop {
+            let turn = windows.next_turn(&slots)?;
+            if windows.advance(engine.as_mut(), turn).is_ok() {
+                continue;
+            }
+            match self.replace(engine) {
+                Ok(new_engine) => engine = new_engine,
+                Err(error) => {
+                    tracing::error!(%error, "engine could not be created again");
+                    windows.fail_all();
+                    (engine, slots) = self.create_engine_later(slots)?;
+                }
+            }
+        }
+    }
+
     /// Runs batches until the slots' receiver is closed; then returns `None`.
     fn run(&self, engine: Box<dyn Engine>, slots: mpsc::Sender<EngineSlot>) -> Option<Infallible> {
         let (mut engine, mut slots) = (engine, slots);
@@ -154,7 +190,7 @@ impl Worker {
 }
 
 fn next_batch(slots: &mpsc::Sender<EngineSlot>) -> Option<Batch> {
-    let (slot, batch) = oneshot::channel();
+    let (slot, batch) = EngineSlot::of_batch();
     slots.blocking_send(slot).ok()?;
     batch.blocking_recv().ok()
 }
@@ -185,9 +221,9 @@ mod tests {
             previous_tokens: 0,
             options: GenerateOptions::default(),
         };
-        let (job, answers) = job(1, key.clone(), Instant::now(), Duration::ZERO);
+        let (job, answers) = job(1, key, Instant::now(), Duration::ZERO);
         let jobs = vec![job];
-        (Batch { key, jobs }, answers)
+        (Batch { jobs }, answers)
     }
 
     /// A factory whose first engine panics; the next `failures` calls fail, later ones succeed. Also the

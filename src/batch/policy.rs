@@ -16,7 +16,7 @@ use super::pending::{GroupSummary, Pending};
 use halkspeech_whisper::engine::BatchKey;
 
 /// Hypotheses per window for which a full batch is sized. The reference's default is 5.
-const HYPOTHESES_PER_WINDOW: usize = 8;
+pub const HYPOTHESES_PER_WINDOW: usize = 8;
 
 /// The limits of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,9 @@ pub trait HypothesisCount {
     fn hypotheses(&self) -> usize;
 }
 
-impl HypothesisCount for BatchKey {
+impl HypothesisCount for Option<BatchKey> {
     fn hypotheses(&self) -> usize {
-        self.options.max_hypotheses()
+        self.as_ref().map_or(1, |key| key.options.max_hypotheses())
     }
 }
 

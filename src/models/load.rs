@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{LoadError, StoredModel};
-use crate::batch::{BatchLimits, Batcher};
+use crate::batch::{BatchLimits, Batcher, EngineKind};
 use crate::queue::{self, QueueHandle};
 use crate::telemetry::Metrics;
 use crate::worker;
@@ -94,8 +94,11 @@ impl LoadedModel {
             return Err(error.into());
         }
         let (queue, receiver) = queue::bounded(plan.queue_capacity);
-        let batcher = Batcher::new(receiver, engines, plan.limits, metrics.clone());
-        let n_mels = ready.first().map_or(0, |ready| ready.n_mels);
+        let (n_mels, kind) = ready.first().map_or((0, EngineKind::Batches), |ready| {
+            (ready.n_mels, ready.kind)
+        });
+        let limits = (kind, plan.limits);
+        let batcher = Batcher::new(receiver, engines, limits, metrics.clone());
         let engine_plans: Vec<_> = ready.into_iter().map(|ready| ready.plan).collect();
         log_plans(&stored, &engine_plans, plan.limits.batch_size.get());
         let loaded_in_ms = started.elapsed().as_millis() as u64;

@@ -343,20 +343,16 @@ impl Metrics {
         self.queued_frames.fetch_sub(frames, Ordering::Relaxed);
     }
 
-    /// Counts a batch of `windows` windows that is sent to an engine; `batch_size` is the most that fit
-    /// into it, `queue_times` the time each window spent in the queue.
-    pub fn observe_batch(
-        &self,
-        windows: usize,
-        batch_size: usize,
-        queue_times: impl Iterator<Item = Duration>,
-    ) {
+    /// Counts the time that a window spent in the queue.
+    pub fn observe_queue_time(&self, time: Duration) {
+        self.queue_seconds.observe(time.as_secs_f64());
+    }
+
+    /// Counts a batch of `windows` windows; `batch_size` is the most that fit into it.
+    pub fn observe_batch(&self, windows: usize, batch_size: usize) {
         self.batch_windows.observe(windows as f64);
         let fill = windows as f64 / batch_size.max(1) as f64;
         self.batch_fill.observe(fill);
-        for time in queue_times {
-            self.queue_seconds.observe(time.as_secs_f64());
-        }
     }
 
     /// Counts the frames of an encoder's input window: its audio, the silence after it, and its padding.

@@ -1,21 +1,15 @@
 //! A batch in an engine: runs its windows and gives each of them one answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Instant;
-
-use tracing::Span;
 
 use super::batch_split::generate_each;
 use super::panic_message;
+use super::window::{JobInput, PendingReply, split};
 use crate::batch::Batch;
-use crate::job::{Job, JobError, JobOutput, Reply};
-use crate::telemetry::{Metrics, traces};
-use halkspeech_whisper::PromptSpec;
-use halkspeech_whisper::engine::{
-    Attempt, BatchKey, DecodingOptions, Engine, EngineError, EngineInput, Generation,
-};
-use halkspeech_whisper::features::Features;
+use crate::job::{JobError, JobOutput};
+use crate::telemetry::Metrics;
+use halkspeech_whisper::engine::{BatchKey, Engine, EngineError, EngineInput, Generation};
 
 /// The engine panicked; the unanswered windows may be retried on another engine.
 pub struct EnginePanic(String);
@@ -23,7 +17,8 @@ pub struct EnginePanic(String);
 /// A batch that is being run. Windows without an answer when it is dropped get
 /// [`JobError::EngineGone`].
 pub struct BatchRun<'m> {
-    key: BatchKey,
+    /// None of a batch without jobs.
+    key: Option<BatchKey>,
     inputs: Vec<JobInput>,
     pending: Vec<Option<PendingReply>>,
     started: Instant,
@@ -36,10 +31,13 @@ impl<'m> BatchRun<'m> {
     /// No window is answered yet.
     pub fn new(batch: Batch, metrics: &'m Metrics) -> Self {
         let batch_size = batch.jobs.len();
-        let split = |job| JobInput::split(job, batch_size);
-        let (inputs, pending) = batch.jobs.into_iter().map(split).unzip();
+        // All of them have the same.
+        let key = batch.jobs.first().map(|job| job.key.clone());
+        let split = |job| split(job, batch_size);
+        let windows = batch.jobs.into_iter().map(split);
+        let (inputs, pending) = windows.map(|(input, reply)| (input, Some(reply))).unzip();
         Self {
-            key: batch.key,
+            key,
             inputs,
             pending,
             started: Instant::now(),
@@ -96,7 +94,9 @@ impl<'m> BatchRun<'m> {
                     pending.answer(result, self.metrics);
                 }
             };
-            generate_each(engine, &self.key, &inputs, &mut answer);
+            if let Some(key) = &self.key {
+                generate_each(engine, key, &inputs, &mut answer);
+            }
         }));
         self.metrics
             .inference_seconds
@@ -114,73 +114,5 @@ impl Drop for BatchRun<'_> {
         for pending in self.pending.drain(..).flatten() {
             pending.answer(Err(JobError::EngineGone), self.metrics);
         }
-    }
-}
-
-/// The part of a job that the engine reads.
-struct JobInput {
-    features: Features,
-    padded_frames: usize,
-    prompt: PromptSpec,
-    decoding: Arc<DecodingOptions>,
-    previous_attempt: Option<Attempt>,
-}
-
-/// The part of a job that is needed for its answer.
-struct PendingReply {
-    reply: Reply,
-    span: Span,
-    /// The span of the time in the engine; it ends with the answer.
-    inference: Span,
-    queued_at: Instant,
-}
-
-impl JobInput {
-    fn split(job: Job, batch_size: usize) -> (Self, Option<PendingReply>) {
-        let input = Self {
-            features: job.features,
-            padded_frames: job.length,
-            prompt: job.prompt,
-            decoding: job.decoding,
-            previous_attempt: job.previous_attempt,
-        };
-        let pending = PendingReply {
-            reply: job.reply,
-            inference: traces::inference(&job.span, batch_size),
-            span: job.span,
-            queued_at: job.queued_at,
-        };
-        (input, Some(pending))
-    }
-
-    fn engine_input(&self) -> EngineInput<'_> {
-        EngineInput {
-            features: &self.features,
-            padded_frames: self.padded_frames,
-            prompt: &self.prompt,
-            decoding: &self.decoding,
-            previous_attempt: self.previous_attempt.as_ref(),
-        }
-    }
-}
-
-impl PendingReply {
-    fn answer(self, answer: Result<JobOutput, JobError>, metrics: &Metrics) {
-        match &answer {
-            Ok(answer) => tracing::debug!(
-                parent: &self.span,
-                batch.size = answer.batch_size,
-                queue_ms = answer.queue_time.as_millis() as u64,
-                inference_ms = answer.inference_time.as_millis() as u64,
-                temperature = answer.generation.temperature,
-                "window left the engine"
-            ),
-            Err(_) => {
-                metrics.jobs_failed.inc();
-            }
-        }
-        // Ends before the caller continues and ends the request's span.
-        drop(self.inference);
-        let _receiver_gone = self.reply.send(answer);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use halkspeech_whisper::engine::{
-    BatchEngine, ComputeType, EngineError, EngineFactory, EnginePlan,
+    ComputeType, EngineError, EngineFactory, EnginePlan, WindowEngine,
 };
 use halkspeech_whisper::{Vocabulary, engine::decoder::Encoder};
 use halkspeech_whisper::engine::decoder::EncoderInput;
@@ -52,7 +52,7 @@ pub fn factory(spec: EngineSpec, vocabulary: Arc<Vocabulary>) -> EngineFactory {
             encoder_windows: 1,
             memory: None,
         };
-        let engine = BatchEngine::new((encoder, decoder), Arc::clone(&vocabulary), n_mels, plan);
+        let engine = WindowEngine::new((encoder, decoder), Arc::clone(&vocabulary), n_mels, plan);
         Ok(Box::new(engine))
     })
 }

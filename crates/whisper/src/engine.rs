@@ -3,7 +3,7 @@
 
 mod options;
 mod attempts;
-mod batches;
+mod continuous;
 pub mod decoder;
 pub mod writer;
 mod compute_type;
@@ -18,8 +18,8 @@ use crate::features::{Features, WINDOW_FRAMES};
 use crate::{Alignment, Language, PromptSpec};
 
 pub use attempts::{AttemptedText, WindowLength, next_temperature, select_attempt};
-pub use batches::BatchEngine;
 pub use compute_type::ComputeType;
+pub use continuous::{ContinuousEngine, WindowEngine};
 pub use fallback::{Attempt, Fallback, MAX_TEXT_TOKENS, Quality, compression_ratio};
 use memory::DeviceMemory;
 pub use options::{BatchKey, GenerateOptions};
@@ -46,6 +46,11 @@ pub trait Engine {
     /// Called after an out-of-memory error with windows of these lengths, in frames; halves the memory
     /// budget.
     fn reduce_budget(&mut self, key: &BatchKey, lengths: &[usize]);
+
+    /// The engine as one in which windows come and go; none if it runs one batch after the other.
+    fn continuous(&mut self) -> Option<&mut dyn ContinuousEngine> {
+        None
+    }
 
     /// The current memory of its GPU; none on a CPU.
     fn device_memory(&self) -> Option<DeviceMemory>;

@@ -41,7 +41,7 @@ pub use options::{
 pub use random::random_stream;
 pub use rule::{Pick, Row, Rule};
 
-use beam::{Continuation, Step, rank};
+use beam::{Continuation, Step, continue_beams, rank};
 use candidates::check;
 use hypothesis::{Ended, Hypothesis};
 
@@ -153,18 +153,18 @@ impl Search {
     fn advance_each(&mut self, candidates: &[Candidates]) -> Vec<u32> {
         let mut parents = Vec::new();
         let rows = std::mem::take(&mut self.open);
-        for ((parent, hypothesis), candidates) in (0..).zip(rows).zip(candidates) {
+        for ((parent, mut hypothesis), candidates) in (0..).zip(rows).zip(candidates) {
             match candidates.first().filter(|next| next.is_allowed()) {
                 None => self.end(&hypothesis, TextEnd::Cut),
                 Some(next) if next.token == self.model.end_of_text => {
                     self.end(&hypothesis, TextEnd::EndOfText(next.log_prob));
                 }
                 Some(&next) => {
-                    let continued = hypothesis.continued(next);
-                    if continued.tokens.len() == self.options.max_tokens.get() {
-                        self.end(&continued, TextEnd::Cut);
+                    hypothesis.push(next);
+                    if hypothesis.tokens.len() == self.options.max_tokens.get() {
+                        self.end(&hypothesis, TextEnd::Cut);
                     } else {
-                        self.open.push(continued);
+                        self.open.push(hypothesis);
                         parents.push(parent);
                     }
                 }
@@ -199,11 +199,10 @@ impl Search {
         if self.has_enough_ended(selection.is_best_ended) {
             selection.continued.clear();
         }
-        for Continuation { parent, next, .. } in &selection.continued {
-            self.open.push(beams[*parent].continued(*next));
-        }
         let parents = selection.continued.iter().map(|next| next.parent as u32);
-        parents.collect()
+        let parents = parents.collect();
+        self.open = continue_beams(beams, &selection.continued);
+        parents
     }
 
     /// Whether the beam search ends. Without a length penalty no later text can be better than the best

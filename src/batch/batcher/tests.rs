@@ -31,7 +31,7 @@ impl Harness {
             batch_size: NonZeroUsize::new(BATCH_SIZE).unwrap(),
             window: WINDOW,
         };
-        tokio::spawn(Batcher::new(receiver, slots, limits, metrics.clone()).run());
+        tokio::spawn(Batcher::new(receiver, slots, (EngineKind::Batches, limits), metrics.clone()).run());
         Self {
             queue,
             engines,
@@ -48,7 +48,7 @@ impl Harness {
     }
 
     async fn next_batch(&self) -> Batch {
-        let (slot, batch) = oneshot::channel();
+        let (slot, batch) = EngineSlot::of_batch();
         self.engines.send(slot).await.unwrap();
         batch.await.unwrap()
     }
@@ -160,7 +160,7 @@ async fn a_closed_queue_is_emptied_before_the_batcher_ends() {
     let Harness { queue, engines, .. } = harness;
     drop(queue);
 
-    let (slot, batch) = oneshot::channel();
+    let (slot, batch) = EngineSlot::of_batch();
     engines.send(slot).await.unwrap();
     for job in batch.await.unwrap().jobs {
         job.answer(Ok(output()));
@@ -192,7 +192,7 @@ proptest! {
                 loop {
                     let batch = harness.next_batch().await;
                     assert!((1..=BATCH_SIZE).contains(&batch.jobs.len()));
-                    assert!(batch.jobs.iter().all(|job| job.key == batch.key));
+                    assert!(batch.jobs.iter().all(|job| job.key == batch.jobs[0].key));
                     sizes.push(batch.jobs.len());
                     tokio::time::sleep(Duration::from_millis(engine_ms)).await;
                     for job in batch.jobs {

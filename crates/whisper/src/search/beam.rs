@@ -77,6 +77,25 @@ pub(super) fn rank(beams: &[Hypothesis], candidates: &[Candidates]) -> Vec<Conti
     ranked
 }
 
+/// The next beams. A beam's tokens are copied only if several beams continue it.
+pub(super) fn continue_beams(
+    mut beams: Vec<Hypothesis>,
+    continued: &[Continuation],
+) -> Vec<Hypothesis> {
+    let mut next_beams = Vec::with_capacity(continued.len());
+    for (place, &Continuation { parent, next, .. }) in continued.iter().enumerate() {
+        let mut later = continued[place + 1..].iter();
+        let mut beam = if later.any(|other| other.parent == parent) {
+            beams[parent].clone()
+        } else {
+            std::mem::take(&mut beams[parent])
+        };
+        beam.push(next);
+        next_beams.push(beam);
+    }
+    next_beams
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

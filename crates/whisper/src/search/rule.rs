@@ -1,6 +1,5 @@
 //! What a decoder is asked in one step: rows, each with the rule for its next token.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -83,8 +82,7 @@ impl Rule {
             pick,
         };
         if options.repetition_penalty != 1.0 {
-            let distinct: BTreeSet<Token> = text.iter().map(|scored| scored.token).collect();
-            rule.previous = distinct.into_iter().collect();
+            rule.previous = distinct(text.iter());
         }
         if options.suppress_blank && text.len() == begin {
             rule.banned_tokens.extend_from_slice(&model.blank);
@@ -114,9 +112,15 @@ fn ends_of_repetitions(text: &[ScoredToken], size: usize) -> Vec<Token> {
         pairs.all(|(a, b)| a.token == b.token)
     };
     let repeated = text.windows(size).filter(begins_with_last);
-    let ends = repeated.filter_map(|sequence| sequence.last());
-    let distinct: BTreeSet<Token> = ends.map(|scored| scored.token).collect();
-    distinct.into_iter().collect()
+    distinct(repeated.filter_map(|sequence| sequence.last()))
+}
+
+/// The tokens in ascending order, each once.
+fn distinct<'a>(scored: impl Iterator<Item = &'a ScoredToken>) -> Vec<Token> {
+    let mut tokens: Vec<Token> = scored.map(|scored| scored.token).collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    tokens
 }
 
 #[cfg(test)]

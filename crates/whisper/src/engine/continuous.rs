@@ -1,0 +1,183 @@
+//! An engine that writes the texts of windows that come and go.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use super::attempts::WindowLength;
+use super::decoder::{Decoder, Encoder, EncoderInput};
+use super::memory::DeviceMemory;
+use super::writer::{EncodedWindow, WindowId, WindowTask, Writer};
+use super::{
+    BatchKey, Engine, EngineError, EngineInput, EnginePlan, GenerateOptions, Generation,
+};
+use crate::Vocabulary;
+use crate::features::Features;
+
+/// An engine in which windows come and go.
+pub trait ContinuousEngine {
+    /// Encodes a window, and begins to write its text.
+    ///
+    /// # Errors
+    /// [`EngineError`]: it was not opened.
+    fn open(
+        &mut self,
+        id: WindowId,
+        options: &GenerateOptions,
+        input: &EngineInput<'_>,
+    ) -> Result<(), EngineError>;
+
+    /// Makes one step for all windows, and returns those whose text is final.
+    ///
+    /// # Errors
+    /// [`EngineError`]: all windows are closed.
+    fn step(&mut self) -> Result<Vec<(WindowId, Generation)>, EngineError>;
+
+    /// Ends a window without a text. No error if it is not being written.
+    fn close(&mut self, id: WindowId);
+
+    /// Number of rows of the next step.
+    fn rows(&self) -> usize;
+}
+
+/// Encodes windows and writes their texts.
+pub struct WindowEngine<E, D: Decoder> {
+    encoder: E,
+    writer: Writer<D>,
+    n_mels: usize,
+    plan: EnginePlan,
+}
+
+impl<E, D> WindowEngine<E, D>
+where
+    D: Decoder,
+    E: Encoder<Encoding = D::Encoding>,
+{
+    /// An engine for features of `n_mels` bins.
+    pub fn new(
+        (encoder, decoder): (E, D),
+        vocabulary: Arc<Vocabulary>,
+        n_mels: usize,
+        plan: EnginePlan,
+    ) -> Self {
+        Self {
+            encoder,
+            writer: Writer::new(decoder, vocabulary),
+            n_mels,
+            plan,
+        }
+    }
+}
+
+impl<E, D> ContinuousEngine for WindowEngine<E, D>
+where
+    D: Decoder,
+    E: Encoder<Encoding = D::Encoding>,
+{
+    fn open(
+        &mut self,
+        id: WindowId,
+        options: &GenerateOptions,
+        input: &EngineInput<'_>,
+    ) -> Result<(), EngineError> {
+        let window = EncoderInput {
+            features: input.features,
+            padded_frames: input.padded_frames,
+        };
+        let encodings = self.encoder.encode(&[window])?;
+        let task = task(options, input);
+        let windows = encodings.into_iter().map(|encoding| EncodedWindow {
+            id,
+            task: task.clone(),
+            encoding,
+        });
+        self.writer.open(windows.collect())
+    }
+
+    fn step(&mut self) -> Result<Vec<(WindowId, Generation)>, EngineError> {
+        let ended = self.writer.step();
+        if ended.is_err() {
+            self.writer.close_all();
+        }
+        ended
+    }
+
+    fn close(&mut self, id: WindowId) {
+        self.writer.close(id);
+    }
+
+    fn rows(&self) -> usize {
+        self.writer.rows()
+    }
+}
+
+impl<E, D> Engine for WindowEngine<E, D>
+where
+    D: Decoder,
+    E: Encoder<Encoding = D::Encoding>,
+{
+    fn n_mels(&self) -> usize {
+        self.n_mels
+    }
+
+    fn plan(&self) -> EnginePlan {
+        self.plan.clone()
+    }
+
+    fn max_windows(&self, _key: &BatchKey, lengths: &[usize]) -> usize {
+        lengths.len()
+    }
+
+    fn reduce_budget(&mut self, _key: &BatchKey, _lengths: &[usize]) {}
+
+    fn device_memory(&self) -> Option<DeviceMemory> {
+        None
+    }
+
+    fn continuous(&mut self) -> Option<&mut dyn ContinuousEngine> {
+        Some(self)
+    }
+
+    fn generate(
+        &mut self,
+        key: &BatchKey,
+        inputs: &[EngineInput<'_>],
+        answer: &mut dyn FnMut(usize, Generation),
+    ) -> Result<(), EngineError> {
+        for (index, input) in inputs.iter().enumerate() {
+            if let Err(error) = self.open(WindowId(index as u64), &key.options, input) {
+                self.writer.close_all();
+                return Err(error);
+            }
+        }
+        while self.writer.windows() > 0 {
+            for (WindowId(index), generation) in self.step()? {
+                answer(index as usize, generation);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn task(options: &GenerateOptions, input: &EngineInput<'_>) -> WindowTask {
+    WindowTask {
+        length: WindowLength {
+            audio_s: input.audio_s(),
+            padded_frames: input.padded_frames,
+        },
+        audio_frames: input.features.frames,
+        prompt: input.prompt.clone(),
+        options: options.clone(),
+        decoding: Arc::new(input.decoding.clone()),
+        previous_attempt: input.previous_attempt.copied(),
+        random_seed: hash(input.features),
+    }
+}
+
+/// A number that only the audio determines; not stable between versions of the program.
+fn hash(features: &Features) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for value in &features.values {
+        value.to_bits().hash(&mut hasher);
+    }
+    hasher.finish()
+}

@@ -1,0 +1,92 @@
+//! A job in an engine: what the engine reads, and what is needed for its one answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::Span;
+
+use crate::job::{Job, JobError, JobOutput, Reply};
+use crate::telemetry::{Metrics, traces};
+use halkspeech_whisper::PromptSpec;
+use halkspeech_whisper::engine::{Attempt, DecodingOptions, EngineInput, GenerateOptions};
+use halkspeech_whisper::features::Features;
+
+/// The part of a job that the engine reads.
+pub struct JobInput {
+    pub options: GenerateOptions,
+    features: Features,
+    padded_frames: usize,
+    prompt: PromptSpec,
+    decoding: Arc<DecodingOptions>,
+    previous_attempt: Option<Attempt>,
+}
+
+/// The part of a job that is needed for its answer.
+pub struct PendingReply {
+    pub reply: Reply,
+    pub deadline: Instant,
+    pub queued_at: Instant,
+    span: Span,
+    /// The span of the time in the engine; it ends with the answer.
+    inference: Span,
+}
+
+/// Takes a job apart that begins in an engine together with `windows - 1` others.
+pub fn split(job: Job, windows: usize) -> (JobInput, PendingReply) {
+    let input = JobInput {
+        options: job.key.options,
+        features: job.features,
+        padded_frames: job.length,
+        prompt: job.prompt,
+        decoding: job.decoding,
+        previous_attempt: job.previous_attempt,
+    };
+    let pending = PendingReply {
+        reply: job.reply,
+        deadline: job.deadline,
+        queued_at: job.queued_at,
+        inference: traces::inference(&job.span, windows),
+        span: job.span,
+    };
+    (input, pending)
+}
+
+impl JobInput {
+    pub fn engine_input(&self) -> EngineInput<'_> {
+        EngineInput {
+            features: &self.features,
+            padded_frames: self.padded_frames,
+            prompt: &self.prompt,
+            decoding: &self.decoding,
+            previous_attempt: self.previous_attempt.as_ref(),
+        }
+    }
+}
+
+impl PendingReply {
+    /// Answers a job whose caller has left or whose deadline has passed.
+    pub fn skip(self) {
+        drop(self.inference);
+        let _receiver_gone = self.reply.send(Err(JobError::Expired));
+    }
+
+    /// Sends the one answer.
+    pub fn answer(self, answer: Result<JobOutput, JobError>, metrics: &Metrics) {
+        match &answer {
+            Ok(answer) => tracing::debug!(
+                parent: &self.span,
+                batch.size = answer.batch_size,
+                queue_ms = answer.queue_time.as_millis() as u64,
+                inference_ms = answer.inference_time.as_millis() as u64,
+                temperature = answer.generation.temperature,
+                "window left the engine"
+            ),
+            Err(_) => {
+                metrics.jobs_failed.inc();
+            }
+        }
+        // Ends before the caller continues and ends the request's span.
+        drop(self.inference);
+        let _receiver_gone = self.reply.send(answer);
+    }
+}
