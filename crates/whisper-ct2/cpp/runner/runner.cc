@@ -182,11 +182,12 @@ int hs_open(
 void hs_close(hs_decoder* decoder, uint64_t slot) { decoder->decoder.close(slot); }
 
 int hs_step(
-    hs_decoder* decoder, const hs_row* rows, size_t count, size_t stride, uint32_t* tokens, float* log_probs
+    hs_decoder* decoder, const hs_row* rows, size_t count, size_t stride, uint32_t* counts, uint32_t* tokens,
+    float* log_probs
 ) {
     return catch_exceptions([&] {
         const ThreadCountScope threads(decoder->threads);
-        decoder->decoder.step(rows, count, stride, tokens, log_probs);
+        decoder->decoder.step({rows, count}, {stride, counts, tokens, log_probs});
     });
 }
 

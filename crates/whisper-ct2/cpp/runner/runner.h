@@ -111,11 +111,12 @@ typedef struct {
     size_t banned_range_count;
     const uint32_t* banned_tokens;
     size_t banned_token_count;
-    /* Bans all tokens before the time stamps if these together are likelier than the likeliest of those. */
+    /* The first time stamp, or 0: bans all tokens before it if it and those behind it together are likelier than the
+     * likeliest of those. */
     uint32_t timestamp_contest;
     uint32_t pick;
-    uint32_t k;                 /* HS_BEST: candidates */
-    /* HS_DRAW: the token with the largest log_prob / temperature + gumbel(key, token). See model/logits.h. */
+    uint32_t k;                 /* HS_BEST: candidates at most; of equal ones the first in the vocabulary */
+    /* HS_DRAW: the token with the largest log_prob * (1 / temperature) + noise (model/noise.h). */
     float temperature;
     uint64_t key;
 } hs_rule;
@@ -128,9 +129,11 @@ typedef struct {
 } hs_row;
 
 /* One step for any rows: each appends its token to its parent. Rows of a slot that is not among them wait. Candidates of
- * row i are written from `stride * i` on, the best first: k, or one that is drawn. */
+ * row i are written from `stride * i` on, the best first: k, or one that is drawn; fewer if fewer tokens are not banned.
+ * `counts` gets their number for each row. */
 int hs_step(
-    hs_decoder* decoder, const hs_row* rows, size_t count, size_t stride, uint32_t* tokens, float* log_probs
+    hs_decoder* decoder, const hs_row* rows, size_t count, size_t stride, uint32_t* counts, uint32_t* tokens,
+    float* log_probs
 );
 
 typedef struct {

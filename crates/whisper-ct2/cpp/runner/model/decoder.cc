@@ -225,7 +225,8 @@ uint64_t Decoder::open(
     return next_slot_++;
 }
 
-void Decoder::step(const hs_row* rows, size_t count, size_t stride, uint32_t* tokens, float* log_probs) {
+void Decoder::step(const StepRows& step, const StepCandidates& to) {
+    const auto& [rows, count] = step;
     // Rows of a slot stand together.
     std::vector<size_t> order(count);
     std::iota(order.begin(), order.end(), size_t{0});
@@ -240,7 +241,7 @@ void Decoder::step(const hs_row* rows, size_t count, size_t stride, uint32_t* to
         Slot& slot = *found->second;
         if (row.parent >= slot.hypotheses().size()) throw std::invalid_argument("a row has no such parent");
         check_rule(row.rule, banned_sets_, model_->vocabulary());
-        if (row.rule.pick == HS_BEST && row.rule.k > stride) throw std::invalid_argument("there is no room for candidates");
+        if (row.rule.pick == HS_BEST && row.rule.k > to.stride) throw std::invalid_argument("there is no room for candidates");
         hypotheses.push_back(slot.hypotheses()[row.parent]);
         hypotheses.back().push_back(slot.add_cell());
         inputs.push_back({
@@ -253,9 +254,9 @@ void Decoder::step(const hs_row* rows, size_t count, size_t stride, uint32_t* to
     float* scores = logits(0, static_cast<int64_t>(count), n);
     parallel_for(static_cast<int64_t>(count), [&](int64_t at, int) {
         const size_t i = order[static_cast<size_t>(at)];
-        apply_rule(
-            *model_->kernels, rows[i].rule, banned_sets_, model_->tokens.timestamp_begin(), n, scores + at * n,
-            tokens + i * stride, log_probs + i * stride
+        to.counts[i] = apply_rule(
+            *model_->kernels, step.rows[i].rule, banned_sets_, {scores + at * n, n}, to.tokens + i * to.stride,
+            to.log_probs + i * to.stride
         );
     });
     for (size_t begin = 0, end = 0; begin < count; begin = end) {

@@ -21,6 +21,18 @@ struct AlignmentScores {
     std::vector<float> values;
 };
 
+// Rows of a step, and where their candidates go.
+struct StepRows {
+    const hs_row* rows;
+    size_t count;
+};
+struct StepCandidates {
+    size_t stride;
+    uint32_t* counts;
+    uint32_t* tokens;
+    float* log_probs;
+};
+
 class Decoder {
 public:
     explicit Decoder(std::shared_ptr<const Model> model) : model_(std::move(model)) {}
@@ -35,7 +47,7 @@ public:
     uint64_t open(
         std::shared_ptr<const Encoding> encoding, const std::vector<uint32_t>& prompt, float* no_speech_prob
     );
-    void step(const hs_row* rows, size_t count, size_t stride, uint32_t* tokens, float* log_probs);
+    void step(const StepRows& step, const StepCandidates& to);
     void close(uint64_t slot) { slots_.erase(slot); }
 
     // Reads tokens from the first position on. Writes the probabilities of `targets` among the tokens of text, each

@@ -5,14 +5,13 @@
 #include <limits>
 #include <stdexcept>
 
+#include "noise.h"
+
 namespace halkspeech {
 
 namespace {
 
 constexpr float banned = -std::numeric_limits<float>::infinity();
-
-// The largest noise that `gumbel` gives is 17.3.
-constexpr float max_gumbel = 17.5f;
 
 void penalize(const hs_rule& rule, float* logits) {
     if (rule.repetition_penalty == 1) return;
@@ -35,23 +34,24 @@ void ban(const hs_rule& rule, const BannedSets& sets, float* logits) {
     for (size_t i = 0; i < rule.banned_token_count; ++i) logits[rule.banned_tokens[i]] = banned;
 }
 
-// The token with the largest noisy score. Most tokens cannot win whatever their noise.
-uint32_t draw(const hs_rule& rule, int64_t vocabulary, const float* log_probs) {
+// The token with the largest noisy score, of equal ones the first. Most tokens cannot win whatever their noise.
+int64_t draw(const hs_rule& rule, const Logits& log_probs) {
     const float factor = 1 / rule.temperature;
+    const float* begin = log_probs.values;
     const auto score_of = [&](int64_t token) {
-        return log_probs[token] * factor + gumbel(rule.key, static_cast<uint32_t>(token));
+        return begin[token] * factor + gumbel_noise(rule.key, static_cast<uint32_t>(token));
     };
-    int64_t best = std::max_element(log_probs, log_probs + vocabulary) - log_probs;
-    float best_score = score_of(best);
-    for (int64_t token = 0; token < vocabulary; ++token) {
-        if (!(log_probs[token] * factor + max_gumbel > best_score)) continue;
+    const float likeliest = score_of(std::max_element(begin, begin + log_probs.count) - begin);
+    int64_t best = -1;
+    float best_score = 0;
+    for (int64_t token = 0; token < log_probs.count; ++token) {
+        if (begin[token] == banned || begin[token] * factor + max_gumbel_noise < likeliest) continue;
         const float score = score_of(token);
-        if (score > best_score || (score == best_score && token < best)) {
-            best = token;
-            best_score = score;
-        }
+        if (best >= 0 && !(score > best_score)) continue;
+        best = token;
+        best_score = score;
     }
-    return static_cast<uint32_t>(best);
+    return best;
 }
 
 }  // namespace
@@ -75,40 +75,39 @@ void check_rule(const hs_rule& rule, const BannedSets& sets, int64_t vocabulary)
     }
     if (!exist(rule.banned_tokens, rule.banned_token_count) || !exist(rule.previous, rule.previous_count))
         throw std::invalid_argument("a rule has an unknown token");
+    if (rule.timestamp_contest >= vocabulary) throw std::invalid_argument("the first time stamp is unknown");
     if (!(rule.repetition_penalty > 0)) throw std::invalid_argument("a repetition penalty is not above zero");
     if (rule.pick == HS_BEST && (rule.k < 1 || rule.k > vocabulary)) throw std::invalid_argument("k is out of range");
     if (rule.pick == HS_DRAW && !(rule.temperature > 0)) throw std::invalid_argument("a temperature is not above zero");
     if (rule.pick != HS_BEST && rule.pick != HS_DRAW) throw std::invalid_argument("a rule picks neither way");
 }
 
-void apply_rule(
-    const Kernels& kernels, const hs_rule& rule, const BannedSets& sets, uint32_t timestamp_begin, int64_t vocabulary,
-    float* logits, uint32_t* tokens, float* log_probs
+uint32_t apply_rule(
+    const Kernels& kernels, const hs_rule& rule, const BannedSets& sets, const Logits& logits, uint32_t* tokens,
+    float* log_probs
 ) {
-    penalize(rule, logits);
-    ban(rule, sets, logits);
+    float* values = logits.values;
+    penalize(rule, values);
+    ban(rule, sets, values);
     if (rule.timestamp_contest != 0) {
-        const float text = kernels.max(timestamp_begin, logits);
-        const float stamps = kernels.log_sum_exp(vocabulary - timestamp_begin, logits + timestamp_begin);
-        if (stamps > text) std::fill(logits, logits + timestamp_begin, banned);
+        const auto begin = static_cast<int64_t>(rule.timestamp_contest);
+        const float text = kernels.max(begin, values);
+        const float stamps = kernels.log_sum_exp(logits.count - begin, values + begin);
+        if (stamps > text) std::fill(values, values + begin, banned);
     }
-    const float total = kernels.log_sum_exp(vocabulary, logits);
+    const float total = kernels.log_sum_exp(logits.count, values);
+    if (total == banned) return 0;
     if (rule.pick == HS_BEST) {
-        kernels.top_k(rule.k, vocabulary, logits, log_probs, reinterpret_cast<int32_t*>(tokens));
-        for (uint32_t i = 0; i < rule.k; ++i) log_probs[i] -= total;
-    } else {
-        tokens[0] = draw(rule, vocabulary, logits);
-        log_probs[0] = logits[tokens[0]] - total;
+        kernels.top_k(rule.k, logits.count, values, log_probs, reinterpret_cast<int32_t*>(tokens));
+        uint32_t count = 0;
+        for (; count < rule.k && log_probs[count] != banned; ++count) log_probs[count] -= total;
+        return count;
     }
-}
-
-float gumbel(uint64_t key, uint32_t token) {
-    uint64_t bits = key + (static_cast<uint64_t>(token) + 1) * 0x9e3779b97f4a7c15u;
-    bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
-    bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
-    bits ^= bits >> 31;
-    const float uniform = (static_cast<float>(bits >> 40) + 0.5f) * 0x1p-24f;
-    return -std::log(-std::log(uniform));
+    for (int64_t token = 0; token < logits.count; ++token) values[token] -= total;
+    const int64_t drawn = draw(rule, logits);
+    tokens[0] = static_cast<uint32_t>(drawn);
+    log_probs[0] = values[drawn];
+    return 1;
 }
 
 }  // namespace halkspeech

@@ -27,7 +27,7 @@ struct Options {
     size_t max_length = 448;
     float temperature = 0;  // above zero: draw
     uint64_t seed = 0;
-    bool first_only = false;  // of CTranslate2's rules only those that the model's configuration gives
+    bool never_end = false;
 };
 
 // A rule and the lists that it points to.
@@ -57,6 +57,7 @@ inline Rule rule_behind(const hs_model_info& info, const Options& options, const
         rule.banned.assign(
             info.suppressed_at_begin_tokens, info.suppressed_at_begin_tokens + info.suppressed_at_begin
         );
+    if (options.never_end) rule.banned.push_back(info.end_of_text);
     if (!options.timestamps) return rule;
     rule.banned.push_back(info.no_timestamps);
     const auto is_stamp = [&](size_t i) { return text[i] >= begin; };
@@ -68,10 +69,10 @@ inline Rule rule_behind(const hs_model_info& info, const Options& options, const
             rule.ranges = {{begin, end}};
         } else {
             rule.ranges = {{0, info.end_of_text}, {begin, text.back()}};
-            rule.rule.timestamp_contest = 1;
+            rule.rule.timestamp_contest = begin;
         }
     } else {
-        rule.rule.timestamp_contest = 1;
+        rule.rule.timestamp_contest = begin;
         for (size_t i = text.size(); i > 0; --i) {
             if (!is_stamp(i - 1)) continue;
             rule.ranges = {{begin, text[i - 1] + 1}};
@@ -209,7 +210,8 @@ inline size_t run(hs_decoder* decoder, const std::vector<Search*>& searches) {
         if (due.empty()) return steps;
         std::vector<uint32_t> tokens(rows.size() * stride);
         std::vector<float> log_probs(rows.size() * stride);
-        check(hs_step(decoder, rows.data(), rows.size(), stride, tokens.data(), log_probs.data()));
+        std::vector<uint32_t> counts(rows.size());
+        check(hs_step(decoder, rows.data(), rows.size(), stride, counts.data(), tokens.data(), log_probs.data()));
         ++steps;
         for (size_t i = 0; i < due.size(); ++i)
             due[i]->advance(tokens.data() + begins[i] * stride, log_probs.data() + begins[i] * stride, stride);

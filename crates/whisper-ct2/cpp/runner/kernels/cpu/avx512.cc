@@ -13,8 +13,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// Of GCC 12: its intrinsics start from vectors that are not initialised.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
 #include "int8_rows.h"
 
