@@ -317,6 +317,7 @@ impl Decoder for RunnerDecoder {
         let foreign = foreign.map(|((row, ranges), banned)| self.foreign_row(row, ranges, banned));
         let foreign: Vec<ffi::Row> = foreign.collect();
         let stride = rows.iter().map(candidates).max().unwrap_or(0);
+        let mut counts = vec![0; rows.len()];
         let mut tokens = vec![0; stride * rows.len()];
         let mut log_probs = vec![f32::NEG_INFINITY; stride * rows.len()];
         // SAFETY: the rows refer to slices that outlive the call, which writes `stride` candidates a row.
@@ -326,20 +327,19 @@ impl Decoder for RunnerDecoder {
                 foreign.as_ptr(),
                 foreign.len(),
                 stride,
+                counts.as_mut_ptr(),
                 tokens.as_mut_ptr(),
                 log_probs.as_mut_ptr(),
             )
         };
         check(status)?;
         let scored = |(&token, &log_prob): (&Token, &f32)| ScoredToken { token, log_prob };
-        let row = |(index, row): (usize, &SlotRow<'_>)| {
-            let places = index * stride..index * stride + candidates(row);
+        let row = |(index, &count): (usize, &u32)| {
+            let places = index * stride..index * stride + (count as usize).min(stride);
             let pairs = tokens[places.clone()].iter().zip(&log_probs[places]);
-            // Banned tokens fill places for which no other token is left.
-            let allowed = pairs.filter(|(_, log_prob)| **log_prob > f32::MIN);
-            allowed.map(scored).collect()
+            pairs.map(scored).collect()
         };
-        Ok(rows.iter().enumerate().map(row).collect())
+        Ok(counts.iter().enumerate().map(row).collect())
     }
 
     fn align(
@@ -414,7 +414,7 @@ impl RunnerDecoder {
                 banned_range_count: ranges.len(),
                 banned_tokens: address(banned),
                 banned_token_count: banned.len(),
-                timestamp_contest: u32::from(rule.timestamp_contest.is_some()),
+                timestamp_contest: rule.timestamp_contest.unwrap_or(0),
                 pick,
                 k,
                 temperature,

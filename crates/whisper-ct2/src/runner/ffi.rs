@@ -150,6 +150,7 @@ unsafe extern "C" {
         rows: *const Row,
         count: usize,
         stride: usize,
+        counts: *mut u32,
         tokens: *mut u32,
         log_probs: *mut f32,
     ) -> c_int;
