@@ -8,6 +8,7 @@ use std::path::Path;
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
+use halkspeech_whisper::Vocabulary;
 use halkspeech_whisper::engine::decoder::{
     AlignedTokens, Decoder, DecoderModel, Encoder, EncoderInput, MODEL_SUPPRESSED, OpenedSlot,
     SlotId, SlotRow, TextToAlign,
@@ -27,6 +28,8 @@ const FRAMES_PER_POSITION: usize = 2;
 pub struct RunnerModel {
     address: *mut ffi::Model,
     n_mels: usize,
+    /// `<|startoftranscript|>`.
+    start: Token,
     language_tokens: Vec<Token>,
     decoder_model: DecoderModel,
 }
@@ -84,6 +87,7 @@ impl RunnerModel {
         let mut model = Self {
             address,
             n_mels: 0,
+            start: 0,
             language_tokens: Vec::new(),
             decoder_model: DecoderModel {
                 tokens: Arc::new(ModelTokens {
@@ -115,6 +119,7 @@ impl RunnerModel {
             tokens
         };
         self.n_mels = info.mels as usize;
+        self.start = info.start_of_transcript;
         // SAFETY: as above; their order matters.
         self.language_tokens = unsafe { copied(info.language_tokens, info.languages as usize) };
         self.decoder_model = DecoderModel {
@@ -132,6 +137,26 @@ impl RunnerModel {
             text_context: info.max_tokens as usize,
         };
         Ok(())
+    }
+
+    /// Whether the tokens of the model's vocabulary file are those of its tokenizer.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] if they differ.
+    pub fn check_vocabulary(&self, vocabulary: &Vocabulary) -> Result<(), EngineError> {
+        let tokens = &self.decoder_model.tokens;
+        let of_model = (self.start, tokens.end_of_text, tokens.no_timestamps);
+        let of_tokenizer = (
+            vocabulary.sot(),
+            vocabulary.eot(),
+            vocabulary.no_timestamps(),
+        );
+        if of_model == of_tokenizer {
+            return Ok(());
+        }
+        Err(load_error(
+            "the tokens of the vocabulary file are not those of the tokenizer",
+        ))
     }
 
     /// Mel bins of its features.
