@@ -77,7 +77,7 @@ fn main() {
     let ctranslate2 = ct2rs_folder().join("CTranslate2");
     let version = ctranslate2_version(&ctranslate2);
     println!("cargo:rustc-env=HALKSPEECH_CTRANSLATE2={version}");
-    if variable("CARGO_FEATURE_RUNNER").is_some() {
+    if variable("CARGO_FEATURE_GENERATE").is_none() {
         return compile_runner(&ctranslate2);
     }
     let mut build = cc::Build::new();

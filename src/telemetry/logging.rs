@@ -95,9 +95,9 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             let _span = tracing::info_span!(target: "halkspeech::http", "request").entered();
             let _stage = crate::telemetry::traces::stage("decode").entered();
-            tracing::debug!(target: "halkspeech::batch", "our debug");
+            tracing::debug!(target: "halkspeech_whisper_ct2", "our debug");
             tracing::info!(target: "halkspeech", { batch.size = 3 }, "our info");
-            tracing::warn!(target: "halkspeech::engine", "our warn");
+            tracing::warn!(target: "halkspeech::worker", "our warn");
             tracing::error!(target: "halkspeech", "our error");
             tracing::info!(target: "hyper::proto", "their info");
             tracing::warn!(target: "hyper", "their warn");

@@ -7,6 +7,7 @@ mod encodings;
 mod feature_batch;
 mod gemm;
 mod gpu;
+mod languages;
 #[cfg(test)]
 mod logits;
 mod replaced;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use ct2rs::sys::{DetectionResult, StorageView, Whisper, WhisperOptions};
+use ct2rs::sys::{StorageView, Whisper, WhisperOptions};
 
 use attempts::{GeneratedText, WindowAttempts, select_attempt};
 use crate::errors::{batch_error, load_error};
@@ -211,52 +212,6 @@ impl Ct2Engine {
         features: &StorageView<'_>,
     ) -> Result<StorageView<'static>, EngineError> {
         self.whisper.encode(features, false).map_err(batch_error)
-    }
-
-    /// The language of every window: the requested one, or the most probable of its candidates.
-    fn languages(
-        &self,
-        encodings: &StorageView<'static>,
-        inputs: &[EngineInput<'_>],
-    ) -> Result<Vec<Option<LanguageDetection>>, EngineError> {
-        let requested = |input: &EngineInput<'_>| {
-            input.prompt.language.map(|language| LanguageDetection {
-                language,
-                probability: 1.0,
-            })
-        };
-        let mut languages: Vec<_> = inputs.iter().map(requested).collect();
-        let unknown: Vec<usize> = (0..inputs.len())
-            .filter(|&row| languages[row].is_none())
-            .collect();
-        if !self.vocabulary.is_multilingual() || unknown.is_empty() {
-            return Ok(languages);
-        }
-        let selected = encodings::select(encodings, &unknown, None)?;
-        let detections = self
-            .whisper
-            .detect_language(&selected)
-            .map_err(batch_error)?;
-        for (&row, detected) in unknown.iter().zip(&detections) {
-            languages[row] = self.most_probable(detected, &inputs[row].decoding.candidates);
-        }
-        Ok(languages)
-    }
-
-    fn most_probable(
-        &self,
-        detected: &[DetectionResult],
-        candidates: &[Language],
-    ) -> Option<LanguageDetection> {
-        // CTranslate2 sorts by descending probability.
-        detected.iter().find_map(|result| {
-            let language = self.vocabulary.language_of_token(&result.language)?;
-            let allowed = candidates.is_empty() || candidates.contains(&language);
-            allowed.then_some(LanguageDetection {
-                language,
-                probability: result.probability,
-            })
-        })
     }
 
     /// Aligns the final texts and answers their windows.

@@ -1,17 +1,17 @@
 //! The engine on CTranslate2: all C++ and CUDA code, and the unsafe code that calls it.
 //!
 //! [`factory`] makes engines for the [`Engine`](halkspeech_whisper::engine::Engine) trait. There are two ways, one of
-//! which is compiled: with the feature `runner` the runner in `cpp/runner` writes texts token by token on CTranslate2's
-//! public headers; without it CTranslate2's own search generates batches, and some of its functions are replaced when
-//! a program is linked ([`unreplaced_functions`]).
+//! which is compiled: on a CPU the runner in `cpp/runner` writes texts token by token on CTranslate2's public headers;
+//! with the feature `generate`, which builds for GPUs need until the runner supports them, CTranslate2's own search
+//! generates batches, and some of its functions are replaced when a program is linked ([`unreplaced_functions`]).
 
 mod errors;
-#[cfg(not(feature = "runner"))]
+#[cfg(feature = "generate")]
 mod generate;
 mod placement;
-#[cfg(feature = "runner")]
+#[cfg(not(feature = "generate"))]
 mod runner;
-#[cfg(feature = "runner")]
+#[cfg(not(feature = "generate"))]
 mod runner_engine;
 #[cfg(all(test, target_arch = "x86_64"))]
 #[path = "../../../tests/fixtures/fetched_files.rs"]
@@ -20,12 +20,12 @@ mod fetched_files;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-#[cfg(not(feature = "runner"))]
+#[cfg(feature = "generate")]
 pub use generate::{GemmFailed, SharedWeights, create_kernels, factory, unreplaced_functions};
 use halkspeech_whisper::engine::ComputeType;
 use halkspeech_whisper::engine::memory::Dimensions;
 pub use placement::{Placement, cuda_devices};
-#[cfg(feature = "runner")]
+#[cfg(not(feature = "generate"))]
 pub use runner_engine::{GemmFailed, SharedWeights, create_kernels, factory, unreplaced_functions};
 
 /// The version of CTranslate2.

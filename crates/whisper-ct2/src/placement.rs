@@ -3,9 +3,9 @@
 use ct2rs::sys::{ComputeType as Ct2ComputeType, Config, Device, get_device_count};
 
 use crate::errors::load_error;
-#[cfg(not(feature = "runner"))]
+#[cfg(feature = "generate")]
 use crate::generate::supports_mixed_lengths;
-#[cfg(feature = "runner")]
+#[cfg(not(feature = "generate"))]
 use crate::runner_engine::supports_mixed_lengths;
 use halkspeech_whisper::engine::{ComputeType, EngineError};
 
