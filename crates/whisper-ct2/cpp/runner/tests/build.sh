@@ -18,7 +18,7 @@ for file in "$runner"/runner.cc "$runner"/model/*.cc "$runner"/kernels/*.cc "$ru
     newer=$(find "$runner" "$file" -newer "$object" \( -name '*.h' -o -name '*.inc' -o -path "$file" \) 2>/dev/null | head -1)
     if [ -f "$object" ] && [ -z "$newer" ]; then continue; fi
     # shellcheck disable=SC2086
-    nice -n 19 g++ $options "$@" -c "$file" -o "$object"
+    nice -n 10 g++ $options "$@" -c "$file" -o "$object"
 done
 first() { ls $1 | head -1; }
 # shellcheck disable=SC2086

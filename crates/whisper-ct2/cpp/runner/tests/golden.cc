@@ -15,38 +15,21 @@
 
 #include "model/encoder.h"
 #include "runner.h"
+#include "tests/features.h"
 #include "tests/search.h"
 
 using namespace ctranslate2;
 using test::check;
+using test::expect;
+using test::failures;
+using test::Features;
 using test::Options;
 using test::Search;
 using test::Tokens;
 
 namespace {
 
-struct Features {
-    int32_t mels = 0, frames = 0;
-    std::vector<float> values;
-
-    explicit Features(const char* path) {
-        std::ifstream file(path, std::ios::binary);
-        file.read(reinterpret_cast<char*>(&mels), 4);
-        file.read(reinterpret_cast<char*>(&frames), 4);
-        values.resize(static_cast<size_t>(mels * frames));
-        file.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(values.size() * 4));
-        if (!file) throw std::runtime_error(std::string("cannot read ") + path);
-    }
-    StorageView view() const { return StorageView({1, mels, frames}, values); }
-};
-
-int failures = 0;
-
-void expect(bool holds, const std::string& what) {
-    if (holds) return;
-    ++failures;
-    std::printf("  FAILED: %s\n", what.c_str());
-}
+StorageView view_of(const Features& features) { return StorageView({1, features.mels, features.frames}, features.values); }
 
 std::string as_text(const std::vector<size_t>& tokens) {
     std::string text;
@@ -100,7 +83,7 @@ int main(int argc, char** argv) {
         hs_encoding* encoding = nullptr;
         check(hs_encode(encoder, &window, 1, &encoding));
 
-        const StorageView output = whisper.encode(features.view(), true).get();
+        const StorageView output = whisper.encode(view_of(features), true).get();
         int64_t positions = 0;
         const float* ours = plain.output({features.values.data(), features.frames}, &positions);
         float most = 0, largest = 0;
@@ -113,7 +96,7 @@ int main(int argc, char** argv) {
         if (is_exact) expect(most < 1e-3f * largest, "encoder");
 
         if (info.languages > 0) {
-            const auto theirs = whisper.detect_language(features.view())[0].get();
+            const auto theirs = whisper.detect_language(view_of(features))[0].get();
             std::vector<float> probabilities(info.languages);
             check(hs_detect_language(decoder, &encoding, 1, probabilities.data()));
             std::vector<float> sorted = probabilities;
@@ -139,7 +122,7 @@ int main(int argc, char** argv) {
                 options.return_scores = true;
                 options.return_no_speech_prob = true;
                 const auto theirs = whisper.generate(
-                    features.view(), std::vector<std::vector<size_t>>{{prompt.begin(), prompt.end()}}, options
+                    view_of(features), std::vector<std::vector<size_t>>{{prompt.begin(), prompt.end()}}, options
                 )[0].get();
                 Options ours;
                 ours.beam_size = beam_size;
@@ -158,7 +141,7 @@ int main(int argc, char** argv) {
 
         const Tokens text(greedy_text.begin(), greedy_text.end());
         const auto aligned = whisper.align(
-            features.view(), {start.begin(), start.end()}, {greedy_text}, {static_cast<size_t>(features.frames)}, 7
+            view_of(features), {start.begin(), start.end()}, {greedy_text}, {static_cast<size_t>(features.frames)}, 7
         )[0].get();
         std::vector<float> probabilities(text.size());
         std::vector<hs_alignment_step> path(text.size() + 1 + static_cast<size_t>(features.frames) / 2);

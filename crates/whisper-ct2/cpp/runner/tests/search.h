@@ -2,10 +2,12 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 #include <vector>
 
 #include "runner.h"
@@ -114,6 +116,10 @@ public:
 
     // Candidates of this search's rows, `stride` apart.
     void advance(const uint32_t* tokens, const float* log_probs, size_t stride) {
+        for (size_t i = 0; i < beams_.size(); ++i) {
+            const size_t count = options_.beam_size == 1 ? 1 : 2 * options_.beam_size;
+            for (size_t j = 0; j < count; ++j) trace.emplace_back(tokens[i * stride + j], log_probs[i * stride + j]);
+        }
         struct Candidate {
             size_t beam;
             uint32_t token;
@@ -168,6 +174,8 @@ public:
     }
 
     float no_speech_prob = 0;
+    // All candidates.
+    std::vector<std::pair<uint32_t, float>> trace;
 
 private:
     struct Beam {
@@ -192,22 +200,28 @@ private:
     std::vector<Rule> rules_;
 };
 
-// Writes all searches to their ends, the rows of all in one step.
-inline size_t run(hs_decoder* decoder, const std::vector<Search*>& searches) {
+// Writes all searches to their ends, the rows of all in one step; each begins `delay` steps behind the one before.
+inline size_t run(hs_decoder* decoder, const std::vector<Search*>& searches, size_t delay = 0) {
     size_t steps = 0;
     while (true) {
         std::vector<hs_row> rows;
         std::vector<size_t> begins;
         std::vector<Search*> due;
         size_t stride = 1;
-        for (Search* search : searches) {
+        bool is_any_late = false;
+        for (size_t i = 0; i < searches.size(); ++i) {
+            Search* search = searches[i];
             if (search->is_done()) continue;
+            if (steps < i * delay) {
+                is_any_late = true;
+                continue;
+            }
             begins.push_back(rows.size());
             due.push_back(search);
             search->add_rows(rows);
             stride = std::max(stride, search->stride());
         }
-        if (due.empty()) return steps;
+        if (due.empty() && !is_any_late) return steps;
         std::vector<uint32_t> tokens(rows.size() * stride);
         std::vector<float> log_probs(rows.size() * stride);
         std::vector<uint32_t> counts(rows.size());

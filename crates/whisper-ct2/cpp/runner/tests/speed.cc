@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
-#include <fstream>
 #include <vector>
 
 #include "kernels/kernels.h"
 #include "runner.h"
+#include "tests/features.h"
 #include "tests/search.h"
 
 using test::check;
@@ -42,20 +42,14 @@ int main(int argc, char** argv) {
     hs_model_info info;
     check(hs_model_describe(model, &info));
     std::printf("kernels %s\n", info.kernels);
-    std::ifstream file(argv[3], std::ios::binary);
-    int mels = 0, frames = 0;
-    file.read(reinterpret_cast<char*>(&mels), 4);
-    file.read(reinterpret_cast<char*>(&frames), 4);
-    std::vector<float> all(static_cast<size_t>(mels * frames));
-    file.read(reinterpret_cast<char*>(all.data()), static_cast<std::streamsize>(all.size() * 4));
+    const test::Features features(argv[3]);
     hs_encoder* encoder = nullptr;
     hs_decoder* decoder = nullptr;
     check(hs_encoder_new(model, 1, &encoder));
     check(hs_decoder_new(model, 1, &decoder));
     for (const int n : {900, 3000}) {
-        std::vector<float> part;
-        for (int mel = 0; mel < mels; ++mel) part.insert(part.end(), &all[static_cast<size_t>(mel * frames)], &all[static_cast<size_t>(mel * frames)] + n);
-        const hs_window window = {part.data(), static_cast<uint32_t>(n)};
+        const test::Features part = features.first(n);
+        const hs_window window = part.window();
         hs_encoding* encoding = nullptr;
         const double encode = best_of(6, [&] {
             hs_encoding_release(encoding);

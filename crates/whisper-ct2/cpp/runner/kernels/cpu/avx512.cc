@@ -13,7 +13,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-
 #include "int8_rows.h"
 
 namespace halkspeech {
