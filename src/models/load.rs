@@ -94,9 +94,9 @@ impl LoadedModel {
             return Err(error.into());
         }
         let (queue, receiver) = queue::bounded(plan.queue_capacity);
-        let (n_mels, kind) = ready.first().map_or((0, EngineKind::Batches), |ready| {
-            (ready.n_mels, ready.kind)
-        });
+        let (n_mels, kind) = ready
+            .first()
+            .map_or((0, EngineKind::Batches), |ready| (ready.n_mels, ready.kind));
         let limits = (kind, plan.limits);
         let batcher = Batcher::new(receiver, engines, limits, metrics.clone());
         let engine_plans: Vec<_> = ready.into_iter().map(|ready| ready.plan).collect();

@@ -144,9 +144,7 @@ impl<'m> Windows<'m> {
         self.offered = None;
         let windows = self.open.drain(..).chain(self.alone.drain(..));
         for window in windows {
-            window
-                .reply
-                .answer(Err(JobError::EngineGone), self.metrics);
+            window.reply.answer(Err(JobError::EngineGone), self.metrics);
         }
         self.load.store(0, Ordering::Relaxed);
     }
@@ -162,9 +160,8 @@ impl<'m> Windows<'m> {
     /// Closes windows whose caller has left or whose deadline has passed.
     fn drop_skipped(&mut self, engine: &mut dyn ContinuousEngine) {
         let now = Instant::now();
-        let is_needed = |window: &OpenWindow| {
-            !window.reply.reply.is_closed() && now < window.reply.deadline
-        };
+        let is_needed =
+            |window: &OpenWindow| !window.reply.reply.is_closed() && now < window.reply.deadline;
         if self.open.iter().chain(&self.alone).all(is_needed) {
             return;
         }
@@ -282,8 +279,8 @@ impl<'m> Windows<'m> {
         let are_alone = windows.len() == 1;
         for mut window in windows {
             window.failed_alone += usize::from(are_alone);
-            let is_final = are_alone
-                && (!is_out_of_memory || window.failed_alone >= MAX_ALONE_ATTEMPTS);
+            let is_final =
+                are_alone && (!is_out_of_memory || window.failed_alone >= MAX_ALONE_ATTEMPTS);
             if is_final {
                 let error = JobError::Failed(error.to_string());
                 window.reply.answer(Err(error), self.metrics);
@@ -295,7 +292,11 @@ impl<'m> Windows<'m> {
 
     /// Windows in an engine that has panicked are written alone by the next one, once.
     fn panicked(&mut self, message: &str) {
-        tracing::error!(windows = self.open.len(), panic = message, "engine panicked");
+        tracing::error!(
+            windows = self.open.len(),
+            panic = message,
+            "engine panicked"
+        );
         for mut window in std::mem::take(&mut self.open) {
             if window.panic.replace(message.to_owned()).is_some() {
                 let error = JobError::Panicked(message.to_owned());

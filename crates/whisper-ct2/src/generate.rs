@@ -20,17 +20,17 @@ use std::time::Instant;
 
 use ct2rs::sys::{StorageView, Whisper, WhisperOptions};
 
-use attempts::{GeneratedText, WindowAttempts, select_attempt};
 use crate::errors::{batch_error, load_error};
 use crate::{EngineSpec, Placement};
+use attempts::{GeneratedText, WindowAttempts, select_attempt};
 use feature_batch::FeatureBatch;
 use gemm::GemmMonitor;
 pub use gemm::{GemmFailed, create_kernels, supports_mixed_lengths};
 use gpu::Gpu;
 use halkspeech_whisper::engine::memory::{DeviceMemory, MemoryBudget};
 use halkspeech_whisper::engine::{
-    BatchKey, Engine, EngineError, EngineFactory, EngineInput, EnginePlan,
-    GenerateOptions, Generation, LanguageDetection, PlannedMemory,
+    BatchKey, Engine, EngineError, EngineFactory, EngineInput, EnginePlan, GenerateOptions,
+    Generation, LanguageDetection, PlannedMemory,
 };
 use halkspeech_whisper::features::WINDOW_FRAMES;
 use halkspeech_whisper::{Alignment, Language, PromptSpec, Task, Vocabulary};

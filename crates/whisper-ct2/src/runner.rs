@@ -218,10 +218,7 @@ impl Drop for RunnerModel {
 impl Encoder for RunnerEncoder {
     type Encoding = RunnerEncoding;
 
-    fn encode(
-        &mut self,
-        windows: &[EncoderInput<'_>],
-    ) -> Result<Vec<RunnerEncoding>, EngineError> {
+    fn encode(&mut self, windows: &[EncoderInput<'_>]) -> Result<Vec<RunnerEncoding>, EngineError> {
         let mut encodings = Vec::with_capacity(windows.len());
         // One after the other: the tensors of one window stay in the cache (docs/performance.md).
         for window in windows {
@@ -434,7 +431,11 @@ impl RunnerDecoder {
                 repetition_penalty: rule.repetition_penalty,
                 previous: address(&rule.previous),
                 previous_count: rule.previous.len(),
-                banned_set: if is_known { self.suppressed } else { ffi::NO_SET },
+                banned_set: if is_known {
+                    self.suppressed
+                } else {
+                    ffi::NO_SET
+                },
                 banned_ranges: address(ranges),
                 banned_range_count: ranges.len(),
                 banned_tokens: address(banned),
@@ -523,3 +524,6 @@ fn check(status: c_int) -> Result<(), EngineError> {
         EngineError::Batch(message)
     })
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests;

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use halkspeech_whisper::engine::decoder::EncoderInput;
 use halkspeech_whisper::engine::{
     ComputeType, EngineError, EngineFactory, EnginePlan, WindowEngine,
 };
-use halkspeech_whisper::{Vocabulary, engine::decoder::Encoder};
-use halkspeech_whisper::engine::decoder::EncoderInput;
 use halkspeech_whisper::features::Features;
+use halkspeech_whisper::{Vocabulary, engine::decoder::Encoder};
 
 use crate::errors::load_error;
 use crate::runner::RunnerModel;

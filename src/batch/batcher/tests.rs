@@ -31,7 +31,15 @@ impl Harness {
             batch_size: NonZeroUsize::new(BATCH_SIZE).unwrap(),
             window: WINDOW,
         };
-        tokio::spawn(Batcher::new(receiver, slots, (EngineKind::Batches, limits), metrics.clone()).run());
+        tokio::spawn(
+            Batcher::new(
+                receiver,
+                slots,
+                (EngineKind::Batches, limits),
+                metrics.clone(),
+            )
+            .run(),
+        );
         Self {
             queue,
             engines,

@@ -3,11 +3,11 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use crate::fetched_files::{model_dir, sample_pcm};
 use super::gemm::{lock_failures, with_failing_gemm};
 use super::{
     Ct2Engine, EngineSpec, FeatureBatch, Placement, SharedWeights, StorageView, encodings,
 };
+use crate::fetched_files::{model_dir, sample_pcm};
 use halkspeech_whisper::engine::memory::Dimensions;
 use halkspeech_whisper::engine::{
     BatchKey, ComputeType, DecodingOptions, Engine, EngineError, EngineInput, Fallback,

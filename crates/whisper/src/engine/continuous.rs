@@ -7,9 +7,7 @@ use super::attempts::WindowLength;
 use super::decoder::{Decoder, Encoder, EncoderInput};
 use super::memory::DeviceMemory;
 use super::writer::{EncodedWindow, WindowId, WindowTask, Writer};
-use super::{
-    BatchKey, Engine, EngineError, EngineInput, EnginePlan, GenerateOptions, Generation,
-};
+use super::{BatchKey, Engine, EngineError, EngineInput, EnginePlan, GenerateOptions, Generation};
 use crate::Vocabulary;
 use crate::features::Features;
 

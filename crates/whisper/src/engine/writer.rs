@@ -6,9 +6,7 @@
 use std::sync::Arc;
 
 use super::attempts::{AttemptedText, WindowLength, next_temperature, select_attempt};
-use super::decoder::{
-    Decoder, DecoderModel, MODEL_SUPPRESSED, OpenedSlot, SlotRow, TextToAlign,
-};
+use super::decoder::{Decoder, DecoderModel, MODEL_SUPPRESSED, OpenedSlot, SlotRow, TextToAlign};
 use super::{
     Attempt, DecodingOptions, EngineError, GenerateOptions, Generation, LanguageDetection,
 };

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
 use super::*;
+use crate::Task;
 use crate::engine::Fallback;
 use crate::engine::decoder::{AlignedTokens, SlotId};
+use crate::features::WINDOW_FRAMES as FULL;
 use crate::search::{Candidates, ModelTokens};
 use crate::test_models::load;
-use crate::Task;
-use crate::features::WINDOW_FRAMES as FULL;
 
 /// Writes the script of each slot's encoding; other tokens are improbable, but not equally.
 struct ScriptDecoder {
@@ -165,7 +165,16 @@ fn options(beam_size: usize, temperature: f32) -> GenerateOptions {
 
 /// Eight windows of eight different sets of options.
 fn mixed_windows() -> Vec<EncodedWindow<Vec<u32>>> {
-    let sets = [(1, 0.0), (2, 0.0), (5, 0.0), (3, 0.0), (1, 0.4), (1, 0.8), (5, 1.0), (4, 0.0)];
+    let sets = [
+        (1, 0.0),
+        (2, 0.0),
+        (5, 0.0),
+        (3, 0.0),
+        (1, 0.4),
+        (1, 0.8),
+        (5, 1.0),
+        (4, 0.0),
+    ];
     let texts = [
         " One",
         " Two words",
@@ -262,7 +271,11 @@ fn a_closed_window_frees_its_slot_at_once() {
     writer.close(WindowId(6));
     writer.close(WindowId(6));
     assert_eq!(writer.decoder.slots.len(), windows - 1);
-    assert!(write_all(&mut writer).iter().all(|(id, _)| *id != WindowId(6)));
+    assert!(
+        write_all(&mut writer)
+            .iter()
+            .all(|(id, _)| *id != WindowId(6))
+    );
 }
 
 #[test]
@@ -326,7 +339,10 @@ fn languages_are_detected_together_where_they_are_unknown() {
             language,
             probability,
         } = detection(index);
-        assert_eq!((language, probability), (languages[index], probabilities[index]));
+        assert_eq!(
+            (language, probability),
+            (languages[index], probabilities[index])
+        );
     }
 }
 
