@@ -26,6 +26,7 @@ mod compatible_apis;
 mod stream;
 mod overload;
 mod receive;
+mod raw_samples;
 mod parameters;
 mod upload;
 mod body;

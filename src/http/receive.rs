@@ -13,7 +13,7 @@ use super::error::ApiError;
 use super::form::{Form, FormPart};
 use super::parameters::{Api, Parameters, TranscriptionRequest};
 use super::upload::Upload;
-use super::{Context, HttpSettings, boundary, compatible_apis, models};
+use super::{Context, HttpSettings, boundary, models, raw_samples};
 use crate::models::ModelId;
 use halkspeech_audio::Source;
 
@@ -233,7 +233,7 @@ impl IncomingRecording {
     async fn push(&mut self, chunk: &Bytes) -> Result<(), ApiError> {
         if self.awaits_samples && !chunk.is_empty() {
             self.awaits_samples = false;
-            if let Some(head) = compatible_apis::wav_header_for_samples(chunk) {
+            if let Some(head) = raw_samples::wav_header(chunk) {
                 self.upload.push(&head).await.map_err(ApiError::Spool)?;
             }
         }

@@ -255,8 +255,7 @@ fn a_recording_is_silent_before_it_begins() {
 
 #[test]
 fn returns_dropped_segments_with_their_reason() {
-    let (_, dropped) =
-        drop_hallucinations(vec![segment(5.0, 6.0, UNSURE)], 0.0..30.0, 0.0, 2.0);
+    let (_, dropped) = drop_hallucinations(vec![segment(5.0, 6.0, UNSURE)], 0.0..30.0, 0.0, 2.0);
 
     let expected = DroppedSpan {
         start_s: 5.0,
