@@ -338,7 +338,7 @@ mod tests {
                 let (name, help) = help.split_once(' ').unwrap();
                 rows.push(Row {
                     name: name.to_owned(),
-                    help: help.strip_suffix('.').unwrap().to_owned(),
+                    help: help.strip_suffix('.').unwrap_or(help).to_owned(),
                     ..Row::default()
                 });
             } else if let Some(kind) = line.strip_prefix("# TYPE ") {
