@@ -4,6 +4,7 @@ pub mod logging;
 pub mod traces;
 mod targets;
 mod labels;
+mod declare;
 mod metrics;
 mod process;
 mod prometheus_text;

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::Response;
 
@@ -14,11 +13,6 @@ use super::openapi::{
 };
 use super::parameters::Api;
 use super::transcriptions::create;
-
-/// Header of a WAV file of unknown length with 16-bit samples at 16 kHz on one channel; it is put before
-/// raw samples.
-const WAV_HEADER: &[u8; 44] = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\
-    \x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\xff\xff\xff\xff";
 
 /// Transcribes an upload as whisper-asr-webservice does.
 ///
@@ -83,10 +77,4 @@ pub async fn detect_language(State(context): State<Arc<Context>>, request: Reque
 )]
 pub async fn infer(State(context): State<Arc<Context>>, request: Request) -> Response {
     create(context, Api::Inference, request).await
-}
-
-/// The WAV header to put before samples that begin with `start`; `None` if they are a WAV file after all,
-/// which some clients send.
-pub fn wav_header_for_samples(start: &[u8]) -> Option<Bytes> {
-    (!start.starts_with(b"RIFF")).then(|| Bytes::from_static(WAV_HEADER))
 }

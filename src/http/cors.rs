@@ -10,7 +10,7 @@ use axum::response::Response;
 use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::middleware::{
+use super::headers::{
     BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, PROCESSING_MS, QUEUE_MS, REMAINING_REQUESTS,
     REQUEST_ID, RETRY_AFTER_MS,
 };

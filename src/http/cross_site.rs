@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::error::ApiError;
+use super::error::{ApiError, CrossSite};
 use super::{Context, HttpSettings};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -33,20 +33,6 @@ pub struct RequestSource<'a> {
     host: Option<&'a str>,
     origin: Option<&'a str>,
     site: Option<&'a str>,
-}
-
-/// Reasons why a request counts as cross-site.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CrossSite {
-    /// The host name may belong to a page (DNS rebinding).
-    #[error("host {0:?} is not allowed")]
-    Host(String),
-    /// The page is of another origin.
-    #[error("origin {0:?} is not allowed")]
-    Origin(String),
-    /// The page is of another site, of unknown origin.
-    #[error("the request comes from a page of another site")]
-    Site,
 }
 
 /// Answers 403 to requests that [`check`] refuses.

@@ -11,10 +11,10 @@ use futures_util::stream::{self, Stream};
 
 use super::download_event::DownloadProgressEvent;
 use super::error::{ApiError, error_event};
-use super::middleware::RequestId;
 use super::model_object::{ModelObject, describe_model};
 use super::models::{ModelPath, model_name_in_path, resolve};
 use super::openapi::{DownloadErrors, DownloadResponses, ModelName};
+use super::request_id::RequestId;
 use super::stream::{EventResult, event_response};
 use super::{Context, admission};
 use crate::models::{Download, DownloadProgress, ModelId};
@@ -90,7 +90,10 @@ fn download_events(
                             let model = Box::new(model);
                             Event::default().json_data(DownloadProgressEvent::Done { model })
                         }
-                        Err(error) => error_event(&error, &request_id),
+                        Err(error) => {
+                            error.log();
+                            error_event(&error, &request_id)
+                        }
                     };
                     Some((last, None))
                 }

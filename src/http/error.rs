@@ -4,6 +4,7 @@
 mod caller_text;
 mod transcription;
 mod models;
+mod cross_site;
 mod description;
 
 use std::sync::Arc;
@@ -16,15 +17,20 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use cross_site::CrossSite;
 use description::Description;
 pub use description::is_lack_of_resources;
 
-use super::cross_site::CrossSite;
-use super::middleware::{RETRY_AFTER_MS, RequestId};
+use super::headers::RETRY_AFTER_MS;
 use super::rate_limit::RateLimitExceeded;
+use super::request_id::RequestId;
 use crate::models::{DeleteError, HubError, InvalidModelId, ModelId, UnloadError};
 use crate::telemetry::error_chain;
 use crate::transcribe::TranscribeError;
+
+/// Status in metrics, traces and logs of a request whose client disconnected before the response; nginx uses
+/// the same number.
+pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// An error response. The `Display` text is for the log; the caller's text is in `caller_text`.
 #[derive(Debug, thiserror::Error)]
@@ -259,56 +265,64 @@ struct ErrorObject {
     code: Option<&'static str>,
 }
 
-/// The error as the last event of a stream, whose status is already sent; logs the error. OpenAI's SDK
-/// raises `APIError` for an object with an `error` key.
+/// The error as the last event of a stream, whose status is already sent. OpenAI's SDK raises `APIError` for
+/// an object with an `error` key.
 pub fn error_event(error: &ApiError, request_id: &RequestId) -> Result<Event, axum::Error> {
-    let body = report(error, error.describe(), request_id);
+    let body = ErrorResponse::new(error.describe(), request_id);
     Event::default().json_data(body)
 }
 
-/// Logs the error and returns its object for the caller. This is the only place where API errors are
-/// logged.
-fn report(error: &ApiError, description: Description, request_id: &RequestId) -> ErrorResponse {
-    let Description {
-        status,
-        code,
-        param,
-        mut message,
-        ..
-    } = description;
-    let reason = error_chain(error);
-    // A caller that fills the connections could also fill the log, so `listen` logs this at intervals.
-    let is_throttled = matches!(error, ApiError::TooManyConnections);
-    if status == StatusCode::SERVICE_UNAVAILABLE && !is_throttled {
-        tracing::warn!(http.status = status.as_u16(), reason, "request refused");
-    } else if status.is_server_error() && !is_throttled {
-        tracing::error!(http.status = status.as_u16(), reason, "request failed");
-    } else {
-        tracing::debug!(http.status = status.as_u16(), reason, "request refused");
+impl ErrorResponse {
+    fn new(description: Description, request_id: &RequestId) -> Self {
+        let Description {
+            status,
+            code,
+            param,
+            mut message,
+            ..
+        } = description;
+        if status.is_server_error() {
+            message = format!("{message} Request id: {}", request_id.0);
+        }
+        let kind = match status {
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_exceeded",
+            _ if status.is_server_error() => "server_error",
+            _ => "invalid_request_error",
+        };
+        let error = ErrorObject {
+            message,
+            r#type: kind,
+            param,
+            code,
+        };
+        Self { error }
     }
-    if status.is_server_error() {
-        message = format!("{message} Request id: {}", request_id.0);
+}
+
+impl ApiError {
+    /// Logs the error; called where its response is complete, or where it ends a stream.
+    pub fn log(&self) {
+        let status = self.describe().status;
+        let reason = error_chain(self);
+        // A caller that fills the connections could also fill the log, so `listen` logs this at intervals.
+        let is_throttled = matches!(self, Self::TooManyConnections);
+        if status == StatusCode::SERVICE_UNAVAILABLE && !is_throttled {
+            tracing::warn!(http.status = status.as_u16(), reason, "request refused");
+        } else if status.is_server_error() && !is_throttled {
+            tracing::error!(http.status = status.as_u16(), reason, "request failed");
+        } else {
+            tracing::debug!(http.status = status.as_u16(), reason, "request refused");
+        }
     }
-    let kind = match status {
-        StatusCode::TOO_MANY_REQUESTS => "rate_limit_exceeded",
-        _ if status.is_server_error() => "server_error",
-        _ => "invalid_request_error",
-    };
-    let error = ErrorObject {
-        message,
-        r#type: kind,
-        param,
-        code,
-    };
-    ErrorResponse { error }
 }
 
 impl IntoResponse for ApiError {
-    /// Ends the request that the current task answers: logs the error, and describes it to the caller.
+    /// Describes the error to the caller of the request that the current task answers. The response carries
+    /// the error itself too, for the layer that logs it.
     fn into_response(self) -> Response {
         let description = self.describe();
         let (status, retry_after) = (description.status, description.retry_after);
-        let body = report(&self, description, &RequestId::current());
+        let body = ErrorResponse::new(description, &RequestId::current());
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         if let Some(wait) = retry_after {
@@ -321,6 +335,7 @@ impl IntoResponse for ApiError {
         if let Self::InvalidApiKey = self {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        response.extensions_mut().insert(Arc::new(self));
         response
     }
 }

@@ -1,4 +1,4 @@
-//! Middleware of every request: its id, its trace span, its metrics, panics.
+//! Middleware of every request: its id, its trace span, its metrics, its error, panics.
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -6,43 +6,17 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response as HttpResponse};
+use axum::http::{Extensions, HeaderValue, Response as HttpResponse};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::{Instrument, Span, field};
-use uuid::Uuid;
 
 use super::Context;
-use super::error::ApiError;
+use super::error::{ApiError, CLIENT_CLOSED_REQUEST};
+use super::headers::{PROCESSING_MS, REQUEST_ID};
+use super::request_id::RequestId;
 use crate::models::ModelId;
 use crate::telemetry::{RequestLabels, traces};
-
-/// Identifies a request in the response and in the log.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Milliseconds from the request's arrival to its response.
-pub const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
-/// Longest time a window waited for its batch, in milliseconds.
-pub const QUEUE_MS: HeaderName = HeaderName::from_static("x-queue-ms");
-/// Longest time of a batch with one of the windows, in milliseconds.
-pub const INFERENCE_MS: HeaderName = HeaderName::from_static("x-inference-ms");
-/// Size of the largest batch with one of the windows.
-pub const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
-/// Limit on concurrent transcription requests.
-pub const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
-/// Further requests of the caller that would be admitted now.
-pub const REMAINING_REQUESTS: HeaderName =
-    HeaderName::from_static("x-ratelimit-remaining-requests");
-/// Milliseconds to wait before a retry; OpenAI's SDK prefers it to `retry-after`.
-pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-
-tokio::task_local! {
-    static CURRENT_REQUEST: RequestId;
-}
-
-/// The id of a request. It is task-local, because an error becomes a response where nothing else of its
-/// request is at hand.
-#[derive(Clone, Debug, Default)]
-pub struct RequestId(pub String);
 
 /// Request extension: the model of the request, which its handler sets for the metrics.
 #[derive(Clone, Debug, Default)]
@@ -51,26 +25,6 @@ pub struct RequestModel(Arc<OnceLock<ModelId>>);
 /// Label of all models that are not on disk when the response is ready. Callers can invent any number of
 /// names, and a label is kept until the process ends.
 const UNKNOWN_MODEL: &str = "unknown";
-
-/// Status in metrics and traces of a request whose client disconnected before the response; nginx uses
-/// the same number.
-pub const CLIENT_CLOSED_REQUEST: u16 = 499;
-
-/// Longest request id accepted from a caller, in bytes.
-const MAX_REQUEST_ID_BYTES: usize = 128;
-
-impl RequestId {
-    /// The id of the request that the current task answers, and empty elsewhere: a task that a handler
-    /// spawns, or a body that is sent after it, keeps a copy.
-    pub fn current() -> Self {
-        CURRENT_REQUEST.try_get().unwrap_or_default()
-    }
-
-    /// Runs `work` with this id as the [`current`](Self::current) one.
-    pub async fn scope<T>(self, work: impl Future<Output = T>) -> T {
-        CURRENT_REQUEST.scope(self, work).await
-    }
-}
 
 impl RequestModel {
     /// The model of the request with these extensions.
@@ -101,7 +55,7 @@ pub async fn observe(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let id = request_id(request.headers());
+    let id = RequestId::of(request.headers());
     let model = RequestModel::default();
     request.extensions_mut().insert(model.clone());
     let matched = request.extensions().get::<MatchedPath>();
@@ -110,7 +64,7 @@ pub async fn observe(
         "request",
         http.method = %request.method(),
         http.route = route,
-        request.id = id,
+        request.id = id.0,
         trace.id = field::Empty,
         otel.kind = field::Empty,
     );
@@ -130,11 +84,11 @@ pub async fn observe(
     };
 
     let respond = async move {
-        let mut response = RequestId(id.clone()).scope(next.run(request)).await;
+        let mut response = id.clone().scope(next.run(request)).await;
         let duration_ms = observation.finish(response.status().as_u16());
         let headers = response.headers_mut();
         headers.insert(PROCESSING_MS, HeaderValue::from(duration_ms));
-        if let Ok(id) = HeaderValue::from_str(&id) {
+        if let Ok(id) = HeaderValue::from_str(&id.0) {
             headers.insert(REQUEST_ID, id);
         }
         response
@@ -186,15 +140,13 @@ impl Drop for RequestObservation {
     }
 }
 
-/// The caller's id if it is safe for headers and logs, otherwise a new one.
-fn request_id(headers: &HeaderMap) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/+=@".contains(c);
-    let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
-    let id = id.filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()));
-    match id.filter(|id| id.chars().all(plain)) {
-        Some(id) => id.to_owned(),
-        None => Uuid::new_v4().to_string(),
+/// Logs the error that the response consists of, if it is one: here and nowhere else.
+pub async fn log_error(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() {
+        error.log();
     }
+    response
 }
 
 /// Turns a panic in a handler into a response.
@@ -206,27 +158,4 @@ pub fn panic_response(panic: Box<dyn Any + Send>) -> HttpResponse<Body> {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
     ApiError::Panicked(message.unwrap_or_else(|| "no message".to_owned())).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(id: &str, is_kept: bool) {
-        let mut headers = HeaderMap::new();
-        headers.insert(REQUEST_ID, HeaderValue::from_bytes(id.as_bytes()).unwrap());
-        assert_eq!(request_id(&headers) == id, is_kept, "{id:?}");
-    }
-
-    #[test]
-    fn keeps_request_ids_that_are_safe_to_log() {
-        check("req_0123-abc", true);
-        check("8f14e45f-ceea-467f-a8f0-123456789abc", true);
-        check("", false);
-        check("with space", false);
-        check("quote\"", false);
-        check("çay", false);
-        check(&"x".repeat(129), false);
-    }
 }

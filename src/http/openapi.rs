@@ -16,7 +16,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Components, OpenApi, RefOr};
 
 use super::error::ErrorResponse;
-use super::middleware::{PROCESSING_MS, REQUEST_ID};
+use super::headers::{PROCESSING_MS, REQUEST_ID};
 use crate::format::{AsrTranscript, DetectedLanguage};
 pub use error_responses::{
     AudioErrors, DeletionErrors, DownloadErrors, ListErrors, LoadErrors, ModelErrors, ReadErrors,

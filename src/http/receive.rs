@@ -5,6 +5,7 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use futures_util::stream::StreamExt;
+use tokio::time::Instant;
 
 use super::body::{self, BodyChunks};
 use super::content_encoding::ContentEncoding;
@@ -12,7 +13,7 @@ use super::error::ApiError;
 use super::form::{Form, FormPart};
 use super::parameters::{Api, Parameters, TranscriptionRequest};
 use super::upload::Upload;
-use super::{Context, HttpSettings, boundary, compatible_apis, models};
+use super::{Context, HttpSettings, boundary, models, raw_samples};
 use crate::models::ModelId;
 use halkspeech_audio::Source;
 
@@ -53,6 +54,7 @@ pub async fn receive(
     api: Api,
     request: Request,
 ) -> Result<ReceivedRequest, ApiError> {
+    let arrival = Instant::now();
     let settings = &context.settings;
     let parameters = Parameters::from_query(request.uri(), api, settings)?;
     let (mut head, body) = request.into_parts();
@@ -64,6 +66,7 @@ pub async fn receive(
         boundary::quote(&mut head.headers);
         let form = Form::new(head, body.chunks).await?;
         let (parameters, audio) = receive_form(form, body.length, parameters, settings).await?;
+        count_upload(context, arrival);
         let (model, parameters) = complete(context, parameters)?;
         return Ok(ReceivedRequest {
             model,
@@ -78,11 +81,19 @@ pub async fn receive(
     while let Some(chunk) = body.chunks.next().await {
         recording.push(&chunk?).await?;
     }
+    let audio = recording.finish().await?;
+    count_upload(context, arrival);
     Ok(ReceivedRequest {
         model,
         parameters,
-        audio: recording.finish().await?,
+        audio,
     })
+}
+
+/// Counts an upload that was received to its end, whether or not its parameters are valid.
+fn count_upload(context: &Context, arrival: Instant) {
+    let upload_seconds = &context.metrics.upload_seconds;
+    upload_seconds.observe(arrival.elapsed().as_secs_f64());
 }
 
 /// The model that the parameters name, or the default model, and the parameters with its defaults.
@@ -222,7 +233,7 @@ impl IncomingRecording {
     async fn push(&mut self, chunk: &Bytes) -> Result<(), ApiError> {
         if self.awaits_samples && !chunk.is_empty() {
             self.awaits_samples = false;
-            if let Some(head) = compatible_apis::wav_header_for_samples(chunk) {
+            if let Some(head) = raw_samples::wav_header(chunk) {
                 self.upload.push(&head).await.map_err(ApiError::Spool)?;
             }
         }

@@ -68,6 +68,8 @@ pub fn router(context: Arc<Context>) -> Router {
             Arc::clone(&context),
             drain_body::drain_request_body,
         ))
+        // Inside `drain_body`, whose wait a client may not survive.
+        .layer(from_fn(middleware::log_error))
         .layer(from_fn(probe_connections::refuse_non_probes))
         .layer(CatchPanicLayer::custom(middleware::panic_response))
         .layer(from_fn_with_state(Arc::clone(&context), cross_site::refuse));

@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{Instrument, Span};
 
+use super::Context;
 use super::admission::{self, AdmissionPermit};
 use super::error::{ApiError, error_event};
-use super::middleware::RequestId;
-use super::{Context, transcriptions};
+use super::overload::transcription_error;
+use super::request_id::RequestId;
 use crate::format::{OutputOptions, ResponseFormat, sse};
 use crate::transcribe::{Request, TranscriptionProgress};
 use crate::transcript::Transcript;
@@ -54,7 +55,7 @@ pub async fn respond(
     let work = async move {
         let transcribing = context.transcriber.transcribe_in_parts(request, sender);
         let result = admission::unless_cut_off(&context, transcribing).await?;
-        result.map_err(|error| transcriptions::transcription_error(&context, permit, error))
+        result.map_err(|error| transcription_error(&context.metrics, permit, error))
     };
     let mut events = Events {
         task: TranscriptionTask::begin(work.instrument(Span::current())),
@@ -135,7 +136,10 @@ impl Events {
         }
         events.push(match result {
             Ok(transcript) => Ok(event(&sse::done(&transcript, &self.output))),
-            Err(error) => error_event(&error, &self.request_id),
+            Err(error) => {
+                error.log();
+                error_event(&error, &self.request_id)
+            }
         });
         events
     }

@@ -8,24 +8,22 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::admission::AdmissionPermit;
 use super::error::ApiError;
-use super::middleware::{
-    BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS, RequestModel,
-};
+use super::headers::{BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS};
+use super::middleware::RequestModel;
 use super::openapi::{
     AudioErrors, Recording, TranscriptionForm, TranscriptionParameters, TranscriptionResponses,
     TranslationForm, TranslationParameters, TranslationResponses,
 };
+use super::overload::transcription_error;
 use super::parameters::{Api, ResponseKind};
 use super::receive::{ReceivedRequest, receive};
 use super::{Context, admission, stream};
 use crate::caller::Caller;
 use crate::format::{self, OutputOptions};
-use crate::telemetry::{RefusalReason, traces};
-use crate::transcribe::{self, TranscribeError};
+use crate::telemetry::traces;
+use crate::transcribe;
 use crate::transcript::Transcript;
-use halkspeech_audio::AudioError;
 
 const JSON: &str = "application/json";
 
@@ -109,8 +107,6 @@ async fn respond(context: &Arc<Context>, api: Api, request: Request) -> Result<R
         parameters,
         audio,
     } = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
-    let upload_seconds = &context.metrics.upload_seconds;
-    upload_seconds.observe(arrival.elapsed().as_secs_f64());
     request_model.set(&model);
 
     let request = transcribe::Request {
@@ -130,30 +126,7 @@ async fn respond(context: &Arc<Context>, api: Api, request: Request) -> Result<R
     match admission::unless_cut_off(context, transcribing).await? {
         Ok(transcript) => Ok(traces::stage("format")
             .in_scope(|| render_response(&transcript, &parameters.output, parameters.response))),
-        Err(error) => Err(transcription_error(context, permit, error)),
-    }
-}
-
-/// The API error for an error of the transcriber; counts refusals.
-pub(super) fn transcription_error(
-    context: &Context,
-    permit: AdmissionPermit,
-    error: TranscribeError,
-) -> ApiError {
-    let reason = match &error {
-        TranscribeError::QueueFull(_) => Some(RefusalReason::Queue),
-        TranscribeError::Audio(AudioError::NoMemory { .. }) => Some(RefusalReason::Memory),
-        _ => None,
-    };
-    match reason {
-        Some(reason) => {
-            admission::count_refusal(&context.metrics, reason);
-            ApiError::Overloaded {
-                source: error,
-                wait: permit.refuse(),
-            }
-        }
-        None => ApiError::Transcribe(error),
+        Err(error) => Err(transcription_error(&context.metrics, permit, error)),
     }
 }
 

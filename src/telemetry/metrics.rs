@@ -1,90 +1,126 @@
 //! Every metric, declared once.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::encoding::text;
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::Registry;
 
+use super::declare::declare_metrics;
 use super::labels::{
     BuildLabels, DeviceLabels, DropLabels, FrameLabels, RefusalLabels, RefusalReason,
     RequestLabels, RouteLabels,
 };
 use super::process::ProcessCollector;
 
-/// The server's metrics; clones share the same values.
-#[derive(Clone, Debug)]
-pub struct Metrics {
-    /// HTTP requests, each counted once.
-    pub requests: Family<RequestLabels, Counter>,
-    /// Seconds from a request's arrival to its response headers, or until its client disconnects.
-    pub request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
-    /// Requests refused before their audio was decoded.
-    pub refused: Family<RefusalLabels, Counter>,
-    /// Transcription requests in progress.
-    pub requests_in_flight: Gauge,
-    /// Seconds of audio transcribed.
-    pub audio_seconds: Counter<f64, AtomicU64>,
-    /// Seconds to receive an upload.
-    pub upload_seconds: Histogram,
-    /// Seconds to decode and resample the audio of a request.
-    pub decode_seconds: Histogram,
-    /// Seconds to detect the speech of a window and cut it.
-    pub vad_seconds: Histogram,
-    /// Seconds to compute a window's features.
-    pub features_seconds: Histogram,
-    /// Seconds a window spent in the queue.
-    pub queue_seconds: Histogram,
-    /// Windows in the queue.
-    pub queued_windows: Gauge,
-    /// Frames of 10 ms in the queue; counted in frames because sums of seconds are inexact.
-    queued_frames: Arc<AtomicI64>,
-    queued_audio_seconds: Gauge<f64, AtomicU64>,
-    decoded_bytes: Gauge,
-    decoded_limit_bytes: Gauge,
-    /// Processing time of a transcription divided by its audio's duration.
-    pub real_time_factor: Histogram,
-    /// Seconds a batch spent in the engine.
-    pub inference_seconds: Histogram,
-    /// Windows in a batch.
-    pub batch_windows: Histogram,
-    /// Windows in a batch divided by `BATCH_SIZE`.
-    pub batch_fill: Histogram,
-    /// Frames of 10 ms given to encoders.
-    pub encoder_frames: Family<FrameLabels, Counter>,
-    /// Windows generated a second time, encoded with the full 30 s.
-    pub windows_repeated: Counter,
-    /// Windows dropped because their caller disconnected.
-    pub jobs_cancelled: Counter,
-    /// Windows dropped because their deadline passed.
-    pub jobs_expired: Counter,
-    /// Windows that the engine failed to transcribe.
-    pub jobs_failed: Counter,
-    /// Engines replaced after a panic, or because all their windows failed.
-    pub engines_restarted: Counter,
-    /// GPU memory in bytes.
-    pub device_memory: Family<DeviceLabels, Gauge>,
-    /// Loaded models.
-    pub models_loaded: Gauge,
-    /// Seconds to load a model.
-    pub model_load_seconds: Histogram,
-    /// Models that failed to load.
-    pub model_load_failures: Counter,
-    /// Bytes of model files downloaded from the hub.
-    pub downloaded_bytes: Counter,
-    /// Stretches of audio without text in the transcript.
-    pub dropped_pieces: Family<DropLabels, Counter>,
-    /// Seconds of audio that could not be decoded and were replaced by silence.
-    pub damaged_seconds: Counter<f64, AtomicU64>,
-    registry: Arc<Registry>,
-    /// The metrics whose names have no prefix.
-    process: Arc<Registry>,
+/// Precedes the names of all metrics but those of the process.
+const PREFIX: &str = "halkspeech";
+/// Buckets of times, in seconds: a millisecond to five minutes.
+const SECONDS: [f64; 16] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
+/// Buckets of times divided by durations of audio.
+const FACTORS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+const BATCH_SIZES: [f64; 11] = [1., 2., 4., 8., 16., 32., 64., 128., 256., 512., 1024.];
+const EIGHTHS: [f64; 8] = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0];
+
+declare_metrics! {
+    /// The server's metrics; clones share the same values.
+    #[derive(Clone, Debug)]
+    pub struct Metrics {
+        pub build_info: Family<BuildLabels, Gauge> = build_info(),
+            "build_info" {version}, "Version of the server";
+        pub requests: Family<RequestLabels, Counter> = Family::default(),
+            "requests" {route, status, model},
+            "HTTP requests by response status, 499 if the client disconnected before the response";
+        pub refused: Family<RefusalLabels, Counter> = no_refusals(),
+            "refused" {reason}, "Requests refused before their audio was decoded";
+        pub requests_in_flight: Gauge = Gauge::default(),
+            "requests_in_flight", "Transcription requests in progress";
+        pub request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(seconds as fn() -> Histogram),
+            "request" in Seconds {route},
+            "Time from a request's arrival to its response headers, or until its client disconnects";
+        pub upload_seconds: Histogram = seconds(),
+            "upload" in Seconds, "Time to receive an upload";
+        pub decode_seconds: Histogram = seconds(),
+            "decode" in Seconds, "Time to decode and resample the audio of a request";
+        pub vad_seconds: Histogram = seconds(),
+            "vad" in Seconds, "Time to detect the speech of a window and cut it";
+        pub features_seconds: Histogram = seconds(),
+            "features" in Seconds, "Time to compute a window's features";
+        pub queue_seconds: Histogram = seconds(),
+            "queue" in Seconds, "Time a window spent in the queue";
+        pub inference_seconds: Histogram = seconds(),
+            "inference" in Seconds, "Time a batch spent in the engine";
+        pub model_load_seconds: Histogram = seconds(),
+            "model_load" in Seconds, "Time to load a model";
+        pub audio_seconds: Counter<f64, AtomicU64> = Counter::default(),
+            "audio" in Seconds, "Audio transcribed";
+        queued_audio: QueuedAudio = QueuedAudio::default(),
+            "queued_audio" in Seconds, "Audio in the queue";
+        pub queued_windows: Gauge = Gauge::default(),
+            "queued_windows", "Windows in the queue";
+        decoded_bytes: Gauge = Gauge::default(),
+            "decoded_audio" in Bytes, "Memory that decoded audio uses";
+        decoded_limit_bytes: Gauge = Gauge::default(),
+            "decoded_audio_limit" in Bytes, "Memory limit for decoded audio";
+        pub real_time_factor: Histogram = Histogram::new(FACTORS),
+            "real_time_factor", "Processing time of a transcription divided by its audio's duration";
+        pub device_memory: Family<DeviceLabels, Gauge> = Family::default(),
+            "device_memory" in Bytes {device, kind}, "GPU memory in bytes, by kind";
+        pub models_loaded: Gauge = Gauge::default(),
+            "models_loaded", "Loaded models";
+        pub model_load_failures: Counter = Counter::default(),
+            "model_load_failures", "Models that failed to load";
+        pub downloaded_bytes: Counter = Counter::default(),
+            "downloaded" in Bytes, "Model files downloaded from the hub";
+        pub batch_windows: Histogram = Histogram::new(BATCH_SIZES),
+            "batch_windows", "Windows in a batch";
+        pub batch_fill: Histogram = Histogram::new(EIGHTHS),
+            "batch_fill" in Ratios, "Windows in a batch divided by BATCH_SIZE";
+        pub open_windows: Gauge = Gauge::default(),
+            "open_windows", "Windows whose text is being written";
+        pub encoder_calls: Counter = Counter::default(),
+            "encoder_calls", "Calls of encoders";
+        pub decoder_steps: Counter = Counter::default(),
+            "decoder_steps", "Steps of decoders, each for all windows whose text is being written";
+        pub decoder_rows: Counter = Counter::default(),
+            "decoder_rows", "Hypotheses in the steps of decoders";
+        pub generated_tokens: Counter = Counter::default(),
+            "generated_tokens", "Tokens of final texts of windows";
+        pub encoder_frames: Family<FrameLabels, Counter> = Family::default(),
+            "encoder_frames" {kind}, "Frames of 10 ms given to encoders";
+        pub windows_repeated: Counter = Counter::default(),
+            "windows_repeated", "Short windows generated a second time, encoded with the full 30 s";
+        pub jobs_cancelled: Counter = Counter::default(),
+            "jobs_cancelled", "Windows dropped because their caller disconnected";
+        pub jobs_expired: Counter = Counter::default(),
+            "jobs_expired", "Windows dropped because their deadline passed";
+        pub jobs_failed: Counter = Counter::default(),
+            "jobs_failed", "Windows that the engine failed to transcribe";
+        pub engines_restarted: Counter = Counter::default(),
+            "engines_restarted", "Engines replaced after a panic, or because all their windows failed";
+        pub dropped_pieces: Family<DropLabels, Counter> = Family::default(),
+            "dropped_pieces" {reason}, "Stretches of audio without text in the transcript";
+        pub damaged_seconds: Counter<f64, AtomicU64> = Counter::default(),
+            "damaged_audio_seconds",
+            "Seconds of audio that could not be decoded and were replaced by silence";
+    }
 }
+
+/// The audio in the queue in seconds; counted in frames of 10 ms, because sums of seconds are inexact.
+#[derive(Clone, Debug, Default)]
+struct QueuedAudio(Arc<AtomicI64>);
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -96,229 +132,14 @@ impl Metrics {
     /// Declares and registers all metrics.
     #[must_use]
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("halkspeech");
-        let mut metrics = Self {
-            requests: Family::default(),
-            request_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
-            refused: Family::default(),
-            requests_in_flight: Gauge::default(),
-            audio_seconds: Counter::default(),
-            upload_seconds: seconds(),
-            decode_seconds: seconds(),
-            vad_seconds: seconds(),
-            features_seconds: seconds(),
-            queue_seconds: seconds(),
-            queued_windows: Gauge::default(),
-            queued_frames: Arc::default(),
-            queued_audio_seconds: Gauge::default(),
-            decoded_bytes: Gauge::default(),
-            decoded_limit_bytes: Gauge::default(),
-            real_time_factor: Histogram::new([
-                0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-            ]),
-            inference_seconds: seconds(),
-            batch_windows: Histogram::new([1., 2., 4., 8., 16., 32., 64., 128., 256., 512., 1024.]),
-            batch_fill: Histogram::new([0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0]),
-            encoder_frames: Family::default(),
-            windows_repeated: Counter::default(),
-            jobs_cancelled: Counter::default(),
-            jobs_expired: Counter::default(),
-            jobs_failed: Counter::default(),
-            engines_restarted: Counter::default(),
-            device_memory: Family::default(),
-            models_loaded: Gauge::default(),
-            model_load_seconds: seconds(),
-            model_load_failures: Counter::default(),
-            downloaded_bytes: Counter::default(),
-            dropped_pieces: Family::default(),
-            damaged_seconds: Counter::default(),
-            registry: Arc::default(),
-            process: Arc::default(),
-        };
-        // Exported as zero before the first refusal, so that its rate can be computed.
-        for reason in RefusalReason::ALL {
-            let _zero = metrics.refused.get_or_create(&RefusalLabels { reason });
-        }
-        let r = &mut registry;
-        let build = Family::<BuildLabels, Gauge>::default();
-        let version = env!("CARGO_PKG_VERSION");
-        build.get_or_create(&BuildLabels { version }).set(1);
-        r.register("build_info", "Version of the server", build);
-        r.register(
-            "requests",
-            "HTTP requests by response status, 499 if the client disconnected before the response",
-            metrics.requests.clone(),
-        );
-        r.register(
-            "refused",
-            "Requests refused before their audio was decoded",
-            metrics.refused.clone(),
-        );
-        let in_flight = metrics.requests_in_flight.clone();
-        r.register(
-            "requests_in_flight",
-            "Transcription requests in progress",
-            in_flight,
-        );
-        let seconds = Unit::Seconds;
-        let request = metrics.request_seconds.clone();
-        r.register_with_unit(
-            "request",
-            "Time from a request's arrival to its response headers, or until its client disconnects",
-            seconds.clone(),
-            request,
-        );
-        let times = [
-            (
-                "upload",
-                "Time to receive an upload",
-                &metrics.upload_seconds,
-            ),
-            (
-                "decode",
-                "Time to decode and resample the audio of a request",
-                &metrics.decode_seconds,
-            ),
-            (
-                "vad",
-                "Time to detect the speech of a window and cut it",
-                &metrics.vad_seconds,
-            ),
-            (
-                "features",
-                "Time to compute a window's features",
-                &metrics.features_seconds,
-            ),
-            (
-                "queue",
-                "Time a window spent in the queue",
-                &metrics.queue_seconds,
-            ),
-            (
-                "inference",
-                "Time a batch spent in the engine",
-                &metrics.inference_seconds,
-            ),
-            (
-                "model_load",
-                "Time to load a model",
-                &metrics.model_load_seconds,
-            ),
-        ];
-        for (name, help, seconds) in times {
-            r.register_with_unit(name, help, Unit::Seconds, seconds.clone());
-        }
-        let audio = metrics.audio_seconds.clone();
-        r.register_with_unit("audio", "Audio transcribed", seconds.clone(), audio);
-        let queued = metrics.queued_audio_seconds.clone();
-        r.register_with_unit(
-            "queued_audio",
-            "Audio in the queue",
-            seconds.clone(),
-            queued,
-        );
-        r.register(
-            "queued_windows",
-            "Windows in the queue",
-            metrics.queued_windows.clone(),
-        );
-        r.register_with_unit(
-            "decoded_audio",
-            "Memory that decoded audio uses",
-            Unit::Bytes,
-            metrics.decoded_bytes.clone(),
-        );
-        r.register_with_unit(
-            "decoded_audio_limit",
-            "Memory limit for decoded audio",
-            Unit::Bytes,
-            metrics.decoded_limit_bytes.clone(),
-        );
-        r.register(
-            "real_time_factor",
-            "Processing time of a transcription divided by its audio's duration",
-            metrics.real_time_factor.clone(),
-        );
-        r.register_with_unit(
-            "device_memory",
-            "GPU memory in bytes, by kind",
-            Unit::Bytes,
-            metrics.device_memory.clone(),
-        );
-        r.register(
-            "models_loaded",
-            "Loaded models",
-            metrics.models_loaded.clone(),
-        );
-        r.register(
-            "model_load_failures",
-            "Models that failed to load",
-            metrics.model_load_failures.clone(),
-        );
-        r.register_with_unit(
-            "downloaded",
-            "Model files downloaded from the hub",
-            Unit::Bytes,
-            metrics.downloaded_bytes.clone(),
-        );
-        r.register(
-            "batch_windows",
-            "Windows in a batch",
-            metrics.batch_windows.clone(),
-        );
-        r.register_with_unit(
-            "batch_fill",
-            "Windows in a batch divided by BATCH_SIZE",
-            Unit::Ratios,
-            metrics.batch_fill.clone(),
-        );
-        r.register(
-            "encoder_frames",
-            "Frames of 10 ms given to encoders",
-            metrics.encoder_frames.clone(),
-        );
-        r.register(
-            "windows_repeated",
-            "Short windows generated a second time, encoded with the full 30 s",
-            metrics.windows_repeated.clone(),
-        );
-        let cancelled = metrics.jobs_cancelled.clone();
-        r.register(
-            "jobs_cancelled",
-            "Windows dropped because their caller disconnected",
-            cancelled,
-        );
-        let expired = metrics.jobs_expired.clone();
-        r.register(
-            "jobs_expired",
-            "Windows dropped because their deadline passed",
-            expired,
-        );
-        r.register(
-            "jobs_failed",
-            "Windows that the engine failed to transcribe",
-            metrics.jobs_failed.clone(),
-        );
-        r.register(
-            "engines_restarted",
-            "Engines replaced after a panic, or because all their windows failed",
-            metrics.engines_restarted.clone(),
-        );
-        r.register(
-            "dropped_pieces",
-            "Stretches of audio without text in the transcript",
-            metrics.dropped_pieces.clone(),
-        );
-        r.register(
-            "damaged_audio_seconds",
-            "Seconds of audio that could not be decoded and were replaced by silence",
-            metrics.damaged_seconds.clone(),
-        );
-        metrics.registry = Arc::new(registry);
+        let mut registry = Registry::with_prefix(PREFIX);
+        let metrics = Self::register(&mut registry);
         let mut process = Registry::default();
         process.register_collector(Box::new(ProcessCollector::new()));
-        metrics.process = Arc::new(process);
-        metrics
+        Self {
+            registries: Arc::new([registry, process]),
+            ..metrics
+        }
     }
 
     /// Counts a request.
@@ -333,14 +154,14 @@ impl Metrics {
     pub fn enter_queue(&self, frames: usize) {
         self.queued_windows.inc();
         let frames = i64::try_from(frames).unwrap_or(0);
-        self.queued_frames.fetch_add(frames, Ordering::Relaxed);
+        self.queued_audio.0.fetch_add(frames, Ordering::Relaxed);
     }
 
     /// Counts a window of `frames` frames that leaves the queue.
     pub fn leave_queue(&self, frames: usize) {
         self.queued_windows.dec();
         let frames = i64::try_from(frames).unwrap_or(0);
-        self.queued_frames.fetch_sub(frames, Ordering::Relaxed);
+        self.queued_audio.0.fetch_sub(frames, Ordering::Relaxed);
     }
 
     /// Counts the time that a window spent in the queue.
@@ -408,20 +229,163 @@ impl Metrics {
     /// All metrics in the `OpenMetrics` text format.
     #[must_use]
     pub fn encode(&self) -> String {
-        let queued = self.queued_frames.load(Ordering::Relaxed);
-        self.queued_audio_seconds.set(queued as f64 / 100.0);
         let mut buffer = String::new();
         // Writing to a String cannot fail, and a metric that fails to encode must not hide the others.
-        let _always_ok = text::encode_registry(&mut buffer, &self.registry);
-        let _always_ok = text::encode(&mut buffer, &self.process);
+        for registry in self.registries.iter() {
+            let _always_ok = text::encode_registry(&mut buffer, registry);
+        }
+        let _always_ok = text::encode_eof(&mut buffer);
         buffer
     }
 }
 
-/// Buckets from a millisecond to five minutes.
+impl TypedMetric for QueuedAudio {
+    const TYPE: MetricType = MetricType::Gauge;
+}
+
+impl EncodeMetric for QueuedAudio {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let frames = self.0.load(Ordering::Relaxed);
+        ConstGauge::new(frames as f64 / 100.0).encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
+}
+
+/// The constant 1 with the version.
+fn build_info() -> Family<BuildLabels, Gauge> {
+    let family = Family::<BuildLabels, Gauge>::default();
+    let version = env!("CARGO_PKG_VERSION");
+    family.get_or_create(&BuildLabels { version }).set(1);
+    family
+}
+
+/// A zero for each reason, exported before the first refusal so that its rate can be computed.
+fn no_refusals() -> Family<RefusalLabels, Counter> {
+    let family = Family::<RefusalLabels, Counter>::default();
+    for reason in RefusalReason::ALL {
+        let _zero = family.get_or_create(&RefusalLabels { reason });
+    }
+    family
+}
+
 fn seconds() -> Histogram {
-    Histogram::new([
-        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-        300.0,
-    ])
+    Histogram::new(SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs};
+
+    use super::super::declare::DeclaredMetric;
+    use super::*;
+
+    const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+
+    /// A metric as it is exported, a row of the table in `docs/metrics.md`.
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct Row {
+        name: String,
+        kind: String,
+        labels: Vec<String>,
+        help: String,
+    }
+
+    impl Row {
+        fn of(metric: &DeclaredMetric) -> Self {
+            let unit = metric
+                .unit
+                .as_ref()
+                .map(|unit| format!("_{}", unit.as_str()));
+            Self {
+                name: format!("{PREFIX}_{}{}", metric.name, unit.unwrap_or_default()),
+                kind: metric.kind.as_str().to_owned(),
+                labels: metric.labels.iter().map(ToString::to_string).collect(),
+                help: metric.help.to_owned(),
+            }
+        }
+    }
+
+    impl fmt::Display for Row {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let Self {
+                name,
+                kind,
+                labels,
+                help,
+            } = self;
+            let total = if kind == "counter" { "_total" } else { "" };
+            let labels = if labels.is_empty() {
+                String::new()
+            } else {
+                format!("{{{}}}", labels.join(","))
+            };
+            writeln!(f, "| `{name}{total}{labels}` | {kind} | {help} |")
+        }
+    }
+
+    /// What is exported after every metric with labels has got a value.
+    fn exported() -> Vec<Row> {
+        let metrics = Metrics::new();
+        let labels = RequestLabels {
+            route: "/health".to_owned(),
+            status: 200,
+            model: "base".to_owned(),
+        };
+        metrics.observe_request(&labels, Duration::from_secs(1));
+        metrics.observe_window(1, 2, 3);
+        metrics.observe_device_memory("cuda:0", 1, 2);
+        metrics.count_dropped("no_speech");
+        let mut rows: Vec<Row> = Vec::new();
+        for line in metrics.encode().lines() {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, help) = help.split_once(' ').unwrap();
+                rows.push(Row {
+                    name: name.to_owned(),
+                    help: help.strip_suffix('.').unwrap_or(help).to_owned(),
+                    ..Row::default()
+                });
+            } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+                rows.last_mut().unwrap().kind = kind.split_once(' ').unwrap().1.to_owned();
+            } else if let Some((_, labels)) = line.split_once('{') {
+                let names = labels.split(',').filter_map(|label| label.split_once('='));
+                let names = names.map(|(name, _)| name.to_owned());
+                rows.last_mut().unwrap().labels = names.filter(|name| name != "le").collect();
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn metrics_are_exported_as_declared() {
+        let declared: Vec<Row> = Metrics::DECLARED.iter().map(Row::of).collect();
+        let mut exported = exported();
+        exported.retain(|row| !row.name.starts_with("process_"));
+        assert_eq!(exported, declared);
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the variable is for developers, not a setting"
+    )]
+    fn the_documentation_lists_every_metric() {
+        let rows: String = exported().iter().map(Row::to_string).collect();
+        let table = format!("| metric | type | meaning |\n|---|---|---|\n{rows}");
+        let document = fs::read_to_string(DOCUMENT).unwrap();
+        let start = document.find("| metric |").unwrap();
+        let end = start + document[start..].find("\n\n").unwrap() + 1;
+        if env::var_os("UPDATE_DOCS").is_some() {
+            let updated = [&document[..start], &table, &document[end..]].concat();
+            fs::write(DOCUMENT, updated).unwrap();
+            return;
+        }
+        assert!(
+            document[start..end] == table,
+            "docs/metrics.md is not up to date. `UPDATE_DOCS=1 cargo test --no-default-features --lib \
+             telemetry::metrics` writes its table:\n{table}"
+        );
+    }
 }

@@ -123,7 +123,7 @@ impl<'m> Windows<'m> {
                 self.step(engine);
             }
         }));
-        self.load.store(self.open.len(), Ordering::Relaxed);
+        self.publish_load();
         match outcome {
             Ok(()) if self.failures < MAX_FAILED_BATCHES => Ok(()),
             Ok(()) => {
@@ -146,7 +146,13 @@ impl<'m> Windows<'m> {
         for window in windows {
             window.reply.answer(Err(JobError::EngineGone), self.metrics);
         }
-        self.load.store(0, Ordering::Relaxed);
+        self.publish_load();
+    }
+
+    fn publish_load(&self) {
+        let open = self.open.len();
+        let before = self.load.swap(open, Ordering::Relaxed);
+        self.metrics.open_windows.inc_by(open as i64 - before as i64);
     }
 
     fn has_place(&self) -> bool {
@@ -222,6 +228,7 @@ impl<'m> Windows<'m> {
         let Some(window) = self.open.last() else {
             return;
         };
+        self.metrics.encoder_calls.inc();
         let result = engine.open(id, &window.input.options, &window.input.engine_input());
         if let Err(error) = result {
             let failed = self.open.pop();
@@ -233,6 +240,8 @@ impl<'m> Windows<'m> {
         if self.open.is_empty() {
             return;
         }
+        self.metrics.decoder_steps.inc();
+        self.metrics.decoder_rows.inc_by(engine.rows() as u64);
         match engine.step() {
             Ok(ended) => {
                 for (id, generation) in ended {
@@ -264,6 +273,8 @@ impl<'m> Windows<'m> {
             .inference_seconds
             .observe(output.inference_time.as_secs_f64());
         self.metrics.observe_batch(window.windows, self.batch_size);
+        let tokens = output.generation.tokens.len();
+        self.metrics.generated_tokens.inc_by(tokens as u64);
         window.reply.answer(Ok(output), self.metrics);
     }
 

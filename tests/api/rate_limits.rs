@@ -6,7 +6,8 @@ use halkspeech::config::Secret;
 use halkspeech::telemetry::RefusalReason;
 
 use crate::helpers::audio::tone;
-use crate::helpers::{MODEL, TestApp, TestSetup, check_error, error, header};
+use crate::helpers::engine::{EngineGate, gated_engine};
+use crate::helpers::{MODEL, TestApp, TestSetup, check_error, error, header, until};
 
 /// A server with a limit of two uploads per minute, so that the third is refused without waiting.
 async fn app_with_two_uploads_per_minute(keys: &[&str]) -> TestApp {
@@ -77,4 +78,41 @@ async fn other_routes_are_not_counted() {
     }
 
     app.text_of(tone(500.0)).await;
+}
+
+#[tokio::test]
+async fn a_refused_upload_does_not_count_as_turnover() {
+    let gate = EngineGate::new();
+    let mut setup = TestSetup {
+        max_concurrent_requests: 2,
+        rate_limit_per_minute: NonZeroU32::new(1),
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
+    };
+    setup.settings.api_keys = ["one", "two", "three"].map(Secret::new).to_vec();
+    let app = TestApp::start_with(setup).await;
+    let submit = |key: &'static str| {
+        let request = app.form(tone(500.0), &[("model", MODEL)]).bearer_auth(key);
+        tokio::spawn(async move { request.send().await.unwrap() })
+    };
+    let first = submit("one");
+    gate.reached().await;
+
+    // It has a permit for a moment.
+    assert_eq!(submit("one").await.unwrap().status(), 429);
+    assert_eq!(app.refusals(RefusalReason::RateLimit), 1);
+    let second = submit("two");
+    until(|| app.metrics.requests_in_flight.get() == 2).await;
+    let full = submit("three").await.unwrap();
+
+    assert_eq!(full.status(), 429);
+    assert_eq!(app.refusals(RefusalReason::Concurrency), 1);
+    // No request has ended, so a permit is still assumed to be held for a second. With the moment of the
+    // refused upload the estimate would be a third of a second.
+    let wait_ms: u64 = header(&full, "retry-after-ms").parse().unwrap();
+    assert!(wait_ms >= 850, "{wait_ms}");
+    gate.open();
+    for running in [first, second] {
+        assert_eq!(running.await.unwrap().status(), 200);
+    }
 }

@@ -179,3 +179,22 @@ async fn an_aborted_upload_frees_its_permit() {
     assert_eq!(answer.status(), 200);
     assert_eq!(header(&answer, "x-ratelimit-remaining-requests"), "1");
 }
+
+#[tokio::test]
+async fn an_upload_received_to_its_end_is_counted_whatever_its_model() {
+    let app = TestApp::start().await;
+    let fields = [("model", "missing")];
+    let counted = |uploads: usize| {
+        let line = format!("halkspeech_upload_seconds_count {uploads}\n");
+        app.metrics.encode().contains(&line)
+    };
+
+    let form = app.form(tone(500.0), &fields).send().await.unwrap();
+    assert_eq!(form.status(), 404);
+    assert!(counted(1));
+
+    // Refused before its body is read.
+    let raw = app.raw(tone(500.0), &fields).send().await.unwrap();
+    assert_eq!(raw.status(), 404);
+    assert!(counted(1));
+}

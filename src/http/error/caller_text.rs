@@ -1,15 +1,13 @@
-//! The status and the caller's text of each error; those of models and of the transcriber have files
-//! of their own.
+//! The status and the caller's text of each error; those of models, of the transcriber and of pages of
+//! other sites have files of their own.
 
 use axum::http::StatusCode;
 
-use super::super::cross_site::CrossSite;
-use super::super::middleware::CLIENT_CLOSED_REQUEST;
 use super::description::{
     Description, RETRY_WHEN_NO_SPACE, format_bytes, internal_error, is_disk_full,
     is_lack_of_resources, out_of_resources, rate_limited, truncated, unavailable,
 };
-use super::{ApiError, models, transcription};
+use super::{ApiError, CLIENT_CLOSED_REQUEST, cross_site, models, transcription};
 
 impl ApiError {
     pub(super) fn describe(&self) -> Description {
@@ -100,7 +98,7 @@ impl ApiError {
                 "Incorrect or missing API key. Send it as 'Authorization: Bearer <key>'.",
             )
             .code("invalid_api_key"),
-            Self::CrossSite(reason) => cross_site(reason),
+            Self::CrossSite(reason) => cross_site::describe(reason),
             Self::ModelNotFound {
                 name,
                 stands_for,
@@ -181,33 +179,4 @@ impl ApiError {
             Self::Overloaded { source, wait } => transcription::describe(source).retry_after(*wait),
         }
     }
-}
-
-/// Names the setting that would allow the page.
-fn cross_site(reason: &CrossSite) -> Description {
-    let (message, code) = match reason {
-        CrossSite::Host(host) => (
-            format!(
-                "The host name {:?} is not allowed. If it belongs to this server, add it to \
-                 ALLOWED_HOSTS, or set API_KEY.",
-                truncated(host)
-            ),
-            "host_not_allowed",
-        ),
-        CrossSite::Origin(origin) => (
-            format!(
-                "Pages of the origin {:?} may not call this server. To allow them, add it to \
-                 ALLOW_ORIGINS, or set API_KEY.",
-                truncated(origin)
-            ),
-            "origin_not_allowed",
-        ),
-        CrossSite::Site => (
-            "Pages of other sites may not call this server. To allow one, add its origin to \
-             ALLOW_ORIGINS, or set API_KEY."
-                .to_owned(),
-            "origin_not_allowed",
-        ),
-    };
-    Description::new(StatusCode::FORBIDDEN, &message).code(code)
 }

@@ -8,7 +8,7 @@ use utoipa::openapi::{Content, Ref, RefOr};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::super::error::ErrorResponse;
-use super::super::middleware::RETRY_AFTER_MS;
+use super::super::headers::RETRY_AFTER_MS;
 use super::{number, text};
 
 /// The error responses of a kind of route, as a type for the handlers' annotations.

@@ -10,7 +10,7 @@ use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
 use super::super::download_event::DownloadProgressEvent;
 use super::super::error::ErrorResponse;
-use super::super::middleware::{
+use super::super::headers::{
     BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS,
 };
 use super::super::model_object::ModelObject;

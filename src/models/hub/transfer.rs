@@ -117,6 +117,7 @@ impl Transfer<'_> {
             .revision(self.commit)
             .maybe_range((start > 0).then_some(start..file.size));
         // The HTTP client has a read timeout; xet, which may serve this request, has none.
+        // hf-hub reads the body of an error response whole, of any length; only this timeout bounds it.
         let max_silence = self.context.timeout;
         let response = timeout(max_silence * RESPONSES_PER_FILE, request.send()).await;
         let response = response.map_err(|_| self.context.stalled())?;

@@ -1,0 +1,55 @@
+//! What a response says.
+
+use reqwest::Response;
+use serde_json::Value;
+
+/// The text of a `json` response.
+pub async fn text(answer: Response) -> String {
+    let body: Value = answer.json().await.unwrap();
+    body["text"].as_str().unwrap().to_owned()
+}
+
+pub fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
+    answer
+        .headers()
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
+}
+
+/// The error object of a response; checks its shape.
+pub async fn error(answer: Response) -> Value {
+    assert_eq!(header(&answer, "content-type"), "application/json");
+    error_in(&answer.json().await.unwrap())
+}
+
+/// The error object of a body or an event; checks its shape.
+#[track_caller]
+pub fn error_in(body: &Value) -> Value {
+    let error = body["error"].as_object().unwrap();
+    let keys: Vec<_> = error.keys().map(String::as_str).collect();
+    assert_eq!(
+        keys,
+        ["code", "message", "param", "type"],
+        "the SDK reads all four"
+    );
+    assert_eq!(body.as_object().unwrap().len(), 1);
+    body["error"].clone()
+}
+
+/// Checks the type, param and code of an error, and a part of its message.
+#[track_caller]
+pub fn check_error(
+    error: &Value,
+    kind: &str,
+    param: Option<&str>,
+    code: Option<&str>,
+    expected_text: &str,
+) {
+    assert_eq!(error["type"].as_str(), Some(kind), "{error}");
+    assert_eq!(error["param"].as_str(), param, "{error}");
+    assert_eq!(error["code"].as_str(), code, "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains(expected_text),
+        "no {expected_text:?} in {error}"
+    );
+}
