@@ -123,8 +123,7 @@ impl<'m> Windows<'m> {
                 self.step(engine);
             }
         }));
-        self.publish_load();
-        match outcome {
+        let result = match outcome {
             Ok(()) if self.failures < MAX_FAILED_BATCHES => Ok(()),
             Ok(()) => {
                 self.failures = 0;
@@ -136,7 +135,9 @@ impl<'m> Windows<'m> {
                 self.panicked(&panic_message(panic.as_ref()));
                 Err(EngineBroken)
             }
-        }
+        };
+        self.publish_load();
+        result
     }
 
     /// Answers all windows: there is no engine any more.
@@ -152,7 +153,9 @@ impl<'m> Windows<'m> {
     fn publish_load(&self) {
         let open = self.open.len();
         let before = self.load.swap(open, Ordering::Relaxed);
-        self.metrics.open_windows.inc_by(open as i64 - before as i64);
+        self.metrics
+            .open_windows
+            .inc_by(open as i64 - before as i64);
     }
 
     fn has_place(&self) -> bool {
@@ -324,3 +327,6 @@ impl Drop for Windows<'_> {
         self.fail_all();
     }
 }
+
+#[cfg(test)]
+mod tests;
