@@ -296,7 +296,7 @@ mod tests {
             Self {
                 name: format!("{PREFIX}_{}{}", metric.name, unit.unwrap_or_default()),
                 kind: metric.kind.as_str().to_owned(),
-                labels: metric.labels.iter().map(ToString::to_string).collect(),
+                labels: metric.labels.iter().copied().map(str::to_owned).collect(),
                 help: metric.help.to_owned(),
             }
         }
