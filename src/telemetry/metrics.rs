@@ -36,6 +36,7 @@ const EIGHTHS: [f64; 8] = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0];
 declare_metrics! {
     /// The server's metrics; clones share the same values.
     #[derive(Clone, Debug)]
+    #[expect(clippy::doc_markdown, reason = "help texts are plain text")]
     pub struct Metrics {
         pub build_info: Family<BuildLabels, Gauge> = build_info(),
             "build_info" {version}, "Version of the server";
