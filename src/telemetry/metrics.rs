@@ -36,6 +36,7 @@ const EIGHTHS: [f64; 8] = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0];
 declare_metrics! {
     /// The server's metrics; clones share the same values.
     #[derive(Clone, Debug)]
+    #[expect(clippy::doc_markdown, reason = "help texts are plain text")]
     pub struct Metrics {
         pub build_info: Family<BuildLabels, Gauge> = build_info(),
             "build_info" {version}, "Version of the server";
@@ -302,7 +303,7 @@ mod tests {
             Self {
                 name: format!("{PREFIX}_{}{}", metric.name, unit.unwrap_or_default()),
                 kind: metric.kind.as_str().to_owned(),
-                labels: metric.labels.iter().map(ToString::to_string).collect(),
+                labels: metric.labels.iter().copied().map(str::to_owned).collect(),
                 help: metric.help.to_owned(),
             }
         }
