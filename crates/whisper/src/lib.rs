@@ -1,0 +1,3 @@
+//! Whisper without the neural network.
+
+pub mod search;

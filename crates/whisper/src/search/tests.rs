@@ -1,0 +1,6 @@
+//! Tests of whole searches on a model whose logits are hashes of the tokens before.
+
+mod fake_model;
+mod golden;
+mod oracle;
+mod properties;
