@@ -21,27 +21,28 @@
 
 use std::sync::Arc;
 
-use thiserror::Error;
-
 mod options;
 mod rule;
 mod timestamps;
 mod hypothesis;
+mod candidates;
 mod beam;
 pub mod random;
 mod reference;
 #[cfg(test)]
 mod tests;
 
+pub use candidates::{Candidates, CandidatesError};
 pub use hypothesis::{Text, TextEnd};
 pub use options::{
     ModelTokens, Options, OptionsError, Prefix, ScoredToken, Timestamps, Token, TokenSet,
     max_tokens,
 };
 pub use random::random_stream;
-pub use rule::{Candidates, Pick, Row, Rule};
+pub use rule::{Pick, Row, Rule};
 
-use beam::{Continuation, Step, rank};
+use beam::{Continuation, Step, continue_beams, rank};
+use candidates::check;
 use hypothesis::{Ended, Hypothesis};
 
 /// The search for the text of one window.
@@ -56,9 +57,6 @@ pub struct Search {
     agreed: Vec<ScoredToken>,
 }
 
-/// The maximum log probability of a candidate, as devices round; exact ones are at most 0.
-const MAX_LOG_PROB: f32 = 1e-3;
-
 /// Whether a search goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -66,33 +64,6 @@ pub enum State {
     Open,
     /// Its text is final.
     Ended,
-}
-
-/// Candidates that do not answer the rows; the search has not changed.
-#[derive(Debug, Error, PartialEq)]
-pub enum CandidatesError {
-    /// One list per row is needed.
-    #[error("{rows} rows got {candidates} lists of candidates")]
-    Count {
-        /// Number of rows.
-        rows: usize,
-        /// Number of lists.
-        candidates: usize,
-    },
-    /// A token that the model does not have.
-    #[error("candidate {0} is not in the vocabulary")]
-    Token(Token),
-    /// A value that is no log probability.
-    #[error("candidate {token} has the log probability {log_prob}")]
-    LogProb {
-        /// The token.
-        token: Token,
-        /// Its log probability.
-        log_prob: f32,
-    },
-    /// The candidates of a row are not in descending order.
-    #[error("the candidates of a row are not in descending order")]
-    Order,
 }
 
 impl Search {
@@ -155,7 +126,7 @@ impl Search {
     /// # Errors
     /// If the candidates do not answer the rows; the search is then unchanged.
     pub fn advance(&mut self, candidates: &[Candidates]) -> Result<State, CandidatesError> {
-        self.check(candidates)?;
+        check(candidates, self.rows.len(), self.model.vocabulary_size)?;
         let parents = if self.options.is_beam_search() {
             self.advance_beams(candidates)
         } else {
@@ -182,18 +153,18 @@ impl Search {
     fn advance_each(&mut self, candidates: &[Candidates]) -> Vec<u32> {
         let mut parents = Vec::new();
         let rows = std::mem::take(&mut self.open);
-        for ((parent, hypothesis), candidates) in (0..).zip(rows).zip(candidates) {
+        for ((parent, mut hypothesis), candidates) in (0..).zip(rows).zip(candidates) {
             match candidates.first().filter(|next| next.is_allowed()) {
                 None => self.end(&hypothesis, TextEnd::Cut),
                 Some(next) if next.token == self.model.end_of_text => {
                     self.end(&hypothesis, TextEnd::EndOfText(next.log_prob));
                 }
                 Some(&next) => {
-                    let continued = hypothesis.continued(next);
-                    if continued.tokens.len() == self.options.max_tokens.get() {
-                        self.end(&continued, TextEnd::Cut);
+                    hypothesis.push(next);
+                    if hypothesis.tokens.len() == self.options.max_tokens.get() {
+                        self.end(&hypothesis, TextEnd::Cut);
                     } else {
-                        self.open.push(continued);
+                        self.open.push(hypothesis);
                         parents.push(parent);
                     }
                 }
@@ -228,11 +199,9 @@ impl Search {
         if self.has_enough_ended(selection.is_best_ended) {
             selection.continued.clear();
         }
-        let mut parents = Vec::new();
-        for Continuation { parent, next, .. } in selection.continued {
-            self.open.push(beams[parent].continued(next));
-            parents.push(parent as u32);
-        }
+        let parents = selection.continued.iter().map(|next| next.parent as u32);
+        let parents = parents.collect();
+        self.open = continue_beams(beams, &selection.continued);
         parents
     }
 
@@ -312,28 +281,5 @@ impl Search {
         } else {
             Pick::Best { k: 1 }
         }
-    }
-
-    fn check(&self, candidates: &[Candidates]) -> Result<(), CandidatesError> {
-        if candidates.len() != self.rows.len() {
-            return Err(CandidatesError::Count {
-                rows: self.rows.len(),
-                candidates: candidates.len(),
-            });
-        }
-        for row in candidates {
-            for &ScoredToken { token, log_prob } in row {
-                if token >= self.model.vocabulary_size {
-                    return Err(CandidatesError::Token(token));
-                }
-                if !(log_prob <= MAX_LOG_PROB) {
-                    return Err(CandidatesError::LogProb { token, log_prob });
-                }
-            }
-            if !row.is_sorted_by(|a, b| a.log_prob >= b.log_prob) {
-                return Err(CandidatesError::Order);
-            }
-        }
-        Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! One step of a beam search: which candidates of all beams end a text or become the next beams.
 
+use super::candidates::Candidates;
 use super::hypothesis::Hypothesis;
 use super::options::{ScoredToken, Token};
-use super::rule::Candidates;
 
 /// A beam and one of its candidates.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +75,25 @@ pub(super) fn rank(beams: &[Hypothesis], candidates: &[Candidates]) -> Vec<Conti
     // The sort is stable.
     ranked.sort_by(|a, b| b.sum.total_cmp(&a.sum));
     ranked
+}
+
+/// The next beams. A beam's tokens are copied only if several beams continue it.
+pub(super) fn continue_beams(
+    mut beams: Vec<Hypothesis>,
+    continued: &[Continuation],
+) -> Vec<Hypothesis> {
+    let mut next_beams = Vec::with_capacity(continued.len());
+    for (place, &Continuation { parent, next, .. }) in continued.iter().enumerate() {
+        let mut later = continued[place + 1..].iter();
+        let mut beam = if later.any(|other| other.parent == parent) {
+            beams[parent].clone()
+        } else {
+            std::mem::take(&mut beams[parent])
+        };
+        beam.push(next);
+        next_beams.push(beam);
+    }
+    next_beams
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::options::{ScoredToken, Token};
 
 /// The begin of a text that is still written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Hypothesis {
     /// Its tokens, the prefix included.
     pub tokens: Vec<ScoredToken>,
@@ -63,16 +63,17 @@ impl Hypothesis {
         }
     }
 
+    /// Appends a token.
+    pub fn push(&mut self, next: ScoredToken) {
+        self.tokens.push(next);
+        self.sum += next.log_prob;
+    }
+
     /// This hypothesis and one more token.
     pub fn continued(&self, next: ScoredToken) -> Self {
-        let mut tokens = Vec::with_capacity(self.tokens.len() + 1);
-        tokens.extend_from_slice(&self.tokens);
-        tokens.push(next);
-        Self {
-            tokens,
-            sum: self.sum + next.log_prob,
-            index: self.index,
-        }
+        let mut continued = self.clone();
+        continued.push(next);
+        continued
     }
 
     /// The text that ends here.

@@ -65,7 +65,7 @@ fn ln(x: f32) -> f32 {
         -1.666_805_7e-1,
         2.000_071_5e-1,
         -2.499_999_4e-1,
-        3.333_333_1e-1,
+        3.333_333e-1,
     ];
     // x = mantissa * 2^exponent, with the mantissa between the roots of 1/2 and 2.
     let bits = x.to_bits();

@@ -2,9 +2,10 @@
 //!
 //! Decoders on devices are tested against it; fake decoders use it.
 
+use super::candidates::Candidates;
 use super::options::{ScoredToken, Token};
 use super::random::gumbel_noise;
-use super::rule::{Candidates, Pick, Rule};
+use super::rule::{Pick, Rule};
 
 impl Rule {
     /// The candidates of a row with these logits, one per token of the vocabulary.
@@ -88,7 +89,7 @@ fn allowed(log_probs: &[f32]) -> impl Iterator<Item = ScoredToken> {
     let scored = tokens
         .zip(log_probs)
         .map(|(token, &log_prob)| ScoredToken { token, log_prob });
-    scored.filter(|scored| scored.is_allowed())
+    scored.filter(ScoredToken::is_allowed)
 }
 
 fn log_softmax(logits: &mut [f32]) {
@@ -113,4 +114,93 @@ fn log_sum_exp(logits: &[f32]) -> f32 {
 
 fn maximum(logits: &[f32]) -> f32 {
     logits.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::options::TokenSet;
+    use super::super::random::draw_key;
+    use super::*;
+
+    fn rule(pick: Pick) -> Rule {
+        Rule {
+            repetition_penalty: 1.0,
+            previous: Vec::new(),
+            suppressed: Arc::new(TokenSet::default()),
+            banned_tokens: Vec::new(),
+            banned_ranges: Vec::new(),
+            timestamp_contest: None,
+            pick,
+        }
+    }
+
+    #[track_caller]
+    fn check(rule: &Rule, logits: &[f32], expected: &[Token]) {
+        let candidates = rule.candidates(logits.to_vec());
+        let tokens: Vec<Token> = candidates.iter().map(|scored| scored.token).collect();
+        assert_eq!(tokens, expected);
+        let total: f32 = candidates.iter().map(|scored| scored.log_prob.exp()).sum();
+        assert!((total - 1.0).abs() < 1e-5, "{candidates:?}");
+    }
+
+    #[test]
+    fn candidates_are_the_best_allowed_tokens_in_order() {
+        let all = rule(Pick::Best { k: 9 });
+        check(&all, &[1.0, 2.0, 2.0, 0.0, 3.0], &[4, 1, 2, 0, 3]);
+        let banned = Rule {
+            suppressed: Arc::new(TokenSet {
+                number: 0,
+                tokens: vec![4],
+            }),
+            banned_tokens: vec![1],
+            banned_ranges: vec![3..4],
+            ..all.clone()
+        };
+        check(&banned, &[1.0, 2.0, 2.0, 0.0, 3.0], &[2, 0]);
+        let penalized = Rule {
+            repetition_penalty: 4.0,
+            previous: vec![0, 2],
+            ..all
+        };
+        check(&penalized, &[3.0, 1.0, -1.0, -2.0], &[1, 0, 3, 2]);
+        let best = rule(Pick::Best { k: 2 }).candidates(vec![0.0, 1.0, 1.0, 1.0]);
+        assert_eq!(best.len(), 2);
+        assert_eq!((best[0].token, best[1].token), (1, 2));
+    }
+
+    #[test]
+    fn time_stamps_win_by_their_sum() {
+        let contest = Rule {
+            timestamp_contest: Some(2),
+            ..rule(Pick::Best { k: 9 })
+        };
+        // ln(e^1 + e^1) is 1.69.
+        check(&contest, &[0.0, 1.6, 1.0, 1.0], &[2, 3]);
+        check(&contest, &[0.0, 1.8, 1.0, 1.0], &[1, 2, 3, 0]);
+    }
+
+    #[test]
+    fn draws_have_the_probabilities_of_the_temperature() {
+        let logits = [0.0, 1.0, 2.0, -1.0];
+        let draws = 20_000;
+        for temperature in [0.5, 1.0, 2.0] {
+            let mut counts = [0_u32; 4];
+            for position in 0..draws {
+                let key = draw_key(3, 0, position);
+                let drawn = rule(Pick::Draw { temperature, key }).candidates(logits.to_vec());
+                counts[drawn[0].token as usize] += 1;
+                let unscaled = rule(Pick::Best { k: 4 }).candidates(logits.to_vec());
+                assert!(unscaled.contains(&drawn[0]));
+            }
+            let weights = logits.map(|logit: f32| f64::from(logit / temperature).exp());
+            let total: f64 = weights.iter().sum();
+            for (count, weight) in counts.iter().zip(weights) {
+                let expected = draws as f64 * weight / total;
+                let error = (f64::from(*count) - expected).abs();
+                assert!(error < 4.0 * expected.sqrt(), "{counts:?} {expected}");
+            }
+        }
+    }
 }

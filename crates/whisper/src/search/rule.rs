@@ -1,6 +1,5 @@
 //! What a decoder is asked in one step: rows, each with the rule for its next token.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -64,10 +63,6 @@ pub enum Pick {
     },
 }
 
-/// The answer to a row: its candidates with their log probabilities, the most probable one first. The log
-/// probability of a drawn token does not depend on the temperature. Empty: no token is allowed.
-pub type Candidates = Vec<ScoredToken>;
-
 impl Rule {
     /// The rule for the token behind `text`, prefix included.
     pub(super) fn new(
@@ -76,26 +71,24 @@ impl Rule {
         text: &[ScoredToken],
         pick: Pick,
     ) -> Self {
-        let text: Vec<Token> = text.iter().map(|scored| scored.token).collect();
         let begin = options.prefix.rules_begin();
         let mut rule = Self {
             repetition_penalty: options.repetition_penalty,
             previous: Vec::new(),
             suppressed: Arc::clone(&options.suppressed),
-            banned_tokens: ends_of_repetitions(&text, options.no_repeat_ngram_size),
+            banned_tokens: ends_of_repetitions(text, options.no_repeat_ngram_size),
             banned_ranges: Vec::new(),
             timestamp_contest: None,
             pick,
         };
         if options.repetition_penalty != 1.0 {
-            let distinct: BTreeSet<Token> = text.iter().copied().collect();
-            rule.previous = distinct.into_iter().collect();
+            rule.previous = distinct(text.iter());
         }
         if options.suppress_blank && text.len() == begin {
             rule.banned_tokens.extend_from_slice(&model.blank);
         }
         if let Timestamps::Written { max_initial_index } = options.timestamps {
-            restrict_timestamps(&mut rule, model, &text, (begin, max_initial_index));
+            restrict_timestamps(&mut rule, model, text, (begin, max_initial_index));
         }
         rule
     }
@@ -109,17 +102,25 @@ impl Rule {
 }
 
 /// The tokens that would repeat a sequence of `size` tokens of the text (CTranslate2's `NoRepeatNgram`).
-fn ends_of_repetitions(text: &[Token], size: usize) -> Vec<Token> {
+fn ends_of_repetitions(text: &[ScoredToken], size: usize) -> Vec<Token> {
     if size == 0 || text.len() < size {
         return Vec::new();
     }
-    let begin = &text[text.len() - (size - 1)..];
-    let repeated = text
-        .windows(size)
-        .filter(|sequence| sequence.starts_with(begin))
-        .filter_map(|sequence| sequence.last().copied());
-    let distinct: BTreeSet<Token> = repeated.collect();
-    distinct.into_iter().collect()
+    let last = &text[text.len() - (size - 1)..];
+    let begins_with_last = |sequence: &&[ScoredToken]| {
+        let mut pairs = sequence.iter().zip(last);
+        pairs.all(|(a, b)| a.token == b.token)
+    };
+    let repeated = text.windows(size).filter(begins_with_last);
+    distinct(repeated.filter_map(|sequence| sequence.last()))
+}
+
+/// The tokens in ascending order, each once.
+fn distinct<'a>(scored: impl Iterator<Item = &'a ScoredToken>) -> Vec<Token> {
+    let mut tokens: Vec<Token> = scored.map(|scored| scored.token).collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    tokens
 }
 
 #[cfg(test)]
@@ -128,7 +129,16 @@ mod tests {
 
     #[track_caller]
     fn check(text: &[Token], size: usize, expected: &[Token]) {
-        assert_eq!(ends_of_repetitions(text, size), expected, "{text:?} {size}");
+        let scored = text.iter().map(|&token| ScoredToken {
+            token,
+            log_prob: -1.0,
+        });
+        let scored: Vec<ScoredToken> = scored.collect();
+        assert_eq!(
+            ends_of_repetitions(&scored, size),
+            expected,
+            "{text:?} {size}"
+        );
     }
 
     #[test]

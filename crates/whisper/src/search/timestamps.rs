@@ -2,7 +2,7 @@
 //!
 //! Time stamps come in pairs, except directly before the end of the text, and do not decrease.
 
-use super::options::{ModelTokens, Token};
+use super::options::{ModelTokens, ScoredToken};
 use super::rule::Rule;
 
 /// Restricts the token behind `text`, of which the rules consider the tokens from `begin` on; `max_initial` is the
@@ -10,12 +10,12 @@ use super::rule::Rule;
 pub(super) fn restrict_timestamps(
     rule: &mut Rule,
     model: &ModelTokens,
-    text: &[Token],
+    text: &[ScoredToken],
     (begin, max_initial): (usize, u32),
 ) {
     let first = model.timestamp_begin;
     let end = model.vocabulary_size;
-    let is_timestamp = |token: &Token| *token >= first;
+    let is_timestamp = |scored: &ScoredToken| scored.token >= first;
     let written = text.get(begin..).unwrap_or_default();
     rule.banned_tokens.push(model.no_timestamps);
     match written {
@@ -29,15 +29,15 @@ pub(super) fn restrict_timestamps(
         // The end of a segment: the begin of the next one, no earlier, or the end of the text.
         [.., before, last] if is_timestamp(last) && !is_timestamp(before) => {
             rule.ban(0..model.end_of_text);
-            rule.ban(first..*last);
+            rule.ban(first..last.token);
             rule.timestamp_contest = Some(first);
         }
         // The begin of a segment: text.
         [.., last] if is_timestamp(last) => rule.ban(first..end),
         // Text: more of it, or a later time stamp.
         _ => {
-            if let Some(last) = written.iter().rfind(|token| is_timestamp(token)) {
-                rule.ban(first..last.saturating_add(1));
+            if let Some(last) = written.iter().rfind(|scored| is_timestamp(scored)) {
+                rule.ban(first..last.token + 1);
             }
             rule.timestamp_contest = Some(first);
         }

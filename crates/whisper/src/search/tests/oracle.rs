@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::fake_model::{FakeModel, RowState, START, TIMESTAMP_BEGIN, ids, run};
-use super::properties::{any_model, any_options};
+use super::generators::{any_model, any_options};
 use crate::search::random::{draw_key, gumbel_noise};
 use crate::search::{ModelTokens, Options, Prefix, Timestamps, Token};
 
