@@ -174,7 +174,7 @@ impl Options {
 
     /// The number of ended hypotheses that ends a beam search; rounded as in CTranslate2.
     pub(super) fn max_ended(&self) -> f32 {
-        (self.beam_size.get() as f32 * self.patience).floor()
+        (self.beam_size.get() as f32 * self.patience).round()
     }
 }
 

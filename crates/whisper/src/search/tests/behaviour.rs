@@ -1,17 +1,82 @@
 //! Behaviour of single searches.
 
-use super::fake_model::{FakeModel, START, VOCABULARY, ids, options, run, token_set};
+use super::fake_model::{END_OF_TEXT, FakeModel, START, VOCABULARY, ids, options, run, token_set};
 use crate::search::{
-    CandidatesError, Options, OptionsError, Prefix, ScoredToken, Search, State, Text, TextEnd,
-    Token, max_tokens, random_stream,
+    Candidates, CandidatesError, Options, OptionsError, Prefix, ScoredToken, Search, State, Text,
+    TextEnd, Token, max_tokens, random_stream,
 };
 
 fn model(seed: u64) -> FakeModel {
     FakeModel {
         seed,
         sharpness: 8.0,
+        end_base: 0.0,
         end_slope: 0.25,
         timestamp_penalty: 3.0,
+    }
+}
+
+/// Searches with two beams on these candidates, one list per row and step. Returns the number of open
+/// hypotheses and of ended ones.
+fn advance_two_beams(options: Options, steps: &[&[&[(Token, f32)]]]) -> (usize, usize) {
+    let options = Options {
+        beam_size: 2.try_into().unwrap(),
+        ..options
+    };
+    let mut search = Search::new(FakeModel::tokens(), options).unwrap();
+    for rows in steps {
+        let scored = |&(token, log_prob): &(Token, f32)| ScoredToken { token, log_prob };
+        let rows = rows.iter().map(|row| row.iter().map(scored).collect());
+        let candidates: Vec<Candidates> = rows.collect();
+        search.advance(&candidates).unwrap();
+    }
+    (search.rows().len(), search.ended.count)
+}
+
+#[test]
+fn without_a_length_penalty_the_search_ends_with_its_best_hypothesis() {
+    const END: Token = END_OF_TEXT;
+    let first: &[&[_]] = &[&[(1, -0.1), (2, -1.0), (3, -9.0)]];
+    let best_ends: &[&[_]] = &[&[(END, -0.1), (3, -4.0)], &[(4, -1.0), (5, -5.0)]];
+    let other_ends: &[&[_]] = &[&[(3, -0.1), (4, -4.0)], &[(END, -0.2), (5, -5.0)]];
+    let options = |length_penalty, patience| Options {
+        length_penalty,
+        patience,
+        ..options()
+    };
+    for (length_penalty, patience, second, expected) in [
+        (0.0, 1.0, best_ends, (0, 1)),
+        (1.0, 1.0, best_ends, (2, 1)),
+        (1.0, 0.5, best_ends, (0, 1)),
+        (0.0, 0.5, other_ends, (2, 1)),
+        (1.0, 0.5, other_ends, (0, 1)),
+    ] {
+        let result = advance_two_beams(options(length_penalty, patience), &[first, second]);
+        assert_eq!(result, expected, "{length_penalty} {patience}");
+    }
+}
+
+#[test]
+fn behind_a_forced_prefix_only_the_best_candidate_ends_the_text() {
+    const END: Token = END_OF_TEXT;
+    let second_ends: &[&[_]] = &[&[(1, -0.1), (END, -1.0), (3, -9.0)]];
+    let best_ends: &[&[_]] = &[&[(END, -0.1), (1, -1.0), (3, -9.0)]];
+    let written = ScoredToken {
+        token: 3,
+        log_prob: -0.5,
+    };
+    for (prefix, candidates, expected) in [
+        (Prefix::default(), second_ends, (2, 1)),
+        (Prefix::Forced(vec![3]), second_ends, (1, 0)),
+        (Prefix::Forced(vec![3]), best_ends, (2, 1)),
+        (Prefix::Written(vec![written]), second_ends, (2, 1)),
+    ] {
+        let options = Options {
+            prefix,
+            ..options()
+        };
+        let result = advance_two_beams(options.clone(), &[candidates]);
+        assert_eq!(result, expected, "{:?}", options.prefix);
     }
 }
 

@@ -21,6 +21,8 @@ pub struct FakeModel {
     pub seed: u64,
     /// The logits lie between 0 and this.
     pub sharpness: f32,
+    /// The logit of the end of text lies between this part of the sharpness and the sharpness.
+    pub end_base: f32,
     /// The end of text becomes more probable with each token.
     pub end_slope: f32,
     pub timestamp_penalty: f32,
@@ -54,7 +56,11 @@ impl FakeModel {
         let written = (count - 1) as f32;
         let logit = |token: Token| {
             let bits = mix(hash.wrapping_add((u64::from(token) + 1).wrapping_mul(GAMMA)));
-            let mut logit = (bits >> 40) as f32 * f32::powi(0.5, 24) * self.sharpness;
+            let mut part = (bits >> 40) as f32 * f32::powi(0.5, 24);
+            if token == END_OF_TEXT {
+                part = part * (1.0 - self.end_base) + self.end_base;
+            }
+            let mut logit = part * self.sharpness;
             if token == END_OF_TEXT {
                 logit += self.end_slope * written;
             }

@@ -9,13 +9,15 @@ pub fn any_model() -> impl Strategy<Value = FakeModel> {
     let parameters = (
         any::<u64>(),
         prop::sample::select(vec![3.0, 8.0, 16.0]),
-        prop::sample::select(vec![0.125, 0.5, 1.0]),
+        prop::sample::select(vec![0.0, 0.96875, 0.984375]),
+        prop::sample::select(vec![0.0, 0.125, 0.5, 1.0]),
         prop::sample::select(vec![0.0, 3.0, 5.0]),
     );
     parameters.prop_map(
-        |(seed, sharpness, end_slope, timestamp_penalty)| FakeModel {
+        |(seed, sharpness, end_base, end_slope, timestamp_penalty)| FakeModel {
             seed,
             sharpness,
+            end_base,
             end_slope,
             timestamp_penalty,
         },

@@ -65,7 +65,7 @@ struct Random {
 
 struct Case {
     uint64_t seed;
-    float sharpness, end_slope, timestamp_penalty;
+    float sharpness, end_base, end_slope, timestamp_penalty;
     size_t beam_size;
     float patience, length_penalty, repetition_penalty;
     size_t ngram, max_tokens;
@@ -118,7 +118,9 @@ protected:
 private:
     float logit(uint64_t hash, size_t token, dim_t length) const {
         const uint64_t bits = mix(hash + (token + 1) * gamma) >> 40;
-        float logit = static_cast<float>(bits) * 0x1p-24f * _options.sharpness;
+        float part = static_cast<float>(bits) * 0x1p-24f;
+        if (token == end_of_text) part = part * (1.f - _options.end_base) + _options.end_base;
+        float logit = part * _options.sharpness;
         if (token == end_of_text) logit += _options.end_slope * static_cast<float>(length);
         if (token >= timestamp_begin) logit -= _options.timestamp_penalty;
         return logit;
@@ -135,7 +137,8 @@ Case random_case(Random& random) {
     Case options;
     options.seed = random.below(1 << 30);
     options.sharpness = random.one_of({3.f, 8.f, 16.f});
-    options.end_slope = random.one_of({0.125f, 0.25f, 0.5f, 1.f});
+    options.end_base = random.one_of({0.f, 0.96875f, 0.984375f});
+    options.end_slope = random.one_of({0.f, 0.125f, 0.25f, 0.5f, 1.f});
     options.timestamp_penalty = random.one_of({0.f, 3.f, 5.f});
     options.beam_size = random.one_of<size_t>({1, 1, 2, 3, 5, 5, 5, 8});
     options.patience = options.beam_size == 1 ? 1.f : random.one_of({0.5f, 1.f, 1.f, 1.f, 1.5f, 2.f});
@@ -192,10 +195,10 @@ int main() {
         const Case options = random_case(random);
         const DecodingResult result = search(options);
         std::printf(
-            "seed=%" PRIu64 " sharpness=%g end_slope=%g timestamp_penalty=%g beam_size=%zu patience=%g "
-            "length_penalty=%g repetition_penalty=%g ngram=%zu max_tokens=%zu max_initial=%d suppress_blank=%d",
-            options.seed, options.sharpness, options.end_slope, options.timestamp_penalty, options.beam_size,
-            options.patience, options.length_penalty, options.repetition_penalty, options.ngram, options.max_tokens,
+            "seed=%" PRIu64 " sharpness=%g end_base=%g end_slope=%g timestamp_penalty=%g beam_size=%zu "
+            "patience=%g length_penalty=%g repetition_penalty=%g ngram=%zu max_tokens=%zu max_initial=%d suppress_blank=%d",
+            options.seed, options.sharpness, options.end_base, options.end_slope, options.timestamp_penalty,
+            options.beam_size, options.patience, options.length_penalty, options.repetition_penalty, options.ngram, options.max_tokens,
             options.max_initial, options.suppress_blank
         );
         print("prefix", options.prefix);

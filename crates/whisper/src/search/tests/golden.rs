@@ -30,6 +30,7 @@ impl<'a> Fields<'a> {
         FakeModel {
             seed: self.value("seed"),
             sharpness: self.value("sharpness"),
+            end_base: self.value("end_base"),
             end_slope: self.value("end_slope"),
             timestamp_penalty: self.value("timestamp_penalty"),
         }
