@@ -10,7 +10,7 @@ target=${CARGO_TARGET_DIR:-$HOME/.cache/halkspeech/target}/release/build
 ct2rs=$(ls -d "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/ct2rs-0.10.3/CTranslate2)
 objects=${OBJECTS:-$output.objects}
 mkdir -p "$objects"
-options="-std=c++17 -O3 -g1 -fopenmp -ffp-contract=off -Wall -Wextra -Wno-maybe-uninitialized -isystem $ct2rs/include -I$runner"
+options="-std=c++17 -O3 -g1 -fopenmp -ffp-contract=off -Wall -Wextra -isystem $ct2rs/include -I$runner"
 all=
 for file in "$runner"/runner.cc "$runner"/model/*.cc "$runner"/kernels/*.cc "$runner"/kernels/cpu/*.cc "$source"; do
     object=$objects/$(basename "$(dirname "$file")")_$(basename "$file" .cc).o

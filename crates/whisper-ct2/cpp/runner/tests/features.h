@@ -26,14 +26,16 @@ struct Features {
         if (!file) throw std::runtime_error(std::string("cannot read ") + path);
     }
 
-    // The first frames only.
+    // The first frames only, of which the last second are the recording's last, which are silence.
     Features first(int32_t count) const {
+        const int32_t silence = count < 200 ? 0 : 100;
         Features part = *this;
         part.frames = count;
         part.values.clear();
         for (int32_t mel = 0; mel < mels; ++mel) {
             const float* row = values.data() + mel * frames;
-            part.values.insert(part.values.end(), row, row + count);
+            part.values.insert(part.values.end(), row, row + count - silence);
+            part.values.insert(part.values.end(), row + frames - silence, row + frames);
         }
         return part;
     }

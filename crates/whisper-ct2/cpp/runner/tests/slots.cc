@@ -2,6 +2,7 @@
 // threads. And what happens to failures and to memory.
 // usage: slots MODEL COMPUTE_TYPE FEATURES FEATURES [KERNELS]
 
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <cstring>
@@ -209,6 +210,8 @@ void test_out_of_memory(hs_model* model, const std::vector<Features>& windows) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    // Freed memory goes back at once, for the test of its end.
+    mallopt(M_MMAP_THRESHOLD, 64 << 10);
     if (argc > 5) expect(halkspeech::select_kernels(argv[5]), "these kernels run here");
     hs_model* model = nullptr;
     check(hs_model_load(argv[1], argv[2], &model));

@@ -8,6 +8,10 @@
 
 #if defined(__x86_64__)
 
+// Intrinsics of GCC 12 start from vectors that are not initialised.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+
 #include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>

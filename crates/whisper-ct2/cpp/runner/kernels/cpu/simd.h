@@ -20,8 +20,8 @@ inline void store(float* p, vec v) { __builtin_memcpy(p, &v, sizeof v); }
 #if HALKSPEECH_LANES == 16
 inline vec broadcast(float x) { return _mm512_set1_ps(x); }
 inline vec madd(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
-inline vec larger(vec a, vec b) { return _mm512_max_ps(a, b); }
-inline vec smaller(vec a, vec b) { return _mm512_min_ps(a, b); }
+inline vec larger(vec a, vec b) { return _mm512_maskz_max_ps(0xffff, a, b); }
+inline vec smaller(vec a, vec b) { return _mm512_maskz_min_ps(0xffff, a, b); }
 inline bool any_above(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
 inline vec load(const Half* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
 inline void store(Half* p, vec v) {
