@@ -3,7 +3,9 @@
 
 mod alignment;
 mod attempts;
+mod ct2_config;
 mod encodings;
+mod errors;
 mod feature_batch;
 mod gemm;
 mod gpu;
@@ -20,9 +22,10 @@ use std::time::Instant;
 
 use ct2rs::sys::{StorageView, Whisper, WhisperOptions};
 
-use crate::errors::{batch_error, load_error};
+use crate::errors::load_error;
 use crate::{EngineSpec, Placement};
 use attempts::{GeneratedText, WindowAttempts, select_attempt};
+use errors::batch_error;
 use feature_batch::FeatureBatch;
 use gemm::GemmMonitor;
 pub use gemm::{GemmFailed, create_kernels, supports_mixed_lengths};

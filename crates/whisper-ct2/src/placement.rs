@@ -1,13 +1,12 @@
 //! The device and the number formats of a model, converted to CTranslate2's configuration.
 
-use ct2rs::sys::{ComputeType as Ct2ComputeType, Config, Device, get_device_count};
+use ct2rs::sys::{Device, get_device_count};
 
-use crate::errors::load_error;
 #[cfg(feature = "generate")]
 use crate::generate::supports_mixed_lengths;
 #[cfg(not(feature = "generate"))]
 use crate::runner_engine::supports_mixed_lengths;
-use halkspeech_whisper::engine::{ComputeType, EngineError};
+use halkspeech_whisper::engine::ComputeType;
 
 /// Width of the attention heads that the project's decoder on a GPU supports: that of every Whisper.
 const HEAD_WIDTH: usize = 64;
@@ -53,24 +52,6 @@ impl Placement {
         matches!(self, Self::Cpu { .. })
     }
 
-    /// CTranslate2's configuration for it.
-    pub(super) fn config(self, compute_type: ComputeType) -> Result<Config, EngineError> {
-        Ok(match self {
-            Self::Cpu { threads } => Config {
-                device: Device::CPU,
-                compute_type: resolve(compute_type, Ct2ComputeType::INT8),
-                num_threads_per_replica: threads,
-                ..Config::default()
-            },
-            Self::Cuda { index } => Config {
-                device: Device::CUDA,
-                compute_type: resolve(compute_type, Ct2ComputeType::FLOAT16),
-                device_indices: vec![i32::try_from(index).map_err(load_error)?],
-                ..Config::default()
-            },
-        })
-    }
-
     /// Whether windows of different lengths may share a batch without cost: with the project's own decoder.
     #[must_use]
     pub fn supports_mixed_lengths(self, compute_type: ComputeType, head_width: usize) -> bool {
@@ -103,21 +84,6 @@ impl Placement {
             ComputeType::Float16 | ComputeType::Bfloat16 => Some((2, 2)),
             ComputeType::Float32 => Some((4, 4)),
         }
-    }
-}
-
-fn resolve(compute_type: ComputeType, auto: Ct2ComputeType) -> Ct2ComputeType {
-    match compute_type {
-        ComputeType::Auto => auto,
-        ComputeType::Default => Ct2ComputeType::DEFAULT,
-        ComputeType::Int8 => Ct2ComputeType::INT8,
-        ComputeType::Int8Float16 => Ct2ComputeType::INT8_FLOAT16,
-        ComputeType::Int8Bfloat16 => Ct2ComputeType::INT8_BFLOAT16,
-        ComputeType::Int8Float32 => Ct2ComputeType::INT8_FLOAT32,
-        ComputeType::Int16 => Ct2ComputeType::INT16,
-        ComputeType::Float16 => Ct2ComputeType::FLOAT16,
-        ComputeType::Bfloat16 => Ct2ComputeType::BFLOAT16,
-        ComputeType::Float32 => Ct2ComputeType::FLOAT32,
     }
 }
 

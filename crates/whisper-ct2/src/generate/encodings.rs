@@ -8,7 +8,7 @@ use std::ffi::{CStr, c_char, c_void};
 
 use ct2rs::sys::{Device, StorageView};
 
-use crate::errors::batch_error;
+use super::errors::batch_error;
 use halkspeech_whisper::engine::EngineError;
 
 /// Size of the buffer for an exception's message, in bytes.

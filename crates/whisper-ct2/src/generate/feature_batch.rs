@@ -2,7 +2,7 @@
 
 use ct2rs::sys::{Device, StorageView};
 
-use crate::errors::batch_error;
+use super::errors::batch_error;
 use halkspeech_whisper::engine::{EngineError, EngineInput};
 
 /// Features for a call of the encoder, row-major `[windows, n_mels, frames]`.

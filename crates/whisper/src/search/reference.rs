@@ -155,7 +155,7 @@ mod tests {
                 tokens: vec![4],
             }),
             banned_tokens: vec![1],
-            banned_ranges: vec![3..4],
+            banned_ranges: std::iter::once(3..4).collect(),
             ..all.clone()
         };
         check(&banned, &[1.0, 2.0, 2.0, 0.0, 3.0], &[2, 0]);
