@@ -155,10 +155,10 @@ mod tests {
                 tokens: vec![4],
             }),
             banned_tokens: vec![1],
-            banned_ranges: std::iter::once(3..4).collect(),
+            banned_ranges: vec![3..4, 5..6],
             ..all.clone()
         };
-        check(&banned, &[1.0, 2.0, 2.0, 0.0, 3.0], &[2, 0]);
+        check(&banned, &[1.0, 2.0, 2.0, 0.0, 3.0, 9.0], &[2, 0]);
         let penalized = Rule {
             repetition_penalty: 4.0,
             previous: vec![0, 2],
