@@ -3,6 +3,10 @@
 #include <cmath>
 #include <stdexcept>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include <ctranslate2/models/whisper.h>
 #include <ctranslate2/ops/activation.h>
 #include <ctranslate2/storage_view.h>
@@ -201,7 +205,9 @@ int64_t Model::bytes() const {
     return bytes;
 }
 
-std::shared_ptr<const Model> load_model(const std::string& folder, const std::string& compute_type) {
+namespace {
+
+std::shared_ptr<const Model> pack_model(const std::string& folder, const std::string& compute_type) {
     const auto loaded = ctranslate2::models::Model::load(
         folder, ctranslate2::Device::CPU, 0, ctranslate2::str_to_compute_type(compute_type)
     );
@@ -218,6 +224,17 @@ std::shared_ptr<const Model> load_model(const std::string& folder, const std::st
         model->alignment_heads = heads->get<std::vector<std::pair<int64_t, int64_t>>>();
     model->compute_type = ctranslate2::compute_type_to_str(loaded->effective_compute_type());
     check(*model);
+    return model;
+}
+
+}  // namespace
+
+std::shared_ptr<const Model> load_model(const std::string& folder, const std::string& compute_type) {
+    auto model = pack_model(folder, compute_type);
+#ifdef __GLIBC__
+    // What the loader read and converted goes back to the system; the C library would keep much of it.
+    malloc_trim(0);
+#endif
     return model;
 }
 

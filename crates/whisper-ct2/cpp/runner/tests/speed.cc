@@ -1,9 +1,11 @@
-// Processor time of the runner: a window's encoding, and a step, at beams of 1 and 5.
+// Processor time of the runner: a window's encoding, and a step, at beams of 1 and 5. And memory after loading.
 // usage: speed MODEL COMPUTE_TYPE FEATURES [KERNELS]
 
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
+#include <fstream>
+#include <string>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -20,6 +22,13 @@ double now() {
     timespec time;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
     return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
+}
+
+void print_memory() {
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);) {
+        if (line.rfind("VmHWM", 0) == 0 || line.rfind("VmRSS", 0) == 0) std::printf("%s\n", line.c_str());
+    }
 }
 
 template <typename Work>
@@ -41,7 +50,8 @@ int main(int argc, char** argv) {
     check(hs_model_load(argv[1], argv[2], &model));
     hs_model_info info;
     check(hs_model_describe(model, &info));
-    std::printf("kernels %s\n", info.kernels);
+    std::printf("kernels %s, weights %.1f MB\n", info.kernels, static_cast<double>(info.weight_bytes) / 1e6);
+    print_memory();
     const test::Features features(argv[3]);
     hs_encoder* encoder = nullptr;
     hs_decoder* decoder = nullptr;
