@@ -26,7 +26,7 @@ pub struct EngineBroken;
 /// What the next turn of the engine begins with.
 pub enum Turn {
     /// Another window.
-    Enter(Job),
+    Enter(Box<Job>),
     /// Nothing new.
     Continue,
 }
@@ -108,7 +108,7 @@ impl<'m> Windows<'m> {
         };
         // A slot is for one window.
         let job = batch.jobs.into_iter().next();
-        Some(job.map_or(Turn::Continue, Turn::Enter))
+        Some(job.map_or(Turn::Continue, |job| Turn::Enter(Box::new(job))))
     }
 
     /// Lets a window enter, and makes one step for all.
@@ -196,7 +196,7 @@ impl<'m> Windows<'m> {
 
     fn enter(&mut self, engine: &mut dyn ContinuousEngine, turn: Turn) {
         if let Turn::Enter(job) = turn {
-            let (input, reply) = split(job, self.open.len() + 1);
+            let (input, reply) = split(*job, self.open.len() + 1);
             let window = OpenWindow {
                 id: WindowId(self.next_id),
                 input,

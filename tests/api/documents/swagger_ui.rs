@@ -1,4 +1,4 @@
-//! The page of the OpenAPI document.
+//! The page of the `OpenAPI` document.
 
 use super::*;
 
