@@ -126,14 +126,24 @@ def test_openai_node(url, sample, node_modules):
         assert_transcribed(text)
 
 
-def test_openai_node_in_a_browser(url, audio, node_modules):
-    """json, verbose_json with words, a stream and a refusal, in a page of another origin."""
+@pytest.fixture(scope="module")
+def answers_in_a_page(node_modules, audio):
+    """What clients/page.mjs gets in Chromium from the server at an address."""
     chromium = needs.command("chromium")
     bundler = needs.existing(pathlib.Path(node_modules, ".bin", "esbuild"), "node", "run `npm install esbuild`")
     script = subprocess.run([bundler, CLIENTS / "page.mjs", "--bundle", "--format=esm", "--log-level=warning"],
                             check=True, stdout=subprocess.PIPE, env=os.environ | {"NODE_PATH": node_modules}).stdout
-    query = urllib.parse.urlencode({"url": url, "key": KEY})
-    answers = json.loads(browser.result_of(chromium, script, {"/sample.wav": audio}, query))
+
+    def answers(url, key=KEY):
+        query = urllib.parse.urlencode({"url": url, "key": key})
+        return json.loads(browser.result_of(chromium, script, {"/sample.wav": audio}, query))
+
+    return answers
+
+
+def test_openai_node_in_a_browser(url, answers_in_a_page):
+    """json, verbose_json with words, a stream and a refusal, in a page of another origin."""
+    answers = answers_in_a_page(url)
     assert "error" not in answers
     assert answers["origin"].startswith("http://localhost:")
     assert_transcribed(answers["json"]["text"])
@@ -144,6 +154,13 @@ def test_openai_node_in_a_browser(url, audio, node_modules):
     refusal = answers["refusal"]
     assert (refusal["status"], refusal["code"]) == (404, "model_not_found")
     assert refusal["requestId"]
+
+
+def test_a_page_may_not_read_the_answers_of_a_server_with_a_key(server, answers_in_a_page):
+    """Chromium hides them from pages of origins that ALLOW_ORIGINS does not list."""
+    key = "key of the page"
+    url = server(WHISPER__MODEL="tiny.en", API_KEY=key).url
+    assert "Connection error" in answers_in_a_page(url, key)["error"]
 
 
 def test_async_openai(url, sample, pytestconfig):
