@@ -7,12 +7,12 @@
 #   docker build --target cuda -t halkspeech:cuda .
 #   docker run --gpus all -p 8000:8000 -v halkspeech-models:/home/ubuntu/.cache/huggingface/hub halkspeech:cuda
 #
-# The volume may be a Hugging Face cache, or a folder of the host with a folder for each model; the only model in it
-# is the default one. `curl -X POST localhost:8000/v1/models/base` downloads one.
+# The volume may be a Hugging Face cache, or a folder of the host with a folder for each model; `base`, or
+# the only model in it, is the default one. `curl -X POST localhost:8000/v1/models/base` downloads one.
 #
-# Building needs BuildKit, which keeps crates and object files between builds: CTranslate2 is compiled once for each
-# image. `--build-context build=FOLDER` uses FOLDER/out/halkspeech instead of compiling it; `build-cuda` does the same
-# for the other image, with FOLDER/out/lib.
+# Building needs BuildKit (the default from Docker 23 on, DOCKER_BUILDKIT=1 before), which keeps crates and object files
+# between builds: CTranslate2 is compiled once for each image. `--build-context build=FOLDER` uses FOLDER/out/halkspeech
+# instead of compiling it; `build-cuda` does the same for the other image, with FOLDER/out/lib.
 
 FROM rust:1.95-bookworm AS compiler
 RUN apt-get update \

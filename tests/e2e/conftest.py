@@ -26,7 +26,9 @@ def pytest_addoption(parser):
                                   "$OPENAI_API_KEY")
     group.addoption("--short", action="store_true", help="run slow tests in their short form, to check that they work")
     group.addoption("--seed", type=int, help="repeat the random requests of the run with this seed")
-    group.addoption("--node-modules", help="the folder node_modules that contains the package openai")
+    group.addoption("--node-modules", help="the folder node_modules that contains the packages openai and esbuild")
+    group.addoption("--async-openai", metavar="PROGRAM", help="the program that `cargo build` makes of "
+                                                              "clients/async-openai")
     group.addoption("--failures-table", metavar="FILE", help="write the results of each fault as a Markdown table")
     group.addoption("--odd-files", metavar="FOLDER", help="keep the odd files and the answers in this folder")
     group.addoption("--prometheus", default="http://127.0.0.1:9090", help="the Prometheus of the dashboard")

@@ -1,7 +1,8 @@
 """Requirements of tests that a machine may lack: the test is skipped with the reason, or fails if they are required.
 
 HALKSPEECH_REQUIRE lists required things, separated by commas: program, models, samples, recordings, packages,
-clients, node, ffmpeg, root, gpu, prometheus, compose. Other names are those of scripts/test.sh, for the tests in Rust.
+clients, node, chromium, async-openai, ffmpeg, root, gpu, prometheus, compose. Other names are those of
+scripts/test.sh, for the tests in Rust.
 """
 import importlib
 import os

@@ -7,15 +7,19 @@ import asyncio
 import io
 import json
 import os
+import pathlib
 import subprocess
+import urllib.parse
 import wave
 
 import httpx
 import pytest
 
+import browser
 import needs
 from speech import ENDING
 
+CLIENTS = pathlib.Path(__file__).parent / "clients"
 KEY = os.environ.get("OPENAI_API_KEY") or "none"
 MODEL = "whisper-1"
 # The origin of a page of a development server.
@@ -76,6 +80,13 @@ def assert_transcribed(text):
     assert ENDING in str(text).lower()
 
 
+def assert_streamed(deltas, done):
+    """The deltas of a stream are the text of its last event, whose usage counts tokens."""
+    assert deltas == done["text"]
+    assert_transcribed(done["text"])
+    assert done["usage"]["total_tokens"] > 0
+
+
 def test_openai_python(url, audio):
     """json, verbose_json with words, a stream, a translation."""
     client = needs.module("openai").OpenAI(base_url=url + "/v1", api_key=KEY)
@@ -91,12 +102,18 @@ def test_openai_python(url, audio):
     assert_transcribed(client.audio.translations.create(model=MODEL, file=file).text)
 
 
-def test_openai_node(url, sample, pytestconfig):
-    """json and a stream."""
+@pytest.fixture(scope="module")
+def node_modules(pytestconfig):
+    """The folder that --node-modules names."""
     folder = pytestconfig.getoption("--node-modules")
     if not folder:
-        needs.missing("node", "--node-modules is missing: `npm install openai` creates it in a folder")
-    script = os.path.join(folder, "..", "halkspeech_client.mjs")
+        needs.missing("node", "--node-modules is missing: `npm install openai esbuild` creates it in a folder")
+    return os.path.abspath(folder)
+
+
+def test_openai_node(url, sample, node_modules):
+    """json and a stream."""
+    script = os.path.join(node_modules, "..", "halkspeech_client.mjs")
     with open(script, "w", encoding="utf-8") as file:
         file.write(NODE)
     try:
@@ -107,6 +124,59 @@ def test_openai_node(url, sample, pytestconfig):
     assert result.returncode == 0, result.stderr[-500:]
     for text in json.loads(result.stdout):
         assert_transcribed(text)
+
+
+@pytest.fixture(scope="module")
+def answers_in_a_page(node_modules, audio):
+    """What clients/page.mjs gets in Chromium from the server at an address."""
+    chromium = needs.command("chromium")
+    bundler = needs.existing(pathlib.Path(node_modules, ".bin", "esbuild"), "node", "run `npm install esbuild`")
+    script = subprocess.run([bundler, CLIENTS / "page.mjs", "--bundle", "--format=esm", "--log-level=warning"],
+                            check=True, stdout=subprocess.PIPE, env=os.environ | {"NODE_PATH": node_modules}).stdout
+
+    def answers(url, key=KEY):
+        query = urllib.parse.urlencode({"url": url, "key": key})
+        return json.loads(browser.result_of(chromium, script, {"/sample.wav": audio}, query))
+
+    return answers
+
+
+def test_openai_node_in_a_browser(url, answers_in_a_page):
+    """json, verbose_json with words, a stream and a refusal, in a page of another origin."""
+    answers = answers_in_a_page(url)
+    assert "error" not in answers
+    assert answers["origin"].startswith("http://localhost:")
+    assert_transcribed(answers["json"]["text"])
+    assert answers["requestId"], "the page may read the header x-request-id"
+    assert_transcribed(answers["verbose"]["text"])
+    assert answers["verbose"]["words"][0]["end"] > 0
+    assert_streamed("".join(event.get("delta", "") for event in answers["events"]), answers["events"][-1])
+    refusal = answers["refusal"]
+    assert (refusal["status"], refusal["code"]) == (404, "model_not_found")
+    assert refusal["requestId"]
+
+
+def test_a_page_may_not_read_the_answers_of_a_server_with_a_key(server, answers_in_a_page):
+    """Chromium hides them from pages of origins that ALLOW_ORIGINS does not list."""
+    key = "key of the page"
+    url = server(WHISPER__MODEL="tiny.en", API_KEY=key).url
+    assert "Connection error" in answers_in_a_page(url, key)["error"]
+
+
+def test_async_openai(url, sample, pytestconfig):
+    """json, verbose_json with words, a stream and a refusal, in the types of the Rust crate."""
+    program = pytestconfig.getoption("--async-openai")
+    if not program:
+        needs.missing("async-openai", "--async-openai is missing: `cargo build --release --locked --manifest-path "
+                                      "tests/e2e/clients/async-openai/Cargo.toml` makes the program")
+    result = subprocess.run([program, url, sample, KEY], check=False, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr[-500:]
+    answers = json.loads(result.stdout)
+    assert_transcribed(answers["json"]["text"])
+    assert_transcribed(answers["verbose_json"]["text"])
+    assert answers["verbose_json"]["words"][0]["end"] > 0
+    assert_streamed(answers["deltas"], answers["done"])
+    assert "model_not_found" in answers["refusal"]
 
 
 def test_the_preflight_of_a_page(url):

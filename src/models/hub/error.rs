@@ -188,7 +188,8 @@ impl RequestContext<'_> {
 
     /// Interprets an error of the HTTP client.
     pub fn client_error(&self, error: reqwest::Error) -> HubError {
-        if error.is_timeout() {
+        // No connection within the timeout, as behind a firewall: the hub has sent nothing yet.
+        if error.is_timeout() && !error.is_connect() {
             return self.stalled();
         }
         // The address may be a signed one.
@@ -243,6 +244,8 @@ impl RequestContext<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
 
     #[track_caller]
@@ -275,5 +278,33 @@ mod tests {
         check(429, None, false, "no more requests");
         check(404, Some("EntryNotFound"), false, "unavailable");
         check(503, None, false, "unavailable");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_times_out_is_a_hub_that_cannot_be_reached() {
+        let id = ModelId::parse("owner/name").unwrap();
+        let timeout = Duration::from_millis(100);
+        let context = RequestContext {
+            id: &id,
+            has_token: false,
+            timeout,
+        };
+        // The kernel drops connections to a listener whose backlog is full, as firewalls do.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut backlog = Vec::new();
+        while let Ok(connection) = TcpStream::connect_timeout(&address, timeout) {
+            backlog.push(connection);
+        }
+        let client = reqwest::Client::builder()
+            .connect_timeout(timeout)
+            .no_proxy();
+
+        let request = client.build().unwrap().get(format!("http://{address}/"));
+        let error = request.send().await.unwrap_err();
+
+        assert!(error.is_timeout(), "{error:?}");
+        let error = context.client_error(error);
+        assert!(matches!(error, HubError::Unavailable { .. }), "{error:?}");
     }
 }
