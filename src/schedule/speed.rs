@@ -1,0 +1,101 @@
+//! The measured speed of a device, in seconds of audio a second.
+
+use std::time::Duration;
+
+use super::lane::{Lane, PerLane};
+use super::shares::ShareLimits;
+
+/// Length of a sample.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+/// Time constant of the means, in seconds.
+const MEMORY_S: f64 = 10.0;
+
+/// Measures how much audio is finished while windows wait: then the device is busy, and its speed is its
+/// capacity.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Speed {
+    /// Start of the current sample; it is in the future until the texts that were begun at a lower load
+    /// have ended.
+    since: Option<Duration>,
+    finished: PerLane<f64>,
+    /// Audio seconds a second of all lanes.
+    rate: Option<f64>,
+    /// The same of each lane.
+    rates: PerLane<f64>,
+    /// Mean time of a window from its encoder call to its end, in seconds.
+    residence: f64,
+}
+
+impl Speed {
+    /// Notes whether windows wait.
+    pub fn observe(&mut self, has_waiting: bool, now: Duration) {
+        if !has_waiting {
+            self.since = None;
+            return;
+        }
+        let Some(since) = self.since else {
+            self.begin(now + Duration::from_secs_f64(self.residence));
+            return;
+        };
+        if now < since + SAMPLE {
+            return;
+        }
+        let elapsed = (now - since).as_secs_f64();
+        let sample = PerLane::from_fn(|lane| self.finished[lane] / elapsed);
+        let weight = 1.0 - (-elapsed / MEMORY_S).exp();
+        let sum: f64 = sample.iter().sum();
+        match self.rate {
+            Some(rate) => {
+                self.rate = Some(rate + weight * (sum - rate));
+                for lane in Lane::ALL {
+                    self.rates[lane] += weight * (sample[lane] - self.rates[lane]);
+                }
+            }
+            None if sum > 0.0 => (self.rate, self.rates) = (Some(sum), sample),
+            None => {}
+        }
+        self.begin(now);
+    }
+
+    /// A window has ended, this long after its encoder call began.
+    pub fn ended(&mut self, lane: Lane, audio: Duration, in_slot: Duration, now: Duration) {
+        if self.since.is_some_and(|since| now >= since) {
+            self.finished[lane] += audio.as_secs_f64();
+        }
+        let in_slot = in_slot.as_secs_f64();
+        if self.residence == 0.0 {
+            self.residence = in_slot;
+        }
+        self.residence += 0.05 * (in_slot - self.residence);
+    }
+
+    /// The speed at which a lane is worked off, if the speed of the device is known: what the more urgent
+    /// lanes leave over, at least its share.
+    #[must_use]
+    pub fn of_lane(&self, lane: Lane, shares: ShareLimits, bulk_waits: bool) -> Option<f64> {
+        let rate = self.rate?;
+        let bulk = if bulk_waits { shares.bulk_min } else { 0.0 };
+        let live = self.rates[Lane::Live];
+        let speed = match lane {
+            Lane::Live => rate * shares.live_max,
+            Lane::Interactive => {
+                let least = 1.0 - shares.live_max - shares.bulk_min;
+                (rate * (1.0 - bulk) - live).max(rate * least)
+            }
+            Lane::Bulk => (rate - live - self.rates[Lane::Interactive]).max(rate * shares.bulk_min),
+        };
+        Some(speed.max(0.01))
+    }
+
+    /// Mean time of a window from its encoder call to its end.
+    #[must_use]
+    pub fn residence(&self) -> Duration {
+        Duration::from_secs_f64(self.residence)
+    }
+
+    fn begin(&mut self, since: Duration) {
+        self.since = Some(since);
+        self.finished = PerLane::default();
+    }
+}
