@@ -27,6 +27,7 @@ pub mod features;
 pub mod job;
 pub mod queue;
 pub mod batch;
+pub mod schedule;
 pub mod engine;
 pub mod tokens;
 pub mod transcript;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::lane::{Lane, PerLane};
-use super::limits::Layout;
+use super::limits::{Layout, SlotDemand};
 use super::scheduler::Scheduler;
 use super::shares::Contention;
 use super::window::WindowId;
@@ -12,6 +12,9 @@ use super::worker::Running;
 
 /// The weight of the last measurement in a mean time.
 const WEIGHT_OF_LAST: f64 = 0.2;
+
+/// How long a lane counts as active after its last window.
+const RECENT: Duration = Duration::from_secs(60);
 
 /// A work item of a lane.
 #[derive(Debug)]
@@ -171,7 +174,7 @@ impl Scheduler {
             return None;
         }
         let audio = self.waiting[lane].front()?.audio;
-        let windows = self.waiting[lane].len().min(self.limits.max_encode.get());
+        let windows = self.waiting[lane].len().min(self.max_encode(now));
         let cost = audio.mul_f64(state.encode_time * windows as f64);
         Some(Item {
             work: ItemKind::Encode,
@@ -188,33 +191,33 @@ impl Scheduler {
         // A window above the whole memory is tried alone.
         let fits = self.memory_in_use.saturating_add(window.bytes) <= self.limits.memory
             || self.slots.is_empty();
-        fits && self.free_slots(home, lane, now) > 0 && self.is_turn_of(index)
+        fits && self.free_slots(home, lane, now) > 0
     }
 
     fn free_slots(&self, home: usize, lane: Lane, now: Duration) -> usize {
-        let in_use = &self.workers[home].in_use;
-        self.limits.free_slots(lane, in_use, &self.last_seen, now)
+        let demand = SlotDemand {
+            in_use: self.workers[home].in_use,
+            waits: PerLane::from_fn(|lane| !self.waiting[lane].is_empty()),
+            is_recent: PerLane::from_fn(|lane| self.is_recent(lane, now)),
+        };
+        self.limits.free_slots(lane, &demand)
     }
 
-    /// A runner leaves a window to another that writes fewer texts and comes to it soon.
-    fn is_turn_of(&self, index: usize) -> bool {
-        if self.limits.layout == Layout::Overlapping {
-            return true;
-        }
-        let own = self.workers[index].slots();
-        !self.workers.iter().any(|other| {
-            let is_stepping = other
-                .running
-                .as_ref()
-                .is_none_or(|running| !matches!(running.work, Work::Encode(_)));
-            is_stepping && other.slots() + 1 < own
-        })
+    fn is_recent(&self, lane: Lane, now: Duration) -> bool {
+        self.last_seen[lane].is_some_and(|seen| now < seen.saturating_add(RECENT))
+    }
+
+    /// The most windows in an encoder call: half as many as usual while there are live sessions, whose
+    /// windows wait for the call.
+    fn max_encode(&self, now: Duration) -> usize {
+        let most = self.limits.max_encode.get();
+        if self.is_recent(Lane::Live, now) { most.div_ceil(2) } else { most }
     }
 
     /// The time until which an encoder call waits for further windows; none if it is due.
     fn wait_for_company(&self, lane: Lane, now: Duration, preparing: usize) -> Option<Duration> {
         let waiting = &self.waiting[lane];
-        if preparing == 0 || lane == Lane::Live || waiting.len() >= self.limits.max_encode.get() {
+        if preparing == 0 || lane == Lane::Live || waiting.len() >= self.max_encode(now) {
             return None;
         }
         let oldest = waiting.iter().map(|(_, arrived)| arrived).min()?;
@@ -226,7 +229,7 @@ impl Scheduler {
     fn take(&mut self, worker: Worker, index: usize, lane: Lane, now: Duration) -> Vec<WindowId> {
         let home = self.home(index);
         let mut taken = Vec::new();
-        while taken.len() < self.limits.max_encode.get() && self.has_room(index, lane, now) {
+        while taken.len() < self.max_encode(now) && self.has_room(index, lane, now) {
             let Some(window) = self.waiting[lane].pop() else {
                 break;
             };

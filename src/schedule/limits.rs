@@ -41,8 +41,16 @@ pub struct Limits {
     pub shares: ShareLimits,
 }
 
-/// How long slots stay reserved for a lane after its last window.
-const RESERVED_FOR: Duration = Duration::from_secs(60);
+/// The windows of a worker and of the queue, as far as they decide who may take a slot.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SlotDemand {
+    /// Slots in use at the worker.
+    pub in_use: PerLane<usize>,
+    /// Whether windows wait.
+    pub waits: PerLane<bool>,
+    /// Whether a window arrived within a minute.
+    pub is_recent: PerLane<bool>,
+}
 
 impl Limits {
     /// The most windows with a slot that one worker writes.
@@ -54,33 +62,36 @@ impl Limits {
         }
     }
 
-    /// Number of slots that a lane may take beyond those in use at a worker. Bulk leaves half of the slots
-    /// to the others if there was another window within a minute, because its texts pause while theirs
-    /// are written and would keep the slots; both leave an eighth to live.
+    /// Number of slots that a lane may take beyond those in use at a worker.
+    ///
+    /// Live takes at most half while others wait. An eighth is kept for live for a minute after its last
+    /// window, because live does not wait for a text to end. Bulk takes at most half for a minute after
+    /// any other window, because its texts pause beside theirs and keep their slots; an eighth is kept
+    /// for it while it waits. One slot is always open to each lane.
     #[must_use]
-    pub fn free_slots(
-        &self,
-        lane: Lane,
-        in_use: &PerLane<usize>,
-        last_seen: &PerLane<Option<Duration>>,
-        now: Duration,
-    ) -> usize {
+    pub fn free_slots(&self, lane: Lane, demand: &SlotDemand) -> usize {
         let all = self.slots_of_worker();
-        let is_recent =
-            |lane: Lane| last_seen[lane].is_some_and(|seen| now < seen.saturating_add(RESERVED_FOR));
-        let for_live = if is_recent(Lane::Live) { all.div_ceil(8) } else { 0 };
-        let used: usize = in_use.iter().sum();
-        let free = all.saturating_sub(used);
-        let below = |limit: usize, used: usize| free.min(limit.max(1).saturating_sub(used));
-        let not_live = used - in_use[Lane::Live];
-        match lane {
-            Lane::Live => free,
-            Lane::Interactive => below(all - for_live, not_live),
-            Lane::Bulk if for_live > 0 || is_recent(Lane::Interactive) => {
-                below(all / 2, in_use[Lane::Bulk]).min(below(all - for_live, not_live))
+        let eighth = all.div_ceil(8);
+        let used: usize = demand.in_use.iter().sum();
+        let below = |limit: usize, used: usize| limit.max(1).saturating_sub(used);
+        let for_live = if demand.is_recent[Lane::Live] { eighth } else { 0 };
+        let for_bulk = if demand.waits[Lane::Bulk] { eighth } else { 0 };
+        let not_live = below(all - for_live, used - demand.in_use[Lane::Live]);
+        let [live, interactive, bulk] = Lane::ALL.map(|lane| demand.in_use[lane]);
+        let own = match lane {
+            Lane::Live if demand.waits[Lane::Interactive] || demand.waits[Lane::Bulk] => {
+                below(all / 2, live)
             }
-            Lane::Bulk => free,
-        }
+            Lane::Live => all,
+            Lane::Interactive => {
+                not_live.min(below(all.saturating_sub(for_live + for_bulk), interactive))
+            }
+            Lane::Bulk if demand.is_recent[Lane::Live] || demand.is_recent[Lane::Interactive] => {
+                not_live.min(below(all / 2, bulk))
+            }
+            Lane::Bulk => not_live,
+        };
+        own.min(all.saturating_sub(used))
     }
 
     /// The most waiting windows of this lane and the less urgent ones together. Half of the places are kept

@@ -44,6 +44,13 @@ pub struct Contention {
 /// What a worker could do next for each lane: the expected time of the item, none if the lane has no item.
 pub type Candidates = PerLane<Option<Duration>>;
 
+/// The credit of bulk grows faster than its share by this factor, so that it gets its share in any ten
+/// seconds although its work items cannot be divided.
+const BULK_MARGIN: f64 = 1.1;
+
+/// The same for interactive and bulk together, so that the margin of bulk is not at the cost of interactive.
+const OTHERS_MARGIN: f64 = 1.05;
+
 impl Default for ShareLimits {
     fn default() -> Self {
         Self {
@@ -71,10 +78,10 @@ impl Shares {
         let elapsed = now.saturating_sub(self.at).as_secs_f64();
         self.at = self.at.max(now);
         if self.contention.bulk_waits {
-            self.bulk += elapsed * self.limits.bulk_min;
+            self.bulk += elapsed * self.limits.bulk_min * BULK_MARGIN;
         }
         if self.contention.others_wait {
-            self.others += elapsed * (1.0 - self.limits.live_max);
+            self.others += elapsed * (1.0 - self.limits.live_max) * OTHERS_MARGIN;
         }
         if !contention.bulk_waits {
             self.bulk = 0.0;
