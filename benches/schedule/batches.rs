@@ -23,7 +23,9 @@ pub fn simulate(machine: &Machine, load: &Load, seed: u64) -> Figures {
         let Some(options) = queue.first().map(|text| text.options) else {
             // Until a window arrives, or another engine's answers make their callers send again.
             let others = free_at.iter().copied().filter(|at| *at > now);
-            let wake = others.chain(arrivals.last().copied()).fold(f64::MAX, f64::min);
+            let wake = others
+                .chain(arrivals.last().copied())
+                .fold(f64::MAX, f64::min);
             free_at[engine] = wake.max(now) + 1e-5;
             continue;
         };

@@ -45,7 +45,13 @@ pub fn simulate(machine: &Machine, others: Others, tries: usize) -> Vec<f64> {
             };
             let window = Window {
                 id: WindowId(requests.len() as u64),
-                request: RequestId(if request == 0 { 1 << 20 } else { request as u64 } + number),
+                request: RequestId(
+                    if request == 0 {
+                        1 << 20
+                    } else {
+                        request as u64
+                    } + number,
+                ),
                 caller: Caller::Key(caller),
                 lane,
                 audio: seconds(audio_s),

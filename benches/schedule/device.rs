@@ -185,7 +185,11 @@ impl Device {
     fn factor(&self) -> f64 {
         let busy = |worker: &BusyWorker| matches!(worker.work, Work::Encode(_) | Work::Step(_));
         let all_busy = self.workers.iter().all(busy);
-        if self.machine.is_gpu() && all_busy { self.slowdown } else { 1.0 }
+        if self.machine.is_gpu() && all_busy {
+            self.slowdown
+        } else {
+            1.0
+        }
     }
 }
 

@@ -147,7 +147,8 @@ impl Simulation {
 
     fn at(&mut self, at_s: f64, event: Event) {
         self.number += 1;
-        self.events.push(Reverse((seconds(at_s), self.number, event)));
+        self.events
+            .push(Reverse((seconds(at_s), self.number, event)));
     }
 
     fn arrive(&mut self, event: Event, now: Duration) {
@@ -196,7 +197,13 @@ impl Simulation {
                 self.clips[caller].admitted_s = now_s;
                 let audio_s = clip.audio_s;
                 let event = Event::Ask(caller);
-                self.submit(event, Lane::Interactive, audio_s, self.traffic.patience_s, now);
+                self.submit(
+                    event,
+                    Lane::Interactive,
+                    audio_s,
+                    self.traffic.patience_s,
+                    now,
+                );
             }
             Err(refusal) => {
                 let (Refusal::QueueFull { retry_after } | Refusal::TooLate { retry_after, .. }) =
@@ -223,7 +230,14 @@ impl Simulation {
         }
     }
 
-    fn submit(&mut self, event: Event, lane: Lane, audio_s: f64, patience_s: f64, now: Duration) -> bool {
+    fn submit(
+        &mut self,
+        event: Event,
+        lane: Lane,
+        audio_s: f64,
+        patience_s: f64,
+        now: Duration,
+    ) -> bool {
         self.number += 1;
         let id = WindowId(self.number);
         let (index, offset) = match event {
@@ -280,7 +294,9 @@ impl Simulation {
                     windows: clip.windows + 1,
                     ..Clip::default()
                 };
-                self.device.scheduler.close_request(RequestId(caller as u64));
+                self.device
+                    .scheduler
+                    .close_request(RequestId(caller as u64));
                 self.at(now_s + 0.001, event);
             }
         }
@@ -326,7 +342,9 @@ impl Simulation {
                 _ => {}
             }
             if is_steady {
-                self.seen.usage.add(done.worker == Worker::Encoder, &lanes, elapsed);
+                self.seen
+                    .usage
+                    .add(done.worker == Worker::Encoder, &lanes, elapsed);
             }
         }
         if is_steady {

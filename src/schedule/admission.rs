@@ -73,8 +73,8 @@ const ESTIMATE_FROM: usize = 20;
 /// to return, because the backlog is never exactly as expected.
 const NEW_UP_TO: f64 = 0.8;
 
-/// Assumed speed before any is measured, in audio seconds a second.
-const UNKNOWN_SPEED: f64 = 10.0;
+/// Assumed speed before any is measured, in audio seconds a second. No time of return follows from it.
+const UNKNOWN_SPEED: f64 = 100.0;
 
 /// Assumed length of a window if none waits, in seconds.
 const UNKNOWN_WINDOW_S: f64 = 10.0;
@@ -93,7 +93,11 @@ impl Admission {
     ) -> Result<(), Refusal> {
         let lane = offer.lane;
         let (windows, audio) = waiting[lane];
-        let mean_s = if windows > 0 { audio.as_secs_f64() / windows as f64 } else { UNKNOWN_WINDOW_S };
+        let mean_s = if windows > 0 {
+            audio.as_secs_f64() / windows as f64
+        } else {
+            UNKNOWN_WINDOW_S
+        };
         let bulk_waits = waiting[Lane::Bulk].0 > 0;
         let known_speed = self.speed.of_lane(lane, limits.shares, bulk_waits);
         let backlog = Backlog {
@@ -102,14 +106,21 @@ impl Admission {
         };
         // The places that the windows of this lane may still take, beside those of less urgent ones.
         let below = Lane::ALL.into_iter().filter(|other| *other >= lane);
-        let taken: usize = below.map(|lane| waiting[lane].0 + self.reserved[lane]).sum();
+        let taken: usize = below
+            .map(|lane| waiting[lane].0 + self.reserved[lane])
+            .sum();
         let places = limits.places(lane);
         let own = windows + self.reserved[lane];
         let by_places = mean_s * (places.saturating_sub(taken) + own) as f64;
         let own_s = offer.audio.as_secs_f64();
-        let patience = offer.patience.saturating_sub(self.speed.residence());
+        let patience = offer.patience.saturating_sub(self.speed.residence(lane));
         let by_time = patience.as_secs_f64() * backlog.speed;
-        let limit = if known_speed.is_some() { by_time.min(by_places) } else { by_places }.max(own_s);
+        let limit = if known_speed.is_some() {
+            by_time.min(by_places)
+        } else {
+            by_places
+        }
+        .max(own_s);
 
         let promises = &mut self.promises[lane];
         let returned = promises.returned(offer.attempt, now);
@@ -129,8 +140,12 @@ impl Admission {
         }
         let state = (backlog, now);
         let wait = match returned {
+            // It could not be kept.
+            _ if known_speed.is_none() => Duration::ZERO,
             Return::Early(wait) => wait,
-            Return::OnTime => promises.promise_first(offer.attempt, own_s, limit * NEW_UP_TO, state),
+            Return::OnTime => {
+                promises.promise_first(offer.attempt, own_s, limit * NEW_UP_TO, state)
+            }
             Return::New => promises.promise(offer.attempt, own_s, limit * NEW_UP_TO, state),
         };
         let retry_after = wait.max(MIN_RETRY);
@@ -139,7 +154,7 @@ impl Admission {
         }
         let estimate = Duration::from_secs_f64((backlog.level + own_s) / backlog.speed);
         Err(Refusal::TooLate {
-            estimate: estimate + self.speed.residence(),
+            estimate: estimate + self.speed.residence(lane),
             retry_after,
         })
     }

@@ -27,7 +27,7 @@ struct Item {
 #[derive(Debug)]
 enum ItemKind {
     Align(WindowId),
-    Open(Vec<WindowId>),
+    Open,
     Encode,
 }
 
@@ -56,10 +56,10 @@ impl Scheduler {
             let mut wait_until: Option<Duration> = None;
             let items = PerLane::from_fn(|lane| {
                 let item = self.item(worker, index, lane, now);
-                let is_encode = item.as_ref().is_some_and(|item| matches!(item.work, ItemKind::Encode));
-                if is_encode
-                    && let Some(until) = self.wait_for_company(lane, now, preparing)
-                {
+                let is_encode = item
+                    .as_ref()
+                    .is_some_and(|item| matches!(item.work, ItemKind::Encode));
+                if is_encode && let Some(until) = self.wait_for_company(lane, now, preparing) {
                     wait_until = Some(wait_until.map_or(until, |other| other.min(until)));
                     return None;
                 }
@@ -71,7 +71,7 @@ impl Scheduler {
             {
                 return match &item.work {
                     ItemKind::Align(id) => Work::Align(*id),
-                    ItemKind::Open(ids) => Work::Open(ids.clone()),
+                    ItemKind::Open => Work::Open(self.to_open(index, lane)),
                     ItemKind::Encode => Work::Encode(self.take(worker, index, lane, now)),
                 };
             }
@@ -96,7 +96,11 @@ impl Scheduler {
         for id in work.windows() {
             if let Some(slot) = self.slots.get(id) {
                 let is_step = stage == Stage::Open;
-                let weight = if is_step { 1.0 } else { slot.window.audio.as_secs_f64() };
+                let weight = if is_step {
+                    1.0
+                } else {
+                    slot.window.audio.as_secs_f64()
+                };
                 weights[slot.window.lane] += weight;
             }
             if stage != Stage::Open {
@@ -123,7 +127,11 @@ impl Scheduler {
             Work::Encode(_) => {
                 state.had_item = true;
                 let measured = elapsed.as_secs_f64() / sum.max(0.1);
-                let known = if state.encode_time > 0.0 { state.encode_time } else { measured };
+                let known = if state.encode_time > 0.0 {
+                    state.encode_time
+                } else {
+                    measured
+                };
                 state.encode_time = known + WEIGHT_OF_LAST * (measured - known);
             }
             Work::Open(_) | Work::Align(_) => state.had_item = true,
@@ -134,9 +142,9 @@ impl Scheduler {
             let contention = state.contention;
             state.shares.advance(now, contention);
             let weights = running.weights;
-            state
-                .shares
-                .charge(PerLane::from_fn(|lane| elapsed.mul_f64(weights[lane] / sum)));
+            state.shares.charge(PerLane::from_fn(|lane| {
+                elapsed.mul_f64(weights[lane] / sum)
+            }));
         }
     }
 
@@ -146,13 +154,29 @@ impl Scheduler {
         let state = &self.workers[index];
         let [live, interactive, bulk] = Lane::ALL.map(|lane| &state.open[lane]);
         let all = live.len() + interactive.len() + bulk.len();
-        let cost = state.step_time.mul_f64(bulk.len() as f64 / all.max(1) as f64);
+        let cost = state
+            .step_time
+            .mul_f64(bulk.len() as f64 / all.max(1) as f64);
         let urgent = live.iter().chain(interactive).copied();
-        if bulk.is_empty() || (!state.shares.allows_bulk(cost) && live.len() + interactive.len() > 0) {
+        if bulk.is_empty()
+            || (!state.shares.allows_bulk(cost) && live.len() + interactive.len() > 0)
+        {
             urgent.collect()
         } else {
             urgent.chain(bulk.iter().copied()).collect()
         }
+    }
+
+    /// The windows that are opened together: those of a lane first, then of the others.
+    fn to_open(&self, index: usize, first: Lane) -> Vec<WindowId> {
+        let state = &self.workers[index];
+        let others = Lane::ALL.into_iter().filter(|lane| {
+            let is_allowed = *lane != Lane::Bulk || state.shares.allows_bulk(state.step_time);
+            *lane != first && is_allowed
+        });
+        let lanes = std::iter::once(first).chain(others);
+        let ids = lanes.flat_map(|lane| state.to_open[lane].iter().copied());
+        ids.take(self.limits.max_open.get()).collect()
     }
 
     /// The next item of a lane: texts that are complete before those that begin.
@@ -165,8 +189,7 @@ impl Scheduler {
                 return Some(Item { work, cost });
             }
             if !state.to_open[lane].is_empty() {
-                let ids = state.to_open[lane].iter().copied();
-                let work = ItemKind::Open(ids.take(self.limits.max_open.get()).collect());
+                let work = ItemKind::Open;
                 return Some(Item { work, cost });
             }
         }
@@ -211,7 +234,11 @@ impl Scheduler {
     /// windows wait for the call.
     fn max_encode(&self, now: Duration) -> usize {
         let most = self.limits.max_encode.get();
-        if self.is_recent(Lane::Live, now) { most.div_ceil(2) } else { most }
+        if self.is_recent(Lane::Live, now) {
+            most.div_ceil(2)
+        } else {
+            most
+        }
     }
 
     /// The time until which an encoder call waits for further windows; none if it is due.
@@ -261,16 +288,20 @@ impl Scheduler {
     /// Notes which lanes are kept waiting at a worker.
     fn note_contention(&mut self, worker: Worker, index: usize, now: Duration) {
         let can_encode = |lane: Lane| {
-            worker != Worker::Decoder && !self.waiting[lane].is_empty() && self.free_slots(self.home(index), lane, now) > 0
+            worker != Worker::Decoder
+                && !self.waiting[lane].is_empty()
+                && self.free_slots(self.home(index), lane, now) > 0
         };
         let [live, interactive, bulk] = Lane::ALL.map(can_encode);
         let state = &self.workers[index];
         let is_written = |lane| worker != Worker::Encoder && state.texts(lane) > 0;
         let [live_text, interactive_text, bulk_text] = Lane::ALL.map(is_written);
         let has_live = live || live_text;
+        let others_pending = is_written(Lane::Interactive) && state.items(Lane::Interactive) > 0
+            || is_written(Lane::Bulk) && state.items(Lane::Bulk) > 0;
         let contention = Contention {
             bulk_waits: (bulk || bulk_text) && (has_live || interactive || interactive_text),
-            others_wait: has_live && (bulk || interactive),
+            others_wait: has_live && (bulk || interactive || others_pending),
         };
         let state = &mut self.workers[index];
         state.contention = contention;

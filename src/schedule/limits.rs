@@ -74,17 +74,23 @@ impl Limits {
         let eighth = all.div_ceil(8);
         let used: usize = demand.in_use.iter().sum();
         let below = |limit: usize, used: usize| limit.max(1).saturating_sub(used);
-        let for_live = if demand.is_recent[Lane::Live] { eighth } else { 0 };
+        let for_live = if demand.is_recent[Lane::Live] {
+            eighth
+        } else {
+            0
+        };
         let for_bulk = if demand.waits[Lane::Bulk] { eighth } else { 0 };
         let not_live = below(all - for_live, used - demand.in_use[Lane::Live]);
         let [live, interactive, bulk] = Lane::ALL.map(|lane| demand.in_use[lane]);
         let own = match lane {
             Lane::Live if demand.waits[Lane::Interactive] || demand.waits[Lane::Bulk] => {
-                below(all / 2, live)
+                below(all / 2, live).min(below(all.saturating_sub(for_bulk), live + interactive))
             }
             Lane::Live => all,
             Lane::Interactive => {
-                not_live.min(below(all.saturating_sub(for_live + for_bulk), interactive))
+                let for_others = below(all.saturating_sub(for_live + for_bulk), interactive);
+                let not_bulk = below(all.saturating_sub(for_bulk), live + interactive);
+                not_live.min(for_others).min(not_bulk)
             }
             Lane::Bulk if demand.is_recent[Lane::Live] || demand.is_recent[Lane::Interactive] => {
                 not_live.min(below(all / 2, bulk))

@@ -62,7 +62,8 @@ impl Scheduler {
             return Err(Refusal::ShuttingDown);
         }
         self.expire(now);
-        let waiting = PerLane::from_fn(|lane| (self.waiting[lane].len(), self.waiting[lane].audio()));
+        let waiting =
+            PerLane::from_fn(|lane| (self.waiting[lane].len(), self.waiting[lane].audio()));
         self.admission.offer(offer, &self.limits, &waiting, now)
     }
 
@@ -141,7 +142,8 @@ impl Scheduler {
                 Work::Encode(_) => self.put_back(id, now),
                 Work::Open(_) => self.set_stage(id, Stage::Encoded),
                 Work::Align(_) => self.set_stage(id, Stage::Written),
-                _ => self.set_stage(id, Stage::Open),
+                Work::Close(_) => self.set_stage(id, Stage::Open),
+                Work::Step(_) | Work::WaitUntil(_) | Work::Wait => {}
             }
             self.leave_if_marked(id);
         }
@@ -149,7 +151,11 @@ impl Scheduler {
 
     /// The text of a window is complete, and its words shall be aligned before it ends.
     pub fn align(&mut self, id: WindowId) {
-        if self.slots.get(&id).is_some_and(|slot| slot.stage == Stage::Open) {
+        if self
+            .slots
+            .get(&id)
+            .is_some_and(|slot| slot.stage == Stage::Open)
+        {
             self.set_stage(id, Stage::Written);
         }
     }

@@ -11,6 +11,9 @@ const SAMPLE: Duration = Duration::from_secs(1);
 /// Time constant of the means, in seconds.
 const MEMORY_S: f64 = 10.0;
 
+/// The weight of the last window in the mean time of windows.
+const WEIGHT_OF_LAST: f64 = 0.05;
+
 /// Measures how much audio is finished while windows wait: then the device is busy, and its speed is its
 /// capacity.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,8 +26,9 @@ pub struct Speed {
     rate: Option<f64>,
     /// The same of each lane.
     rates: PerLane<f64>,
+    samples: u32,
     /// Mean time of a window from its encoder call to its end, in seconds.
-    residence: f64,
+    residences: PerLane<f64>,
 }
 
 impl Speed {
@@ -34,8 +38,10 @@ impl Speed {
             self.since = None;
             return;
         }
-        let Some(since) = self.since else {
-            self.begin(now + Duration::from_secs_f64(self.residence));
+        // Nothing is known before the first windows have ended.
+        let residence = self.residences.iter().copied().fold(0.0, f64::max);
+        let Some(since) = self.since.filter(|_| residence > 0.0) else {
+            self.begin(now + Duration::from_secs_f64(2.0 * residence));
             return;
         };
         if now < since + SAMPLE {
@@ -43,7 +49,9 @@ impl Speed {
         }
         let elapsed = (now - since).as_secs_f64();
         let sample = PerLane::from_fn(|lane| self.finished[lane] / elapsed);
-        let weight = 1.0 - (-elapsed / MEMORY_S).exp();
+        self.samples = self.samples.saturating_add(1);
+        // The first samples count the same.
+        let weight = (1.0 - (-elapsed / MEMORY_S).exp()).max(1.0 / f64::from(self.samples));
         let sum: f64 = sample.iter().sum();
         match self.rate {
             Some(rate) => {
@@ -64,10 +72,11 @@ impl Speed {
             self.finished[lane] += audio.as_secs_f64();
         }
         let in_slot = in_slot.as_secs_f64();
-        if self.residence == 0.0 {
-            self.residence = in_slot;
+        let residence = &mut self.residences[lane];
+        if *residence == 0.0 {
+            *residence = in_slot;
         }
-        self.residence += 0.05 * (in_slot - self.residence);
+        *residence += WEIGHT_OF_LAST * (in_slot - *residence);
     }
 
     /// The speed at which a lane is worked off, if the speed of the device is known: what the more urgent
@@ -88,10 +97,10 @@ impl Speed {
         Some(speed.max(0.01))
     }
 
-    /// Mean time of a window from its encoder call to its end.
+    /// Mean time of a window of this lane from its encoder call to its end.
     #[must_use]
-    pub fn residence(&self) -> Duration {
-        Duration::from_secs_f64(self.residence)
+    pub fn residence(&self, lane: Lane) -> Duration {
+        Duration::from_secs_f64(self.residences[lane])
     }
 
     fn begin(&mut self, since: Duration) {

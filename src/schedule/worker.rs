@@ -71,6 +71,11 @@ impl WorkerState {
         self.to_open[lane].len() + self.open[lane].len() + self.to_align[lane].len()
     }
 
+    /// Number of texts of this lane that wait to be opened or aligned.
+    pub fn items(&self, lane: Lane) -> usize {
+        self.to_open[lane].len() + self.to_align[lane].len()
+    }
+
     pub fn add(&mut self, slot: &Slot) {
         self.in_use[slot.window.lane] += 1;
         self.enter(slot);
