@@ -20,3 +20,10 @@ pub use scheduler::Scheduler;
 pub use shares::ShareLimits;
 pub use window::{Departure, Outcome, RequestId, Window, WindowId};
 pub use work::{Work, Worker};
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod test_device;
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ impl Scheduler {
         if self.workers[index].running.is_some() {
             return Work::Wait;
         }
-        self.note_contention(worker, index, now);
+        self.note_contention(index);
         if !self.workers[index].to_close.is_empty() {
             return Work::Close(self.workers[index].to_close.iter().copied().collect());
         }
@@ -66,7 +66,7 @@ impl Scheduler {
                 item
             });
             let costs = PerLane::from_fn(|lane| items[lane].as_ref().map(|item| item.cost));
-            if let Some(lane) = self.workers[index].shares.choose(&costs)
+            if let Some(lane) = self.workers[self.home(index)].shares.choose(&costs)
                 && let Some(item) = &items[lane]
             {
                 return match &item.work {
@@ -107,10 +107,12 @@ impl Scheduler {
                 self.set_stage(*id, stage);
             }
         }
+        let contention = self.workers[self.home(index)].shares.contention();
         self.workers[index].running = Some(Running {
             work: work.clone(),
             began: now,
             weights,
+            contention,
         });
     }
 
@@ -138,13 +140,10 @@ impl Scheduler {
             Work::Close(_) | Work::Wait | Work::WaitUntil(_) => return,
         }
         if sum > 0.0 {
-            // Credit up to the end of the work, under the contention at its beginning.
-            let contention = state.contention;
-            state.shares.advance(now, contention);
             let weights = running.weights;
-            state.shares.charge(PerLane::from_fn(|lane| {
-                elapsed.mul_f64(weights[lane] / sum)
-            }));
+            let used = PerLane::from_fn(|lane| elapsed.mul_f64(weights[lane] / sum));
+            let home = self.home(index);
+            self.workers[home].shares.charge(used, running.contention);
         }
     }
 
@@ -219,6 +218,7 @@ impl Scheduler {
 
     fn free_slots(&self, home: usize, lane: Lane, now: Duration) -> usize {
         let demand = SlotDemand {
+            slots: self.limits.slots_of_worker(home),
             in_use: self.workers[home].in_use,
             waits: PerLane::from_fn(|lane| !self.waiting[lane].is_empty()),
             is_recent: PerLane::from_fn(|lane| self.is_recent(lane, now)),
@@ -285,26 +285,19 @@ impl Scheduler {
         }
     }
 
-    /// Notes which lanes are kept waiting at a worker.
-    fn note_contention(&mut self, worker: Worker, index: usize, now: Duration) {
-        let can_encode = |lane: Lane| {
-            worker != Worker::Decoder
-                && !self.waiting[lane].is_empty()
-                && self.free_slots(self.home(index), lane, now) > 0
-        };
-        let [live, interactive, bulk] = Lane::ALL.map(can_encode);
-        let state = &self.workers[index];
-        let is_written = |lane| worker != Worker::Encoder && state.texts(lane) > 0;
-        let [live_text, interactive_text, bulk_text] = Lane::ALL.map(is_written);
-        let has_live = live || live_text;
-        let others_pending = is_written(Lane::Interactive) && state.items(Lane::Interactive) > 0
-            || is_written(Lane::Bulk) && state.items(Lane::Bulk) > 0;
+    /// Notes which lanes are kept waiting at a worker, and at the other one of a GPU.
+    fn note_contention(&mut self, index: usize) {
+        let home = self.home(index);
+        let state = &mut self.workers[home];
+        let waits = |lane: Lane| !self.waiting[lane].is_empty();
+        let pending = |lane: Lane| waits(lane) || state.items(lane) > 0;
+        let is_active = |lane: Lane| waits(lane) || state.in_use[lane] > 0;
+        let [live, interactive, bulk] = Lane::ALL.map(is_active);
         let contention = Contention {
-            bulk_waits: (bulk || bulk_text) && (has_live || interactive || interactive_text),
-            others_wait: has_live && (bulk || interactive || others_pending),
+            bulk_waits: bulk && (live || interactive),
+            bulk_is_limited: state.in_use[Lane::Live] + state.in_use[Lane::Interactive] > 0,
+            others_wait: live && (pending(Lane::Interactive) || pending(Lane::Bulk)),
         };
-        let state = &mut self.workers[index];
-        state.contention = contention;
-        state.shares.advance(now, contention);
+        state.shares.note(contention);
     }
 }

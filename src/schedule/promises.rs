@@ -166,3 +166,106 @@ impl Backlog {
         (level - self.speed * time.as_secs_f64()).max(0.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEED: f64 = 10.0;
+    const LIMIT: f64 = 100.0;
+
+    fn attempt(caller: usize) -> Attempt {
+        Attempt {
+            caller: Caller::Key(caller),
+            fingerprint: 0,
+        }
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// The seconds that an attempt of 20 s is told, with this backlog.
+    fn promise(promises: &mut Promises, caller: usize, level: f64, now_s: u64) -> f64 {
+        let backlog = Backlog {
+            level,
+            speed: SPEED,
+        };
+        let wait = promises.promise(attempt(caller), 20.0, LIMIT, (backlog, at(now_s)));
+        wait.as_secs_f64()
+    }
+
+    #[test]
+    fn refused_requests_are_told_to_return_one_after_the_other() {
+        let mut promises = Promises::default();
+        // 120 s of audio are to fall to 80 s, then 2 s of work for each that returns.
+        let told: Vec<f64> = (0..3)
+            .map(|caller| promise(&mut promises, caller, 120.0, 0))
+            .collect();
+        assert_eq!(told, [4.0, 6.0, 8.0]);
+        let backlog = Backlog {
+            level: 120.0,
+            speed: SPEED,
+        };
+        assert_eq!(promises.highest_level(backlog, at(0)), 120.0);
+        // At half of the backlog a newcomer could only take what those that return do not need.
+        let backlog = Backlog {
+            level: 50.0,
+            ..backlog
+        };
+        assert!(promises.highest_level(backlog, at(8)) > 100.0);
+    }
+
+    #[test]
+    fn a_place_is_kept_for_half_of_the_time_that_was_told() {
+        let mut promises = Promises::default();
+        assert_eq!(promise(&mut promises, 1, 180.0, 0), 10.0);
+        for (now_s, expected) in [
+            (0, Return::Early(at(10))),
+            (9, Return::Early(at(1))),
+            (10, Return::OnTime),
+            (15, Return::OnTime),
+            (16, Return::New),
+        ] {
+            assert_eq!(
+                promises.returned(attempt(1), at(now_s)),
+                expected,
+                "{now_s}"
+            );
+        }
+        assert_eq!(promises.len(), 0);
+    }
+
+    #[test]
+    fn an_admitted_request_keeps_no_place() {
+        let mut promises = Promises::default();
+        promise(&mut promises, 1, 180.0, 0);
+        promises.remove(attempt(1));
+        assert_eq!(promises.returned(attempt(1), at(10)), Return::New);
+        assert_eq!(promises.len(), 0);
+    }
+
+    #[test]
+    fn one_that_returned_in_vain_is_before_all_others() {
+        let mut promises = Promises::default();
+        (0..50).for_each(|caller| {
+            promise(&mut promises, caller, 100.0, 0);
+        });
+        let backlog = Backlog {
+            level: 100.0,
+            speed: SPEED,
+        };
+        let wait = promises.promise_first(attempt(0), 20.0, LIMIT, (backlog, at(2)));
+        assert_eq!(wait, at(2));
+        assert_eq!(promises.len(), 50);
+    }
+
+    #[test]
+    fn the_number_of_places_is_bounded() {
+        let mut promises = Promises::default();
+        for caller in 0..MAX_PROMISES + 10 {
+            promises.keep(attempt(caller), 1.0, at(10), at(0));
+        }
+        assert_eq!(promises.len(), MAX_PROMISES);
+    }
+}

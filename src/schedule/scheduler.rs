@@ -84,7 +84,8 @@ impl Scheduler {
         }
         self.expire(now);
         let lane = window.lane;
-        let is_full = self.taken_from(lane) >= self.limits.places(lane);
+        let is_full = self.taken_from(lane) >= self.limits.places(lane)
+            || self.taken_from(Lane::Live) >= self.limits.max_waiting.get();
         if is_full && !self.admission.holds_place(window.request) {
             return Err(Refusal::QueueFull {
                 retry_after: self.time_of(&window),

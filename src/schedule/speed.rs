@@ -108,3 +108,60 @@ impl Speed {
         self.finished = PerLane::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Windows of 1 s end ten times a second in each of these lanes, for ten seconds.
+    fn measure(lanes: &[Lane], has_waiting: bool) -> Speed {
+        let mut speed = Speed::default();
+        for tenth in 0..100 {
+            let now = Duration::from_millis(100 * tenth);
+            for &lane in lanes {
+                speed.ended(lane, SECOND, SECOND, now);
+            }
+            speed.observe(has_waiting, now);
+        }
+        speed
+    }
+
+    #[test]
+    fn speed_is_measured_while_windows_wait() {
+        let shares = ShareLimits::default();
+        let idle = measure(&[Lane::Interactive], false);
+        assert_eq!(idle.of_lane(Lane::Interactive, shares, false), None);
+        let busy = measure(&[Lane::Interactive], true);
+        let speed = busy.of_lane(Lane::Interactive, shares, false).unwrap();
+        assert!((9.8..10.3).contains(&speed), "{speed}");
+        assert_eq!(busy.residence(Lane::Interactive), SECOND);
+    }
+
+    #[test]
+    fn a_lane_has_what_more_urgent_ones_leave_and_at_least_its_share() {
+        let shares = ShareLimits::default();
+        let speed = measure(&[Lane::Live, Lane::Interactive, Lane::Bulk], true);
+        let of = |lane, bulk_waits| speed.of_lane(lane, shares, bulk_waits).unwrap().round();
+        assert_eq!(of(Lane::Interactive, false), 20.0);
+        assert_eq!(of(Lane::Interactive, true), 16.0);
+        assert_eq!(of(Lane::Bulk, true), 10.0);
+        assert_eq!(of(Lane::Live, true), 15.0);
+        let only_live = measure(&[Lane::Live], true);
+        let bulk = only_live.of_lane(Lane::Bulk, shares, true).unwrap();
+        assert!((1.2..1.3).contains(&bulk), "{bulk}");
+    }
+
+    #[test]
+    fn a_cold_start_is_not_measured() {
+        let mut speed = Speed::default();
+        for second in 0..5 {
+            speed.observe(true, second * SECOND);
+        }
+        assert_eq!(
+            speed.of_lane(Lane::Bulk, ShareLimits::default(), true),
+            None
+        );
+    }
+}

@@ -185,3 +185,129 @@ impl CallerTurns {
         (self.lane_turn, deadline, arrival)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::super::lane::Lane;
+    use super::*;
+
+    fn window(id: u64, caller: usize, request: u64, deadline_s: u64) -> Window {
+        Window {
+            id: WindowId(id),
+            request: RequestId(request),
+            caller: Caller::Key(caller),
+            lane: Lane::Interactive,
+            audio: Duration::from_secs(1),
+            deadline: Duration::from_secs(deadline_s),
+            bytes: 0,
+        }
+    }
+
+    /// The order of windows given as (caller, request, deadline); they are numbered from 0.
+    #[track_caller]
+    fn check(windows: &[(usize, u64, u64)], expected: &[u64]) {
+        let mut turns = Turns::default();
+        for (id, &(caller, request, deadline_s)) in (0..).zip(windows) {
+            turns.push(window(id, caller, request, deadline_s), Duration::ZERO);
+        }
+        let order: Vec<u64> = std::iter::from_fn(|| turns.pop()).map(|w| w.id.0).collect();
+        assert_eq!(order, expected);
+        assert!(turns.is_empty() && turns.audio().is_zero());
+    }
+
+    #[test]
+    fn callers_take_turns() {
+        check(
+            &[(1, 1, 9), (1, 1, 9), (1, 1, 9), (2, 2, 9), (2, 2, 9)],
+            &[0, 3, 1, 4, 2],
+        );
+    }
+
+    #[test]
+    fn the_requests_of_a_caller_take_turns() {
+        check(
+            &[(1, 1, 9), (1, 1, 9), (1, 1, 9), (1, 2, 9), (1, 2, 9)],
+            &[0, 3, 1, 4, 2],
+        );
+    }
+
+    #[test]
+    fn in_a_turn_the_oldest_deadline_is_first() {
+        check(&[(1, 1, 9), (2, 2, 5), (3, 3, 7), (1, 4, 1)], &[3, 1, 2, 0]);
+    }
+
+    #[test]
+    fn a_caller_that_arrives_during_a_turn_enters_the_next() {
+        let mut turns = Turns::default();
+        for caller in 1..4 {
+            turns.push(window(caller, caller as usize, caller, 9), Duration::ZERO);
+        }
+        assert_eq!(turns.pop().map(|w| w.id.0), Some(1));
+        turns.push(window(4, 4, 4, 0), Duration::ZERO);
+        let order: Vec<u64> = std::iter::from_fn(|| turns.pop()).map(|w| w.id.0).collect();
+        assert_eq!(order, [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_window_that_is_put_back_is_the_next() {
+        let mut turns = Turns::default();
+        for id in 0..4 {
+            turns.push(window(id, (id % 2) as usize, id % 2, id), Duration::ZERO);
+        }
+        let first = turns.pop().unwrap();
+        turns.push_first(first, Duration::ZERO);
+        assert_eq!(turns.len(), 4);
+        let order: Vec<u64> = std::iter::from_fn(|| turns.pop()).map(|w| w.id.0).collect();
+        assert_eq!(order, [0, 1, 2, 3]);
+    }
+
+    proptest! {
+        /// Windows arrive, are taken and removed in any order: each leaves once, those of a request in order
+        /// if their deadlines agree, and between two windows of a caller each other waiting caller has one.
+        #[test]
+        fn no_window_is_lost_and_no_caller_is_overtaken_twice(
+            actions in prop::collection::vec((0_u8..10, 0_usize..4, 0_u64..3, 0_u64..3), 1..120),
+        ) {
+            let mut turns = Turns::default();
+            let mut waiting: HashMap<u64, Window> = HashMap::new();
+            // Windows taken since a caller that still waits was served or arrived, by caller.
+            let mut since: HashMap<usize, HashMap<usize, usize>> = HashMap::new();
+            for (id, (action, caller, request, deadline_s)) in (0..).zip(actions) {
+                match action {
+                    0..5 => {
+                        let window = window(id, caller, request + 10 * caller as u64, deadline_s);
+                        since.entry(caller).or_default();
+                        waiting.insert(id, window);
+                        turns.push(window, Duration::ZERO);
+                    }
+                    5..9 => {
+                        let taken = turns.pop();
+                        prop_assert_eq!(taken.is_none(), waiting.is_empty());
+                        let Some(taken) = taken else { continue };
+                        prop_assert_eq!(waiting.remove(&taken.id.0), Some(taken));
+                        let Caller::Key(served) = taken.caller else { unreachable!() };
+                        for (other, counts) in &mut since {
+                            let count = counts.entry(served).or_default();
+                            *count += usize::from(*other != served);
+                            prop_assert!(*count <= 2, "{other} was overtaken by {served}");
+                        }
+                        since.insert(served, HashMap::new());
+                    }
+                    _ => {
+                        if let Some(&id) = waiting.keys().min() {
+                            prop_assert_eq!(turns.remove(WindowId(id)), waiting.remove(&id));
+                        }
+                    }
+                }
+                since.retain(|caller, _| waiting.values().any(|w| w.caller == Caller::Key(*caller)));
+                prop_assert_eq!(turns.len(), waiting.len());
+                prop_assert_eq!(turns.audio(), Duration::from_secs(waiting.len() as u64));
+                prop_assert_eq!(turns.iter().count(), waiting.len());
+            }
+        }
+    }
+}

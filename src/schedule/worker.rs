@@ -13,10 +13,8 @@ use super::work::{Slot, Stage, Work};
 pub struct WorkerState {
     /// The work that was handed out and is not done.
     pub running: Option<Running>,
-    /// The credit of the lanes.
+    /// The credit of the lanes; for a GPU that of the decoder counts.
     pub shares: Shares,
-    /// Which lanes were kept waiting when its work was chosen.
-    pub contention: Contention,
     /// Whether a work item was done since the last step: then a step is next.
     pub had_item: bool,
     /// Slots to be closed, of cancelled or expired windows.
@@ -42,6 +40,8 @@ pub struct Running {
     pub began: Duration,
     /// Audio of the windows of a call, or number of rows of a step, by lane.
     pub weights: PerLane<f64>,
+    /// Who waited when it was handed out.
+    pub contention: Contention,
 }
 
 impl WorkerState {
@@ -49,7 +49,6 @@ impl WorkerState {
         Self {
             running: None,
             shares: Shares::new(shares),
-            contention: Contention::default(),
             had_item: false,
             to_close: BTreeSet::new(),
             in_use: PerLane::default(),
@@ -59,16 +58,6 @@ impl WorkerState {
             step_time: Duration::ZERO,
             encode_time: 0.0,
         }
-    }
-
-    /// Number of windows that it writes.
-    pub fn slots(&self) -> usize {
-        self.in_use.iter().sum()
-    }
-
-    /// Number of texts of this lane that wait to be opened, are open or wait to be aligned.
-    pub fn texts(&self, lane: Lane) -> usize {
-        self.to_open[lane].len() + self.open[lane].len() + self.to_align[lane].len()
     }
 
     /// Number of texts of this lane that wait to be opened or aligned.
