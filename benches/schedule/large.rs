@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use halkspeech::caller::Caller;
 use halkspeech::schedule::{
-    Attempt, Lane, Offer, Outcome, Refusal, RequestId, Window, WindowId, Work, Worker,
+    Attempt, Lane, Offer, Outcome, Refusal, RequestId, Window, WindowId, Work,
 };
 
 use super::costs::{Machine, seconds};
@@ -342,9 +342,7 @@ impl Simulation {
                 _ => {}
             }
             if is_steady {
-                self.seen
-                    .usage
-                    .add(done.worker == Worker::Encoder, &lanes, elapsed);
+                self.seen.usage.add(&lanes, elapsed);
             }
         }
         if is_steady {

@@ -101,7 +101,15 @@ impl TestDevice {
 
     /// Runs until nothing is left to do.
     pub fn run(&mut self) {
-        while self.turn(0) {}
+        for _ in 0..100_000 {
+            if !self.turn(0) {
+                return;
+            }
+        }
+        panic!(
+            "no end: {:?}",
+            &self.log[self.log.len().saturating_sub(5)..]
+        );
     }
 
     /// The running work of a worker fails.
