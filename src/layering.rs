@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules that each module may use; `app` and `cli` may use all.
-const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 15] = [
+const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 16] = [
     (
         "http",
         &[
@@ -46,6 +46,7 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 15] = [
     ("job", &["batch", "engine", "features", "tokens"]),
     ("queue", &["job"]),
     ("batch", &["clock", "features", "job", "queue", "telemetry"]),
+    ("schedule", &["caller"]),
     (
         "engine",
         &["batch", "config", "features", "job", "telemetry", "tokens"],
@@ -85,7 +86,7 @@ const CONFINED_WORDS: [(&str, &[&str]); 8] = [
 ];
 
 /// Files and folders without a runtime, a clock or the environment.
-const PURE: [&str; 30] = [
+const PURE: [&str; 32] = [
     "crates/audio/",
     "features.rs",
     "features/",
@@ -105,6 +106,8 @@ const PURE: [&str; 30] = [
     "engine/fallback.rs",
     "engine/memory.rs",
     "engine/batch_split.rs",
+    "schedule.rs",
+    "schedule/",
     "models/aliases.rs",
     "models/files.rs",
     "models/id.rs",
@@ -168,6 +171,9 @@ fn sources() -> Vec<Source> {
         "http/parameters/tests/",
         "models/store/tests.rs",
         "models/store/tests/",
+        "schedule/properties.rs",
+        "schedule/test_device.rs",
+        "schedule/tests.rs",
         "tokens/test_models.rs",
     ];
     files

@@ -15,6 +15,8 @@
 //! shared:  config · models (disk, hub, memory) · telemetry · app (construction, shutdown)
 //! ```
 //!
+//! [`schedule`] is to take the place of `batch` and is not used yet.
+//!
 //! `audio` is a crate, `halkspeech-audio`; the others are modules of this one. Start reading at
 //! [`transcribe`]; `ARCHITECTURE.md` holds the invariants.
 //!

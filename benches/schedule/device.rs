@@ -34,7 +34,6 @@ pub struct OpenText {
 /// A work with its times.
 #[derive(Clone, Debug)]
 pub struct DoneWork {
-    pub worker: Worker,
     pub work: Work,
     pub began: Duration,
     pub ended: Duration,
@@ -173,7 +172,6 @@ impl Device {
                 }
             }
             self.done.push(DoneWork {
-                worker: busy.worker,
                 work: std::mem::replace(&mut busy.work, Work::Wait),
                 began: busy.began,
                 ended: to,

@@ -79,8 +79,13 @@ fn print_loads(machine: &Machine, lengths_s: (f64, f64), goals: &mut Goals) {
     });
     println!("| load | batches as today |{}", columns.collect::<String>());
     println!("|---|---|{}", "---|".repeat(slowdowns.len()));
+    // Long enough that filling the pipeline is not noticed.
+    let capacity_load = Load {
+        count: 5 * count,
+        ..load(closed, 1)
+    };
     for (kind, load) in [
-        (Kind::Closed, load(closed, 1)),
+        (Kind::Closed, capacity_load),
         (Kind::EightSets, load(closed, 8)),
         (Kind::Half, load(Arrivals::PerSecond(capacity * 0.5), 1)),
         (
