@@ -156,12 +156,12 @@ impl Simulation {
         match event {
             Event::Live(_) => {
                 let audio_s = self.random.uniform((1.0, 12.0));
-                self.submit(event, Lane::Live, audio_s, 5.0, now);
+                self.submit(event, (audio_s, 5.0), now);
                 self.at(now_s + 1.0, event);
             }
             Event::Ask(caller) => self.ask(caller, now),
             Event::File(_) => {
-                if !self.submit(event, Lane::Bulk, 30.0, 600.0, now) {
+                if !self.submit(event, (30.0, 600.0), now) {
                     // The file waits for a place.
                     self.at(now_s + 0.1, event);
                 }
@@ -197,13 +197,7 @@ impl Simulation {
                 self.clips[caller].admitted_s = now_s;
                 let audio_s = clip.audio_s;
                 let event = Event::Ask(caller);
-                self.submit(
-                    event,
-                    Lane::Interactive,
-                    audio_s,
-                    self.traffic.patience_s,
-                    now,
-                );
+                self.submit(event, (audio_s, self.traffic.patience_s), now);
             }
             Err(refusal) => {
                 let (Refusal::QueueFull { retry_after } | Refusal::TooLate { retry_after, .. }) =
@@ -230,14 +224,9 @@ impl Simulation {
         }
     }
 
-    fn submit(
-        &mut self,
-        event: Event,
-        lane: Lane,
-        audio_s: f64,
-        patience_s: f64,
-        now: Duration,
-    ) -> bool {
+    /// Submits a window of this audio and patience; returns whether it was accepted.
+    fn submit(&mut self, event: Event, (audio_s, patience_s): (f64, f64), now: Duration) -> bool {
+        let lane = lane_of(event);
         self.number += 1;
         let id = WindowId(self.number);
         let (index, offset) = match event {

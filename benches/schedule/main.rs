@@ -112,9 +112,13 @@ fn print_loads(machine: &Machine, lengths_s: (f64, f64), goals: &mut Goals) {
 /// The loads of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Callers that send their next window when one is answered.
     Closed,
+    /// The same with eight sets of options.
     EightSets,
+    /// Arrivals at half of today's capacity.
     Half,
+    /// Arrivals at 80 % of today's capacity.
     FourFifths,
 }
 
