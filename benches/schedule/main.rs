@@ -40,6 +40,8 @@ fn main() {
     }
     print_beside(&MACHINES[0], &mut goals);
     let [_, turbo, large_v3] = &MACHINES;
+    print_files(turbo);
+    print_files(large_v3);
     for slowdown in SLOWDOWNS {
         print_large(turbo, 300, slowdown, &mut goals);
     }
@@ -163,6 +165,35 @@ fn print_beside(machine: &Machine, goals: &mut Goals) {
             );
             goals.at_most(name, p95, limit);
         }
+    }
+}
+
+/// What long files lose to a light load, and clips to long files.
+fn print_files(machine: &Machine) {
+    println!(
+        "\n### {}, slowdown 1.25: 32 long files beside a few callers\n",
+        machine.name
+    );
+    println!(
+        "| callers | files, windows a minute | clips a minute | clip p50, s | clip p95, s |\n|---|---|---|---|---|"
+    );
+    for (callers, files) in [(0, 32), (4, 32), (32, 32), (4, 0), (32, 0)] {
+        let traffic = Traffic {
+            callers,
+            patience_s: 600.0,
+            live_sessions: 0,
+            files,
+            windows_of_file: 16,
+            seconds: 90.0,
+        };
+        let mut seen = large::simulate(machine, traffic, 1.25);
+        seen.clip_latencies_s.sort_by(f64::total_cmp);
+        let [p50, p95] = [0.5, 0.95].map(|part| quantile(&seen.clip_latencies_s, part));
+        let clips = seen.clip_latencies_s.len();
+        println!(
+            "| {callers}, {files} files | {} | {clips} | {p50:.2} | {p95:.2} |",
+            seen.bulk_windows
+        );
     }
 }
 
