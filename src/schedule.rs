@@ -15,6 +15,20 @@
 //! | an encoding or a slot was lost, memory ran out | [`Scheduler::put_back`], [`Scheduler::reduce_memory`] |
 //! | after any of them | [`Scheduler::departures`]: the windows that have left, to answer their callers |
 //!
+//! The loop of a worker:
+//!
+//! ```text
+//! loop {
+//!     let work = scheduler.lock().next(worker, now(), preparing());
+//!     match work { Encode(ids) => …, Open(ids) => …, Step(ids) => …, Align(id) => …, Close(ids) => …,
+//!                  WaitUntil(time) => wait for an event or this time, Wait => wait for an event }
+//!     let mut scheduler = scheduler.lock();
+//!     scheduler.done(worker, now());                  // not after waiting
+//!     for id in texts_that_ended { scheduler.end(id, now()) }
+//!     answer(scheduler.departures());
+//! }
+//! ```
+//!
 //! A worker that was told to wait asks again after any other event, because a slot, memory or the credit of a
 //! lane may have become free. A [`Worker::Runner`] encodes and writes in turn; a GPU has one
 //! [`Worker::Encoder`] and one [`Worker::Decoder`], which work at the same time.

@@ -313,3 +313,33 @@ fn a_window_of_a_failed_encoder_call_is_encoded_again() {
     assert_eq!(scheduler.departures().len(), 1);
     assert_eq!(scheduler.next(runner, now, 0), Work::Wait);
 }
+
+#[test]
+fn an_admitted_request_holds_a_place_until_its_first_window() {
+    let mut device = TestDevice::new(limits(cpu(1), 1, 2));
+    let offer = |request| Offer {
+        attempt: Attempt {
+            caller: crate::caller::Caller::Key(0),
+            fingerprint: request,
+        },
+        request: RequestId(request),
+        lane: INTERACTIVE,
+        audio: Duration::from_secs(4),
+        patience: Duration::from_secs(600),
+    };
+    let scheduler = &mut device.scheduler;
+    let now = Duration::ZERO;
+    assert_eq!(scheduler.offer(&offer(1), now), Ok(()));
+    assert_eq!(scheduler.offer(&offer(2), now), Ok(()));
+    assert!(matches!(
+        scheduler.offer(&offer(3), now),
+        Err(Refusal::QueueFull { .. })
+    ));
+    // Windows of others do not take the places.
+    assert!(scheduler.submit(window(9, Lane::Live, 0), now).is_err());
+    assert_eq!(scheduler.submit(window(1, INTERACTIVE, 0), now), Ok(()));
+    // A request that ends without a window gives its place back.
+    scheduler.close_request(RequestId(2));
+    assert_eq!(scheduler.submit(window(9, Lane::Live, 0), now), Ok(()));
+    assert!(scheduler.submit(window(10, Lane::Live, 0), now).is_err());
+}
