@@ -50,6 +50,15 @@ struct BusyWorker {
 
 impl Device {
     pub fn new(machine: Machine, slowdown: f64, max_waiting: usize) -> Self {
+        Self::with_shares(machine, slowdown, max_waiting, ShareLimits::default())
+    }
+
+    pub fn with_shares(
+        machine: Machine,
+        slowdown: f64,
+        max_waiting: usize,
+        shares: ShareLimits,
+    ) -> Self {
         let count = |count: usize| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
         let (layout, workers) = if machine.is_gpu() {
             (Layout::Overlapping, vec![Worker::Decoder, Worker::Encoder])
@@ -66,7 +75,7 @@ impl Device {
             max_open: count(machine.max_encode),
             batch_window: Duration::from_millis(20),
             memory: u64::MAX,
-            shares: ShareLimits::default(),
+            shares,
         };
         let workers = workers.into_iter().map(|worker| BusyWorker {
             worker,

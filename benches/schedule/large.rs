@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use halkspeech::caller::Caller;
 use halkspeech::schedule::{
-    Attempt, Lane, Offer, Outcome, Refusal, RequestId, Window, WindowId, Work,
+    Attempt, Lane, Offer, Outcome, Refusal, RequestId, ShareLimits, Window, WindowId, Work,
 };
 
 use super::costs::{Machine, seconds};
@@ -26,6 +26,8 @@ pub struct Traffic {
     /// Long files, each by another caller, of which up to this many windows of 30 s wait at a time.
     pub files: usize,
     pub windows_of_file: usize,
+    /// The share of bulk.
+    pub bulk_min: f64,
     /// Length of the simulation.
     pub seconds: f64,
 }
@@ -88,11 +90,15 @@ struct Simulation {
 
 /// Runs the traffic against the scheduler.
 pub fn simulate(machine: &Machine, traffic: Traffic, slowdown: f64) -> Observed {
+    let shares = ShareLimits {
+        bulk_min: traffic.bulk_min,
+        ..ShareLimits::default()
+    };
     let mut simulation = Simulation {
         traffic,
         machine: *machine,
         random: Random::new(11),
-        device: Device::new(*machine, slowdown, 2048),
+        device: Device::with_shares(*machine, slowdown, 2048, shares),
         events: BinaryHeap::new(),
         number: 0,
         clips: vec![Clip::default(); traffic.callers],
