@@ -7,13 +7,13 @@ use std::time::Duration;
 pub struct Machine {
     pub name: &'static str,
     pub kind: Kind,
-    /// The most windows with a slot: a batch today on each engine, and the slots of each runner.
+    /// The windows of a full batch of an engine today, and the slots of a runner. Memory is enough for them.
     pub slots: usize,
     /// The most windows in an encoder call.
     pub max_encode: usize,
     /// Tokens per second of audio.
     pub tokens_per_s: f64,
-    /// Memory that leaves room for all slots.
+    /// Engines today, and runners; a GPU has one.
     pub runners: usize,
 }
 

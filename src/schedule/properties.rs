@@ -57,7 +57,7 @@ proptest! {
     #[test]
     fn every_window_leaves_exactly_once(
         layout in layout(),
-        max_slots in 3_usize..12,
+        max_slots in 1_usize..12,
         max_waiting in 1_usize..30,
         actions in prop::collection::vec(action(), 1..150),
     ) {
@@ -115,7 +115,7 @@ proptest! {
     #[test]
     fn no_lane_and_no_caller_starves(
         layout in layout(),
-        max_slots in 3_usize..12,
+        max_slots in 1_usize..12,
         starved in lane(),
         rivals in lane(),
     ) {
