@@ -42,7 +42,7 @@ fn a_window_is_encoded_opened_written_and_aligned() {
 fn a_running_text_waits_for_one_item_between_two_steps() {
     let mut device = TestDevice::new(limits(cpu(1), 8, 99));
     for id in 0..30 {
-        let audio = Duration::from_secs(40);
+        let audio = Duration::from_secs(30 + 7 * id % 13);
         device
             .submit(Window {
                 audio,
