@@ -171,6 +171,7 @@ fn sources() -> Vec<Source> {
         "http/parameters/tests/",
         "models/store/tests.rs",
         "models/store/tests/",
+        "schedule/admission/tests.rs",
         "schedule/properties.rs",
         "schedule/test_device.rs",
         "schedule/tests.rs",
