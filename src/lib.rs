@@ -15,6 +15,8 @@
 //! shared:  config · models (disk, hub, memory) · telemetry · app (construction, shutdown)
 //! ```
 //!
+//! [`schedule`] is to take the place of `batch` and is not used yet.
+//!
 //! `audio` is the crate [`halkspeech_audio`]; `features`, `segments`, `words` and the interface of the
 //! engine are in [`halkspeech_whisper`], the engine on CTranslate2 is in `halkspeech_whisper_ct2`; the
 //! others are modules of this crate. Start reading at [`transcribe`]; `ARCHITECTURE.md` holds the
@@ -29,6 +31,7 @@ pub mod job;
 pub mod queue;
 pub mod batch;
 pub mod worker;
+pub mod schedule;
 pub mod transcript;
 pub mod format;
 
