@@ -191,31 +191,46 @@ int main(int argc, char** argv) {
             start.push_back(static_cast<uint32_t>(std::atoi(language.c_str())));
             start.push_back(info.start_of_transcript + info.languages + 2);  // <|transcribe|>
         }
+        struct Variant {
+            size_t beam_size;
+            bool timestamps, has_previous;
+            float repetition_penalty;
+        };
         std::vector<size_t> greedy_text;
-        for (const size_t beam_size : {1, 5}) {
-            for (const bool timestamps : {false, true}) {
-                Tokens prompt = start;
-                if (!timestamps) prompt.push_back(info.no_timestamps);
-                models::WhisperOptions options;
-                options.beam_size = beam_size;
-                options.return_scores = true;
-                options.return_no_speech_prob = true;
-                const auto theirs = whisper.generate(
-                    encoded, std::vector<std::vector<size_t>>{{prompt.begin(), prompt.end()}}, options
-                )[0].get();
-                Options ours;
-                ours.beam_size = beam_size;
-                ours.timestamps = timestamps;
-                Search search(decoder, info, encoding, prompt, ours);
-                test::run(decoder, {&search});
-                float score = 0;
-                const Tokens text = search.best(&score);
-                const std::string what = "beam " + std::to_string(beam_size) + (timestamps ? ", times" : "");
-                compare_texts(what, text, theirs.sequences_ids[0], score, theirs.scores[0], is_exact);
-                if (is_exact)
-                    expect(std::abs(search.no_speech_prob - theirs.no_speech_prob) < 1e-4f, what + ": no speech " + std::to_string(search.no_speech_prob) + " " + std::to_string(theirs.no_speech_prob));
-                if (beam_size == 1 && !timestamps) greedy_text = theirs.sequences_ids[0];
+        for (const Variant& variant : std::initializer_list<Variant>{
+                 {1, false, false, 1}, {1, true, false, 1}, {5, false, false, 1}, {5, true, false, 1},
+                 {1, true, true, 1.1f}, {5, false, true, 1.3f},
+             }) {
+            Tokens prompt;
+            if (variant.has_previous) {
+                prompt.push_back(info.no_speech - 1);  // <|startofprev|>
+                for (size_t j = 0; j < std::min<size_t>(greedy_text.size(), 20); ++j)
+                    prompt.push_back(static_cast<uint32_t>(greedy_text[j]));
             }
+            prompt.insert(prompt.end(), start.begin(), start.end());
+            if (!variant.timestamps) prompt.push_back(info.no_timestamps);
+            models::WhisperOptions options;
+            options.beam_size = variant.beam_size;
+            options.repetition_penalty = variant.repetition_penalty;
+            options.return_scores = true;
+            options.return_no_speech_prob = true;
+            const auto theirs = whisper.generate(
+                encoded, std::vector<std::vector<size_t>>{{prompt.begin(), prompt.end()}}, options
+            )[0].get();
+            Options ours;
+            ours.beam_size = variant.beam_size;
+            ours.timestamps = variant.timestamps;
+            ours.repetition_penalty = variant.repetition_penalty;
+            Search search(decoder, info, encoding, prompt, ours);
+            test::run(decoder, {&search});
+            float score = 0;
+            const Tokens text = search.best(&score);
+            const std::string what = "beam " + std::to_string(variant.beam_size)
+                + (variant.timestamps ? ", times" : "") + (variant.has_previous ? ", prompt" : "");
+            compare_texts(what, text, theirs.sequences_ids[0], score, theirs.scores[0], is_exact);
+            if (is_exact)
+                expect(std::abs(search.no_speech_prob - theirs.no_speech_prob) < 1e-4f, what + ": no speech");
+            if (greedy_text.empty()) greedy_text = theirs.sequences_ids[0];
         }
 
         const Tokens text(greedy_text.begin(), greedy_text.end());

@@ -168,6 +168,12 @@ void test_failures(hs_model* model, const std::vector<Features>& windows) {
     const hs_window none = {windows[0].values.data(), 0}, long_one = {windows[0].values.data(), 3001};
     hs_encoding* encoding = nullptr;
     expect(hs_encode(runner.encoder, &none, 1, &encoding) == HS_INVALID, "no frames");
+    for (const int32_t frames : {1, 2, 3, 40, 2999}) {
+        const Features few = windows[0].first(frames);
+        const hs_window window = few.window();
+        check(hs_encode(runner.encoder, &window, 1, &encoding));
+        hs_encoding_release(encoding);
+    }
     expect(hs_encode(runner.encoder, &long_one, 1, &encoding) == HS_INVALID, "too many frames");
     hs_model* missing = nullptr;
     expect(hs_model_load("/nonexistent", "int8", &missing) == HS_FAILED && std::strlen(hs_error()) > 0, "no model");

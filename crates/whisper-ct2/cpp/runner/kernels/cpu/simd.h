@@ -70,14 +70,24 @@ inline void store(Half* p, vec v) {
 }
 #endif
 
+// By halves: the upper half is added to the lower one until one number is left.
+#if HALKSPEECH_LANES == 4
 inline float sum_of(vec v) {
-    float x[lanes];
-    store(x, v);
-    for (int64_t width = lanes / 2; width > 0; width /= 2) {
-        for (int64_t i = 0; i < width; ++i) x[i] += x[i + width];
-    }
-    return x[0];
+    const float left = v[0] + v[2], right = v[1] + v[3];
+    return left + right;
 }
+#else
+inline float sum_of(__m256 v) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+#if HALKSPEECH_LANES == 16
+inline float sum_of(vec v) {
+    return sum_of(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
+}
+#endif
+#endif
 
 inline float max_of(vec v) {
     float x[lanes];
