@@ -60,14 +60,14 @@ pub struct Whisper {
     /// window at a time, which is useful only for comparisons.
     pub use_batched_mode: bool,
 
-    /// The most windows in one batch.
+    /// The most windows that an engine writes at one time; on a GPU, the most in one batch.
     ///
     /// Default 8, 1 to 4,096; environment `WHISPER__BATCH_SIZE`. 8 to 16
     /// suit a CPU; on a GPU the memory is the limit.
     pub batch_size: NonZeroUsize,
 
-    /// The longest time a window waits for others to fill its batch, in
-    /// milliseconds.
+    /// On a GPU, the longest time a window waits for others to fill its batch, in
+    /// milliseconds; on a CPU no window waits.
     ///
     /// Default 20, 0 to 10,000; environment `WHISPER__BATCH_WINDOW_MS`. It
     /// adds latency under light load only; a longer wait fills the batches of
