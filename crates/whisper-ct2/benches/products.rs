@@ -1,5 +1,5 @@
 //! Matrix products of whisper-base with 8-bit weights on one thread, with oneDNN's kernels and with this
-//! project's, on a CPU with AVX2: `cargo bench --workspace --bench products`. An element is a multiplication.
+//! project's, on a CPU with AVX2: `cargo bench --workspace --features generate --bench products`. An element is a multiplication.
 #![expect(unsafe_code, reason = "the kernels are C++")]
 
 #[cfg(target_arch = "x86_64")]
