@@ -45,7 +45,7 @@ const WARM_UP_FRAMES: usize = 100;
 
 /// Shares nothing: CTranslate2 loads the weights of each engine.
 #[derive(Clone, Debug, Default)]
-pub struct SharedWeights;
+pub struct SharedWeights(());
 
 /// A factory of engines.
 #[must_use]

@@ -8,6 +8,9 @@ use crate::errors::load_error;
 
 impl Placement {
     /// CTranslate2's configuration for it.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] if the index of the GPU is too large.
     pub fn config(self, compute_type: ComputeType) -> Result<Config, EngineError> {
         Ok(match self {
             Self::Cpu { threads } => Config {
