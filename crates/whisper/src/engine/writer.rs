@@ -3,25 +3,19 @@
 //!
 //! Pure but for its decoder: the caller decides when windows enter and when a step is made.
 
+mod attempt_search;
+
 use std::sync::Arc;
 
 use super::attempts::{AttemptedText, WindowLength, next_temperature, select_attempt};
-use super::decoder::{Decoder, DecoderModel, MODEL_SUPPRESSED, OpenedSlot, SlotRow, TextToAlign};
+use super::decoder::{Decoder, OpenedSlot, SlotRow, TextToAlign};
 use super::{
     Attempt, DecodingOptions, EngineError, GenerateOptions, Generation, LanguageDetection,
 };
-use crate::search::{
-    Options, Prefix, ScoredToken, Search, State, Timestamps, Token, TokenSet, max_tokens,
-    random_stream,
-};
+use crate::search::{ScoredToken, Search, State, Token};
 use crate::words::times_from_path;
 use crate::{Alignment, Language, PromptSpec, Vocabulary};
-
-/// Latest first time stamp, in steps of 20 ms (the reference's).
-const MAX_INITIAL_TIMESTAMP: u32 = 50;
-
-/// A number of [`TokenSet`] that no decoder knows.
-const SENT_WITH_ROWS: u32 = MODEL_SUPPRESSED + 1;
+use attempt_search::new_search;
 
 /// Identifies a window to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -354,72 +348,6 @@ impl<E> OpenWindow<E> {
         self.opened = decoder.open(&self.encoding, &self.prompt)?;
         Ok(())
     }
-}
-
-/// The search of an attempt.
-fn new_search(
-    model: &DecoderModel,
-    task: &WindowTask,
-    prompt: &[u32],
-    temperature: f32,
-    attempt: u64,
-) -> Result<Search, EngineError> {
-    let GenerateOptions {
-        beam_size,
-        best_of,
-        patience,
-        length_penalty,
-        repetition_penalty,
-        no_repeat_ngram_size,
-        suppress_tokens,
-        temperature: _,
-        timestamps,
-    } = &task.options;
-    let no_place = || EngineError::Batch("the prompt leaves no place for a text".to_owned());
-    let options = Options {
-        start: *prompt.last().ok_or_else(no_place)?,
-        prefix: Prefix::default(),
-        max_tokens: max_tokens(model.text_context, prompt.len()).ok_or_else(no_place)?,
-        beam_size: *beam_size,
-        patience: *patience,
-        temperature,
-        best_of: *best_of,
-        random_stream: random_stream(task.random_seed, 0, attempt),
-        length_penalty: *length_penalty,
-        repetition_penalty: *repetition_penalty,
-        no_repeat_ngram_size: *no_repeat_ngram_size,
-        suppressed: suppressed(model, suppress_tokens),
-        suppress_blank: true,
-        timestamps: if *timestamps {
-            Timestamps::Written {
-                max_initial_index: MAX_INITIAL_TIMESTAMP,
-            }
-        } else {
-            Timestamps::None
-        },
-    };
-    Search::new(Arc::clone(&model.tokens), options).map_err(batch_error)
-}
-
-/// The suppressed tokens of a request; -1 stands for the model's own list.
-fn suppressed(model: &DecoderModel, tokens: &[i32]) -> Arc<TokenSet> {
-    if tokens == [-1] {
-        return Arc::clone(&model.suppressed);
-    }
-    let own = if tokens.contains(&-1) {
-        model.suppressed.tokens.as_slice()
-    } else {
-        &[]
-    };
-    let requested = tokens.iter().filter_map(|&token| u32::try_from(token).ok());
-    let mut tokens: Vec<u32> = requested.chain(own.iter().copied()).collect();
-    tokens.retain(|&token| token < model.tokens.vocabulary_size);
-    tokens.sort_unstable();
-    tokens.dedup();
-    Arc::new(TokenSet {
-        number: SENT_WITH_ROWS,
-        tokens,
-    })
 }
 
 /// The most probable of the candidates, of all languages if there are none.

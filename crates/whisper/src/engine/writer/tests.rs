@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
+use super::attempt_search::suppressed;
 use super::*;
 use crate::Task;
 use crate::engine::Fallback;
-use crate::engine::decoder::{AlignedTokens, SlotId};
+use crate::engine::decoder::{AlignedTokens, DecoderModel, MODEL_SUPPRESSED, SlotId};
 use crate::features::WINDOW_FRAMES as FULL;
-use crate::search::{Candidates, ModelTokens};
+use crate::search::{Candidates, ModelTokens, TokenSet};
 use crate::test_models::load;
 
 /// Writes the script of each slot's encoding; other tokens are improbable, but not equally.
