@@ -22,6 +22,7 @@ use crate::http::{
 };
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use halkspeech_whisper::engine::ComputeType;
+#[cfg(feature = "generate")]
 use halkspeech_whisper_ct2::GemmFailed;
 use services::{Services, model_id};
 
@@ -70,6 +71,7 @@ pub enum AppError {
         reason: &'static str,
     },
     /// There is no memory for the kernels that every model on a CPU shares.
+    #[cfg(feature = "generate")]
     #[error("CPU kernels cannot be created")]
     Kernels(#[source] GemmFailed),
     /// The models on disk cannot be read.

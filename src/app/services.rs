@@ -41,6 +41,7 @@ impl Services {
     /// [`AppError`] if the settings cannot be applied.
     pub async fn build(loaded: &LoadedSettings) -> Result<Self, AppError> {
         let settings = &loaded.settings;
+        #[cfg(feature = "generate")]
         halkspeech_whisper_ct2::create_kernels().map_err(AppError::Kernels)?;
         let decoded = decoded_bytes(&settings.audio, memory::limit_bytes());
         let decoded = Arc::new(PcmBudget::new(decoded));
@@ -208,6 +209,7 @@ mod tests {
     }
 
     /// The same check is in `crates/whisper-ct2`, whose tests are linked with other arguments.
+    #[cfg(feature = "generate")]
     #[test]
     fn the_linker_has_replaced_functions_of_ctranslate2() {
         assert_eq!(halkspeech_whisper_ct2::unreplaced_functions(), [""; 0]);

@@ -86,7 +86,7 @@ declare_metrics! {
         pub downloaded_bytes: Counter = Counter::default(),
             "downloaded" in Bytes, "Model files downloaded from the hub";
         pub batch_windows: Histogram = Histogram::new(BATCH_SIZES),
-            "batch_windows", "Windows in a batch";
+            "batch_windows", "Windows in a batch; on a CPU the most that were written together with a window";
         pub batch_fill: Histogram = Histogram::new(EIGHTHS),
             "batch_fill" in Ratios, "Windows in a batch divided by BATCH_SIZE";
         pub open_windows: Gauge = Gauge::default(),

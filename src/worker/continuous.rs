@@ -290,7 +290,7 @@ impl<'m> Windows<'m> {
         if is_out_of_memory {
             self.places = (self.places.min(windows.len() + self.open.len()) / 2).max(1);
         }
-        let are_alone = windows.len() == 1;
+        let are_alone = windows.len() == 1 && self.open.is_empty();
         for mut window in windows {
             window.failed_alone += usize::from(are_alone);
             let is_final =

@@ -24,7 +24,7 @@ use ct2rs::sys::{StorageView, Whisper, WhisperOptions};
 
 use crate::errors::load_error;
 use crate::{EngineSpec, Placement};
-use attempts::{GeneratedText, WindowAttempts, select_attempt};
+use attempts::WindowAttempts;
 use errors::batch_error;
 use feature_batch::FeatureBatch;
 use gemm::GemmMonitor;
@@ -32,8 +32,8 @@ pub use gemm::{GemmFailed, create_kernels, supports_mixed_lengths};
 use gpu::Gpu;
 use halkspeech_whisper::engine::memory::{DeviceMemory, MemoryBudget};
 use halkspeech_whisper::engine::{
-    BatchKey, Engine, EngineError, EngineFactory, EngineInput, EnginePlan, GenerateOptions,
-    Generation, LanguageDetection, PlannedMemory,
+    AttemptedText, BatchKey, Engine, EngineError, EngineFactory, EngineInput, EnginePlan,
+    GenerateOptions, Generation, LanguageDetection, PlannedMemory, select_attempt,
 };
 use halkspeech_whisper::features::WINDOW_FRAMES;
 use halkspeech_whisper::{Alignment, Language, PromptSpec, Task, Vocabulary};
@@ -77,7 +77,7 @@ struct EncodedBatch<'a> {
 /// The final text of a window.
 struct WindowResult {
     row: usize,
-    text: GeneratedText,
+    text: AttemptedText,
     needs_longer_encoding: bool,
     alignment: Option<Alignment>,
 }
@@ -311,16 +311,16 @@ impl Engine for Ct2Engine {
             }
             let (rejected, done): (Vec<_>, Vec<_>) =
                 due.into_iter().partition(|window| next(window).is_some());
-            let results = done.into_iter().map(|window| {
+            let results = done.into_iter().filter_map(|window| {
                 let input = &inputs[window.row];
                 let fallback = &input.decoding.fallback;
-                let text = select_attempt(fallback, window.texts);
-                WindowResult {
+                let text = select_attempt(fallback, window.texts)?;
+                Some(WindowResult {
                     row: window.row,
-                    needs_longer_encoding: text.needs_longer_encoding(input),
+                    needs_longer_encoding: text.needs_longer_encoding(fallback, input.length()),
                     text,
                     alignment: None,
-                }
+                })
             });
             self.align_and_answer(&batch, results.collect(), answer)?;
             pending = rejected;

@@ -3,7 +3,7 @@
 //! [`factory`] makes engines for the [`Engine`](halkspeech_whisper::engine::Engine) trait. There are two ways, one of
 //! which is compiled: on a CPU the runner in `cpp/runner` writes texts token by token on CTranslate2's public headers;
 //! with the feature `generate`, which builds for GPUs need until the runner supports them, CTranslate2's own search
-//! generates batches, and some of its functions are replaced when a program is linked ([`unreplaced_functions`]).
+//! generates batches, and some of its functions are replaced when a program is linked (`unreplaced_functions`).
 
 mod errors;
 #[cfg(feature = "generate")]
@@ -26,7 +26,7 @@ use halkspeech_whisper::engine::ComputeType;
 use halkspeech_whisper::engine::memory::Dimensions;
 pub use placement::{Placement, cuda_devices};
 #[cfg(not(feature = "generate"))]
-pub use runner_engine::{GemmFailed, SharedWeights, create_kernels, factory, unreplaced_functions};
+pub use runner_engine::{SharedWeights, factory};
 
 /// The version of CTranslate2.
 pub const CTRANSLATE2_VERSION: &str = env!("HALKSPEECH_CTRANSLATE2");

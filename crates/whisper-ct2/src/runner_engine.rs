@@ -20,11 +20,6 @@ const WARM_UP_FRAMES: usize = 100;
 #[derive(Clone, Default)]
 pub struct SharedWeights(Arc<Mutex<Weak<RunnerModel>>>);
 
-/// The runner could not prepare its kernels.
-#[derive(Debug, thiserror::Error)]
-#[error("the kernels could not be prepared")]
-pub struct GemmFailed;
-
 /// A factory of engines.
 #[must_use]
 pub fn factory(spec: EngineSpec, vocabulary: Arc<Vocabulary>) -> EngineFactory {
@@ -81,21 +76,7 @@ impl std::fmt::Debug for SharedWeights {
     }
 }
 
-/// Makes oneDNN create its kernels: the runner needs none before the first model is loaded.
-///
-/// # Errors
-/// None.
-pub fn create_kernels() -> Result<(), GemmFailed> {
-    Ok(())
-}
-
 /// Whether encodings of different lengths may share a step: always.
 pub fn supports_mixed_lengths() -> bool {
     true
-}
-
-/// The functions that should be replaced and are not: the runner replaces none.
-#[must_use]
-pub fn unreplaced_functions() -> Vec<&'static str> {
-    Vec::new()
 }

@@ -141,16 +141,13 @@ impl EngineInput<'_> {
         self.padded_frames == WINDOW_FRAMES
     }
 
-    /// Whether the window is padded to almost 30 s, so that an encoding of 30 s would hardly differ.
+    /// Its length.
     #[must_use]
-    pub fn is_nearly_full_length(&self) -> bool {
-        self.padded_frames >= NEARLY_FULL_FRAMES
-    }
-
-    /// The length of its audio, in seconds.
-    #[must_use]
-    pub fn audio_s(&self) -> f64 {
-        self.features.frames as f64 / FRAMES_PER_SECOND
+    pub fn length(&self) -> WindowLength {
+        WindowLength {
+            audio_s: self.features.frames as f64 / FRAMES_PER_SECOND,
+            padded_frames: self.padded_frames,
+        }
     }
 }
 

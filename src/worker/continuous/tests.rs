@@ -17,6 +17,8 @@ type Answer = oneshot::Receiver<Result<JobOutput, JobError>>;
 /// Frames of a window that every step fails with, of one that panics, and of one that never ends.
 const BAD: usize = 1001;
 const PANICS: usize = 1002;
+/// Frames of a window that cannot be encoded.
+const UNREADABLE: usize = 1003;
 const ENDLESS: usize = usize::MAX;
 
 /// What the engines of a test have done.
@@ -81,6 +83,9 @@ impl ContinuousEngine for StepEngine {
         input: &EngineInput<'_>,
     ) -> Result<(), EngineError> {
         let frames = input.features.frames;
+        if frames == UNREADABLE {
+            return Err(EngineError::Batch("no encoding".to_owned()));
+        }
         self.open.push((id, frames, frames));
         let mut journal = self.journal.lock().unwrap();
         journal.most_windows = journal.most_windows.max(self.open.len());
@@ -223,6 +228,19 @@ async fn a_bad_window_fails_no_other() {
         assert_eq!(tokens(answer).await, [expected]);
     }
     assert_eq!(worker.journal(|journal| journal.engines), 1);
+}
+
+#[tokio::test]
+async fn a_window_that_cannot_be_encoded_fails_after_an_attempt_alone() {
+    let mut worker = Harness::start(2, 2);
+    let long = worker.send(40).await;
+    let unreadable = worker.send(UNREADABLE).await;
+    let error = unreadable.await.unwrap().unwrap_err();
+    assert_eq!(error, JobError::Failed("no encoding".to_owned()));
+    assert_eq!(tokens(long).await, [40]);
+    // Once beside the other window, once alone.
+    assert_eq!(worker.metrics.encoder_calls.get(), 3);
+    assert_eq!(worker.metrics.jobs_failed.get(), 1);
 }
 
 #[tokio::test]

@@ -1,29 +1,20 @@
-//! Generates windows at one temperature, and selects the best of several attempts.
+//! Generates windows at one temperature.
 
 use ct2rs::sys::{WhisperGenerationResult, WhisperOptions};
 
 use super::{Ct2Engine, EncodedBatch, batch_error, encodings};
 use halkspeech_whisper::engine::{
-    Attempt, BatchKey, EngineError, EngineInput, Fallback, GenerateOptions, MAX_TEXT_TOKENS,
-    Quality, compression_ratio, needs_longer_encoding,
+    AttemptedText, BatchKey, EngineError, EngineInput, GenerateOptions, MAX_TEXT_TOKENS,
+    next_temperature,
 };
 
 /// Whisper's text context, of which CTranslate2 generates at most half.
 const MAX_LENGTH: usize = 2 * MAX_TEXT_TOKENS;
 
-/// The text that was generated for one window at one temperature.
-pub(super) struct GeneratedText {
-    pub(super) tokens: Vec<u32>,
-    /// The decoded tokens.
-    pub(super) text: String,
-    pub(super) quality: Quality,
-    pub(super) temperature: f32,
-}
-
 /// A window with the texts of its attempts so far.
 pub(super) struct WindowAttempts {
     pub(super) row: usize,
-    pub(super) texts: Vec<GeneratedText>,
+    pub(super) texts: Vec<AttemptedText>,
 }
 
 impl Ct2Engine {
@@ -33,7 +24,7 @@ impl Ct2Engine {
         batch: &EncodedBatch<'_>,
         rows: &[usize],
         options: &GenerateOptions,
-    ) -> Result<Vec<GeneratedText>, EngineError> {
+    ) -> Result<Vec<AttemptedText>, EngineError> {
         let prompts: Vec<_> = rows
             .iter()
             .map(|&row| {
@@ -60,7 +51,7 @@ impl Ct2Engine {
         &self,
         result: WhisperGenerationResult,
         options: &GenerateOptions,
-    ) -> GeneratedText {
+    ) -> AttemptedText {
         let WhisperGenerationResult {
             sequences_ids,
             scores,
@@ -77,34 +68,8 @@ impl Ct2Engine {
         let score = scores.first().copied().unwrap_or(f32::NEG_INFINITY);
         let length = tokens.len() as f32;
         let sum = score * length.powf(options.length_penalty);
-        let text = self.vocabulary.decode(&tokens);
-        GeneratedText {
-            quality: Quality {
-                avg_logprob: sum / (length + 1.0),
-                compression_ratio: compression_ratio(text.trim()),
-                no_speech_prob,
-            },
-            tokens,
-            text,
-            temperature: options.temperature,
-        }
-    }
-}
-
-impl GeneratedText {
-    fn attempt(&self) -> Attempt {
-        Attempt::new(self.quality, self.tokens.len())
-    }
-
-    /// Whether an encoding of 30 s probably gives a better text of this window.
-    pub(super) fn needs_longer_encoding(&self, input: &EngineInput<'_>) -> bool {
-        !input.is_nearly_full_length()
-            && needs_longer_encoding(
-                &self.text,
-                &self.attempt(),
-                &input.decoding.fallback,
-                input.audio_s(),
-            )
+        let quality = (sum / (length + 1.0), no_speech_prob);
+        AttemptedText::new(&self.vocabulary, tokens, options.temperature, quality)
     }
 }
 
@@ -123,30 +88,12 @@ impl WindowAttempts {
         key: &BatchKey,
         inputs: &[EngineInput<'_>],
     ) -> Option<f32> {
-        let input = &inputs[self.row];
-        let Some(last) = self.texts.last() else {
+        if self.texts.is_empty() {
             return Some(key.options.temperature);
-        };
-        if last.needs_longer_encoding(input) {
-            return None;
         }
-        let attempts: Vec<Attempt> = self.texts.iter().map(GeneratedText::attempt).collect();
-        let fallback = &input.decoding.fallback;
-        fallback.next_temperature(input.previous_attempt, &attempts)
-    }
-}
-
-/// The last text if it is good, else the best one; with the temperature of the last.
-pub(super) fn select_attempt(fallback: &Fallback, mut texts: Vec<GeneratedText>) -> GeneratedText {
-    let qualities: Vec<Quality> = texts.iter().map(|text| text.quality).collect();
-    let temperature = texts.last().map_or(0.0, |text| text.temperature);
-    let index = match qualities.last() {
-        Some(last) if fallback.rejects(last) => fallback.best(&qualities).unwrap_or(0),
-        _ => texts.len().saturating_sub(1),
-    };
-    GeneratedText {
-        temperature,
-        ..texts.swap_remove(index)
+        let input = &inputs[self.row];
+        let shorter = input.previous_attempt;
+        next_temperature(&self.texts, input.decoding, shorter, input.length())
     }
 }
 

@@ -3,7 +3,6 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::attempts::WindowLength;
 use super::decoder::{Decoder, Encoder, EncoderInput};
 use super::memory::DeviceMemory;
 use super::writer::{EncodedWindow, WindowId, WindowTask, Writer};
@@ -158,10 +157,7 @@ where
 
 fn task(options: &GenerateOptions, input: &EngineInput<'_>) -> WindowTask {
     WindowTask {
-        length: WindowLength {
-            audio_s: input.audio_s(),
-            padded_frames: input.padded_frames,
-        },
+        length: input.length(),
         audio_frames: input.features.frames,
         prompt: input.prompt.clone(),
         options: options.clone(),
