@@ -2,11 +2,11 @@
 //! slots take part in a step, and which requests are refused. Pure: the time is passed in.
 //!
 //! This is for the threads that own an engine's loop, in the place of [`crate::batch`]; nothing uses it yet.
-//! The runners of a model share one [`Scheduler`]. What happens is reported to it, what to do is asked of it:
+//! The runners of a model share one [`Scheduler`]. Events are reported to it, and workers get their next work from it:
 //!
 //! | event | call |
 //! |---|---|
-//! | a request asks to be admitted, and is over | [`Scheduler::offer`], [`Scheduler::close_request`] |
+//! | a request arrives, and is over | [`Scheduler::offer`], [`Scheduler::close_request`] |
 //! | a window arrives | [`Scheduler::submit`] |
 //! | a worker has nothing to do | [`Scheduler::next`] returns [`Work`] |
 //! | the work is done, or has failed as a whole | [`Scheduler::done`], [`Scheduler::failed`] |
@@ -29,7 +29,7 @@
 //! }
 //! ```
 //!
-//! A worker that was told to wait asks again after any other event, because a slot, memory or the credit of a
+//! A waiting worker calls again after any other event, because a slot, memory or the credit of a
 //! lane may have become free. A [`Worker::Runner`] encodes and writes in turn; a GPU has one
 //! [`Worker::Encoder`] and one [`Worker::Decoder`], which work at the same time.
 //!

@@ -68,7 +68,7 @@ enum Event {
 struct Clip {
     audio_s: f64,
     first_attempt_s: f64,
-    /// When it was refused last, and the time it was told.
+    /// When it was refused last, and the time at which it may return.
     refused: Option<(f64, f64)>,
     admitted_s: f64,
     windows: u64,

@@ -9,7 +9,7 @@ use super::promises::{Attempt, Backlog, Promises, Return};
 use super::speed::Speed;
 use super::window::{RequestId, Window};
 
-/// A request that asks to be admitted.
+/// A request before its admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// Recognises the request when it returns after a refusal.
@@ -69,7 +69,7 @@ struct Admitted {
 /// The estimate counts from this number of waiting windows on; below it the speed is not known well.
 const ESTIMATE_FROM: usize = 20;
 
-/// The part of the limit up to which new requests are admitted; the rest is left for those that were told
+/// The part of the limit up to which new requests are admitted; the rest is left for those that were given a time
 /// to return, because the backlog is never exactly as expected.
 const NEW_UP_TO: f64 = 0.8;
 
@@ -79,7 +79,7 @@ const UNKNOWN_SPEED: f64 = 100.0;
 /// Assumed length of a window if none waits, in seconds.
 const UNKNOWN_WINDOW_S: f64 = 10.0;
 
-/// Callers are not told to return sooner.
+/// The shortest return time.
 const MIN_RETRY: Duration = Duration::from_secs(1);
 
 impl Admission {

@@ -1,4 +1,4 @@
-//! The times at which refused requests were told to return, and the places that are kept for them.
+//! The return times of refused requests, and the places that are kept for them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -19,13 +19,13 @@ pub struct Attempt {
 pub enum Return {
     /// It was not refused, or did not return in time.
     New,
-    /// It returned when it was told to.
+    /// It returned at its time.
     OnTime,
-    /// It was told to return later, after this time.
+    /// Its return time is later, after this time.
     Early(Duration),
 }
 
-/// Places in the backlog that are kept for requests that were told to return.
+/// Places in the backlog that are kept for requests with a return time.
 #[derive(Debug, Default)]
 pub struct Promises {
     places: BTreeMap<(Duration, u64), Promise>,
@@ -49,7 +49,7 @@ pub struct Backlog {
     pub speed: f64,
 }
 
-/// The most places that are kept. Beyond it a refused request is told a time, but has no place then.
+/// The most places that are kept. Beyond it a refused request has a return time, but no place.
 const MAX_PROMISES: usize = 1 << 14;
 
 /// A request may return this much earlier, because clients round.
@@ -76,8 +76,8 @@ impl Promises {
         }
     }
 
-    /// Tells an attempt to return after the returned time: when the backlog, with all that were told
-    /// before, leaves room for its audio below `limit`.
+    /// The time after which an attempt is to return: when the backlog, with all that have a return time
+    /// before, plus its audio is below `limit`.
     pub fn promise(
         &mut self,
         attempt: Attempt,
@@ -108,7 +108,7 @@ impl Promises {
         self.keep(attempt, audio, due, now)
     }
 
-    /// The highest level of the backlog from now on, if all return when they were told to.
+    /// The highest level of the backlog from now on, if all return at their times.
     #[must_use]
     pub fn highest_level(&self, backlog: Backlog, now: Duration) -> f64 {
         let (mut level, mut at, mut highest) = (backlog.level, now, backlog.level);
@@ -185,7 +185,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// The seconds that an attempt of 20 s is told, with this backlog.
+    /// The return time of an attempt of 20 s in seconds, with this backlog.
     fn promise(promises: &mut Promises, caller: usize, level: f64, now_s: u64) -> f64 {
         let backlog = Backlog {
             level,
@@ -199,10 +199,10 @@ mod tests {
     fn refused_requests_are_told_to_return_one_after_the_other() {
         let mut promises = Promises::default();
         // 120 s of audio are to fall to 80 s, then 2 s of work for each that returns.
-        let told: Vec<f64> = (0..3)
+        let seconds: Vec<f64> = (0..3)
             .map(|caller| promise(&mut promises, caller, 120.0, 0))
             .collect();
-        assert_eq!(told, [4.0, 6.0, 8.0]);
+        assert_eq!(seconds, [4.0, 6.0, 8.0]);
         let backlog = Backlog {
             level: 120.0,
             speed: SPEED,

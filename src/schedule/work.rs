@@ -1,4 +1,4 @@
-//! What a worker is told to do, and the state of a window that a worker has taken.
+//! The work of a worker, and the state of a window that a worker has taken.
 
 use std::time::Duration;
 

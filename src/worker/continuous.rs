@@ -222,7 +222,7 @@ impl<'m> Windows<'m> {
 
     fn open_window(&mut self, engine: &mut dyn ContinuousEngine, window: OpenWindow) {
         let id = window.id;
-        // From here on it is among the windows that a panic of the engine is told to.
+        // From here on a panic of the engine concerns it.
         self.open.push(window);
         let windows = self.open.len();
         for window in &mut self.open {

@@ -1,6 +1,6 @@
 //! The token search of Whisper for one window: greedy, beam search and sampling.
 //!
-//! A search is pure. It asks for decoder rows ([`Search::rows`]), is given the candidates of each
+//! A search is pure. It returns the rows of the next decoder step ([`Search::rows`]), takes the candidates of each
 //! ([`Search::advance`]), and knows no device, batch or clock, so a text depends on nothing but its logits and options.
 //!
 //! Held to CTranslate2 4.8 (`decoding.cc`, `decoding_utils.cc`, `sampling.cc`, `models/whisper.cc`): rules, scores in 32

@@ -102,7 +102,7 @@ fn says_when_to_return_and_admits_then() {
     // From 310 s of audio to 80 % of 20 s of work.
     assert_eq!(estimate.as_secs_f64().round(), 32.0);
     assert_eq!(retry_after.as_secs_f64().round(), 15.0);
-    // Whoever comes early is told the remaining time, and loses nothing by it.
+    // An attempt that comes early gets the remaining time, and loses nothing by it.
     let early = admission.offer(&offer(1, 21), &LIMITS, &waiting(25), NOW + retry_after / 2);
     let Err(Refusal::TooLate {
         retry_after: rest, ..

@@ -1,4 +1,4 @@
-//! What a decoder is asked in one step: rows, each with the rule for its next token.
+//! The input of a decoder step: rows, each with the rule for its next token.
 
 use std::ops::Range;
 use std::sync::Arc;

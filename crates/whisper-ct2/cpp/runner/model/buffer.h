@@ -27,7 +27,7 @@ public:
     }
     ~Buffer() { std::free(data_); }
 
-    // Makes room; what was there is lost if it grows.
+    // Resizes; the content is lost if the buffer grows.
     Number* reserve(int64_t size) {
         if (size > size_) {
             *this = Buffer();

@@ -241,7 +241,7 @@ void Decoder::step(const StepRows& step, const StepCandidates& to) {
         Slot& slot = *found->second;
         if (row.parent >= slot.hypotheses().size()) throw std::invalid_argument("a row has no such parent");
         check_rule(row.rule, banned_sets_, model_->vocabulary());
-        if (row.rule.pick == HS_BEST && row.rule.k > to.stride) throw std::invalid_argument("there is no room for candidates");
+        if (row.rule.pick == HS_BEST && row.rule.k > to.stride) throw std::invalid_argument("a row has more candidates than places");
         hypotheses.push_back(slot.hypotheses()[row.parent]);
         hypotheses.back().push_back(slot.add_cell());
         inputs.push_back({

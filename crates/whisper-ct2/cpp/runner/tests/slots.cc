@@ -154,7 +154,7 @@ void test_failures(hs_model* model, const std::vector<Features>& windows) {
     refuses("parent", [](hs_row& row) { row.parent = 1; });
     refuses("token", [&](hs_row& row) { row.token = runner.info.vocabulary; });
     refuses("k", [](hs_row& row) { row.rule.k = 0; });
-    refuses("room", [](hs_row& row) { row.rule.k = 5; });
+    refuses("too many candidates", [](hs_row& row) { row.rule.k = 5; });
     refuses("set", [](hs_row& row) { row.rule.banned_set = 3; });
     refuses("pick", [](hs_row& row) { row.rule.pick = 2; });
     const hs_range all_but_two = {2, runner.info.vocabulary};

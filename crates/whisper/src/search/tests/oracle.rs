@@ -9,7 +9,7 @@ use crate::search::random::{draw_key, gumbel_noise};
 use crate::search::{ModelTokens, Options, Prefix, Timestamps, Token};
 
 const LOWEST: f32 = f32::MIN;
-/// Scores below this are of places that are filled for want of candidates.
+/// Scores below this are of places that are filled for lack of candidates.
 const FILLER: f32 = -1e9;
 
 /// Tokens and score of a text.
