@@ -17,8 +17,9 @@ type Answer = oneshot::Receiver<Result<JobOutput, JobError>>;
 /// Frames of a window that every step fails with, of one that panics, and of one that never ends.
 const BAD: usize = 1001;
 const PANICS: usize = 1002;
-/// Frames of a window that cannot be encoded.
+/// Frames of a window that cannot be encoded, and of one that is written until such a window comes.
 const UNREADABLE: usize = 1003;
+const UNTIL_UNREADABLE: usize = u32::MAX as usize;
 const ENDLESS: usize = usize::MAX;
 
 /// What the engines of a test have done.
@@ -84,6 +85,7 @@ impl ContinuousEngine for StepEngine {
     ) -> Result<(), EngineError> {
         let frames = input.features.frames;
         if frames == UNREADABLE {
+            self.open.iter_mut().for_each(|(_, _, left)| *left = 1);
             return Err(EngineError::Batch("no encoding".to_owned()));
         }
         self.open.push((id, frames, frames));
@@ -233,11 +235,11 @@ async fn a_bad_window_fails_no_other() {
 #[tokio::test]
 async fn a_window_that_cannot_be_encoded_fails_after_an_attempt_alone() {
     let mut worker = Harness::start(2, 2);
-    let long = worker.send(40).await;
+    let long = worker.send(UNTIL_UNREADABLE).await;
     let unreadable = worker.send(UNREADABLE).await;
     let error = unreadable.await.unwrap().unwrap_err();
     assert_eq!(error, JobError::Failed("no encoding".to_owned()));
-    assert_eq!(tokens(long).await, [40]);
+    assert_eq!(tokens(long).await, [u32::MAX]);
     // Once beside the other window, once alone.
     assert_eq!(worker.metrics.encoder_calls.get(), 3);
     assert_eq!(worker.metrics.jobs_failed.get(), 1);
