@@ -5,6 +5,7 @@
 #include <ctranslate2/models/model.h>
 #include <ctranslate2/storage_view.h>
 
+#include "stored.h"
 #include "threads.h"
 
 using ctranslate2::DataType;
@@ -54,10 +55,32 @@ Linear::Linear(const Variables& variables, const std::string& scope)
     Variables::release(weight);
 }
 
+namespace {
+
+// The weights of a convolution in 32-bit floats. The loader quantizes them to 8 bits for back ends that multiply them so;
+// this runner does not, and takes them as they are stored.
+StorageView convolution_weights(const Variables& variables, const std::string& scope) {
+    const StorageView& loaded = variables.at(scope + "/weight");
+    if (loaded.dtype() == DataType::FLOAT32) return loaded;
+    const StorageView stored = stored_variable(variables.folder(), scope + "/weight");
+    if (stored.dtype() != DataType::INT8) return stored.to_float32();
+    const std::vector<float> scales = variables.floats(scope + "/weight_scale");
+    const int64_t outputs = stored.dim(0);
+    if (static_cast<int64_t>(scales.size()) != outputs)
+        throw std::runtime_error(scope + "/weight_scale has another size than the weights");
+    StorageView floats(stored.shape(), DataType::FLOAT32);
+    const int64_t each = stored.size() / outputs;
+    for (int64_t i = 0; i < stored.size(); ++i)
+        floats.data<float>()[i] = static_cast<float>(stored.data<int8_t>()[i]) * (1 / scales[static_cast<size_t>(i / each)]);
+    return floats;
+}
+
+}  // namespace
+
 Linear Linear::convolution(const Variables& variables, const std::string& scope) {
-    const StorageView& weight = variables.at(scope + "/weight");
-    if (weight.rank() != 3 || weight.dim(2) != 3 || weight.dtype() != DataType::FLOAT32)
-        throw std::runtime_error(scope + "/weight is not a convolution of three taps in 32-bit floats");
+    const StorageView weight = convolution_weights(variables, scope);
+    if (weight.rank() != 3 || weight.dim(2) != 3)
+        throw std::runtime_error(scope + "/weight is not a convolution of three taps");
     const int64_t n = weight.dim(0), inputs = weight.dim(1), taps = weight.dim(2);
     Buffer<float> rows(n * inputs * taps);
     float* to = rows.data();
@@ -73,7 +96,7 @@ Linear Linear::convolution(const Variables& variables, const std::string& scope)
     linear.bias_ = variables.floats(scope + "/bias");
     linear.floats_ = Buffer<float>(linear.kernels_->floats.packed_size(n, linear.k_));
     linear.kernels_->floats.pack(n, linear.k_, rows.data(), linear.floats_.data());
-    Variables::release(weight);
+    Variables::release(variables.at(scope + "/weight"));
     return linear;
 }
 

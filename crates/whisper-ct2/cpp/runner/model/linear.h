@@ -21,7 +21,8 @@ namespace halkspeech {
 // The variables of a model that CTranslate2 has read. They are packed one by one, and released.
 class Variables {
 public:
-    explicit Variables(const ctranslate2::models::Model& model) : model_(model) {}
+    // `folder` is the one that the model was read from.
+    Variables(const ctranslate2::models::Model& model, const std::string& folder) : model_(model), folder_(folder) {}
 
     const ctranslate2::StorageView* find(const std::string& name) const;
     const ctranslate2::StorageView& at(const std::string& name) const;
@@ -31,9 +32,11 @@ public:
     static void release(const ctranslate2::StorageView& variable);
 
     const ctranslate2::models::Model& model() const { return model_; }
+    const std::string& folder() const { return folder_; }
 
 private:
     const ctranslate2::models::Model& model_;
+    const std::string& folder_;
 };
 
 // Y = X * W^T + bias.

@@ -213,7 +213,7 @@ std::shared_ptr<const Model> pack_model(const std::string& folder, const std::st
     );
     const auto* whisper = dynamic_cast<const WhisperModel*>(loaded.get());
     if (whisper == nullptr) throw std::runtime_error("the model in " + folder + " is not a Whisper model");
-    const Variables variables(*loaded);
+    const Variables variables(*loaded, folder);
     auto model = std::make_shared<Model>();
     model->kernels = &kernels();
     model->encoder = encoder_weights(variables);

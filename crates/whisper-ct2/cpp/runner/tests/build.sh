@@ -24,5 +24,5 @@ first() { ls $1 | head -1; }
 # shellcheck disable=SC2086
 g++ $options "$@" -o "$output" $all \
     "$(first "$target/ct2rs-*/out/build/libctranslate2.a")" \
-    "$(first "$target/onednn-src-*/out/lib/libdnnl.a")" \
+    $(find "$target"/ct2rs-*/out/build/third_party/ruy -name 'lib*.a' -exec echo -Wl,--start-group {} + -exec echo -Wl,--end-group \;) \
     "$(first "$target/ct2rs-*/out/build/third_party/cpu_features/libcpu_features.a")" -lpthread -ldl
