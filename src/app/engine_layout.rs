@@ -15,8 +15,8 @@ use halkspeech_whisper::features::WindowLengths;
 use halkspeech_whisper_ct2::{EngineSpec, Placement, SharedWeights};
 
 const GB: u64 = 1_000_000_000;
-/// Most engines on a CPU by default; each has its own copy of the weights.
-const MAX_CPU_ENGINES: usize = 4;
+/// Up to this number of cores each has an engine of its own by default; more cores are shared in pairs.
+const CORES_WITH_OWN_ENGINE: usize = 4;
 
 /// The settings of a model with the devices of its engines.
 pub struct EngineLayout {
@@ -251,7 +251,7 @@ fn placements(
     }
     let cores = cores();
     let workers = match whisper.num_workers {
-        0 => cores.min(MAX_CPU_ENGINES),
+        0 => default_cpu_engines(cores),
         workers => workers,
     };
     let threads = match whisper.cpu_threads {
@@ -261,7 +261,24 @@ fn placements(
     Ok(vec![Placement::Cpu { threads }; workers])
 }
 
+/// Engines of a model on a CPU by default. An engine of one thread does the most work for its core, and a request alone
+/// is faster in an engine of two.
+fn default_cpu_engines(cores: usize) -> usize {
+    cores.min(CORES_WITH_OWN_ENGINE.max(cores / 2))
+}
+
 /// CPU cores that this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_follow_the_cores() {
+        let engines = [1, 2, 4, 7, 8, 32, 64].map(default_cpu_engines);
+        assert_eq!(engines, [1, 2, 4, 4, 4, 16, 32]);
+    }
 }

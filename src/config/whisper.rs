@@ -47,7 +47,7 @@ pub struct Whisper {
     /// cores than the system reports.
     pub cpu_threads: usize,
 
-    /// Engines on a CPU, each with its own copy of the weights.
+    /// Engines on a CPU, which share one copy of the weights.
     ///
     /// Default 0 (chosen from the cores), at most 256; environment
     /// `WHISPER__NUM_WORKERS`. More engines help on a machine with many cores,
