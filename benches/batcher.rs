@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use halkspeech::batch::{BatchLimits, Batcher, EngineKind};
-use halkspeech::job::{Job, RequestId};
-use halkspeech::queue::{self, QueueHandle};
+use halkspeech::batch::{BatchLimits, Batcher};
+use halkspeech::caller::Caller;
+use halkspeech::job::Job;
+use halkspeech::queue::{self, BatchQueue};
+use halkspeech::schedule::{Lane, RequestId};
 use halkspeech::telemetry::Metrics;
-use halkspeech::worker;
+use halkspeech::worker::{self, WorkSource};
 use halkspeech_whisper::engine::fake::FakeEngine;
 use halkspeech_whisper::engine::{BatchKey, GenerateOptions};
 use halkspeech_whisper::features::Features;
@@ -38,7 +40,7 @@ fn batcher(criterion: &mut Criterion) {
     }
 }
 
-fn start(batch_size: usize) -> QueueHandle {
+fn start(batch_size: usize) -> BatchQueue {
     let (queue, receiver) = queue::bounded(WINDOWS);
     let (slots, engines) = mpsc::channel(1);
     let factory = FakeEngine::factory(|_, inputs| {
@@ -52,12 +54,14 @@ fn start(batch_size: usize) -> QueueHandle {
         batch_size: NonZeroUsize::new(batch_size).expect("above zero"),
         window: Duration::from_millis(20),
     };
-    worker::spawn("engine-bench-0", factory, slots, metrics.clone()).expect("a thread");
-    tokio::spawn(Batcher::new(receiver, engines, (EngineKind::Batches, limits), metrics).run());
+    let engine = worker::spawn("engine-bench-0", factory, metrics.clone()).expect("a thread");
+    let source = WorkSource::Batches(slots);
+    engine.start.send(source).expect("a thread that waits");
+    tokio::spawn(Batcher::new(receiver, engines, limits, metrics).run());
     queue
 }
 
-async fn send_all(queue: &QueueHandle) {
+async fn send_all(queue: &BatchQueue) {
     let answers: Vec<_> = (0..WINDOWS as u64)
         .map(|number| send(queue, number))
         .collect();
@@ -67,7 +71,7 @@ async fn send_all(queue: &QueueHandle) {
 }
 
 fn send(
-    queue: &QueueHandle,
+    queue: &BatchQueue,
     number: u64,
 ) -> oneshot::Receiver<Result<halkspeech::job::JobOutput, halkspeech::job::JobError>> {
     let (reply, answer) = oneshot::channel();
@@ -75,6 +79,8 @@ fn send(
     let job = Job {
         request: RequestId(number),
         is_first: true,
+        caller: Caller::LOCAL,
+        lane: Lane::Interactive,
         features: Features {
             n_mels: 80,
             frames: 0,

@@ -4,7 +4,7 @@ mod batcher;
 mod pending;
 mod policy;
 
-pub use batcher::{Batch, Batcher, EngineKind, EngineSlot};
+pub use batcher::{Batch, Batcher, EngineSlot};
 pub use pending::{Arrival, Pending};
 pub use policy::{
     BatchLimits, Decision, HYPOTHESES_PER_WINDOW, HypothesisCount, PolicyInput, decide,

@@ -1,18 +1,23 @@
 //! One window waiting for generation.
 
+mod parts;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tracing::Span;
 
+use crate::caller::Caller;
+use crate::schedule::{Lane, RequestId};
 use halkspeech_whisper::PromptSpec;
 use halkspeech_whisper::engine::{Attempt, BatchKey, DecodingOptions, Generation};
 use halkspeech_whisper::features::Features;
 
-/// Identifies the request of a job, so that requests take turns in a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId(pub u64);
+pub use parts::{JobInput, PendingReply};
+
+/// Length of a frame of features.
+const FRAME: Duration = Duration::from_millis(10);
 
 /// A window waiting for an engine, with everything needed to generate it and to reply.
 #[derive(Debug)]
@@ -20,8 +25,12 @@ pub struct Job {
     /// The request that the window belongs to.
     pub request: RequestId,
     /// Whether it is the first window of its request; later windows of a long recording have a lower
-    /// priority (`batch/policy.rs`).
+    /// priority in batches (`batch/policy.rs`).
     pub is_first: bool,
+    /// The caller of the request; callers take turns.
+    pub caller: Caller,
+    /// Its urgency.
+    pub lane: Lane,
     /// Log-mel features of the window's own length.
     pub features: Features,
     /// Length that the window is padded to, in frames.
@@ -89,6 +98,13 @@ pub enum SkipReason {
 }
 
 impl Job {
+    /// Length of its audio.
+    #[must_use]
+    pub fn audio(&self) -> Duration {
+        let frames = u32::try_from(self.features.frames).unwrap_or(u32::MAX);
+        FRAME.saturating_mul(frames)
+    }
+
     /// Why the job should be skipped; none if its result is still needed.
     #[must_use]
     pub fn skip_reason(&self, now: Instant) -> Option<SkipReason> {
@@ -124,6 +140,8 @@ pub mod test_jobs {
         let job = Job {
             request: RequestId(request),
             is_first: true,
+            caller: Caller::LOCAL,
+            lane: Lane::Interactive,
             features: Features {
                 n_mels: 80,
                 frames: 0,

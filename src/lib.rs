@@ -15,7 +15,7 @@
 //! shared:  config · models (disk, hub, memory) · telemetry · app (construction, shutdown)
 //! ```
 //!
-//! [`schedule`] is to take the place of `batch` and is not used yet.
+//! On a CPU [`schedule`] takes the place of `batch`: the queue and its runners share one scheduler.
 //!
 //! `audio` is the crate [`halkspeech_audio`]; `features`, `segments`, `words` and the interface of the
 //! engine are in [`halkspeech_whisper`], the engine on CTranslate2 is in `halkspeech_whisper_ct2`; the

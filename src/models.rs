@@ -22,7 +22,7 @@ pub use downloads::{Download, Downloads};
 pub use error::{DeleteError, LoadError, ModelError, UnloadError};
 pub use hub::{DownloadProgress, DownloadSummary, Hub, HubError, HubSettings};
 pub use id::{InvalidModelId, ModelId};
-pub use load::{EngineFactoryBuilder, LoadedModel, ModelPlan};
+pub use load::{EngineFactoryBuilder, LoadedModel, ModelPlan, SlotMemory};
 pub use loaded::{
     LoadedModelInfo, LoadedModels, LoadedModelsConfig, ModelBudget, ModelLease, ModelPlanner,
 };

@@ -1,48 +1,62 @@
-//! The bounded queue between requests and the batcher.
-//!
-//! A place in the queue is a [`QueuePermit`]: its holder may send one job, and the place is free
-//! again when the job is sent to an engine or is dropped. A new request takes its first permit
-//! without waiting and is refused when there is none; a request that was refused and returned on
-//! time waits for it. A long recording waits for its further permits, which is the back-pressure on
-//! its own windows.
+//! The bounded queue of a loaded model, between requests and engines: of windows for batches (`batches.rs`), or of
+//! windows that enter and leave continuous engines one by one (`scheduled.rs`).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod batches;
+mod window;
+mod scheduled;
+mod runner;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use std::time::Instant;
 
+use crate::caller::Caller;
 use crate::job::Job;
+use crate::schedule::{Lane, RequestId};
+
+pub use batches::{
+    BatchQueue, QueuePermit, QueueReceiver, QueuedJob, Upstream, UpstreamGuard, bounded,
+};
+pub use runner::{Report, RunnerHandle, RunnerWork};
+pub use scheduled::{ScheduledPlace, ScheduledQueue, SentWindow};
+pub use window::{Attempts, RunnerWindow};
 
 /// The sending side: cheap to clone, one per running request.
 #[derive(Clone, Debug)]
-pub struct QueueHandle {
-    tx: mpsc::Sender<QueuedJob>,
-    permits: Arc<Semaphore>,
-    upstream: Arc<Upstream>,
-    capacity: usize,
+pub enum QueueHandle {
+    /// Of engines that run batches.
+    Batches(BatchQueue),
+    /// Of continuous engines.
+    Scheduled(ScheduledQueue),
 }
 
-/// The receiving side, owned by the batcher.
-#[derive(Debug)]
-pub struct QueueReceiver {
-    /// Jobs in order of arrival.
-    pub jobs: mpsc::Receiver<QueuedJob>,
-    /// The count of windows being prepared.
-    pub upstream: Arc<Upstream>,
+/// A window that is to be prepared and needs a place in the queue.
+#[derive(Clone, Copy, Debug)]
+pub struct NewWindow {
+    /// Its request.
+    pub request: RequestId,
+    /// The caller of its request.
+    pub caller: Caller,
+    /// Its urgency.
+    pub lane: Lane,
+    /// After this time its text is no longer needed.
+    pub deadline: Instant,
 }
 
-/// A place in the queue.
+/// A place in the queue; it is free again when it is dropped.
 #[derive(Debug)]
-pub struct QueuePermit {
-    _permit: OwnedSemaphorePermit,
+pub enum Place {
+    /// In the queue of the batcher, which may wait for the window.
+    Batches(QueuePermit, UpstreamGuard),
+    /// In a scheduled queue.
+    Scheduled(ScheduledPlace),
 }
 
-/// A job with its place in the queue.
+/// A window in the queue or in an engine. Dropping it cancels the window.
 #[derive(Debug)]
-pub struct QueuedJob {
-    /// The job.
-    pub job: Job,
-    _permit: QueuePermit,
+pub enum Sent {
+    /// The batcher notices when the receiver of the answer is dropped.
+    Batches,
+    /// In a scheduled queue.
+    Scheduled(SentWindow),
 }
 
 /// How a request proceeds while the queue is full.
@@ -50,7 +64,7 @@ pub struct QueuedJob {
 pub enum WhenFull {
     /// It is refused.
     Refuse,
-    /// It waits for its place; requests that come later wait behind it.
+    /// It waits for its place.
     Wait,
 }
 
@@ -62,127 +76,73 @@ pub struct QueueFull {
     pub capacity: usize,
 }
 
-/// The batcher is gone: the model is being unloaded.
+/// No engine takes windows from the queue: the model is being unloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("queue is closed")]
 pub struct QueueClosed;
 
-/// Counts windows that are being prepared and will be sent soon.
-///
-/// While it is not zero an idle engine may wait for further windows; at zero waiting is pointless.
-#[derive(Debug, Default)]
-pub struct Upstream {
-    count: AtomicUsize,
-    emptied: Notify,
-}
-
-/// Keeps one window counted as upstream until it is dropped.
-#[derive(Debug)]
-pub struct UpstreamGuard(Arc<Upstream>);
-
-/// Creates a queue that holds at most `capacity` windows.
-#[must_use]
-pub fn bounded(capacity: usize) -> (QueueHandle, QueueReceiver) {
-    // The channel has as many places as there are permits: sending with a permit never waits.
-    let (tx, jobs) = mpsc::channel(capacity);
-    let upstream = Arc::new(Upstream::default());
-    let handle = QueueHandle {
-        tx,
-        permits: Arc::new(Semaphore::new(capacity)),
-        upstream: Arc::clone(&upstream),
-        capacity,
-    };
-    (handle, QueueReceiver { jobs, upstream })
+/// Why a window has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPlace {
+    /// None is free.
+    #[error(transparent)]
+    Full(#[from] QueueFull),
+    /// The model is being unloaded.
+    #[error(transparent)]
+    Closed(#[from] QueueClosed),
 }
 
 impl QueueHandle {
-    /// Takes a permit for a new request, without waiting.
+    /// Takes a place for a window.
     ///
     /// # Errors
-    /// [`QueueFull`] when all permits are taken.
-    pub fn try_reserve(&self) -> Result<QueuePermit, QueueFull> {
-        Arc::clone(&self.permits)
-            .try_acquire_owned()
-            .map(|permit| QueuePermit { _permit: permit })
-            .map_err(|_| QueueFull {
-                capacity: self.capacity,
-            })
-    }
-
-    /// Waits for a permit: for further windows of a running request.
-    ///
-    /// # Errors
-    /// [`QueueClosed`] when the model is being unloaded.
-    pub async fn reserve(&self) -> Result<QueuePermit, QueueClosed> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        permit
-            .map(|permit| QueuePermit { _permit: permit })
-            .map_err(|_| QueueClosed)
+    /// [`NoPlace`] when the queue is closed, or full and the window does not wait.
+    pub async fn place(&self, window: NewWindow, when_full: WhenFull) -> Result<Place, NoPlace> {
+        match self {
+            Self::Batches(queue) => {
+                let permit = match when_full {
+                    WhenFull::Refuse => queue.try_reserve()?,
+                    WhenFull::Wait => queue.reserve().await?,
+                };
+                Ok(Place::Batches(permit, queue.expect_window()))
+            }
+            Self::Scheduled(queue) => queue.place(window, when_full).await.map(Place::Scheduled),
+        }
     }
 
     /// Sends a job.
     ///
     /// # Errors
-    /// [`QueueClosed`] when the batcher is gone.
-    pub fn send(&self, permit: QueuePermit, job: Job) -> Result<(), QueueClosed> {
-        let queued = QueuedJob {
-            job,
-            _permit: permit,
-        };
-        self.tx.try_send(queued).map_err(|_| QueueClosed)
-    }
-
-    /// Announces a window that is being prepared.
-    #[must_use]
-    pub fn expect_window(&self) -> UpstreamGuard {
-        self.upstream.count.fetch_add(1, Ordering::SeqCst);
-        UpstreamGuard(Arc::clone(&self.upstream))
-    }
-
-    /// Whether the batcher is gone, so that jobs would get no reply.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.tx.is_closed()
-    }
-
-    /// Permits taken, in windows.
-    #[must_use]
-    pub fn depth(&self) -> usize {
-        self.capacity - self.permits.available_permits()
-    }
-
-    /// The bound, in windows.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-}
-
-impl Upstream {
-    /// Number of windows being prepared.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.count.load(Ordering::SeqCst)
-    }
-
-    /// Completes when the count has fallen to zero.
-    pub async fn emptied(&self) {
-        self.emptied.notified().await;
-    }
-}
-
-impl Drop for UpstreamGuard {
-    fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.emptied.notify_one();
+    /// [`QueueClosed`] when the model is being unloaded.
+    pub fn send(&self, place: Place, job: Job) -> Result<Sent, QueueClosed> {
+        match (self, place) {
+            (Self::Batches(queue), Place::Batches(permit, upstream)) => {
+                queue.send(permit, job)?;
+                // Only now: while the count was above zero the batcher may have waited for this window.
+                drop(upstream);
+                Ok(Sent::Batches)
+            }
+            (_, Place::Scheduled(place)) => place.send(job).map(Sent::Scheduled),
+            // A place of another queue, which has been replaced.
+            (Self::Scheduled(_), Place::Batches(..)) => Err(QueueClosed),
         }
     }
-}
 
-impl QueuedJob {
-    /// Returns the job and frees its place.
+    /// Whether jobs would get no reply.
     #[must_use]
-    pub fn into_job(self) -> Job {
-        self.job
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Self::Batches(queue) => queue.is_closed(),
+            Self::Scheduled(queue) => queue.is_closed(),
+        }
+    }
+
+    /// Places taken, in windows.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        match self {
+            Self::Batches(queue) => queue.depth(),
+            Self::Scheduled(queue) => queue.depth(),
+        }
     }
 }

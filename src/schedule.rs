@@ -1,18 +1,21 @@
 //! Decides for a device which window is next: which windows get a slot, which encoder calls are formed, which
 //! slots take part in a step, and which requests are refused. Pure: the time is passed in.
 //!
-//! This is for the threads that own an engine's loop, in the place of [`crate::batch`]; nothing uses it yet.
-//! The runners of a model share one [`Scheduler`]. Events are reported to it, and workers get their next work from it:
+//! This is for the threads that own an engine's loop, in the place of [`crate::batch`]. The runners of a model on a
+//! CPU share one [`Scheduler`] (`queue/scheduled.rs`); on a GPU nothing uses it yet. Events are reported to it, and
+//! workers get their next work from it:
 //!
 //! | event | call |
 //! |---|---|
 //! | a request arrives, and is over | [`Scheduler::offer`], [`Scheduler::close_request`] |
+//! | a window is to be prepared, and needs a place in the queue | [`Scheduler::claim_place`], then [`Scheduler::granted`] |
 //! | a window arrives | [`Scheduler::submit`] |
 //! | a worker has nothing to do | [`Scheduler::next`] returns [`Work`] |
 //! | the work is done, or has failed as a whole | [`Scheduler::done`], [`Scheduler::failed`] |
 //! | a text is complete | [`Scheduler::align`] if its words are wanted, else [`Scheduler::end`] |
 //! | a caller hangs up, the server stops | [`Scheduler::cancel`], [`Scheduler::shut_down`] |
 //! | an encoding or a slot was lost, memory ran out | [`Scheduler::put_back`], [`Scheduler::reduce_memory`] |
+//! | a window made a call fail, or another one of that call did | [`Scheduler::retry_alone`] |
 //! | after any of them | [`Scheduler::departures`]: the windows that have left, to answer their callers |
 //!
 //! The loop of a worker:
@@ -30,8 +33,8 @@
 //! ```
 //!
 //! A waiting worker calls again after any other event, because a slot, memory or the credit of a
-//! lane may have become free. A [`Worker::Runner`] encodes and writes in turn; a GPU has one
-//! [`Worker::Encoder`] and one [`Worker::Decoder`], which work at the same time.
+//! lane may have become free. A [`Worker::Runner`] encodes and writes in turn, and opens the slot of a window with
+//! its encoding; a GPU has one [`Worker::Encoder`] and one [`Worker::Decoder`], which work at the same time.
 //!
 //! - **Lanes**: live before interactive before bulk, within their shares in time (`shares.rs`) and in slots
 //!   (`limits.rs`). While an urgent text has a slot, bulk is encoded and written only within its share; its
@@ -56,7 +59,9 @@ mod speed;
 mod promises;
 mod admission;
 mod worker;
+mod places;
 mod scheduler;
+mod alone;
 mod decide;
 
 pub use admission::{Offer, Refusal};

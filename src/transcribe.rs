@@ -15,6 +15,7 @@ mod pcm_memory;
 mod prompting;
 mod recordings;
 mod options;
+mod urgency;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,9 +25,9 @@ use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::caller::Caller;
-use crate::job::RequestId;
 use crate::models::{LoadedModel, LoadedModels, ModelId};
-use crate::queue::{QueuePermit, UpstreamGuard, WhenFull};
+use crate::queue::{NewWindow, Place, WhenFull};
+use crate::schedule::{Lane, RequestId};
 use crate::telemetry::Metrics;
 use crate::transcript::{Speaker, Transcript};
 use halkspeech_audio::{DecodeContext, DecodeLimits, NextWindow, PcmBudget, Source, Window};
@@ -39,6 +40,7 @@ pub use options::TranscriptionOptions;
 use pcm_memory::PcmMemory;
 use prompting::{check_languages, continue_with, keep_last, previous_tokens};
 use recordings::Recordings;
+pub use urgency::Urgency;
 pub use window_transcript::TranscriptPart;
 use window_transcript::{TranscriptBuilder, WindowTranscript, clip_end_s};
 
@@ -63,8 +65,10 @@ pub struct Request {
     pub task: Task,
     /// How to transcribe it.
     pub options: TranscriptionOptions,
-    /// The sender of the request; callers take turns in the CPU work.
+    /// The sender of the request; callers take turns in the CPU work and for the engines.
     pub caller: Caller,
+    /// How urgent its windows are.
+    pub urgency: Urgency,
     /// When the caller stops waiting.
     pub deadline: Instant,
     /// What happens while the model's queue is full.
@@ -93,10 +97,11 @@ struct Plan<'a> {
     deadline: Instant,
 }
 
-/// A window that has a place in the queue and is counted as upstream.
+/// How a window enters the queue.
 struct QueueEntry {
-    permit: QueuePermit,
-    upstream: UpstreamGuard,
+    lane: Lane,
+    /// The place that the first window of a request has already.
+    place: Option<Place>,
 }
 
 impl Transcriber {
@@ -175,6 +180,7 @@ impl Transcriber {
             task,
             options,
             caller,
+            urgency,
             deadline,
             model,
             when_full,
@@ -182,14 +188,15 @@ impl Transcriber {
         let id = model;
         let model = self.models.lease(&id).await?;
         check_languages(&model, &id, &options)?;
+        let request = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
         // A full queue refuses here, before the audio has cost anything.
-        let first = QueueEntry {
-            permit: match when_full {
-                WhenFull::Refuse => model.queue.try_reserve()?,
-                WhenFull::Wait => model.queue.reserve().await?,
-            },
-            upstream: model.queue.expect_window(),
+        let first = NewWindow {
+            request,
+            caller,
+            lane: urgency.lane(0),
+            deadline,
         };
+        let mut first = Some(model.queue.place(first, when_full).await?);
         let started = Instant::now();
         let (recordings, _memory) = self
             .decode(audio, &options, caller, model.windows_in_flight)
@@ -205,7 +212,7 @@ impl Transcriber {
 
         let mut plan = Plan {
             model: &model,
-            request: RequestId(self.next_request.fetch_add(1, Ordering::Relaxed)),
+            request,
             caller,
             decoding: Arc::new(options.decoding()),
             prompt: PromptSpec {
@@ -221,17 +228,20 @@ impl Transcriber {
         let duration = recordings.duration;
         self.report_damage(&recordings);
         let mut builder = TranscriptBuilder::new(&plan, &recordings, decode_time);
-        let mut windows = Box::pin(self.windows(recordings, caller));
-        let mut first = Some(first);
+        let mut windows = Box::pin(self.windows(recordings, caller).enumerate());
+        let mut entry = |index| QueueEntry {
+            lane: urgency.lane(index),
+            place: first.take(),
+        };
         let detects = plan.prompt.language.is_none();
         let sequential = options.condition_on_previous_text;
         if sequential || detects || progress.is_some() {
             // The first window determines the language of all windows, and its text is sent early.
             // If each window continues the text of the previous one, all windows run in this loop.
-            while let Some(next) = windows.next().await {
+            while let Some((index, next)) = windows.next().await {
                 let (speaker, window) = next?;
                 let transcribed = self
-                    .transcribe_window(&plan, speaker, window, first.take())
+                    .transcribe_window(&plan, speaker, window, entry(index))
                     .await?;
                 plan.prompt.language = plan.prompt.language.or(transcribed.language);
                 if sequential {
@@ -246,11 +256,11 @@ impl Transcriber {
         }
         let plan = &plan;
         let mut remaining = windows
-            .map(|next| {
-                let first = first.take();
+            .map(|(index, next)| {
+                let entry = entry(index);
                 async move {
                     let (speaker, window) = next?;
-                    self.transcribe_window(plan, speaker, window, first).await
+                    self.transcribe_window(plan, speaker, window, entry).await
                 }
             })
             .buffered(plan.model.windows_in_flight);
@@ -349,10 +359,11 @@ impl Transcriber {
         plan: &Plan<'_>,
         speaker: Option<Speaker>,
         window: Window,
-        entry: Option<QueueEntry>,
+        entry: QueueEntry,
     ) -> Result<WindowTranscript, TranscribeError> {
         let mut window = Arc::new(window);
         let prompt = plan.prompt.clone();
+        let lane = entry.lane;
         let output = self
             .generate(plan, prompt, Arc::clone(&window), entry)
             .await?;
@@ -369,8 +380,9 @@ impl Transcriber {
                 ..plan.prompt.clone()
             };
             keep_last(&mut prompt.previous);
+            let entry = QueueEntry { lane, place: None };
             let output = self
-                .generate(plan, prompt, Arc::clone(&window), None)
+                .generate(plan, prompt, Arc::clone(&window), entry)
                 .await?;
             let (continuation, next) = WindowTranscript::new(plan, speaker, &window.clock, output);
             transcribed.append(continuation);

@@ -3,7 +3,6 @@
 mod batch_run;
 mod batch_split;
 mod continuous;
-mod window;
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::batch::{Batch, EngineKind, EngineSlot};
+use crate::batch::{Batch, EngineSlot};
+use crate::queue::RunnerHandle;
 use crate::telemetry::Metrics;
 use batch_run::BatchRun;
 use continuous::Windows;
@@ -20,6 +20,35 @@ use halkspeech_whisper::engine::{Engine, EngineError, EngineFactory, EnginePlan}
 
 /// Receives the result of creating an engine.
 pub type LoadResult = oneshot::Receiver<Result<EngineInfo, EngineError>>;
+
+/// Which windows an engine can run together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineKind {
+    /// Batches of windows with equal keys, one after the other.
+    Batches,
+    /// Windows of any keys, which enter and leave at any time.
+    Continuous,
+}
+
+/// Where an engine gets its windows from, by its kind.
+#[derive(Debug)]
+pub enum WorkSource {
+    /// For an engine that runs batches.
+    Batches(mpsc::Sender<EngineSlot>),
+    /// For a continuous engine.
+    Windows(RunnerHandle),
+}
+
+/// The thread of an engine that is being created.
+#[derive(Debug)]
+pub struct EngineThread {
+    /// The thread.
+    pub thread: JoinHandle<()>,
+    /// The result of creating the engine.
+    pub loaded: LoadResult,
+    /// Starts the engine; if it is dropped, the thread ends.
+    pub start: oneshot::Sender<WorkSource>,
+}
 
 /// Properties of a loaded engine.
 #[derive(Clone, Debug)]
@@ -32,7 +61,7 @@ pub struct EngineInfo {
     pub plan: EnginePlan,
 }
 
-/// Starts a named thread that creates an engine, then requests batches until `slots` is closed.
+/// Starts a named thread that creates an engine, then runs batches or windows until their source is closed.
 ///
 /// An engine that panics is replaced by a new one, which retries the unanswered windows once. If none
 /// can be created, the thread retries until the model is unloaded, and does not count as an engine
@@ -43,10 +72,10 @@ pub struct EngineInfo {
 pub fn spawn(
     name: &str,
     factory: EngineFactory,
-    slots: mpsc::Sender<EngineSlot>,
     metrics: Metrics,
-) -> std::io::Result<(JoinHandle<()>, LoadResult)> {
+) -> std::io::Result<EngineThread> {
     let (loaded_tx, loaded) = oneshot::channel();
+    let (start, source) = oneshot::channel();
     let worker = Worker { factory, metrics };
     let thread = thread::Builder::new()
         .name(name.to_owned())
@@ -65,12 +94,20 @@ pub fn spawn(
                 None => EngineKind::Batches,
             };
             let _receiver_gone = loaded_tx.send(Ok(EngineInfo { n_mels, kind, plan }));
-            let _unloaded = match kind {
-                EngineKind::Continuous => worker.run_continuously(engine, slots),
-                EngineKind::Batches => worker.run(engine, slots),
+            let _ended = match (kind, source.blocking_recv()) {
+                (EngineKind::Continuous, Ok(WorkSource::Windows(runner))) => {
+                    worker.run_continuously(engine, runner)
+                }
+                (EngineKind::Batches, Ok(WorkSource::Batches(slots))) => worker.run(engine, slots),
+                // Another engine could not be created, or is of another kind.
+                _ => None,
             };
         })?;
-    Ok((thread, loaded))
+    Ok(EngineThread {
+        thread,
+        loaded,
+        start,
+    })
 }
 
 /// Consecutive batches without an answer after which an engine is replaced: a GPU may enter a state in
@@ -88,25 +125,28 @@ struct Worker {
 }
 
 impl Worker {
-    /// Writes windows that come and go until the slots' receiver is closed; then returns `None`.
+    /// Writes windows that come and go until the model is unloaded; then returns `None`.
     fn run_continuously(
         &self,
         engine: Box<dyn Engine>,
-        slots: mpsc::Sender<EngineSlot>,
+        runner: RunnerHandle,
     ) -> Option<Infallible> {
-        let (mut engine, mut slots) = (engine, slots);
-        let mut windows = Windows::new(engine.plan().windows, &self.metrics);
+        let mut engine = engine;
+        let mut windows = Windows::new(runner, engine.plan().windows, &self.metrics);
         loop {
-            let turn = windows.next_turn(&slots)?;
-            if windows.advance(engine.as_mut(), turn).is_ok() {
+            let work = windows.next_work()?;
+            if windows.carry_out(engine.as_mut(), work).is_ok() {
                 continue;
             }
             match self.replace(engine) {
                 Ok(new_engine) => engine = new_engine,
                 Err(error) => {
                     tracing::error!(%error, "engine could not be created again");
-                    windows.fail_all();
-                    (engine, slots) = self.create_engine_later(slots)?;
+                    windows.suspend();
+                    engine = self.create_engine_later(|| !windows.is_closed())?;
+                    if !windows.resume() {
+                        return None;
+                    }
                 }
             }
         }
@@ -133,7 +173,12 @@ impl Worker {
                         tracing::error!(%error, "engine could not be created again");
                         // Answers the remaining windows now.
                         drop(batch);
-                        (engine, slots) = self.create_engine_later(slots)?;
+                        // If this was the last engine, the batcher's receiver must close.
+                        let weak = slots.downgrade();
+                        drop(slots);
+                        let open = || weak.upgrade().filter(|slots| !slots.is_closed());
+                        engine = self.create_engine_later(|| open().is_some())?;
+                        slots = open()?;
                         break;
                     }
                 }
@@ -157,22 +202,18 @@ impl Worker {
         self.create_engine()
     }
 
-    /// Retries until an engine is created, or until the slots' receiver is closed.
-    fn create_engine_later(
-        &self,
-        slots: mpsc::Sender<EngineSlot>,
-    ) -> Option<(Box<dyn Engine>, mpsc::Sender<EngineSlot>)> {
-        // If this was the last engine, the batcher's receiver must close.
-        let weak = slots.downgrade();
-        drop(slots);
+    /// Retries until an engine is created, or is not needed any more.
+    fn create_engine_later(&self, is_needed: impl Fn() -> bool) -> Option<Box<dyn Engine>> {
         let mut delay = FIRST_RETRY_DELAY;
         loop {
             thread::park_timeout(delay);
-            let slots = weak.upgrade().filter(|slots| !slots.is_closed())?;
+            if !is_needed() {
+                return None;
+            }
             match self.create_engine() {
                 Ok(engine) => {
                     tracing::info!("engine was created again");
-                    return Some((engine, slots));
+                    return Some(engine);
                 }
                 Err(error) => tracing::error!(%error, "engine could not be created again"),
             }
@@ -190,7 +231,7 @@ impl Worker {
 }
 
 fn next_batch(slots: &mpsc::Sender<EngineSlot>) -> Option<Batch> {
-    let (slot, batch) = EngineSlot::of_batch();
+    let (slot, batch) = EngineSlot::new();
     slots.blocking_send(slot).ok()?;
     batch.blocking_recv().ok()
 }
@@ -250,12 +291,18 @@ mod tests {
         assert_eq!(answer.unwrap_err(), JobError::EngineGone);
     }
 
+    fn start(factory: EngineFactory, slots: mpsc::Sender<EngineSlot>) -> JoinHandle<()> {
+        let engine = spawn("engine", factory, Metrics::new()).unwrap();
+        engine.start.send(WorkSource::Batches(slots)).unwrap();
+        engine.thread
+    }
+
     #[tokio::test]
     async fn an_engine_that_cannot_be_made_at_once_is_made_later() {
         let (slots, mut engines) = mpsc::channel(2);
         let (factory, calls) = factory_with_failures(2);
         let another_engine = slots.clone();
-        let (thread, _loaded) = spawn("engine", factory, slots, Metrics::new()).unwrap();
+        let thread = start(factory, slots);
 
         break_one(&mut engines).await;
         let (batch, answers) = batch();
@@ -271,7 +318,7 @@ mod tests {
     async fn a_thread_without_an_engine_counts_as_no_engine() {
         let (slots, mut engines) = mpsc::channel(2);
         let (factory, calls) = factory_with_failures(usize::MAX - 1);
-        let (thread, _loaded) = spawn("engine", factory, slots, Metrics::new()).unwrap();
+        let thread = start(factory, slots);
 
         break_one(&mut engines).await;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::AppError;
 use crate::batch::BatchLimits;
 use crate::config::{DeviceChoice, LoadedSettings, ModelTtl, Whisper};
-use crate::models::{EngineFactoryBuilder, ModelPlan, StoredModel};
+use crate::models::{EngineFactoryBuilder, ModelPlan, SlotMemory, StoredModel};
 use halkspeech_whisper::Vocabulary;
 use halkspeech_whisper::engine::memory::Dimensions;
 use halkspeech_whisper::engine::{ComputeType, EngineFactory};
@@ -110,9 +110,19 @@ impl EngineLayout {
         };
         let weights = |&placement: &Placement| self.weights_bytes(stored, placement);
         let queue_capacity = whisper.max_queue_size.get();
+        let memory_bytes = self.placements.iter().map(weights).sum();
+        let memory = super::memory::limit_bytes().unwrap_or(u64::MAX);
+        let dimensions = self
+            .placements
+            .first()
+            .map(|first| self.dimensions(stored, *first));
         ModelPlan {
             engines: self.placements.iter().map(engine).collect(),
             limits: limits(whisper),
+            slots: SlotMemory {
+                dimensions: dimensions.unwrap_or_default(),
+                limit: memory.saturating_sub(memory_bytes),
+            },
             queue_capacity,
             // Enough windows of one request to fill a batch while the next one is prepared, and
             // never more than half of the queue.
@@ -122,7 +132,7 @@ impl EngineLayout {
                 ModelTtl::Never => None,
                 ModelTtl::After(idle_time) => Some(idle_time),
             },
-            memory_bytes: self.placements.iter().map(weights).sum(),
+            memory_bytes,
         }
     }
 
@@ -152,26 +162,31 @@ impl EngineLayout {
         placement: Placement,
         weights: &SharedWeights,
     ) -> EngineSpec {
-        let (whisper, shape) = (&self.whisper, &stored.shape);
-        let bytes = placement.bytes_per_value(whisper.compute_type);
+        let whisper = &self.whisper;
         EngineSpec {
             dir: stored.dir.clone(),
             placement,
             compute_type: whisper.compute_type,
-            dimensions: Dimensions {
-                width: shape.width as u64,
-                heads: shape.heads as u64,
-                decoder_layers: shape.decoder_layers as u64,
-                vocabulary_size: shape.vocabulary_size,
-                // A model that keeps its stored types may use 32 bits.
-                value_bytes: bytes.map_or(4, |(_, value)| value),
-            },
+            dimensions: self.dimensions(stored, placement),
             weights_bytes: self.weights_bytes(stored, placement),
             batch_size: limits(whisper).batch_size,
             beam_size: whisper.beam_size,
             memory_limit: (whisper.vram_limit_gb > 0).then(|| whisper.vram_limit_gb * GB),
             engines_on_gpu: self.engines_on(placement),
             weights: weights.clone(),
+        }
+    }
+
+    fn dimensions(&self, stored: &StoredModel, placement: Placement) -> Dimensions {
+        let shape = &stored.shape;
+        let bytes = placement.bytes_per_value(self.whisper.compute_type);
+        Dimensions {
+            width: shape.width as u64,
+            heads: shape.heads as u64,
+            decoder_layers: shape.decoder_layers as u64,
+            vocabulary_size: shape.vocabulary_size,
+            // A model that keeps its stored types may use 32 bits.
+            value_bytes: bytes.map_or(4, |(_, value)| value),
         }
     }
 

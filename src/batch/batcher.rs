@@ -1,7 +1,5 @@
 //! The task that carries out the policy's decisions.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
@@ -14,50 +12,29 @@ use crate::queue::{QueueReceiver, QueuedJob};
 use crate::telemetry::Metrics;
 use halkspeech_whisper::engine::BatchKey;
 
-/// Jobs that an engine runs together: with equal keys, unless it is continuous.
+/// Jobs that an engine runs together, with equal keys.
 #[derive(Debug)]
 pub struct Batch {
     /// The jobs, at least one.
     pub jobs: Vec<Job>,
 }
 
-/// A place that an engine offers: accepts one batch.
+/// Hand-off from an idle engine: accepts one batch.
 #[derive(Debug)]
-pub struct EngineSlot {
-    batch: oneshot::Sender<Batch>,
-    /// Maximum number of windows.
-    places: usize,
-    /// Number of windows that the engine is writing meanwhile.
-    load: Arc<AtomicUsize>,
-}
+pub struct EngineSlot(oneshot::Sender<Batch>);
 
 impl EngineSlot {
-    /// The place of an idle engine that runs one batch after the other.
+    /// The hand-off, and the engine's end of it.
     #[must_use]
-    pub fn of_batch() -> (Self, oneshot::Receiver<Batch>) {
-        Self::new(usize::MAX, Arc::default())
-    }
-
-    /// A place for one more window in an engine that is writing `load` others.
-    #[must_use]
-    pub fn of_window(load: &Arc<AtomicUsize>) -> (Self, oneshot::Receiver<Batch>) {
-        Self::new(1, Arc::clone(load))
-    }
-
-    fn new(places: usize, load: Arc<AtomicUsize>) -> (Self, oneshot::Receiver<Batch>) {
+    pub fn new() -> (Self, oneshot::Receiver<Batch>) {
         let (batch, receiver) = oneshot::channel();
-        let slot = Self {
-            batch,
-            places,
-            load,
-        };
-        (slot, receiver)
+        (Self(batch), receiver)
     }
 
     /// Whether the engine no longer waits for a batch.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.batch.is_closed()
+        self.0.is_closed()
     }
 
     /// Hands a batch to the engine.
@@ -65,17 +42,8 @@ impl EngineSlot {
     /// # Errors
     /// The batch, if the engine no longer waits for it.
     pub fn send(self, batch: Batch) -> Result<(), Batch> {
-        self.batch.send(batch)
+        self.0.send(batch)
     }
-}
-
-/// Which windows an engine can run together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EngineKind {
-    /// Batches of windows with equal keys, one after the other.
-    Batches,
-    /// Windows of any keys, which enter and leave at any time.
-    Continuous,
 }
 
 /// Owns the receiving end of the queue and hands batches to idle engines.
@@ -87,10 +55,8 @@ pub struct Batcher {
     queue: QueueReceiver,
     engines: mpsc::Receiver<EngineSlot>,
     limits: BatchLimits,
-    kind: EngineKind,
     metrics: Metrics,
-    /// Without a key where windows of any keys run together.
-    pending: Pending<Option<BatchKey>, QueuedJob>,
+    pending: Pending<BatchKey, QueuedJob>,
     idle: Vec<EngineSlot>,
     /// Whether the last batch was sent before one that had waited longer.
     overtook: bool,
@@ -102,14 +68,13 @@ impl Batcher {
     pub fn new(
         queue: QueueReceiver,
         engines: mpsc::Receiver<EngineSlot>,
-        (kind, limits): (EngineKind, BatchLimits),
+        limits: BatchLimits,
         metrics: Metrics,
     ) -> Self {
         Self {
             queue,
             engines,
             limits,
-            kind,
             metrics,
             pending: Pending::default(),
             idle: Vec::new(),
@@ -174,21 +139,17 @@ impl Batcher {
             queued_at: queued.job.queued_at,
         };
         self.metrics.enter_queue(queued.job.features.frames);
-        let key = match self.kind {
-            EngineKind::Batches => Some(queued.job.key.clone()),
-            EngineKind::Continuous => None,
-        };
+        let key = queued.job.key.clone();
         self.pending.push(key, arrival, queued);
     }
 
-    fn decide(&self, now: Instant) -> Decision<Option<BatchKey>> {
+    fn decide(&self, now: Instant) -> Decision<BatchKey> {
         // Once the queue is closed the upstream count stays at zero: every owner of a guard holds a
         // handle of the queue.
         let input = PolicyInput {
             now,
             idle_engines: self.idle.len(),
-            // Later windows join those that are being written.
-            more_expected: self.kind == EngineKind::Batches && self.queue.upstream.count() > 0,
+            more_expected: self.queue.upstream.count() > 0,
             overtook: self.overtook,
         };
         policy::decide(&self.pending, self.limits, input)
@@ -214,15 +175,13 @@ impl Batcher {
         self.pending.iter().map(|queued| queued.job.deadline).min()
     }
 
-    fn dispatch(&mut self, key: &Option<BatchKey>, limit: usize, now: Instant) {
-        let load = |slot: &EngineSlot| slot.load.load(Ordering::Relaxed);
-        let Some(index) = (0..self.idle.len()).min_by_key(|&index| load(&self.idle[index])) else {
+    fn dispatch(&mut self, key: &BatchKey, limit: usize, now: Instant) {
+        let Some(slot) = self.idle.pop() else {
             return;
         };
-        let slot = self.idle.swap_remove(index);
         let jobs: Vec<Job> = self
             .pending
-            .take(key, limit.min(slot.places))
+            .take(key, limit)
             .into_iter()
             .map(QueuedJob::into_job)
             .collect();
@@ -230,10 +189,8 @@ impl Batcher {
             self.metrics.leave_queue(job.features.frames);
             self.metrics.observe_queue_time(now - job.queued_at);
         }
-        if self.kind == EngineKind::Batches {
-            let full = self.limits.batch_size.get();
-            self.metrics.observe_batch(jobs.len(), full);
-        }
+        let full = self.limits.batch_size.get();
+        self.metrics.observe_batch(jobs.len(), full);
         if let Err(Batch { jobs, .. }) = slot.send(Batch { jobs }) {
             // The engine died before it received the batch; its jobs have left the queue already.
             for job in jobs {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Instant;
 
-use crate::job::RequestId;
+use crate::schedule::RequestId;
 
 /// Jobs that wait for an engine, grouped by batch key.
 ///

@@ -33,9 +33,9 @@ pub trait HypothesisCount {
     fn hypotheses(&self) -> usize;
 }
 
-impl HypothesisCount for Option<BatchKey> {
+impl HypothesisCount for BatchKey {
     fn hypotheses(&self) -> usize {
-        self.as_ref().map_or(1, |key| key.options.max_hypotheses())
+        self.options.max_hypotheses()
     }
 }
 
@@ -129,7 +129,7 @@ fn oldest_first_window<K>(
 mod tests {
     use super::*;
     use crate::batch::Arrival;
-    use crate::job::RequestId;
+    use crate::schedule::RequestId;
 
     const WINDOW: Duration = Duration::from_millis(20);
     const LIMITS: BatchLimits = BatchLimits {

@@ -25,7 +25,9 @@ use crate::format;
 use crate::models::ModelId;
 use crate::queue::WhenFull;
 use crate::telemetry::{logging, traces::Tracing};
-use crate::transcribe::{Request, Transcriber, TranscriptionOptions, TranscriptionProgress};
+use crate::transcribe::{
+    Request, Transcriber, TranscriptionOptions, TranscriptionProgress, Urgency,
+};
 use crate::transcript::Transcript;
 use halkspeech_audio::{Source, VadOptions};
 use halkspeech_whisper::Task;
@@ -191,6 +193,7 @@ async fn transcribe_recording(
         options: options.options.clone(),
         caller: Caller::LOCAL,
         deadline: Instant::now() + NO_DEADLINE,
+        urgency: Urgency::Upload,
         when_full: WhenFull::Wait,
     };
     let mut shown = 0;

@@ -22,7 +22,7 @@ use super::{Context, admission, stream};
 use crate::caller::Caller;
 use crate::format::{self, OutputOptions};
 use crate::telemetry::traces;
-use crate::transcribe;
+use crate::transcribe::{self, Urgency};
 use crate::transcript::Transcript;
 
 const JSON: &str = "application/json";
@@ -116,6 +116,7 @@ async fn respond(context: &Arc<Context>, api: Api, request: Request) -> Result<R
         options: parameters.options,
         caller,
         deadline: deadline.into_std(),
+        urgency: Urgency::Upload,
         when_full: permit.when_full(),
     };
     if parameters.stream {

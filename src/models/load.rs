@@ -1,27 +1,32 @@
 //! Loads one model: starts its engines and opens its queue.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::{LoadError, StoredModel};
-use crate::batch::{BatchLimits, Batcher, EngineKind};
-use crate::queue::{self, QueueHandle};
+use crate::batch::{BatchLimits, Batcher, HYPOTHESES_PER_WINDOW};
+use crate::queue::{self, QueueHandle, ScheduledQueue};
+use crate::schedule::{Layout, Limits, ShareLimits};
 use crate::telemetry::Metrics;
-use crate::worker;
+use crate::worker::{self, EngineInfo, EngineKind, EngineThread, WorkSource};
 use halkspeech_whisper::Vocabulary;
+use halkspeech_whisper::engine::memory::Dimensions;
 use halkspeech_whisper::engine::{EngineError, EngineFactory, EnginePlan};
-use halkspeech_whisper::features::{LogMel, WindowLengths};
+use halkspeech_whisper::features::{LogMel, WINDOW_FRAMES, WindowLengths};
 
 /// How a model is run.
 pub struct ModelPlan {
     /// The engines, which share one queue.
     pub engines: Vec<Box<EngineFactoryBuilder>>,
-    /// The batcher's settings.
+    /// How many windows an engine writes at one time.
     pub limits: BatchLimits,
+    /// The memory of the windows in continuous engines.
+    pub slots: SlotMemory,
     /// Capacity of the queue, in windows.
     pub queue_capacity: usize,
     /// Maximum number of windows that one request has in the queue and the engines.
@@ -32,6 +37,15 @@ pub struct ModelPlan {
     pub idle_time: Option<Duration>,
     /// Estimated size of the weights of all its engines, in bytes.
     pub memory_bytes: u64,
+}
+
+/// What the memory of the windows in continuous engines depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotMemory {
+    /// The sizes of the model.
+    pub dimensions: Dimensions,
+    /// Memory for all windows, in bytes.
+    pub limit: u64,
 }
 
 /// Makes an engine factory from the model's vocabulary.
@@ -53,7 +67,8 @@ pub struct LoadedModel {
     pub lengths: WindowLengths,
     /// How each engine runs batches.
     pub engine_plans: Vec<EnginePlan>,
-    batcher: tokio::task::JoinHandle<()>,
+    /// Of engines that run batches.
+    batcher: Option<tokio::task::JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -61,48 +76,49 @@ impl LoadedModel {
     /// Starts the engines, and returns when all of them have completed their warm-up.
     pub(super) async fn load(
         stored: Arc<StoredModel>,
-        plan: ModelPlan,
+        mut plan: ModelPlan,
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
         let started = Instant::now();
         let vocabulary = read_vocabulary(&stored).await?;
-        let (slots, engines) = mpsc::channel(plan.engines.len().max(1));
-        let mut workers = Vec::new();
-        let mut loading = Vec::new();
-        for (number, build) in plan.engines.into_iter().enumerate() {
+        let mut threads = Vec::new();
+        let mut starting = Vec::new();
+        for (number, build) in std::mem::take(&mut plan.engines).into_iter().enumerate() {
             let name = format!("engine-{}-{number}", stored.id);
-            let spawned = worker::spawn(&name, build(&vocabulary), slots.clone(), metrics.clone());
-            let (worker, loaded) = spawned.map_err(|error| EngineError::Load(error.to_string()))?;
-            workers.push(worker);
-            loading.push(loaded);
+            let spawned = worker::spawn(&name, build(&vocabulary), metrics.clone());
+            let EngineThread {
+                thread,
+                loaded,
+                start,
+            } = spawned.map_err(|error| EngineError::Load(error.to_string()))?;
+            threads.push(thread);
+            starting.push((loaded, start));
         }
-        // From here on only the engines hold the sending side: it closes when the last one ends.
-        drop(slots);
         let mut ready = Vec::new();
+        let mut starts = Vec::new();
         let mut failed = None;
-        for loaded in loading {
+        for (loaded, start) in starting {
             let gone = || EngineError::Load("engine thread ended while loading".to_owned());
             match loaded.await.unwrap_or_else(|_| Err(gone())) {
-                Ok(engine) => ready.push(engine),
+                Ok(engine) => {
+                    ready.push(engine);
+                    starts.push(start);
+                }
                 Err(error) => failed = failed.or(Some(without_path(error, &stored))),
             }
         }
         if let Some(error) = failed {
             // Ends the engines that did load.
-            drop(engines);
-            join(workers).await;
+            drop(starts);
+            join(threads).await;
             return Err(error.into());
         }
-        let (queue, receiver) = queue::bounded(plan.queue_capacity);
-        let (n_mels, kind) = ready
-            .first()
-            .map_or((0, EngineKind::Batches), |ready| (ready.n_mels, ready.kind));
-        let limits = (kind, plan.limits);
-        let batcher = Batcher::new(receiver, engines, limits, metrics.clone());
+        let n_mels = ready.first().map_or(0, |engine| engine.n_mels);
+        let (queue, batcher) = open_queue(&plan, &ready, starts, metrics);
         let engine_plans: Vec<_> = ready.into_iter().map(|ready| ready.plan).collect();
         log_plans(&stored, &engine_plans, plan.limits.batch_size.get());
         let loaded_in_ms = started.elapsed().as_millis() as u64;
-        tracing::info!(model.id = %stored.id, engines = workers.len(), loaded_in_ms, "model loaded");
+        tracing::info!(model.id = %stored.id, engines = threads.len(), loaded_in_ms, "model loaded");
         Ok(Self {
             stored,
             vocabulary,
@@ -111,12 +127,12 @@ impl LoadedModel {
             windows_in_flight: plan.windows_in_flight,
             lengths: plan.lengths,
             engine_plans,
-            batcher: tokio::spawn(batcher.run()),
-            workers,
+            batcher,
+            workers: threads,
         })
     }
 
-    /// Closes the queue, waits until the batcher has emptied it, and joins the engines.
+    /// Closes the queue, waits until the batcher has emptied it, and joins the engines, which write what is left.
     pub(super) async fn close(self) {
         let Self {
             queue,
@@ -125,8 +141,64 @@ impl LoadedModel {
             ..
         } = self;
         drop(queue);
-        let _ended = batcher.await;
+        if let Some(batcher) = batcher {
+            let _ended = batcher.await;
+        }
         join(workers).await;
+    }
+}
+
+/// Opens the queue of engines that are ready, and starts them.
+fn open_queue(
+    plan: &ModelPlan,
+    ready: &[EngineInfo],
+    starts: Vec<oneshot::Sender<WorkSource>>,
+    metrics: &Metrics,
+) -> (QueueHandle, Option<tokio::task::JoinHandle<()>>) {
+    let are_continuous = ready
+        .iter()
+        .all(|engine| engine.kind == EngineKind::Continuous);
+    // An engine that does not receive its source has ended, and its queue is closed.
+    if let Some(engines) = NonZeroUsize::new(starts.len())
+        && are_continuous
+    {
+        let (limits, dimensions) = (slot_limits(plan, engines), plan.slots.dimensions);
+        let (queue, runners) = ScheduledQueue::new(limits, dimensions, engines, metrics.clone());
+        for (start, runner) in starts.into_iter().zip(runners) {
+            let _engine_ended = start.send(WorkSource::Windows(runner));
+        }
+        return (QueueHandle::Scheduled(queue), None);
+    }
+    // The batcher ends when the last engine does: only engines hold the sending side.
+    let (slots, engines) = mpsc::channel(starts.len().max(1));
+    for start in starts {
+        let _engine_ended = start.send(WorkSource::Batches(slots.clone()));
+    }
+    let (queue, receiver) = queue::bounded(plan.queue_capacity);
+    let batcher = Batcher::new(receiver, engines, plan.limits, metrics.clone());
+    (
+        QueueHandle::Batches(queue),
+        Some(tokio::spawn(batcher.run())),
+    )
+}
+
+/// The limits of continuous engines.
+fn slot_limits(plan: &ModelPlan, engines: NonZeroUsize) -> Limits {
+    let max_slots = plan.limits.batch_size.saturating_mul(engines);
+    // Wide searches take the place of several windows.
+    let dimensions = plan.slots.dimensions;
+    let full = dimensions.slot_bytes(WINDOW_FRAMES, 0, HYPOTHESES_PER_WINDOW);
+    let planned = full.saturating_mul(max_slots.get() as u64);
+    Limits {
+        layout: Layout::Alternating { runners: engines },
+        max_slots,
+        max_waiting: NonZeroUsize::new(plan.queue_capacity).unwrap_or(NonZeroUsize::MIN),
+        // A CPU encodes windows one by one, so none waits for others.
+        max_encode: NonZeroUsize::MIN,
+        max_open: NonZeroUsize::MIN,
+        batch_window: plan.limits.window,
+        memory: plan.slots.limit.min(planned),
+        shares: ShareLimits::default(),
     }
 }
 

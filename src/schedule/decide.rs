@@ -6,7 +6,7 @@ use super::lane::{Lane, PerLane};
 use super::limits::{Layout, SlotDemand};
 use super::scheduler::Scheduler;
 use super::shares::Contention;
-use super::window::WindowId;
+use super::window::{Window, WindowId};
 use super::work::{Slot, Stage, Work, Worker};
 use super::worker::Running;
 
@@ -45,6 +45,9 @@ impl Scheduler {
         self.note_contention(index);
         if !self.workers[index].to_close.is_empty() {
             return Work::Close(self.workers[index].to_close.iter().copied().collect());
+        }
+        if let Some(work) = self.next_alone(worker, index, now) {
+            return work;
         }
         let rows = if worker == Worker::Encoder {
             Vec::new()
@@ -207,13 +210,19 @@ impl Scheduler {
     /// Whether the next window of a lane can be given a slot.
     fn has_room(&self, index: usize, lane: Lane, now: Duration) -> bool {
         let home = self.home(index);
+        if self.is_closed_to_waiting(home) {
+            return false;
+        }
         let Some(window) = self.waiting[lane].front() else {
             return false;
         };
-        // A window above the whole memory is tried alone.
-        let fits = self.memory_in_use.saturating_add(window.bytes) <= self.limits.memory
-            || self.slots.is_empty();
-        fits && self.free_slots(home, lane, now) > 0
+        self.fits(window) && self.free_slots(home, lane, now) > 0
+    }
+
+    /// Whether there is memory for the slot of a window. A window above the whole memory is tried without others.
+    pub(super) fn fits(&self, window: &Window) -> bool {
+        self.memory_in_use.saturating_add(window.bytes) <= self.limits.memory
+            || self.slots.is_empty()
     }
 
     fn free_slots(&self, home: usize, lane: Lane, now: Duration) -> usize {
@@ -261,24 +270,15 @@ impl Scheduler {
                 break;
             };
             self.lanes.remove(&window.id);
-            self.memory_in_use += window.bytes;
-            let slot = Slot {
-                window,
-                home,
-                stage: Stage::Encoding,
-                leaving: None,
-                taken_at: now,
-            };
-            self.workers[home].add(&slot);
-            self.slots.insert(window.id, slot);
             taken.push(window.id);
+            self.give_slot(Slot::new(window, home, now));
         }
         debug_assert!(worker != Worker::Decoder, "a decoder does not encode");
         taken
     }
 
     /// The worker that writes what this one encodes.
-    fn home(&self, index: usize) -> usize {
+    pub(super) fn home(&self, index: usize) -> usize {
         match self.limits.layout {
             Layout::Alternating { .. } => index,
             Layout::Overlapping => 0,

@@ -20,6 +20,7 @@ enum Action {
     },
     Cancel(usize),
     Fail(usize),
+    FailWithRetries(usize),
     ReduceMemory,
     Turn,
 }
@@ -42,6 +43,7 @@ fn action() -> impl Strategy<Value = Action> {
         20 => submit,
         2 => (0_usize..50).prop_map(Action::Cancel),
         2 => (0_usize..3).prop_map(Action::Fail),
+        2 => (0_usize..3).prop_map(Action::FailWithRetries),
         1 => Just(Action::ReduceMemory),
         30 => Just(Action::Turn),
     ]
@@ -91,6 +93,7 @@ proptest! {
                     device.fail(index);
                     put_back += 4;
                 }
+                Action::FailWithRetries(index) => device.fail_with_retries(index),
                 Action::ReduceMemory => device.scheduler.reduce_memory(),
                 Action::Turn => {
                     device.turn(id as usize % 2);

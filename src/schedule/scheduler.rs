@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::admission::{Admission, Offer, Refusal};
 use super::lane::{Lane, PerLane};
 use super::limits::{Layout, Limits};
+use super::places::Places;
 use super::turns::Turns;
 use super::window::{Departure, Outcome, RequestId, Window, WindowId};
 use super::work::{Slot, Stage, Work, Worker};
@@ -21,6 +22,7 @@ pub struct Scheduler {
     pub(super) workers: Vec<WorkerState>,
     pub(super) memory_in_use: u64,
     pub(super) last_seen: PerLane<Option<Duration>>,
+    pub(super) places: Places,
     deadlines: BTreeSet<(Duration, WindowId)>,
     departures: Vec<Departure>,
     admission: Admission,
@@ -45,6 +47,7 @@ impl Scheduler {
                 .collect(),
             memory_in_use: 0,
             last_seen: PerLane::default(),
+            places: Places::default(),
             deadlines: BTreeSet::new(),
             departures: Vec::new(),
             admission: Admission::default(),
@@ -76,17 +79,16 @@ impl Scheduler {
     /// Adds a window to the queue.
     ///
     /// # Errors
-    /// [`Refusal::QueueFull`] when the lane has all its places in use; a further window of an admitted
-    /// request waits outside and is sent again.
+    /// [`Refusal::QueueFull`] when the lane has all its places in use and the window none of its own
+    /// ([`Self::claim_place`]).
     pub fn submit(&mut self, window: Window, now: Duration) -> Result<(), Refusal> {
         if self.is_shutting_down {
             return Err(Refusal::ShuttingDown);
         }
         self.expire(now);
         let lane = window.lane;
-        let is_full = self.taken_from(lane) >= self.limits.places(lane)
-            || self.taken_from(Lane::Live) >= self.limits.max_waiting.get();
-        if is_full && !self.admission.holds_place(window.request) {
+        let holds_place = self.places.take(window.id) || self.admission.holds_place(window.request);
+        if !holds_place && !self.has_place(lane) {
             return Err(Refusal::QueueFull {
                 retry_after: self.time_of(&window),
             });
@@ -198,9 +200,10 @@ impl Scheduler {
         }
     }
 
-    /// Halves the memory for slots, after a device has run out of memory.
+    /// Called after a device has run out of memory, while its windows still have their slots: halves the memory that
+    /// slots may take, from what they take now.
     pub fn reduce_memory(&mut self) {
-        self.limits.memory /= 2;
+        self.limits.memory = self.limits.memory.min(self.memory_in_use) / 2;
     }
 
     /// The windows that have left since the last call. Each window that [`Self::submit`] has accepted is
@@ -234,11 +237,12 @@ impl Scheduler {
     }
 
     /// Places in the queue that windows of this lane and the less urgent ones take or hold.
-    fn taken_from(&self, lane: Lane) -> usize {
+    pub(super) fn taken_from(&self, lane: Lane) -> usize {
         let lanes = Lane::ALL.into_iter().filter(|other| *other >= lane);
-        lanes
-            .map(|lane| self.waiting[lane].len() + self.admission.reserved(lane))
-            .sum()
+        let taken = |lane| {
+            self.waiting[lane].len() + self.admission.reserved(lane) + self.places.held(lane)
+        };
+        lanes.map(taken).sum()
     }
 
     /// The time in which audio of this length is worked off.
@@ -248,7 +252,7 @@ impl Scheduler {
         time.unwrap_or_default().max(Duration::from_millis(100))
     }
 
-    fn index(&self, worker: Worker) -> Option<usize> {
+    pub(super) fn index(&self, worker: Worker) -> Option<usize> {
         match (self.limits.layout, worker) {
             (Layout::Alternating { runners }, Worker::Runner(index)) => {
                 (index < runners.get()).then_some(index)
@@ -298,7 +302,7 @@ impl Scheduler {
     /// What follows for a window from work that is done.
     fn finish_call(&mut self, id: WindowId, work: &Work, index: usize) {
         match work {
-            Work::Encode(_) => self.set_stage(id, Stage::Encoded),
+            Work::Encode(_) => self.set_stage(id, self.stage_after_encoding()),
             Work::Open(_) => self.set_stage(id, Stage::Open),
             Work::Align(_) => self.set_stage(id, Stage::Written),
             Work::Close(_) => {
@@ -312,24 +316,28 @@ impl Scheduler {
         self.leave_if_marked(id);
     }
 
+    fn stage_after_encoding(&self) -> Stage {
+        match self.limits.layout {
+            Layout::Alternating { .. } => Stage::Open,
+            Layout::Overlapping => Stage::Encoded,
+        }
+    }
+
     /// Removes a window from wherever it is.
     fn depart(&mut self, id: WindowId, outcome: Outcome) {
-        if let Some(slot) = self.release(id) {
-            self.departed(slot.window, outcome);
-        } else if let Some(lane) = self.lanes.remove(&id)
-            && let Some(window) = self.waiting[lane].remove(id)
-        {
+        let slot = self.release(id).map(|slot| slot.window);
+        if let Some(window) = slot.or_else(|| self.remove_waiting(id)) {
             self.departed(window, outcome);
         }
     }
 
-    fn departed(&mut self, window: Window, outcome: Outcome) {
+    pub(super) fn departed(&mut self, window: Window, outcome: Outcome) {
         self.deadlines.remove(&(window.deadline, window.id));
         self.departures.push(Departure { window, outcome });
     }
 
     /// Frees the slot of a window.
-    fn release(&mut self, id: WindowId) -> Option<Slot> {
+    pub(super) fn release(&mut self, id: WindowId) -> Option<Slot> {
         let slot = self.slots.remove(&id)?;
         self.memory_in_use -= slot.window.bytes;
         self.workers[slot.home].forget(&slot);

@@ -123,6 +123,23 @@ impl TestDevice {
         self.collect();
     }
 
+    /// The running call of a worker fails: its windows are tried again, each without others.
+    pub fn fail_with_retries(&mut self, index: usize) {
+        let count = self.workers.len();
+        let (worker, work) = &mut self.workers[index % count];
+        let (worker, running) = (*worker, work.clone());
+        if let Some((work @ (Work::Encode(_) | Work::Step(_)), _)) = running
+            && worker != Worker::Encoder
+        {
+            self.fail(index);
+            for id in work.windows() {
+                self.opened.remove(id);
+                self.scheduler.retry_alone(worker, *id);
+            }
+        }
+        self.collect();
+    }
+
     fn give(&mut self, index: usize, preparing: usize) {
         let (worker, work) = &self.workers[index];
         if work.is_some() {
@@ -154,6 +171,7 @@ impl TestDevice {
         };
         self.scheduler.done(worker, self.now);
         match work {
+            Work::Encode(ids) if matches!(worker, Worker::Runner(_)) => self.opened.extend(ids),
             Work::Open(ids) => self.opened.extend(ids),
             Work::Close(ids) => ids.iter().for_each(|id| {
                 self.opened.remove(id);
@@ -201,7 +219,7 @@ impl TestDevice {
                 assert!(ids.len() <= self.limits.max_encode.get());
             }
             Work::Open(ids) => {
-                assert!(worker != Worker::Encoder && !ids.is_empty());
+                assert!(worker == Worker::Decoder && !ids.is_empty());
                 assert!(ids.len() <= self.limits.max_open.get());
             }
             Work::Step(ids) => {

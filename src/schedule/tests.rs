@@ -16,26 +16,23 @@ fn works(device: &TestDevice) -> Vec<Work> {
 }
 
 #[test]
-fn a_window_is_encoded_opened_written_and_aligned() {
-    let mut device = TestDevice::new(limits(cpu(1), 4, 9));
-    device.submit(window(3, INTERACTIVE, 0)).unwrap();
-    device.run();
+fn a_window_is_encoded_written_and_aligned() {
+    let encode = Work::Encode(ids(&[3]));
     let step = Work::Step(ids(&[3]));
-    let [encode, open] = [Work::Encode(ids(&[3])), Work::Open(ids(&[3]))];
     let align = Work::Align(WindowId(3));
-    let expected = [
-        encode,
-        open,
-        step.clone(),
-        step.clone(),
-        step.clone(),
-        step,
-        align,
-    ];
-    assert_eq!(works(&device), expected);
-    assert_eq!(device.departures.len(), 1);
-    assert_eq!(device.scheduler.slots_in_use(), 0);
-    assert_eq!(device.scheduler.memory_in_use(), 0);
+    let written = [step.clone(), step.clone(), step.clone(), step, align];
+    for (layout, begin) in [
+        (cpu(1), vec![encode.clone()]),
+        (Layout::Overlapping, vec![encode, Work::Open(ids(&[3]))]),
+    ] {
+        let mut device = TestDevice::new(limits(layout, 4, 9));
+        device.submit(window(3, INTERACTIVE, 0)).unwrap();
+        device.run();
+        assert_eq!(works(&device), [&begin, written.as_slice()].concat());
+        assert_eq!(device.departures.len(), 1);
+        assert_eq!(device.scheduler.slots_in_use(), 0);
+        assert_eq!(device.scheduler.memory_in_use(), 0);
+    }
 }
 
 #[test]
@@ -177,17 +174,17 @@ fn a_window_leaves_as_soon_as_its_stage_allows() {
     // Waiting: at once.
     scheduler.cancel(WindowId(2));
     assert_eq!(scheduler.departures().len(), 1);
-    // Being encoded: at the end of the call.
+    // Being encoded: its slot is closed after the call.
     assert_eq!(scheduler.next(runner, now, 0), Work::Encode(ids(&[1])));
     scheduler.cancel(WindowId(1));
+    scheduler.done(runner, now);
     assert_eq!(scheduler.departures(), []);
+    assert_eq!(scheduler.next(runner, now, 0), Work::Close(ids(&[1])));
     scheduler.done(runner, now);
     assert_eq!(scheduler.departures().len(), 1);
     // Being written: its slot is closed after the running step.
-    for work in [Work::Encode(ids(&[3])), Work::Open(ids(&[3]))] {
-        assert_eq!(scheduler.next(runner, now, 0), work);
-        scheduler.done(runner, now);
-    }
+    assert_eq!(scheduler.next(runner, now, 0), Work::Encode(ids(&[3])));
+    scheduler.done(runner, now);
     assert_eq!(scheduler.next(runner, now, 0), Work::Step(ids(&[3])));
     scheduler.cancel(WindowId(3));
     scheduler.done(runner, now);
@@ -342,4 +339,76 @@ fn an_admitted_request_holds_a_place_until_its_first_window() {
     scheduler.close_request(RequestId(2));
     assert_eq!(scheduler.submit(window(9, Lane::Live, 0), now), Ok(()));
     assert!(scheduler.submit(window(10, Lane::Live, 0), now).is_err());
+}
+
+#[test]
+fn windows_of_a_failed_call_are_tried_one_by_one_before_those_that_wait() {
+    let mut device = TestDevice::new(limits(cpu(1), 3, 9));
+    (1..6).for_each(|id| device.submit(window(id, INTERACTIVE, id as usize)).unwrap());
+    while works(&device).last() != Some(&Work::Step(ids(&[1, 2, 3]))) {
+        device.turn(0);
+    }
+    // The last of the log has ended; the next one fails.
+    device.turn(0);
+    let failed = works(&device).len();
+    device.scheduler.cancel(WindowId(2));
+    device.fail_with_retries(0);
+    device.run();
+    let later: Vec<Work> = works(&device).split_off(failed);
+    let alone = |id: u64| {
+        let begin = std::iter::once(Work::Encode(ids(&[id])));
+        begin.chain(std::iter::repeat_n(Work::Step(ids(&[id])), 4))
+    };
+    let expected: Vec<Work> = alone(1).chain(alone(3)).collect();
+    let is_same = later.iter().filter(|work| !matches!(work, Work::Align(_)));
+    let later: Vec<Work> = is_same.take(10).cloned().collect();
+    assert_eq!(later, expected);
+    assert_eq!(device.departures.len(), 5);
+}
+
+#[test]
+fn callers_take_turns_for_the_places_of_a_full_queue() {
+    let mut device = TestDevice::new(limits(cpu(1), 1, 4));
+    let now = Duration::ZERO;
+    let scheduler = &mut device.scheduler;
+    // Half of the places are those of bulk.
+    for id in 1..7 {
+        scheduler.claim_place(window(id, Lane::Bulk, 1), now);
+    }
+    scheduler.claim_place(window(7, Lane::Bulk, 2), now);
+    assert_eq!(scheduler.granted(), ids(&[1, 7]));
+    assert!(scheduler.has_place(INTERACTIVE) && !scheduler.has_place(Lane::Bulk));
+    scheduler.claim_place(window(8, Lane::Bulk, 2), now);
+    scheduler.give_up_place(WindowId(7));
+    assert_eq!(scheduler.granted(), ids(&[2]));
+    // Those with a place arrive, and get a slot.
+    for id in [1, 2] {
+        scheduler.submit(window(id, Lane::Bulk, 1), now).unwrap();
+        assert_eq!(scheduler.granted(), []);
+    }
+    assert!(scheduler.submit(window(9, Lane::Bulk, 3), now).is_err());
+    assert_eq!(
+        scheduler.next(Worker::Runner(0), now, 0),
+        Work::Encode(ids(&[1]))
+    );
+    assert_eq!(scheduler.granted(), ids(&[8]));
+    scheduler.give_up_place(WindowId(3));
+    scheduler.cancel(WindowId(2));
+    assert_eq!(scheduler.granted(), ids(&[4]));
+}
+
+#[test]
+fn memory_is_halved_from_what_is_in_use() {
+    let mut device = TestDevice::new(limits(cpu(1), 8, 99));
+    (0..4).for_each(|id| device.submit(window(id, INTERACTIVE, id as usize)).unwrap());
+    while device.scheduler.slots_in_use() < 4 {
+        device.turn(0);
+    }
+    device.scheduler.reduce_memory();
+    device.run();
+    (10..20).for_each(|id| device.submit(window(id, INTERACTIVE, id as usize)).unwrap());
+    while device.turn(0) {
+        assert!(device.scheduler.memory_in_use() <= 2);
+    }
+    assert_eq!(device.departures.len(), 14);
 }

@@ -18,9 +18,11 @@ pub enum Worker {
 /// The next action of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Encode these windows in one call.
+    /// Encode these windows in one call. A [`Worker::Runner`] opens the slot of its window as well: on a CPU reading
+    /// a prompt takes about the time of a step, so an item of its own gains nothing.
     Encode(Vec<WindowId>),
-    /// Open the slots of these encoded windows: language detection if needed, then the prompt in one pass.
+    /// Open the slots of these encoded windows: language detection if needed, then the prompt in one pass. Only for
+    /// a [`Worker::Decoder`].
     Open(Vec<WindowId>),
     /// Compute the next token of these slots. Slots of bulk may be missing: they skip the step.
     Step(Vec<WindowId>),
@@ -44,6 +46,8 @@ pub struct Slot {
     /// Set when it has to leave as soon as the running work allows.
     pub leaving: Option<Outcome>,
     pub taken_at: Duration,
+    /// Whether it is tried again without others.
+    pub is_alone: bool,
 }
 
 /// How far a window with a slot is.
@@ -73,6 +77,20 @@ impl Work {
             Self::Encode(ids) | Self::Open(ids) | Self::Step(ids) | Self::Close(ids) => ids,
             Self::Align(id) => std::slice::from_ref(id),
             Self::WaitUntil(_) | Self::Wait => &[],
+        }
+    }
+}
+
+impl Slot {
+    /// A slot of a window that is being encoded.
+    pub fn new(window: Window, home: usize, now: Duration) -> Self {
+        Self {
+            window,
+            home,
+            stage: Stage::Encoding,
+            leaving: None,
+            taken_at: now,
+            is_alone: false,
         }
     }
 }

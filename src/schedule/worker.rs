@@ -1,11 +1,11 @@
 //! The state of a worker: what it runs, and the windows that it writes by their stages.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::lane::{Lane, PerLane};
 use super::shares::{Contention, ShareLimits, Shares};
-use super::window::WindowId;
+use super::window::{Window, WindowId};
 use super::work::{Slot, Stage, Work};
 
 /// The state of a worker.
@@ -27,6 +27,10 @@ pub struct WorkerState {
     pub open: PerLane<BTreeSet<WindowId>>,
     /// Texts that wait to be aligned.
     pub to_align: PerLane<BTreeSet<WindowId>>,
+    /// Windows that wait to be tried again, each without others (`alone.rs`).
+    pub alone: VecDeque<Window>,
+    /// The window that is being tried without others.
+    pub is_alone: Option<WindowId>,
     /// Time of the last step.
     pub step_time: Duration,
     /// Time of an encoder call per second of its audio.
@@ -55,6 +59,8 @@ impl WorkerState {
             to_open: PerLane::default(),
             open: PerLane::default(),
             to_align: PerLane::default(),
+            alone: VecDeque::new(),
+            is_alone: None,
             step_time: Duration::ZERO,
             encode_time: 0.0,
         }
@@ -67,12 +73,18 @@ impl WorkerState {
 
     pub fn add(&mut self, slot: &Slot) {
         self.in_use[slot.window.lane] += 1;
+        if slot.is_alone {
+            self.is_alone = Some(slot.window.id);
+        }
         self.enter(slot);
     }
 
     pub fn forget(&mut self, slot: &Slot) {
         self.in_use[slot.window.lane] -= 1;
         self.to_close.remove(&slot.window.id);
+        if slot.is_alone {
+            self.is_alone = None;
+        }
         self.exit(slot);
     }
 

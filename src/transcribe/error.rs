@@ -3,7 +3,7 @@
 use super::FrontEndPanicked;
 use crate::job::JobError;
 use crate::models::{ModelError, ModelId};
-use crate::queue::{QueueClosed, QueueFull};
+use crate::queue::{NoPlace, QueueClosed, QueueFull};
 use halkspeech_audio::AudioError;
 use halkspeech_whisper::Language;
 
@@ -47,4 +47,13 @@ pub enum TranscribeError {
     /// Decoding, speech detection or the features panicked.
     #[error(transparent)]
     FrontEnd(#[from] FrontEndPanicked),
+}
+
+impl From<NoPlace> for TranscribeError {
+    fn from(error: NoPlace) -> Self {
+        match error {
+            NoPlace::Full(error) => Self::QueueFull(error),
+            NoPlace::Closed(error) => Self::QueueClosed(error),
+        }
+    }
 }

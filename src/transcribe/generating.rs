@@ -9,6 +9,8 @@ use tracing::Span;
 use super::{Plan, QueueEntry, Stage, TranscribeError, Transcriber};
 use crate::clock::now;
 use crate::job::{Job, JobError, JobOutput};
+use crate::queue::{NewWindow, Place, WhenFull};
+use crate::schedule::Lane;
 use crate::telemetry::traces;
 use halkspeech_audio::Window;
 use halkspeech_whisper::PromptSpec;
@@ -19,6 +21,7 @@ use halkspeech_whisper::features::{WINDOW_FRAMES, WindowLengths, audio_frames, e
 struct PaddedWindow {
     window: Arc<Window>,
     length: usize,
+    lane: Lane,
     is_first: bool,
     /// What came of it when it was padded to less.
     previous_attempt: Option<Attempt>,
@@ -32,22 +35,24 @@ impl Transcriber {
         plan: &Plan<'_>,
         prompt: PromptSpec,
         window: Arc<Window>,
-        entry: Option<QueueEntry>,
+        entry: QueueEntry,
     ) -> Result<JobOutput, TranscribeError> {
         let reached = audio_frames(window.pcm.len()).min(WINDOW_FRAMES);
         let lengths = plan.model.lengths;
         let length = lengths.padded(reached);
         self.observe(reached, lengths, length);
         // Only the first window of a request has its place in the queue already.
-        let is_first = entry.is_some();
+        let QueueEntry { lane, place } = entry;
+        let is_first = place.is_some();
         let short = PaddedWindow {
             window: Arc::clone(&window),
             length,
+            lane,
             is_first,
             previous_attempt: None,
         };
         let answer = self
-            .generate_padded(plan, prompt.clone(), short, entry)
+            .generate_padded(plan, prompt.clone(), short, place)
             .await?;
         if !answer.generation.needs_longer_encoding {
             return Ok(answer);
@@ -57,6 +62,7 @@ impl Transcriber {
         let whole = PaddedWindow {
             window,
             length: WINDOW_FRAMES,
+            lane,
             is_first,
             previous_attempt: Some(Attempt::new(
                 answer.generation.quality,
@@ -84,21 +90,27 @@ impl Transcriber {
         plan: &Plan<'_>,
         prompt: PromptSpec,
         padded: PaddedWindow,
-        entry: Option<QueueEntry>,
+        place: Option<Place>,
     ) -> Result<JobOutput, TranscribeError> {
         let PaddedWindow {
             window,
             length,
+            lane,
             is_first,
             previous_attempt,
         } = padded;
         let queue = &plan.model.queue;
-        let QueueEntry { permit, upstream } = match entry {
-            Some(entry) => entry,
-            None => QueueEntry {
-                permit: queue.reserve().await?,
-                upstream: queue.expect_window(),
-            },
+        let place = match place {
+            Some(place) => place,
+            None => {
+                let window = NewWindow {
+                    request: plan.request,
+                    caller: plan.caller,
+                    lane,
+                    deadline: plan.deadline,
+                };
+                queue.place(window, WhenFull::Wait).await?
+            }
         };
         let key = BatchKey {
             frames: plan.model.lengths.batch_length(length),
@@ -125,6 +137,8 @@ impl Transcriber {
         let job = Job {
             request: plan.request,
             is_first,
+            caller: plan.caller,
+            lane,
             features,
             length,
             prompt,
@@ -137,9 +151,8 @@ impl Transcriber {
             span: Span::current(),
             queue_span: traces::stage("queue"),
         };
-        queue.send(permit, job)?;
-        // Only now: while the count was above zero the batcher may have waited for this window.
-        drop(upstream);
+        // Cancels the window if this future is dropped.
+        let _sent = queue.send(place, job)?;
         answer
             .await
             .unwrap_or(Err(JobError::EngineGone))

@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use super::batch_split::generate_each;
 use super::panic_message;
-use super::window::{JobInput, PendingReply, split};
 use crate::batch::Batch;
-use crate::job::{JobError, JobOutput};
+use crate::job::{Job, JobError, JobInput, JobOutput, PendingReply};
 use crate::telemetry::Metrics;
 use halkspeech_whisper::engine::{BatchKey, Engine, EngineError, EngineInput, Generation};
 
@@ -33,8 +32,12 @@ impl<'m> BatchRun<'m> {
         let batch_size = batch.jobs.len();
         // All of them have the same.
         let key = batch.jobs.first().map(|job| job.key.clone());
-        let split = |job| split(job, batch_size);
-        let windows = batch.jobs.into_iter().map(split);
+        let begin = |job: Job| {
+            let (input, mut reply) = job.into_parts();
+            reply.begin(batch_size);
+            (input, reply)
+        };
+        let windows = batch.jobs.into_iter().map(begin);
         let (inputs, pending) = windows.map(|(input, reply)| (input, Some(reply))).unzip();
         Self {
             key,

@@ -1,19 +1,14 @@
 //! The windows in a continuous engine: they enter and leave one by one, and each of them gets one answer.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
-
-use super::window::{JobInput, PendingReply, split};
 use super::{MAX_FAILED_BATCHES, panic_message};
-use crate::batch::{Batch, EngineSlot, HYPOTHESES_PER_WINDOW};
-use crate::job::{Job, JobError, JobOutput};
+use crate::clock::now;
+use crate::job::{JobError, JobOutput};
+use crate::queue::{Attempts, Report, RunnerHandle, RunnerWindow, RunnerWork};
+use crate::schedule::{Outcome, WindowId};
 use crate::telemetry::Metrics;
-use halkspeech_whisper::engine::writer::WindowId;
+use halkspeech_whisper::engine::writer::{self, WrittenText};
 use halkspeech_whisper::engine::{ContinuousEngine, Engine, EngineError, Generation};
 
 /// Maximum number of attempts of a window that runs out of memory alone.
@@ -23,112 +18,65 @@ const MAX_ALONE_ATTEMPTS: usize = 3;
 /// one by the next.
 pub struct EngineBroken;
 
-/// What the next turn of the engine begins with.
-pub enum Turn {
-    /// Another window.
-    Enter(Box<Job>),
-    /// Nothing new.
-    Continue,
-}
-
 /// The windows of one engine. Those without an answer when it is dropped get [`JobError::EngineGone`].
 pub struct Windows<'m> {
-    open: Vec<OpenWindow>,
-    /// Windows that are written alone, one after the other, since one of those they were with may have caused an error.
-    alone: VecDeque<OpenWindow>,
-    /// A place that was offered while other windows are written.
-    offered: Option<oneshot::Receiver<Batch>>,
-    next_id: u64,
-    /// Maximum number of windows; lower after the device has run out of memory.
-    places: usize,
+    runner: RunnerHandle,
+    open: Vec<Box<RunnerWindow>>,
     batch_size: usize,
-    /// Number of open windows, for the batcher.
-    load: Arc<AtomicUsize>,
+    /// Number of open windows that the metrics know of.
+    counted: usize,
     /// Calls of the engine that have failed since the last answer.
     failures: usize,
     metrics: &'m Metrics,
 }
 
-struct OpenWindow {
-    id: WindowId,
-    input: JobInput,
-    reply: PendingReply,
-    entered: Instant,
-    /// The most windows that were open together with it, itself included.
-    windows: usize,
-    /// Attempts that failed while it was alone.
-    failed_alone: usize,
-    /// The panic of an engine in which it was.
-    panic: Option<String>,
-}
-
 impl<'m> Windows<'m> {
     /// An engine for `batch_size` windows without one.
-    pub fn new(batch_size: usize, metrics: &'m Metrics) -> Self {
+    pub fn new(runner: RunnerHandle, batch_size: usize, metrics: &'m Metrics) -> Self {
         Self {
+            runner,
             open: Vec::new(),
-            alone: VecDeque::new(),
-            offered: None,
-            next_id: 0,
-            places: batch_size,
             batch_size,
-            load: Arc::default(),
+            counted: 0,
             failures: 0,
             metrics,
         }
     }
 
-    /// Offers a place, and waits for a window if none is left to write; none when the model is unloaded.
-    pub fn next_turn(&mut self, slots: &mpsc::Sender<EngineSlot>) -> Option<Turn> {
-        let is_idle = self.open.is_empty() && self.alone.is_empty();
-        if self.offered.is_none() && (is_idle || self.has_place()) {
-            let (slot, batch) = EngineSlot::of_window(&self.load);
-            if is_idle {
-                slots.blocking_send(slot).ok()?;
-                self.offered = Some(batch);
-            } else if slots.try_send(slot).is_ok() {
-                self.offered = Some(batch);
-            }
-        }
-        let Some(mut batch) = self.offered.take() else {
-            return Some(Turn::Continue);
-        };
-        let batch = if is_idle {
-            batch.blocking_recv().ok()?
-        } else {
-            match batch.try_recv() {
-                Ok(batch) => batch,
-                Err(oneshot::error::TryRecvError::Empty) => {
-                    self.offered = Some(batch);
-                    return Some(Turn::Continue);
-                }
-                // The model is being unloaded: the windows are written to their end.
-                Err(oneshot::error::TryRecvError::Closed) => return Some(Turn::Continue),
-            }
-        };
-        // A slot is for one window.
-        let job = batch.jobs.into_iter().next();
-        Some(job.map_or(Turn::Continue, |job| Turn::Enter(Box::new(job))))
+    /// Waits for work; none when the model is unloaded and nothing is left to write.
+    pub fn next_work(&self) -> Option<RunnerWork> {
+        self.runner.next()
     }
 
-    /// Lets a window enter, and makes one step for all.
+    /// Carries out work.
     ///
     /// # Errors
     /// [`EngineBroken`]: no window is lost.
-    pub fn advance(&mut self, engine: &mut dyn Engine, turn: Turn) -> Result<(), EngineBroken> {
+    pub fn carry_out(
+        &mut self,
+        engine: &mut dyn Engine,
+        work: RunnerWork,
+    ) -> Result<(), EngineBroken> {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             if let Some(engine) = engine.continuous() {
-                self.drop_skipped(engine);
-                self.enter(engine, turn);
-                self.step(engine);
+                match work {
+                    RunnerWork::Begin(window) => self.begin(engine, window),
+                    RunnerWork::Step(ids) => self.step(engine, &ids),
+                    RunnerWork::Align(id) => self.align(engine, id),
+                    RunnerWork::Close(ids) => self.close(engine, &ids),
+                }
             }
         }));
         let result = match outcome {
             Ok(()) if self.failures < MAX_FAILED_BATCHES => Ok(()),
             Ok(()) => {
                 self.failures = 0;
-                let open = std::mem::take(&mut self.open);
-                self.alone.extend(open);
+                let windows = std::mem::take(&mut self.open);
+                self.report(|report| {
+                    for window in windows {
+                        report.retry_alone(window);
+                    }
+                });
                 Err(EngineBroken)
             }
             Err(panic) => {
@@ -136,171 +84,184 @@ impl<'m> Windows<'m> {
                 Err(EngineBroken)
             }
         };
-        self.publish_load();
+        self.count_open();
         result
     }
 
-    /// Answers all windows: there is no engine any more.
-    pub fn fail_all(&mut self) {
-        self.offered = None;
-        let windows = self.open.drain(..).chain(self.alone.drain(..));
-        for window in windows {
-            window.reply.answer(Err(JobError::EngineGone), self.metrics);
-        }
-        self.publish_load();
-    }
-
-    fn publish_load(&self) {
-        let open = self.open.len();
-        let before = self.load.swap(open, Ordering::Relaxed);
-        self.metrics
-            .open_windows
-            .inc_by(open as i64 - before as i64);
-    }
-
-    fn has_place(&self) -> bool {
-        let hypotheses = |window: &OpenWindow| window.input.options.max_hypotheses();
-        let hypotheses: usize = self.open.iter().map(hypotheses).sum();
-        self.alone.is_empty()
-            && self.open.len() < self.places
-            && hypotheses < self.batch_size.saturating_mul(HYPOTHESES_PER_WINDOW)
-    }
-
-    /// Closes windows whose caller has left or whose deadline has passed.
-    fn drop_skipped(&mut self, engine: &mut dyn ContinuousEngine) {
-        let now = Instant::now();
-        let is_needed =
-            |window: &OpenWindow| !window.reply.reply.is_closed() && now < window.reply.deadline;
-        if self.open.iter().chain(&self.alone).all(is_needed) {
-            return;
-        }
-        let open = std::mem::take(&mut self.open).into_iter();
-        let (kept, skipped): (Vec<_>, Vec<_>) = open.partition(is_needed);
-        self.open = kept;
-        for window in &skipped {
-            engine.close(window.id);
-        }
-        let alone = std::mem::take(&mut self.alone).into_iter();
-        let (kept, skipped_alone): (Vec<_>, Vec<_>) = alone.partition(is_needed);
-        self.alone = kept.into();
-        for window in skipped.into_iter().chain(skipped_alone) {
-            let counter = if window.reply.reply.is_closed() {
-                &self.metrics.jobs_cancelled
-            } else {
-                &self.metrics.jobs_expired
-            };
-            counter.inc();
-            window.reply.skip();
-        }
-    }
-
-    fn enter(&mut self, engine: &mut dyn ContinuousEngine, turn: Turn) {
-        if let Turn::Enter(job) = turn {
-            let (input, reply) = split(*job, self.open.len() + 1);
-            let window = OpenWindow {
-                id: WindowId(self.next_id),
-                input,
-                reply,
-                entered: Instant::now(),
-                windows: 1,
-                failed_alone: 0,
-                panic: None,
-            };
-            self.next_id += 1;
-            if self.alone.is_empty() {
-                self.open_window(engine, window);
-                return;
+    /// Answers all windows, because there is no engine any more. No further ones are taken until
+    /// [`resume`](Self::resume).
+    pub fn suspend(&mut self) {
+        let windows = std::mem::take(&mut self.open);
+        self.report(|report| {
+            for window in &windows {
+                report.end(window.id);
             }
-            self.alone.push_back(window);
+        });
+        for window in windows {
+            window.fail(JobError::EngineGone, self.metrics);
         }
-        if self.open.is_empty()
-            && let Some(window) = self.alone.pop_front()
-        {
-            self.open_window(engine, window);
-        }
+        self.count_open();
+        self.runner.suspend();
     }
 
-    fn open_window(&mut self, engine: &mut dyn ContinuousEngine, window: OpenWindow) {
+    /// Takes windows again; `false` if none are to be written any more.
+    pub fn resume(&mut self) -> bool {
+        self.runner.resume()
+    }
+
+    /// Whether no further windows will come.
+    pub fn is_closed(&self) -> bool {
+        self.runner.is_closed()
+    }
+
+    fn begin(&mut self, engine: &mut dyn ContinuousEngine, mut window: Box<RunnerWindow>) {
         let id = window.id;
+        let windows = self.open.len() + 1;
+        window.begin(windows, now(), self.metrics);
         // From here on a panic of the engine concerns it.
         self.open.push(window);
-        let windows = self.open.len();
         for window in &mut self.open {
-            window.windows = window.windows.max(windows);
+            window.attempts.windows = window.attempts.windows.max(windows);
         }
         let Some(window) = self.open.last() else {
             return;
         };
         self.metrics.encoder_calls.inc();
-        let result = engine.open(id, &window.input.options, &window.input.engine_input());
-        if let Err(error) = result {
-            let failed = self.open.pop();
-            self.failed(failed.into_iter().collect(), &error);
+        let input = window.input.engine_input();
+        match engine.open(engine_id(id), &window.input.options, &input) {
+            Ok(()) => self.report(|report| report.done()),
+            Err(error) => {
+                let failed = self.open.pop();
+                self.failed(failed.into_iter().collect(), &error);
+            }
         }
     }
 
-    fn step(&mut self, engine: &mut dyn ContinuousEngine) {
-        if self.open.is_empty() {
-            return;
-        }
+    fn step(&mut self, engine: &mut dyn ContinuousEngine, ids: &[WindowId]) {
+        let ids: Vec<writer::WindowId> = ids.iter().copied().map(engine_id).collect();
         self.metrics.decoder_steps.inc();
-        self.metrics.decoder_rows.inc_by(engine.rows() as u64);
-        match engine.step() {
-            Ok(ended) => {
-                for (id, generation) in ended {
-                    self.answer(id, generation);
+        self.metrics.decoder_rows.inc_by(engine.rows(&ids) as u64);
+        match engine.step(&ids) {
+            Ok(written) => {
+                self.report(|report| {
+                    report.done();
+                    for (id, text) in &written {
+                        match text {
+                            WrittenText::Final(_) => report.end(WindowId(id.0)),
+                            WrittenText::ToAlign => report.align(WindowId(id.0)),
+                        }
+                    }
+                });
+                for (id, text) in written {
+                    if let WrittenText::Final(generation) = text {
+                        self.answer(WindowId(id.0), generation);
+                    }
                 }
             }
-            Err(error) => {
-                let windows = std::mem::take(&mut self.open);
-                self.failed(windows, &error);
+            Err(error) => self.all_failed(&error),
+        }
+    }
+
+    fn align(&mut self, engine: &mut dyn ContinuousEngine, id: WindowId) {
+        match engine.align(engine_id(id)) {
+            Ok(generation) => {
+                self.report(|report| {
+                    report.done();
+                    report.end(id);
+                });
+                self.answer(id, generation);
+            }
+            Err(error) => self.all_failed(&error),
+        }
+    }
+
+    fn close(&mut self, engine: &mut dyn ContinuousEngine, ids: &[WindowId]) {
+        for id in ids {
+            engine.close(engine_id(*id));
+        }
+        self.report(|report| report.done());
+    }
+
+    /// Reports to the scheduler, and lets the windows go whose slots it has taken back.
+    fn report(&mut self, report: impl FnOnce(&mut Report<'_>)) {
+        let mut ongoing = self.runner.report();
+        report(&mut ongoing);
+        let left = ongoing.finish();
+        for departure in left {
+            if departure.outcome != Outcome::Ended
+                && let Some(window) = self.remove(departure.window.id)
+            {
+                window.skip(departure.outcome, self.metrics);
             }
         }
+    }
+
+    fn remove(&mut self, id: WindowId) -> Option<Box<RunnerWindow>> {
+        let index = self.open.iter().position(|window| window.id == id)?;
+        Some(self.open.swap_remove(index))
     }
 
     fn answer(&mut self, id: WindowId, generation: Generation) {
-        let Some(index) = self.open.iter().position(|window| window.id == id) else {
+        let Some(window) = self.remove(id) else {
             return;
         };
+        self.count_open();
         self.failures = 0;
-        let window = self.open.swap_remove(index);
+        let RunnerWindow {
+            reply, attempts, ..
+        } = *window;
+        let now = now();
+        let began = attempts.began.unwrap_or(now);
         let output = JobOutput {
             generation,
-            queue_time: window
-                .entered
-                .saturating_duration_since(window.reply.queued_at),
-            inference_time: window.entered.elapsed(),
-            batch_size: window.windows,
+            queue_time: began.saturating_duration_since(reply.queued_at),
+            inference_time: now.saturating_duration_since(began),
+            batch_size: attempts.windows,
         };
         self.metrics
             .inference_seconds
             .observe(output.inference_time.as_secs_f64());
-        self.metrics.observe_batch(window.windows, self.batch_size);
+        self.metrics
+            .observe_batch(attempts.windows, self.batch_size);
         let tokens = output.generation.tokens.len();
         self.metrics.generated_tokens.inc_by(tokens as u64);
-        window.reply.answer(Ok(output), self.metrics);
+        reply.answer(Ok(output), self.metrics);
+    }
+
+    /// A call has failed, and all slots are closed.
+    fn all_failed(&mut self, error: &EngineError) {
+        let windows = std::mem::take(&mut self.open);
+        self.failed(windows, error);
     }
 
     /// Windows that a call of the engine has failed with: several of them are written again alone, one that was alone is
     /// answered, unless the device has run out of memory.
-    fn failed(&mut self, windows: Vec<OpenWindow>, error: &EngineError) {
+    fn failed(&mut self, mut windows: Vec<Box<RunnerWindow>>, error: &EngineError) {
         self.failures += 1;
         let is_out_of_memory = matches!(error, EngineError::OutOfMemory(_));
         tracing::warn!(windows = windows.len(), %error, "the engine failed");
-        if is_out_of_memory {
-            self.places = (self.places.min(windows.len() + self.open.len()) / 2).max(1);
+        let were_alone = windows.len() == 1 && self.open.is_empty();
+        for window in &mut windows {
+            window.attempts.failed_alone += usize::from(were_alone);
         }
-        let are_alone = windows.len() == 1 && self.open.is_empty();
-        for mut window in windows {
-            window.failed_alone += usize::from(are_alone);
-            let is_final =
-                are_alone && (!is_out_of_memory || window.failed_alone >= MAX_ALONE_ATTEMPTS);
-            if is_final {
-                let error = JobError::Failed(error.to_string());
-                window.reply.answer(Err(error), self.metrics);
-            } else {
-                self.alone.push_back(window);
+        let is_final = |attempts: &Attempts| {
+            were_alone && (!is_out_of_memory || attempts.failed_alone >= MAX_ALONE_ATTEMPTS)
+        };
+        let windows = windows.into_iter();
+        let (failed, retried): (Vec<_>, Vec<_>) =
+            windows.partition(|window| is_final(&window.attempts));
+        self.report(|report| {
+            if is_out_of_memory {
+                report.reduce_memory();
             }
+            report.failed();
+            failed.iter().for_each(|window| report.end(window.id));
+            retried
+                .into_iter()
+                .for_each(|window| report.retry_alone(window));
+        });
+        for window in failed {
+            window.fail(JobError::Failed(error.to_string()), self.metrics);
         }
     }
 
@@ -311,21 +272,43 @@ impl<'m> Windows<'m> {
             panic = message,
             "engine panicked"
         );
-        for mut window in std::mem::take(&mut self.open) {
-            if window.panic.replace(message.to_owned()).is_some() {
-                let error = JobError::Panicked(message.to_owned());
-                window.reply.answer(Err(error), self.metrics);
-            } else {
-                self.alone.push_back(window);
-            }
+        let mut windows = std::mem::take(&mut self.open);
+        let has_panicked_before = |attempts: &mut Attempts| {
+            let before = attempts.panic.replace(message.to_owned());
+            before.is_some()
+        };
+        let failed: Vec<_> = windows
+            .extract_if(.., |window| has_panicked_before(&mut window.attempts))
+            .collect();
+        self.report(|report| {
+            report.failed();
+            failed.iter().for_each(|window| report.end(window.id));
+            windows
+                .into_iter()
+                .for_each(|window| report.retry_alone(window));
+        });
+        for window in failed {
+            window.fail(JobError::Panicked(message.to_owned()), self.metrics);
         }
+    }
+
+    fn count_open(&mut self) {
+        let open = self.open.len();
+        let change = open as i64 - self.counted as i64;
+        self.metrics.open_windows.inc_by(change);
+        self.counted = open;
     }
 }
 
 impl Drop for Windows<'_> {
     fn drop(&mut self) {
-        self.fail_all();
+        self.suspend();
     }
+}
+
+/// The engine's name of a window.
+fn engine_id(id: WindowId) -> writer::WindowId {
+    writer::WindowId(id.0)
 }
 
 #[cfg(test)]

@@ -17,12 +17,13 @@ use halkspeech::http::{
 };
 use halkspeech::models::{
     self, Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
-    LoadedModels, ModelBudget, ModelId, ModelPlan, Store,
+    LoadedModels, ModelBudget, ModelId, ModelPlan, SlotMemory, Store,
 };
 use halkspeech::telemetry::{Metrics, RefusalLabels, RefusalReason, RequestLabels};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
 use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech_whisper::engine::EngineFactory;
+use halkspeech_whisper::engine::memory::Dimensions;
 use halkspeech_whisper::features::WindowLengths;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder, Response};
@@ -298,6 +299,10 @@ fn models(setup: &TestSetup, metrics: &Metrics) -> LoadedModels {
             ModelPlan {
                 engines: vec![make],
                 limits,
+                slots: SlotMemory {
+                    dimensions: Dimensions::default(),
+                    limit: u64::MAX,
+                },
                 queue_capacity,
                 windows_in_flight: 4,
                 lengths,

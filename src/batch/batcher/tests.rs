@@ -4,9 +4,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::job::JobOutput;
 use crate::job::test_jobs::job;
-use crate::job::{JobOutput, RequestId};
-use crate::queue::{self, QueueHandle};
+use crate::queue::{self, BatchQueue};
 use halkspeech_whisper::engine::fake::FakeEngine;
 use halkspeech_whisper::engine::{GenerateOptions, Generation};
 
@@ -17,17 +17,13 @@ type ReplyReceiver = oneshot::Receiver<Result<JobOutput, JobError>>;
 
 /// A batcher that runs, with the test in place of its callers and engines.
 struct Harness {
-    queue: QueueHandle,
+    queue: BatchQueue,
     engines: mpsc::Sender<EngineSlot>,
     metrics: Metrics,
 }
 
 impl Harness {
     fn start() -> Self {
-        Self::start_with(EngineKind::Batches)
-    }
-
-    fn start_with(kind: EngineKind) -> Self {
         let (queue, receiver) = queue::bounded(512);
         let (engines, slots) = mpsc::channel(8);
         let metrics = Metrics::new();
@@ -35,7 +31,7 @@ impl Harness {
             batch_size: NonZeroUsize::new(BATCH_SIZE).unwrap(),
             window: WINDOW,
         };
-        tokio::spawn(Batcher::new(receiver, slots, (kind, limits), metrics.clone()).run());
+        tokio::spawn(Batcher::new(receiver, slots, limits, metrics.clone()).run());
         Self {
             queue,
             engines,
@@ -52,7 +48,7 @@ impl Harness {
     }
 
     async fn next_batch(&self) -> Batch {
-        let (slot, batch) = EngineSlot::of_batch();
+        let (slot, batch) = EngineSlot::new();
         self.engines.send(slot).await.unwrap();
         batch.await.unwrap()
     }
@@ -88,29 +84,6 @@ async fn a_lone_job_does_not_wait_for_the_window() {
 
     assert_eq!(batch.jobs.len(), 1);
     assert_eq!(now(), start);
-}
-
-#[tokio::test(start_paused = true)]
-async fn windows_of_any_keys_go_one_by_one_to_the_engine_that_writes_the_fewest() {
-    let harness = Harness::start_with(EngineKind::Continuous);
-    let _coming = harness.queue.expect_window();
-    let start = now();
-    let mut batches = Vec::new();
-    for load in [3, 1] {
-        let (slot, batch) = EngineSlot::of_window(&Arc::new(AtomicUsize::new(load)));
-        harness.engines.send(slot).await.unwrap();
-        batches.push(batch);
-    }
-    let _first = harness.send(1, key(3000), LONG_TIMEOUT);
-    let _second = harness.send(2, key(600), LONG_TIMEOUT);
-    let _third = harness.send(3, key(600), LONG_TIMEOUT);
-
-    for (batch, request) in batches.into_iter().rev().zip(1..) {
-        let requests = batch.await.unwrap().jobs;
-        let requests: Vec<RequestId> = requests.iter().map(|job| job.request).collect();
-        assert_eq!(requests, [RequestId(request)]);
-    }
-    assert_eq!(now(), start, "no window waits for others");
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,7 +160,7 @@ async fn a_closed_queue_is_emptied_before_the_batcher_ends() {
     let Harness { queue, engines, .. } = harness;
     drop(queue);
 
-    let (slot, batch) = EngineSlot::of_batch();
+    let (slot, batch) = EngineSlot::new();
     engines.send(slot).await.unwrap();
     for job in batch.await.unwrap().jobs {
         job.answer(Ok(output()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::decoder::{Decoder, Encoder, EncoderInput};
 use super::memory::DeviceMemory;
-use super::writer::{EncodedWindow, WindowId, WindowTask, Writer};
+use super::writer::{EncodedWindow, WindowId, WindowTask, Writer, WrittenText};
 use super::{BatchKey, Engine, EngineError, EngineInput, EnginePlan, GenerateOptions, Generation};
 use crate::Vocabulary;
 use crate::features::Features;
@@ -23,17 +23,24 @@ pub trait ContinuousEngine {
         input: &EngineInput<'_>,
     ) -> Result<(), EngineError>;
 
-    /// Makes one step for all windows, and returns those whose text is final.
+    /// Makes one step for these windows, and returns those whose text is complete. Others skip it: they keep their
+    /// texts and their slots.
     ///
     /// # Errors
     /// [`EngineError`]: all windows are closed.
-    fn step(&mut self) -> Result<Vec<(WindowId, Generation)>, EngineError>;
+    fn step(&mut self, ids: &[WindowId]) -> Result<Vec<(WindowId, WrittenText)>, EngineError>;
+
+    /// Aligns the words of a window whose text is complete, and ends the window.
+    ///
+    /// # Errors
+    /// [`EngineError`]: all windows are closed.
+    fn align(&mut self, id: WindowId) -> Result<Generation, EngineError>;
 
     /// Ends a window without a text. No error if it is not being written.
     fn close(&mut self, id: WindowId);
 
-    /// Number of rows of the next step.
-    fn rows(&self) -> usize;
+    /// Number of rows of a step of these windows.
+    fn rows(&self, ids: &[WindowId]) -> usize;
 }
 
 /// Encodes windows and writes their texts.
@@ -90,20 +97,28 @@ where
         self.writer.open(windows.collect())
     }
 
-    fn step(&mut self) -> Result<Vec<(WindowId, Generation)>, EngineError> {
-        let ended = self.writer.step();
-        if ended.is_err() {
+    fn step(&mut self, ids: &[WindowId]) -> Result<Vec<(WindowId, WrittenText)>, EngineError> {
+        let written = self.writer.step(ids);
+        if written.is_err() {
             self.writer.close_all();
         }
-        ended
+        written
+    }
+
+    fn align(&mut self, id: WindowId) -> Result<Generation, EngineError> {
+        let generation = self.writer.align(id);
+        if generation.is_err() {
+            self.writer.close_all();
+        }
+        generation
     }
 
     fn close(&mut self, id: WindowId) {
         self.writer.close(id);
     }
 
-    fn rows(&self) -> usize {
-        self.writer.rows()
+    fn rows(&self, ids: &[WindowId]) -> usize {
+        self.writer.rows(ids)
     }
 }
 
@@ -146,9 +161,14 @@ where
                 return Err(error);
             }
         }
+        let ids: Vec<WindowId> = (0..inputs.len() as u64).map(WindowId).collect();
         while self.writer.windows() > 0 {
-            for (WindowId(index), generation) in self.step()? {
-                answer(index as usize, generation);
+            for (id, text) in self.step(&ids)? {
+                let generation = match text {
+                    WrittenText::Final(generation) => generation,
+                    WrittenText::ToAlign => self.align(id)?,
+                };
+                answer(id.0 as usize, generation);
             }
         }
         Ok(())

@@ -32,7 +32,7 @@ const MAX_UNFOLDED_ELEMENTS: u64 = i32::MAX as u64;
 const KERNEL_WIDTH: u64 = 3;
 
 /// The sizes of a model that its memory use depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dimensions {
     /// Width of its layers.
     pub width: u64,
@@ -44,6 +44,17 @@ pub struct Dimensions {
     pub vocabulary_size: u64,
     /// Bytes of a value in computations.
     pub value_bytes: u64,
+}
+
+impl Dimensions {
+    /// Memory of a slot for a window of `frames` padded frames behind `previous_tokens` tokens of previous text, in
+    /// bytes: the keys and values of its encoding, and those of each hypothesis at its longest.
+    #[must_use]
+    pub fn slot_bytes(&self, frames: usize, previous_tokens: usize, hypotheses: usize) -> u64 {
+        let keys_and_values = 2 * self.decoder_layers * self.width * self.value_bytes;
+        let tokens = MAX_TOKENS + previous_tokens as u64;
+        keys_and_values * (context(frames) + hypotheses as u64 * tokens)
+    }
 }
 
 /// GPU memory, in bytes.

@@ -4,18 +4,20 @@
 //! Pure but for its decoder: the caller decides when windows enter and when a step is made.
 
 mod attempt_search;
+mod open_window;
 
 use std::sync::Arc;
 
-use super::attempts::{AttemptedText, WindowLength, next_temperature, select_attempt};
-use super::decoder::{Decoder, OpenedSlot, SlotRow, TextToAlign};
+use super::attempts::WindowLength;
+use super::decoder::{Decoder, SlotRow, TextToAlign};
 use super::{
     Attempt, DecodingOptions, EngineError, GenerateOptions, Generation, LanguageDetection,
 };
-use crate::search::{ScoredToken, Search, State, Token};
+use crate::search::{ScoredToken, State, Token};
 use crate::words::times_from_path;
 use crate::{Alignment, Language, PromptSpec, Vocabulary};
 use attempt_search::new_search;
+use open_window::OpenWindow;
 
 /// Identifies a window to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,26 +53,20 @@ pub struct EncodedWindow<E> {
     pub encoding: E,
 }
 
+/// What becomes of a window whose text is complete.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WrittenText {
+    /// The window has left with its text.
+    Final(Generation),
+    /// The window leaves when its words are aligned: [`Writer::align`].
+    ToAlign,
+}
+
 /// The texts that are being written by one decoder.
 pub struct Writer<D: Decoder> {
     decoder: D,
     vocabulary: Arc<Vocabulary>,
     windows: Vec<OpenWindow<D::Encoding>>,
-}
-
-/// A window while its text is written.
-struct OpenWindow<E> {
-    id: WindowId,
-    task: WindowTask,
-    encoding: E,
-    language: Option<LanguageDetection>,
-    /// The prompt's tokens.
-    prompt: Vec<u32>,
-    /// The texts of ended attempts.
-    texts: Vec<AttemptedText>,
-    temperature: f32,
-    opened: OpenedSlot,
-    search: Search,
 }
 
 impl<D: Decoder> Writer<D> {
@@ -83,17 +79,17 @@ impl<D: Decoder> Writer<D> {
         }
     }
 
-    /// Number of windows whose texts are being written.
+    /// Number of windows that are open: their texts are being written or wait to be aligned.
     #[must_use]
     pub fn windows(&self) -> usize {
         self.windows.len()
     }
 
-    /// Number of rows of the next step.
+    /// Number of rows of a step of these windows.
     #[must_use]
-    pub fn rows(&self) -> usize {
-        let rows = self.windows.iter().map(|window| window.search.rows().len());
-        rows.sum()
+    pub fn rows(&self, ids: &[WindowId]) -> usize {
+        let windows = self.windows.iter().filter(|window| window.takes_part(ids));
+        windows.map(|window| window.search.rows().len()).sum()
     }
 
     /// The certain begin of a window's text in its current attempt; none if it is not being written.
@@ -121,12 +117,14 @@ impl<D: Decoder> Writer<D> {
         Ok(())
     }
 
-    /// Makes one step for all windows, and returns those whose text is final.
+    /// Makes one step for these windows, and returns those whose text is complete. The others skip it: their texts
+    /// do not change.
     ///
     /// # Errors
-    /// [`EngineError`]: the windows can only be closed.
-    pub fn step(&mut self) -> Result<Vec<(WindowId, Generation)>, EngineError> {
-        let rows = self.windows.iter().flat_map(|window| {
+    /// [`EngineError`]: all windows can only be closed.
+    pub fn step(&mut self, ids: &[WindowId]) -> Result<Vec<(WindowId, WrittenText)>, EngineError> {
+        let windows = self.windows.iter().filter(|window| window.takes_part(ids));
+        let rows = windows.flat_map(|window| {
             let slot = window.opened.slot;
             window
                 .search
@@ -138,7 +136,8 @@ impl<D: Decoder> Writer<D> {
         if !rows.is_empty() {
             let candidates = self.decoder.step(&rows)?;
             let mut rest = candidates.as_slice();
-            for window in &mut self.windows {
+            let windows = self.windows.iter_mut();
+            for window in windows.filter(|window| window.takes_part(ids)) {
                 let count = window.search.rows().len().min(rest.len());
                 let (own, others) = rest.split_at(count);
                 rest = others;
@@ -146,6 +145,35 @@ impl<D: Decoder> Writer<D> {
             }
         }
         self.end_searches()
+    }
+
+    /// Aligns the words of a window's complete text, with which the window leaves.
+    ///
+    /// # Errors
+    /// [`EngineError`]: all windows can only be closed.
+    pub fn align(&mut self, id: WindowId) -> Result<Generation, EngineError> {
+        let window = self.windows.iter().find(|window| window.id == id);
+        let (window, text) = window
+            .and_then(|window| Some((window, window.written.clone()?)))
+            .ok_or_else(|| EngineError::Batch("no text waits to be aligned".to_owned()))?;
+        let start = window.alignment_start(&self.vocabulary);
+        let end_of_text = self.vocabulary.eot();
+        let is_text = |token: &u32| *token < end_of_text;
+        let tokens: Vec<u32> = text.tokens.iter().copied().filter(is_text).collect();
+        let to_align = TextToAlign {
+            start: &start,
+            tokens: &tokens,
+            frames: window.task.audio_frames,
+        };
+        let aligned = self.decoder.align(&window.encoding, &to_align)?;
+        let alignment = Alignment {
+            starts_s: times_from_path(aligned.path.into_iter(), tokens.len()),
+            probabilities: aligned.probabilities,
+            tokens,
+        };
+        let generation = window.generation(text, Some(alignment));
+        self.close(id);
+        Ok(generation)
     }
 
     /// Ends a window without a text: its caller has left. No error if it is not being written.
@@ -218,135 +246,40 @@ impl<D: Decoder> Writer<D> {
             temperature,
             opened,
             search,
+            written: None,
         });
         Ok(())
     }
 
-    /// Ends the attempts whose search has ended: another one begins, or the window leaves.
-    fn end_searches(&mut self) -> Result<Vec<(WindowId, Generation)>, EngineError> {
-        let mut final_texts = Vec::new();
+    /// Ends the attempts whose search has ended: another one begins, or the text is complete.
+    fn end_searches(&mut self) -> Result<Vec<(WindowId, WrittenText)>, EngineError> {
+        let mut written = Vec::new();
         let mut index = 0;
         while let Some(window) = self.windows.get_mut(index) {
-            if window.search.state() == State::Open {
+            if window.written.is_some() || window.search.state() == State::Open {
                 index += 1;
                 continue;
             }
             window.end_attempt(&self.vocabulary);
-            let slot = window.opened.slot;
-            match window.next_temperature() {
-                Some(temperature) => {
-                    window.begin_attempt(&mut self.decoder, temperature)?;
-                    index += 1;
-                }
-                None => {
-                    let window = self.windows.remove(index);
-                    self.decoder.close(slot);
-                    let id = window.id;
-                    final_texts.push((id, self.generation(window)?));
-                }
+            if let Some(temperature) = window.next_temperature() {
+                window.begin_attempt(&mut self.decoder, temperature)?;
+                index += 1;
+                continue;
+            }
+            self.decoder.close(window.opened.slot);
+            let text = window.select_text()?;
+            let id = window.id;
+            if window.task.decoding.align {
+                window.written = Some(text);
+                written.push((id, WrittenText::ToAlign));
+                index += 1;
+            } else {
+                let generation = window.generation(text, None);
+                self.windows.remove(index);
+                written.push((id, WrittenText::Final(generation)));
             }
         }
-        Ok(final_texts)
-    }
-
-    /// The result of a window whose attempts have ended.
-    fn generation(&mut self, window: OpenWindow<D::Encoding>) -> Result<Generation, EngineError> {
-        let OpenWindow {
-            task,
-            encoding,
-            language,
-            texts,
-            ..
-        } = window;
-        let fallback = &task.decoding.fallback;
-        let no_text = || EngineError::Batch("a window ended without a text".to_owned());
-        let text = select_attempt(fallback, texts).ok_or_else(no_text)?;
-        let alignment = if task.decoding.align {
-            Some(self.align(&task, &encoding, language, &text.tokens)?)
-        } else {
-            None
-        };
-        Ok(Generation {
-            needs_longer_encoding: text.needs_longer_encoding(fallback, task.length),
-            tokens: text.tokens,
-            language,
-            quality: text.quality,
-            temperature: text.temperature,
-            alignment,
-        })
-    }
-
-    fn align(
-        &mut self,
-        task: &WindowTask,
-        encoding: &D::Encoding,
-        language: Option<LanguageDetection>,
-        tokens: &[u32],
-    ) -> Result<Alignment, EngineError> {
-        let start = self.vocabulary.prompt(&PromptSpec {
-            language: language.map(|detection| detection.language),
-            task: task.prompt.task,
-            timestamps: true,
-            previous: Vec::new(),
-        });
-        let end_of_text = self.vocabulary.eot();
-        let is_text = |token: &u32| *token < end_of_text;
-        let tokens: Vec<u32> = tokens.iter().copied().filter(is_text).collect();
-        let text = TextToAlign {
-            start: &start,
-            tokens: &tokens,
-            frames: task.audio_frames,
-        };
-        let aligned = self.decoder.align(encoding, &text)?;
-        Ok(Alignment {
-            starts_s: times_from_path(aligned.path.into_iter(), tokens.len()),
-            probabilities: aligned.probabilities,
-            tokens,
-        })
-    }
-}
-
-impl<E> OpenWindow<E> {
-    /// Keeps the text of the search that has ended.
-    fn end_attempt(&mut self, vocabulary: &Vocabulary) {
-        let text = self.search.clone().finish();
-        let quality = (text.avg_logprob, self.opened.no_speech_prob);
-        self.texts.push(AttemptedText::new(
-            vocabulary,
-            text.token_ids(),
-            self.temperature,
-            quality,
-        ));
-    }
-
-    fn next_temperature(&self) -> Option<f32> {
-        let task = &self.task;
-        next_temperature(
-            &self.texts,
-            &task.decoding,
-            task.previous_attempt.as_ref(),
-            task.length,
-        )
-    }
-
-    /// Begins another attempt, behind the prompt.
-    fn begin_attempt<D: Decoder<Encoding = E>>(
-        &mut self,
-        decoder: &mut D,
-        temperature: f32,
-    ) -> Result<(), EngineError> {
-        decoder.close(self.opened.slot);
-        let attempt = self.texts.len() as u64;
-        self.temperature = temperature;
-        self.search = new_search(
-            decoder.model(),
-            &self.task,
-            &self.prompt,
-            temperature,
-            attempt,
-        )?;
-        self.opened = decoder.open(&self.encoding, &self.prompt)?;
-        Ok(())
+        Ok(written)
     }
 }
 

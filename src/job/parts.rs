@@ -1,20 +1,23 @@
-//! A job in an engine: what the engine reads, and what is needed for its one answer.
+//! The two parts of a job: what the engine reads, and what is needed for its one answer.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::Span;
 
-use crate::job::{Job, JobError, JobOutput, Reply};
+use super::{Job, JobError, JobOutput, Reply};
 use crate::telemetry::{Metrics, traces};
 use halkspeech_whisper::PromptSpec;
 use halkspeech_whisper::engine::{Attempt, DecodingOptions, EngineInput, GenerateOptions};
 use halkspeech_whisper::features::Features;
 
 /// The part of a job that the engine reads.
+#[derive(Debug)]
 pub struct JobInput {
+    /// How its text is searched.
     pub options: GenerateOptions,
-    features: Features,
+    /// Log-mel features of the window's own length.
+    pub features: Features,
     padded_frames: usize,
     prompt: PromptSpec,
     decoding: Arc<DecodingOptions>,
@@ -22,36 +25,42 @@ pub struct JobInput {
 }
 
 /// The part of a job that is needed for its answer.
+#[derive(Debug)]
 pub struct PendingReply {
+    /// The channel for the one reply.
     pub reply: Reply,
-    pub deadline: Instant,
+    /// When the job entered the queue.
     pub queued_at: Instant,
     span: Span,
-    /// The span of the time in the engine; it ends with the answer.
-    inference: Span,
+    /// The span of the time in the queue, then that of the time in the engine; it ends with the answer.
+    stage: Span,
 }
 
-/// Takes a job apart that begins in an engine together with `windows - 1` others.
-pub fn split(job: Job, windows: usize) -> (JobInput, PendingReply) {
-    let input = JobInput {
-        options: job.key.options,
-        features: job.features,
-        padded_frames: job.length,
-        prompt: job.prompt,
-        decoding: job.decoding,
-        previous_attempt: job.previous_attempt,
-    };
-    let pending = PendingReply {
-        reply: job.reply,
-        deadline: job.deadline,
-        queued_at: job.queued_at,
-        inference: traces::inference(&job.span, windows),
-        span: job.span,
-    };
-    (input, pending)
+impl Job {
+    /// Takes the job apart.
+    #[must_use]
+    pub fn into_parts(self) -> (JobInput, PendingReply) {
+        let input = JobInput {
+            options: self.key.options,
+            features: self.features,
+            padded_frames: self.length,
+            prompt: self.prompt,
+            decoding: self.decoding,
+            previous_attempt: self.previous_attempt,
+        };
+        let pending = PendingReply {
+            reply: self.reply,
+            queued_at: self.queued_at,
+            span: self.span,
+            stage: self.queue_span,
+        };
+        (input, pending)
+    }
 }
 
 impl JobInput {
+    /// The window for the engine.
+    #[must_use]
     pub fn engine_input(&self) -> EngineInput<'_> {
         EngineInput {
             features: &self.features,
@@ -64,9 +73,16 @@ impl JobInput {
 }
 
 impl PendingReply {
+    /// The job leaves the queue and begins in an engine together with `windows - 1` others.
+    pub fn begin(&mut self, windows: usize) {
+        // The span of the queue ends first.
+        self.stage = Span::none();
+        self.stage = traces::inference(&self.span, windows);
+    }
+
     /// Answers a job whose caller has left or whose deadline has passed.
     pub fn skip(self) {
-        drop(self.inference);
+        drop(self.stage);
         let _receiver_gone = self.reply.send(Err(JobError::Expired));
     }
 
@@ -86,7 +102,7 @@ impl PendingReply {
             }
         }
         // Ends before the caller continues and ends the request's span.
-        drop(self.inference);
+        drop(self.stage);
         let _receiver_gone = self.reply.send(answer);
     }
 }
