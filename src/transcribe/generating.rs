@@ -8,11 +8,11 @@ use tracing::Span;
 
 use super::{Plan, QueueEntry, Stage, TranscribeError, Transcriber};
 use crate::clock::now;
-use crate::job::{Job, JobError, JobOutput};
+use crate::job::{CertainText, Job, JobError, JobOutput};
 use crate::telemetry::traces;
 use halkspeech_audio::Window;
 use halkspeech_whisper::PromptSpec;
-use halkspeech_whisper::engine::{Attempt, BatchKey, GenerateOptions};
+use halkspeech_whisper::engine::{Attempt, BatchKey, GenerateOptions, RandomSeed};
 use halkspeech_whisper::features::{WINDOW_FRAMES, WindowLengths, audio_frames, encoder_positions};
 
 /// A window with the length it is padded to.
@@ -20,6 +20,7 @@ struct PaddedWindow {
     window: Arc<Window>,
     length: usize,
     is_first: bool,
+    certain: Option<CertainText>,
     /// What came of it when it was padded to less.
     previous_attempt: Option<Attempt>,
 }
@@ -33,6 +34,7 @@ impl Transcriber {
         prompt: PromptSpec,
         window: Arc<Window>,
         entry: Option<QueueEntry>,
+        certain: Option<CertainText>,
     ) -> Result<JobOutput, TranscribeError> {
         let reached = audio_frames(window.pcm.len()).min(WINDOW_FRAMES);
         let lengths = plan.model.lengths;
@@ -44,6 +46,7 @@ impl Transcriber {
             window: Arc::clone(&window),
             length,
             is_first,
+            certain: certain.clone(),
             previous_attempt: None,
         };
         let answer = self
@@ -58,6 +61,8 @@ impl Transcriber {
             window,
             length: WINDOW_FRAMES,
             is_first,
+            // The text of the second attempt begins with what was sent of the first.
+            certain,
             previous_attempt: Some(Attempt::new(
                 answer.generation.quality,
                 answer.generation.tokens.len(),
@@ -90,6 +95,7 @@ impl Transcriber {
             window,
             length,
             is_first,
+            certain,
             previous_attempt,
         } = padded;
         let queue = &plan.model.queue;
@@ -108,6 +114,10 @@ impl Transcriber {
                 ..plan.options.search.clone()
             },
         };
+        let random_seed = plan.options.seed.map(|seed| RandomSeed {
+            seed,
+            window: (window.clock.start_s() * 1_000.0).round() as u64,
+        });
         let log_mel = Arc::clone(&plan.model.log_mel);
         // The silence behind the window is added by the engine, so that it is not stored here.
         let reached = audio_frames(window.pcm.len()).min(length);
@@ -130,6 +140,8 @@ impl Transcriber {
             prompt,
             decoding: Arc::clone(&plan.decoding),
             previous_attempt,
+            random_seed,
+            certain,
             key,
             deadline: plan.deadline,
             queued_at: now(),

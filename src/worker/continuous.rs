@@ -250,10 +250,21 @@ impl<'m> Windows<'m> {
                 for (id, generation) in ended {
                     self.answer(id, generation);
                 }
+                self.report_certain(engine);
             }
             Err(error) => {
                 let windows = std::mem::take(&mut self.open);
                 self.failed(windows, &error);
+            }
+        }
+    }
+
+    /// Reports what has become certain of the texts that are sent while they are written.
+    fn report_certain(&mut self, engine: &dyn ContinuousEngine) {
+        let reporting = |window: &&mut OpenWindow| window.input.reports_text();
+        for window in self.open.iter_mut().filter(reporting) {
+            if let Some(tokens) = engine.certain(window.id) {
+                window.input.report(tokens);
             }
         }
     }

@@ -5,11 +5,14 @@ use std::time::Instant;
 
 use tracing::Span;
 
-use crate::job::{Job, JobError, JobOutput, Reply};
+use crate::job::{CertainText, Job, JobError, JobOutput, Reply};
 use crate::telemetry::{Metrics, traces};
 use halkspeech_whisper::PromptSpec;
-use halkspeech_whisper::engine::{Attempt, DecodingOptions, EngineInput, GenerateOptions};
+use halkspeech_whisper::engine::{
+    Attempt, DecodingOptions, EngineInput, GenerateOptions, RandomSeed,
+};
 use halkspeech_whisper::features::Features;
+use halkspeech_whisper::search::ScoredToken;
 
 /// The part of a job that the engine reads.
 pub struct JobInput {
@@ -19,6 +22,10 @@ pub struct JobInput {
     prompt: PromptSpec,
     decoding: Arc<DecodingOptions>,
     previous_attempt: Option<Attempt>,
+    random_seed: Option<RandomSeed>,
+    certain: Option<CertainText>,
+    /// What `certain` holds.
+    sent: Vec<ScoredToken>,
 }
 
 /// The part of a job that is needed for its answer.
@@ -40,6 +47,14 @@ pub fn split(job: Job, windows: usize) -> (JobInput, PendingReply) {
         prompt: job.prompt,
         decoding: job.decoding,
         previous_attempt: job.previous_attempt,
+        random_seed: job.random_seed,
+        // Not empty if an attempt with a shorter encoding has written it.
+        sent: job
+            .certain
+            .as_ref()
+            .map(CertainText::tokens)
+            .unwrap_or_default(),
+        certain: job.certain,
     };
     let pending = PendingReply {
         reply: job.reply,
@@ -59,6 +74,23 @@ impl JobInput {
             prompt: &self.prompt,
             decoding: &self.decoding,
             previous_attempt: self.previous_attempt.as_ref(),
+            random_seed: self.random_seed,
+            sent: self.certain.as_ref().map(|_| self.sent.as_slice()),
+        }
+    }
+
+    /// Whether its text is reported while it is written.
+    pub fn reports_text(&self) -> bool {
+        self.certain.is_some()
+    }
+
+    /// Reports the begin of its text that is certain. The window begins with it if it is written again.
+    pub fn report(&mut self, tokens: &[ScoredToken]) {
+        if let Some(certain) = &self.certain
+            && tokens.len() > self.sent.len()
+        {
+            certain.publish(tokens);
+            self.sent = tokens.to_vec();
         }
     }
 }

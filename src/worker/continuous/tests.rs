@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
+use crate::job::CertainText;
 use crate::job::test_jobs::job;
 use crate::worker::spawn;
 use halkspeech_whisper::engine::fake::FakeEngine;
@@ -11,6 +12,7 @@ use halkspeech_whisper::engine::memory::DeviceMemory;
 use halkspeech_whisper::engine::{
     BatchKey, EngineFactory, EngineInput, EnginePlan, GenerateOptions,
 };
+use halkspeech_whisper::search::ScoredToken;
 
 type Answer = oneshot::Receiver<Result<JobOutput, JobError>>;
 
@@ -28,10 +30,14 @@ struct Journal {
     engines: usize,
     closed: Vec<WindowId>,
     most_windows: usize,
+    /// Number of tokens that each opened window begins with; none if its text is not reported.
+    sent: Vec<Option<usize>>,
 }
 
 struct StepEngine {
+    /// Frames of each open window, and the steps that are left.
     open: Vec<(WindowId, usize, usize)>,
+    certain: Vec<ScoredToken>,
     batch_size: usize,
     /// Maximum number of windows that fit into its memory.
     memory: usize,
@@ -90,6 +96,7 @@ impl ContinuousEngine for StepEngine {
         }
         self.open.push((id, frames, frames));
         let mut journal = self.journal.lock().unwrap();
+        journal.sent.push(input.sent.map(<[ScoredToken]>::len));
         journal.most_windows = journal.most_windows.max(self.open.len());
         Ok(())
     }
@@ -118,6 +125,12 @@ impl ContinuousEngine for StepEngine {
         Ok(texts)
     }
 
+    fn certain(&self, id: WindowId) -> Option<&[ScoredToken]> {
+        let &(_, frames, left) = self.open.iter().find(|&&(other, ..)| other == id)?;
+        // Each step makes another token certain.
+        self.certain.get(..(frames - left).min(self.certain.len()))
+    }
+
     fn close(&mut self, id: WindowId) {
         self.open.retain(|&(other, ..)| other != id);
         self.journal.lock().unwrap().closed.push(id);
@@ -143,6 +156,12 @@ impl Harness {
             of_engines.lock().unwrap().engines += 1;
             Ok(Box::new(StepEngine {
                 open: Vec::new(),
+                certain: (0..50)
+                    .map(|token| ScoredToken {
+                        token,
+                        log_prob: -0.1,
+                    })
+                    .collect(),
                 batch_size,
                 memory,
                 journal: Arc::clone(&of_engines),
@@ -165,6 +184,16 @@ impl Harness {
     }
 
     async fn send_with_timeout(&mut self, frames: usize, timeout: Duration) -> Answer {
+        self.send_reporting(frames, timeout, None).await
+    }
+
+    /// As [`send`](Self::send); its text is reported.
+    async fn send_reporting(
+        &mut self,
+        frames: usize,
+        timeout: Duration,
+        certain: Option<CertainText>,
+    ) -> Answer {
         let key = BatchKey {
             frames: 0,
             previous_tokens: 0,
@@ -172,6 +201,7 @@ impl Harness {
         };
         let (mut job, answer) = job(1, key, Instant::now(), timeout);
         job.features.frames = frames;
+        job.certain = certain;
         let slot = self.slots.recv().await.unwrap();
         assert!(slot.send(Batch { jobs: vec![job] }).is_ok());
         answer
@@ -285,4 +315,27 @@ async fn windows_are_written_to_their_end_when_the_model_is_unloaded() {
     worker.slots.close();
     assert_eq!(tokens(first).await, [40]);
     assert_eq!(tokens(second).await, [60]);
+}
+
+#[tokio::test]
+async fn certain_text_is_reported_and_begins_the_text_of_the_next_engine() {
+    let mut worker = Harness::start(2, 2);
+    let changed = Arc::new(tokio::sync::Notify::new());
+    let certain = CertainText::new(Arc::clone(&changed));
+    let timeout = Duration::from_secs(600);
+    let endless = worker
+        .send_reporting(ENDLESS, timeout, Some(certain.clone()))
+        .await;
+    while certain.tokens().len() < 50 {
+        changed.notified().await;
+    }
+    let panics = worker.send(PANICS).await;
+    assert!(panics.await.unwrap().is_err());
+
+    drop(endless);
+    assert_eq!(tokens(worker.send(1).await).await, [1]);
+    // Written again after the first panic; the window that panics begins without a text.
+    let sent = worker.journal(|journal| journal.sent.clone());
+    assert_eq!(sent[..2], [Some(0), None]);
+    assert!(sent[2..].contains(&Some(50)), "{sent:?}");
 }

@@ -4,18 +4,23 @@
 //! Pure but for its decoder: the caller decides when windows enter and when a step is made.
 
 mod attempt_search;
+mod certain;
+mod open_window;
 
 use std::sync::Arc;
 
-use super::attempts::{AttemptedText, WindowLength, next_temperature, select_attempt};
+use super::attempts::{WindowLength, select_attempt};
 use super::decoder::{Decoder, OpenedSlot, SlotRow, TextToAlign};
 use super::{
     Attempt, DecodingOptions, EngineError, GenerateOptions, Generation, LanguageDetection,
+    RandomSeed,
 };
-use crate::search::{ScoredToken, Search, State, Token};
+use crate::search::{ScoredToken, State, Token};
 use crate::words::times_from_path;
 use crate::{Alignment, Language, PromptSpec, Vocabulary};
-use attempt_search::new_search;
+use attempt_search::{AttemptStart, new_search};
+use certain::{CertainText, part};
+use open_window::{OpenWindow, with_sent};
 
 /// Identifies a window to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,8 +41,10 @@ pub struct WindowTask {
     pub decoding: Arc<DecodingOptions>,
     /// The rejected attempt with a shorter encoding, if there was one.
     pub previous_attempt: Option<Attempt>,
-    /// Key of the random numbers of all its attempts.
-    pub random_seed: u64,
+    /// Seed of the random numbers of all its attempts.
+    pub random_seed: RandomSeed,
+    /// The begin of its text that its caller has received; none if its text is not sent before it is final.
+    pub sent: Option<Vec<ScoredToken>>,
 }
 
 /// A window and its encoding.
@@ -56,21 +63,6 @@ pub struct Writer<D: Decoder> {
     decoder: D,
     vocabulary: Arc<Vocabulary>,
     windows: Vec<OpenWindow<D::Encoding>>,
-}
-
-/// A window while its text is written.
-struct OpenWindow<E> {
-    id: WindowId,
-    task: WindowTask,
-    encoding: E,
-    language: Option<LanguageDetection>,
-    /// The prompt's tokens.
-    prompt: Vec<u32>,
-    /// The texts of ended attempts.
-    texts: Vec<AttemptedText>,
-    temperature: f32,
-    opened: OpenedSlot,
-    search: Search,
 }
 
 impl<D: Decoder> Writer<D> {
@@ -101,6 +93,15 @@ impl<D: Decoder> Writer<D> {
     pub fn agreed(&self, id: WindowId) -> Option<&[ScoredToken]> {
         let window = self.windows.iter().find(|window| window.id == id)?;
         Some(window.search.agreed())
+    }
+
+    /// The begin of a window's text that can be sent: whole words on which its hypotheses agree and which the rules
+    /// of attempts do not reject. It only grows, and the final text begins with it. None if the window is not being
+    /// written; empty if its text is not sent before it is final.
+    #[must_use]
+    pub fn certain(&self, id: WindowId) -> Option<&[ScoredToken]> {
+        let window = self.windows.iter().find(|window| window.id == id)?;
+        Some(window.certain.tokens())
     }
 
     /// Detects the languages that are not given, and opens the windows for writing.
@@ -143,6 +144,7 @@ impl<D: Decoder> Writer<D> {
                 let (own, others) = rest.split_at(count);
                 rest = others;
                 window.search.advance(own).map_err(batch_error)?;
+                window.extend_certain(&self.vocabulary);
             }
         }
         self.end_searches()
@@ -206,8 +208,14 @@ impl<D: Decoder> Writer<D> {
             ..task.prompt.clone()
         });
         let temperature = task.options.temperature;
-        let search = new_search(self.decoder.model(), &task, &prompt, temperature, 0)?;
-        let opened = self.decoder.open(&encoding, &prompt)?;
+        let certain = CertainText::new(task.sent.as_deref().unwrap_or_default());
+        let first = AttemptStart {
+            index: 0,
+            temperature,
+            sent: certain.tokens(),
+        };
+        let search = new_search(self.decoder.model(), &task, &prompt, &first)?;
+        let opened = (self.decoder).open(&encoding, &with_sent(&prompt, &certain))?;
         self.windows.push(OpenWindow {
             id,
             task,
@@ -218,6 +226,7 @@ impl<D: Decoder> Writer<D> {
             temperature,
             opened,
             search,
+            certain,
         });
         Ok(())
     }
@@ -255,24 +264,36 @@ impl<D: Decoder> Writer<D> {
             task,
             encoding,
             language,
-            texts,
+            mut texts,
+            certain,
+            opened,
             ..
         } = window;
         let fallback = &task.decoding.fallback;
         let no_text = || EngineError::Batch("a window ended without a text".to_owned());
-        let text = select_attempt(fallback, texts).ok_or_else(no_text)?;
+        texts.retain(|text| certain.begins(&text.tokens));
+        let mut text = select_attempt(fallback, texts).ok_or_else(no_text)?;
+        let needs_longer_encoding =
+            certain.allows_longer_encoding() && text.needs_longer_encoding(fallback, task.length);
+        let mut removed = Vec::new();
+        if !needs_longer_encoding && certain.ends_text(&task.decoding, &text) {
+            removed = text.tokens.split_off(certain.tokens().len());
+            let quality = (text.temperature, opened.no_speech_prob);
+            text = part(&self.vocabulary, certain.tokens(), quality);
+        }
         let alignment = if task.decoding.align {
             Some(self.align(&task, &encoding, language, &text.tokens)?)
         } else {
             None
         };
         Ok(Generation {
-            needs_longer_encoding: text.needs_longer_encoding(fallback, task.length),
+            needs_longer_encoding,
             tokens: text.tokens,
             language,
             quality: text.quality,
             temperature: text.temperature,
             alignment,
+            removed,
         })
     }
 
@@ -303,50 +324,6 @@ impl<D: Decoder> Writer<D> {
             probabilities: aligned.probabilities,
             tokens,
         })
-    }
-}
-
-impl<E> OpenWindow<E> {
-    /// Keeps the text of the search that has ended.
-    fn end_attempt(&mut self, vocabulary: &Vocabulary) {
-        let text = self.search.clone().finish();
-        let quality = (text.avg_logprob, self.opened.no_speech_prob);
-        self.texts.push(AttemptedText::new(
-            vocabulary,
-            text.token_ids(),
-            self.temperature,
-            quality,
-        ));
-    }
-
-    fn next_temperature(&self) -> Option<f32> {
-        let task = &self.task;
-        next_temperature(
-            &self.texts,
-            &task.decoding,
-            task.previous_attempt.as_ref(),
-            task.length,
-        )
-    }
-
-    /// Begins another attempt, behind the prompt.
-    fn begin_attempt<D: Decoder<Encoding = E>>(
-        &mut self,
-        decoder: &mut D,
-        temperature: f32,
-    ) -> Result<(), EngineError> {
-        decoder.close(self.opened.slot);
-        let attempt = self.texts.len() as u64;
-        self.temperature = temperature;
-        self.search = new_search(
-            decoder.model(),
-            &self.task,
-            &self.prompt,
-            temperature,
-            attempt,
-        )?;
-        self.opened = decoder.open(&self.encoding, &self.prompt)?;
-        Ok(())
     }
 }
 
