@@ -100,6 +100,8 @@ fn send(
         },
         decoding: Arc::default(),
         previous_attempt: None,
+        random_seed: None,
+        certain: None,
         deadline: now + Duration::from_secs(60),
         queued_at: now,
         reply,

@@ -1,5 +1,6 @@
 //! One window waiting for generation.
 
+mod certain_text;
 mod parts;
 
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use tracing::Span;
 
 use crate::caller::Caller;
 use crate::schedule::{Lane, RequestId};
+pub use certain_text::CertainText;
 use halkspeech_whisper::PromptSpec;
-use halkspeech_whisper::engine::{Attempt, BatchKey, DecodingOptions, Generation};
+use halkspeech_whisper::engine::{Attempt, BatchKey, DecodingOptions, Generation, RandomSeed};
 use halkspeech_whisper::features::Features;
 
 pub use parts::{JobInput, PendingReply};
@@ -41,6 +43,10 @@ pub struct Job {
     pub decoding: Arc<DecodingOptions>,
     /// The doubtful attempt with less padding, if there was one.
     pub previous_attempt: Option<Attempt>,
+    /// The seed of its random numbers; none: a hash of its audio.
+    pub random_seed: Option<RandomSeed>,
+    /// Receives its text while it is written; none: it is needed when it is final.
+    pub certain: Option<CertainText>,
     /// Jobs share a batch only if their keys are equal.
     pub key: BatchKey,
     /// After this time the result is no longer needed.
@@ -156,6 +162,8 @@ pub mod test_jobs {
             },
             decoding: Arc::default(),
             previous_attempt: None,
+            random_seed: None,
+            certain: None,
             key,
             deadline: now + timeout,
             queued_at: now,

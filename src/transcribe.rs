@@ -11,6 +11,9 @@ mod cpu_time;
 mod generating;
 pub mod hallucinations;
 mod window_transcript;
+mod transcript_builder;
+mod sent_text;
+mod progress;
 mod pcm_memory;
 mod prompting;
 mod recordings;
@@ -19,12 +22,13 @@ mod urgency;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::caller::Caller;
+use crate::job::CertainText;
 use crate::models::{LoadedModel, LoadedModels, ModelId};
 use crate::queue::{NewWindow, Place, WhenFull};
 use crate::schedule::{Lane, RequestId};
@@ -32,17 +36,21 @@ use crate::telemetry::Metrics;
 use crate::transcript::{Speaker, Transcript};
 use halkspeech_audio::{DecodeContext, DecodeLimits, NextWindow, PcmBudget, Source, Window};
 use halkspeech_whisper::engine::DecodingOptions;
+use halkspeech_whisper::search::ScoredToken;
 use halkspeech_whisper::{PromptSpec, Task};
 
 pub use error::TranscribeError;
 pub use front_end::{FrontEnd, FrontEndPanicked, Stage};
-pub use options::TranscriptionOptions;
+pub use options::{MAX_SEED, TranscriptionOptions};
 use pcm_memory::PcmMemory;
+use progress::ProgressReport;
+pub use progress::{ReportUnit, TextDelta, TranscriptionProgress};
 use prompting::{check_languages, continue_with, keep_last, previous_tokens};
 use recordings::Recordings;
+use transcript_builder::{TranscriptBuilder, clip_end_s};
 pub use urgency::Urgency;
 pub use window_transcript::TranscriptPart;
-use window_transcript::{TranscriptBuilder, WindowTranscript, clip_end_s};
+use window_transcript::WindowTranscript;
 
 /// Turns audio into transcripts.
 pub struct Transcriber {
@@ -75,15 +83,6 @@ pub struct Request {
     pub when_full: WhenFull,
 }
 
-/// A progress report of a running request.
-#[derive(Clone, Debug)]
-pub enum TranscriptionProgress {
-    /// The audio has been decoded; its length.
-    Decoded(Duration),
-    /// The next part of the text.
-    Part(TranscriptPart),
-}
-
 /// The data that all windows of one request share.
 struct Plan<'a> {
     model: &'a LoadedModel,
@@ -102,6 +101,8 @@ struct QueueEntry {
     lane: Lane,
     /// The place that the first window of a request has already.
     place: Option<Place>,
+    /// Receives what is certain of its text while it is written.
+    certain: Option<CertainText>,
 }
 
 impl Transcriber {
@@ -143,11 +144,13 @@ impl Transcriber {
     /// # Errors
     /// [`TranscribeError`]; past the deadline [`TranscribeError::DeadlinePassed`].
     pub async fn transcribe(&self, request: Request) -> Result<Transcript, TranscribeError> {
-        self.until_deadline(request, None).await
+        let report = ProgressReport::new(None, ReportUnit::Windows);
+        self.until_deadline(request, report).await
     }
 
     /// As [`transcribe`](Self::transcribe), and reports progress in order; the first window runs
-    /// ahead of the others, so that its text comes early. A full channel blocks the request.
+    /// ahead of the others, so that its text comes early. What was reported is the begin of the
+    /// transcript's text. A full channel blocks the request.
     ///
     /// # Errors
     /// As [`transcribe`](Self::transcribe).
@@ -155,17 +158,24 @@ impl Transcriber {
         &self,
         request: Request,
         progress: mpsc::Sender<TranscriptionProgress>,
+        unit: ReportUnit,
     ) -> Result<Transcript, TranscribeError> {
-        self.until_deadline(request, Some(progress)).await
+        // Whether text is a hallucination is known when its window is done.
+        let unit = match request.options.hallucination_silence_threshold_s {
+            Some(_) => ReportUnit::Windows,
+            None => unit,
+        };
+        let report = ProgressReport::new(Some(progress), unit);
+        self.until_deadline(request, report).await
     }
 
     async fn until_deadline(
         &self,
         request: Request,
-        progress: Option<mpsc::Sender<TranscriptionProgress>>,
+        report: ProgressReport,
     ) -> Result<Transcript, TranscribeError> {
         let deadline = request.deadline;
-        tokio::time::timeout_at(deadline.into(), self.run(request, progress))
+        tokio::time::timeout_at(deadline.into(), self.run(request, report))
             .await
             .unwrap_or(Err(TranscribeError::DeadlinePassed))
     }
@@ -173,7 +183,7 @@ impl Transcriber {
     async fn run(
         &self,
         request: Request,
-        progress: Option<mpsc::Sender<TranscriptionProgress>>,
+        report: ProgressReport,
     ) -> Result<Transcript, TranscribeError> {
         let Request {
             audio,
@@ -205,10 +215,9 @@ impl Transcriber {
         self.metrics
             .decode_seconds
             .observe(decode_time.as_secs_f64());
-        notify(progress.as_ref(), || {
-            TranscriptionProgress::Decoded(recordings.duration)
-        })
-        .await;
+        report
+            .send(|| TranscriptionProgress::Decoded(recordings.duration))
+            .await;
 
         let mut plan = Plan {
             model: &model,
@@ -229,26 +238,27 @@ impl Transcriber {
         self.report_damage(&recordings);
         let mut builder = TranscriptBuilder::new(&plan, &recordings, decode_time);
         let mut windows = Box::pin(self.windows(recordings, caller).enumerate());
-        let mut entry = |index| QueueEntry {
+        let mut entry = |index, certain| QueueEntry {
             lane: urgency.lane(index),
             place: first.take(),
+            certain,
         };
         let detects = plan.prompt.language.is_none();
         let sequential = options.condition_on_previous_text;
-        if sequential || detects || progress.is_some() {
+        if sequential || detects || report.has_listener() {
             // The first window determines the language of all windows, and its text is sent early.
             // If each window continues the text of the previous one, all windows run in this loop.
             while let Some((index, next)) = windows.next().await {
                 let (speaker, window) = next?;
-                let transcribed = self
-                    .transcribe_window(&plan, speaker, window, entry(index))
-                    .await?;
+                let entry = entry(index, report.begin_window());
+                let end = self.transcribe_window(&plan, speaker, window, entry);
+                let words = |certain: &[ScoredToken]| builder.words(&plan, certain);
+                let transcribed = report.words_until(end, words).await?;
                 plan.prompt.language = plan.prompt.language.or(transcribed.language);
                 if sequential {
                     continue_with(&mut plan.prompt, &transcribed);
                 }
-                let part = builder.add(transcribed);
-                notify(progress.as_ref(), || TranscriptionProgress::Part(part)).await;
+                report.end_window(builder.add(transcribed)).await;
                 if !sequential {
                     break;
                 }
@@ -257,16 +267,19 @@ impl Transcriber {
         let plan = &plan;
         let mut remaining = windows
             .map(|(index, next)| {
-                let entry = entry(index);
+                let entry = entry(index, report.begin_window());
                 async move {
                     let (speaker, window) = next?;
                     self.transcribe_window(plan, speaker, window, entry).await
                 }
             })
             .buffered(plan.model.windows_in_flight);
-        while let Some(transcribed) = remaining.next().await {
-            let part = builder.add(transcribed?);
-            notify(progress.as_ref(), || TranscriptionProgress::Part(part)).await;
+        loop {
+            let words = |certain: &[ScoredToken]| builder.words(plan, certain);
+            let Some(transcribed) = report.words_until(remaining.next(), words).await else {
+                break;
+            };
+            report.end_window(builder.add(transcribed?)).await;
         }
         self.metrics.audio_seconds.inc_by(duration.as_secs_f64());
         if !duration.is_zero() {
@@ -363,12 +376,13 @@ impl Transcriber {
     ) -> Result<WindowTranscript, TranscribeError> {
         let mut window = Arc::new(window);
         let prompt = plan.prompt.clone();
-        let lane = entry.lane;
+        let (lane, certain) = (entry.lane, entry.certain.clone());
         let output = self
             .generate(plan, prompt, Arc::clone(&window), entry)
             .await?;
+        let sent = certain.map_or_else(Vec::new, |certain| certain.tokens());
         let (mut transcribed, mut skipped) =
-            WindowTranscript::new(plan, speaker, &window.clock, output);
+            WindowTranscript::new(plan, speaker, &window.clock, output, &sent);
         while let Some(from_s) = skipped {
             window = Arc::new(window.tail_from(from_s));
             // The part is short: it continues the previous text, and is generated without time
@@ -380,25 +394,19 @@ impl Transcriber {
                 ..plan.prompt.clone()
             };
             keep_last(&mut prompt.previous);
-            let entry = QueueEntry { lane, place: None };
+            let entry = QueueEntry {
+                lane,
+                place: None,
+                certain: None,
+            };
             let output = self
                 .generate(plan, prompt, Arc::clone(&window), entry)
                 .await?;
-            let (continuation, next) = WindowTranscript::new(plan, speaker, &window.clock, output);
+            let (continuation, next) =
+                WindowTranscript::new(plan, speaker, &window.clock, output, &[]);
             transcribed.append(continuation);
             skipped = next;
         }
         Ok(transcribed)
-    }
-}
-
-/// Sends a report to the listener, if there is one. A closed channel is ignored: a caller who leaves
-/// drops the request.
-async fn notify(
-    listener: Option<&mpsc::Sender<TranscriptionProgress>>,
-    progress: impl FnOnce() -> TranscriptionProgress,
-) {
-    if let Some(listener) = listener {
-        let _gone = listener.send(progress()).await;
     }
 }

@@ -112,16 +112,19 @@ pub enum DropReason {
     NoSpeech,
     /// Improbable text between long silences.
     Hallucination,
+    /// A text repeated itself up to the maximum length after its begin had been sent.
+    Repetition,
     /// The file is damaged and could not be decoded.
     Damaged,
 }
 
 impl DropReason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::NoVoice,
         Self::NoSpeech,
         Self::Hallucination,
+        Self::Repetition,
         Self::Damaged,
     ];
 
@@ -132,6 +135,7 @@ impl DropReason {
             Self::NoVoice => "no_voice",
             Self::NoSpeech => "no_speech",
             Self::Hallucination => "hallucination",
+            Self::Repetition => "repetition",
             Self::Damaged => "damaged",
         }
     }

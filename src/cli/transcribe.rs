@@ -26,7 +26,7 @@ use crate::models::ModelId;
 use crate::queue::WhenFull;
 use crate::telemetry::{logging, traces::Tracing};
 use crate::transcribe::{
-    Request, Transcriber, TranscriptionOptions, TranscriptionProgress, Urgency,
+    ReportUnit, Request, Transcriber, TranscriptionOptions, TranscriptionProgress, Urgency,
 };
 use crate::transcript::Transcript;
 use halkspeech_audio::{Source, VadOptions};
@@ -127,6 +127,7 @@ impl RecordingOptions {
         let mut options = TranscriptionOptions {
             language: flags.language,
             prompt: flags.prompt,
+            seed: flags.seed,
             vad: (whisper.vad_filter && !flags.no_vad).then(VadOptions::default),
             words: flags.words && formats.contains(&Format::Json),
             ..TranscriptionOptions::default()
@@ -206,7 +207,7 @@ async fn transcribe_recording(
     } else {
         // One message is enough: the loop below receives each at once.
         let (sender, mut progress) = mpsc::channel(1);
-        let transcription = transcriber.transcribe_in_parts(request, sender);
+        let transcription = transcriber.transcribe_in_parts(request, sender, ReportUnit::Windows);
         tokio::pin!(transcription);
         let mut duration = Duration::ZERO;
         loop {
@@ -214,6 +215,7 @@ async fn transcribe_recording(
                 biased;
                 Some(event) = progress.recv() => match event {
                     TranscriptionProgress::Decoded(all) => duration = all,
+                    TranscriptionProgress::Words(_) => {}
                     TranscriptionProgress::Part(part) => show(progress_steps(part.end_s, duration)),
                 },
                 result = &mut transcription => break result,

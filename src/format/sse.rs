@@ -7,9 +7,9 @@ use super::json::{self, Logprob};
 use super::languages::SpokenLanguage;
 use super::numbers::seconds;
 use super::usage::TokenUsage;
-use super::verbose::{self, Word};
+use super::verbose::{self, DroppedSpan, Word};
 use super::{OutputOptions, ResponseFormat};
-use crate::transcript::{Segment, TokenLogprob, Transcript};
+use crate::transcript::{DropReason, Segment, TokenLogprob, Transcript};
 
 /// More text.
 #[derive(Serialize, ToSchema)]
@@ -33,6 +33,10 @@ pub struct TranscriptionTextDone<'a> {
     /// Its tokens; only with `include[]=logprobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Vec<Logprob<'a>>>,
+    /// The parts whose text repeated itself up to the maximum length and was removed after its begin had
+    /// been sent; absent if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dropped: Vec<DroppedSpan<'a>>,
     /// The language spoken; empty if there was no speech.
     languages: Vec<SpokenLanguage>,
     usage: TokenUsage,
@@ -94,6 +98,7 @@ pub fn done(transcript: &Transcript, options: &OutputOptions) -> String {
         logprobs: options
             .logprobs
             .then(|| Logprob::list(&transcript.logprobs)),
+        dropped: verbose::dropped(transcript, |reason| reason == DropReason::Repetition),
         languages: SpokenLanguage::list(transcript.language),
         usage: TokenUsage::of(transcript),
     })

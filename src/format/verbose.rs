@@ -7,7 +7,7 @@ use super::json;
 use super::numbers::{finite, seconds};
 use super::usage::Usage;
 use super::{Granularities, OutputOptions};
-use crate::transcript::{self, Transcript};
+use crate::transcript::{self, DropReason, Transcript};
 use halkspeech_whisper::{Language, Task};
 
 /// The language of a recording without speech. OpenAI's SDK requires a string here, and no language
@@ -89,12 +89,12 @@ pub struct Word<'a> {
 /// A part of the recording without text.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TranscriptionDropped)]
-struct DroppedSpan<'a> {
+pub struct DroppedSpan<'a> {
     /// Where it begins, in seconds.
     start: f64,
     /// Where it ends, in seconds.
     end: f64,
-    /// `no_voice`, `no_speech`, `hallucination` or `damaged`.
+    /// `no_voice`, `no_speech`, `hallucination`, `repetition` or `damaged`.
     reason: &'static str,
     /// The text that the model generated for it.
     text: &'a str,
@@ -120,7 +120,7 @@ pub(super) fn whole<'a>(
         text: &transcript.text,
         segments: segments.then(|| self::segments(transcript, false)),
         words: words.then(|| self::words(&transcript.segments)),
-        dropped: options.dropped.then(|| dropped(transcript)),
+        dropped: options.dropped.then(|| dropped(transcript, |_| true)),
         usage: Usage::of(transcript.duration),
     }
 }
@@ -169,14 +169,22 @@ pub(super) fn words<'a>(segments: &'a [transcript::Segment]) -> Vec<Word<'a>> {
         .collect()
 }
 
-fn dropped<'a>(transcript: &'a Transcript) -> Vec<DroppedSpan<'a>> {
-    let dropped = |dropped: &'a transcript::DroppedSpan| DroppedSpan {
+/// The parts without text that have one of these reasons.
+pub(super) fn dropped<'a>(
+    transcript: &'a Transcript,
+    has_reason: impl Fn(DropReason) -> bool,
+) -> Vec<DroppedSpan<'a>> {
+    let span = |dropped: &'a transcript::DroppedSpan| DroppedSpan {
         start: seconds(dropped.start_s),
         end: seconds(dropped.end_s),
         reason: dropped.reason.name(),
         text: &dropped.text,
     };
-    transcript.dropped.iter().map(dropped).collect()
+    let spans = transcript.dropped.iter();
+    spans
+        .filter(|span| has_reason(span.reason))
+        .map(span)
+        .collect()
 }
 
 #[cfg(test)]

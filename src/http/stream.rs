@@ -1,4 +1,4 @@
-//! Responses of server-sent events; with `stream=true`, the text of each window is sent at once.
+//! Responses of server-sent events; with `stream=true`, words are sent as soon as they are certain.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::Context;
@@ -17,8 +18,9 @@ use super::error::{ApiError, error_event};
 use super::overload::transcription_error;
 use super::request_id::RequestId;
 use crate::format::{OutputOptions, ResponseFormat, sse};
-use crate::transcribe::{Request, TranscriptionProgress};
-use crate::transcript::Transcript;
+use crate::telemetry::Metrics;
+use crate::transcribe::{ReportUnit, Request, TranscriptionProgress};
+use crate::transcript::{TokenLogprob, Transcript};
 
 /// An event, or the error of its serialization.
 pub type EventResult = Result<Event, axum::Error>;
@@ -36,6 +38,9 @@ struct Events {
     /// Segments sent so far.
     segments: usize,
     request_id: RequestId,
+    /// When the request arrived; none once text was sent.
+    waiting_since: Option<Instant>,
+    metrics: Metrics,
     is_finished: bool,
 }
 
@@ -48,12 +53,22 @@ pub async fn respond(
     permit: AdmissionPermit,
     request: Request,
     output: OutputOptions,
+    arrival: Instant,
 ) -> Result<Response, ApiError> {
     // One event ahead of the client: a client that does not read blocks its own request only.
     let (sender, progress) = mpsc::channel(1);
     let keep_alive = context.settings.keep_alive;
+    let metrics = context.metrics.clone();
+    // The events of verbose_json are segments, whose times are known when their window is done.
+    let unit = if output.format == ResponseFormat::VerboseJson {
+        ReportUnit::Windows
+    } else {
+        ReportUnit::Words
+    };
     let work = async move {
-        let transcribing = context.transcriber.transcribe_in_parts(request, sender);
+        let transcribing = context
+            .transcriber
+            .transcribe_in_parts(request, sender, unit);
         let result = admission::unless_cut_off(&context, transcribing).await?;
         result.map_err(|error| transcription_error(&context.metrics, permit, error))
     };
@@ -63,6 +78,8 @@ pub async fn respond(
         output,
         segments: 0,
         request_id: RequestId::current(),
+        waiting_since: Some(arrival),
+        metrics,
         is_finished: false,
     };
     let first = tokio::select! {
@@ -145,8 +162,23 @@ impl Events {
     }
 
     fn render_progress(&mut self, progress: TranscriptionProgress) -> Vec<EventResult> {
-        let TranscriptionProgress::Part(part) = progress else {
-            return Vec::new();
+        let events = self.progress_events(progress);
+        if !events.is_empty()
+            && let Some(arrival) = self.waiting_since.take()
+        {
+            let time = arrival.elapsed();
+            self.metrics.first_text_seconds.observe(time.as_secs_f64());
+        }
+        events
+    }
+
+    fn progress_events(&mut self, progress: TranscriptionProgress) -> Vec<EventResult> {
+        let part = match progress {
+            TranscriptionProgress::Decoded(_) => return Vec::new(),
+            TranscriptionProgress::Words(delta) => {
+                return vec![self.delta(&delta.text, &delta.logprobs)];
+            }
+            TranscriptionProgress::Part(part) => part,
         };
         if self.output.format == ResponseFormat::VerboseJson {
             let words = self.output.granularities.words;
@@ -157,11 +189,17 @@ impl Events {
             self.segments += part.segments.len();
             return events;
         }
-        if part.delta.is_empty() {
+        // A token without visible text has a probability, too.
+        let has_logprobs = self.output.logprobs && !part.logprobs.is_empty();
+        if part.delta.is_empty() && !has_logprobs {
             return Vec::new();
         }
-        let logprobs = self.output.logprobs.then_some(part.logprobs.as_slice());
-        vec![Ok(event(&sse::delta(&part.delta, logprobs)))]
+        vec![self.delta(&part.delta, &part.logprobs)]
+    }
+
+    fn delta(&self, text: &str, logprobs: &[TokenLogprob]) -> EventResult {
+        let logprobs = self.output.logprobs.then_some(logprobs);
+        Ok(event(&sse::delta(text, logprobs)))
     }
 }
 

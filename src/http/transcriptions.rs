@@ -121,7 +121,7 @@ async fn respond(context: &Arc<Context>, api: Api, request: Request) -> Result<R
     };
     if parameters.stream {
         let context = Arc::clone(context);
-        return stream::respond(context, permit, request, parameters.output).await;
+        return stream::respond(context, permit, request, parameters.output, arrival).await;
     }
     let transcribing = context.transcriber.transcribe(request);
     match admission::unless_cut_off(context, transcribing).await? {

@@ -5,11 +5,14 @@ use std::time::Instant;
 
 use tracing::Span;
 
-use super::{Job, JobError, JobOutput, Reply};
+use super::{CertainText, Job, JobError, JobOutput, Reply};
 use crate::telemetry::{Metrics, traces};
 use halkspeech_whisper::PromptSpec;
-use halkspeech_whisper::engine::{Attempt, DecodingOptions, EngineInput, GenerateOptions};
+use halkspeech_whisper::engine::{
+    Attempt, DecodingOptions, EngineInput, GenerateOptions, RandomSeed,
+};
 use halkspeech_whisper::features::Features;
+use halkspeech_whisper::search::ScoredToken;
 
 /// The part of a job that the engine reads.
 #[derive(Debug)]
@@ -22,6 +25,10 @@ pub struct JobInput {
     prompt: PromptSpec,
     decoding: Arc<DecodingOptions>,
     previous_attempt: Option<Attempt>,
+    random_seed: Option<RandomSeed>,
+    certain: Option<CertainText>,
+    /// What `certain` holds.
+    sent: Vec<ScoredToken>,
 }
 
 /// The part of a job that is needed for its answer.
@@ -40,6 +47,7 @@ impl Job {
     /// Takes the job apart.
     #[must_use]
     pub fn into_parts(self) -> (JobInput, PendingReply) {
+        let certain = self.certain.as_ref();
         let input = JobInput {
             options: self.key.options,
             features: self.features,
@@ -47,6 +55,10 @@ impl Job {
             prompt: self.prompt,
             decoding: self.decoding,
             previous_attempt: self.previous_attempt,
+            random_seed: self.random_seed,
+            // Not empty if an attempt with a shorter encoding has written it.
+            sent: certain.map(CertainText::tokens).unwrap_or_default(),
+            certain: self.certain,
         };
         let pending = PendingReply {
             reply: self.reply,
@@ -68,6 +80,23 @@ impl JobInput {
             prompt: &self.prompt,
             decoding: &self.decoding,
             previous_attempt: self.previous_attempt.as_ref(),
+            random_seed: self.random_seed,
+            sent: self.certain.as_ref().map(|_| self.sent.as_slice()),
+        }
+    }
+
+    /// Whether its text is reported while it is written.
+    pub fn reports_text(&self) -> bool {
+        self.certain.is_some()
+    }
+
+    /// Reports the begin of its text that is certain. The window begins with it if it is written again.
+    pub fn report(&mut self, tokens: &[ScoredToken]) {
+        if let Some(certain) = &self.certain
+            && tokens.len() > self.sent.len()
+        {
+            certain.publish(tokens);
+            self.sent = tokens.to_vec();
         }
     }
 }

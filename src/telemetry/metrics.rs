@@ -51,6 +51,9 @@ declare_metrics! {
             Family::new_with_constructor(seconds as fn() -> Histogram),
             "request" in Seconds {route},
             "Time from a request's arrival to its response headers, or until its client disconnects";
+        pub first_text_seconds: Histogram = seconds(),
+            "first_text" in Seconds,
+            "Time from the arrival of a request with stream=true to its first words";
         pub upload_seconds: Histogram = seconds(),
             "upload" in Seconds, "Time to receive an upload";
         pub decode_seconds: Histogram = seconds(),

@@ -8,13 +8,13 @@ use tracing::Span;
 
 use super::{Plan, QueueEntry, Stage, TranscribeError, Transcriber};
 use crate::clock::now;
-use crate::job::{Job, JobError, JobOutput};
+use crate::job::{CertainText, Job, JobError, JobOutput};
 use crate::queue::{NewWindow, Place, WhenFull};
 use crate::schedule::Lane;
 use crate::telemetry::traces;
 use halkspeech_audio::Window;
 use halkspeech_whisper::PromptSpec;
-use halkspeech_whisper::engine::{Attempt, BatchKey, GenerateOptions};
+use halkspeech_whisper::engine::{Attempt, BatchKey, GenerateOptions, RandomSeed};
 use halkspeech_whisper::features::{WINDOW_FRAMES, WindowLengths, audio_frames, encoder_positions};
 
 /// A window with the length it is padded to.
@@ -23,6 +23,7 @@ struct PaddedWindow {
     length: usize,
     lane: Lane,
     is_first: bool,
+    certain: Option<CertainText>,
     /// What came of it when it was padded to less.
     previous_attempt: Option<Attempt>,
 }
@@ -42,13 +43,18 @@ impl Transcriber {
         let length = lengths.padded(reached);
         self.observe(reached, lengths, length);
         // Only the first window of a request has its place in the queue already.
-        let QueueEntry { lane, place } = entry;
+        let QueueEntry {
+            lane,
+            place,
+            certain,
+        } = entry;
         let is_first = place.is_some();
         let short = PaddedWindow {
             window: Arc::clone(&window),
             length,
             lane,
             is_first,
+            certain: certain.clone(),
             previous_attempt: None,
         };
         let answer = self
@@ -64,6 +70,8 @@ impl Transcriber {
             length: WINDOW_FRAMES,
             lane,
             is_first,
+            // The text of the second attempt begins with what was sent of the first.
+            certain,
             previous_attempt: Some(Attempt::new(
                 answer.generation.quality,
                 answer.generation.tokens.len(),
@@ -97,6 +105,7 @@ impl Transcriber {
             length,
             lane,
             is_first,
+            certain,
             previous_attempt,
         } = padded;
         let queue = &plan.model.queue;
@@ -120,6 +129,10 @@ impl Transcriber {
                 ..plan.options.search.clone()
             },
         };
+        let random_seed = plan.options.seed.map(|seed| RandomSeed {
+            seed,
+            window: (window.clock.start_s() * 1_000.0).round() as u64,
+        });
         let log_mel = Arc::clone(&plan.model.log_mel);
         // The silence behind the window is added by the engine, so that it is not stored here.
         let reached = audio_frames(window.pcm.len()).min(length);
@@ -144,6 +157,8 @@ impl Transcriber {
             prompt,
             decoding: Arc::clone(&plan.decoding),
             previous_attempt,
+            random_seed,
+            certain,
             key,
             deadline: plan.deadline,
             queued_at: now(),

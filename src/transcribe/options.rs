@@ -4,6 +4,9 @@ use halkspeech_audio::{Channels, Clip, VadOptions};
 use halkspeech_whisper::Language;
 use halkspeech_whisper::engine::{Fallback, GenerateOptions};
 
+/// The highest seed: clients hold whole numbers in 64 bits with a sign.
+pub const MAX_SEED: u64 = i64::MAX as u64;
+
 /// The options of a transcription; the defaults are those of the reference.
 #[derive(Clone, Debug, Default)]
 pub struct TranscriptionOptions {
@@ -19,6 +22,9 @@ pub struct TranscriptionOptions {
     pub search: GenerateOptions,
     /// When a window is generated again.
     pub fallback: Fallback,
+    /// The seed of the random numbers; none: a hash of each window's audio. Engines that run whole batches
+    /// ignore it.
+    pub seed: Option<u64>,
     /// Options of voice activity detection; none: all audio is given to the model.
     pub vad: Option<VadOptions>,
     /// The part of the recording to transcribe.

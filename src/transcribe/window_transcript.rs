@@ -1,14 +1,14 @@
-//! Converts the engine's output for a window into a part of the transcript, and joins the parts.
+//! Converts the engine's output for a window into a part of the transcript.
 
 use std::time::Duration;
 
-use super::{Plan, Recordings, TranscriptionOptions, hallucinations};
+use super::sent_text::logprobs_of;
+use super::{Plan, TranscriptionOptions, hallucinations};
 use crate::job::JobOutput;
-use crate::transcript::{
-    DropReason, DroppedSpan, Segment, Speaker, Timings, TokenLogprob, Transcript,
-};
-use halkspeech_audio::{Clip, SAMPLE_RATE_HZ, WindowClock};
+use crate::transcript::{DropReason, DroppedSpan, Segment, Speaker, Timings, TokenLogprob};
+use halkspeech_audio::WindowClock;
 use halkspeech_whisper::engine::{DecodingOptions, Generation};
+use halkspeech_whisper::search::ScoredToken;
 use halkspeech_whisper::{Language, Task, TimedTokens, TimedWords, Vocabulary, segments, words};
 
 /// Audio that the model skipped at the end of a window is transcribed again if it is at least this long.
@@ -16,10 +16,10 @@ const MIN_SKIPPED_S: f64 = 2.0;
 /// As [`MIN_SKIPPED_S`], if speech was detected up to the window's end.
 const MIN_SKIPPED_SPEECH_S: f64 = 1.0;
 
-/// The part of a transcript that one window adds.
+/// The part of a transcript that one window adds; without the words that were reported before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TranscriptPart {
-    /// The text to append to the previous parts; may be empty.
+    /// The text to append to what was reported before; may be empty.
     pub delta: String,
     /// Its segments, with times of the recording.
     pub segments: Vec<Segment>,
@@ -33,15 +33,15 @@ pub struct TranscriptPart {
 pub(super) struct WindowTranscript {
     pub(super) language: Option<Language>,
     /// Probability of the detected language.
-    language_probability: Option<f32>,
+    pub(super) language_probability: Option<f32>,
     /// The tokens that the next window's text continues.
     pub(super) tokens: Vec<u32>,
     pub(super) temperature: f32,
-    segments: Vec<Segment>,
-    logprobs: Vec<TokenLogprob>,
-    dropped: Vec<DroppedSpan>,
-    clocks: Vec<WindowClock>,
-    timings: Timings,
+    pub(super) segments: Vec<Segment>,
+    pub(super) logprobs: Vec<TokenLogprob>,
+    pub(super) dropped: Vec<DroppedSpan>,
+    pub(super) clocks: Vec<WindowClock>,
+    pub(super) timings: Timings,
 }
 
 impl TranscriptionOptions {
@@ -63,13 +63,14 @@ impl Plan<'_> {
 }
 
 impl WindowTranscript {
-    /// Converts an engine's output. The second value is the time in the window, in seconds, from which
-    /// on it has to be transcribed again.
+    /// Converts an engine's output; `sent` is the begin of its tokens that was sent before. The second value
+    /// is the time in the window, in seconds, from which on it has to be transcribed again.
     pub(super) fn new(
         plan: &Plan<'_>,
         speaker: Option<Speaker>,
         clock: &WindowClock,
         output: JobOutput,
+        sent: &[ScoredToken],
     ) -> (Self, Option<f64>) {
         let generation = output.generation;
         let mut transcript = Self {
@@ -89,14 +90,21 @@ impl WindowTranscript {
             },
         };
         let vocabulary = &plan.model.vocabulary;
-        if plan.options.fallback.drops(&generation.quality) {
-            transcript.dropped.push(DroppedSpan {
-                start_s: clock.start_s(),
-                end_s: clock.end_s(),
-                reason: DropReason::NoSpeech,
-                text: vocabulary.decode(&generation.tokens).trim().to_owned(),
-            });
+        let dropped = |reason, tokens: &[u32]| DroppedSpan {
+            start_s: clock.start_s(),
+            end_s: clock.end_s(),
+            reason,
+            text: vocabulary.decode(tokens).trim().to_owned(),
+        };
+        // With another encoding, a window of which words were sent may look silent.
+        if plan.options.fallback.drops(&generation.quality) && sent.is_empty() {
+            let dropped = dropped(DropReason::NoSpeech, &generation.tokens);
+            transcript.dropped.push(dropped);
             return (transcript, None);
+        }
+        if !generation.removed.is_empty() {
+            let dropped = dropped(DropReason::Repetition, &generation.removed);
+            transcript.dropped.push(dropped);
         }
         let duration_s = clock.duration_s();
         let parsed = segments(vocabulary, &generation.tokens, duration_s);
@@ -124,7 +132,7 @@ impl WindowTranscript {
             .copied()
             .collect();
         if plan.options.logprobs {
-            transcript.logprobs = logprobs(vocabulary, &generation);
+            transcript.logprobs = logprobs(vocabulary, &generation, sent);
         }
         transcript.segments = timed_segments(plan, clock, &generation, timed);
         for segment in &mut transcript.segments {
@@ -180,170 +188,55 @@ fn timed_segments(
             .collect(),
     };
     let quality = generation.quality;
-    let segment = |(timed, with_words): (TimedTokens, TimedWords)| Segment {
-        seek: (clock.start_s() * 100.0).round() as usize,
-        start_s: clock.original_start_s(with_words.start_s),
-        end_s: clock.original_end_s(with_words.end_s),
-        text: vocabulary.decode(&timed.tokens),
-        tokens: timed.tokens,
-        temperature: generation.temperature,
-        avg_logprob: quality.avg_logprob,
-        compression_ratio: quality.compression_ratio,
-        no_speech_prob: quality.no_speech_prob,
-        words: with_words
-            .words
-            .into_iter()
-            .map(|mut word| {
-                word.start_s = clock.original_start_s(word.start_s);
-                word.end_s = clock.original_end_s(word.end_s).max(word.start_s);
-                word
-            })
-            .collect(),
-        speaker: None,
+    let segment = |(timed, with_words): (TimedTokens, TimedWords)| {
+        Some(Segment {
+            seek: (clock.start_s() * 100.0).round() as usize,
+            start_s: clock.original_start_s(with_words.start_s),
+            end_s: clock.original_end_s(with_words.end_s),
+            text: segment_text(vocabulary, &timed.tokens)?,
+            tokens: timed.tokens,
+            temperature: generation.temperature,
+            avg_logprob: quality.avg_logprob,
+            compression_ratio: quality.compression_ratio,
+            no_speech_prob: quality.no_speech_prob,
+            words: with_words
+                .words
+                .into_iter()
+                .map(|mut word| {
+                    word.start_s = clock.original_start_s(word.start_s);
+                    word.end_s = clock.original_end_s(word.end_s).max(word.start_s);
+                    word
+                })
+                .collect(),
+            speaker: None,
+        })
     };
-    let segments = timed.into_iter().zip(timed_words).map(segment);
-    segments
-        .filter(|segment| !segment.text.trim().is_empty())
-        .collect()
+    let segments = timed.into_iter().zip(timed_words);
+    segments.filter_map(segment).collect()
 }
 
-fn logprobs(vocabulary: &Vocabulary, generation: &Generation) -> Vec<TokenLogprob> {
+/// The text of a segment; none if nothing of it is visible.
+pub(super) fn segment_text(vocabulary: &Vocabulary, tokens: &[u32]) -> Option<String> {
+    let text = vocabulary.decode(tokens);
+    (!text.trim().is_empty()).then_some(text)
+}
+
+/// The text tokens with their log probabilities; those that were sent keep what was sent with them.
+fn logprobs(
+    vocabulary: &Vocabulary,
+    generation: &Generation,
+    sent: &[ScoredToken],
+) -> Vec<TokenLogprob> {
     let Some(alignment) = &generation.alignment else {
         return Vec::new();
     };
+    let mut logprobs: Vec<TokenLogprob> = logprobs_of(vocabulary, sent).collect();
     let tokens = alignment.tokens.iter().zip(&alignment.probabilities);
-    tokens
-        .map(|(&token, probability)| TokenLogprob {
-            token: vocabulary.decode(&[token]),
-            logprob: probability.max(f32::MIN_POSITIVE).ln(),
-            bytes: vocabulary.bytes(token).to_vec(),
-        })
-        .collect()
-}
-
-/// Joins the transcripts of windows, in order.
-pub(super) struct TranscriptBuilder {
-    transcript: Transcript,
-    clip: Clip,
-    detects_voice: bool,
-    clocks: Vec<WindowClock>,
-}
-
-impl TranscriptBuilder {
-    pub(super) fn new(plan: &Plan<'_>, recordings: &Recordings, decode: Duration) -> Self {
-        Self {
-            transcript: Transcript {
-                task: plan.prompt.task,
-                language: None,
-                language_probability: None,
-                prompt_tokens: plan.prompt.previous.len(),
-                duration: recordings.duration,
-                text: String::new(),
-                segments: Vec::new(),
-                logprobs: Vec::new(),
-                dropped: recordings.damaged.clone(),
-                timings: Timings {
-                    decode,
-                    ..Timings::default()
-                },
-            },
-            clip: plan.options.clip,
-            detects_voice: plan.options.vad.is_some(),
-            clocks: Vec::new(),
-        }
-    }
-
-    /// Adds a window and returns the part that it adds.
-    pub(super) fn add(&mut self, window: WindowTranscript) -> TranscriptPart {
-        let transcript = &mut self.transcript;
-        transcript.language_probability =
-            (transcript.language_probability).or(window.language_probability);
-        let language = match transcript.task {
-            Task::Transcribe => window.language,
-            Task::Translate => Some(Language::ENGLISH),
-        };
-        let texts = window.segments.iter().map(|segment| segment.text.as_str());
-        let delta = delta_after(&transcript.text, &texts.collect::<String>(), language);
-        transcript.text.push_str(&delta);
-        transcript.segments.extend(window.segments.iter().cloned());
-        transcript.logprobs.extend(window.logprobs.iter().cloned());
-        transcript.dropped.extend(window.dropped);
-        transcript.timings = transcript.timings.max(window.timings);
-        let end_s = window.clocks.last().map_or(0.0, WindowClock::end_s);
-        self.clocks.extend(window.clocks);
-        TranscriptPart {
-            end_s,
-            delta,
-            segments: window.segments,
-            logprobs: window.logprobs,
-        }
-    }
-
-    /// The whole transcript; segments of channels, which are transcribed one after the other, are sorted
-    /// by time.
-    pub(super) fn finish(self, language: Option<Language>) -> Transcript {
-        let mut transcript = self.transcript;
-        transcript.language = language;
-        let segments = &mut transcript.segments;
-        if segments.iter().any(|segment| segment.speaker.is_some()) {
-            segments.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
-            transcript.text.clear();
-            for segment in segments {
-                let delta = delta_after(&transcript.text, &segment.text, language);
-                transcript.text.push_str(&delta);
-            }
-        } else if self.detects_voice {
-            let silences = silences(&self.clocks, self.clip, transcript.duration);
-            transcript.dropped.extend(silences);
-        }
-        transcript
-            .dropped
-            .sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
-        transcript
-    }
-}
-
-/// The text to append to `before`: trimmed, with a space between the words of two windows. Whisper
-/// writes the space before a word with the word, but not always at a window's start.
-fn delta_after(before: &str, text: &str, language: Option<Language>) -> String {
-    let text = text.trim();
-    let spaced = language.is_none_or(Language::puts_spaces_between_words);
-    if spaced && !before.is_empty() && !text.is_empty() {
-        format!(" {text}")
-    } else {
-        text.to_owned()
-    }
-}
-
-/// End of the requested part of a recording, in seconds.
-pub(super) fn clip_end_s(clip: Clip, duration: Duration) -> f64 {
-    let end_s = clip
-        .duration
-        .map_or(f64::INFINITY, |length| (clip.offset + length).as_secs_f64());
-    end_s.min(duration.as_secs_f64())
-}
-
-/// The silences that were not given to the model.
-fn silences(clocks: &[WindowClock], clip: Clip, duration: Duration) -> Vec<DroppedSpan> {
-    let seconds = |samples: usize| samples as f64 / f64::from(SAMPLE_RATE_HZ);
-    let end_s = clip
-        .duration
-        .map_or(f64::INFINITY, |length| (clip.offset + length).as_secs_f64());
-    let end_s = end_s.min(duration.as_secs_f64());
-    let mut silences = Vec::new();
-    let mut covered_s = clip.offset.as_secs_f64();
-    let spans = clocks.iter().flat_map(WindowClock::spans);
-    let spans = spans.map(|span| (seconds(span.start), seconds(span.start + span.samples)));
-    for (start_s, next_end_s) in spans.chain([(end_s, end_s)]) {
-        if start_s > covered_s {
-            silences.push(DroppedSpan {
-                start_s: covered_s,
-                end_s: start_s,
-                reason: DropReason::NoVoice,
-                text: String::new(),
-            });
-        }
-        covered_s = covered_s.max(next_end_s);
-    }
-    silences
+    let rest = tokens.map(|(&token, probability)| ScoredToken {
+        token,
+        log_prob: probability.max(f32::MIN_POSITIVE).ln(),
+    });
+    let rest: Vec<ScoredToken> = rest.skip(logprobs.len()).collect();
+    logprobs.extend(logprobs_of(vocabulary, &rest));
+    logprobs
 }

@@ -177,6 +177,8 @@ mod tests {
                 prompt: &prompt,
                 decoding: &decoding,
                 previous_attempt: None,
+                random_seed: None,
+                sent: None,
             })
             .collect();
         let key = BatchKey {

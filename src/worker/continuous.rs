@@ -157,6 +157,7 @@ impl<'m> Windows<'m> {
                         self.answer(WindowId(id.0), generation);
                     }
                 }
+                self.report_certain(engine);
             }
             Err(error) => self.all_failed(&error),
         }
@@ -192,6 +193,16 @@ impl<'m> Windows<'m> {
                 && let Some(window) = self.remove(departure.window.id)
             {
                 window.skip(departure.outcome, self.metrics);
+            }
+        }
+    }
+
+    /// Reports what has become certain of the texts that are sent while they are written.
+    fn report_certain(&mut self, engine: &dyn ContinuousEngine) {
+        let windows = self.open.iter_mut();
+        for window in windows.filter(|window| window.input.reports_text()) {
+            if let Some(tokens) = engine.certain(engine_id(window.id)) {
+                window.input.report(tokens);
             }
         }
     }

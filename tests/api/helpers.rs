@@ -3,6 +3,7 @@
 mod answer;
 pub mod audio;
 pub mod engine;
+pub mod token_engine;
 pub mod raw;
 
 use std::collections::BTreeMap;

@@ -51,6 +51,8 @@ mod refusals;
 #[cfg(test)]
 mod streaming;
 #[cfg(test)]
+mod word_streaming;
+#[cfg(test)]
 mod surface;
 #[cfg(test)]
 mod uploads;

@@ -174,6 +174,11 @@ async fn the_error_of_an_invalid_value_names_the_valid_ones() {
         ),
         ("best_of", &["0", "33", "x"], "a whole number from 1 to 32"),
         (
+            "seed",
+            &["-1", "9223372036854775808", "1.5", "x"],
+            "a whole number from 0 to 9223372036854775807",
+        ),
+        (
             "patience",
             &["0", "-1", "10.5", "NaN", "inf"],
             "a number from 0.01 to 10",

@@ -15,7 +15,7 @@ FIRST = {
     # Audio, hints and channels.
     "offset": (0.1, -1), "duration": (10.9, 0), "channels": ("split", "left"), "hotwords": ("Kennedy", LONG),
     # Search.
-    "beam_size": (2, 0), "best_of": (3, 33), "patience": (1.5, 0), "length_penalty": (0.9, 11),
+    "beam_size": (2, 0), "best_of": (3, 33), "seed": (7, -1), "patience": (1.5, 0), "length_penalty": (0.9, 11),
     "repetition_penalty": (1.05, 0), "no_repeat_ngram_size": (5, 225), "suppress_tokens": ([-1, 13], [51_864]),
     "without_timestamps": (False, "never"), "condition_on_previous_text": (True, 2),
     # Rejection of texts.

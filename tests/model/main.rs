@@ -32,6 +32,8 @@ mod memory;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
+mod sampling;
+#[cfg(test)]
 mod regressions;
 #[cfg(test)]
 mod silence;

@@ -234,6 +234,7 @@ impl Ct2Engine {
                 needs_longer_encoding: result.needs_longer_encoding,
                 temperature: result.text.temperature,
                 alignment: result.alignment,
+                removed: Vec::new(),
             };
             answer(result.row, generation);
         }

@@ -15,6 +15,7 @@ pub mod fake;
 use std::sync::Arc;
 
 use crate::features::{Features, WINDOW_FRAMES};
+use crate::search::ScoredToken;
 use crate::{Alignment, Language, PromptSpec};
 
 pub use attempts::{AttemptedText, WindowLength, next_temperature, select_attempt};
@@ -132,6 +133,22 @@ pub struct EngineInput<'a> {
     pub decoding: &'a DecodingOptions,
     /// The rejected attempt with a shorter encoding, if there was one.
     pub previous_attempt: Option<&'a Attempt>,
+    /// The seed of its random numbers; none: a hash of the audio. Engines that run whole batches ignore
+    /// it.
+    pub random_seed: Option<RandomSeed>,
+    /// The begin of the text that its caller has received, with which it will begin; none if the caller
+    /// receives nothing before the text is final. Engines that run whole batches report no certain text
+    /// and ignore it.
+    pub sent: Option<&'a [ScoredToken]>,
+}
+
+/// The seed of the random numbers of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RandomSeed {
+    /// The seed of the recording.
+    pub seed: u64,
+    /// A number of the window, by which the windows of a recording get different random numbers.
+    pub window: u64,
 }
 
 impl EngineInput<'_> {
@@ -178,6 +195,9 @@ pub struct Generation {
     pub temperature: f32,
     /// The tokens' times and probabilities, if requested.
     pub alignment: Option<Alignment>,
+    /// The tokens that followed and were removed: the text repeated itself up to the maximum length after its
+    /// begin had been sent.
+    pub removed: Vec<u32>,
 }
 
 /// A language with its probability.

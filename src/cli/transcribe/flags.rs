@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::super::CommonFlags;
 use super::super::outputs::{self, ExistingFiles, RecordingOutputs};
 use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
+use crate::transcribe::MAX_SEED;
 use halkspeech_whisper::Language;
 
 /// Flags of `transcribe`.
@@ -59,6 +60,9 @@ pub struct TranscribeFlags {
     /// Beam size of the search; 1 is fastest [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
     pub(super) beam_size: Option<u8>,
+    /// Seed of the random numbers of sampled texts; ignored on a GPU [default: none]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_SEED))]
+    pub(super) seed: Option<u64>,
     /// Transcribe silence, noise and music as well, without voice activity detection
     #[arg(long)]
     pub(super) no_vad: bool,

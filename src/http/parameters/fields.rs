@@ -9,6 +9,7 @@ use super::field::ValueKind::{Boolean, Integer, Number, OneOf, OptionalNumber, R
 use super::value::{LONGEST_S, names};
 use super::{readers, vad};
 use crate::format::ResponseFormat;
+use crate::transcribe::MAX_SEED;
 use halkspeech_audio::Channels;
 
 impl Field {
@@ -198,6 +199,13 @@ impl Field {
         Self::single("best_of", Integer(1, 32), readers::best_of)
             .default("5")
             .describe("Hypotheses sampled above temperature 0, of which the most likely is kept."),
+        Self::single("seed", Integer(0, MAX_SEED as i64), readers::seed)
+            .described_default("none")
+            .describe(
+                "With the same seed, options and audio the sampled text is the same every time; \
+                 without one it depends on the audio. Not supported by the engine for GPUs, which \
+                 ignores it.",
+            ),
         Self::single("patience", Number(0.01, 10.0), readers::patience)
             .default("1")
             .describe(

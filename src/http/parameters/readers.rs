@@ -6,6 +6,7 @@ use super::value::{
     parse_list, parse_number, parse_optional_number, parse_seconds, put,
 };
 use crate::format::ResponseFormat;
+use crate::transcribe::MAX_SEED;
 use halkspeech_audio::Channels;
 use halkspeech_whisper::Task;
 
@@ -150,6 +151,17 @@ pub fn no_diarization(_: &mut Parameters, _: &str) -> Result<(), Expected> {
 /// The beam size of the search.
 pub fn beam_size(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut parameters.beam_size, parse_count(text, 32).map(Some))
+}
+
+/// The seed of the random numbers.
+pub fn seed(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    let seed = text.trim().parse().ok();
+    let seed = seed.filter(|seed| *seed <= MAX_SEED);
+    let expected = || Expected(format!("a whole number from 0 to {MAX_SEED}"));
+    put(
+        &mut parameters.options.seed,
+        seed.map(Some).ok_or_else(expected),
+    )
 }
 
 /// The number of samples.

@@ -218,6 +218,7 @@ fn decoding_fields() {
     let fields = [
         ("beam_size", "2"),
         ("best_of", "4"),
+        ("seed", "9223372036854775807"),
         ("patience", "1.5"),
         ("length_penalty", "0.5"),
         ("repetition_penalty", "1.1"),
@@ -235,6 +236,7 @@ fn decoding_fields() {
         let (options, search, fallback) = (&it.options, &it.options.search, &it.options.fallback);
         search.beam_size.get() == 2
             && search.best_of.get() == 4
+            && options.seed == Some(9_223_372_036_854_775_807)
             && search.patience == 1.5
             && search.length_penalty == 0.5
             && search.repetition_penalty == 1.1

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::caller::Caller;
+use crate::job::CertainText;
 use crate::job::test_jobs::job;
 use crate::queue::{NewWindow, ScheduledQueue, SentWindow, WhenFull};
 use crate::schedule::{Lane, Layout, Limits, RequestId, ShareLimits};
@@ -19,6 +20,7 @@ use halkspeech_whisper::engine::memory::{DeviceMemory, Dimensions};
 use halkspeech_whisper::engine::{
     BatchKey, EngineFactory, EngineInput, EnginePlan, GenerateOptions,
 };
+use halkspeech_whisper::search::ScoredToken;
 
 /// A window that was sent: dropping it cancels the window.
 type Sent = (SentWindow, oneshot::Receiver<Result<JobOutput, JobError>>);
@@ -36,6 +38,8 @@ const ENDLESS: usize = usize::MAX;
 struct Journal {
     engines: usize,
     calls: Vec<Call>,
+    /// Number of tokens that each opened window begins with; none if its text is not reported.
+    sent: Vec<Option<usize>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +51,9 @@ enum Call {
 }
 
 struct StepEngine {
+    /// Frames of each open window, and the steps that are left.
     open: Vec<(writer::WindowId, usize, usize)>,
+    certain: Vec<ScoredToken>,
     batch_size: usize,
     /// Maximum number of windows that fit into its memory.
     memory: usize,
@@ -114,6 +120,8 @@ impl ContinuousEngine for StepEngine {
             return Err(EngineError::Batch("no encoding".to_owned()));
         }
         self.open.push((id, frames, frames));
+        let mut journal = self.journal.lock().unwrap();
+        journal.sent.push(input.sent.map(<[ScoredToken]>::len));
         Ok(())
     }
 
@@ -159,6 +167,12 @@ impl ContinuousEngine for StepEngine {
         Ok(text(frames))
     }
 
+    fn certain(&self, id: writer::WindowId) -> Option<&[ScoredToken]> {
+        let &(_, frames, left) = self.open.iter().find(|&&(other, ..)| other == id)?;
+        // Each step makes another token certain.
+        self.certain.get(..(frames - left).min(self.certain.len()))
+    }
+
     fn close(&mut self, id: writer::WindowId) {
         self.record(Call::Close(id.0));
         self.open.retain(|&(other, ..)| other != id);
@@ -172,6 +186,15 @@ impl ContinuousEngine for StepEngine {
 /// The text of a window: the number of its frames.
 fn text(frames: usize) -> Generation {
     FakeEngine::generation(vec![u32::try_from(frames).unwrap()])
+}
+
+fn interactive() -> NewWindow {
+    NewWindow {
+        request: RequestId(1),
+        caller: Caller::LOCAL,
+        lane: Lane::Interactive,
+        deadline: Instant::now() + Duration::from_secs(600),
+    }
 }
 
 /// A worker with its queue.
@@ -195,6 +218,12 @@ impl Harness {
             of_engines.lock().unwrap().engines += 1;
             Ok(Box::new(StepEngine {
                 open: Vec::new(),
+                certain: (0..50)
+                    .map(|token| ScoredToken {
+                        token,
+                        log_prob: -0.1,
+                    })
+                    .collect(),
                 batch_size,
                 memory,
                 aligns,
@@ -239,15 +268,14 @@ impl Harness {
 
     fn send_with_timeout(&self, frames: usize, timeout: Duration) -> Sent {
         let new = NewWindow {
-            request: RequestId(1),
-            caller: Caller::LOCAL,
-            lane: Lane::Interactive,
             deadline: Instant::now() + timeout,
+            ..interactive()
         };
-        self.send_as(new, frames)
+        self.send_as(new, frames, None)
     }
 
-    fn send_as(&self, new: NewWindow, frames: usize) -> Sent {
+    /// Sends a window whose text is reported to `certain`, if it is given.
+    fn send_as(&self, new: NewWindow, frames: usize, certain: Option<CertainText>) -> Sent {
         let key = BatchKey {
             frames: 0,
             previous_tokens: 0,
@@ -255,6 +283,7 @@ impl Harness {
         };
         let (mut job, answer) = job(new.request.0, key, Instant::now(), Duration::ZERO);
         job.features.frames = frames;
+        job.certain = certain;
         let place = self.queue.place(new, WhenFull::Refuse);
         let place = place.now_or_never().expect("a free place").unwrap();
         (place.send(job).unwrap(), answer)
@@ -465,13 +494,13 @@ async fn a_clip_waits_for_one_window_of_a_caller_with_64_long_recordings() {
         } else {
             Lane::Bulk
         };
-        long.extend((0..64).map(|request| worker.send_as(window(0, request, lane), STEPS)));
+        long.extend((0..64).map(|request| worker.send_as(window(0, request, lane), STEPS, None)));
     }
     worker.until(|journal| journal.calls.len() > 500).await;
 
     let (clip, arrived) = {
         let journal = worker.journal.lock().unwrap();
-        let clip = worker.send_as(window(1, 64, Lane::Interactive), STEPS);
+        let clip = worker.send_as(window(1, 64, Lane::Interactive), STEPS, None);
         (clip, journal.calls.len())
     };
     let id = 64 * 16;
@@ -494,4 +523,24 @@ async fn a_clip_waits_for_one_window_of_a_caller_with_64_long_recordings() {
     for (_sent, answer) in long {
         drop(answer);
     }
+}
+
+#[tokio::test]
+async fn certain_text_is_reported_and_begins_the_text_of_the_next_engine() {
+    let worker = Harness::start(2, 2);
+    let changed = Arc::new(tokio::sync::Notify::new());
+    let certain = CertainText::new(Arc::clone(&changed));
+    let endless = worker.send_as(interactive(), ENDLESS, Some(certain.clone()));
+    while certain.tokens().len() < 50 {
+        changed.notified().await;
+    }
+    let panics = answer(worker.send(PANICS)).await;
+    assert!(panics.is_err());
+
+    drop(endless);
+    assert_eq!(tokens(worker.send(1)).await, [1]);
+    // Written again after the first panic; the window that panics begins without a text.
+    let sent = worker.journal(|journal| journal.sent.clone());
+    assert_eq!(sent[..2], [Some(0), None]);
+    assert!(sent[2..].contains(&Some(50)), "{sent:?}");
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use halkspeech_whisper::Vocabulary;
 use halkspeech_whisper::engine::fake::FakeEngine;
 use halkspeech_whisper::engine::{EngineError, EngineFactory, EngineInput, Generation};
+use halkspeech_whisper::features::Features;
 use tokio::sync::Semaphore;
 
 use super::{MODEL, models_dir};
@@ -15,8 +16,8 @@ pub const BAD_PITCH_HZ: f64 = 7_000.0;
 /// First band of a bad tone, at about 4 kHz.
 const BAD_BAND: usize = 60;
 
-static VOCABULARY: LazyLock<Vocabulary> =
-    LazyLock::new(|| Vocabulary::load(&models_dir().join(MODEL)).unwrap());
+pub static VOCABULARY: LazyLock<Arc<Vocabulary>> =
+    LazyLock::new(|| Arc::new(Vocabulary::load(&models_dir().join(MODEL)).unwrap()));
 
 /// Result of a batch with a bad tone.
 #[derive(Clone, Copy)]
@@ -109,7 +110,10 @@ pub fn gated_engine_with_fault(gate: &Arc<EngineGate>, fault: EngineFault) -> En
     let gate = Arc::clone(gate);
     FakeEngine::factory(move |_, inputs| {
         gate.pass();
-        if inputs.iter().any(|input| loudest_band(input) >= BAD_BAND) {
+        if inputs
+            .iter()
+            .any(|input| loudest_band(input.features) >= BAD_BAND)
+        {
             match fault {
                 EngineFault::Error => {
                     return Err(EngineError::Batch("secret of the engine".to_owned()));
@@ -122,7 +126,7 @@ pub fn gated_engine_with_fault(gate: &Arc<EngineGate>, fault: EngineFault) -> En
 }
 
 pub fn loudest_bands(inputs: &[EngineInput<'_>]) -> Vec<Generation> {
-    let text = |input| format!(" band {}", loudest_band(input));
+    let text = |input: &EngineInput<'_>| format!(" band {}", loudest_band(input.features));
     inputs
         .iter()
         .map(|input| text_generation(&text(input)))
@@ -150,8 +154,9 @@ pub fn tokens(text: &str) -> Vec<u32> {
     VOCABULARY.encode(text)
 }
 
-fn loudest_band(input: &EngineInput<'_>) -> usize {
-    let bands = input.features.values.chunks_exact(input.features.frames);
+/// The band with the most energy.
+pub fn loudest_band(features: &Features) -> usize {
+    let bands = features.values.chunks_exact(features.frames);
     let loudness = bands.map(|band| band.iter().sum::<f32>());
     let loudest = loudness.enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
     loudest.map_or(0, |(band, _)| band)

@@ -100,6 +100,8 @@ fn a_batch_fails_once_a_product_has_failed() {
             prompt: &prompt,
             decoding,
             previous_attempt: None,
+            random_seed: None,
+            sent: None,
         })
         .collect();
 
@@ -227,6 +229,8 @@ fn windows_of_different_lengths_are_generated_together_as_alone() {
             prompt: &prompt,
             decoding: &decoding,
             previous_attempt: None,
+            random_seed: None,
+            sent: None,
         })
         .collect();
     let mut generate = |inputs: &[EngineInput<'_>]| {

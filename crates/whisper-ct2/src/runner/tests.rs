@@ -101,6 +101,8 @@ impl Window {
             prompt: &self.prompt,
             decoding: &self.decoding,
             previous_attempt: None,
+            random_seed: None,
+            sent: None,
         }
     }
 }

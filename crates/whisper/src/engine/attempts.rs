@@ -50,6 +50,12 @@ impl AttemptedText {
         }
     }
 
+    /// Whether it was cut off at the maximum length.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.attempt().is_cut
+    }
+
     fn attempt(&self) -> Attempt {
         Attempt::new(self.quality, self.tokens.len())
     }

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use super::decoder::{Decoder, Encoder, EncoderInput};
 use super::memory::DeviceMemory;
 use super::writer::{EncodedWindow, WindowId, WindowTask, Writer, WrittenText};
-use super::{BatchKey, Engine, EngineError, EngineInput, EnginePlan, GenerateOptions, Generation};
+use super::{
+    BatchKey, Engine, EngineError, EngineInput, EnginePlan, GenerateOptions, Generation, RandomSeed,
+};
 use crate::Vocabulary;
 use crate::features::Features;
+use crate::search::ScoredToken;
 
 /// An engine in which windows come and go.
 pub trait ContinuousEngine {
@@ -35,6 +38,10 @@ pub trait ContinuousEngine {
     /// # Errors
     /// [`EngineError`]: all windows are closed.
     fn align(&mut self, id: WindowId) -> Result<Generation, EngineError>;
+
+    /// The begin of a window's text that can be sent: whole words that are certain. It only grows. None if
+    /// the window is not being written.
+    fn certain(&self, id: WindowId) -> Option<&[ScoredToken]>;
 
     /// Ends a window without a text. No error if it is not being written.
     fn close(&mut self, id: WindowId);
@@ -113,6 +120,10 @@ where
         generation
     }
 
+    fn certain(&self, id: WindowId) -> Option<&[ScoredToken]> {
+        self.writer.certain(id)
+    }
+
     fn close(&mut self, id: WindowId) {
         self.writer.close(id);
     }
@@ -183,7 +194,11 @@ fn task(options: &GenerateOptions, input: &EngineInput<'_>) -> WindowTask {
         options: options.clone(),
         decoding: Arc::new(input.decoding.clone()),
         previous_attempt: input.previous_attempt.copied(),
-        random_seed: hash(input.features),
+        random_seed: input.random_seed.unwrap_or_else(|| RandomSeed {
+            seed: hash(input.features),
+            window: 0,
+        }),
+        sent: input.sent.map(<[ScoredToken]>::to_vec),
     }
 }
 

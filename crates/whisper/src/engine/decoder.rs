@@ -50,7 +50,8 @@ pub trait Decoder {
         encodings: &[&Self::Encoding],
     ) -> Result<Vec<Vec<(Token, f32)>>, EngineError>;
 
-    /// Opens a slot for a window, and reads its prompt but for the last token, which is the input of the first row.
+    /// Opens a slot for a window, and reads its prompt but for the last token, which is the input of the first row. The
+    /// begin of a text may follow the prompt.
     ///
     /// # Errors
     /// [`EngineError`]; the slot is not open.

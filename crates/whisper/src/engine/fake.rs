@@ -49,6 +49,7 @@ impl FakeEngine {
             needs_longer_encoding: false,
             temperature: 0.0,
             alignment: None,
+            removed: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Pure but for its decoder: the caller decides when windows enter and when a step is made.
 
 mod attempt_search;
+mod certain;
 mod open_window;
 
 use std::sync::Arc;
@@ -12,12 +13,14 @@ use super::attempts::WindowLength;
 use super::decoder::{Decoder, SlotRow, TextToAlign};
 use super::{
     Attempt, DecodingOptions, EngineError, GenerateOptions, Generation, LanguageDetection,
+    RandomSeed,
 };
 use crate::search::{ScoredToken, State, Token};
 use crate::words::times_from_path;
 use crate::{Alignment, Language, PromptSpec, Vocabulary};
-use attempt_search::new_search;
-use open_window::OpenWindow;
+use attempt_search::{AttemptStart, new_search};
+use certain::CertainText;
+use open_window::{OpenWindow, with_sent};
 
 /// Identifies a window to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,8 +41,10 @@ pub struct WindowTask {
     pub decoding: Arc<DecodingOptions>,
     /// The rejected attempt with a shorter encoding, if there was one.
     pub previous_attempt: Option<Attempt>,
-    /// Key of the random numbers of all its attempts.
-    pub random_seed: u64,
+    /// Seed of the random numbers of all its attempts.
+    pub random_seed: RandomSeed,
+    /// The begin of its text that its caller has received; none if its text is not sent before it is final.
+    pub sent: Option<Vec<ScoredToken>>,
 }
 
 /// A window and its encoding.
@@ -99,6 +104,15 @@ impl<D: Decoder> Writer<D> {
         Some(window.search.agreed())
     }
 
+    /// The begin of a window's text that can be sent: whole words on which its hypotheses agree and which the rules
+    /// of attempts do not reject. It only grows, and the final text begins with it. None if the window is not being
+    /// written; empty if its text is not sent before it is final.
+    #[must_use]
+    pub fn certain(&self, id: WindowId) -> Option<&[ScoredToken]> {
+        let window = self.windows.iter().find(|window| window.id == id)?;
+        Some(window.certain.tokens())
+    }
+
     /// Detects the languages that are not given, and opens the windows for writing.
     ///
     /// # Errors
@@ -142,6 +156,7 @@ impl<D: Decoder> Writer<D> {
                 let (own, others) = rest.split_at(count);
                 rest = others;
                 window.search.advance(own).map_err(batch_error)?;
+                window.extend_certain(&self.vocabulary);
             }
         }
         self.end_searches()
@@ -159,7 +174,7 @@ impl<D: Decoder> Writer<D> {
         let start = window.alignment_start(&self.vocabulary);
         let end_of_text = self.vocabulary.eot();
         let is_text = |token: &u32| *token < end_of_text;
-        let tokens: Vec<u32> = text.tokens.iter().copied().filter(is_text).collect();
+        let tokens: Vec<u32> = text.tokens().iter().copied().filter(is_text).collect();
         let to_align = TextToAlign {
             start: &start,
             tokens: &tokens,
@@ -234,8 +249,14 @@ impl<D: Decoder> Writer<D> {
             ..task.prompt.clone()
         });
         let temperature = task.options.temperature;
-        let search = new_search(self.decoder.model(), &task, &prompt, temperature, 0)?;
-        let opened = self.decoder.open(&encoding, &prompt)?;
+        let certain = CertainText::new(task.sent.as_deref().unwrap_or_default());
+        let first = AttemptStart {
+            index: 0,
+            temperature,
+            sent: certain.tokens(),
+        };
+        let search = new_search(self.decoder.model(), &task, &prompt, &first)?;
+        let opened = (self.decoder).open(&encoding, &with_sent(&prompt, &certain))?;
         self.windows.push(OpenWindow {
             id,
             task,
@@ -247,6 +268,7 @@ impl<D: Decoder> Writer<D> {
             opened,
             search,
             written: None,
+            certain,
         });
         Ok(())
     }
@@ -267,7 +289,7 @@ impl<D: Decoder> Writer<D> {
                 continue;
             }
             self.decoder.close(window.opened.slot);
-            let text = window.select_text()?;
+            let text = window.select_text(&self.vocabulary)?;
             let id = window.id;
             if window.task.decoding.align {
                 window.written = Some(text);

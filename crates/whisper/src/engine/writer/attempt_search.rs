@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::{WindowTask, batch_error};
 use crate::engine::decoder::{DecoderModel, MODEL_SUPPRESSED};
-use crate::engine::{EngineError, GenerateOptions};
-use crate::search::{Options, Prefix, Search, Timestamps, TokenSet, max_tokens, random_stream};
+use crate::engine::{EngineError, GenerateOptions, RandomSeed};
+use crate::search::{
+    Options, Prefix, ScoredToken, Search, Timestamps, TokenSet, max_tokens, random_stream,
+};
 
 /// Latest first time stamp, in steps of 20 ms (the reference's).
 const MAX_INITIAL_TIMESTAMP: u32 = 50;
@@ -13,13 +15,21 @@ const MAX_INITIAL_TIMESTAMP: u32 = 50;
 /// A number of [`TokenSet`] that no decoder knows.
 const SENT_WITH_ROWS: u32 = MODEL_SUPPRESSED + 1;
 
+/// What the attempts of a window differ in.
+pub(super) struct AttemptStart<'a> {
+    /// Number of attempts before it.
+    pub index: usize,
+    pub temperature: f32,
+    /// The begin of the text that an earlier attempt wrote and that its caller has received.
+    pub sent: &'a [ScoredToken],
+}
+
 /// The search of an attempt.
 pub(super) fn new_search(
     model: &DecoderModel,
     task: &WindowTask,
     prompt: &[u32],
-    temperature: f32,
-    attempt: u64,
+    attempt: &AttemptStart<'_>,
 ) -> Result<Search, EngineError> {
     let GenerateOptions {
         beam_size,
@@ -32,16 +42,17 @@ pub(super) fn new_search(
         temperature: _,
         timestamps,
     } = &task.options;
+    let RandomSeed { seed, window } = task.random_seed;
     let no_place = || EngineError::Batch("the prompt leaves no place for a text".to_owned());
     let options = Options {
         start: *prompt.last().ok_or_else(no_place)?,
-        prefix: Prefix::default(),
+        prefix: Prefix::Written(attempt.sent.to_vec()),
         max_tokens: max_tokens(model.text_context, prompt.len()).ok_or_else(no_place)?,
         beam_size: *beam_size,
         patience: *patience,
-        temperature,
+        temperature: attempt.temperature,
         best_of: *best_of,
-        random_stream: random_stream(task.random_seed, 0, attempt),
+        random_stream: random_stream(seed, window, attempt.index as u64),
         length_penalty: *length_penalty,
         repetition_penalty: *repetition_penalty,
         no_repeat_ngram_size: *no_repeat_ngram_size,

@@ -1,5 +1,7 @@
 //! Texts of a decoder that writes scripts: an encoding is the list of tokens that its text most probably has.
 
+mod sent;
+
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
@@ -7,7 +9,7 @@ use super::attempt_search::suppressed;
 use super::*;
 use crate::Task;
 use crate::engine::Fallback;
-use crate::engine::decoder::{AlignedTokens, DecoderModel, MODEL_SUPPRESSED, SlotId};
+use crate::engine::decoder::{AlignedTokens, DecoderModel, MODEL_SUPPRESSED, OpenedSlot, SlotId};
 use crate::features::WINDOW_FRAMES as FULL;
 use crate::search::{Candidates, ModelTokens, TokenSet};
 use crate::test_models::load;
@@ -15,14 +17,24 @@ use crate::test_models::load;
 /// Writes the script of each slot's encoding; other tokens are improbable, but not equally.
 struct ScriptDecoder {
     model: DecoderModel,
-    /// The encoding and the texts of the rows of each open slot.
-    slots: HashMap<SlotId, (Vec<u32>, Vec<Vec<u32>>)>,
+    slots: HashMap<SlotId, Slot>,
+    /// The begin of the text of each slot that was opened.
+    begins: Vec<Vec<u32>>,
+    no_speech_prob: f32,
     next_slot: u64,
     /// Rows of each step.
     steps: Vec<usize>,
     /// Number of encodings in each call of `detect_languages`.
     detections: Vec<usize>,
     fails: bool,
+}
+
+struct Slot {
+    script: Vec<u32>,
+    /// The begin of the text, which was read with the prompt.
+    begin: Vec<u32>,
+    /// The texts of the rows of the last step.
+    texts: Vec<Vec<u32>>,
 }
 
 impl ScriptDecoder {
@@ -40,6 +52,8 @@ impl ScriptDecoder {
                 text_context: 448,
             },
             slots: HashMap::new(),
+            begins: Vec::new(),
+            no_speech_prob: 0.01,
             next_slot: 0,
             steps: Vec::new(),
             detections: Vec::new(),
@@ -51,8 +65,11 @@ impl ScriptDecoder {
         let scrambled = |token: u32| (token.wrapping_mul(2_654_435_761) >> 16) as f32 / 65536.0;
         let size = self.model.tokens.vocabulary_size;
         let mut logits: Vec<f32> = (0..size).map(scrambled).collect();
-        let next = script.get(text.len()).copied();
-        logits[next.unwrap_or(self.model.tokens.end_of_text) as usize] = 16.0;
+        // Behind any other token no next one is probable.
+        if script.starts_with(text) {
+            let next = script.get(text.len()).copied();
+            logits[next.unwrap_or(self.model.tokens.end_of_text) as usize] = 16.0;
+        }
         logits
     }
 }
@@ -76,13 +93,21 @@ impl Decoder for ScriptDecoder {
         Ok(vec![row; encodings.len()])
     }
 
-    fn open(&mut self, encoding: &Vec<u32>, _prompt: &[Token]) -> Result<OpenedSlot, EngineError> {
+    fn open(&mut self, encoding: &Vec<u32>, prompt: &[Token]) -> Result<OpenedSlot, EngineError> {
         let slot = SlotId(self.next_slot);
         self.next_slot += 1;
-        self.slots.insert(slot, (encoding.clone(), Vec::new()));
+        let begin = prompt.rsplit(|&token| token == self.model.tokens.no_timestamps);
+        let begin = begin.take(1).flatten().copied().collect::<Vec<_>>();
+        self.begins.push(begin.clone());
+        let opened = Slot {
+            script: encoding.clone(),
+            begin,
+            texts: Vec::new(),
+        };
+        self.slots.insert(slot, opened);
         Ok(OpenedSlot {
             slot,
-            no_speech_prob: 0.01,
+            no_speech_prob: self.no_speech_prob,
         })
     }
 
@@ -94,15 +119,17 @@ impl Decoder for ScriptDecoder {
         let mut before = HashMap::new();
         let mut candidates = Vec::new();
         for SlotRow { slot, row } in rows {
-            let (script, texts) = self.slots.get_mut(slot).unwrap();
-            let parents = before.entry(*slot).or_insert_with(|| std::mem::take(texts));
+            let open = self.slots.get_mut(slot).unwrap();
+            let parents = before
+                .entry(*slot)
+                .or_insert_with(|| std::mem::take(&mut open.texts));
             let text = match parents.get(row.parent as usize) {
                 Some(parent) => [parent.as_slice(), &[row.token]].concat(),
-                // The token of a first row is the prompt's last.
-                None => Vec::new(),
+                // The token of a first row is the last that was read.
+                None => open.begin.clone(),
             };
-            texts.push(text.clone());
-            let script = script.clone();
+            open.texts.push(text.clone());
+            let script = open.script.clone();
             candidates.push(row.rule.candidates(self.logits(&script, &text)));
         }
         Ok(candidates)
@@ -149,7 +176,11 @@ fn window(id: u64, text: &str, options: GenerateOptions) -> EncodedWindow<Vec<u3
             options,
             decoding: Arc::default(),
             previous_attempt: None,
-            random_seed: id,
+            random_seed: RandomSeed {
+                seed: id,
+                window: 0,
+            },
+            sent: None,
         },
         encoding: load("base").encode(text),
     }
