@@ -71,7 +71,8 @@ pub enum SessionEvent {
         /// What has happened.
         error: TurnError,
     },
-    /// The audio that was not committed has been dropped.
+    /// The audio that was not committed has been dropped. A turn that had begun ends with this event: it gets
+    /// neither [`Completed`](Self::Completed) nor [`Failed`](Self::Failed).
     Cleared,
 }
 

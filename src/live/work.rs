@@ -1,6 +1,7 @@
 //! What a session wants from the engine, and what it gets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use halkspeech_whisper::Language;
 
@@ -34,6 +35,8 @@ pub struct PartialWork {
     pub context: String,
     /// Tokens of committed words in the audio: the text begins with them.
     pub prefix: Vec<u32>,
+    /// Whether the ends of the words are needed, which takes one alignment.
+    pub wants_word_ends: bool,
 }
 
 /// A part of a turn for its final text.
@@ -57,21 +60,25 @@ pub struct PartialResult {
 }
 
 /// A word of a partial text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartialWord {
-    /// Its text with white space before and punctuation behind it.
+    /// Its text with white space before it and without punctuation behind it.
     pub text: String,
-    /// Its tokens.
+    /// The punctuation behind it; white space before the next word belongs to the next word.
+    pub punctuation: String,
+    /// Its tokens, those of the punctuation last.
     pub tokens: Vec<u32>,
-    /// How many of the tokens belong to punctuation behind it.
+    /// How many of the tokens belong to the punctuation.
     pub punctuation_tokens: usize,
+    /// Its end in the audio, if the work [wants](PartialWork::wants_word_ends) it.
+    pub end: Option<Duration>,
 }
 
 /// The result of [`PieceWork`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct PieceResult {
-    /// The text, or why there is none.
+    /// The text, or why there is none. White space around it has no meaning.
     pub text: Result<String, TurnError>,
-    /// The language spoken.
+    /// The language spoken, which decides whether a space separates the texts of two pieces.
     pub language: Option<Language>,
 }
