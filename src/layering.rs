@@ -144,6 +144,7 @@ fn sources() -> Vec<Source> {
         "cli/bench/load/tests.rs",
         "config/tests.rs",
         "crates/audio/src/needs_recordings.rs",
+        "crates/audio/src/vad/silero/test_signals.rs",
         "http/openapi/tests.rs",
         "http/parameters/tests.rs",
         "http/parameters/tests/",

@@ -8,7 +8,20 @@
 mod options;
 mod event;
 mod work;
+mod session;
+mod turn;
+mod partials;
+mod committed;
+mod final_text;
+mod detector;
+mod audio_buffer;
+mod undecoded;
+mod work_queue;
+mod position;
+#[cfg(test)]
+mod test_speaker;
 
 pub use event::{ItemId, SessionEvent, TurnError};
-pub use options::{Delay, Eagerness, SessionOptions, TurnDetection};
+pub use options::{CommitRule, Delay, Eagerness, SessionOptions, TurnDetection};
+pub use session::{EmptyCommit, Session};
 pub use work::{PartialResult, PartialWord, PartialWork, PieceResult, PieceWork, Work, WorkId};

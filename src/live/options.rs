@@ -29,6 +29,19 @@ pub enum TurnDetection {
     Semantic(Eagerness),
 }
 
+/// When a word of a partial text is certain. The newest word is not while speech goes on, and what decodes do not
+/// agree on is committed from the newest one after three decodes or 3 s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CommitRule {
+    /// Once two decodes in a row agree on it.
+    #[default]
+    Agreement,
+    /// Once its attended end lies 0.5 s before the end of the audio.
+    AttendedEnd,
+    /// Once one of both is the case.
+    Either,
+}
+
 /// How long semantic turn detection waits for more speech.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Eagerness {
@@ -63,6 +76,18 @@ impl Default for TurnDetection {
             threshold: 0.5,
             prefix_padding: Duration::from_millis(300),
             silence: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Eagerness {
+    /// The silence that ends a turn in any case.
+    #[must_use]
+    pub fn max_silence(self) -> Duration {
+        match self {
+            Self::Low => Duration::from_secs(8),
+            Self::Medium => Duration::from_secs(4),
+            Self::High => Duration::from_secs(2),
         }
     }
 }
