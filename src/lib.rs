@@ -26,6 +26,7 @@
 //! remains is the library, for tests with the fake engine and for fuzzing.
 
 pub mod http;
+pub mod live;
 pub mod transcribe;
 pub mod job;
 pub mod queue;

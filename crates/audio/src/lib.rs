@@ -1,4 +1,4 @@
-//! Turns an upload into 16 kHz PCM, then into windows for the model.
+//! Turns an upload into 16 kHz PCM, then into windows for the model; a stream into turns and pieces of them.
 //!
 //! Pure computation on one job: no clock, no environment, no async runtime. The only process it
 //! starts is `ffmpeg`, for files that the built-in decoders cannot read. A decoder that panics on
@@ -24,6 +24,7 @@ mod demux;
 mod decode;
 mod channels;
 mod resample;
+mod samples;
 mod ffmpeg;
 mod vad;
 mod window;
@@ -32,8 +33,14 @@ pub use cpu_time_limit::CpuClock;
 pub use decode::DecodedAudio;
 pub use pcm_budget::{PcmBudget, PcmClaim};
 pub use resample::Resampler;
-pub use vad::{FRAME_SAMPLES, Silero, VadOptions, spans};
-pub use window::{Clip, NextWindow, RecordingSpan, Window, WindowClock, WindowCutter};
+pub use samples::{SampleEncoding, SampleStream};
+pub use vad::{
+    FRAME_SAMPLES, Silero, StreamDetector, TurnEdge, TurnOptions, TurnTracker, VadOptions, spans,
+};
+pub use window::{
+    Clip, NextWindow, PieceCutter, PieceEdge, PieceFrame, RecordingSpan, Window, WindowClock,
+    WindowCutter,
+};
 
 /// The sample rate of all PCM in this server, which is the rate Whisper was trained on.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;

@@ -8,9 +8,13 @@ use std::time::Duration;
 
 mod silero;
 mod spans;
+mod stream;
+mod turns;
 
 pub use silero::{FRAME_SAMPLES, Silero};
 pub use spans::{NextSpan, SpanTracker};
+pub use stream::StreamDetector;
+pub use turns::{TurnEdge, TurnOptions, TurnTracker};
 
 /// How spans of speech are derived from the probabilities. The defaults are those of `VadOptions` in
 /// faster-whisper 1.2.1.

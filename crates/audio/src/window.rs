@@ -5,8 +5,10 @@ use std::time::Duration;
 mod clock;
 mod packer;
 mod pause;
+mod pieces;
 
 pub use clock::{RecordingSpan, WindowClock};
+pub use pieces::{PieceCutter, PieceEdge, PieceFrame};
 
 use super::vad::{FRAME_SAMPLES, Silero, VadOptions};
 use super::{SAMPLE_RATE_HZ, samples_in};

@@ -36,6 +36,8 @@ pub struct Silero {
     silent_frames: usize,
     /// Probability of the last frame.
     last_probability: f32,
+    /// Maximum number of frames computed at once.
+    block_frames: usize,
     /// Each layer reads one of these buffers and writes the other.
     values: [Vec<f32>; 2],
 }
@@ -43,12 +45,19 @@ pub struct Silero {
 impl Silero {
     /// The state before the first sample. The weights are shared, and unpacked on first use.
     pub fn new() -> Self {
-        let values = || vec![0.0; BLOCK_FRAMES * spectra::WIDTH.max(GATES)];
+        Self::with_block_frames(BLOCK_FRAMES)
+    }
+
+    /// Like [`new`](Self::new), for at most `block_frames` frames at once, a multiple of six: the buffers have 4 kB
+    /// a frame. The probabilities are the same.
+    pub(super) fn with_block_frames(block_frames: usize) -> Self {
+        let values = || vec![0.0; block_frames * spectra::WIDTH.max(GATES)];
         Self {
             spectra: Spectra::new(),
             state: LstmState::default(),
             silent_frames: 0,
             last_probability: 0.0,
+            block_frames,
             values: [values(), values()],
         }
     }
@@ -60,7 +69,7 @@ impl Silero {
     /// to ±2^15, so that no input corrupts the state.
     pub fn probabilities(&mut self, pcm: &[f32]) -> Vec<f32> {
         let mut probabilities = Vec::with_capacity(pcm.len().div_ceil(FRAME_SAMPLES));
-        for block in pcm.chunks(BLOCK_FRAMES * FRAME_SAMPLES) {
+        for block in pcm.chunks(self.block_frames * FRAME_SAMPLES) {
             let frames = block.len().div_ceil(FRAME_SAMPLES);
             let is_silent = block.iter().all(|sample| *sample == 0.0);
             self.silent_frames = if is_silent {
@@ -90,13 +99,16 @@ impl Default for Silero {
 }
 
 #[cfg(test)]
+pub(super) mod test_signals;
+
+#[cfg(test)]
 mod tests {
-    use std::f64::consts::TAU;
     use std::path::{Path, PathBuf};
 
     use proptest::prelude::*;
     use serde_json::Value;
 
+    use super::test_signals::{sample_pcm, synthetic};
     use super::*;
 
     /// Maximum deviation from the reference.
@@ -228,58 +240,5 @@ mod tests {
 
     fn in_package(path: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-    }
-
-    /// A sentence of 11 s at 16 kHz.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the Makefile passes the folder of the sample"
-    )]
-    fn sample_pcm() -> Vec<f32> {
-        let folder = std::env::var_os("SAMPLES_DIR").map_or_else(
-            || {
-                std::env::home_dir()
-                    .unwrap()
-                    .join(".cache/halkspeech/samples")
-            },
-            PathBuf::from,
-        );
-        let path = folder.join("jfk.wav");
-        let wav = std::fs::read(&path)
-            .unwrap_or_else(|_| panic!("{} is missing: run `make models`", path.display()));
-        let data = wav.windows(4).position(|name| name == b"data").unwrap();
-        let (samples, _) = wav[data + 8..].as_chunks();
-        let samples = samples.iter().copied().map(i16::from_le_bytes);
-        samples.map(|sample| f32::from(sample) / 32_768.0).collect()
-    }
-
-    /// A buzz of 110 to 150 Hz through two moving resonances, in bursts of growing loudness over LCG
-    /// noise; the same as in `scripts/vad_reference.py`.
-    fn synthetic(samples: usize) -> Vec<f32> {
-        let mut state = 1_u32;
-        let sample = |index: usize| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let noise = (f64::from(state) / 2_f64.powi(31) - 1.0) * 0.003;
-            let t = index as f64 / 16_000.0;
-            let syllable = if t % 2.5 < 1.5 {
-                (TAU * 2.0 * t).sin().max(0.0)
-            } else {
-                0.0
-            };
-            if syllable == 0.0 {
-                return noise as f32;
-            }
-            let phase = TAU * 130.0 * t + 10.0 * (TAU * 0.5 * t).sin();
-            let low = 500.0 + 250.0 * (TAU * 1.3 * t).sin();
-            let high = 1600.0 + 600.0 * (TAU * 0.9 * t).sin();
-            let harmonics = (1..=30).map(|harmonic| {
-                let hz = 130.0 * f64::from(harmonic);
-                let bell = |centre: f64, width: f64| (-((hz - centre) / width).powi(2)).exp();
-                let loudness = 0.03 + bell(low, 200.0) + 0.5 * bell(high, 250.0);
-                loudness * (f64::from(harmonic) * phase).sin()
-            });
-            (noise + 0.02 * t * syllable * harmonics.sum::<f64>()) as f32
-        };
-        (0..samples).map(sample).collect()
     }
 }
