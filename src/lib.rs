@@ -15,6 +15,9 @@
 //! shared:  config · models (disk, hub, memory) · telemetry · app (construction, shutdown)
 //! ```
 //!
+//! A live connection has a [`session`] instead of a request: a task that feeds the audio to the pure policy in
+//! [`live`] and runs what it wants on the same engines.
+//!
 //! [`schedule`] is to take the place of `batch` and is not used yet.
 //!
 //! `audio` is the crate [`halkspeech_audio`]; `features`, `segments`, `words` and the interface of the
@@ -26,6 +29,7 @@
 //! remains is the library, for tests with the fake engine and for fuzzing.
 
 pub mod http;
+pub mod session;
 pub mod live;
 pub mod transcribe;
 pub mod job;
