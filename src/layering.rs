@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules that each module may use; `app` and `cli` may use all.
-const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 15] = [
+const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 16] = [
     (
         "http",
         &[
@@ -18,9 +18,23 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 15] = [
             "live",
             "models",
             "queue",
+            "session",
             "telemetry",
             "transcribe",
             "transcript",
+        ],
+    ),
+    (
+        "session",
+        &[
+            "caller",
+            "clock",
+            "job",
+            "live",
+            "models",
+            "queue",
+            "telemetry",
+            "transcribe",
         ],
     ),
     ("live", &[]),

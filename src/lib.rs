@@ -17,6 +17,9 @@
 //!
 //! On a CPU [`schedule`] takes the place of `batch`: the queue and its runners share one scheduler.
 //!
+//! A live connection has a [`session`] instead of a request: a task that feeds the audio to the pure policy in
+//! [`live`] and runs what it wants on the same engines.
+//!
 //! `audio` is the crate [`halkspeech_audio`]; `features`, `segments`, `words` and the interface of the
 //! engine are in [`halkspeech_whisper`], the engine on CTranslate2 is in `halkspeech_whisper_ct2`; the
 //! others are modules of this crate. Start reading at [`transcribe`]; `ARCHITECTURE.md` holds the
@@ -26,6 +29,7 @@
 //! remains is the library, for tests with the fake engine and for fuzzing.
 
 pub mod http;
+pub mod session;
 pub mod live;
 pub mod transcribe;
 pub mod job;

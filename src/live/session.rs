@@ -212,6 +212,12 @@ impl Session {
         self.ended.is_empty()
     }
 
+    /// The number of the next turn.
+    #[must_use]
+    pub fn upcoming_item(&self) -> ItemId {
+        ItemId(self.last_item + 1)
+    }
+
     /// Samples in memory, but for work that the owner has taken.
     #[must_use]
     pub fn buffered(&self) -> usize {
@@ -226,11 +232,11 @@ impl Session {
 
     fn next_partial(&mut self) -> Option<Work> {
         let turn = self.turn.as_mut()?;
-        let speech = turn.speech();
+        let (item, speech) = (turn.item(), turn.speech());
         let (partials, pauses) = turn.partials();
         let work = &mut self.work;
         let partial = partials.next(speech, pauses, &self.audio, || work.next_id());
-        partial.map(Work::Partial)
+        partial.map(|partial| Work::Partial(item, partial))
     }
 
     fn process_frame(&mut self, probability: f32, samples: usize) {

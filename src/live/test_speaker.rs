@@ -136,14 +136,14 @@ impl Conversation {
     pub fn take_work(&mut self) {
         while let Some(work) = self.session.next_work() {
             match work {
-                Work::Partial(work) => {
+                Work::Partial(_, work) => {
                     assert!(work.pcm.iter().any(|sample| *sample > 0.0), "no speech");
                     assert!(work.pcm.len() <= 28 * 16_000);
                     self.partial_ranges.push(range_of(&work.pcm));
                     let before = self.partial.replace(work);
                     assert_eq!(before, None, "two partials in flight");
                 }
-                Work::Piece(work) => {
+                Work::Piece(_, work) => {
                     assert!(work.pcm.iter().any(|sample| *sample > 0.0), "no speech");
                     assert!(work.pcm.len() <= 15 * 16_000);
                     self.ranges.push(range_of(&work.pcm));

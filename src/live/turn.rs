@@ -143,7 +143,7 @@ impl Turn {
         match edge {
             Some(PieceEdge::Closed(range)) => self.close_piece(range, audio, work),
             Some(PieceEdge::Paused(range)) => {
-                let id = work.add_piece(audio.copy(range.clone()));
+                let id = work.add_piece(self.item, audio.copy(range.clone()));
                 self.final_text.pause(id, range);
             }
             Some(PieceEdge::Resumed) => {
@@ -202,7 +202,7 @@ impl Turn {
     fn close_piece(&mut self, range: Range<usize>, audio: &AudioBuffer, work: &mut WorkQueue) {
         self.cut = range.end;
         if !self.final_text.complete_paused(&range) {
-            let id = work.add_piece(audio.copy(range.clone()));
+            let id = work.add_piece(self.item, audio.copy(range.clone()));
             self.final_text.add(id, range);
         }
     }

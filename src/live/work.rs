@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use halkspeech_whisper::Language;
 
-use super::TurnError;
+use super::{ItemId, TurnError};
 
 /// Identifies a piece of work in its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,10 +14,10 @@ pub struct WorkId(pub u64);
 /// What the owner of a session has to do next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
-    /// Compute a partial text; at most one is in flight.
-    Partial(PartialWork),
-    /// Compute the final text of a piece of a turn, with the options of an upload.
-    Piece(PieceWork),
+    /// Compute a partial text of this turn; at most one is in flight.
+    Partial(ItemId, PartialWork),
+    /// Compute the final text of a piece of this turn, with the options of an upload.
+    Piece(ItemId, PieceWork),
     /// Drop work whose result is no longer needed; it gets no result.
     Cancel(WorkId),
 }
