@@ -44,6 +44,7 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 16] = [
             "caller",
             "clock",
             "job",
+            "live",
             "models",
             "queue",
             "schedule",

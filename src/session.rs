@@ -12,6 +12,8 @@
 //! - The task measures `live_partial`, `live_word`, `live_lag`, `live_partials` and `live_withdrawn_words`, because
 //!   only it knows when a result came; the socket measures the other `live_…` metrics.
 
+mod engine;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +25,8 @@ use crate::live::{SessionEvent, SessionOptions};
 use crate::models::ModelId;
 use crate::queue::QueueClosed;
 use crate::transcribe::{TranscribeError, TranscriptionOptions};
+
+pub use engine::EngineSessions;
 
 /// Samples between the newest audio and the detector: 30 s. More are not taken from the socket.
 pub const MAX_SAMPLES_AHEAD: usize = 30 * 16_000;

@@ -9,6 +9,7 @@ mod error;
 mod front_end;
 mod cpu_time;
 mod generating;
+mod live;
 pub mod hallucinations;
 mod window_transcript;
 mod transcript_builder;
@@ -22,25 +23,28 @@ mod urgency;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::caller::Caller;
 use crate::job::CertainText;
-use crate::models::{LoadedModel, LoadedModels, ModelId};
+use crate::models::{LoadedModel, LoadedModels, ModelId, ModelLease};
 use crate::queue::{NewWindow, Place, WhenFull};
 use crate::schedule::{Lane, RequestId};
 use crate::telemetry::Metrics;
 use crate::transcript::{Speaker, Transcript};
-use halkspeech_audio::{DecodeContext, DecodeLimits, NextWindow, PcmBudget, Source, Window};
+use halkspeech_audio::{
+    DecodeContext, DecodeLimits, NextWindow, PcmBudget, PcmClaim, Source, Window,
+};
 use halkspeech_whisper::engine::DecodingOptions;
 use halkspeech_whisper::search::ScoredToken;
 use halkspeech_whisper::{PromptSpec, Task};
 
 pub use error::TranscribeError;
 pub use front_end::{FrontEnd, FrontEndPanicked, Stage};
+pub use live::LiveContext;
 pub use options::{MAX_SEED, TranscriptionOptions};
 use pcm_memory::PcmMemory;
 use progress::ProgressReport;
@@ -83,17 +87,24 @@ pub struct Request {
     pub when_full: WhenFull,
 }
 
+/// Whose windows they are.
+#[derive(Clone, Copy)]
+struct Origin {
+    request: RequestId,
+    caller: Caller,
+    urgency: Urgency,
+    deadline: Instant,
+}
+
 /// The data that all windows of one request share.
 struct Plan<'a> {
     model: &'a LoadedModel,
-    request: RequestId,
-    caller: Caller,
+    origin: Origin,
     options: &'a TranscriptionOptions,
     decoding: Arc<DecodingOptions>,
     prompt: PromptSpec,
     /// End of the requested part of the recording, in seconds.
     end_s: f64,
-    deadline: Instant,
 }
 
 /// How a window enters the queue.
@@ -103,6 +114,45 @@ struct QueueEntry {
     place: Option<Place>,
     /// Receives what is certain of its text while it is written.
     certain: Option<CertainText>,
+}
+
+impl Origin {
+    /// The window at this index of the request.
+    fn window(&self, index: usize) -> NewWindow {
+        self.window_in(self.urgency.lane(index))
+    }
+
+    fn window_in(&self, lane: Lane) -> NewWindow {
+        NewWindow {
+            request: self.request,
+            caller: self.caller,
+            lane,
+            deadline: self.deadline,
+        }
+    }
+}
+
+impl<'a> Plan<'a> {
+    fn new(
+        model: &'a LoadedModel,
+        options: &'a TranscriptionOptions,
+        task: Task,
+        origin: Origin,
+    ) -> Self {
+        Self {
+            model,
+            origin,
+            decoding: Arc::new(options.decoding()),
+            prompt: PromptSpec {
+                language: prompting::language(&model.vocabulary, options),
+                task,
+                timestamps: options.search.timestamps,
+                previous: previous_tokens(&model.vocabulary, options),
+            },
+            end_s: f64::INFINITY,
+            options,
+        }
+    }
 }
 
 impl Transcriber {
@@ -131,6 +181,18 @@ impl Transcriber {
     #[must_use]
     pub fn memory(&self) -> &PcmBudget {
         &self.memory
+    }
+
+    /// A claim on the memory of decoded audio, of nothing yet.
+    #[must_use]
+    pub fn claim_memory(&self) -> PcmClaim {
+        self.memory.claim()
+    }
+
+    /// The threads for CPU work outside the engines.
+    #[must_use]
+    pub fn front_end(&self) -> &FrontEnd {
+        &self.front_end
     }
 
     /// The loaded models.
@@ -169,6 +231,24 @@ impl Transcriber {
         self.until_deadline(request, report).await
     }
 
+    /// Leases a model, which may load it, for transcriptions with these options.
+    ///
+    /// # Errors
+    /// [`TranscribeError`] if it cannot be used, or does not know a language of the options.
+    pub async fn lease(
+        &self,
+        id: &ModelId,
+        options: &TranscriptionOptions,
+    ) -> Result<ModelLease, TranscribeError> {
+        let model = self.models.lease(id).await?;
+        check_languages(&model, id, options)?;
+        Ok(model)
+    }
+
+    fn next_request(&self) -> RequestId {
+        RequestId(self.next_request.fetch_add(1, Ordering::Relaxed))
+    }
+
     async fn until_deadline(
         &self,
         request: Request,
@@ -195,18 +275,15 @@ impl Transcriber {
             model,
             when_full,
         } = request;
-        let id = model;
-        let model = self.models.lease(&id).await?;
-        check_languages(&model, &id, &options)?;
-        let request = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
-        // A full queue refuses here, before the audio has cost anything.
-        let first = NewWindow {
-            request,
+        let model = self.lease(&model, &options).await?;
+        let origin = Origin {
+            request: self.next_request(),
             caller,
-            lane: urgency.lane(0),
+            urgency,
             deadline,
         };
-        let mut first = Some(model.queue.place(first, when_full).await?);
+        // A full queue refuses here, before the audio has cost anything.
+        let first = model.queue.place(origin.window(0), when_full).await?;
         let started = Instant::now();
         let (recordings, _memory) = self
             .decode(audio, &options, caller, model.windows_in_flight)
@@ -218,33 +295,40 @@ impl Transcriber {
         report
             .send(|| TranscriptionProgress::Decoded(recordings.duration))
             .await;
-
-        let mut plan = Plan {
-            model: &model,
-            request,
-            caller,
-            decoding: Arc::new(options.decoding()),
-            prompt: PromptSpec {
-                language: prompting::language(&model.vocabulary, &options),
-                task,
-                timestamps: options.search.timestamps,
-                previous: previous_tokens(&model.vocabulary, &options),
-            },
-            end_s: clip_end_s(options.clip, recordings.duration),
-            deadline,
-            options: &options,
-        };
-        let duration = recordings.duration;
         self.report_damage(&recordings);
+        let duration = recordings.duration;
+        let mut plan = Plan::new(&model, &options, task, origin);
+        plan.end_s = clip_end_s(options.clip, duration);
+        let transcript = self
+            .transcribe_recordings(plan, recordings, first, (decode_time, &report))
+            .await?;
+        self.metrics.audio_seconds.inc_by(duration.as_secs_f64());
+        if !duration.is_zero() {
+            let factor = started.elapsed().div_duration_f64(duration);
+            self.metrics.real_time_factor.observe(factor);
+        }
+        Ok(transcript)
+    }
+
+    /// Transcribes decoded recordings; `first` is the place of their first window.
+    async fn transcribe_recordings(
+        &self,
+        mut plan: Plan<'_>,
+        recordings: Recordings,
+        first: Place,
+        (decode_time, report): (Duration, &ProgressReport),
+    ) -> Result<Transcript, TranscribeError> {
         let mut builder = TranscriptBuilder::new(&plan, &recordings, decode_time);
-        let mut windows = Box::pin(self.windows(recordings, caller).enumerate());
+        let mut windows = Box::pin(self.windows(recordings, plan.origin.caller).enumerate());
+        let urgency = plan.origin.urgency;
+        let mut first = Some(first);
         let mut entry = |index, certain| QueueEntry {
             lane: urgency.lane(index),
             place: first.take(),
             certain,
         };
         let detects = plan.prompt.language.is_none();
-        let sequential = options.condition_on_previous_text;
+        let sequential = plan.options.condition_on_previous_text;
         if sequential || detects || report.has_listener() {
             // The first window determines the language of all windows, and its text is sent early.
             // If each window continues the text of the previous one, all windows run in this loop.
@@ -280,11 +364,6 @@ impl Transcriber {
                 break;
             };
             report.end_window(builder.add(transcribed?)).await;
-        }
-        self.metrics.audio_seconds.inc_by(duration.as_secs_f64());
-        if !duration.is_zero() {
-            let factor = started.elapsed().div_duration_f64(duration);
-            self.metrics.real_time_factor.observe(factor);
         }
         let transcript = builder.finish(plan.prompt.language);
         for dropped in &transcript.dropped {

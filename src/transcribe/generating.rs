@@ -9,7 +9,7 @@ use tracing::Span;
 use super::{Plan, QueueEntry, Stage, TranscribeError, Transcriber};
 use crate::clock::now;
 use crate::job::{CertainText, Job, JobError, JobOutput};
-use crate::queue::{NewWindow, Place, WhenFull};
+use crate::queue::{Place, WhenFull};
 use crate::schedule::Lane;
 use crate::telemetry::traces;
 use halkspeech_audio::Window;
@@ -18,14 +18,14 @@ use halkspeech_whisper::engine::{Attempt, BatchKey, GenerateOptions, RandomSeed}
 use halkspeech_whisper::features::{WINDOW_FRAMES, WindowLengths, audio_frames, encoder_positions};
 
 /// A window with the length it is padded to.
-struct PaddedWindow {
-    window: Arc<Window>,
-    length: usize,
-    lane: Lane,
-    is_first: bool,
-    certain: Option<CertainText>,
+pub(super) struct PaddedWindow {
+    pub(super) window: Arc<Window>,
+    pub(super) length: usize,
+    pub(super) lane: Lane,
+    pub(super) is_first: bool,
+    pub(super) certain: Option<CertainText>,
     /// What came of it when it was padded to less.
-    previous_attempt: Option<Attempt>,
+    pub(super) previous_attempt: Option<Attempt>,
 }
 
 impl Transcriber {
@@ -93,7 +93,7 @@ impl Transcriber {
     }
 
     /// Sends one window through features, queue and engine.
-    async fn generate_padded(
+    pub(super) async fn generate_padded(
         &self,
         plan: &Plan<'_>,
         prompt: PromptSpec,
@@ -112,12 +112,7 @@ impl Transcriber {
         let place = match place {
             Some(place) => place,
             None => {
-                let window = NewWindow {
-                    request: plan.request,
-                    caller: plan.caller,
-                    lane,
-                    deadline: plan.deadline,
-                };
+                let window = plan.origin.window_in(lane);
                 queue.place(window, WhenFull::Wait).await?
             }
         };
@@ -139,7 +134,7 @@ impl Transcriber {
         let started = Instant::now();
         let features = self
             .front_end
-            .run(Stage::Features, plan.caller, move || {
+            .run(Stage::Features, plan.origin.caller, move || {
                 log_mel.compute(&window.pcm, reached)
             })
             .await?;
@@ -148,9 +143,9 @@ impl Transcriber {
 
         let (reply, answer) = oneshot::channel();
         let job = Job {
-            request: plan.request,
+            request: plan.origin.request,
             is_first,
-            caller: plan.caller,
+            caller: plan.origin.caller,
             lane,
             features,
             length,
@@ -160,7 +155,7 @@ impl Transcriber {
             random_seed,
             certain,
             key,
-            deadline: plan.deadline,
+            deadline: plan.origin.deadline,
             queued_at: now(),
             reply,
             span: Span::current(),

@@ -19,7 +19,9 @@ pub use language::Language;
 pub use prompt::{MAX_PREVIOUS_TOKENS, PromptSpec, Task};
 pub use segments::{Segments, TimedTokens, segments};
 pub use vocabulary::{TOKENIZER_FILE, Vocabulary, VocabularyError};
-pub use words::{Alignment, TimedWords, Word, times_from_path, whole_words, words};
+pub use words::{
+    Alignment, TimedWords, Word, WrittenWord, times_from_path, whole_words, words, written_words,
+};
 
 #[cfg(test)]
 #[path = "../../../tests/fixtures/fetched_files.rs"]

@@ -3,12 +3,14 @@
 mod token_times;
 mod speaking_rate;
 mod split;
+mod written;
 mod whole;
 
 use speaking_rate::SpeakingRate;
 use split::{merge_punctuation, split};
 use token_times::TokenTimes;
 pub use whole::whole_words;
+pub use written::{WrittenWord, written_words};
 
 use super::segments::TimedTokens;
 use super::{Language, Vocabulary};

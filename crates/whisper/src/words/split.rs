@@ -8,9 +8,9 @@ use crate::{Language, Vocabulary};
 /// Marks that are separate words.
 const ASCII_PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 /// Marks that belong to the word after them.
-const PREPENDED: &str = "\"'“¿([{-";
+pub(super) const PREPENDED: &str = "\"'“¿([{-";
 /// Marks that belong to the word before them.
-const APPENDED: &str = "\"'.。,，!！?？:：”)]}、";
+pub(super) const APPENDED: &str = "\"'.。,，!！?？:：”)]}、";
 
 /// Consecutive tokens that form whole characters or a word.
 pub(super) struct TokenGroup {

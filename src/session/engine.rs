@@ -1,0 +1,306 @@
+//! Runs sessions on the engine: a task for each feeds its policy, computes the texts it wants, and sends its events.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{AbortHandle, Abortable, BoxFuture};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::{
+    AudioChunk, OpenSession, SessionCommand, SessionConfig, SessionHandle, SessionLink, connect,
+};
+use crate::caller::Caller;
+use crate::clock::now;
+use crate::job::JobError;
+use crate::live::{
+    ItemId, PartialResult, PartialWork, PieceResult, PieceWork, Session, TurnError, Work, WorkId,
+};
+use crate::models::ModelLease;
+use crate::transcribe::{LiveContext, Stage, TranscribeError, Transcriber};
+use halkspeech_audio::PcmClaim;
+
+/// Opens sessions on the engines of a transcriber.
+pub struct EngineSessions {
+    transcriber: Arc<Transcriber>,
+    /// The longest time that the final text of a piece may take.
+    piece_timeout: Duration,
+}
+
+/// What the texts of a turn are written with.
+struct TurnSetup {
+    config: SessionConfig,
+    /// An error if the model cannot be used: the turns fail.
+    model: Result<ModelLease, TurnError>,
+}
+
+/// The owner of a session.
+struct SessionTask {
+    transcriber: Arc<Transcriber>,
+    piece_timeout: Duration,
+    caller: Caller,
+    link: SessionLink,
+    /// None while the detector runs, and if it has panicked.
+    session: Option<Session>,
+    /// The setups by the first turn that they count for; at least one.
+    setups: BTreeMap<ItemId, Arc<TurnSetup>>,
+    running: FuturesUnordered<BoxFuture<'static, Option<Done>>>,
+    aborts: HashMap<WorkId, AbortHandle>,
+    /// The claim on the memory of decoded audio.
+    memory: PcmClaim,
+    is_finishing: bool,
+}
+
+/// The result of work.
+enum Done {
+    Partial(WorkId, Result<PartialResult, TurnError>),
+    Piece(WorkId, PieceResult),
+}
+
+/// The client is gone, or the session cannot go on.
+struct Ended;
+
+impl EngineSessions {
+    /// Sessions whose final texts may take `piece_timeout`.
+    #[must_use]
+    pub fn new(transcriber: Arc<Transcriber>, piece_timeout: Duration) -> Self {
+        Self {
+            transcriber,
+            piece_timeout,
+        }
+    }
+}
+
+impl OpenSession for EngineSessions {
+    fn open(
+        &self,
+        caller: Caller,
+        config: SessionConfig,
+    ) -> BoxFuture<'_, Result<SessionHandle, TranscribeError>> {
+        Box::pin(async move {
+            let transcriber = Arc::clone(&self.transcriber);
+            let model = transcriber
+                .lease(&config.model, &config.transcription)
+                .await?;
+            let (handle, link) = connect();
+            let session = Session::new(config.policy);
+            let setup = TurnSetup {
+                config,
+                model: Ok(model),
+            };
+            let task = SessionTask {
+                memory: transcriber.claim_memory(),
+                transcriber,
+                piece_timeout: self.piece_timeout,
+                caller,
+                link,
+                session: Some(session),
+                setups: BTreeMap::from([(ItemId(0), Arc::new(setup))]),
+                running: FuturesUnordered::new(),
+                aborts: HashMap::new(),
+                is_finishing: false,
+            };
+            tokio::spawn(async move {
+                let _ended = task.run().await;
+            });
+            Ok(handle)
+        })
+    }
+}
+
+impl SessionTask {
+    /// Runs until the client is gone or all is sent. Dropping the link ends the events.
+    async fn run(mut self) -> Result<(), Ended> {
+        loop {
+            self.begin_work();
+            self.send_events().await?;
+            if self.is_finishing && self.running.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                command = self.link.commands.recv(), if !self.is_finishing => {
+                    self.command(command.ok_or(Ended)?).await?;
+                }
+                Some(done) = self.running.next() => self.done(done),
+                () = self.link.events.closed() => return Err(Ended),
+            }
+        }
+    }
+
+    async fn command(&mut self, command: SessionCommand) -> Result<(), Ended> {
+        match command {
+            SessionCommand::Configure(config) => self.configure(*config).await,
+            SessionCommand::Audio(chunk) => self.push(chunk).await?,
+            SessionCommand::Commit => {
+                // The socket does not send it without audio.
+                let _is_empty = self.session().map(Session::commit);
+            }
+            SessionCommand::Clear => {
+                self.session().map(Session::clear);
+            }
+            SessionCommand::Finish => {
+                self.session().map(Session::finish);
+                self.is_finishing = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn session(&mut self) -> Option<&mut Session> {
+        self.session.as_mut()
+    }
+
+    /// Uses a configuration from the next turn on.
+    async fn configure(&mut self, config: SessionConfig) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        session.set_options(config.policy);
+        let from = session.upcoming_item();
+        let options = &config.transcription;
+        let model = self.transcriber.lease(&config.model, options).await;
+        let setup = TurnSetup {
+            model: model.map_err(turn_error),
+            config,
+        };
+        self.setups.insert(from, Arc::new(setup));
+    }
+
+    /// Runs the detector on the CPU pool.
+    async fn push(&mut self, chunk: AudioChunk) -> Result<(), Ended> {
+        let mut session = self.session.take().ok_or(Ended)?;
+        let detect = move || {
+            session.push(&chunk.pcm);
+            session
+        };
+        let front_end = self.transcriber.front_end();
+        let detected = front_end.run(Stage::Vad, self.caller, detect).await;
+        let session = detected.map_err(|_panicked| Ended)?;
+        let bytes = session.buffered() * size_of::<f32>();
+        self.session = Some(session);
+        let claimed = self.memory.resize(bytes as u64);
+        claimed.map_err(|error| {
+            tracing::warn!(%error, "a live session ends");
+            Ended
+        })
+    }
+
+    fn begin_work(&mut self) {
+        while let Some(work) = self.session().and_then(Session::next_work) {
+            match work {
+                Work::Partial(item, work) => {
+                    let id = work.id;
+                    let result = self.partial(item, work);
+                    self.spawn(id, async move { Done::Partial(id, result.await) });
+                }
+                Work::Piece(item, work) => {
+                    let id = work.id;
+                    let result = self.piece(item, work);
+                    self.spawn(id, async move { Done::Piece(id, result.await) });
+                }
+                Work::Cancel(id) => {
+                    if let Some(running) = self.aborts.remove(&id) {
+                        running.abort();
+                    }
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, id: WorkId, work: impl Future<Output = Done> + Send + 'static) {
+        let (handle, registration) = AbortHandle::new_pair();
+        let work = Abortable::new(work, registration);
+        self.aborts.insert(id, handle);
+        self.running.push(Box::pin(async { work.await.ok() }));
+    }
+
+    fn partial(
+        &self,
+        item: ItemId,
+        work: PartialWork,
+    ) -> impl Future<Output = Result<PartialResult, TurnError>> + Send + use<> {
+        let (setup, caller) = (self.setup(item), self.caller);
+        let transcriber = Arc::clone(&self.transcriber);
+        async move {
+            let context = setup.context(caller)?;
+            let written = transcriber.write_partial(context, work).await;
+            written.map_err(turn_error)
+        }
+    }
+
+    fn piece(
+        &self,
+        item: ItemId,
+        work: PieceWork,
+    ) -> impl Future<Output = PieceResult> + Send + use<> {
+        let (setup, caller) = (self.setup(item), self.caller);
+        let transcriber = Arc::clone(&self.transcriber);
+        let deadline = now() + self.piece_timeout;
+        async move {
+            let transcript = match setup.context(caller) {
+                Ok(context) => transcriber
+                    .write_piece(context, work.pcm.to_vec(), deadline)
+                    .await
+                    .map_err(turn_error),
+                Err(error) => Err(error),
+            };
+            PieceResult {
+                language: transcript.as_ref().ok().and_then(|text| text.language),
+                text: transcript.map(|transcript| transcript.text),
+            }
+        }
+    }
+
+    /// The setup of a turn.
+    fn setup(&self, item: ItemId) -> Arc<TurnSetup> {
+        let earlier = self.setups.range(..=item).next_back();
+        let setup = earlier.or_else(|| self.setups.first_key_value());
+        Arc::clone(setup.expect("a session has a setup from its begin on").1)
+    }
+
+    fn done(&mut self, done: Option<Done>) {
+        let Some(done) = done else {
+            return;
+        };
+        let (Done::Partial(id, _) | Done::Piece(id, _)) = &done;
+        self.aborts.remove(id);
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        match done {
+            Done::Partial(id, result) => session.partial_done(id, result),
+            Done::Piece(id, result) => session.piece_done(id, result),
+        }
+    }
+
+    async fn send_events(&mut self) -> Result<(), Ended> {
+        let Some(session) = &mut self.session else {
+            return Err(Ended);
+        };
+        for event in session.events() {
+            self.link.events.send(event).await.map_err(|_| Ended)?;
+        }
+        Ok(())
+    }
+}
+
+impl TurnSetup {
+    fn context(&self, caller: Caller) -> Result<LiveContext<'_>, TurnError> {
+        Ok(LiveContext {
+            model: self.model.as_ref().map_err(TurnError::clone)?,
+            options: &self.config.transcription,
+            caller,
+        })
+    }
+}
+
+/// The error of a turn, for its client.
+fn turn_error(error: TranscribeError) -> TurnError {
+    match error {
+        TranscribeError::QueueFull(_) | TranscribeError::DeadlinePassed => TurnError::Overloaded,
+        TranscribeError::Model(_)
+        | TranscribeError::QueueClosed(_)
+        | TranscribeError::Job(JobError::EngineGone) => TurnError::ModelGone,
+        error => TurnError::Engine(error.to_string()),
+    }
+}
