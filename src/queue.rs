@@ -128,6 +128,12 @@ impl QueueHandle {
         }
     }
 
+    /// Whether windows enter and leave the engines one by one.
+    #[must_use]
+    pub fn is_continuous(&self) -> bool {
+        matches!(self, Self::Scheduled(_))
+    }
+
     /// Whether jobs would get no reply.
     #[must_use]
     pub fn is_closed(&self) -> bool {

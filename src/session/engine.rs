@@ -82,6 +82,11 @@ impl OpenSession for EngineSessions {
             let model = transcriber
                 .lease(&config.model, &config.transcription)
                 .await?;
+            if !model.queue.is_continuous() {
+                return Err(TranscribeError::NoLiveEngine {
+                    model: config.model,
+                });
+            }
             let (handle, link) = connect();
             let session = Session::new(config.policy);
             let setup = TurnSetup {

@@ -29,6 +29,12 @@ pub enum TranscribeError {
         /// The model.
         model: ModelId,
     },
+    /// The model's engines run whole batches, in which no text can be continued.
+    #[error("model {model} runs in batches, which live transcription cannot use")]
+    NoLiveEngine {
+        /// The model.
+        model: ModelId,
+    },
     /// The queue has no permit for a new request.
     #[error(transparent)]
     QueueFull(#[from] QueueFull),

@@ -28,6 +28,14 @@ pub(super) fn describe(error: &TranscribeError) -> Description {
         TranscribeError::UnknownCandidate { language, model } => {
             unknown_language("languages", *language, model)
         }
+        TranscribeError::NoLiveEngine { model } => Description::new(
+            StatusCode::NOT_IMPLEMENTED,
+            &format!(
+                "Live transcription with the model '{model}' is not supported: it runs on a GPU, \
+                 where texts are written in batches. Use a model on a CPU."
+            ),
+        )
+        .param("model"),
         TranscribeError::QueueFull(full_queue) => rate_limited(&format!(
             "The queue is full: {} windows of audio are waiting.",
             full_queue.capacity
