@@ -104,13 +104,7 @@ impl ProgressReport {
 
     /// Reports the rest of the earliest window.
     pub(super) async fn end_window(&self, part: TranscriptPart) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_next = open.pop_front().is_some() && !open.is_empty();
-        drop(open);
-        if has_next {
-            // The next window may have words already.
-            self.changed.notify_one();
-        }
+        self.close_earliest();
         self.send(|| TranscriptionProgress::Part(part)).await;
     }
 
@@ -119,6 +113,15 @@ impl ProgressReport {
     pub(super) async fn send(&self, progress: impl FnOnce() -> TranscriptionProgress) {
         if let Some(listener) = &self.listener {
             let _gone = listener.send(progress()).await;
+        }
+    }
+
+    fn close_earliest(&self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.pop_front();
+        if !open.is_empty() {
+            // The next window may have words already.
+            self.changed.notify_one();
         }
     }
 

@@ -10,7 +10,7 @@ mod open_window;
 use std::sync::Arc;
 
 use super::attempts::{WindowLength, select_attempt};
-use super::decoder::{Decoder, OpenedSlot, SlotRow, TextToAlign};
+use super::decoder::{Decoder, SlotRow, TextToAlign};
 use super::{
     Attempt, DecodingOptions, EngineError, GenerateOptions, Generation, LanguageDetection,
     RandomSeed,
