@@ -23,7 +23,7 @@ mod urgency;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;

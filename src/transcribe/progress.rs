@@ -104,10 +104,7 @@ impl ProgressReport {
 
     /// Reports the rest of the earliest window.
     pub(super) async fn end_window(&self, part: TranscriptPart) {
-        if self.close_earliest() {
-            // The next window may have words already.
-            self.changed.notify_one();
-        }
+        self.close_earliest();
         self.send(|| TranscriptionProgress::Part(part)).await;
     }
 
@@ -119,10 +116,13 @@ impl ProgressReport {
         }
     }
 
-    /// Removes the earliest window; returns whether there is another.
-    fn close_earliest(&self) -> bool {
+    fn close_earliest(&self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.pop_front().is_some() && !open.is_empty()
+        open.pop_front();
+        if !open.is_empty() {
+            // The next window may have words already.
+            self.changed.notify_one();
+        }
     }
 
     fn earliest(&self) -> Option<Vec<ScoredToken>> {
