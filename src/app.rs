@@ -8,7 +8,7 @@ pub mod open_files;
 pub mod signals;
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +16,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::caller::AudioQuota;
 use crate::config::{KeysError, LoadedSettings, Server, Settings, Whisper};
 use crate::http::{
-    self, AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, RateLimit,
+    self, AdmissionControl, CallerLimits, Context, HttpSettings, ParameterDefaults, Phase,
+    RateLimit,
 };
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use halkspeech_whisper::engine::ComputeType;
@@ -149,8 +151,9 @@ impl App {
             aliases,
             admission: Arc::new(AdmissionControl::new(
                 settings.whisper.max_concurrent_requests.get(),
+                NonZeroUsize::new(settings.server.concurrent_limit),
             )),
-            rate_limit: NonZeroU32::new(settings.server.rate_limit_per_minute).map(RateLimit::new),
+            caller_limits: caller_limits(&settings.server),
             phase: phase_receiver,
             metrics,
             settings: http_settings(settings, connections)?,
@@ -289,6 +292,14 @@ fn preload(
         }
     }
     Ok(all)
+}
+
+fn caller_limits(server: &Server) -> CallerLimits {
+    let audio = NonZeroU32::new(server.audio_limit_per_minute_s).map(AudioQuota::new);
+    CallerLimits {
+        requests: NonZeroU32::new(server.rate_limit_per_minute).map(RateLimit::new),
+        audio: audio.map(Arc::new),
+    }
 }
 
 /// Checks at the start, not at the first large upload, that temporary files can be created.

@@ -1,9 +1,11 @@
 //! The caller of a request, among whom the server's capacity is shared.
 
+mod audio_quota;
 mod recent;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub use audio_quota::{AudioQuota, AudioQuotaExceeded};
 pub use recent::RecentCallers;
 
 /// The sender of a request.

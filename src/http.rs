@@ -21,6 +21,7 @@ mod auth;
 mod cross_site;
 mod admission;
 mod rate_limit;
+mod caller_limits;
 mod transcriptions;
 mod compatible_apis;
 mod stream;
@@ -61,6 +62,7 @@ use crate::telemetry::Metrics;
 use crate::transcribe::Transcriber;
 
 pub use admission::AdmissionControl;
+pub use caller_limits::CallerLimits;
 pub use rate_limit::RateLimit;
 pub use router::router;
 
@@ -72,8 +74,8 @@ pub struct Context {
     pub aliases: Aliases,
     /// Admission control: one permit per transcription request.
     pub admission: Arc<AdmissionControl>,
-    /// Limit on the requests of a caller per minute; `None` for no limit.
-    pub rate_limit: Option<RateLimit>,
+    /// Limits of a caller per minute.
+    pub caller_limits: CallerLimits,
     /// The server's current phase.
     pub phase: watch::Receiver<Phase>,
     /// The server's metrics.

@@ -28,7 +28,8 @@ use std::time::Instant;
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
-use crate::caller::Caller;
+use crate::caller::{AudioQuota, Caller};
+use crate::clock::now;
 use crate::job::CertainText;
 use crate::models::{LoadedModel, LoadedModels, ModelId, ModelLease};
 use crate::queue::{NewWindow, Place, WhenFull};
@@ -81,6 +82,8 @@ pub struct Request {
     pub caller: Caller,
     /// How urgent its windows are.
     pub urgency: Urgency,
+    /// Limits the audio of the caller.
+    pub quota: Option<Arc<AudioQuota>>,
     /// When the caller stops waiting.
     pub deadline: Instant,
     /// What happens while the model's queue is full.
@@ -271,6 +274,7 @@ impl Transcriber {
             options,
             caller,
             urgency,
+            quota,
             deadline,
             model,
             when_full,
@@ -289,6 +293,9 @@ impl Transcriber {
             .decode(audio, &options, caller, model.windows_in_flight)
             .await?;
         let decode_time = started.elapsed();
+        if let Some(quota) = quota {
+            quota.count(caller, recordings.duration, now())?;
+        }
         self.metrics
             .decode_seconds
             .observe(decode_time.as_secs_f64());

@@ -195,6 +195,7 @@ async fn transcribe_recording(
         caller: Caller::LOCAL,
         deadline: Instant::now() + NO_DEADLINE,
         urgency: Urgency::Upload,
+        quota: None,
         when_full: WhenFull::Wait,
     };
     let mut shown = 0;

@@ -78,6 +78,8 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("server.read_timeout_s", Integer(1, 3600)),
     key("server.max_connections", Integer(1, 1_000_000)),
     key("server.rate_limit_per_minute", Integer(0, 1_000_000)),
+    key("server.audio_limit_per_minute_s", Integer(0, 1_000_000)),
+    key("server.concurrent_limit", Integer(0, 1_000_000)),
     key("server.shutdown_timeout_s", Integer(0, 3600)),
     key("server.reject_unknown_fields", Boolean),
     key("server.require_model", Boolean),

@@ -109,6 +109,23 @@ pub struct Server {
     /// share its address, so the limit applies to all of them together.
     pub rate_limit_per_minute: u32,
 
+    /// The most seconds of audio per minute for each key, or for each address
+    /// if there are no keys; a further recording gets 429.
+    ///
+    /// Default 0 (no limit), 0 to 1,000,000; environment
+    /// `SERVER__AUDIO_LIMIT_PER_MINUTE_S`. After a pause a caller may send a
+    /// minute's audio at once. A recording that is longer is accepted, and
+    /// the caller then waits until it would have been within the limit.
+    pub audio_limit_per_minute_s: u32,
+
+    /// The most transcriptions and translations at one time for each key, or
+    /// for each address if there are no keys; a further one gets 429.
+    ///
+    /// Default 0 (no limit but `whisper.max_concurrent_requests`, of which a
+    /// caller has at most half while others send requests), 0 to 1,000,000;
+    /// environment `SERVER__CONCURRENT_LIMIT`.
+    pub concurrent_limit: usize,
+
     /// The longest wait for running requests at the shutdown, in seconds.
     ///
     /// Default 30, 0 to 3,600; environment `SERVER__SHUTDOWN_TIMEOUT_S`. Keep
@@ -147,6 +164,8 @@ impl Default for Server {
             read_timeout_s: 60,
             max_connections: 4096,
             rate_limit_per_minute: 0,
+            audio_limit_per_minute_s: 0,
+            concurrent_limit: 0,
             shutdown_timeout_s: 30,
             reject_unknown_fields: false,
             require_model: false,

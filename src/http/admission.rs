@@ -5,6 +5,7 @@ mod returns;
 mod shares;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -56,11 +57,11 @@ pub struct AdmissionPermit {
 }
 
 impl AdmissionControl {
-    /// Creates an admission control with `limit` permits.
+    /// Creates an admission control with `limit` permits, of which one caller gets at most `caller_limit` at one time.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, caller_limit: Option<NonZeroUsize>) -> Self {
         Self(Mutex::new(AdmissionState {
-            shares: Shares::new(limit),
+            shares: Shares::new(limit, caller_limit),
             returns: ExpectedReturns::new(limit),
             turnover: Turnover::new(limit, now()),
         }))
@@ -106,6 +107,10 @@ impl AdmissionControl {
             Err(ShareRefusal::Full) => Err(ApiError::TooManyRequests {
                 limit: shares.limit(),
                 wait: returns.refuse(attempt, turnover, now),
+            }),
+            Err(ShareRefusal::CallerLimit(limit)) => Err(ApiError::CallerLimitReached {
+                limit,
+                wait: returns.spread_wait(turnover, now),
             }),
             Err(ShareRefusal::Share) => Err(ApiError::CallerShareExceeded {
                 share: shares.share(),
@@ -162,7 +167,9 @@ impl Attempt {
 /// # Errors
 /// [`ApiError::Draining`] when the server is shutting down, [`ApiError::TooManyRequests`] when all permits
 /// are taken or reserved, [`ApiError::CallerShareExceeded`] when the caller holds half of them and others
-/// send requests, [`ApiError::RateLimitReached`] when the caller has sent too many within a minute.
+/// send requests, [`ApiError::CallerLimitReached`] when it holds as many as a caller may,
+/// [`ApiError::RateLimitReached`] and [`ApiError::AudioLimitReached`] when the caller has sent too many, or too
+/// much audio, within a minute.
 pub fn admit(context: &Context, request: &Request) -> Result<AdmissionPermit, ApiError> {
     // Requests are admitted while models load: they wait for the model.
     match *context.phase.borrow() {
@@ -176,19 +183,17 @@ pub fn admit(context: &Context, request: &Request) -> Result<AdmissionPermit, Ap
         last_refusal.set(now());
         let reason = match error {
             ApiError::CallerShareExceeded { .. } => RefusalReason::CallerShare,
+            ApiError::CallerLimitReached { .. } => RefusalReason::CallerLimit,
             _ => RefusalReason::Concurrency,
         };
         count_refusal(&context.metrics, reason);
         error
     })?;
     // After the permit, so that a request without a permit does not count towards the rate.
-    if let Some(limit) = &context.rate_limit
-        && let Err(exceeded) = limit.count(attempt.caller)
-    {
-        permit.is_refused = true;
-        last_refusal.set(now());
-        count_refusal(&context.metrics, RefusalReason::RateLimit);
-        return Err(ApiError::RateLimitReached(exceeded));
+    if let Err((reason, error)) = context.caller_limits.check(attempt.caller) {
+        permit.refuse_for_limit();
+        count_refusal(&context.metrics, reason);
+        return Err(error);
     }
     context.metrics.requests_in_flight.inc();
     permit.in_flight = Some(context.metrics.clone());
@@ -247,6 +252,12 @@ impl AdmissionPermit {
         } else {
             WhenFull::Refuse
         }
+    }
+
+    /// Ends a request that exceeds a limit of its caller.
+    pub fn refuse_for_limit(mut self) {
+        self.last_refusal.set(now());
+        self.is_refused = true;
     }
 
     /// Ends a request that is refused for another reason than permits. Returns the time after which it is
@@ -334,7 +345,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_permit_is_reserved_for_a_request_that_returns_on_time() {
-        let control = Arc::new(AdmissionControl::new(1));
+        let control = Arc::new(AdmissionControl::new(1, None));
         let first = take(&control, 1).unwrap();
         let wait = wait_of_refusal(&control, 2);
         tokio::time::advance(wait).await;
@@ -348,7 +359,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_permit_is_reserved_for_a_caller_that_holds_all_of_them() {
-        let control = Arc::new(AdmissionControl::new(2));
+        let control = Arc::new(AdmissionControl::new(2, None));
         let held = [1, 2].map(|request| take(&control, request).unwrap());
         let wait = wait_of_refusal(&control, 3);
         tokio::time::advance(wait).await;
@@ -361,7 +372,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_refused_after_admission_returns_first_and_is_not_counted_in_the_turnover() {
-        let control = Arc::new(AdmissionControl::new(1));
+        let control = Arc::new(AdmissionControl::new(1, None));
         let hold = || control.state().turnover.hold(now());
         let before = hold();
         let permit = take(&control, 1).unwrap();

@@ -7,6 +7,7 @@ mod models;
 mod cross_site;
 mod description;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub use description::is_lack_of_resources;
 use super::headers::RETRY_AFTER_MS;
 use super::rate_limit::RateLimitExceeded;
 use super::request_id::RequestId;
+use crate::caller::AudioQuotaExceeded;
 use crate::models::{DeleteError, HubError, InvalidModelId, ModelId, UnloadError};
 use crate::telemetry::error_chain;
 use crate::transcribe::TranscribeError;
@@ -210,12 +212,23 @@ pub enum ApiError {
         /// Estimated time until one of them is free.
         wait: Duration,
     },
+    /// The caller holds as many permits as any caller may.
+    #[error("caller's limit of {limit} permits is reached")]
+    CallerLimitReached {
+        /// The most permits of a caller.
+        limit: NonZeroUsize,
+        /// Estimated time until one of them is free.
+        wait: Duration,
+    },
     /// All ordinary connections are in use; the others are for probes.
     #[error("all connections are in use")]
     TooManyConnections,
     /// The caller's limit of requests per minute is reached.
     #[error("caller's limit of {} requests per minute is reached", .0.per_minute)]
     RateLimitReached(RateLimitExceeded),
+    /// The caller's limit of audio per minute is reached.
+    #[error(transparent)]
+    AudioLimitReached(AudioQuotaExceeded),
     /// The server is shutting down.
     #[error("server is draining")]
     Draining,

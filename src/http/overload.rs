@@ -14,15 +14,24 @@ pub fn transcription_error(
 ) -> ApiError {
     let reason = match &error {
         TranscribeError::QueueFull(_) => Some(RefusalReason::Queue),
+        TranscribeError::AudioQuota(_) => Some(RefusalReason::AudioLimit),
         TranscribeError::Audio(AudioError::NoMemory { .. }) => Some(RefusalReason::Memory),
         _ => None,
     };
     match reason {
         Some(reason) => {
             count_refusal(metrics, reason);
+            let wait = match &error {
+                // The caller is not expected before its own time.
+                TranscribeError::AudioQuota(exceeded) => {
+                    permit.refuse_for_limit();
+                    exceeded.wait
+                }
+                _ => permit.refuse(),
+            };
             ApiError::Overloaded {
                 source: error,
-                wait: permit.refuse(),
+                wait,
             }
         }
         None => ApiError::Transcribe(error),

@@ -117,6 +117,7 @@ async fn respond(context: &Arc<Context>, api: Api, request: Request) -> Result<R
         caller,
         deadline: deadline.into_std(),
         urgency: Urgency::Upload,
+        quota: context.caller_limits.audio.clone(),
         when_full: permit.when_full(),
     };
     if parameters.stream {

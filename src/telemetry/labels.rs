@@ -67,21 +67,27 @@ pub enum RefusalReason {
     Concurrency,
     /// Half of `MAX_CONCURRENT_REQUESTS` for one caller, while others send requests.
     CallerShare,
+    /// `SERVER__CONCURRENT_LIMIT`.
+    CallerLimit,
     /// `MAX_QUEUE_SIZE`.
     Queue,
     /// `RATE_LIMIT_PER_MINUTE`.
     RateLimit,
+    /// `SERVER__AUDIO_LIMIT_PER_MINUTE_S`.
+    AudioLimit,
     /// `AUDIO__MAX_DECODED_MIB`.
     Memory,
 }
 
 impl RefusalReason {
     /// Every reason.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Concurrency,
         Self::CallerShare,
+        Self::CallerLimit,
         Self::Queue,
         Self::RateLimit,
+        Self::AudioLimit,
         Self::Memory,
     ];
 
@@ -91,8 +97,10 @@ impl RefusalReason {
         match self {
             Self::Concurrency => "concurrency",
             Self::CallerShare => "caller_share",
+            Self::CallerLimit => "caller_limit",
             Self::Queue => "queue",
             Self::RateLimit => "rate_limit",
+            Self::AudioLimit => "audio_limit",
             Self::Memory => "memory",
         }
     }

@@ -1,6 +1,7 @@
 //! Errors of a transcription.
 
 use super::FrontEndPanicked;
+use crate::caller::AudioQuotaExceeded;
 use crate::job::JobError;
 use crate::models::{ModelError, ModelId};
 use crate::queue::{NoPlace, QueueClosed, QueueFull};
@@ -38,6 +39,9 @@ pub enum TranscribeError {
     /// The queue has no permit for a new request.
     #[error(transparent)]
     QueueFull(#[from] QueueFull),
+    /// The caller has sent as much audio as it may.
+    #[error(transparent)]
+    AudioQuota(#[from] AudioQuotaExceeded),
     /// The audio cannot be used.
     #[error(transparent)]
     Audio(#[from] AudioError),

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use halkspeech::batch::BatchLimits;
+use halkspeech::caller::AudioQuota;
 use halkspeech::http::{
-    self, AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, RateLimit,
+    self, AdmissionControl, CallerLimits, Context, HttpSettings, ParameterDefaults, Phase,
+    RateLimit,
 };
 use halkspeech::models::{
     self, Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
@@ -51,6 +53,8 @@ pub struct TestSetup {
     pub settings: HttpSettings,
     pub max_concurrent_requests: usize,
     pub rate_limit_per_minute: Option<NonZeroU32>,
+    pub audio_limit_per_minute_s: Option<NonZeroU32>,
+    pub concurrent_limit: Option<NonZeroUsize>,
     pub queue_capacity: usize,
     pub lengths: WindowLengths,
     pub limits: BatchLimits,
@@ -112,6 +116,8 @@ impl Default for TestSetup {
             },
             max_concurrent_requests: 100,
             rate_limit_per_minute: None,
+            audio_limit_per_minute_s: None,
+            concurrent_limit: None,
             queue_capacity: 100,
             lengths: WindowLengths::FULL,
             limits: BatchLimits {
@@ -164,8 +170,16 @@ impl TestApp {
                 metrics.clone(),
             ),
             aliases: Aliases::new(setup.default_model, setup.aliases),
-            admission: Arc::new(AdmissionControl::new(setup.max_concurrent_requests)),
-            rate_limit: setup.rate_limit_per_minute.map(RateLimit::new),
+            admission: Arc::new(AdmissionControl::new(
+                setup.max_concurrent_requests,
+                setup.concurrent_limit,
+            )),
+            caller_limits: CallerLimits {
+                requests: setup.rate_limit_per_minute.map(RateLimit::new),
+                audio: setup
+                    .audio_limit_per_minute_s
+                    .map(|limit| Arc::new(AudioQuota::new(limit))),
+            },
             phase: phase_receiver,
             metrics: metrics.clone(),
             settings: setup.settings,

@@ -1,11 +1,12 @@
-//! Limit on the uploads of a caller per minute.
+//! Limits of a caller: uploads and audio per minute, requests at one time.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
 
 use halkspeech::config::Secret;
 use halkspeech::telemetry::RefusalReason;
 
-use crate::helpers::audio::tone;
+use crate::helpers::audio::{tone, tones};
 use crate::helpers::engine::{EngineGate, gated_engine};
 use crate::helpers::{MODEL, TestApp, TestSetup, check_error, error, header, until};
 
@@ -115,4 +116,89 @@ async fn a_refused_upload_does_not_count_as_turnover() {
     for running in [first, second] {
         assert_eq!(running.await.unwrap().status(), 200);
     }
+}
+
+#[tokio::test]
+async fn audio_above_the_limit_of_a_key_is_refused() {
+    let mut setup = TestSetup {
+        audio_limit_per_minute_s: NonZeroU32::new(1),
+        ..TestSetup::default()
+    };
+    setup.settings.api_keys = ["one", "two"].map(Secret::new).to_vec();
+    let app = TestApp::start_with(setup).await;
+    let submit = |seconds, key: &'static str| {
+        let file = tones(&[(500.0, Duration::from_secs(seconds))]);
+        app.form(file, &[("model", MODEL)]).bearer_auth(key).send()
+    };
+
+    // Longer than the limit: it is accepted, and paid for by waiting.
+    assert_eq!(submit(3, "one").await.unwrap().status(), 200);
+    let invalid = app.raw(vec![7; 1000], &[]).bearer_auth("one");
+    let refused = invalid.send().await.unwrap();
+
+    assert_eq!(refused.status(), 429);
+    let wait_s: u64 = header(&refused, "retry-after").parse().unwrap();
+    assert!((60..=121).contains(&wait_s), "{wait_s}");
+    let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
+    let text = "1 seconds of audio per minute";
+    check_error(&error(refused).await, kind, None, code, text);
+    assert_eq!(app.refusals(RefusalReason::AudioLimit), 1);
+    assert_eq!(app.metrics.requests_in_flight.get(), 0);
+    assert_eq!(submit(3, "two").await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn audio_that_was_sent_before_the_limit_was_reached_is_counted_when_it_is_decoded() {
+    let app = TestApp::start_with(TestSetup {
+        audio_limit_per_minute_s: NonZeroU32::new(1),
+        front_end_workers: 1,
+        ..TestSetup::default()
+    })
+    .await;
+    let file = || tones(&[(500.0, Duration::from_secs(3))]);
+    let both = [app.submit(file()), app.submit(file())];
+
+    let mut statuses = Vec::new();
+    for answer in both {
+        statuses.push(answer.await.unwrap().status().as_u16());
+    }
+
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 429]);
+    assert_eq!(app.refusals(RefusalReason::AudioLimit), 1);
+}
+
+#[tokio::test]
+async fn a_key_has_at_most_its_limit_of_requests_at_one_time() {
+    let gate = EngineGate::new();
+    let mut setup = TestSetup {
+        concurrent_limit: NonZeroUsize::new(1),
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
+    };
+    setup.settings.api_keys = ["one", "two"].map(Secret::new).to_vec();
+    let app = TestApp::start_with(setup).await;
+    let submit = |key: &'static str| {
+        let request = app.form(tone(500.0), &[("model", MODEL)]).bearer_auth(key);
+        tokio::spawn(async move { request.send().await.unwrap() })
+    };
+    let first = submit("one");
+    gate.reached().await;
+
+    let refused = submit("one").await.unwrap();
+
+    assert_eq!(refused.status(), 429);
+    assert!(header(&refused, "retry-after-ms").parse::<u64>().unwrap() > 0);
+    assert_eq!(header(&refused, "x-ratelimit-remaining-requests"), "0");
+    let (kind, code) = ("rate_limit_exceeded", Some("rate_limit_exceeded"));
+    let text = "1 requests at one time";
+    check_error(&error(refused).await, kind, None, code, text);
+    assert_eq!(app.refusals(RefusalReason::CallerLimit), 1);
+    let other = submit("two");
+    until(|| app.metrics.requests_in_flight.get() == 2).await;
+    gate.open();
+    for running in [first, other] {
+        assert_eq!(running.await.unwrap().status(), 200);
+    }
+    assert_eq!(submit("one").await.unwrap().status(), 200);
 }

@@ -46,6 +46,8 @@ API_KEYS_FILE=/run/secrets/keys => server.api_keys_file /run/secrets/keys
 SERVER__READ_TIMEOUT_S=1 => server.read_timeout_s 1
 SERVER__MAX_CONNECTIONS=1000000 => server.max_connections 1000000
 SERVER__RATE_LIMIT_PER_MINUTE=60 => server.rate_limit_per_minute 60
+SERVER__AUDIO_LIMIT_PER_MINUTE_S=600 => server.audio_limit_per_minute_s 600
+SERVER__CONCURRENT_LIMIT=4 => server.concurrent_limit 4
 ALLOW_ORIGINS=["*"] => server.allow_origins ["*"]
 ALLOW_ORIGINS=http://a, null => server.allow_origins ["http://a","null"]
 ALLOW_ORIGINS=[] => server.allow_origins []
@@ -124,6 +126,8 @@ WHISPER__LENGTH_STEP_S=0 => a whole number from 1 to 30
 SERVER__READ_TIMEOUT_S=0 => a whole number from 1 to 3600
 SERVER__MAX_CONNECTIONS=0 => a whole number from 1 to 1000000
 SERVER__RATE_LIMIT_PER_MINUTE=-1 => a whole number from 0 to 1000000
+SERVER__AUDIO_LIMIT_PER_MINUTE_S=1.5 => a whole number from 0 to 1000000
+SERVER__CONCURRENT_LIMIT=-1 => a whole number from 0 to 1000000
 UVICORN_HOST=a b => a text without spaces
 UVICORN_PORT=65536 => a whole number from 0 to 65535
 ALLOWED_HOSTS=a.example:80 => a list of host names such as ["stt.example"], without a port, or ["*"]

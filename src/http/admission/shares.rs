@@ -1,6 +1,7 @@
 //! Decides which callers get permits, without a clock.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use crate::caller::{Caller, RecentCallers};
@@ -9,6 +10,8 @@ use crate::caller::{Caller, RecentCallers};
 #[derive(Debug)]
 pub(super) struct Shares {
     limit: usize,
+    /// Maximum number of permits of one caller.
+    caller_limit: Option<NonZeroUsize>,
     taken: usize,
     /// Number of permits by caller; callers without permits are absent.
     held: HashMap<Caller, usize>,
@@ -22,12 +25,15 @@ pub(super) enum ShareRefusal {
     Full,
     /// The caller holds half of the permits, and others send requests.
     Share,
+    /// The caller holds as many permits as any caller may.
+    CallerLimit(NonZeroUsize),
 }
 
 impl Shares {
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, caller_limit: Option<NonZeroUsize>) -> Self {
         Self {
             limit,
+            caller_limit,
             taken: 0,
             held: HashMap::new(),
             recent: RecentCallers::default(),
@@ -52,6 +58,11 @@ impl Shares {
         now: Instant,
     ) -> Result<(), ShareRefusal> {
         self.recent.record(caller, now);
+        if let Some(limit) = self.caller_limit
+            && self.held_by(caller) >= limit.get()
+        {
+            return Err(ShareRefusal::CallerLimit(limit));
+        }
         if self.taken + reserved >= self.limit {
             return Err(ShareRefusal::Full);
         }
@@ -81,13 +92,19 @@ impl Shares {
 
     /// Number of permits that the caller may take besides those it holds, whether they are free or not.
     pub fn open_to(&self, caller: Caller, now: Instant) -> usize {
-        let held = self.held.get(&caller).copied().unwrap_or(0);
         let max_held = if self.recent.has_others(caller, now) {
             self.share()
         } else {
             self.limit
         };
-        max_held.saturating_sub(held)
+        let max_held = self
+            .caller_limit
+            .map_or(max_held, |limit| max_held.min(limit.get()));
+        max_held.saturating_sub(self.held_by(caller))
+    }
+
+    fn held_by(&self, caller: Caller) -> usize {
+        self.held.get(&caller).copied().unwrap_or(0)
     }
 }
 
@@ -104,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_single_caller_gets_all_permits() {
-        let (mut shares, now) = (Shares::new(5), Instant::now());
+        let (mut shares, now) = (Shares::new(5, None), Instant::now());
         for free in (0..5).rev() {
             shares.enter(ALICE, 0, now).unwrap();
             assert_eq!(shares.free_for(ALICE, now), free);
@@ -116,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_caller_gets_half_of_the_permits_while_others_send_requests() {
-        let (mut shares, now) = (Shares::new(4), Instant::now());
+        let (mut shares, now) = (Shares::new(4, None), Instant::now());
         shares.enter(BOB, 0, now).unwrap();
         shares.leave(BOB);
         for _ in 0..2 {
@@ -139,8 +156,25 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_gets_no_more_permits_than_its_limit() {
+        let limit = NonZeroUsize::new(2).unwrap();
+        let (mut shares, now) = (Shares::new(8, Some(limit)), Instant::now());
+        for free in [1, 0] {
+            shares.enter(ALICE, 0, now).unwrap();
+            assert_eq!(shares.free_for(ALICE, now), free);
+        }
+        assert_eq!(
+            shares.enter(ALICE, 0, now),
+            Err(ShareRefusal::CallerLimit(limit))
+        );
+        shares.enter(BOB, 0, now).unwrap();
+        shares.leave(ALICE);
+        shares.enter(ALICE, 0, now).unwrap();
+    }
+
+    #[test]
     fn reserved_permits_are_not_given() {
-        let (mut shares, now) = (Shares::new(3), Instant::now());
+        let (mut shares, now) = (Shares::new(3, None), Instant::now());
         shares.enter(ALICE, 2, now).unwrap();
         assert_eq!(shares.enter(ALICE, 2, now), Err(ShareRefusal::Full));
         shares.enter(ALICE, 1, now).unwrap();
@@ -152,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_refused_caller_counts_as_sending_requests() {
-        let (mut shares, now) = (Shares::new(4), Instant::now());
+        let (mut shares, now) = (Shares::new(4, None), Instant::now());
         for _ in 0..4 {
             shares.enter(ALICE, 0, now).unwrap();
         }
@@ -172,7 +206,7 @@ mod tests {
             limit in 1_usize..9,
             steps in proptest::collection::vec((0_usize..3, any::<bool>(), 0_u64..40), 0..100),
         ) {
-            let (mut shares, mut now) = (Shares::new(limit), Instant::now());
+            let (mut shares, mut now) = (Shares::new(limit, None), Instant::now());
             let mut inside = Vec::new();
             for (number, enters, passed_s) in steps {
                 now += Duration::from_secs(passed_s);

@@ -4,8 +4,8 @@
 use axum::http::StatusCode;
 
 use super::description::{
-    Description, RETRY_WHEN_NO_SPACE, format_bytes, internal_error, is_disk_full,
-    is_lack_of_resources, out_of_resources, rate_limited, truncated, unavailable,
+    Description, RETRY_WHEN_NO_SPACE, audio_limit_reached, format_bytes, internal_error,
+    is_disk_full, is_lack_of_resources, out_of_resources, rate_limited, truncated, unavailable,
 };
 use super::{ApiError, CLIENT_CLOSED_REQUEST, cross_site, models, transcription};
 
@@ -158,12 +158,17 @@ impl ApiError {
                  requests) is reached."
             ))
             .retry_after(*wait),
+            Self::CallerLimitReached { limit, wait } => rate_limited(&format!(
+                "Your limit of {limit} requests at one time is reached."
+            ))
+            .retry_after(*wait),
             Self::TooManyConnections => unavailable("The server has no free connection."),
             Self::RateLimitReached(exceeded) => rate_limited(&format!(
                 "Your limit of {} requests per minute is reached.",
                 exceeded.per_minute
             ))
             .retry_after(exceeded.wait),
+            Self::AudioLimitReached(exceeded) => audio_limit_reached(exceeded),
             Self::Draining => unavailable("The server is shutting down."),
             Self::CutOff => unavailable("The server shut down before the transcription was done."),
             Self::Spool(error) if is_disk_full(error) => Description::new(

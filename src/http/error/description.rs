@@ -6,6 +6,8 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use rustix::io::Errno;
 
+use crate::caller::AudioQuotaExceeded;
+
 /// Default `Retry-After` of a full server: most requests are short.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
 /// Default `Retry-After` of a starting, stopping or restarting server.
@@ -82,6 +84,14 @@ pub(super) fn rate_limited(message: &str) -> Description {
     Description::new(StatusCode::TOO_MANY_REQUESTS, &message)
         .code("rate_limit_exceeded")
         .retry_after(RETRY_WHEN_FULL)
+}
+
+pub(super) fn audio_limit_reached(exceeded: &AudioQuotaExceeded) -> Description {
+    rate_limited(&format!(
+        "Your limit of {} seconds of audio per minute is reached.",
+        exceeded.seconds_per_minute
+    ))
+    .retry_after(exceeded.wait)
 }
 
 pub(super) fn unavailable(message: &str) -> Description {

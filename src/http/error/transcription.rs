@@ -3,8 +3,8 @@
 use axum::http::StatusCode;
 
 use super::description::{
-    Description, internal_error, is_lack_of_resources, out_of_resources, rate_limited, timed_out,
-    unavailable,
+    Description, audio_limit_reached, internal_error, is_lack_of_resources, out_of_resources,
+    rate_limited, timed_out, unavailable,
 };
 use super::models;
 use crate::job::JobError;
@@ -40,6 +40,7 @@ pub(super) fn describe(error: &TranscribeError) -> Description {
             "The queue is full: {} windows of audio are waiting.",
             full_queue.capacity
         )),
+        TranscribeError::AudioQuota(exceeded) => audio_limit_reached(exceeded),
         TranscribeError::Audio(error) => describe_audio(error),
         TranscribeError::DeadlinePassed | TranscribeError::Job(JobError::Expired) => timed_out(),
         TranscribeError::Job(
