@@ -8,7 +8,7 @@ pub mod open_files;
 pub mod signals;
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,11 @@ use tokio::sync::watch;
 
 use crate::config::{KeysError, LoadedSettings, Server, Settings, Whisper};
 use crate::http::{
-    self, AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, RateLimit,
+    self, AdmissionControl, Context, HttpSettings, LiveSessions, ParameterDefaults, Phase,
+    RateLimit,
 };
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
+use crate::session::NoSessions;
 use halkspeech_whisper::engine::ComputeType;
 #[cfg(feature = "generate")]
 use halkspeech_whisper_ct2::GemmFailed;
@@ -144,8 +146,11 @@ impl App {
         startup_warnings::log(loaded, &aliases, models.catalog());
         let preload = preload(settings, &aliases, &models)?;
         let (phase, phase_receiver) = watch::channel(Phase::Starting);
+        let live = live_sessions(settings);
+        metrics.live_sessions_limit.set(live.max_sessions() as i64);
         let context = Context {
             transcriber,
+            live,
             aliases,
             admission: Arc::new(AdmissionControl::new(
                 settings.whisper.max_concurrent_requests.get(),
@@ -262,6 +267,15 @@ impl Preload {
             Err(error) => Err(AppError::Preload(error)),
         }
     }
+}
+
+/// The live sessions; without a configured limit, one per two cores until the engine's speed is known.
+fn live_sessions(settings: &Settings) -> LiveSessions {
+    let configured = NonZeroUsize::new(settings.live.max_sessions);
+    let automatic = NonZeroUsize::new(engine_layout::cores() / 2);
+    let max_sessions = configured.or(automatic).unwrap_or(NonZeroUsize::MIN);
+    let secret = settings.server.secret.clone();
+    LiveSessions::new(Arc::new(NoSessions), max_sessions, secret)
 }
 
 /// The models that are loaded before the server is ready.

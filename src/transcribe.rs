@@ -123,7 +123,7 @@ impl Transcriber {
 
     /// The memory that decoded audio of all requests takes, and its limit.
     #[must_use]
-    pub fn memory(&self) -> &PcmBudget {
+    pub fn memory(&self) -> &Arc<PcmBudget> {
         &self.memory
     }
 

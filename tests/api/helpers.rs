@@ -12,13 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use halkspeech::batch::BatchLimits;
+use halkspeech::config::Secret;
 use halkspeech::http::{
-    self, AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, RateLimit,
+    self, AdmissionControl, Context, HttpSettings, LiveSessions, ParameterDefaults, Phase,
+    RateLimit,
 };
 use halkspeech::models::{
     self, Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
     LoadedModels, ModelBudget, ModelId, ModelPlan, Store,
 };
+use halkspeech::session::{NoSessions, OpenSession};
 use halkspeech::telemetry::{Metrics, RefusalLabels, RefusalReason, RequestLabels};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
 use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
@@ -70,6 +73,10 @@ pub struct TestSetup {
     pub idle_time: Option<Duration>,
     /// The model that OpenAI's names refer to.
     pub default_model: DefaultModel,
+    /// Opens live sessions.
+    pub sessions: Arc<dyn OpenSession>,
+    pub max_sessions: usize,
+    pub server_secret: Option<Secret>,
 }
 
 /// A running server, with the state that tests inspect.
@@ -130,6 +137,9 @@ impl Default for TestSetup {
             budget: ModelBudget::default(),
             idle_time: None,
             default_model: DefaultModel::Configured(ModelId::parse(MODEL).unwrap()),
+            sessions: Arc::new(NoSessions),
+            max_sessions: 10,
+            server_secret: None,
         }
     }
 }
@@ -164,6 +174,11 @@ impl TestApp {
             aliases: Aliases::new(setup.default_model, setup.aliases),
             admission: Arc::new(AdmissionControl::new(setup.max_concurrent_requests)),
             rate_limit: setup.rate_limit_per_minute.map(RateLimit::new),
+            live: LiveSessions::new(
+                setup.sessions,
+                NonZeroUsize::new(setup.max_sessions).unwrap(),
+                setup.server_secret,
+            ),
             phase: phase_receiver,
             metrics: metrics.clone(),
             settings: setup.settings,
