@@ -19,10 +19,12 @@ use tokio::sync::watch;
 use crate::caller::AudioQuota;
 use crate::config::{KeysError, LoadedSettings, Server, Settings, Whisper};
 use crate::http::{
-    self, AdmissionControl, CallerLimits, Context, HttpSettings, ParameterDefaults, Phase,
-    RateLimit,
+    self, AdmissionControl, CallerLimits, Context, HttpSettings, LiveSessions, ParameterDefaults,
+    Phase, RateLimit,
 };
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
+use crate::session::EngineSessions;
+use crate::transcribe::Transcriber;
 use halkspeech_whisper::engine::ComputeType;
 #[cfg(feature = "generate")]
 use halkspeech_whisper_ct2::GemmFailed;
@@ -146,8 +148,12 @@ impl App {
         startup_warnings::log(loaded, &aliases, models.catalog());
         let preload = preload(settings, &aliases, &models)?;
         let (phase, phase_receiver) = watch::channel(Phase::Starting);
+        let transcriber = Arc::new(transcriber);
+        let live = live_sessions(settings, &transcriber);
+        metrics.live_sessions_limit.set(live.max_sessions() as i64);
         let context = Context {
             transcriber,
+            live,
             aliases,
             admission: Arc::new(AdmissionControl::new(
                 settings.whisper.max_concurrent_requests.get(),
@@ -265,6 +271,17 @@ impl Preload {
             Err(error) => Err(AppError::Preload(error)),
         }
     }
+}
+
+/// The live sessions; without a configured limit, one per two cores until the engine's speed is known.
+fn live_sessions(settings: &Settings, transcriber: &Arc<Transcriber>) -> LiveSessions {
+    let configured = NonZeroUsize::new(settings.live.max_sessions);
+    let automatic = NonZeroUsize::new(engine_layout::cores() / 2);
+    let max_sessions = configured.or(automatic).unwrap_or(NonZeroUsize::MIN);
+    let secret = settings.server.secret.clone();
+    let piece_timeout = Duration::from_secs(settings.server.request_timeout_s);
+    let sessions = EngineSessions::new(Arc::clone(transcriber), piece_timeout);
+    LiveSessions::new(Arc::new(sessions), max_sessions, secret)
 }
 
 /// The models that are loaded before the server is ready.

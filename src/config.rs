@@ -12,6 +12,7 @@ mod server;
 mod audio;
 mod models;
 mod per_model;
+mod live;
 mod log;
 mod traces;
 mod secret;
@@ -38,6 +39,7 @@ use serde::{Deserialize, Serialize};
 pub use audio::Audio;
 pub use entry::SettingOrigin;
 pub use error::{ConfigError, SettingProblem, SettingWarning};
+pub use live::Live;
 pub use log::{Log, LogFormat, LogLevel};
 pub use models::Models;
 pub use per_model::ModelSettings;
@@ -66,6 +68,8 @@ pub struct Settings {
     pub audio: Audio,
     /// Models on disk and on the hub.
     pub models: Models,
+    /// Live sessions.
+    pub live: Live,
     /// The log.
     pub log: Log,
     /// The export of traces.

@@ -3,7 +3,8 @@
 //! `listen` accepts connections, `paths` normalizes the request path, `router` maps it to a handler, and
 //! `middleware` runs around every request. A transcription passes `admission` and `receive`, which
 //! reads its `parameters` and its `upload`, to the transcriber, and returns as a response, a `stream` or
-//! an `error`; `compatible_apis` does the same for the APIs of other servers. `models` lists those on
+//! an `error`; `compatible_apis` does the same for the APIs of other servers, and `live` has the sockets
+//! of live sessions. `models` lists those on
 //! disk, `downloads` fetches more, and `loaded_models` loads and unloads them; `model_object`,
 //! `engine_plan` and `download_event` are what their responses consist of. `openapi` builds the
 //! document from the handlers' annotations; `docs` shows it.
@@ -24,6 +25,7 @@ mod rate_limit;
 mod caller_limits;
 mod transcriptions;
 mod compatible_apis;
+mod live;
 mod stream;
 mod overload;
 mod receive;
@@ -63,19 +65,22 @@ use crate::transcribe::Transcriber;
 
 pub use admission::AdmissionControl;
 pub use caller_limits::CallerLimits;
+pub use live::LiveSessions;
 pub use rate_limit::RateLimit;
 pub use router::router;
 
 /// State shared by all handlers.
 pub struct Context {
     /// Turns audio into transcripts.
-    pub transcriber: Transcriber,
+    pub transcriber: Arc<Transcriber>,
     /// Resolves names and aliases to models.
     pub aliases: Aliases,
     /// Admission control: one permit per transcription request.
     pub admission: Arc<AdmissionControl>,
     /// Limits of a caller per minute.
     pub caller_limits: CallerLimits,
+    /// The live sessions.
+    pub live: LiveSessions,
     /// The server's current phase.
     pub phase: watch::Receiver<Phase>,
     /// The server's metrics.
@@ -150,7 +155,8 @@ impl HttpSettings {
     }
 }
 
-/// Serves on `listener` until `stop` completes and every request then running is answered.
+/// Serves on `listener` until `stop` completes, every request then running is answered, and every live session
+/// has ended.
 ///
 /// # Errors
 /// The operating system's, when the listener breaks.
@@ -163,5 +169,7 @@ pub async fn serve(
         max_connections: context.settings.max_connections,
         read_timeout: context.settings.read_timeout,
     };
-    listen::serve(listener, router(context), limits, stop).await
+    listen::serve(listener, router(Arc::clone(&context)), limits, stop).await?;
+    context.live.all_ended().await;
+    Ok(())
 }

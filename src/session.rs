@@ -66,7 +66,7 @@ pub enum SessionCommand {
 /// 16 kHz PCM. Dropping it tells the socket that the detector has processed it.
 #[derive(Debug)]
 pub struct AudioChunk {
-    /// The samples, at most one second of them.
+    /// The samples, usually at most a quarter of a second of them.
     pub pcm: Vec<f32>,
     /// When they were received.
     pub arrival: Instant,
@@ -175,7 +175,7 @@ impl CommandPlace {
         self.place.send(command);
     }
 
-    /// Sends audio of the reserved length, at most a second.
+    /// Sends audio of the reserved length.
     pub fn send_audio(self, pcm: Vec<f32>, arrival: Instant) {
         let Self { place, ahead } = self;
         place.send(SessionCommand::Audio(AudioChunk {

@@ -9,7 +9,9 @@ mod metrics;
 mod process;
 mod prometheus_text;
 
-pub use labels::{RefusalLabels, RefusalReason, RequestLabels};
+pub use labels::{
+    CloseLabels, LiveLabels, PartialLabels, RefusalLabels, RefusalReason, RequestLabels,
+};
 pub use metrics::Metrics;
 pub use prometheus_text::to_prometheus_text;
 

@@ -23,7 +23,7 @@ mod urgency;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
@@ -182,7 +182,7 @@ impl Transcriber {
 
     /// The memory that decoded audio of all requests takes, and its limit.
     #[must_use]
-    pub fn memory(&self) -> &PcmBudget {
+    pub fn memory(&self) -> &Arc<PcmBudget> {
         &self.memory
     }
 

@@ -69,6 +69,7 @@ pub(super) const KEYS: &[SettingKey] = &[
         .flag("--port"),
     key("server.api_key", SecretText).names(&["API_KEY"]),
     key("server.api_keys_file", File).names(&["API_KEYS_FILE"]),
+    key("server.secret", SecretText),
     key("server.allow_origins", WebOrigins).names(&["ALLOW_ORIGINS"]),
     key("server.allowed_hosts", HostNames).names(&["ALLOWED_HOSTS"]),
     key("server.enable_ui", Boolean).names(&["ENABLE_UI"]),
@@ -98,6 +99,7 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("models.hub_offline", Boolean).names(&["HF_HUB_OFFLINE"]),
     key("models.hub_timeout_s", Integer(1, 3600)).names(&["HF_HUB_DOWNLOAD_TIMEOUT"]),
     key("models.aliases", TextMap).names(&["MODEL_ALIASES"]),
+    key("live.max_sessions", Integer(0, 1_000_000)),
     key(
         "log.level",
         Choice(&[
@@ -164,7 +166,10 @@ const fn key(path: &'static str, kind: ValueKind) -> SettingKey {
 
 /// The sections of the tree, as a file names them.
 pub(super) fn sections() -> impl Iterator<Item = &'static str> {
-    ["whisper", "server", "audio", "models", "log", "traces"].into_iter()
+    [
+        "whisper", "server", "audio", "models", "live", "log", "traces",
+    ]
+    .into_iter()
 }
 
 /// The most similar of the `known` names, if one is similar enough. Only the

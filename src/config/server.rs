@@ -37,6 +37,13 @@ pub struct Server {
     /// It is read at the start.
     pub api_keys_file: Option<PathBuf>,
 
+    /// A further secret that client secrets of live sessions are signed with.
+    ///
+    /// Default none; environment `SERVER__SECRET`. Set it to the same value
+    /// on all replicas if the server has no key, or if a key is shorter than
+    /// 16 characters. Changing it ends all client secrets.
+    pub secret: Option<Secret>,
+
     /// The web origins whose pages may call the server (CORS).
     ///
     /// Default none; environment `SERVER__ALLOW_ORIGINS` or `ALLOW_ORIGINS`,
@@ -155,6 +162,7 @@ impl Default for Server {
             port: 8000,
             api_key: None,
             api_keys_file: None,
+            secret: None,
             allow_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             enable_ui: true,

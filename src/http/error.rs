@@ -5,6 +5,7 @@ mod caller_text;
 mod transcription;
 mod models;
 mod cross_site;
+mod live;
 mod description;
 
 use std::num::NonZeroUsize;
@@ -21,6 +22,7 @@ use utoipa::ToSchema;
 pub use cross_site::CrossSite;
 use description::Description;
 pub use description::is_lack_of_resources;
+pub use live::LiveError;
 
 use super::headers::RETRY_AFTER_MS;
 use super::rate_limit::RateLimitExceeded;
@@ -132,6 +134,9 @@ pub enum ApiError {
     /// The request comes from a page of another site.
     #[error(transparent)]
     CrossSite(CrossSite),
+    /// A live session is not opened, or its client has made a mistake.
+    #[error(transparent)]
+    Live(#[from] LiveError),
     /// The model is not on disk.
     #[error("model {name} is not on disk")]
     ModelNotFound {
@@ -264,18 +269,18 @@ pub struct ErrorResponse {
 }
 
 /// The error; every key is always present.
-#[derive(Serialize, ToSchema)]
-struct ErrorObject {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorObject {
     /// Human-readable message.
-    message: String,
+    pub message: String,
     /// `invalid_request_error`, `rate_limit_exceeded` or `server_error`.
-    r#type: &'static str,
+    pub r#type: &'static str,
     /// The invalid field; a list without its brackets.
     #[schema(required)]
-    param: Option<String>,
+    pub param: Option<String>,
     /// Machine-readable code, such as `invalid_value` or `model_not_found`.
     #[schema(required)]
-    code: Option<&'static str>,
+    pub code: Option<&'static str>,
 }
 
 /// The error as the last event of a stream, whose status is already sent. OpenAI's SDK raises `APIError` for
@@ -313,6 +318,11 @@ impl ErrorResponse {
 }
 
 impl ApiError {
+    /// The error as an object, for an event of a socket.
+    pub fn object(&self, request_id: &RequestId) -> ErrorObject {
+        ErrorResponse::new(self.describe(), request_id).error
+    }
+
     /// Logs the error; called where its response is complete, or where it ends a stream.
     pub fn log(&self) {
         let status = self.describe().status;
@@ -345,8 +355,12 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
             headers.insert(RETRY_AFTER_MS, HeaderValue::from(wait_ms));
         }
-        if let Self::InvalidApiKey = self {
+        if let Self::InvalidApiKey | Self::Live(LiveError::InvalidSecret) = self {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Self::Live(LiveError::UpgradeRequired) = self {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         }
         response.extensions_mut().insert(Arc::new(self));
         response

@@ -8,6 +8,7 @@ mod connections;
 mod connection_table;
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +18,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_io_timeout::TimeoutWriter;
 use tower::ServiceExt;
@@ -32,6 +32,7 @@ use super::probe_connections::ProbeConnection;
 use super::rate_limit::ClientAddress;
 use crate::caller::Caller;
 use connection_table::ConnectionKind;
+pub use connections::ConnectionPlace;
 use connections::{Connection, Connections};
 
 /// Pause before the next accept when the system is out of sockets.
@@ -68,7 +69,8 @@ struct ConnectionServer {
     probes: http1::Builder,
     router: Router,
     read_timeout: Duration,
-    shutdown: GracefulShutdown,
+    /// Tells all connections to end after their requests; each holds a receiver until then.
+    shutdown: watch::Sender<()>,
 }
 
 /// Serves until `stop` completes and every request then running is answered.
@@ -118,7 +120,8 @@ pub async fn serve(
         }
     }
     drop(listener);
-    server.shutdown.shutdown().await;
+    server.shutdown.send_replace(());
+    server.shutdown.closed().await;
     Ok(())
 }
 
@@ -149,7 +152,7 @@ impl ConnectionServer {
             probes,
             router,
             read_timeout,
-            shutdown: GracefulShutdown::new(),
+            shutdown: watch::Sender::default(),
         }
     }
 
@@ -166,11 +169,13 @@ impl ConnectionServer {
         let connection = Arc::new(connection);
         let router = self.router.clone();
         let entry = Arc::clone(&connection);
+        let place = ConnectionPlace::new(&connection);
         let last_refusal = LastRefusal::default();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let busy = entry.mark_busy();
             request.extensions_mut().insert(client);
             request.extensions_mut().insert(last_refusal.clone());
+            request.extensions_mut().insert(place.clone());
             if is_probe {
                 request.extensions_mut().insert(ProbeConnection);
             }
@@ -189,7 +194,17 @@ impl ConnectionServer {
         } else {
             &self.ordinary
         };
-        let serving = self.shutdown.watch(http.serve_connection(stream, service));
+        // An upgraded connection is not watched: its session ends at the drain by itself.
+        let http_connection = http.serve_connection(stream, service).with_upgrades();
+        let mut shutdown = self.shutdown.subscribe();
+        let serving = async move {
+            let mut serving = pin!(http_connection);
+            tokio::select! {
+                ended = &mut serving => return ended,
+                _ = shutdown.changed() => serving.as_mut().graceful_shutdown(),
+            }
+            serving.await
+        };
         tokio::spawn(async move {
             let serving = async {
                 if is_probe {

@@ -6,6 +6,7 @@
 
 mod form;
 mod model;
+mod live;
 mod responses;
 mod error_responses;
 
@@ -19,13 +20,14 @@ use super::error::ErrorResponse;
 use super::headers::{PROCESSING_MS, REQUEST_ID};
 use crate::format::{AsrTranscript, DetectedLanguage};
 pub use error_responses::{
-    AudioErrors, DeletionErrors, DownloadErrors, ListErrors, LoadErrors, ModelErrors, ReadErrors,
-    UnloadErrors,
+    AudioErrors, DeletionErrors, DownloadErrors, ListErrors, LiveErrors, LoadErrors, ModelErrors,
+    ReadErrors, SecretErrors, UnloadErrors,
 };
 pub use form::{
     AsrForm, AsrParameters, InferenceForm, InferenceParameters, LanguageParameters, Recording,
     TranscriptionForm, TranscriptionParameters, TranslationForm, TranslationParameters,
 };
+pub use live::SimpleStreamParameters;
 pub use model::ModelName;
 pub use responses::{
     AsrResponses, DownloadResponses, InferenceResponses, LanguageResponses, TranscriptionResponses,
@@ -50,6 +52,7 @@ const BEARER: &str = "bearer";
     ),
     tags(
         (name = "audio", description = "Transcription and translation of audio."),
+        (name = "live", description = "Transcription while a person speaks, over WebSockets."),
         (name = "peers", description = "The same, with the APIs of other Whisper servers."),
         (name = "models", description = "The models on disk."),
         (name = "memory", description = "The models in memory."),

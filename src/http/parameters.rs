@@ -27,6 +27,7 @@ pub use field::{Field, FieldDefault, FieldDescription, FieldShape, ValueKind};
 use halkspeech_audio::Channels;
 use halkspeech_whisper::Task;
 use vad::VadFields;
+pub use value::{Expected, parse_boolean, parse_integer};
 
 /// The fields read so far; fields that were not sent have their defaults.
 #[derive(Debug)]

@@ -89,7 +89,7 @@ fn normalized(path: &str) -> Option<String> {
     let normalized = match &segments[versions..] {
         // The page links to its files relative to a path that ends with a slash.
         [] | ["docs", ..] => return None,
-        below @ ["audio" | "models", ..] => format!("/v1/{}", below.join("/")),
+        below @ ["audio" | "models" | "realtime", ..] => format!("/v1/{}", below.join("/")),
         _ => format!("/{}", segments.join("/")),
     };
     (normalized != path).then_some(normalized)
@@ -108,6 +108,7 @@ mod tests {
             ("/v1//v1/v1/models", "/v1/models"),
             ("/audio/translations", "/v1/audio/translations"),
             ("/models", "/v1/models"),
+            ("/realtime", "/v1/realtime"),
             ("/v1/models/", "/v1/models"),
             ("/models/owner/name", "/v1/models/owner/name"),
             ("/v1/models//owner//name/", "/v1/models/owner/name"),

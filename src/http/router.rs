@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -17,7 +17,7 @@ use super::error::ApiError;
 use super::openapi::{self, KeyPolicy};
 use super::paths::{self, RouteIndex};
 use super::{
-    Context, auth, compatible_apis, cors, cross_site, docs, downloads, drain_body, health,
+    Context, auth, compatible_apis, cors, cross_site, docs, downloads, drain_body, health, live,
     loaded_models, middleware, models, page, probe_connections, transcriptions,
 };
 
@@ -29,8 +29,12 @@ pub fn router(context: Arc<Context>) -> Router {
         KeyPolicy::Required
     };
     let (keyed, keyed_document) = keyed().split_for_parts();
+    let (sockets, sockets_document) = sockets().split_for_parts();
     let (public, public_document) = public().split_for_parts();
-    let document = openapi::document(keyed_document.merge_from(public_document), keys);
+    let document = keyed_document
+        .merge_from(sockets_document)
+        .merge_from(public_document);
+    let document = openapi::document(document, keys);
     let routes = Arc::new(RouteIndex::of(&document));
     let unknown_route = move |method, uri: Uri| {
         ready(ApiError::UnknownRoute {
@@ -41,7 +45,17 @@ pub fn router(context: Arc<Context>) -> Router {
     };
     let document = docs::OpenApiDocument::new(&document);
 
+    let sockets = sockets
+        .route("/v1/realtime", post(live::refuse_webrtc))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(
+            Arc::clone(&context),
+            live::require_access,
+        ));
     let keyed = keyed
+        .route("/v1/realtime/calls", any(live::refuse_webrtc))
+        .route("/v1/realtime/calls/{*rest}", any(live::refuse_webrtc))
+        .route("/v1/realtime/sessions", any(live::refuse_webrtc))
         // Separate routes, so that nothing under /v1 or /api reveals what exists without the key.
         .route("/v1/{*rest}", any(unknown_route.clone()))
         .route("/api/{*rest}", any(unknown_route.clone()))
@@ -76,6 +90,7 @@ pub fn router(context: Arc<Context>) -> Router {
     let routes = public
         .method_not_allowed_fallback(wrong_method)
         .merge(keyed)
+        .merge(sockets)
         .fallback(unknown_route)
         .layer(layers)
         .with_state(context);
@@ -102,6 +117,15 @@ fn keyed() -> OpenApiRouter<Arc<Context>> {
             loaded_models::load_model,
             loaded_models::unload_model
         ))
+        .routes(routes!(live::create_client_secret))
+        .routes(routes!(live::create_transcription_session))
+}
+
+/// Sockets, which a client secret opens too.
+fn sockets() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::default()
+        .routes(routes!(live::connect_realtime))
+        .routes(routes!(live::connect_stream))
 }
 
 /// Routes without a key.

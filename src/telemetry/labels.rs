@@ -53,6 +53,27 @@ pub struct DeviceLabels {
     pub kind: &'static str,
 }
 
+/// Label of open live sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LiveLabels {
+    /// `realtime` or `stream`.
+    pub protocol: &'static str,
+}
+
+/// Label of closed live sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CloseLabels {
+    /// The code of the close frame that was sent; `client` if the client closed the connection, or it broke.
+    pub code: &'static str,
+}
+
+/// Label of partial texts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PartialLabels {
+    /// `shown`; `rejected` as improbable; `cancelled` because its turn ended; or `failed`.
+    pub outcome: &'static str,
+}
+
 /// Labels of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RefusalLabels {
@@ -77,11 +98,15 @@ pub enum RefusalReason {
     AudioLimit,
     /// `AUDIO__MAX_DECODED_MIB`.
     Memory,
+    /// `LIVE__MAX_SESSIONS`.
+    LiveSessions,
+    /// Half of `LIVE__MAX_SESSIONS` for one caller.
+    LiveShare,
 }
 
 impl RefusalReason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Concurrency,
         Self::CallerShare,
         Self::CallerLimit,
@@ -89,6 +114,8 @@ impl RefusalReason {
         Self::RateLimit,
         Self::AudioLimit,
         Self::Memory,
+        Self::LiveSessions,
+        Self::LiveShare,
     ];
 
     /// Its name in the metric.
@@ -102,6 +129,8 @@ impl RefusalReason {
             Self::RateLimit => "rate_limit",
             Self::AudioLimit => "audio_limit",
             Self::Memory => "memory",
+            Self::LiveSessions => "live_sessions",
+            Self::LiveShare => "live_share",
         }
     }
 }

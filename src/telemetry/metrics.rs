@@ -15,8 +15,8 @@ use prometheus_client::registry::Registry;
 
 use super::declare::declare_metrics;
 use super::labels::{
-    BuildLabels, DeviceLabels, DropLabels, FrameLabels, RefusalLabels, RefusalReason,
-    RequestLabels, RouteLabels,
+    BuildLabels, CloseLabels, DeviceLabels, DropLabels, FrameLabels, LiveLabels, PartialLabels,
+    RefusalLabels, RefusalReason, RequestLabels, RouteLabels,
 };
 use super::process::ProcessCollector;
 
@@ -119,6 +119,27 @@ declare_metrics! {
         pub damaged_seconds: Counter<f64, AtomicU64> = Counter::default(),
             "damaged_audio_seconds",
             "Seconds of audio that could not be decoded and were replaced by silence";
+        pub live_sessions: Family<LiveLabels, Gauge> = Family::default(),
+            "live_sessions" {protocol}, "Open live sessions";
+        pub live_sessions_limit: Gauge = Gauge::default(),
+            "live_sessions_limit", "Most live sessions at a time";
+        pub live_closed: Family<CloseLabels, Counter> = Family::default(),
+            "live_closed" {code},
+            "Live sessions that ended, by the code of the close frame, client if the client ended it";
+        pub live_audio_seconds: Counter<f64, AtomicU64> = Counter::default(),
+            "live_audio" in Seconds, "Audio given to live sessions";
+        pub live_partials: Family<PartialLabels, Counter> = Family::default(),
+            "live_partials" {outcome}, "Partial texts of live sessions";
+        pub live_partial_seconds: Histogram = seconds(),
+            "live_partial" in Seconds, "Time from the arrival of the newest audio in a partial text to its event";
+        pub live_word_seconds: Histogram = seconds(),
+            "live_word" in Seconds, "Time from the arrival of the end of a word to the event that commits it";
+        pub live_final_seconds: Histogram = seconds(),
+            "live_final" in Seconds, "Time from the arrival of the end of a turn to its text";
+        pub live_lag_seconds: Histogram = seconds(),
+            "live_lag" in Seconds, "Age of the oldest speech that no finished text contains, at each text";
+        pub live_withdrawn_words: Counter = Counter::default(),
+            "live_withdrawn_words", "Words of partial texts that a later text of the turn does not contain";
     }
 }
 
@@ -342,6 +363,17 @@ mod tests {
         metrics.observe_window(1, 2, 3);
         metrics.observe_device_memory("cuda:0", 1, 2);
         metrics.count_dropped("no_speech");
+        let protocol = "realtime";
+        let _zero = metrics
+            .live_sessions
+            .get_or_create(&LiveLabels { protocol });
+        let _zero = metrics
+            .live_closed
+            .get_or_create(&CloseLabels { code: "1000" });
+        let outcome = "shown";
+        let _zero = metrics
+            .live_partials
+            .get_or_create(&PartialLabels { outcome });
         let mut rows: Vec<Row> = Vec::new();
         for line in metrics.encode().lines() {
             if let Some(help) = line.strip_prefix("# HELP ") {

@@ -14,14 +14,16 @@ use std::time::Duration;
 
 use halkspeech::batch::BatchLimits;
 use halkspeech::caller::AudioQuota;
+use halkspeech::config::Secret;
 use halkspeech::http::{
-    self, AdmissionControl, CallerLimits, Context, HttpSettings, ParameterDefaults, Phase,
-    RateLimit,
+    self, AdmissionControl, CallerLimits, Context, HttpSettings, LiveSessions, ParameterDefaults,
+    Phase, RateLimit,
 };
 use halkspeech::models::{
     self, Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
     LoadedModels, ModelBudget, ModelId, ModelPlan, SlotMemory, Store,
 };
+use halkspeech::session::{NoSessions, OpenSession};
 use halkspeech::telemetry::{Metrics, RefusalLabels, RefusalReason, RequestLabels};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
 use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
@@ -76,6 +78,10 @@ pub struct TestSetup {
     pub idle_time: Option<Duration>,
     /// The model that OpenAI's names refer to.
     pub default_model: DefaultModel,
+    /// Opens live sessions.
+    pub sessions: Arc<dyn OpenSession>,
+    pub max_sessions: usize,
+    pub server_secret: Option<Secret>,
 }
 
 /// A running server, with the state that tests inspect.
@@ -138,6 +144,9 @@ impl Default for TestSetup {
             budget: ModelBudget::default(),
             idle_time: None,
             default_model: DefaultModel::Configured(ModelId::parse(MODEL).unwrap()),
+            sessions: Arc::new(NoSessions),
+            max_sessions: 10,
+            server_secret: None,
         }
     }
 }
@@ -162,13 +171,13 @@ impl TestApp {
         let front_end = FrontEnd::new(NonZeroUsize::new(setup.front_end_workers).unwrap());
         let (phase, phase_receiver) = watch::channel(Phase::Ready);
         let context = Arc::new(Context {
-            transcriber: Transcriber::new(
+            transcriber: Arc::new(Transcriber::new(
                 Arc::clone(&models),
                 front_end,
                 limits,
                 Arc::new(PcmBudget::new(setup.decoded_bytes)),
                 metrics.clone(),
-            ),
+            )),
             aliases: Aliases::new(setup.default_model, setup.aliases),
             admission: Arc::new(AdmissionControl::new(
                 setup.max_concurrent_requests,
@@ -180,6 +189,11 @@ impl TestApp {
                     .audio_limit_per_minute_s
                     .map(|limit| Arc::new(AudioQuota::new(limit))),
             },
+            live: LiveSessions::new(
+                setup.sessions,
+                NonZeroUsize::new(setup.max_sessions).unwrap(),
+                setup.server_secret,
+            ),
             phase: phase_receiver,
             metrics: metrics.clone(),
             settings: setup.settings,

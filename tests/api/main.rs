@@ -35,6 +35,8 @@ mod short_windows;
 #[cfg(test)]
 mod loaded_models;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod models;

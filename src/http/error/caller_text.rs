@@ -7,7 +7,7 @@ use super::description::{
     Description, RETRY_WHEN_NO_SPACE, audio_limit_reached, format_bytes, internal_error,
     is_disk_full, is_lack_of_resources, out_of_resources, rate_limited, truncated, unavailable,
 };
-use super::{ApiError, CLIENT_CLOSED_REQUEST, cross_site, models, transcription};
+use super::{ApiError, CLIENT_CLOSED_REQUEST, cross_site, live, models, transcription};
 
 impl ApiError {
     pub(super) fn describe(&self) -> Description {
@@ -99,6 +99,7 @@ impl ApiError {
             )
             .code("invalid_api_key"),
             Self::CrossSite(reason) => cross_site::describe(reason),
+            Self::Live(error) => live::describe(error),
             Self::ModelNotFound {
                 name,
                 stands_for,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
@@ -35,6 +35,17 @@ pub struct Connection {
 pub struct BusyGuard {
     connections: Connections,
     id: u64,
+}
+
+/// Request extension: the connection's place, which an upgraded connection keeps.
+#[derive(Clone)]
+pub struct ConnectionPlace(Weak<Connection>);
+
+/// Keeps an upgraded connection counted and busy until it is dropped.
+pub struct HeldConnection {
+    // Fields are dropped in this order: the entry is idle before it is removed.
+    _busy: BusyGuard,
+    _connection: Arc<Connection>,
 }
 
 /// A response body that keeps its connection busy until it is written.
@@ -93,6 +104,22 @@ impl Connection {
             connections: self.connections.clone(),
             id: self.id,
         }
+    }
+}
+
+impl ConnectionPlace {
+    /// The place of a connection.
+    pub fn new(connection: &Arc<Connection>) -> Self {
+        Self(Arc::downgrade(connection))
+    }
+
+    /// Keeps the place; none if the connection is gone already.
+    pub fn hold(&self) -> Option<HeldConnection> {
+        let connection = self.0.upgrade()?;
+        Some(HeldConnection {
+            _busy: connection.mark_busy(),
+            _connection: connection,
+        })
     }
 }
 

@@ -44,6 +44,10 @@ error_responses! {
     LoadErrors: [400, 401, 403, 404, 409, 429, 500, 502, 503, 504, 507];
     /// A model's unloading.
     UnloadErrors: [400, 401, 403, 404, 409, 500, 503];
+    /// A socket, before it is open.
+    LiveErrors: [400, 401, 403, 404, 426, 429, 500, 503];
+    /// A client secret.
+    SecretErrors: [400, 401, 403, 413, 500, 503];
 }
 
 fn error_response(status: u16) -> Response {
@@ -82,7 +86,10 @@ fn meaning(status: u16) -> &'static str {
         408 => "The upload was not complete in time, or was too slow.",
         409 => "The model is in use, loaded already, or being downloaded.",
         413 => "The body exceeds the limit, which the message names.",
-        429 => "Too many requests: concurrent, per minute, in the queue, or at the hub.",
+        426 => "The request does not ask for a WebSocket.",
+        429 => {
+            "Too many requests: concurrent, per minute, in the queue, at the hub, or too many live sessions."
+        }
         500 => "The server failed on this request; the message has the request id for its log.",
         502 => "The hub cannot be reached, or fails.",
         503 => "The server is stopping or has no free connection, or the model cannot be loaded.",
