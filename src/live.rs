@@ -18,6 +18,11 @@ mod audio_buffer;
 mod undecoded;
 mod work_queue;
 mod position;
+
+#[cfg(test)]
+#[path = "../tests/fixtures/fetched_files.rs"]
+#[expect(dead_code, reason = "needs no models")]
+mod fetched_files;
 #[cfg(test)]
 mod test_speaker;
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use halkspeech_audio::TurnOptions;
+
 /// The options of a session's policy. Changes act from the next turn on.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SessionOptions {
@@ -76,6 +78,33 @@ impl Default for TurnDetection {
             threshold: 0.5,
             prefix_padding: Duration::from_millis(300),
             silence: Duration::from_millis(500),
+        }
+    }
+}
+
+impl TurnDetection {
+    /// The options of the turn tracker. Without turn detection, no silence ends a turn.
+    pub(super) fn tracker_options(&self) -> TurnOptions {
+        let default = TurnOptions {
+            threshold: 0.5,
+            prefix_padding: Duration::from_millis(300),
+            silence: Duration::MAX,
+        };
+        match *self {
+            Self::Off => default,
+            Self::Semantic(eagerness) => TurnOptions {
+                silence: eagerness.max_silence(),
+                ..default
+            },
+            Self::Silence {
+                threshold,
+                prefix_padding,
+                silence,
+            } => TurnOptions {
+                threshold,
+                prefix_padding,
+                silence,
+            },
         }
     }
 }

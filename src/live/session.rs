@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use halkspeech_audio::{PieceFrame, TurnEdge, TurnOptions, TurnTracker};
+use halkspeech_audio::{PieceFrame, TurnEdge, TurnTracker};
 
 use super::audio_buffer::AudioBuffer;
 use super::detector::Detector;
@@ -69,7 +69,7 @@ impl Session {
             next_options: None,
             rule: CommitRule::default(),
             detector,
-            tracker: TurnTracker::new(&turn_options(&options.turn_detection)),
+            tracker: TurnTracker::new(&options.turn_detection.tracker_options()),
             audio: AudioBuffer::default(),
             undecoded: UndecodedSpeech::default(),
             boundary: 0,
@@ -275,13 +275,13 @@ impl Session {
             TurnDetection::Semantic(_) if self.turn.as_ref().is_some_and(Turn::ends_sentence) => {
                 SILENCE_AFTER_SENTENCE
             }
-            detection => turn_options(&detection).silence,
+            detection => detection.tracker_options().silence,
         }
     }
 
     fn begin_turn(&mut self, start: usize, first_frame: usize) {
         let item = self.next_item();
-        let detection = turn_options(&self.options.turn_detection);
+        let detection = self.options.turn_detection.tracker_options();
         let pauses = if detection.silence > LONG_SILENCE {
             Pauses::Long
         } else {
@@ -358,12 +358,12 @@ impl Session {
         if let Some(options) = self.next_options.take() {
             self.options = options;
             self.tracker
-                .set_options(&turn_options(&options.turn_detection));
+                .set_options(&options.turn_detection.tracker_options());
         }
     }
 
     fn release_audio(&mut self) {
-        let detection = turn_options(&self.options.turn_detection);
+        let detection = self.options.turn_detection.tracker_options();
         let needed = self.turn.as_ref().map_or_else(
             || {
                 let padding = samples_in(detection.prefix_padding);
@@ -378,31 +378,6 @@ impl Session {
     fn next_item(&mut self) -> ItemId {
         self.last_item += 1;
         ItemId(self.last_item)
-    }
-}
-
-/// How the detector finds the turns.
-fn turn_options(detection: &TurnDetection) -> TurnOptions {
-    let default = TurnOptions {
-        threshold: 0.5,
-        prefix_padding: Duration::from_millis(300),
-        silence: Duration::MAX,
-    };
-    match *detection {
-        TurnDetection::Off => default,
-        TurnDetection::Semantic(eagerness) => TurnOptions {
-            silence: eagerness.max_silence(),
-            ..default
-        },
-        TurnDetection::Silence {
-            threshold,
-            prefix_padding,
-            silence,
-        } => TurnOptions {
-            threshold,
-            prefix_padding,
-            silence,
-        },
     }
 }
 
