@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use crate::caller::{AudioQuota, Caller};
 use crate::clock::now;
 use crate::models::{LoadedModel, LoadedModels, ModelId};
-use crate::queue::{NewWindow, Place, WhenFull};
+use crate::queue::{Arrival, NewWindow, Place};
 use crate::schedule::{Lane, RequestId};
 use crate::telemetry::Metrics;
 use crate::transcript::{Speaker, Transcript};
@@ -74,8 +74,8 @@ pub struct Request {
     pub quota: Option<Arc<AudioQuota>>,
     /// When the caller stops waiting.
     pub deadline: Instant,
-    /// What happens while the model's queue is full.
-    pub when_full: WhenFull,
+    /// How it arrives at the model's queue.
+    pub arrival: Arrival,
 }
 
 /// A progress report of a running request.
@@ -187,20 +187,21 @@ impl Transcriber {
             quota,
             deadline,
             model,
-            when_full,
+            arrival,
         } = request;
         let id = model;
         let model = self.models.lease(&id).await?;
         check_languages(&model, &id, &options)?;
         let request = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
-        // A full queue refuses here, before the audio has cost anything.
+        // A full queue, or one that takes too long, refuses here, before the audio has cost anything.
         let first = NewWindow {
             request,
             caller,
             lane: urgency.lane(0),
             deadline,
         };
-        let mut first = Some(model.queue.place(first, when_full).await?);
+        let (admitted, place) = model.queue.admit(first, arrival).await?;
+        let mut first = Some(place);
         let started = Instant::now();
         let (recordings, _memory) = self
             .decode(audio, &options, caller, model.windows_in_flight)
@@ -209,6 +210,8 @@ impl Transcriber {
         if let Some(quota) = quota {
             quota.count(caller, recordings.duration, now())?;
         }
+        let length = recordings.duration;
+        admitted.announce(urgency.main_lane(length), length)?;
         self.metrics
             .decode_seconds
             .observe(decode_time.as_secs_f64());

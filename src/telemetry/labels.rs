@@ -71,6 +71,8 @@ pub enum RefusalReason {
     CallerLimit,
     /// `MAX_QUEUE_SIZE`.
     Queue,
+    /// The request timeout: the windows that wait would take longer.
+    Deadline,
     /// `RATE_LIMIT_PER_MINUTE`.
     RateLimit,
     /// `SERVER__AUDIO_LIMIT_PER_MINUTE_S`.
@@ -81,11 +83,12 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Concurrency,
         Self::CallerShare,
         Self::CallerLimit,
         Self::Queue,
+        Self::Deadline,
         Self::RateLimit,
         Self::AudioLimit,
         Self::Memory,
@@ -99,6 +102,7 @@ impl RefusalReason {
             Self::CallerShare => "caller_share",
             Self::CallerLimit => "caller_limit",
             Self::Queue => "queue",
+            Self::Deadline => "deadline",
             Self::RateLimit => "rate_limit",
             Self::AudioLimit => "audio_limit",
             Self::Memory => "memory",

@@ -9,7 +9,7 @@ use tracing::Span;
 use super::{Plan, QueueEntry, Stage, TranscribeError, Transcriber};
 use crate::clock::now;
 use crate::job::{Job, JobError, JobOutput};
-use crate::queue::{NewWindow, Place, WhenFull};
+use crate::queue::{NewWindow, Place};
 use crate::schedule::Lane;
 use crate::telemetry::traces;
 use halkspeech_audio::Window;
@@ -109,7 +109,7 @@ impl Transcriber {
                     lane,
                     deadline: plan.deadline,
                 };
-                queue.place(window, WhenFull::Wait).await?
+                queue.place(window).await?
             }
         };
         let key = BatchKey {
