@@ -174,12 +174,14 @@ fn sources() -> Vec<Source> {
         "http/parameters/tests.rs",
         "http/parameters/tests/",
         "models/store/tests.rs",
+        "queue/tests.rs",
         "models/store/tests/",
         "crates/whisper/src/test_models.rs",
         "schedule/admission/tests.rs",
         "schedule/properties.rs",
         "schedule/test_device.rs",
         "schedule/tests.rs",
+        "worker/continuous/tests.rs",
     ];
     files
         .into_iter()

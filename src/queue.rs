@@ -4,14 +4,16 @@
 mod batches;
 mod window;
 mod scheduled;
+mod admission;
 mod runner;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::caller::Caller;
 use crate::job::Job;
-use crate::schedule::{Lane, RequestId};
+use crate::schedule::{Lane, PromiseId, RequestId};
 
+pub use admission::ScheduledRequest;
 pub use batches::{
     BatchQueue, QueuePermit, QueueReceiver, QueuedJob, Upstream, UpstreamGuard, bounded,
 };
@@ -39,6 +41,40 @@ pub struct NewWindow {
     pub lane: Lane,
     /// After this time its text is no longer needed.
     pub deadline: Instant,
+}
+
+/// How a request arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// What happens while the queue is full.
+    pub when_full: WhenFull,
+    /// That of its refusal, if it was refused before and has returned.
+    pub ticket: Option<ReturnTicket>,
+}
+
+/// Identifies a refusal to the queue that has told a time to return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReturnTicket {
+    queue: u64,
+    promise: PromiseId,
+}
+
+/// When a refused request is to return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// The time until then.
+    pub after: Duration,
+    /// To be shown then; without one the time is a guess.
+    pub ticket: Option<ReturnTicket>,
+}
+
+/// An admitted request. Dropping it ends the request.
+#[derive(Debug)]
+pub enum AdmittedRequest {
+    /// By the queue of the batcher, which counts only windows.
+    Batches,
+    /// By a scheduled queue.
+    Scheduled(ScheduledRequest),
 }
 
 /// A place in the queue; it is free again when it is dropped.
@@ -74,6 +110,18 @@ pub enum WhenFull {
 pub struct QueueFull {
     /// The queue's bound, in windows.
     pub capacity: usize,
+    /// When to return, if the queue knows.
+    pub retry: Option<Retry>,
+}
+
+/// The windows of a request would be written after its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected end in {} s passes the deadline", estimate.as_secs())]
+pub struct TooLate {
+    /// The expected time until its end.
+    pub estimate: Duration,
+    /// When to return.
+    pub retry: Retry,
 }
 
 /// No engine takes windows from the queue: the model is being unloaded.
@@ -87,26 +135,53 @@ pub enum NoPlace {
     /// None is free.
     #[error(transparent)]
     Full(#[from] QueueFull),
+    /// It would be free too late.
+    #[error(transparent)]
+    TooLate(#[from] TooLate),
     /// The model is being unloaded.
     #[error(transparent)]
     Closed(#[from] QueueClosed),
 }
 
 impl QueueHandle {
-    /// Takes a place for a window.
+    /// Admits a request with its first window.
     ///
     /// # Errors
-    /// [`NoPlace`] when the queue is closed, or full and the window does not wait.
-    pub async fn place(&self, window: NewWindow, when_full: WhenFull) -> Result<Place, NoPlace> {
+    /// [`NoPlace`] when the queue is closed, when it is full and the request does not wait, or when the deadline would
+    /// pass.
+    pub async fn admit(
+        &self,
+        window: NewWindow,
+        arrival: Arrival,
+    ) -> Result<(AdmittedRequest, Place), NoPlace> {
         match self {
             Self::Batches(queue) => {
-                let permit = match when_full {
+                let permit = match arrival.when_full {
                     WhenFull::Refuse => queue.try_reserve()?,
                     WhenFull::Wait => queue.reserve().await?,
                 };
+                let place = Place::Batches(permit, queue.expect_window());
+                Ok((AdmittedRequest::Batches, place))
+            }
+            Self::Scheduled(queue) => {
+                let (request, place) = queue.admit(window, arrival).await?;
+                let request = AdmittedRequest::Scheduled(request);
+                Ok((request, Place::Scheduled(place)))
+            }
+        }
+    }
+
+    /// Waits for a place for a further window of an admitted request.
+    ///
+    /// # Errors
+    /// [`QueueClosed`] when the model is being unloaded.
+    pub async fn place(&self, window: NewWindow) -> Result<Place, QueueClosed> {
+        match self {
+            Self::Batches(queue) => {
+                let permit = queue.reserve().await?;
                 Ok(Place::Batches(permit, queue.expect_window()))
             }
-            Self::Scheduled(queue) => queue.place(window, when_full).await.map(Place::Scheduled),
+            Self::Scheduled(queue) => queue.place(window).await.map(Place::Scheduled),
         }
     }
 
@@ -152,3 +227,19 @@ impl QueueHandle {
         }
     }
 }
+
+impl AdmittedRequest {
+    /// The length of the request's audio is known; most of it is in this lane.
+    ///
+    /// # Errors
+    /// [`NoPlace::TooLate`] when its windows would be written after its deadline.
+    pub fn announce(&self, lane: Lane, audio: Duration) -> Result<(), NoPlace> {
+        match self {
+            Self::Batches => Ok(()),
+            Self::Scheduled(request) => request.announce(lane, audio),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -64,10 +64,10 @@ mod scheduler;
 mod alone;
 mod decide;
 
-pub use admission::{Offer, Refusal};
+pub use admission::{Offer, OfferedAudio, Refusal};
 pub use lane::{Lane, PerLane};
 pub use limits::{Layout, Limits};
-pub use promises::Attempt;
+pub use promises::PromiseId;
 pub use scheduler::Scheduler;
 pub use shares::ShareLimits;
 pub use window::{Departure, Outcome, RequestId, Window, WindowId};

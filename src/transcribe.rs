@@ -32,7 +32,7 @@ use crate::caller::{AudioQuota, Caller};
 use crate::clock::now;
 use crate::job::CertainText;
 use crate::models::{LoadedModel, LoadedModels, ModelId, ModelLease};
-use crate::queue::{NewWindow, Place, WhenFull};
+use crate::queue::{Arrival, NewWindow, Place};
 use crate::schedule::{Lane, RequestId};
 use crate::telemetry::Metrics;
 use crate::transcript::{Speaker, Transcript};
@@ -86,8 +86,8 @@ pub struct Request {
     pub quota: Option<Arc<AudioQuota>>,
     /// When the caller stops waiting.
     pub deadline: Instant,
-    /// What happens while the model's queue is full.
-    pub when_full: WhenFull,
+    /// How it arrives at the model's queue.
+    pub arrival: Arrival,
 }
 
 /// Whose windows they are.
@@ -277,7 +277,7 @@ impl Transcriber {
             quota,
             deadline,
             model,
-            when_full,
+            arrival,
         } = request;
         let model = self.lease(&model, &options).await?;
         let origin = Origin {
@@ -286,8 +286,8 @@ impl Transcriber {
             urgency,
             deadline,
         };
-        // A full queue refuses here, before the audio has cost anything.
-        let first = model.queue.place(origin.window(0), when_full).await?;
+        // A full queue, or one that takes too long, refuses here, before the audio has cost anything.
+        let (admitted, first) = model.queue.admit(origin.window(0), arrival).await?;
         let started = Instant::now();
         let (recordings, _memory) = self
             .decode(audio, &options, caller, model.windows_in_flight)
@@ -296,6 +296,8 @@ impl Transcriber {
         if let Some(quota) = quota {
             quota.count(caller, recordings.duration, now())?;
         }
+        let length = recordings.duration;
+        admitted.announce(urgency.main_lane(length), length)?;
         self.metrics
             .decode_seconds
             .observe(decode_time.as_secs_f64());

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use halkspeech::caller::Caller;
 use halkspeech::schedule::{
-    Attempt, Lane, Offer, Outcome, Refusal, RequestId, ShareLimits, Window, WindowId, Work,
+    Lane, Offer, OfferedAudio, Outcome, PromiseId, Refusal, RequestId, ShareLimits, Window,
+    WindowId, Work,
 };
 
 use super::costs::{Machine, seconds};
@@ -71,7 +72,7 @@ struct Clip {
     /// When it was refused last, and the time at which it may return.
     refused: Option<(f64, f64)>,
     admitted_s: f64,
-    windows: u64,
+    promise: Option<PromiseId>,
 }
 
 /// The state of the simulation.
@@ -182,15 +183,11 @@ impl Simulation {
             self.clips[caller].first_attempt_s = now_s;
         }
         let clip = self.clips[caller];
-        let attempt = Attempt {
-            caller: Caller::Key(caller),
-            fingerprint: clip.windows,
-        };
         let offer = Offer {
-            attempt,
+            promise: clip.promise,
             request: RequestId(caller as u64),
             lane: Lane::Interactive,
-            audio: seconds(clip.audio_s),
+            audio: OfferedAudio::Known(seconds(clip.audio_s)),
             patience: seconds(self.traffic.patience_s),
         };
         match self.device.scheduler.offer(&offer, now) {
@@ -206,11 +203,19 @@ impl Simulation {
                 self.submit(event, (audio_s, self.traffic.patience_s), now);
             }
             Err(refusal) => {
-                let (Refusal::QueueFull { retry_after } | Refusal::TooLate { retry_after, .. }) =
-                    refusal
+                let (Refusal::QueueFull {
+                    retry_after,
+                    promise,
+                }
+                | Refusal::TooLate {
+                    retry_after,
+                    promise,
+                    ..
+                }) = refusal
                 else {
                     return;
                 };
+                self.clips[caller].promise = promise;
                 // The header has whole seconds; the network adds up to a tenth of a second.
                 let told_s = retry_after.as_secs_f64().ceil();
                 if self.is_steady(now) {
@@ -285,10 +290,7 @@ impl Simulation {
                     self.seen.clip_latencies_s.push(now_s - clip.admitted_s);
                     self.seen.clip_totals_s.push(now_s - clip.first_attempt_s);
                 }
-                *clip = Clip {
-                    windows: clip.windows + 1,
-                    ..Clip::default()
-                };
+                *clip = Clip::default();
                 self.device
                     .scheduler
                     .close_request(RequestId(caller as u64));

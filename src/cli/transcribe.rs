@@ -23,7 +23,7 @@ use crate::caller::Caller;
 use crate::config::{LoadedSettings, Whisper};
 use crate::format;
 use crate::models::ModelId;
-use crate::queue::WhenFull;
+use crate::queue::{Arrival, WhenFull};
 use crate::telemetry::{logging, traces::Tracing};
 use crate::transcribe::{
     ReportUnit, Request, Transcriber, TranscriptionOptions, TranscriptionProgress, Urgency,
@@ -196,7 +196,10 @@ async fn transcribe_recording(
         deadline: Instant::now() + NO_DEADLINE,
         urgency: Urgency::Upload,
         quota: None,
-        when_full: WhenFull::Wait,
+        arrival: Arrival {
+            when_full: WhenFull::Wait,
+            ticket: None,
+        },
     };
     let mut shown = 0;
     let mut show = |steps: u64| {

@@ -3,11 +3,12 @@
 mod turnover;
 mod returns;
 mod shares;
+mod permit;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::Request;
 use axum::http::{HeaderName, header};
@@ -16,7 +17,7 @@ use super::error::ApiError;
 use super::{Context, Phase};
 use crate::caller::Caller;
 use crate::clock::now;
-use crate::queue::WhenFull;
+use crate::queue::ReturnTicket;
 use crate::telemetry::{Metrics, RefusalLabels, RefusalReason};
 use returns::{Attempt, ExpectedReturns, HASTY_WITHIN};
 use shares::{ShareRefusal, Shares};
@@ -50,6 +51,8 @@ pub struct AdmissionPermit {
     last_refusal: LastRefusal,
     /// Whether the request was refused before and returned on time.
     is_return: bool,
+    /// That of the refusal.
+    ticket: Option<ReturnTicket>,
     entry: Instant,
     is_refused: bool,
     /// Set while the request is counted as in flight.
@@ -98,6 +101,7 @@ impl AdmissionControl {
                     control: Arc::clone(self),
                     attempt,
                     last_refusal: last_refusal.clone(),
+                    ticket: returns.ticket(attempt, now),
                     is_return: returns.enter(attempt, now),
                     entry: now,
                     is_refused: false,
@@ -243,54 +247,10 @@ async fn wait_for_phase(context: &Context, is_reached: impl Fn(Phase) -> bool) {
     }
 }
 
-impl AdmissionPermit {
-    /// What the request does if the queue is full: one that returned on time waits, instead of being
-    /// refused again. The permits bound how many wait.
-    pub fn when_full(&self) -> WhenFull {
-        if self.is_return {
-            WhenFull::Wait
-        } else {
-            WhenFull::Refuse
-        }
-    }
-
-    /// Ends a request that exceeds a limit of its caller.
-    pub fn refuse_for_limit(mut self) {
-        self.last_refusal.set(now());
-        self.is_refused = true;
-    }
-
-    /// Ends a request that is refused for another reason than permits. Returns the time after which it is
-    /// expected back.
-    pub fn refuse(mut self) -> Duration {
-        self.last_refusal.set(now());
-        self.is_refused = true;
-        let mut state = self.control.state();
-        let AdmissionState {
-            returns, turnover, ..
-        } = &mut *state;
-        returns.expect_first(self.attempt, turnover, now())
-    }
-}
-
-impl Drop for AdmissionPermit {
-    fn drop(&mut self) {
-        if let Some(metrics) = &self.in_flight {
-            metrics.requests_in_flight.dec();
-        }
-        let now = now();
-        let mut state = self.control.state();
-        state.shares.leave(self.attempt.caller);
-        if self.is_refused {
-            state.turnover.leave_refused(now);
-        } else {
-            state.turnover.leave(self.entry, now);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::body::Body;
 
     use super::*;

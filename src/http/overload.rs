@@ -2,6 +2,7 @@
 
 use super::admission::{AdmissionPermit, count_refusal};
 use super::error::ApiError;
+use crate::queue::{QueueFull, TooLate};
 use crate::telemetry::{Metrics, RefusalReason};
 use crate::transcribe::TranscribeError;
 use halkspeech_audio::AudioError;
@@ -14,6 +15,7 @@ pub fn transcription_error(
 ) -> ApiError {
     let reason = match &error {
         TranscribeError::QueueFull(_) => Some(RefusalReason::Queue),
+        TranscribeError::TooLate(_) => Some(RefusalReason::Deadline),
         TranscribeError::AudioQuota(_) => Some(RefusalReason::AudioLimit),
         TranscribeError::Audio(AudioError::NoMemory { .. }) => Some(RefusalReason::Memory),
         _ => None,
@@ -27,6 +29,10 @@ pub fn transcription_error(
                     permit.refuse_for_limit();
                     exceeded.wait
                 }
+                TranscribeError::TooLate(TooLate { retry, .. })
+                | TranscribeError::QueueFull(QueueFull {
+                    retry: Some(retry), ..
+                }) => permit.refuse_until(*retry),
                 _ => permit.refuse(),
             };
             ApiError::Overloaded {

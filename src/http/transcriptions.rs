@@ -118,7 +118,7 @@ async fn respond(context: &Arc<Context>, api: Api, request: Request) -> Result<R
         deadline: deadline.into_std(),
         urgency: Urgency::Upload,
         quota: context.caller_limits.audio.clone(),
-        when_full: permit.when_full(),
+        arrival: permit.arrival(),
     };
     if parameters.stream {
         let context = Arc::clone(context);

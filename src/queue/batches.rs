@@ -85,6 +85,7 @@ impl BatchQueue {
             .map(|permit| QueuePermit { _permit: permit })
             .map_err(|_| QueueFull {
                 capacity: self.capacity,
+                retry: None,
             })
     }
 

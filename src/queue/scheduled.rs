@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::admission::queue_number;
 use super::runner::RunnerHandle;
 use super::window::RunnerWindow;
-use super::{NewWindow, NoPlace, QueueClosed, QueueFull, WhenFull};
+use super::{NewWindow, QueueClosed};
 use crate::clock::now;
 use crate::job::{Job, JobError};
 use crate::schedule::{Departure, Lane, Layout, Limits, Scheduler, Window, WindowId};
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     /// Notified after each event that may give a runner work.
     pub changed: Condvar,
     pub metrics: Metrics,
+    /// Differs from that of any other queue.
+    pub number: u64,
     dimensions: Dimensions,
     origin: Instant,
 }
@@ -99,6 +102,7 @@ impl ScheduledQueue {
             }),
             changed: Condvar::new(),
             metrics,
+            number: queue_number(),
             dimensions,
             origin: now(),
         });
@@ -107,36 +111,37 @@ impl ScheduledQueue {
         (Self(Arc::new(Sender(shared))), handles)
     }
 
-    /// Takes a place for a window.
+    /// Waits for a place for a window.
     ///
     /// # Errors
-    /// [`NoPlace`] when no runner has an engine, or the window does not wait and no place is free.
-    pub async fn place(
-        &self,
-        window: NewWindow,
-        when_full: WhenFull,
-    ) -> Result<ScheduledPlace, NoPlace> {
-        let (granted, place) = self.claim(window, when_full)?;
+    /// [`QueueClosed`] when no runner has an engine.
+    pub async fn place(&self, window: NewWindow) -> Result<ScheduledPlace, QueueClosed> {
+        let (granted, place) = self.claim(window)?;
         granted.await.map_err(|_| QueueClosed)?;
         Ok(place)
+    }
+
+    /// The place of an admitted request for its first window.
+    pub(super) fn admitted_place(&self, window: NewWindow) -> Result<ScheduledPlace, QueueClosed> {
+        let mut state = self.shared().state();
+        if state.phase == QueuePhase::Closed {
+            return Err(QueueClosed);
+        }
+        let id = state.next_id();
+        let queue = self.clone();
+        Ok(ScheduledPlace { queue, window, id })
     }
 
     fn claim(
         &self,
         window: NewWindow,
-        when_full: WhenFull,
-    ) -> Result<(oneshot::Receiver<()>, ScheduledPlace), NoPlace> {
+    ) -> Result<(oneshot::Receiver<()>, ScheduledPlace), QueueClosed> {
         let shared = self.shared();
         let mut state = shared.state();
         if state.phase == QueuePhase::Closed {
-            return Err(QueueClosed.into());
+            return Err(QueueClosed);
         }
-        if when_full == WhenFull::Refuse && !state.scheduler.has_place(window.lane) {
-            let capacity = state.scheduler.max_waiting();
-            return Err(QueueFull { capacity }.into());
-        }
-        let id = WindowId(state.next_id);
-        state.next_id += 1;
+        let id = state.next_id();
         let (sender, granted) = oneshot::channel();
         state.places.insert(id, sender);
         let claim = shared.window(id, &window, Duration::ZERO, 0);
@@ -164,7 +169,7 @@ impl ScheduledQueue {
         self.shared().state().scheduler.waiting(lane)
     }
 
-    fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.0.0
     }
 }
@@ -231,6 +236,14 @@ impl Drop for Sender {
     }
 }
 
+impl State {
+    fn next_id(&mut self) -> WindowId {
+        let id = WindowId(self.next_id);
+        self.next_id += 1;
+        id
+    }
+}
+
 impl Shared {
     pub fn state(&self) -> MutexGuard<'_, State> {
         // Usable also after a panic: the state is consistent between any two statements.
@@ -242,7 +255,7 @@ impl Shared {
         self.time(now())
     }
 
-    fn time(&self, moment: Instant) -> Duration {
+    pub fn time(&self, moment: Instant) -> Duration {
         moment.saturating_duration_since(self.origin)
     }
 

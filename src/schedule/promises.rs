@@ -1,18 +1,13 @@
-//! The return times of refused requests, and the places that are kept for them.
+//! The return times of refused requests, and the audio that is kept for them.
+//!
+//! Who returns is recognised elsewhere (`http/admission/returns.rs`): a request that returns brings the id of its promise.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use crate::caller::Caller;
-
-/// A request that comes again after a refusal has the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Attempt {
-    /// Its caller.
-    pub caller: Caller,
-    /// A hash of what stays the same: path, query and length.
-    pub fingerprint: u64,
-}
+/// Identifies a return time that a refused request was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PromiseId(pub u64);
 
 /// How a request relates to the promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +23,12 @@ pub enum Return {
 /// Places in the backlog that are kept for requests with a return time.
 #[derive(Debug, Default)]
 pub struct Promises {
-    places: BTreeMap<(Duration, u64), Promise>,
-    attempts: HashMap<Attempt, (Duration, u64)>,
-    number: u64,
+    places: BTreeMap<(Duration, PromiseId), Promise>,
+    dues: HashMap<PromiseId, Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Promise {
-    attempt: Attempt,
     audio: f64,
     expires: Duration,
 }
@@ -59,28 +52,28 @@ const EARLY: Duration = Duration::from_millis(500);
 const MIN_KEPT: Duration = Duration::from_secs(2);
 
 impl Promises {
-    /// How an attempt relates to the promises.
-    pub fn returned(&mut self, attempt: Attempt, now: Duration) -> Return {
+    /// How a request with this promise relates to the promises.
+    pub fn returned(&mut self, id: PromiseId, now: Duration) -> Return {
         self.drop_expired(now);
-        match self.attempts.get(&attempt) {
+        match self.dues.get(&id) {
             None => Return::New,
-            Some((due, _)) if *due <= now + EARLY => Return::OnTime,
-            Some((due, _)) => Return::Early(*due - now),
+            Some(due) if *due <= now + EARLY => Return::OnTime,
+            Some(due) => Return::Early(*due - now),
         }
     }
 
     /// A request was admitted or needs its place no longer.
-    pub fn remove(&mut self, attempt: Attempt) {
-        if let Some(place) = self.attempts.remove(&attempt) {
-            self.places.remove(&place);
+    pub fn remove(&mut self, id: PromiseId) {
+        if let Some(due) = self.dues.remove(&id) {
+            self.places.remove(&(due, id));
         }
     }
 
-    /// The time after which an attempt is to return: when the backlog, with all that have a return time
+    /// The time after which a request is to return: when the backlog, with all that have a return time
     /// before, plus its audio is below `limit`.
     pub fn promise(
         &mut self,
-        attempt: Attempt,
+        id: PromiseId,
         audio: f64,
         limit: f64,
         (backlog, now): (Backlog, Duration),
@@ -92,20 +85,20 @@ impl Promises {
         }
         let excess = (level + audio - limit).max(0.0);
         let due = at + Duration::from_secs_f64(excess / backlog.speed);
-        self.keep(attempt, audio, due, now)
+        self.keep(id, audio, due, now)
     }
 
-    /// Tells an attempt that returned on time and could not be admitted to return soon, before all others.
+    /// Tells a request that returned on time and could not be admitted to return soon, before all others.
     pub fn promise_first(
         &mut self,
-        attempt: Attempt,
+        id: PromiseId,
         audio: f64,
         limit: f64,
         (backlog, now): (Backlog, Duration),
     ) -> Duration {
         let excess = (backlog.level + audio - limit).max(0.0);
         let due = now + Duration::from_secs_f64(excess / backlog.speed);
-        self.keep(attempt, audio, due, now)
+        self.keep(id, audio, due, now)
     }
 
     /// The highest level of the backlog from now on, if all return at their times.
@@ -132,30 +125,25 @@ impl Promises {
         places.map(move |((due, _), promise)| ((*due).max(now), promise.audio))
     }
 
-    fn keep(&mut self, attempt: Attempt, audio: f64, due: Duration, now: Duration) -> Duration {
-        self.remove(attempt);
+    fn keep(&mut self, id: PromiseId, audio: f64, due: Duration, now: Duration) -> Duration {
+        self.remove(id);
         let wait = due.saturating_sub(now);
         if self.places.len() < MAX_PROMISES {
-            self.number += 1;
-            let promise = Promise {
-                attempt,
-                audio,
-                expires: due + (wait / 2).max(MIN_KEPT),
-            };
-            self.places.insert((due, self.number), promise);
-            self.attempts.insert(attempt, (due, self.number));
+            let expires = due + (wait / 2).max(MIN_KEPT);
+            self.places.insert((due, id), Promise { audio, expires });
+            self.dues.insert(id, due);
         }
         wait
     }
 
     fn drop_expired(&mut self, now: Duration) {
-        let overdue = self.places.range(..(now, u64::MAX));
-        let expired: Vec<Attempt> = overdue
+        let overdue = self.places.range(..=(now, PromiseId(u64::MAX)));
+        let expired: Vec<PromiseId> = overdue
             .filter(|(_, promise)| promise.expires < now)
-            .map(|(_, promise)| promise.attempt)
+            .map(|((_, id), _)| *id)
             .collect();
-        for attempt in expired {
-            self.remove(attempt);
+        for id in expired {
+            self.remove(id);
         }
     }
 }
@@ -174,24 +162,19 @@ mod tests {
     const SPEED: f64 = 10.0;
     const LIMIT: f64 = 100.0;
 
-    fn attempt(caller: usize) -> Attempt {
-        Attempt {
-            caller: Caller::Key(caller),
-            fingerprint: 0,
-        }
-    }
+    const FIRST: PromiseId = PromiseId(1);
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
-    /// The return time of an attempt of 20 s in seconds, with this backlog.
-    fn promise(promises: &mut Promises, caller: usize, level: f64, now_s: u64) -> f64 {
+    /// The return time of a request of 20 s in seconds, with this backlog.
+    fn promise(promises: &mut Promises, id: u64, level: f64, now_s: u64) -> f64 {
         let backlog = Backlog {
             level,
             speed: SPEED,
         };
-        let wait = promises.promise(attempt(caller), 20.0, LIMIT, (backlog, at(now_s)));
+        let wait = promises.promise(PromiseId(id), 20.0, LIMIT, (backlog, at(now_s)));
         wait.as_secs_f64()
     }
 
@@ -200,7 +183,7 @@ mod tests {
         let mut promises = Promises::default();
         // 120 s of audio are to fall to 80 s, then 2 s of work for each that returns.
         let seconds: Vec<f64> = (0..3)
-            .map(|caller| promise(&mut promises, caller, 120.0, 0))
+            .map(|id| promise(&mut promises, id, 120.0, 0))
             .collect();
         assert_eq!(seconds, [4.0, 6.0, 8.0]);
         let backlog = Backlog {
@@ -227,11 +210,7 @@ mod tests {
             (15, Return::OnTime),
             (16, Return::New),
         ] {
-            assert_eq!(
-                promises.returned(attempt(1), at(now_s)),
-                expected,
-                "{now_s}"
-            );
+            assert_eq!(promises.returned(FIRST, at(now_s)), expected, "{now_s}");
         }
         assert_eq!(promises.len(), 0);
     }
@@ -240,22 +219,22 @@ mod tests {
     fn an_admitted_request_keeps_no_place() {
         let mut promises = Promises::default();
         promise(&mut promises, 1, 180.0, 0);
-        promises.remove(attempt(1));
-        assert_eq!(promises.returned(attempt(1), at(10)), Return::New);
+        promises.remove(FIRST);
+        assert_eq!(promises.returned(FIRST, at(10)), Return::New);
         assert_eq!(promises.len(), 0);
     }
 
     #[test]
     fn one_that_returned_in_vain_is_before_all_others() {
         let mut promises = Promises::default();
-        (0..50).for_each(|caller| {
-            promise(&mut promises, caller, 100.0, 0);
+        (0..50).for_each(|id| {
+            promise(&mut promises, id, 100.0, 0);
         });
         let backlog = Backlog {
             level: 100.0,
             speed: SPEED,
         };
-        let wait = promises.promise_first(attempt(0), 20.0, LIMIT, (backlog, at(2)));
+        let wait = promises.promise_first(PromiseId(0), 20.0, LIMIT, (backlog, at(2)));
         assert_eq!(wait, at(2));
         assert_eq!(promises.len(), 50);
     }
@@ -263,8 +242,8 @@ mod tests {
     #[test]
     fn the_number_of_places_is_bounded() {
         let mut promises = Promises::default();
-        for caller in 0..MAX_PROMISES + 10 {
-            promises.keep(attempt(caller), 1.0, at(10), at(0));
+        for id in 0..MAX_PROMISES as u64 + 10 {
+            promises.keep(PromiseId(id), 1.0, at(10), at(0));
         }
         assert_eq!(promises.len(), MAX_PROMISES);
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::admission::{Admission, Offer, Refusal};
+use super::admission::{Admission, Offer, Refusal, WaitingWindows};
 use super::lane::{Lane, PerLane};
 use super::limits::{Layout, Limits};
 use super::places::Places;
@@ -65,8 +65,11 @@ impl Scheduler {
             return Err(Refusal::ShuttingDown);
         }
         self.expire(now);
-        let waiting =
-            PerLane::from_fn(|lane| (self.waiting[lane].len(), self.waiting[lane].audio()));
+        let waiting = PerLane::from_fn(|lane| WaitingWindows {
+            windows: self.waiting[lane].len(),
+            held: self.places.held(lane),
+            audio: self.waiting[lane].audio(),
+        });
         self.admission.offer(offer, &self.limits, &waiting, now)
     }
 
@@ -87,11 +90,16 @@ impl Scheduler {
         }
         self.expire(now);
         let lane = window.lane;
-        let holds_place = self.places.take(window.id) || self.admission.holds_place(window.request);
+        let has_own_place = self.places.take(window.id);
+        let holds_place = has_own_place || self.admission.holds_place(window.request);
         if !holds_place && !self.has_place(lane) {
             return Err(Refusal::QueueFull {
                 retry_after: self.time_of(&window),
+                promise: None,
             });
+        }
+        if !has_own_place {
+            self.admission.take_place(window.request);
         }
         self.admission.arrived(&window);
         self.admission.observe(true, now);

@@ -112,8 +112,16 @@ impl TestDevice {
         );
     }
 
+    /// Gives work to idle workers.
+    pub fn begin(&mut self) {
+        for index in 0..self.workers.len() {
+            self.give(index, 0);
+        }
+    }
+
     /// The running work of a worker fails.
     pub fn fail(&mut self, index: usize) {
+        self.begin();
         let count = self.workers.len();
         let (worker, work) = &mut self.workers[index % count];
         if let Some((Work::Encode(_) | Work::Open(_) | Work::Step(_) | Work::Close(_), _)) = work {
@@ -125,6 +133,7 @@ impl TestDevice {
 
     /// The running call of a worker fails: its windows are tried again, each without others.
     pub fn fail_with_retries(&mut self, index: usize) {
+        self.begin();
         let count = self.workers.len();
         let (worker, work) = &mut self.workers[index % count];
         let (worker, running) = (*worker, work.clone());

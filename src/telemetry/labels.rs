@@ -92,6 +92,8 @@ pub enum RefusalReason {
     CallerLimit,
     /// `MAX_QUEUE_SIZE`.
     Queue,
+    /// The request timeout: the windows that wait would take longer.
+    Deadline,
     /// `RATE_LIMIT_PER_MINUTE`.
     RateLimit,
     /// `SERVER__AUDIO_LIMIT_PER_MINUTE_S`.
@@ -106,11 +108,12 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Concurrency,
         Self::CallerShare,
         Self::CallerLimit,
         Self::Queue,
+        Self::Deadline,
         Self::RateLimit,
         Self::AudioLimit,
         Self::Memory,
@@ -126,6 +129,7 @@ impl RefusalReason {
             Self::CallerShare => "caller_share",
             Self::CallerLimit => "caller_limit",
             Self::Queue => "queue",
+            Self::Deadline => "deadline",
             Self::RateLimit => "rate_limit",
             Self::AudioLimit => "audio_limit",
             Self::Memory => "memory",

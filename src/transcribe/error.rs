@@ -4,7 +4,7 @@ use super::FrontEndPanicked;
 use crate::caller::AudioQuotaExceeded;
 use crate::job::JobError;
 use crate::models::{ModelError, ModelId};
-use crate::queue::{NoPlace, QueueClosed, QueueFull};
+use crate::queue::{NoPlace, QueueClosed, QueueFull, TooLate};
 use halkspeech_audio::AudioError;
 use halkspeech_whisper::Language;
 
@@ -39,6 +39,9 @@ pub enum TranscribeError {
     /// The queue has no permit for a new request.
     #[error(transparent)]
     QueueFull(#[from] QueueFull),
+    /// The windows that wait would take longer than until the deadline.
+    #[error(transparent)]
+    TooLate(#[from] TooLate),
     /// The caller has sent as much audio as it may.
     #[error(transparent)]
     AudioQuota(#[from] AudioQuotaExceeded),
@@ -63,6 +66,7 @@ impl From<NoPlace> for TranscribeError {
     fn from(error: NoPlace) -> Self {
         match error {
             NoPlace::Full(error) => Self::QueueFull(error),
+            NoPlace::TooLate(error) => Self::TooLate(error),
             NoPlace::Closed(error) => Self::QueueClosed(error),
         }
     }

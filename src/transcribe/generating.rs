@@ -9,7 +9,7 @@ use tracing::Span;
 use super::{Plan, QueueEntry, Stage, TranscribeError, Transcriber};
 use crate::clock::now;
 use crate::job::{CertainText, Job, JobError, JobOutput};
-use crate::queue::{Place, WhenFull};
+use crate::queue::Place;
 use crate::schedule::Lane;
 use crate::telemetry::traces;
 use halkspeech_audio::Window;
@@ -111,10 +111,7 @@ impl Transcriber {
         let queue = &plan.model.queue;
         let place = match place {
             Some(place) => place,
-            None => {
-                let window = plan.origin.window_in(lane);
-                queue.place(window, WhenFull::Wait).await?
-            }
+            None => queue.place(plan.origin.window_in(lane)).await?,
         };
         let key = BatchKey {
             frames: plan.model.lengths.batch_length(length),

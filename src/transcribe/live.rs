@@ -16,7 +16,6 @@ use crate::clock::now;
 use crate::job::CertainText;
 use crate::live::{PartialResult, PartialWord, PartialWork};
 use crate::models::LoadedModel;
-use crate::queue::WhenFull;
 use crate::schedule::Lane;
 use crate::transcript::Transcript;
 use halkspeech_audio::{DecodedAudio, RecordingSpan, Window, WindowClock};
@@ -113,7 +112,7 @@ impl Transcriber {
                 lost_ranges: Vec::new(),
             };
             let recordings = Recordings::new(decoded, options.clip, options.vad);
-            let first = model.queue.place(origin.window(0), WhenFull::Wait).await?;
+            let first = model.queue.place(origin.window(0)).await?;
             let mut plan = Plan::new(model, options, Task::Transcribe, origin);
             plan.end_s = recordings.duration.as_secs_f64();
             self.transcribe_recordings(plan, recordings, first, (Duration::ZERO, &report))

@@ -1,5 +1,7 @@
 //! The lanes of a request's windows.
 
+use std::time::Duration;
+
 use crate::schedule::Lane;
 
 /// How urgent a request is.
@@ -25,7 +27,17 @@ impl Urgency {
             Self::Upload => Lane::Bulk,
         }
     }
+
+    /// The lane of most of the audio of a request of this length.
+    #[must_use]
+    pub fn main_lane(self, audio: Duration) -> Lane {
+        let windows = audio.div_duration_f64(WINDOW).ceil() as usize;
+        self.lane(windows.saturating_sub(1) / 2)
+    }
 }
+
+/// The longest window.
+const WINDOW: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -37,5 +49,14 @@ mod tests {
         let [interactive, bulk] = [Lane::Interactive, Lane::Bulk];
         assert_eq!(lanes, [interactive, interactive, bulk, bulk]);
         assert_eq!(Urgency::Live.lane(99), Lane::Live);
+        for (seconds, lane) in [
+            (0, interactive),
+            (120, interactive),
+            (121, bulk),
+            (3600, bulk),
+        ] {
+            let audio = Duration::from_secs(seconds);
+            assert_eq!(Urgency::Upload.main_lane(audio), lane, "{seconds}");
+        }
     }
 }

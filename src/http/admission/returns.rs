@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::turnover::Turnover;
 use crate::caller::Caller;
+use crate::queue::{Retry, ReturnTicket};
 
 /// Longest wait that a refusal names: OpenAI's SDKs ignore longer ones.
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -76,6 +77,8 @@ struct ExpectedReturn {
     due: Instant,
     /// When it is no longer expected.
     expires: Instant,
+    /// For the queue that has told the time.
+    ticket: Option<ReturnTicket>,
 }
 
 impl ExpectedReturns {
@@ -165,6 +168,7 @@ impl ExpectedReturns {
         let wait = wait(ahead, refusals);
         let mut entry = ExpectedReturn::new(attempt, turnover, wait, now);
         entry.refusals = refusals;
+        entry.ticket = own.and_then(|index| self.expected[index].ticket);
         if let Some(index) = own {
             self.expected[index] = entry;
         } else if self.expected.len() < MAX_EXPECTED && self.alike(attempt) < MAX_ALIKE {
@@ -182,11 +186,28 @@ impl ExpectedReturns {
         now: Instant,
     ) -> Duration {
         let wait = self.spread_wait(turnover, now);
+        let retry = Retry {
+            after: wait,
+            ticket: None,
+        };
+        self.expect_at(attempt, turnover, retry, now);
+        wait
+    }
+
+    /// Records that the queue has refused the request after it had got a permit, and has told it when to return: it is
+    /// expected then, before all others.
+    pub fn expect_at(&mut self, attempt: Attempt, turnover: &Turnover, retry: Retry, now: Instant) {
         if self.expected.len() < MAX_EXPECTED && self.alike(attempt) < MAX_ALIKE {
-            let entry = ExpectedReturn::new(attempt, turnover, wait, now);
+            let mut entry = ExpectedReturn::new(attempt, turnover, retry.after, now);
+            entry.ticket = retry.ticket;
             self.expected.insert(0, entry);
         }
-        wait
+    }
+
+    /// What the queue has to be shown when the request gets a permit; to be called before [`Self::enter`].
+    pub fn ticket(&self, attempt: Attempt, now: Instant) -> Option<ReturnTicket> {
+        let index = self.position(attempt, now)?;
+        self.expected[index].ticket
     }
 
     /// The wait after a refusal for another reason than permits, evenly spread over the hold time of
@@ -253,6 +274,7 @@ impl ExpectedReturn {
             is_early: false,
             due,
             expires: due + turnover.hold(now).mul_f64(EXPIRY) + wait / 8,
+            ticket: None,
         }
     }
 

@@ -40,6 +40,10 @@ pub(super) fn describe(error: &TranscribeError) -> Description {
             "The queue is full: {} windows of audio are waiting.",
             full_queue.capacity
         )),
+        TranscribeError::TooLate(late) => rate_limited(&format!(
+            "The server is busy: your request would be done in about {} seconds, after the request timeout.",
+            late.estimate.as_secs()
+        )),
         TranscribeError::AudioQuota(exceeded) => audio_limit_reached(exceeded),
         TranscribeError::Audio(error) => describe_audio(error),
         TranscribeError::DeadlinePassed | TranscribeError::Job(JobError::Expired) => timed_out(),

@@ -49,23 +49,33 @@ fn window(request: u64) -> Window {
 
 fn offer(request: u64, patience_s: u64) -> Offer {
     Offer {
-        attempt: Attempt {
-            caller: Caller::Key(0),
-            fingerprint: request,
-        },
+        promise: None,
         request: RequestId(request),
         lane: Lane::Interactive,
-        audio: Duration::from_secs(10),
+        audio: OfferedAudio::Known(Duration::from_secs(10)),
         patience: Duration::from_secs(patience_s),
     }
 }
 
 /// Windows of 10 s that wait in interactive.
-fn waiting(windows: usize) -> PerLane<(usize, Duration)> {
+fn waiting(windows: usize) -> PerLane<WaitingWindows> {
     PerLane::from_fn(|lane| match lane {
-        Lane::Interactive => (windows, Duration::from_secs(10 * windows as u64)),
-        _ => (0, Duration::ZERO),
+        Lane::Interactive => WaitingWindows {
+            windows,
+            held: 0,
+            audio: Duration::from_secs(10 * windows as u64),
+        },
+        Lane::Live | Lane::Bulk => WaitingWindows::default(),
     })
+}
+
+/// The same request after a refusal.
+fn again(offer: Offer, refusal: Result<(), Refusal>) -> Offer {
+    let Err(Refusal::TooLate { promise, .. }) = refusal else {
+        panic!("{refusal:?}");
+    };
+    assert!(promise.is_some());
+    Offer { promise, ..offer }
 }
 
 #[test]
@@ -95,6 +105,7 @@ fn says_when_to_return_and_admits_then() {
     let Err(Refusal::TooLate {
         retry_after,
         estimate,
+        ..
     }) = refusal
     else {
         panic!("{refusal:?}");
@@ -103,7 +114,8 @@ fn says_when_to_return_and_admits_then() {
     assert_eq!(estimate.as_secs_f64().round(), 32.0);
     assert_eq!(retry_after.as_secs_f64().round(), 15.0);
     // An attempt that comes early gets the remaining time, and loses nothing by it.
-    let early = admission.offer(&offer(1, 21), &LIMITS, &waiting(25), NOW + retry_after / 2);
+    let own = again(offer(1, 21), refusal);
+    let early = admission.offer(&own, &LIMITS, &waiting(25), NOW + retry_after / 2);
     let Err(Refusal::TooLate {
         retry_after: rest, ..
     }) = early
@@ -118,7 +130,7 @@ fn says_when_to_return_and_admits_then() {
             .offer(&offer(2, 21), &LIMITS, &waiting(19), returned)
             .is_err()
     );
-    let on_time = admission.offer(&offer(1, 21), &LIMITS, &waiting(19), returned);
+    let on_time = admission.offer(&own, &LIMITS, &waiting(19), returned);
     assert_eq!(on_time, Ok(()));
 }
 
@@ -130,16 +142,10 @@ fn a_newcomer_does_not_take_the_places_of_those_that_return() {
     assert_eq!(newcomer(&mut admission()), Ok(()));
     let mut admission = admission();
     let before = NOW - Duration::from_secs(14);
-    assert!(
-        admission
-            .offer(&offer(1, 41), &LIMITS, &waiting(45), before)
-            .is_err()
-    );
+    let refusal = admission.offer(&offer(1, 41), &LIMITS, &waiting(45), before);
     assert!(newcomer(&mut admission).is_err());
-    assert_eq!(
-        admission.offer(&offer(1, 41), &LIMITS, &waiting(31), NOW),
-        Ok(())
-    );
+    let own = again(offer(1, 41), refusal);
+    assert_eq!(admission.offer(&own, &LIMITS, &waiting(31), NOW), Ok(()));
 }
 
 #[test]
@@ -167,7 +173,7 @@ fn the_bound_of_the_queue_holds_whatever_the_estimate() {
 fn audio_that_was_announced_counts_until_it_arrives_or_its_request_ends() {
     let mut admission = admission();
     let long = Offer {
-        audio: Duration::from_secs(1000),
+        audio: OfferedAudio::Known(Duration::from_secs(1000)),
         ..offer(1, 10_000)
     };
     assert_eq!(admission.offer(&long, &LIMITS, &waiting(0), NOW), Ok(()));
@@ -178,6 +184,7 @@ fn audio_that_was_announced_counts_until_it_arrives_or_its_request_ends() {
             .is_err()
     );
     admission.arrived(&window(1));
+    admission.take_place(RequestId(1));
     assert_eq!(admission.reserved(Lane::Interactive), 0);
     assert!(!admission.holds_place(RequestId(1)));
     admission.close(RequestId(1));
@@ -187,4 +194,49 @@ fn audio_that_was_announced_counts_until_it_arrives_or_its_request_ends() {
             .offer(&offer(3, 60), &LIMITS, &waiting(20), NOW)
             .is_ok()
     );
+}
+
+#[test]
+fn a_request_whose_length_becomes_known_later_keeps_its_place_and_its_promise() {
+    let mut admission = admission();
+    let unknown = Offer {
+        audio: OfferedAudio::Unknown,
+        ..offer(1, 21)
+    };
+    // 20 s of work are the limit: a backlog of 19 s is below it, but not with 20 s of its own.
+    let announced = |seconds, own: Offer| Offer {
+        audio: OfferedAudio::Announced(Duration::from_secs(seconds)),
+        ..own
+    };
+    assert!(
+        admission
+            .offer(&unknown, &LIMITS, &waiting(30), NOW)
+            .is_err()
+    );
+    assert_eq!(
+        admission.offer(&unknown, &LIMITS, &waiting(10), NOW),
+        Ok(())
+    );
+    assert_eq!(admission.reserved(Lane::Interactive), 1);
+    let refusal = admission.offer(&announced(200, unknown), &LIMITS, &waiting(30), NOW);
+    let own = again(announced(200, unknown), refusal);
+    admission.close(RequestId(1));
+    assert_eq!(admission.reserved(Lane::Interactive), 0);
+
+    let later = NOW + Duration::from_secs(35);
+    let Offer { promise, .. } = own;
+    let returned = Offer { promise, ..unknown };
+    assert_eq!(
+        admission.offer(&returned, &LIMITS, &waiting(0), later),
+        Ok(())
+    );
+    assert_eq!(admission.offer(&own, &LIMITS, &waiting(0), later), Ok(()));
+    assert_eq!(admission.reserved(Lane::Interactive), 1);
+    assert_eq!(
+        admission.announced[Lane::Interactive],
+        Duration::from_secs(200)
+    );
+    admission.close(RequestId(1));
+    assert_eq!(admission.announced, PerLane::default());
+    assert_eq!(admission.reserved(Lane::Interactive), 0);
 }
