@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::audio::{AudioFormat, Encoding};
 use super::audio_input::AudioInput;
 use super::close::CloseReason;
-use super::configuration::{Configuration, SessionForm};
+use super::configuration::Configuration;
 use super::field_reader::Object;
 use super::protocol::{BufferState, EventTime, Protocol, Reply, Request};
 use super::realtime::{MAX_DURATION, turn_error};
