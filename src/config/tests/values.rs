@@ -43,6 +43,8 @@ UVICORN_PORT=0 => server.port 0
 SERVER__PORT=65535 => server.port 65535
 API_KEY=hunter2 => server.api_key ***
 API_KEYS_FILE=/run/secrets/keys => server.api_keys_file /run/secrets/keys
+SERVER__SECRET=hunter2 => server.secret ***
+LIVE__MAX_SESSIONS=0 => live.max_sessions 0
 SERVER__READ_TIMEOUT_S=1 => server.read_timeout_s 1
 SERVER__MAX_CONNECTIONS=1000000 => server.max_connections 1000000
 SERVER__RATE_LIMIT_PER_MINUTE=60 => server.rate_limit_per_minute 60
@@ -145,6 +147,7 @@ AUDIO__FFMPEG_TIMEOUT_S=0 => a whole number from 1 to 3600
 AUDIO__MAX_DECODED_MIB=16777217 => a whole number from 0 to 16777216
 AUDIO__MAX_DURATION_S=604801 => a whole number from 1 to 604800
 AUDIO__WORKERS=1025 => a whole number from 0 to 1024
+LIVE__MAX_SESSIONS=1000001 => a whole number from 0 to 1000000
 PRELOAD_MODELS=["a", 1] => a list of texts such as ["one", "two"]
 MODEL_ALIASES=fast => a table of texts, or a JSON object such as {"name": "model"}
 MODEL_ALIASES={"fast": 1} => a table of texts, or a JSON object such as {"name": "model"}

@@ -35,6 +35,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason for which the server sends a code.
+    #[cfg(test)]
     pub const ALL: [Self; 12] = [
         Self::Done,
         Self::Idle,

@@ -226,7 +226,9 @@ async fn a_client_that_does_not_read_is_closed() {
     tokio::time::pause();
 
     flood.await;
+    tokio::time::resume();
 
+    let reason = "events were not read for 10 seconds".to_owned();
+    assert_eq!(client.closed().await, (1008, reason));
     until_closed_with(&app, "1008").await;
-    client.socket.flush().await.unwrap_or_default();
 }

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::http::live::configuration::SessionForm;
 use crate::http::test_settings::settings;
 use crate::live::{ItemId, TurnDetection, TurnError};
 
