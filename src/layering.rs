@@ -80,7 +80,7 @@ const CONFINED_WORDS: [(&str, &[&str]); 7] = [
 ];
 
 /// Files and folders without a runtime, a clock or the environment.
-const PURE: [&str; 28] = [
+const PURE: [&str; 35] = [
     "crates/audio/src/",
     "crates/whisper/src/",
     "caller.rs",
@@ -91,6 +91,13 @@ const PURE: [&str; 28] = [
     "live/",
     "cli/bench/response.rs",
     "cli/bench/arrivals.rs",
+    "cli/bench/live/alignment.rs",
+    "cli/bench/live/measures.rs",
+    "cli/bench/live/protocol.rs",
+    "cli/bench/live/record.rs",
+    "cli/bench/live/reference.rs",
+    "cli/bench/live/report.rs",
+    "cli/bench/live/turns.rs",
     "cli/bench/report.rs",
     "cli/bench/statistics.rs",
     "cli/bench/target.rs",
@@ -156,6 +163,7 @@ fn sources() -> Vec<Source> {
         "layering.rs",
         "batch/batcher/tests.rs",
         "cli/bench/load/tests.rs",
+        "cli/bench/live/play/tests.rs",
         "config/tests.rs",
         "crates/audio/src/needs_recordings.rs",
         "http/openapi/tests.rs",

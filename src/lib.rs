@@ -26,7 +26,7 @@
 //! invariants.
 //!
 //! Without the feature `ct2` the engine on CTranslate2 and the modules that need it are left out: what
-//! remains is the library, for tests with the fake engine and for fuzzing.
+//! remains is the library, for tests with the fake engine and for fuzzing, and the clients of [`cli`].
 
 pub mod http;
 pub mod session;
@@ -44,7 +44,7 @@ pub mod format;
 mod allocator;
 #[cfg(feature = "ct2")]
 pub mod app;
-#[cfg(feature = "ct2")]
+#[cfg_attr(not(feature = "ct2"), path = "cli/without_engine.rs")]
 pub mod cli;
 pub mod caller;
 mod clock;
