@@ -6,6 +6,7 @@ pub mod startup_warnings;
 pub mod memory;
 pub mod open_files;
 pub mod signals;
+mod wyoming;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -21,6 +22,8 @@ use crate::http::{
     self, AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, RateLimit,
 };
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
+use crate::session::{NoSessions, OpenSession};
+use crate::wyoming::WyomingServer;
 use halkspeech_whisper::engine::ComputeType;
 #[cfg(feature = "generate")]
 use halkspeech_whisper_ct2::GemmFailed;
@@ -104,6 +107,17 @@ pub enum AppError {
         #[source]
         source: std::io::Error,
     },
+    /// The Wyoming protocol would let other machines in without a key.
+    #[error(
+        "{host_name} is {host}, where other machines use the server without a key, but it has keys: listen on \
+         127.0.0.1, or set WYOMING__ALLOW_UNAUTHENTICATED=true if only trusted machines reach the port"
+    )]
+    WyomingBypassesKeys {
+        /// The setting, as its user wrote it.
+        host_name: String,
+        /// Its value.
+        host: String,
+    },
     /// The listening socket failed.
     #[error("the server cannot continue")]
     Serve(#[source] std::io::Error),
@@ -112,6 +126,7 @@ pub enum AppError {
 /// A server that is bound to its address but does not serve yet.
 pub struct App {
     listener: TcpListener,
+    wyoming: Option<(TcpListener, Arc<WyomingServer>)>,
     context: Context,
     models: Arc<LoadedModels>,
     preload: Vec<Preload>,
@@ -143,6 +158,8 @@ impl App {
         } = Services::build(loaded).await?;
         startup_warnings::log(loaded, &aliases, models.catalog());
         let preload = preload(settings, &aliases, &models)?;
+        let sessions: Arc<dyn OpenSession> = Arc::new(NoSessions);
+        let wyoming = wyoming::bind(loaded, sessions, &aliases, &models).await?;
         let (phase, phase_receiver) = watch::channel(Phase::Starting);
         let context = Context {
             transcriber,
@@ -155,17 +172,11 @@ impl App {
             metrics,
             settings: http_settings(settings, connections)?,
         };
-        let (host, port) = (settings.server.host.as_str(), settings.server.port);
-        let listen_error = |source| AppError::Listen {
-            address: format!("{host} port {port}"),
-            source,
-        };
-        let listener = TcpListener::bind((host, port))
-            .await
-            .map_err(listen_error)?;
+        let listener = listen(&settings.server.host, settings.server.port).await?;
         let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
         Ok(Self {
             listener,
+            wyoming,
             context,
             models,
             preload,
@@ -189,6 +200,7 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let Self {
             listener,
+            wyoming,
             context,
             models,
             preload,
@@ -197,7 +209,9 @@ impl App {
         } = self;
         let address = listener.local_addr().map_err(AppError::Serve)?;
         let decoded_bytes = context.transcriber.memory().limit_bytes();
-        let server = http::serve(listener, Arc::new(context), draining(phase.subscribe()));
+        let http = http::serve(listener, Arc::new(context), draining(phase.subscribe()));
+        let wyoming = wyoming::serve(wyoming, draining(phase.subscribe()));
+        let server = async { tokio::try_join!(http, wyoming).map(|((), ())| ()) };
         tokio::pin!(server, stop);
 
         // Served while models load: `/health` returns 200, `/ready` 503 with the reason.
@@ -242,6 +256,14 @@ impl App {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+async fn listen(host: &str, port: u16) -> Result<TcpListener, AppError> {
+    let listening = TcpListener::bind((host, port)).await;
+    listening.map_err(|source| AppError::Listen {
+        address: format!("{host} port {port}"),
+        source,
+    })
 }
 
 /// Completes when the server must stop accepting requests.

@@ -12,6 +12,7 @@ mod server;
 mod audio;
 mod models;
 mod per_model;
+mod wyoming;
 mod log;
 mod traces;
 mod secret;
@@ -46,6 +47,7 @@ pub use server::{KeysError, Server};
 pub use settings_table::{SettingRow, SettingsTable};
 pub use traces::{Exporter, Traces};
 pub use whisper::{DeviceChoice, ModelTtl, Whisper};
+pub use wyoming::Wyoming;
 
 use entry::SettingEntry;
 use environment::Environment;
@@ -66,6 +68,8 @@ pub struct Settings {
     pub audio: Audio,
     /// Models on disk and on the hub.
     pub models: Models,
+    /// The Wyoming protocol.
+    pub wyoming: Wyoming,
     /// The log.
     pub log: Log,
     /// The export of traces.

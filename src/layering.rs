@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules that each module may use; `app` and `cli` may use all.
-const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 16] = [
+const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 17] = [
     (
         "http",
         &[
@@ -23,6 +23,10 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 16] = [
             "transcribe",
             "transcript",
         ],
+    ),
+    (
+        "wyoming",
+        &["caller", "clock", "live", "models", "session", "transcribe"],
     ),
     (
         "session",
@@ -176,6 +180,7 @@ fn sources() -> Vec<Source> {
         "schedule/properties.rs",
         "schedule/test_device.rs",
         "schedule/tests.rs",
+        "wyoming/tests.rs",
     ];
     files
         .into_iter()

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! A live connection has a [`session`] instead of a request: a task that feeds the audio to the pure policy in
-//! [`live`] and runs what it wants on the same engines.
+//! [`live`] and runs what it wants on the same engines. [`wyoming`] serves Home Assistant with such sessions.
 //!
 //! [`schedule`] is to take the place of `batch` and is not used yet.
 //!
@@ -29,6 +29,7 @@
 //! remains is the library, for tests with the fake engine and for fuzzing, and the clients of [`cli`].
 
 pub mod http;
+pub mod wyoming;
 pub mod session;
 pub mod live;
 pub mod transcribe;

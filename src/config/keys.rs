@@ -96,6 +96,9 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("models.hub_offline", Boolean).names(&["HF_HUB_OFFLINE"]),
     key("models.hub_timeout_s", Integer(1, 3600)).names(&["HF_HUB_DOWNLOAD_TIMEOUT"]),
     key("models.aliases", TextMap).names(&["MODEL_ALIASES"]),
+    key("wyoming.host", TextWithoutSpaces),
+    key("wyoming.port", Integer(0, 65_535)),
+    key("wyoming.allow_unauthenticated", Boolean),
     key(
         "log.level",
         Choice(&[
@@ -162,7 +165,10 @@ const fn key(path: &'static str, kind: ValueKind) -> SettingKey {
 
 /// The sections of the tree, as a file names them.
 pub(super) fn sections() -> impl Iterator<Item = &'static str> {
-    ["whisper", "server", "audio", "models", "log", "traces"].into_iter()
+    [
+        "whisper", "server", "audio", "models", "wyoming", "log", "traces",
+    ]
+    .into_iter()
 }
 
 /// The most similar of the `known` names, if one is similar enough. Only the
