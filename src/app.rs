@@ -6,6 +6,7 @@ pub mod startup_warnings;
 pub mod memory;
 pub mod open_files;
 pub mod signals;
+mod wyoming;
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -23,8 +24,8 @@ use crate::http::{
     Phase, RateLimit,
 };
 use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
-use crate::session::EngineSessions;
-use crate::transcribe::Transcriber;
+use crate::session::{EngineSessions, OpenSession};
+use crate::wyoming::WyomingServer;
 use halkspeech_whisper::engine::ComputeType;
 #[cfg(feature = "generate")]
 use halkspeech_whisper_ct2::GemmFailed;
@@ -108,6 +109,17 @@ pub enum AppError {
         #[source]
         source: std::io::Error,
     },
+    /// The Wyoming protocol would let other machines in without a key.
+    #[error(
+        "{host_name} is {host}, where other machines use the server without a key, but it has keys: listen on \
+         127.0.0.1, or set WYOMING__ALLOW_UNAUTHENTICATED=true if only trusted machines reach the port"
+    )]
+    WyomingBypassesKeys {
+        /// The setting, as its user wrote it.
+        host_name: String,
+        /// Its value.
+        host: String,
+    },
     /// The listening socket failed.
     #[error("the server cannot continue")]
     Serve(#[source] std::io::Error),
@@ -116,6 +128,7 @@ pub enum AppError {
 /// A server that is bound to its address but does not serve yet.
 pub struct App {
     listener: TcpListener,
+    wyoming: Option<(TcpListener, Arc<WyomingServer>)>,
     context: Context,
     models: Arc<LoadedModels>,
     preload: Vec<Preload>,
@@ -147,9 +160,13 @@ impl App {
         } = Services::build(loaded).await?;
         startup_warnings::log(loaded, &aliases, models.catalog());
         let preload = preload(settings, &aliases, &models)?;
-        let (phase, phase_receiver) = watch::channel(Phase::Starting);
         let transcriber = Arc::new(transcriber);
-        let live = live_sessions(settings, &transcriber);
+        let piece_timeout = Duration::from_secs(settings.server.request_timeout_s);
+        let sessions = EngineSessions::new(Arc::clone(&transcriber), piece_timeout);
+        let sessions: Arc<dyn OpenSession> = Arc::new(sessions);
+        let wyoming = wyoming::bind(loaded, Arc::clone(&sessions), &aliases, &models).await?;
+        let (phase, phase_receiver) = watch::channel(Phase::Starting);
+        let live = live_sessions(settings, sessions);
         metrics.live_sessions_limit.set(live.max_sessions() as i64);
         let context = Context {
             transcriber,
@@ -164,17 +181,11 @@ impl App {
             metrics,
             settings: http_settings(settings, connections)?,
         };
-        let (host, port) = (settings.server.host.as_str(), settings.server.port);
-        let listen_error = |source| AppError::Listen {
-            address: format!("{host} port {port}"),
-            source,
-        };
-        let listener = TcpListener::bind((host, port))
-            .await
-            .map_err(listen_error)?;
+        let listener = listen(&settings.server.host, settings.server.port).await?;
         let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
         Ok(Self {
             listener,
+            wyoming,
             context,
             models,
             preload,
@@ -198,6 +209,7 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let Self {
             listener,
+            wyoming,
             context,
             models,
             preload,
@@ -206,7 +218,9 @@ impl App {
         } = self;
         let address = listener.local_addr().map_err(AppError::Serve)?;
         let decoded_bytes = context.transcriber.memory().limit_bytes();
-        let server = http::serve(listener, Arc::new(context), draining(phase.subscribe()));
+        let http = http::serve(listener, Arc::new(context), draining(phase.subscribe()));
+        let wyoming = wyoming::serve(wyoming, draining(phase.subscribe()));
+        let server = async { tokio::try_join!(http, wyoming).map(|((), ())| ()) };
         tokio::pin!(server, stop);
 
         // Served while models load: `/health` returns 200, `/ready` 503 with the reason.
@@ -253,6 +267,14 @@ impl App {
     }
 }
 
+async fn listen(host: &str, port: u16) -> Result<TcpListener, AppError> {
+    let listening = TcpListener::bind((host, port)).await;
+    listening.map_err(|source| AppError::Listen {
+        address: format!("{host} port {port}"),
+        source,
+    })
+}
+
 /// Completes when the server must stop accepting requests.
 async fn draining(mut phase: watch::Receiver<Phase>) {
     let _closed = phase
@@ -274,14 +296,12 @@ impl Preload {
 }
 
 /// The live sessions; without a configured limit, one per two cores until the engine's speed is known.
-fn live_sessions(settings: &Settings, transcriber: &Arc<Transcriber>) -> LiveSessions {
+fn live_sessions(settings: &Settings, sessions: Arc<dyn OpenSession>) -> LiveSessions {
     let configured = NonZeroUsize::new(settings.live.max_sessions);
     let automatic = NonZeroUsize::new(engine_layout::cores() / 2);
     let max_sessions = configured.or(automatic).unwrap_or(NonZeroUsize::MIN);
     let secret = settings.server.secret.clone();
-    let piece_timeout = Duration::from_secs(settings.server.request_timeout_s);
-    let sessions = EngineSessions::new(Arc::clone(transcriber), piece_timeout);
-    LiveSessions::new(Arc::new(sessions), max_sessions, secret)
+    LiveSessions::new(sessions, max_sessions, secret)
 }
 
 /// The models that are loaded before the server is ready.

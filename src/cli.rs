@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod bench;
+pub mod listen;
 pub mod doctor;
 pub mod health;
 pub mod models;
@@ -11,6 +12,9 @@ pub mod escape;
 mod progress_bar;
 mod inputs;
 mod outputs;
+mod web_socket;
+mod common_flags;
+mod server_key;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,6 +24,8 @@ use clap_complete::Shell;
 
 use crate::config::{ConfigError, Flags, LoadedSettings, Settings};
 use bench::BenchFlags;
+pub use common_flags::CommonFlags;
+use listen::ListenFlags;
 use models::ModelsFlags;
 use transcribe::TranscribeFlags;
 
@@ -37,9 +43,11 @@ pub enum Command {
     Serve(ServeFlags),
     /// Transcribe recordings without a server: a text, subtitles or JSON next to each file
     Transcribe(TranscribeFlags),
+    /// Write what a microphone records, while it records: in this program, or with --url on a server
+    Listen(Box<ListenFlags>),
     /// Show, download or remove the models on disk
     Models(ModelsFlags),
-    /// Measure a running server under load: requests per second, latencies, word error rate
+    /// Measure a running server under load: requests per second, latencies, word error rate; or live sessions
     Bench(Box<BenchFlags>),
     /// Check whether a running server is ready: exit code 0 if so, else 1
     Health(HealthFlags),
@@ -75,20 +83,6 @@ pub struct ServeFlags {
     pub models_dir: Option<String>,
     /// Log at this level: debug (or trace), info, warning (or warn), error or critical [default: info]
     #[arg(long, value_name = "LEVEL")]
-    pub log_level: Option<String>,
-}
-
-/// Flags of every command that needs no server.
-#[derive(Clone, Debug, Default, Args)]
-pub struct CommonFlags {
-    /// Read settings from this TOML file; environment variables apply as for the server
-    #[arg(long, value_name = "FILE", global = true)]
-    pub config: Option<PathBuf>,
-    /// Look for models in this folder [default: ~/.cache/halkspeech/models]
-    #[arg(long, value_name = "FOLDER", global = true)]
-    pub models_dir: Option<String>,
-    /// Log at this level: debug (or trace), info, warning (or warn), error or critical [default: error]
-    #[arg(long, value_name = "LEVEL", global = true)]
     pub log_level: Option<String>,
 }
 
@@ -180,25 +174,6 @@ impl ServeFlags {
     pub fn load(mut self) -> Result<LoadedSettings, ConfigError> {
         let file = self.config.take();
         Settings::from_process(file, self.into())
-    }
-}
-
-impl CommonFlags {
-    /// Loads the settings from these flags, `model`, the environment and the file. The default log
-    /// level is `error`, because commands print their results.
-    ///
-    /// # Errors
-    ///
-    /// As [`Settings::load`].
-    pub fn load(self, model: Option<String>) -> Result<LoadedSettings, ConfigError> {
-        let log_level = self.log_level.or_else(|| Some("error".to_owned()));
-        let flags = Flags {
-            model,
-            models_dir: self.models_dir,
-            log_level,
-            ..Flags::default()
-        };
-        Settings::from_process(self.config, flags)
     }
 }
 

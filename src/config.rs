@@ -13,6 +13,7 @@ mod audio;
 mod models;
 mod per_model;
 mod live;
+mod wyoming;
 mod log;
 mod traces;
 mod secret;
@@ -48,6 +49,7 @@ pub use server::{KeysError, Server};
 pub use settings_table::{SettingRow, SettingsTable};
 pub use traces::{Exporter, Traces};
 pub use whisper::{DeviceChoice, ModelTtl, Whisper};
+pub use wyoming::Wyoming;
 
 use entry::SettingEntry;
 use environment::Environment;
@@ -70,6 +72,8 @@ pub struct Settings {
     pub models: Models,
     /// Live sessions.
     pub live: Live,
+    /// The Wyoming protocol.
+    pub wyoming: Wyoming,
     /// The log.
     pub log: Log,
     /// The export of traces.

@@ -18,7 +18,7 @@
 //! On a CPU [`schedule`] takes the place of `batch`: the queue and its runners share one scheduler.
 //!
 //! A live connection has a [`session`] instead of a request: a task that feeds the audio to the pure policy in
-//! [`live`] and runs what it wants on the same engines.
+//! [`live`] and runs what it wants on the same engines. [`wyoming`] serves Home Assistant with such sessions.
 //!
 //! `audio` is the crate [`halkspeech_audio`]; `features`, `segments`, `words` and the interface of the
 //! engine are in [`halkspeech_whisper`], the engine on CTranslate2 is in `halkspeech_whisper_ct2`; the
@@ -26,9 +26,10 @@
 //! invariants.
 //!
 //! Without the feature `ct2` the engine on CTranslate2 and the modules that need it are left out: what
-//! remains is the library, for tests with the fake engine and for fuzzing.
+//! remains is the library, for tests with the fake engine and for fuzzing, and the clients of [`cli`].
 
 pub mod http;
+pub mod wyoming;
 pub mod session;
 pub mod live;
 pub mod transcribe;
@@ -44,7 +45,7 @@ pub mod format;
 mod allocator;
 #[cfg(feature = "ct2")]
 pub mod app;
-#[cfg(feature = "ct2")]
+#[cfg_attr(not(feature = "ct2"), path = "cli/without_engine.rs")]
 pub mod cli;
 pub mod caller;
 mod clock;

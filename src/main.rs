@@ -13,6 +13,7 @@ fn main() {
     let result = match cli::parse(commit).command {
         Command::Serve(flags) => serve(flags),
         Command::Transcribe(flags) => cli::transcribe::run(flags),
+        Command::Listen(flags) => cli::listen::run(&flags),
         Command::Models(flags) => cli::models::run(flags),
         Command::Bench(flags) => cli::bench::run(*flags),
         Command::Health(flags) => cli::health::check(flags),

@@ -1,7 +1,9 @@
 //! `halkspeech bench`: measures a running server under load, as its callers see it.
+//!
+//! Requests are in `load`, live sessions in `live`.
 
 mod flags;
-mod target;
+pub mod target;
 mod clips;
 mod arrivals;
 mod load;
@@ -10,8 +12,9 @@ mod response;
 mod statistics;
 mod word_errors;
 mod report;
+mod live;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,12 +25,12 @@ use tokio::net::TcpStream;
 use tokio::time;
 
 use self::client::{BenchClient, RequestTemplate};
+use self::clips::Clip;
 pub use self::flags::BenchFlags;
 use self::load::{LoadPattern, RunLength};
 use self::report::{BenchReport, RunReport};
 use self::statistics::RunStatistics;
-use super::{escape, progress_bar};
-use crate::config::{Flags, Secret, Settings};
+use super::{escape, progress_bar, server_key};
 
 /// Timeout of the first connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,18 +43,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub fn run(flags: BenchFlags) -> anyhow::Result<()> {
     flags.check().unwrap_or_else(|error| error.exit());
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    let report = runtime.block_on(bench(flags))?;
-    match report.failures() {
+    let failures = if flags.live.live {
+        runtime.block_on(async { live::bench(&flags, clips(&flags)?).await })?
+    } else {
+        runtime.block_on(bench(flags))?.failures()
+    };
+    match failures {
         Some(failures) => bail!(failures),
         None => Ok(()),
     }
 }
 
 async fn bench(flags: BenchFlags) -> anyhow::Result<BenchReport> {
-    let clips = match &flags.manifest {
-        Some(manifest) => clips::from_manifest(manifest, &flags.selection)?,
-        None => clips::from_paths(&flags.paths)?,
-    };
+    let clips = clips(&flags)?;
     let template = request_template(&flags)?;
     check_reachable(&template.url).await?;
     let mut report = BenchReport {
@@ -84,6 +88,13 @@ async fn bench(flags: BenchFlags) -> anyhow::Result<BenchReport> {
         writeln!(out, "{json}")?;
     }
     Ok(report)
+}
+
+fn clips(flags: &BenchFlags) -> anyhow::Result<Vec<Clip>> {
+    match &flags.manifest {
+        Some(manifest) => clips::from_manifest(manifest, &flags.selection),
+        None => clips::from_paths(&flags.paths),
+    }
 }
 
 /// Measures one run, after warm-up requests that are not counted.
@@ -131,22 +142,11 @@ fn load_name(pattern: LoadPattern) -> &'static str {
 }
 
 fn request_template(flags: &BenchFlags) -> anyhow::Result<RequestTemplate> {
-    let key = match &flags.api_key_file {
-        Some(file) => {
-            let shown = escape::path(file);
-            let key = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
-            if key.trim().is_empty() {
-                bail!("{shown} contains no key");
-            }
-            Some(Secret::new(key.trim()))
-        }
-        // This machine's key is not sent to another machine.
-        None if target::is_loopback(&flags.url) => {
-            let loaded = Settings::from_process(flags.config.clone(), Flags::default())?;
-            loaded.settings.server.api_keys()?.into_iter().next()
-        }
-        None => None,
-    };
+    let key = server_key::find(
+        &flags.url,
+        flags.api_key_file.as_deref(),
+        flags.config.as_deref(),
+    )?;
     let model = ("model".to_owned(), flags.model.clone());
     Ok(RequestTemplate {
         url: target::endpoint(&flags.url),

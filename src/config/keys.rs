@@ -100,6 +100,9 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("models.hub_timeout_s", Integer(1, 3600)).names(&["HF_HUB_DOWNLOAD_TIMEOUT"]),
     key("models.aliases", TextMap).names(&["MODEL_ALIASES"]),
     key("live.max_sessions", Integer(0, 1_000_000)),
+    key("wyoming.host", TextWithoutSpaces),
+    key("wyoming.port", Integer(0, 65_535)),
+    key("wyoming.allow_unauthenticated", Boolean),
     key(
         "log.level",
         Choice(&[
@@ -167,7 +170,7 @@ const fn key(path: &'static str, kind: ValueKind) -> SettingKey {
 /// The sections of the tree, as a file names them.
 pub(super) fn sections() -> impl Iterator<Item = &'static str> {
     [
-        "whisper", "server", "audio", "models", "live", "log", "traces",
+        "whisper", "server", "audio", "models", "live", "wyoming", "log", "traces",
     ]
     .into_iter()
 }

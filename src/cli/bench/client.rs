@@ -4,6 +4,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Response, Url, redirect};
 use tokio::time::Instant;
@@ -74,11 +76,25 @@ impl BenchClient {
         }
     }
 
+    /// Sends the clip at this index; the body of the response with status 200.
+    pub async fn send_for_body(&self, clip: usize) -> Result<Bytes, RequestFailure> {
+        let deadline = Instant::now() + self.template.timeout;
+        let response = self.send_form(&self.clips[clip], deadline).await?;
+        let (_, body) = read_body(response).await?;
+        Ok(body)
+    }
+
     async fn send_clip(
         &self,
         clip: &Clip,
         deadline: Instant,
     ) -> Result<TranscriptionResponse, RequestFailure> {
+        let response = self.send_form(clip, deadline).await?;
+        let (headers, body) = read_body(response).await?;
+        Ok(response::parse(&headers, &body))
+    }
+
+    async fn send_form(&self, clip: &Clip, deadline: Instant) -> Result<Response, RequestFailure> {
         let left = deadline.duration_since(Instant::now());
         if left.is_zero() {
             return Err(RequestFailure {
@@ -95,8 +111,7 @@ impl BenchClient {
         if let Some(key) = &self.template.key {
             request = request.bearer_auth(key.expose());
         }
-        let response = request.send().await.map_err(|error| failure(&error))?;
-        read(response).await
+        request.send().await.map_err(|error| failure(&error))
     }
 
     fn form(&self, clip: &Clip) -> Form {
@@ -116,12 +131,12 @@ impl BenchClient {
     }
 }
 
-async fn read(response: Response) -> Result<TranscriptionResponse, RequestFailure> {
+async fn read_body(response: Response) -> Result<(HeaderMap, Bytes), RequestFailure> {
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     let body = response.bytes().await.map_err(|error| failure(&error))?;
     if status == 200 {
-        return Ok(response::parse(&headers, &body));
+        return Ok((headers, body));
     }
     Err(RequestFailure {
         kind: status.to_string(),

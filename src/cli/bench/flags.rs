@@ -10,9 +10,12 @@ use reqwest::Url;
 
 use super::arrivals::Arrivals;
 use super::clips::ClipSelection;
+use super::live::LiveFlags;
 use super::load::{LoadPattern, RunLength};
 use super::target;
 
+/// Default number of callers.
+const DEFAULT_CALLERS: NonZeroU16 = NonZeroU16::new(16).expect("it is not zero");
 /// Default requests of each caller in a run.
 const DEFAULT_REQUESTS_PER_CALLER: u64 = 4;
 /// Default minimum of the requests in a run.
@@ -52,14 +55,8 @@ pub struct BenchFlags {
     /// Request this model
     #[arg(long, default_value = "whisper-1")]
     pub model: String,
-    /// Concurrent callers; a list makes one run for each
-    #[arg(
-        short,
-        long,
-        value_delimiter = ',',
-        default_value = "16",
-        value_name = "N"
-    )]
+    /// Concurrent callers; a list makes one run for each [default: 16]
+    #[arg(short, long, value_delimiter = ',', value_name = "N")]
     pub concurrency: Vec<NonZeroU16>,
     /// Send this number of requests per second instead; a list makes one run for each
     #[arg(short, long, value_delimiter = ',', value_name = "R", value_parser = rate, conflicts_with = "concurrency")]
@@ -70,7 +67,8 @@ pub struct BenchFlags {
     /// Most requests of --rate in flight at one time; the next one waits
     #[arg(long, default_value = "512", value_name = "N", requires = "rate")]
     pub in_flight: NonZeroU16,
-    /// Requests of each run [default: 4 for each caller, at least 100]
+    /// Requests of each run [default: 4 for each caller, at least 100]; with --live sessions [default: each
+    /// recording once in each pass, and at least one session for each place]
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "duration")]
     pub requests: Option<NonZeroU32>,
     /// Send for this number of seconds instead, then wait for the requests in flight
@@ -94,9 +92,11 @@ pub struct BenchFlags {
     /// Write the results as JSON into this file; - prints it instead of the table
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Timeout of a request after its due time, in seconds
+    /// Timeout of a request after its due time, in seconds; with --live of the texts after the audio
     #[arg(long, default_value = "300", value_name = "S", value_parser = seconds)]
     pub timeout_s: Duration,
+    #[command(flatten)]
+    pub(super) live: LiveFlags,
 }
 
 impl BenchFlags {
@@ -104,13 +104,15 @@ impl BenchFlags {
     ///
     /// # Errors
     ///
-    /// There is nothing to send, or the server is on another machine and `--allow-remote` is not set.
+    /// There is nothing to send, the server is on another machine and `--allow-remote` is not set, or flags of live
+    /// sessions do not go together.
     pub fn check(&self) -> Result<(), Error> {
         if self.paths.is_empty() && self.manifest.is_none() {
             let message = "there is nothing to send: name recordings or folders of them, or a list \
                            with --manifest FILE\n";
             return Err(Error::raw(ErrorKind::MissingRequiredArgument, message));
         }
+        self.live.check()?;
         if self.allow_remote || target::is_loopback(&self.url) {
             return Ok(());
         }
@@ -133,9 +135,39 @@ impl BenchFlags {
             in_flight: self.in_flight.get().into(),
         };
         if self.rate.is_empty() {
-            self.concurrency.iter().map(closed).collect()
+            self.concurrency(DEFAULT_CALLERS)
+                .iter()
+                .map(closed)
+                .collect()
         } else {
             self.rate.iter().map(open).collect()
+        }
+    }
+
+    /// The number of live sessions at one time in each run.
+    pub fn sessions(&self) -> Vec<usize> {
+        let sessions = self.concurrency(NonZeroU16::MIN);
+        sessions
+            .iter()
+            .map(|sessions| sessions.get().into())
+            .collect()
+    }
+
+    /// The length of a run of `sessions` live sessions at one time over `clips` recordings.
+    pub fn live_length(&self, clips: usize, sessions: usize) -> RunLength {
+        if let Some(duration) = self.duration {
+            return RunLength::Elapsed(duration);
+        }
+        let default = clips * usize::from(self.live.passes.get());
+        let requests = self.requests.map(|requests| requests.get().into());
+        RunLength::Requests(requests.unwrap_or(default.max(sessions) as u64))
+    }
+
+    fn concurrency(&self, default: NonZeroU16) -> Vec<NonZeroU16> {
+        if self.concurrency.is_empty() {
+            vec![default]
+        } else {
+            self.concurrency.clone()
         }
     }
 
@@ -266,6 +298,33 @@ mod tests {
             ),
         ] {
             assert_eq!(parsed(line).unwrap().load_patterns(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_recording_is_played_in_each_pass_and_every_session_plays_one() {
+        let second = RunLength::Elapsed(Duration::from_secs(1));
+        for (line, sessions, length) in [
+            ("a.wav --live", 1, RunLength::Requests(3)),
+            ("a.wav --live --passes 2", 1, RunLength::Requests(6)),
+            ("a.wav --live -c 8", 8, RunLength::Requests(8)),
+            ("a.wav --live -c 8 -n 5", 8, RunLength::Requests(5)),
+            ("a.wav --live -d 1", 1, second),
+        ] {
+            let flags = parsed(line).unwrap();
+            assert_eq!(flags.sessions(), [sessions], "{line}");
+            assert_eq!(flags.live_length(3, sessions), length, "{line}");
+        }
+        for line in [
+            "a.wav --live --rate 1",
+            "a.wav --delay low",
+            "a.wav --live -f a=b",
+        ] {
+            assert_eq!(
+                parsed(line).map_err(|error| error.exit_code()).err(),
+                Some(2),
+                "{line}"
+            );
         }
     }
 

@@ -182,7 +182,8 @@ impl LoadRun {
     }
 }
 
-fn resume_panic(joined: Result<(), JoinError>) {
+/// Panics if the task did.
+pub fn resume_panic(joined: Result<(), JoinError>) {
     if let Err(error) = joined
         && let Ok(panic) = error.try_into_panic()
     {

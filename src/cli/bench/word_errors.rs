@@ -51,7 +51,7 @@ impl AddAssign for WordErrors {
 }
 
 /// The words of a text, normalized for comparison.
-fn normalized_words(text: &str, language: Option<&str>) -> Vec<String> {
+pub fn normalized_words(text: &str, language: Option<&str>) -> Vec<String> {
     let language = language.and_then(|tag| tag.split(['-', '_']).next());
     let language = language.map(str::to_ascii_lowercase).unwrap_or_default();
     let mut text = ComposingNormalizerBorrowed::new_nfkc()

@@ -1,0 +1,454 @@
+//! The results of live sessions, as JSON or as a table.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::measures::{SessionMeasures, TextErrors};
+use super::record::SessionRecord;
+use crate::cli::bench::report::{rounded, rounded_option};
+use crate::cli::bench::word_errors::WordErrors;
+
+/// Names and widths of the table's columns.
+const COLUMNS: [(&str, usize); 11] = [
+    ("sessions", 8),
+    ("played", 6),
+    ("failed", 6),
+    ("turns", 6),
+    ("first delta", 13),
+    ("word", 13),
+    ("final", 13),
+    ("lag p95/max", 13),
+    ("completed", 9),
+    ("deltas", 7),
+    ("withdrawn", 9),
+];
+
+/// The results of all runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct LiveReport {
+    /// The URL of the socket.
+    pub url: String,
+    /// The model.
+    pub model: String,
+    /// `delay` of the sessions; the server's default without one.
+    pub delay: Option<&'static str>,
+    /// How turns end.
+    pub turn_detection: &'static str,
+    /// Length of a frame.
+    pub frame_ms: u64,
+    /// Number of different recordings played.
+    pub clips: usize,
+    /// The report of each run.
+    pub runs: Vec<LiveRunReport>,
+}
+
+/// The results of one run.
+#[derive(Clone, Debug, Serialize)]
+pub struct LiveRunReport {
+    /// Sessions at one time.
+    pub concurrency: usize,
+    /// Sessions that were played.
+    pub played: u64,
+    /// Of these, sessions that failed.
+    pub failed: u64,
+    /// From the start to the end of the last session.
+    #[serde(serialize_with = "rounded")]
+    pub seconds: f64,
+    /// Turns with speech.
+    pub turns: u64,
+    /// Of these, the turns that failed.
+    pub failed_turns: u64,
+    /// Of these, the turns whose joined deltas have other words than the final text.
+    pub turns_that_differ: u64,
+    /// From the begin of speech to the first delta of the turn.
+    pub first_delta_s: Option<DelaySummary>,
+    /// From the end of a word to its delta.
+    pub word_s: Option<DelaySummary>,
+    /// From the end of speech to the final text.
+    pub final_s: Option<DelaySummary>,
+    /// For each word, from its end to the first text with it or a later word.
+    pub lag_s: Option<DelaySummary>,
+    /// For each long session, the median lag of its last quarter less that of its first.
+    pub lag_growth_s: Option<DelaySummary>,
+    /// Words in deltas.
+    pub committed_words: u64,
+    /// Words that a partial text showed and a later one did not.
+    pub withdrawn_words: u64,
+    /// How often committed text was changed.
+    pub changed_commits: u64,
+    /// Word errors against the upload route.
+    pub against_upload: ErrorReport,
+    /// Word errors against the reference texts.
+    pub against_text: ErrorReport,
+    /// The number of events of each type.
+    pub events: BTreeMap<String, u64>,
+    /// The number of sessions by the code of the server's close frame, or `none`.
+    pub close_codes: BTreeMap<String, u64>,
+    /// The number of failures by code or kind.
+    pub errors: BTreeMap<String, u64>,
+    /// The message of the first failure of each kind.
+    #[serde(skip)]
+    pub error_messages: BTreeMap<String, String>,
+    /// The longest time that a frame was sent after it was due: with more than a fraction of a second the figures
+    /// are those of this program's machine.
+    #[serde(serialize_with = "rounded")]
+    pub max_send_delay_s: f64,
+}
+
+/// Seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct DelaySummary {
+    /// How many were measured.
+    pub count: usize,
+    /// The median.
+    #[serde(serialize_with = "rounded")]
+    pub p50: f64,
+    /// The 95th percentile.
+    #[serde(serialize_with = "rounded")]
+    pub p95: f64,
+    /// The maximum.
+    #[serde(serialize_with = "rounded")]
+    pub max: f64,
+}
+
+/// Word errors of three texts against the same reference.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ErrorReport {
+    /// Words of the reference.
+    pub words: u64,
+    /// Errors of the upload route.
+    pub upload: u64,
+    /// Errors of the final texts.
+    pub completed: u64,
+    /// Errors of the joined deltas.
+    pub deltas: u64,
+    /// Share of the words.
+    #[serde(serialize_with = "rounded_option")]
+    pub upload_rate: Option<f64>,
+    /// Share of the words.
+    #[serde(serialize_with = "rounded_option")]
+    pub completed_rate: Option<f64>,
+    /// Share of the words.
+    #[serde(serialize_with = "rounded_option")]
+    pub deltas_rate: Option<f64>,
+}
+
+/// Collects the sessions of one run.
+#[derive(Debug, Default)]
+pub struct RunCollector {
+    measures: SessionMeasures,
+    played: u64,
+    failed: u64,
+    events: BTreeMap<String, u64>,
+    close_codes: BTreeMap<String, u64>,
+    failures: BTreeMap<String, (u64, String)>,
+    max_send_delay_s: f64,
+}
+
+impl RunCollector {
+    /// Adds a session; one that failed has no measures. `errors` are the codes and messages of its error events
+    /// and failed turns.
+    pub fn add(
+        &mut self,
+        record: SessionRecord,
+        measures: SessionMeasures,
+        errors: Vec<(String, String)>,
+    ) {
+        self.played += 1;
+        let is_failed = record.failure.is_some() || !errors.is_empty();
+        self.failed += u64::from(is_failed);
+        for (kind, message) in errors.into_iter().chain(record.failure) {
+            self.failures.entry(kind).or_insert((0, message)).0 += 1;
+        }
+        for (kind, count) in record.event_counts {
+            *self.events.entry(kind).or_default() += count;
+        }
+        let code = record
+            .close_code
+            .map_or("none".to_owned(), |code| code.to_string());
+        *self.close_codes.entry(code).or_default() += 1;
+        self.max_send_delay_s = self.max_send_delay_s.max(record.max_delay_s);
+        self.measures.add(measures);
+    }
+
+    /// Sessions that were added.
+    pub fn played(&self) -> u64 {
+        self.played
+    }
+
+    /// The report of the run.
+    pub fn finish(self, concurrency: usize, seconds: f64) -> LiveRunReport {
+        let measures = self.measures;
+        LiveRunReport {
+            concurrency,
+            played: self.played,
+            failed: self.failed,
+            seconds,
+            turns: measures.turns,
+            failed_turns: measures.failed_turns,
+            turns_that_differ: measures.turns_that_differ,
+            first_delta_s: DelaySummary::of(measures.first_delta_s),
+            word_s: DelaySummary::of(measures.word_s),
+            final_s: DelaySummary::of(measures.final_s),
+            lag_s: DelaySummary::of(measures.lag_s),
+            lag_growth_s: DelaySummary::of(measures.lag_growth_s),
+            committed_words: measures.committed_words,
+            withdrawn_words: measures.withdrawn_words,
+            changed_commits: measures.changed_commits,
+            against_upload: measures.against_upload.into(),
+            against_text: measures.against_text.into(),
+            events: self.events,
+            close_codes: self.close_codes,
+            errors: (self.failures.iter())
+                .map(|(kind, (count, _))| (kind.clone(), *count))
+                .collect(),
+            error_messages: (self.failures.into_iter())
+                .map(|(kind, (_, message))| (kind, message))
+                .collect(),
+            max_send_delay_s: self.max_send_delay_s,
+        }
+    }
+}
+
+impl DelaySummary {
+    /// The nearest-rank percentiles; `None` without values.
+    fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let at = |percent: usize| {
+            let rank = (values.len() * percent).div_ceil(100).max(1);
+            values.get(rank - 1).copied()
+        };
+        Some(Self {
+            count: values.len(),
+            p50: at(50)?,
+            p95: at(95)?,
+            max: at(100)?,
+        })
+    }
+}
+
+impl From<TextErrors> for ErrorReport {
+    fn from(errors: TextErrors) -> Self {
+        let TextErrors {
+            upload,
+            completed,
+            deltas,
+        } = errors;
+        Self {
+            words: completed.words,
+            upload: upload.errors,
+            completed: completed.errors,
+            deltas: deltas.errors,
+            upload_rate: upload.rate(),
+            completed_rate: completed.rate(),
+            deltas_rate: WordErrors::rate(deltas),
+        }
+    }
+}
+
+impl LiveReport {
+    /// The lines before the first row.
+    pub fn head(&self) -> String {
+        let clips = match self.clips {
+            1 => "1 clip".to_owned(),
+            count => format!("{count} clips"),
+        };
+        format!(
+            "{}, model {}, {clips}, frames of {} ms, delay {}, turn detection {}\n\
+             seconds of audio as p50/p95: from the begin of speech to the first delta, from the end of a word to \
+             its delta, from the end of speech to the final text\n\
+             wrong words are counted against the upload route's\n\n{}",
+            self.url,
+            self.model,
+            self.frame_ms,
+            self.delay.unwrap_or("of the server"),
+            self.turn_detection,
+            line(&COLUMNS.map(|(name, _)| name.to_owned()))
+        )
+    }
+
+    /// A summary of the failed sessions; `None` if there are none.
+    pub fn failures(&self) -> Option<String> {
+        let played: u64 = self.runs.iter().map(|run| run.played).sum();
+        let failed: u64 = self.runs.iter().map(|run| run.failed).sum();
+        let lines = self.runs.iter().flat_map(|run| {
+            run.errors.iter().map(|(kind, count)| {
+                let message = run.error_messages.get(kind).map_or("", String::as_str);
+                format!(
+                    "\n  {} sessions, {count} × {kind}: {message}",
+                    run.concurrency
+                )
+            })
+        });
+        let lines: String = lines.collect();
+        (failed > 0).then(|| format!("{failed} of {played} sessions failed{lines}"))
+    }
+}
+
+impl LiveRunReport {
+    /// The run's row in the table, and what else there is to say about it.
+    pub fn row(&self) -> String {
+        let seconds = |summary: &Option<DelaySummary>, pick: fn(&DelaySummary) -> (f64, f64)| {
+            let picked = summary.as_ref().map(pick);
+            picked.map_or("-".to_owned(), |(a, b)| format!("{a:.2} / {b:.2}"))
+        };
+        let usual = |summary| seconds(summary, |all: &DelaySummary| (all.p50, all.p95));
+        let withdrawn = match self.committed_words {
+            0 => "-".to_owned(),
+            words => format!("{:.2}", self.withdrawn_words as f64 / words as f64),
+        };
+        let row = line(&[
+            self.concurrency.to_string(),
+            self.played.to_string(),
+            self.failed.to_string(),
+            self.turns.to_string(),
+            usual(&self.first_delta_s),
+            usual(&self.word_s),
+            usual(&self.final_s),
+            seconds(&self.lag_s, |all| (all.p95, all.max)),
+            percent(self.against_upload.completed_rate),
+            percent(self.against_upload.deltas_rate),
+            withdrawn,
+        ]);
+        let mut lines = vec![row];
+        lines.extend(
+            self.notes()
+                .into_iter()
+                .map(|note| format!("{:10}{note}", "")),
+        );
+        lines.join("\n")
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let counts = |all: &BTreeMap<String, u64>| {
+            let all: Vec<String> = all
+                .iter()
+                .map(|(name, count)| format!("{count} × {name}"))
+                .collect();
+            all.join(", ")
+        };
+        let mut notes = Vec::new();
+        let text = &self.against_text;
+        if text.words > 0 {
+            notes.push(format!(
+                "against {} words of the reference texts: upload {}, completed {}, deltas {}",
+                text.words,
+                percent(text.upload_rate),
+                percent(text.completed_rate),
+                percent(text.deltas_rate)
+            ));
+        }
+        if let Some(growth) = &self.lag_growth_s {
+            let (p50, max) = (growth.p50, growth.max);
+            notes.push(format!(
+                "lag of the last quarter less that of the first: p50 {p50:.2}, max {max:.2}"
+            ));
+        }
+        notes.push(format!(
+            "turns whose deltas differ from their final text: {}; committed text changed: {}",
+            self.turns_that_differ, self.changed_commits
+        ));
+        notes.push(format!("events: {}", counts(&self.events)));
+        notes.push(format!("close codes: {}", counts(&self.close_codes)));
+        notes.push(format!(
+            "longest delay of a frame: {:.3} s",
+            self.max_send_delay_s
+        ));
+        notes
+    }
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or("-".to_owned(), |share| format!("{:.2} %", share * 100.0))
+}
+
+fn line(cells: &[String; COLUMNS.len()]) -> String {
+    let cells = cells.iter().zip(COLUMNS);
+    let cells: Vec<_> = cells
+        .map(|(cell, (_, width))| format!("{cell:>width$}"))
+        .collect();
+    cells.join("  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> LiveReport {
+        let errors = |words, errors| WordErrors { words, errors };
+        let text_errors = |words| TextErrors {
+            upload: errors(words, 0),
+            completed: errors(words, 2),
+            deltas: errors(words, 5),
+        };
+        let delays = |n: u32| (1..=n).map(|at| f64::from(at) / 100.0).collect();
+        let measures = SessionMeasures {
+            turns: 3,
+            failed_turns: 0,
+            turns_that_differ: 1,
+            first_delta_s: vec![2.0, 2.5, 3.0],
+            word_s: delays(200),
+            final_s: vec![1.0, 1.2, 0.9],
+            lag_s: delays(300),
+            lag_growth_s: vec![0.01],
+            committed_words: 200,
+            withdrawn_words: 50,
+            changed_commits: 0,
+            against_upload: text_errors(200),
+            against_text: text_errors(190),
+        };
+        let record = SessionRecord {
+            event_counts: [("ready".to_owned(), 1), ("transcript.final".to_owned(), 3)].into(),
+            close_code: Some(1000),
+            max_delay_s: 0.004,
+            ..SessionRecord::default()
+        };
+        let refused = SessionRecord {
+            failure: Some(("429".to_owned(), "Too many sessions.".to_owned())),
+            ..SessionRecord::default()
+        };
+        let mut run = RunCollector::default();
+        run.add(record, measures, Vec::new());
+        run.add(refused, SessionMeasures::default(), Vec::new());
+        assert_eq!(run.played(), 2);
+        LiveReport {
+            url: "ws://127.0.0.1:8000/v1/audio/transcriptions/stream".to_owned(),
+            model: "whisper-1".to_owned(),
+            delay: Some("low"),
+            turn_detection: "silence",
+            frame_ms: 100,
+            clips: 1,
+            runs: vec![run.finish(4, 61.5)],
+        }
+    }
+
+    #[test]
+    fn a_table_for_people() {
+        let report = report();
+        let rows: Vec<_> = report.runs.iter().map(LiveRunReport::row).collect();
+        let failures = report.failures().unwrap();
+        insta::assert_snapshot!(format!(
+            "{}\n{}\n{failures}",
+            report.head(),
+            rows.join("\n")
+        ));
+    }
+
+    #[test]
+    fn json_for_programs() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&report()).unwrap());
+    }
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let summary = DelaySummary::of((1..=20).rev().map(f64::from).collect()).unwrap();
+        assert_eq!(
+            (summary.count, summary.p50, summary.p95, summary.max),
+            (20, 10.0, 19.0, 20.0)
+        );
+        let summary = DelaySummary::of(vec![-0.5]).unwrap();
+        assert_eq!((summary.p50, summary.p95), (-0.5, -0.5));
+        assert_eq!(DelaySummary::of(Vec::new()), None);
+    }
+}
