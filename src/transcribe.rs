@@ -258,7 +258,8 @@ impl Transcriber {
         report: ProgressReport,
     ) -> Result<Transcript, TranscribeError> {
         let deadline = request.deadline;
-        tokio::time::timeout_at(deadline.into(), self.run(request, report))
+        // On the heap, because it is large.
+        tokio::time::timeout_at(deadline.into(), Box::pin(self.run(request, report)))
             .await
             .unwrap_or(Err(TranscribeError::DeadlinePassed))
     }

@@ -187,7 +187,7 @@ mod tests {
 
     /// The events of `input`, and why there are no more.
     async fn events(input: &[u8]) -> (Vec<WireEvent>, Option<String>) {
-        let (sender, mut receiver) = mpsc::channel(1);
+        let (sender, mut receiver) = mpsc::channel::<Result<WireEvent, ConnectionError>>(1);
         let mut events = Vec::new();
         let mut error = None;
         let receiving = async {
@@ -251,7 +251,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_client_is_left() {
         let (client, server) = tokio::io::duplex(64);
-        let (sender, mut receiver) = mpsc::channel(1);
+        let (sender, mut receiver) = mpsc::channel::<Result<WireEvent, ConnectionError>>(1);
         let reading = read_events(server, sender);
         let (event, ()) = tokio::join!(receiver.recv(), reading);
         assert!(
