@@ -10,9 +10,9 @@ fn run(pcm: &[f32], chunk: usize) -> (Vec<SessionEvent>, Vec<Vec<f32>>) {
         session.push(chunk);
         while let Some(work) = session.next_work() {
             match work {
-                Work::Piece(piece) => pieces.push(piece),
+                Work::Piece(_, piece) => pieces.push(piece),
                 Work::Cancel(id) => cancelled.push(id),
-                Work::Partial(partial) => panic!("{partial:?}"),
+                Work::Partial(_, partial) => panic!("{partial:?}"),
             }
         }
     }

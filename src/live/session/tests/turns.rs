@@ -87,7 +87,7 @@ fn a_final_pass_starts_in_a_pause_and_is_dropped_if_speech_goes_on() {
     let pcm = conversation.script.pcm();
     conversation.session.push(&pcm[..12_288 + 3_072]);
     conversation.take_work();
-    assert_eq!(conversation.ranges, []);
+    assert!(conversation.ranges.is_empty());
     conversation
         .session
         .push(&pcm[12_288 + 3_072..12_288 + 3_584]);
