@@ -136,10 +136,11 @@ impl Decoder for ScriptDecoder {
                 None => open.begin.clone(),
             };
             let mut logits = vec![0.0; size];
-            if open.script.starts_with(&text) {
-                let next = open.script.get(text.len()).copied();
-                logits[next.unwrap_or(self.model.tokens.end_of_text) as usize] = 20.0;
-            }
+            let next = open.script.get(text.len()).copied();
+            // Less probable behind any other token.
+            let is_script = open.script.starts_with(&text);
+            let logit = if is_script { 20.0 } else { 17.0 };
+            logits[next.unwrap_or(self.model.tokens.end_of_text) as usize] = logit;
             open.texts.push(text);
             candidates.push(row.rule.candidates(logits));
         }

@@ -140,8 +140,8 @@ fn examples(kind: ValueKind) -> (Vec<String>, Vec<String>) {
         ValueKind::Integer(min, max) => (
             vec![min.to_string(), max.to_string()],
             vec![
-                (min - 1).to_string(),
-                (max + 1).to_string(),
+                (i128::from(min) - 1).to_string(),
+                (i128::from(max) + 1).to_string(),
                 "1.5".to_owned(),
             ],
         ),

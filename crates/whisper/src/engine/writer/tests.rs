@@ -65,11 +65,10 @@ impl ScriptDecoder {
         let scrambled = |token: u32| (token.wrapping_mul(2_654_435_761) >> 16) as f32 / 65536.0;
         let size = self.model.tokens.vocabulary_size;
         let mut logits: Vec<f32> = (0..size).map(scrambled).collect();
-        // Behind any other token no next one is probable.
-        if script.starts_with(text) {
-            let next = script.get(text.len()).copied();
-            logits[next.unwrap_or(self.model.tokens.end_of_text) as usize] = 16.0;
-        }
+        let next = script.get(text.len()).copied();
+        // Less probable behind any other token.
+        let logit = if script.starts_with(text) { 16.0 } else { 14.0 };
+        logits[next.unwrap_or(self.model.tokens.end_of_text) as usize] = logit;
         logits
     }
 }
