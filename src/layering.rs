@@ -193,6 +193,7 @@ fn sources() -> Vec<Source> {
         "schedule/properties.rs",
         "schedule/test_device.rs",
         "schedule/tests.rs",
+        "schedule/tests/",
         "worker/continuous/tests.rs",
         "wyoming/tests.rs",
     ];

@@ -242,4 +242,13 @@ impl AdmittedRequest {
 }
 
 #[cfg(test)]
+impl ReturnTicket {
+    /// A ticket of no queue.
+    pub const OF_NO_QUEUE: Self = Self {
+        queue: u64::MAX,
+        promise: PromiseId(7),
+    };
+}
+
+#[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@
 mod error;
 mod front_end;
 mod cpu_time;
+mod decoding;
 mod generating;
 mod live;
 pub mod hallucinations;
@@ -36,9 +37,7 @@ use crate::queue::{Arrival, NewWindow, Place};
 use crate::schedule::{Lane, RequestId};
 use crate::telemetry::Metrics;
 use crate::transcript::{Speaker, Transcript};
-use halkspeech_audio::{
-    DecodeContext, DecodeLimits, NextWindow, PcmBudget, PcmClaim, Source, Window,
-};
+use halkspeech_audio::{DecodeLimits, NextWindow, PcmBudget, PcmClaim, Source, Window};
 use halkspeech_whisper::engine::DecodingOptions;
 use halkspeech_whisper::search::ScoredToken;
 use halkspeech_whisper::{PromptSpec, Task};
@@ -47,7 +46,6 @@ pub use error::TranscribeError;
 pub use front_end::{FrontEnd, FrontEndPanicked, Stage};
 pub use live::LiveContext;
 pub use options::{MAX_SEED, TranscriptionOptions};
-use pcm_memory::PcmMemory;
 use progress::ProgressReport;
 pub use progress::{ReportUnit, TextDelta, TranscriptionProgress};
 use prompting::{check_languages, continue_with, keep_last, previous_tokens};
@@ -380,54 +378,6 @@ impl Transcriber {
             self.metrics.count_dropped(dropped.reason.name());
         }
         Ok(transcript)
-    }
-
-    /// Decodes the audio and prepares its segmentation; returns the claim on the memory of the PCM and of
-    /// up to `windows` windows in flight.
-    async fn decode(
-        &self,
-        audio: Source,
-        options: &TranscriptionOptions,
-        caller: Caller,
-        windows: usize,
-    ) -> Result<(Recordings, PcmMemory), TranscribeError> {
-        let limits = self.limits.clone();
-        let (channels, clip, vad) = (options.channels, options.clip, options.vad);
-        // Dropped with this future, which cancels the decoding.
-        let alive = Arc::new(());
-        let waiting = Arc::downgrade(&alive);
-        let memory = PcmMemory::new(self.memory.claim());
-        let decode = move || {
-            let is_wanted = || waiting.strong_count() > 0;
-            let context = DecodeContext {
-                is_wanted: &is_wanted,
-                memory: memory.claim(),
-                cpu_clock: cpu_time::of_this_thread,
-            };
-            let decoded = halkspeech_audio::decode_with_context(context, audio, &limits, channels)?;
-            // Claimed at once: a request that lacked memory later would wait while it holds some.
-            memory
-                .claim()
-                .resize(recordings::bytes_of(&decoded.streams, windows))?;
-            Ok((Recordings::new(decoded, clip, vad), memory))
-        };
-        self.front_end.run(Stage::Decode, caller, decode).await?
-    }
-
-    /// Counts and logs the parts that could not be decoded.
-    fn report_damage(&self, recordings: &Recordings) {
-        let spans = &recordings.damaged;
-        if spans.is_empty() {
-            return;
-        }
-        let lost_s: f64 = spans.iter().map(|span| span.end_s - span.start_s).sum();
-        self.metrics.damaged_seconds.inc_by(lost_s);
-        tracing::warn!(
-            audio.damaged_parts = spans.len(),
-            audio.damaged_ms = (lost_s * 1000.0).round(),
-            audio.duration_ms = recordings.duration.as_millis(),
-            "parts of the audio could not be decoded"
-        );
     }
 
     /// The windows of a request, cut lazily: speech detection runs only as far as the next window.

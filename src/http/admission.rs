@@ -254,6 +254,7 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
+    use crate::queue::{Retry, WhenFull};
 
     fn attempt(request: u64) -> Attempt {
         Attempt {
@@ -328,6 +329,25 @@ mod tests {
 
         wait_of_refusal(&control, 4);
         take(&control, 3).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_the_queue_has_refused_returns_at_its_time_with_its_ticket() {
+        let control = Arc::new(AdmissionControl::new(1, None));
+        let permit = take(&control, 1).unwrap();
+        assert_eq!(permit.arrival().when_full, WhenFull::Refuse);
+        let retry = Retry {
+            after: Duration::from_secs(30),
+            ticket: Some(ReturnTicket::OF_NO_QUEUE),
+        };
+        assert_eq!(permit.refuse_until(retry), retry.after);
+
+        tokio::time::advance(retry.after).await;
+        wait_of_refusal(&control, 2);
+        let returned = take(&control, 1).unwrap().arrival();
+
+        assert_eq!(returned.when_full, WhenFull::Wait);
+        assert_eq!(returned.ticket, retry.ticket);
     }
 
     #[tokio::test(start_paused = true)]

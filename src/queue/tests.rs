@@ -102,7 +102,7 @@ impl Harness {
                     let mut report = self.runner.report();
                     report.done();
                     ids.iter().for_each(|id| report.end(*id));
-                    let _ended = report.finish();
+                    assert_eq!(report.finish().len(), ids.len());
                     for window in open.drain(..) {
                         window.reply.answer(Ok(output()), &Metrics::new());
                     }

@@ -1,5 +1,7 @@
 //! Tests of the scheduler on a device in virtual time.
 
+mod places;
+
 use std::time::Duration;
 
 use super::test_device::{TestDevice, cpu, limits, window};
@@ -242,17 +244,6 @@ fn shutting_down_cancels_all_and_refuses() {
 }
 
 #[test]
-fn a_full_queue_of_bulk_refuses_only_bulk() {
-    let mut device = TestDevice::new(limits(cpu(1), 1, 16));
-    let refused = (0..20).filter(|id| device.submit(window(*id, Lane::Bulk, 0)).is_err());
-    assert_eq!(refused.count(), 12);
-    let refused = (20..40).filter(|id| device.submit(window(*id, INTERACTIVE, 0)).is_err());
-    assert_eq!(refused.count(), 14);
-    let refused = (40..60).filter(|id| device.submit(window(*id, Lane::Live, 0)).is_err());
-    assert_eq!(refused.count(), 18);
-}
-
-#[test]
 fn slots_wait_rather_than_exceed_the_memory() {
     let limits = Limits {
         memory: 10,
@@ -312,33 +303,6 @@ fn a_window_of_a_failed_encoder_call_is_encoded_again() {
 }
 
 #[test]
-fn an_admitted_request_holds_a_place_until_its_first_window() {
-    let mut device = TestDevice::new(limits(cpu(1), 1, 2));
-    let offer = |request| Offer {
-        promise: None,
-        request: RequestId(request),
-        lane: INTERACTIVE,
-        audio: OfferedAudio::Known(Duration::from_secs(4)),
-        patience: Duration::from_secs(600),
-    };
-    let scheduler = &mut device.scheduler;
-    let now = Duration::ZERO;
-    assert_eq!(scheduler.offer(&offer(1), now), Ok(()));
-    assert_eq!(scheduler.offer(&offer(2), now), Ok(()));
-    assert!(matches!(
-        scheduler.offer(&offer(3), now),
-        Err(Refusal::QueueFull { .. })
-    ));
-    // Windows of others do not take the places.
-    assert!(scheduler.submit(window(9, Lane::Live, 0), now).is_err());
-    assert_eq!(scheduler.submit(window(1, INTERACTIVE, 0), now), Ok(()));
-    // A request that ends without a window gives its place back.
-    scheduler.close_request(RequestId(2));
-    assert_eq!(scheduler.submit(window(9, Lane::Live, 0), now), Ok(()));
-    assert!(scheduler.submit(window(10, Lane::Live, 0), now).is_err());
-}
-
-#[test]
 fn windows_of_a_failed_call_are_tried_one_by_one_before_those_that_wait() {
     let mut device = TestDevice::new(limits(cpu(1), 3, 9));
     (1..6).for_each(|id| device.submit(window(id, INTERACTIVE, id as usize)).unwrap());
@@ -358,37 +322,6 @@ fn windows_of_a_failed_call_are_tried_one_by_one_before_those_that_wait() {
     let expected = [[first.0, first.1].as_slice(), &third, &[align]].concat();
     assert_eq!(later[..expected.len()], expected);
     assert_eq!(device.departures.len(), 5);
-}
-
-#[test]
-fn callers_take_turns_for_the_places_of_a_full_queue() {
-    let mut device = TestDevice::new(limits(cpu(1), 1, 4));
-    let now = Duration::ZERO;
-    let scheduler = &mut device.scheduler;
-    // Half of the places are those of bulk.
-    for id in 1..7 {
-        scheduler.claim_place(window(id, Lane::Bulk, 1), now);
-    }
-    scheduler.claim_place(window(7, Lane::Bulk, 2), now);
-    assert_eq!(scheduler.granted(), ids(&[1, 7]));
-    assert!(scheduler.has_place(INTERACTIVE) && !scheduler.has_place(Lane::Bulk));
-    scheduler.claim_place(window(8, Lane::Bulk, 2), now);
-    scheduler.give_up_place(WindowId(7));
-    assert_eq!(scheduler.granted(), ids(&[2]));
-    // Those with a place arrive, and get a slot.
-    for id in [1, 2] {
-        scheduler.submit(window(id, Lane::Bulk, 1), now).unwrap();
-        assert_eq!(scheduler.granted(), []);
-    }
-    assert!(scheduler.submit(window(9, Lane::Bulk, 3), now).is_err());
-    assert_eq!(
-        scheduler.next(Worker::Runner(0), now, 0),
-        Work::Encode(ids(&[1]))
-    );
-    assert_eq!(scheduler.granted(), ids(&[8]));
-    scheduler.give_up_place(WindowId(3));
-    scheduler.cancel(WindowId(2));
-    assert_eq!(scheduler.granted(), ids(&[4]));
 }
 
 #[test]

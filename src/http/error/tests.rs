@@ -6,6 +6,7 @@ use axum::body::to_bytes;
 use rustix::io::Errno;
 
 use super::*;
+use crate::queue::{Retry, TooLate};
 use halkspeech_audio::AudioError;
 
 #[test]
@@ -54,6 +55,30 @@ fn a_lack_of_descriptors_or_memory_is_a_503_with_a_retry_time() {
             assert!(description.retry_after.is_some(), "{error}");
         }
     }
+}
+
+#[test]
+fn a_request_that_would_be_late_is_a_429_with_its_own_retry_time() {
+    let after = Duration::from_secs(90);
+    let late = TooLate {
+        estimate: Duration::from_secs(700),
+        retry: Retry {
+            after,
+            ticket: None,
+        },
+    };
+    let error = ApiError::Overloaded {
+        source: late.into(),
+        wait: after,
+    };
+    let description = error.describe();
+    assert_eq!(description.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(description.retry_after, Some(after));
+    assert!(
+        description.message.contains("700 seconds"),
+        "{}",
+        description.message
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,59 @@
+//! The audio of a request, decoded on the front end.
+
+use std::sync::Arc;
+
+use super::pcm_memory::PcmMemory;
+use super::recordings::{self, Recordings};
+use super::{Stage, TranscribeError, Transcriber, TranscriptionOptions, cpu_time};
+use crate::caller::Caller;
+use halkspeech_audio::{DecodeContext, Source};
+
+impl Transcriber {
+    /// Decodes the audio and prepares its segmentation; returns the claim on the memory of the PCM and of
+    /// up to `windows` windows in flight.
+    pub(super) async fn decode(
+        &self,
+        audio: Source,
+        options: &TranscriptionOptions,
+        caller: Caller,
+        windows: usize,
+    ) -> Result<(Recordings, PcmMemory), TranscribeError> {
+        let limits = self.limits.clone();
+        let (channels, clip, vad) = (options.channels, options.clip, options.vad);
+        // Dropped with this future, which cancels the decoding.
+        let alive = Arc::new(());
+        let waiting = Arc::downgrade(&alive);
+        let memory = PcmMemory::new(self.memory.claim());
+        let decode = move || {
+            let is_wanted = || waiting.strong_count() > 0;
+            let context = DecodeContext {
+                is_wanted: &is_wanted,
+                memory: memory.claim(),
+                cpu_clock: cpu_time::of_this_thread,
+            };
+            let decoded = halkspeech_audio::decode_with_context(context, audio, &limits, channels)?;
+            // Claimed at once: a request that lacked memory later would wait while it holds some.
+            memory
+                .claim()
+                .resize(recordings::bytes_of(&decoded.streams, windows))?;
+            Ok((Recordings::new(decoded, clip, vad), memory))
+        };
+        self.front_end.run(Stage::Decode, caller, decode).await?
+    }
+
+    /// Counts and logs the parts that could not be decoded.
+    pub(super) fn report_damage(&self, recordings: &Recordings) {
+        let spans = &recordings.damaged;
+        if spans.is_empty() {
+            return;
+        }
+        let lost_s: f64 = spans.iter().map(|span| span.end_s - span.start_s).sum();
+        self.metrics.damaged_seconds.inc_by(lost_s);
+        tracing::warn!(
+            audio.damaged_parts = spans.len(),
+            audio.damaged_ms = (lost_s * 1000.0).round(),
+            audio.duration_ms = recordings.duration.as_millis(),
+            "parts of the audio could not be decoded"
+        );
+    }
+}
