@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures_util::SinkExt;
 use halkspeech::http::Phase;
 use halkspeech::live::{ItemId, SessionEvent};
 use halkspeech::session::SessionCommand;
