@@ -22,7 +22,8 @@ pub const REALTIME: &str = "/v1/realtime";
 const ONE: ItemId = ItemId(1);
 
 fn update(input: Value) -> Value {
-    json!({ "type": "session.update", "session": { "audio": { "input": input } } })
+    let audio = Value::Object([("input".to_owned(), input)].into_iter().collect());
+    json!({ "type": "session.update", "session": { "audio": audio } })
 }
 
 /// Samples of silence as a client sends them.

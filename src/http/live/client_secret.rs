@@ -148,7 +148,10 @@ mod tests {
     const LONG: &str = "a-key-of-more-than-16";
 
     fn session(value: Value) -> Object {
-        value.as_object().unwrap().clone()
+        match value {
+            Value::Object(object) => object,
+            other => panic!("{other}"),
+        }
     }
 
     #[test]

@@ -199,7 +199,7 @@ impl Configuration {
         }
         let noise_reduction = self.noise_reduction.map(|kind| json!({ "type": kind }));
         let include = (!self.include.is_empty()).then_some(&self.include);
-        form.shown(forms::ShownFields {
+        form.shown(&forms::ShownFields {
             format: self.format,
             noise_reduction: noise_reduction.into(),
             transcription: shown,

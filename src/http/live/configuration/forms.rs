@@ -89,7 +89,7 @@ impl SessionForm {
     }
 
     /// The session as it is shown.
-    pub(super) fn shown(self, fields: ShownFields) -> Object {
+    pub(super) fn shown(self, fields: &ShownFields) -> Object {
         let AudioFormat { encoding, rate_hz } = fields.format;
         let (flat_name, kind, _) = match encoding {
             Encoding::Pcm16 => FORMATS[0],

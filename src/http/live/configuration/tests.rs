@@ -7,7 +7,10 @@ use crate::http::test_settings::settings;
 use crate::live::{Eagerness, TurnDetection};
 
 fn object(value: Value) -> Object {
-    value.as_object().unwrap().clone()
+    match value {
+        Value::Object(object) => object,
+        other => panic!("{other}"),
+    }
 }
 
 fn update(
@@ -20,7 +23,8 @@ fn update(
 
 fn nested(input: Value) -> Configuration {
     let mut configuration = Configuration::default();
-    let session = json!({ "audio": { "input": input } });
+    let audio = Object::from_iter([("input".to_owned(), input)]);
+    let session = json!({ "audio": audio });
     update(&mut configuration, SessionForm::Nested, session).unwrap();
     configuration
 }
@@ -30,17 +34,18 @@ fn nested(input: Value) -> Configuration {
 fn check_error(form: SessionForm, session: Value, param: &str, message: &str) {
     let mut configuration = nested(json!({ "transcription": { "language": "tr" } }));
     let before = configuration.clone();
-    let error = update(&mut configuration, form, session.clone()).unwrap_err();
+    let shown = session.to_string();
+    let error = update(&mut configuration, form, session).unwrap_err();
     let error = ApiError::from(error).object(&RequestId::default());
-    assert_eq!(error.param.as_deref(), Some(param), "{session}");
-    assert_eq!(error.code, Some("invalid_value"), "{session}");
+    assert_eq!(error.param.as_deref(), Some(param), "{shown}");
+    assert_eq!(error.code, Some("invalid_value"), "{shown}");
     assert!(error.message.contains(message), "{}", error.message);
     assert!(
         error.message.contains(&format!("'{param}'")),
         "{}",
         error.message
     );
-    assert_eq!(configuration, before, "{session}");
+    assert_eq!(configuration, before, "{shown}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn write(realtime: &mut Realtime, event: &SessionEvent) -> Vec<String> {
 
 fn send(
     realtime: &mut Realtime,
-    event: Value,
+    event: &Value,
     buffer: BufferState,
 ) -> (Vec<Value>, Option<Request>) {
     let message = Utf8Bytes::from(event.to_string());
@@ -192,7 +192,7 @@ fn a_session_is_created_and_updated() {
         "type": "transcription",
         "audio": { "input": { "transcription": { "language": "tr" } } },
     }});
-    let (events, request) = send(&mut realtime, update, BufferState::default());
+    let (events, request) = send(&mut realtime, &update, BufferState::default());
     assert!(matches!(request, Some(Request::Configure)));
     assert_eq!(events[0]["type"], "session.updated");
     assert_eq!(
@@ -205,7 +205,7 @@ fn a_session_is_created_and_updated() {
         "type": "transcription_session.update",
         "session": { "input_audio_transcription": { "language": "en" } },
     });
-    let (events, _) = send(&mut realtime, update, BufferState::default());
+    let (events, _) = send(&mut realtime, &update, BufferState::default());
     assert_eq!(events[0]["type"], "transcription_session.updated");
     assert_eq!(
         events[0]["session"]["input_audio_transcription"]["language"],
@@ -221,7 +221,7 @@ fn an_error_has_the_clients_event_id() {
         "type": "session.update",
         "session": { "audio": { "input": { "transcription": { "language": "xx" } } } },
     });
-    let (events, request) = send(&mut realtime, update, BufferState::default());
+    let (events, request) = send(&mut realtime, &update, BufferState::default());
     assert!(request.is_none());
     let param = "session.audio.input.transcription.language";
     let expected = "an ISO 639 code such as en, or a language's English name";
@@ -245,7 +245,7 @@ fn an_error_has_the_clients_event_id() {
 fn an_empty_buffer_is_not_committed() {
     let mut realtime = realtime(SessionForm::Nested);
     let commit = json!({ "type": "input_audio_buffer.commit" });
-    let (events, request) = send(&mut realtime, commit.clone(), BufferState::default());
+    let (events, request) = send(&mut realtime, &commit, BufferState::default());
     assert!(request.is_none());
     assert_eq!(
         events[0]["error"]["code"],
@@ -257,7 +257,7 @@ fn an_empty_buffer_is_not_committed() {
         has_audio: true,
         is_in_turn: false,
     };
-    let (events, request) = send(&mut realtime, commit, buffer);
+    let (events, request) = send(&mut realtime, &commit, buffer);
     assert!(matches!(request, Some(Request::Commit)));
     assert_eq!(events, [Value::Null; 0]);
 }
@@ -279,24 +279,24 @@ fn the_format_stays_while_the_buffer_contains_audio() {
         is_in_turn: true,
         ..silence
     };
-    let (events, _) = send(&mut realtime, format("audio/pcmu"), speech);
+    let (events, _) = send(&mut realtime, &format("audio/pcmu"), speech);
     assert_eq!(events[0]["error"]["param"], "session.audio.input.format");
     assert_eq!(realtime.configuration().format, Default::default());
     // The same format is no change.
-    let (events, _) = send(&mut realtime, format("audio/pcm"), speech);
+    let (events, _) = send(&mut realtime, &format("audio/pcm"), speech);
     assert_eq!(events[0]["type"], "session.updated");
     // With turn detection, silence after a turn is no audio of the client's.
-    let (events, _) = send(&mut realtime, format("audio/pcmu"), silence);
+    let (events, _) = send(&mut realtime, &format("audio/pcmu"), silence);
     assert_eq!(events[0]["type"], "session.updated");
 
     let off = json!({
         "type": "session.update",
         "session": { "audio": { "input": { "turn_detection": null } } },
     });
-    send(&mut realtime, off, BufferState::default());
-    let (events, _) = send(&mut realtime, format("audio/pcma"), silence);
+    send(&mut realtime, &off, BufferState::default());
+    let (events, _) = send(&mut realtime, &format("audio/pcma"), silence);
     assert_eq!(events[0]["type"], "error");
-    let (events, _) = send(&mut realtime, format("audio/pcma"), BufferState::default());
+    let (events, _) = send(&mut realtime, &format("audio/pcma"), BufferState::default());
     assert_eq!(events[0]["type"], "session.updated");
 }
 
