@@ -8,6 +8,7 @@ MODELS_DIR       ?= $(CACHE)/models
 SAMPLES_DIR      ?= $(CACHE)/samples
 DIST_DIR         ?= $(CACHE)/dist
 PYTHON_ENV       ?= $(CACHE)/python
+BROWSER_ENV      ?= $(CACHE)/browser
 WHISPER__MODEL   ?= base
 UVICORN_PORT     ?= 8000
 # Additional cargo features of the server. For GPUs use `make cuda`.
@@ -23,7 +24,7 @@ HALKSPEECH_COMMIT := $(or $(HALKSPEECH_COMMIT),$(shell git --git-dir=.git descri
 CARGO := cargo
 FLAGS := --release --locked $(if $(FEATURES),--features $(FEATURES))
 
-export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR DIST_DIR PYTHON_ENV HALKSPEECH_COMMIT
+export CARGO_TARGET_DIR MODELS_DIR SAMPLES_DIR DIST_DIR PYTHON_ENV BROWSER_ENV HALKSPEECH_COMMIT
 # Settings of the server apply only to `run`: tests set their own.
 run: export WHISPER__MODEL := $(WHISPER__MODEL)
 run: export UVICORN_PORT := $(UVICORN_PORT)
@@ -34,7 +35,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 # Build scripts start make without these flags.
 unexport MAKEFLAGS MFLAGS
 .NOTPARALLEL:
-.PHONY: run test build cuda wheel image models fetch setup setup-test lint help
+.PHONY: run test test-browser build cuda wheel image models fetch setup setup-test lint help
 
 run: build ## set up, build, fetch the starter model, serve on port 8000
 	@scripts/fetch_models.sh $(filter base tiny.en,$(WHISPER__MODEL)) samples
@@ -45,6 +46,11 @@ run: build ## set up, build, fetch the starter model, serve on port 8000
 test: setup-test fetch lint ## set up, then formatting, lints, all tests and the documentation
 	@scripts/test.sh $(FLAGS)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace $(FLAGS) --no-deps
+
+test-browser: build ## test the page in Chromium, against the server with the real model (docs/page.md)
+	@scripts/setup.sh browser
+	@scripts/fetch_models.sh base samples
+	node --test --test-concurrency=1 tests/browser/*.test.mjs
 
 lint: setup-test
 	$(CARGO) fmt --all --check
@@ -75,4 +81,4 @@ setup-test:
 	@scripts/setup.sh test
 
 help: ## show this list
-	@awk -F ':.* ## ' '/^[a-z]+:.* ## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -2,11 +2,14 @@
 # Prepares a machine for building the project: checks each tool and installs missing ones with apt-get, or lists the
 # packages to install if it may not. Silent and without network use if nothing is missing.
 #
-# usage: scripts/setup.sh [run|test]      test also requires rustfmt and clippy, and creates the environment of pytest
-#                                         and ruff with the packages of tests/e2e/requirements.txt
+# usage: scripts/setup.sh [run|test|browser]
+#                       test also requires rustfmt and clippy, and creates the environment of pytest and ruff with the
+#                       packages of tests/e2e/requirements.txt; browser requires Chromium and Node.js, and installs the
+#                       packages of tests/browser/package-lock.json
 #
-# PYTHON_ENV   folder of that environment    (default: <cache>/python; <cache> is $XDG_CACHE_HOME/halkspeech, or
-#              ~/.cache/halkspeech)
+# PYTHON_ENV    folder of the first environment     (default: <cache>/python; <cache> is $XDG_CACHE_HOME/halkspeech, or
+#               ~/.cache/halkspeech)
+# BROWSER_ENV   folder of the packages for Node.js  (default: <cache>/browser)
 set -euo pipefail
 
 purpose=${1:-run}
@@ -23,6 +26,11 @@ command -v cmake >/dev/null || needed+=(cmake)
 python3 -m pip --version >/dev/null 2>&1 || needed+=(python3-pip)
 # In Debian `python3 -m venv` needs a separate package.
 if [ "$purpose" = test ] && ! python3 -c 'import ensurepip' 2>/dev/null; then needed+=(python3-venv); fi
+if [ "$purpose" = browser ]; then
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null || [ -n "${CHROMIUM-}" ] || needed+=(chromium)
+    command -v node >/dev/null || needed+=(nodejs)
+    command -v npm >/dev/null || needed+=(npm)
+fi
 
 # Optional: curl for the sample request, ffmpeg for containers that the built-in decoders do not support.
 optional=()
@@ -105,3 +113,22 @@ make_python_env() {
     printf '%s\n' "$stamp" > "$env/made-of"
 }
 if [ "$purpose" = test ]; then make_python_env; fi
+
+# Installed again if the list of packages has changed; the stamp is written last.
+make_browser_env() {
+    local env=${BROWSER_ENV:-${XDG_CACHE_HOME:-$HOME/.cache}/halkspeech/browser} lists stamp
+    lists=$(dirname "$0")/../tests/browser
+    stamp=$(cat "$lists/package.json" "$lists/package-lock.json" | sha256sum)
+    [ "$stamp" != "$(cat "$env/made-of" 2>/dev/null)" ] || return 0
+    node -e 'process.exit(process.versions.node.split(".")[0] < 20)' || {
+        say "missing: Node.js 20 or later, for the tests of the page"
+        exit 1
+    }
+    say "installing the Node.js packages of the tests into $env"
+    mkdir -p "$env"
+    rm -f "$env/made-of"
+    cp "$lists/package.json" "$lists/package-lock.json" "$env"
+    npm --prefix "$env" ci --silent --no-audit --no-fund >&2
+    printf '%s\n' "$stamp" > "$env/made-of"
+}
+if [ "$purpose" = browser ]; then make_browser_env; fi

@@ -7,7 +7,8 @@
 //! of live sessions. `models` lists those on
 //! disk, `downloads` fetches more, and `loaded_models` loads and unloads them; `model_object`,
 //! `engine_plan` and `download_event` are what their responses consist of. `openapi` builds the
-//! document from the handlers' annotations; `docs` shows it.
+//! document from the handlers' annotations; `docs` shows it. `page` is the page that people transcribe
+//! with; `static_file` serves the files of both.
 
 mod listen;
 mod probe_connections;
@@ -46,6 +47,7 @@ mod health;
 mod openapi;
 mod docs;
 mod page;
+mod static_file;
 mod error;
 #[cfg(test)]
 mod test_settings;
@@ -117,7 +119,7 @@ pub struct HttpSettings {
     /// Host names by which a server without keys may be called, in addition to those that no web site
     /// can have.
     pub allowed_hosts: Vec<String>,
-    /// Whether `/` shows a page to try the server, and `/docs` the `OpenAPI` document.
+    /// Whether `/` shows the page for people, and `/docs` the `OpenAPI` document.
     pub enable_ui: bool,
     /// Largest upload, in bytes.
     pub max_upload_bytes: u64,

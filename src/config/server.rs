@@ -62,7 +62,7 @@ pub struct Server {
     /// `.local`, `.internal` or `.svc` are always allowed.
     pub allowed_hosts: Vec<String>,
 
-    /// Whether a test page is served at `/`, and Swagger UI at `/docs`.
+    /// Whether the page for people is served at `/`, and Swagger UI at `/docs`.
     ///
     /// Default true; environment `SERVER__ENABLE_UI` or `ENABLE_UI`.
     pub enable_ui: bool,

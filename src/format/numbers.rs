@@ -6,9 +6,10 @@ const MAX_SECONDS: f64 = 3.6e9;
 /// Replaces an infinite value, as in OpenAI's responses for a probability of zero.
 const INFINITE: f32 = 9999.0;
 
-/// A time in seconds, rounded to two decimals, which is finer than the model's 0.02 s.
+/// A time in seconds, rounded to milliseconds: subtitles made from JSON then have the times of the
+/// server's own.
 pub(super) fn seconds(value: f64) -> f64 {
-    (bounded(value) * 100.0).round() / 100.0
+    (bounded(value) * 1000.0).round() / 1000.0
 }
 
 /// A time in whole milliseconds, for subtitles.
@@ -42,7 +43,7 @@ mod tests {
     fn times_are_short_and_within_bounds() {
         let values = [
             0.1 + 0.2,
-            8.474_999,
+            8.474_499,
             -0.0,
             -3.0,
             f64::NAN,
@@ -50,7 +51,7 @@ mod tests {
             f64::INFINITY,
         ];
         let json = serde_json::to_string(&values.map(seconds)).unwrap();
-        assert_eq!(json, "[0.3,8.47,0.0,0.0,0.0,0.0,3600000000.0]");
+        assert_eq!(json, "[0.3,8.474,0.0,0.0,0.0,0.0,3600000000.0]");
     }
 
     #[test]

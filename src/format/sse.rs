@@ -9,7 +9,7 @@ use super::numbers::seconds;
 use super::usage::TokenUsage;
 use super::verbose::{self, DroppedSpan, Word};
 use super::{OutputOptions, ResponseFormat};
-use crate::transcript::{DropReason, Segment, TokenLogprob, Transcript};
+use crate::transcript::{DropReason, Segment, Speaker, TokenLogprob, Transcript};
 
 /// More text.
 #[derive(Serialize, ToSchema)]
@@ -55,6 +55,9 @@ pub struct TranscriptionTextSegment<'a> {
     end: f64,
     /// Its text.
     text: &'a str,
+    /// The speaker, if speakers are told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speaker: Option<String>,
     /// Its words; only with `timestamp_granularities[]=word`.
     #[serde(skip_serializing_if = "Option::is_none")]
     words: Option<Vec<Word<'a>>>,
@@ -80,6 +83,7 @@ pub fn segment(segment: &Segment, number: usize, words: bool) -> String {
         start: seconds(segment.start_s),
         end: seconds(segment.end_s),
         text: &segment.text,
+        speaker: segment.speaker.map(Speaker::label),
         words: words.then(|| verbose::words(std::slice::from_ref(segment))),
     })
 }
@@ -107,7 +111,8 @@ pub fn done(transcript: &Transcript, options: &OutputOptions) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::tests::with_logprobs;
+    use crate::format::Granularities;
+    use crate::format::tests::{call, one_object_a_line, with_logprobs, with_words};
 
     #[test]
     fn a_stream_of_text() {
@@ -118,6 +123,26 @@ mod tests {
             done(&transcript, &OutputOptions::default()),
         ];
         insta::assert_snapshot!(stream.join("\n"));
+    }
+
+    #[test]
+    fn a_stream_of_segments() {
+        let options = OutputOptions {
+            format: ResponseFormat::VerboseJson,
+            granularities: Granularities {
+                segments: true,
+                words: true,
+            },
+            ..OutputOptions::default()
+        };
+        let (spoken, transcript) = (call(), with_words());
+        let stream = [
+            segment(&transcript.segments[0], 1, true),
+            segment(&transcript.segments[1], 2, false),
+            segment(&spoken.segments[1], 3, false),
+            done(&transcript, &options),
+        ];
+        insta::assert_snapshot!(one_object_a_line(&stream.join("\n")));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use halkspeech_whisper::{Language, Task, Word};
 
 mod parsers;
 mod properties;
+mod shared_cases;
 
 /// A transcript of 8.47 s of English; its text is that of its segments.
 pub(super) fn transcript(segments: Vec<Segment>) -> Transcript {

@@ -85,7 +85,10 @@ impl<'a> RequestSource<'a> {
     fn is_for_public_page(&self) -> bool {
         let is_read = [Method::GET, Method::HEAD].contains(self.method);
         let is_named = matches!(self.path, "/" | "/docs" | "/health" | "/ready");
-        is_read && (is_named || self.path.starts_with("/docs/"))
+        let is_file = ["/docs/", "/page/"]
+            .iter()
+            .any(|folder| self.path.starts_with(folder));
+        is_read && (is_named || is_file)
     }
 
     /// Whether the page comes from this server, that is from the host and port of the request. The scheme

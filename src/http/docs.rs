@@ -4,33 +4,32 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::Path;
-use axum::http::{HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
 
 use super::error::ApiError;
+use super::static_file::StaticFile;
 
 /// URL of the document relative to `/docs/`.
 const DOCUMENT: &str = "../openapi.json";
 
 /// The serialized document.
 #[derive(Clone)]
-pub struct OpenApiDocument(Bytes);
+pub struct OpenApiDocument(StaticFile);
 
 impl OpenApiDocument {
     /// Serializes the document once.
     pub fn new(document: &OpenApi) -> Self {
         let text = serde_json::to_vec(document);
-        Self(Bytes::from(
-            text.expect("a tree of maps with text keys always serialises"),
-        ))
+        let text = text.expect("a tree of maps with text keys always serialises");
+        Self(StaticFile::new("application/json", Bytes::from(text)))
     }
 
     /// `GET /openapi.json`.
-    pub fn show(&self) -> Response {
-        let json = HeaderValue::from_static("application/json");
-        ([(header::CONTENT_TYPE, json)], self.0.clone()).into_response()
+    pub fn show(&self, request: &HeaderMap) -> Response {
+        self.0.respond(request)
     }
 }
 

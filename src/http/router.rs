@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
 use tower::{ServiceBuilder, ServiceExt};
@@ -61,7 +61,10 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/api/{*rest}", any(unknown_route.clone()))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&context), auth::require_key));
-    let public = public.route("/openapi.json", get(move || ready(document.show())));
+    let public = public.route(
+        "/openapi.json",
+        get(move |headers: HeaderMap| ready(document.show(&headers))),
+    );
     let public = if context.settings.enable_ui {
         public.merge(pages())
     } else {
@@ -140,9 +143,11 @@ fn public() -> OpenApiRouter<Arc<Context>> {
 fn pages() -> Router<Arc<Context>> {
     Router::new()
         .route("/", get(page::show_page))
+        .route("/page/{*file}", get(page::show_page_file))
         .route("/docs", get(docs::redirect_to_docs))
         .route("/docs/", get(docs::show_docs))
         .route("/docs/{*file}", get(docs::show_docs_file))
+        .layer(from_fn(page::protect))
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {

@@ -109,6 +109,7 @@ async fn public_pages_and_probes_are_open_to_every_site() {
         "/docs",
         "/docs/",
         "/docs/swagger-ui.css",
+        "/page/app.js",
         "/health",
         "/ready",
     ] {

@@ -284,7 +284,13 @@ async fn responses_match_their_schemas() {
 async fn the_document_is_served_without_the_pages() {
     let app = TestApp::start().await;
 
-    for path in ["/", "/docs", "/docs/", "/docs/swagger-ui.css"] {
+    for path in [
+        "/",
+        "/page/app.js",
+        "/docs",
+        "/docs/",
+        "/docs/swagger-ui.css",
+    ] {
         let answer = app.get(path).send().await.unwrap();
         assert_eq!(answer.status(), 404, "{path}");
         assert_eq!(error(answer).await["code"], "unknown_url", "{path}");

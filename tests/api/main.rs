@@ -43,6 +43,8 @@ mod models;
 #[cfg(test)]
 mod overload;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod parameters;
 #[cfg(test)]
 mod compatible_apis;

@@ -223,6 +223,8 @@ fn refuses_pages_of_another_site_without_an_allowed_origin() {
         ("GET /", true),
         ("GET /docs", true),
         ("GET /docs/swagger-ui.css", true),
+        ("GET /page/app.js", true),
+        ("GET /pages", false),
         ("HEAD /health", true),
         ("GET /ready", true),
     ] {
