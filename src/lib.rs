@@ -55,3 +55,6 @@ pub mod telemetry;
 
 #[cfg(test)]
 mod layering;
+#[cfg(test)]
+#[path = "../tests/fixtures/fetched_files.rs"]
+mod fetched_files;

@@ -20,10 +20,6 @@ mod work_queue;
 mod position;
 
 #[cfg(test)]
-#[path = "../tests/fixtures/fetched_files.rs"]
-#[expect(dead_code, reason = "needs no models")]
-mod fetched_files;
-#[cfg(test)]
 mod test_speaker;
 
 pub use event::{ItemId, SessionEvent, TurnError};

@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn the_compressed_file_is_the_file() {
         let mut text = String::new();
-        let mut decoder = flate2::read::GzDecoder::new(file().gzip.bytes.as_ref());
+        let file = file();
+        let mut decoder = flate2::read::GzDecoder::new(file.gzip.bytes.as_ref());
         decoder.read_to_string(&mut text).unwrap();
         assert_eq!(text, "text text text");
     }

@@ -172,12 +172,12 @@ impl Session {
     }
 
     /// Takes the result of a [piece](Work::Piece). One that was cancelled is ignored.
-    pub fn piece_done(&mut self, id: WorkId, result: PieceResult) {
+    pub fn piece_done(&mut self, id: WorkId, result: &PieceResult) {
         let ended = self.ended.iter_mut();
         let range = ended
-            .filter_map(|turn| turn.finish_piece(id, &result))
+            .filter_map(|turn| turn.finish_piece(id, result))
             .next()
-            .or_else(|| self.turn.as_mut()?.finish_piece(id, &result));
+            .or_else(|| self.turn.as_mut()?.finish_piece(id, result));
         if let Some(range) = range {
             self.undecoded.remove(&range);
         }

@@ -21,6 +21,10 @@ pub struct EngineBroken;
 /// The windows of one engine. Those without an answer when it is dropped get [`JobError::EngineGone`].
 pub struct Windows<'m> {
     runner: RunnerHandle,
+    #[expect(
+        clippy::vec_box,
+        reason = "windows move between queue and engine without being copied"
+    )]
     open: Vec<Box<RunnerWindow>>,
     batch_size: usize,
     /// Number of open windows that the metrics know of.
@@ -129,7 +133,7 @@ impl<'m> Windows<'m> {
         self.metrics.encoder_calls.inc();
         let input = window.input.engine_input();
         match engine.open(engine_id(id), &window.input.options, &input) {
-            Ok(()) => self.report(|report| report.done()),
+            Ok(()) => self.report_done(),
             Err(error) => {
                 let failed = self.open.pop();
                 self.failed(failed.into_iter().collect(), &error);
@@ -180,7 +184,7 @@ impl<'m> Windows<'m> {
         for id in ids {
             engine.close(engine_id(*id));
         }
-        self.report(|report| report.done());
+        self.report_done();
     }
 
     /// Reports to the scheduler, and lets the windows go whose slots it has taken back.
@@ -195,6 +199,13 @@ impl<'m> Windows<'m> {
                 window.skip(departure.outcome, self.metrics);
             }
         }
+    }
+
+    /// Reports that the work is done.
+    fn report_done(&mut self) {
+        self.report(|report| {
+            report.done();
+        });
     }
 
     /// Reports what has become certain of the texts that are sent while they are written.
@@ -247,6 +258,10 @@ impl<'m> Windows<'m> {
 
     /// Windows that a call of the engine has failed with: several of them are written again alone, one that was alone is
     /// answered, unless the device has run out of memory.
+    #[expect(
+        clippy::vec_box,
+        reason = "windows move between queue and engine without being copied"
+    )]
     fn failed(&mut self, mut windows: Vec<Box<RunnerWindow>>, error: &EngineError) {
         self.failures += 1;
         let is_out_of_memory = matches!(error, EngineError::OutOfMemory(_));

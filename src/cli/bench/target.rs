@@ -30,6 +30,9 @@ pub fn is_loopback(url: &Url) -> bool {
 }
 
 /// Parses an http or https URL with a host, for clap.
+///
+/// # Errors
+/// What is wrong with it.
 pub fn parse(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     match url.scheme() {

@@ -23,7 +23,7 @@ const CHUNK_BYTES: usize = 3_200;
 pub enum RecorderFlag {
     /// Samples on standard input
     Stdin,
-    /// PipeWire
+    /// `PipeWire`
     PwRecord,
     /// ALSA
     Arecord,

@@ -114,7 +114,7 @@ fn take_step(conversation: &mut Conversation, step: &Step) {
                 text: Err(TurnError::Overloaded),
                 language: None,
             };
-            conversation.session.piece_done(work.id, result);
+            conversation.session.piece_done(work.id, &result);
         }
         Step::PieceFails(_) => {}
         Step::Commit => {

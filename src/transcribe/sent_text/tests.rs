@@ -5,11 +5,8 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
+use crate::fetched_files;
 use halkspeech_whisper::whole_words;
-
-#[path = "../../../tests/fixtures/fetched_files.rs"]
-#[expect(dead_code, reason = "these tests need no audio")]
-mod fetched_files;
 
 static VOCABULARY: LazyLock<Vocabulary> =
     LazyLock::new(|| Vocabulary::load(&fetched_files::model_dir("base")).unwrap());

@@ -1,5 +1,5 @@
-use super::super::super::fetched_files::sample_pcm;
 use super::*;
+use crate::fetched_files::sample_pcm;
 
 /// The turns and the pieces of audio in chunks, with an engine that does not answer.
 fn run(pcm: &[f32], chunk: usize) -> (Vec<SessionEvent>, Vec<Vec<f32>>) {

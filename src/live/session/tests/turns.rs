@@ -57,7 +57,7 @@ fn a_failed_piece_fails_its_turn_in_order() {
         language: None,
     };
     let first = conversation.pieces.remove(0).id;
-    conversation.session.piece_done(first, failed);
+    conversation.session.piece_done(first, &failed);
     conversation.take_work();
     assert!(conversation.session.is_complete());
     let ends: Vec<&SessionEvent> = conversation.events.iter().rev().take(2).collect();
