@@ -173,10 +173,11 @@ impl Partials {
         };
         self.finished = request.speech.now;
         let contains_all_speech = request.speech.now >= speech.end;
-        self.decodes_of_pause = if contains_all_speech {
-            self.decodes_of_pause + 1
-        } else {
+        let goes_on = !(request.speech.is_paused && contains_all_speech);
+        self.decodes_of_pause = if goes_on {
             0
+        } else {
+            self.decodes_of_pause + 1
         };
         if result.is_rejected || result.words.is_empty() {
             return Some(finished);
@@ -188,7 +189,7 @@ impl Partials {
         let audio = DecodedAudio {
             end: request.speech.now,
             length,
-            goes_on: !(request.speech.is_paused && contains_all_speech),
+            goes_on,
             language: result.language,
         };
         finished.delta = self.text.accept(result.words, &audio);

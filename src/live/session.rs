@@ -339,6 +339,7 @@ impl Session {
     /// The next turn begins at `boundary` or later.
     fn begin_after(&mut self, boundary: usize) {
         self.tracker.end_turn();
+        self.undecoded.divide();
         self.boundary = boundary;
         self.apply_next_options();
         self.release_audio();

@@ -3,7 +3,7 @@
 //! The value of a sample is its position since the session began, plus one, and negative in silence: so the detector for
 //! tests finds the speech, and the engine knows which audio it was given.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ pub struct Conversation {
     pub partial: Option<PartialWork>,
     /// Pieces in flight.
     pub pieces: Vec<PieceWork>,
-    /// All work that was taken, but for what was cancelled.
+    /// The audio of the pieces that were taken, but for those that were cancelled.
     pub ranges: Vec<Range<usize>>,
     pub partial_ranges: Vec<Range<usize>>,
     pub cancelled: Vec<WorkId>,
@@ -198,11 +198,21 @@ impl Conversation {
         let range = range_of(&work.pcm);
         let spoken = self.script.words_in(&range);
         let mut words = self.prefix_words(&work.prefix);
+        if let Some(last) = words.len().checked_sub(1)
+            && let Some((text, _)) = spoken.get(last)
+        {
+            // Its punctuation is not in the prefix.
+            let text = words[last].text.clone() + divide(text).1;
+            let (word, punctuation) = divide(&text);
+            words[last] = self.word(word, punctuation);
+        }
         for (text, time) in spoken.iter().skip(words.len()) {
             let is_complete = time.end <= range.end;
-            let kept = match is_complete {
-                true => text.chars().count(),
-                false => text.chars().count().div_ceil(2),
+            let length = text.chars().count();
+            let kept = if is_complete {
+                length
+            } else {
+                length.div_ceil(2)
             };
             let text: String = text.chars().take(kept).collect();
             let (word, punctuation) = divide(&text);
@@ -275,6 +285,19 @@ impl Conversation {
             }
         }
         texts
+    }
+
+    /// The audio of the complete pieces, in order: of those that begin at the same sample, the last.
+    pub fn complete_ranges(&self) -> Vec<Range<usize>> {
+        let by_start: BTreeMap<usize, usize> = self
+            .ranges
+            .iter()
+            .map(|range| (range.start, range.end))
+            .collect();
+        by_start
+            .into_iter()
+            .map(|(start, end)| start..end)
+            .collect()
     }
 
     /// The deltas so far.

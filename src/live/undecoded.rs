@@ -10,17 +10,27 @@ const MAX_JOINED_PAUSE_SAMPLES: usize = 16_000 / 2;
 #[derive(Debug, Default)]
 pub struct UndecodedSpeech {
     ranges: VecDeque<Range<usize>>,
+    /// Whether the next speech is not joined to the last.
+    is_divided: bool,
 }
 
 impl UndecodedSpeech {
     /// Adds speech behind all speech so far.
     pub fn add(&mut self, speech: Range<usize>) {
         match self.ranges.back_mut() {
-            Some(last) if speech.start <= last.end + MAX_JOINED_PAUSE_SAMPLES => {
+            Some(last)
+                if !self.is_divided && speech.start <= last.end + MAX_JOINED_PAUSE_SAMPLES =>
+            {
                 last.end = speech.end;
             }
             _ => self.ranges.push_back(speech),
         }
+        self.is_divided = false;
+    }
+
+    /// Ends the last range, because the audio behind it belongs to another turn or to none.
+    pub fn divide(&mut self) {
+        self.is_divided = true;
     }
 
     /// Removes the speech of a finished decode of `audio`.
@@ -63,5 +73,14 @@ mod tests {
         assert_eq!(speech.ranges, [50_100..51_000; 1]);
         speech.remove(&(0..99_000));
         assert_eq!(speech.oldest(), None);
+    }
+
+    #[test]
+    fn does_not_join_speech_of_two_turns() {
+        let mut speech = UndecodedSpeech::default();
+        speech.add(0..1_000);
+        speech.divide();
+        speech.add(1_500..2_000);
+        assert_eq!(speech.ranges, [0..1_000, 1_500..2_000]);
     }
 }

@@ -61,6 +61,6 @@ fn noise_and_silence_are_no_turn() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (f64::from(state) / 2_f64.powi(31) - 1.0) as f32 * 0.05
     });
-    let pcm: Vec<f32> = noise.chain([0.0; 160_000]).collect();
+    let pcm: Vec<f32> = noise.chain(vec![0.0; 160_000]).collect();
     assert_eq!(run(&pcm, 1_600), (Vec::new(), Vec::new()));
 }
