@@ -9,9 +9,7 @@ use super::attempt_search::suppressed;
 use super::*;
 use crate::Task;
 use crate::engine::Fallback;
-use crate::engine::decoder::{
-    AlignedTokens, DecoderModel, MODEL_SUPPRESSED, OpenedSlot, SlotId,
-};
+use crate::engine::decoder::{AlignedTokens, DecoderModel, MODEL_SUPPRESSED, OpenedSlot, SlotId};
 use crate::features::WINDOW_FRAMES as FULL;
 use crate::search::{Candidates, ModelTokens, TokenSet};
 use crate::test_models::load;
