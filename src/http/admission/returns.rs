@@ -6,6 +6,9 @@
 //! early return delays it by one permit, up to the last expected return, so that frequent retries
 //! gain nothing. An early return does not take the turn of another request that looks the same: it
 //! is recognised by its connection, on which a refusal was sent less than the shortest wait before.
+//!
+//! The queue of a model on a CPU tells its own times, by audio and speed (`schedule/promises.rs`); a request that it has
+//! refused is recognised here as well, and brings its ticket back to it.
 
 use std::time::{Duration, Instant};
 
