@@ -1,0 +1,245 @@
+"""Live transcription through both sockets, by the OpenAI SDK and by aiohttp, with the real model."""
+import array
+import asyncio
+import base64
+import json
+import signal
+import wave
+
+import aiohttp
+import pytest
+
+from sdk import KEY, client_of
+from servers import metrics
+from speech import ENDING
+
+import openai
+
+RATE = 24_000
+SILENCE_S = 1.5  # ends a turn
+
+
+@pytest.fixture(scope="module")
+def url(module_server):
+    return module_server("live", WHISPER__MODEL="base", API_KEY=KEY, LIVE__MAX_SESSIONS=8).url
+
+
+@pytest.fixture(scope="module")
+def speech(sample):
+    """The sample as 16-bit samples at 16 kHz."""
+    with wave.open(str(sample)) as file:
+        assert (file.getframerate(), file.getsampwidth(), file.getnchannels()) == (16_000, 2, 1)
+        return file.readframes(file.getnframes())
+
+
+def resampled(samples, rate):
+    """Samples of 16 kHz at a multiple of 8 kHz, by linear interpolation."""
+    source = array.array("h", samples)
+    length = len(source) * rate // 16_000
+    result = array.array("h")
+    for index in range(length):
+        at = index * 16_000 / rate
+        left = int(at)
+        right = min(left + 1, len(source) - 1)
+        result.append(round(source[left] + (at - left) * (source[right] - source[left])))
+    return result.tobytes()
+
+
+def mu_law(samples):
+    """G.711 µ-law of 16-bit samples."""
+    def code(sample):
+        sign = 0x80 if sample < 0 else 0
+        magnitude = min(abs(sample), 32_635) + 0x84
+        exponent = max(magnitude.bit_length() - 8, 0)
+        return ~(sign | exponent << 4 | magnitude >> exponent + 3 & 0x0F) & 0xFF
+    return bytes(code(sample) for sample in array.array("h", samples))
+
+
+def chunks(data, size):
+    return [data[at:at + size] for at in range(0, len(data), size)]
+
+
+def session_of(format=None, **more):
+    audio = {"transcription": {"model": "whisper-1", "language": "en", "delay": "low"}, **more}
+    if format:
+        audio["format"] = format
+    return {"type": "transcription", "audio": {"input": audio}}
+
+
+async def turns(connection, count):
+    """The events until `count` turns have ended."""
+    events, ended = [], 0
+    while ended < count:
+        event = await asyncio.wait_for(connection.recv(), 60)
+        events.append(event)
+        assert event.type != "error", event
+        ended += event.type.endswith((".completed", ".failed"))
+    return events
+
+
+async def append(connection, data, chunk_bytes):
+    for chunk in chunks(data, chunk_bytes):
+        await connection.input_audio_buffer.append(audio=base64.b64encode(chunk).decode())
+
+
+def transcribe(url, data, *, chunk_bytes, session, kind="realtime"):
+    """The events of the one turn that the client commits."""
+    async def run():
+        async with client_of(url, kind=openai.AsyncOpenAI).realtime.connect(
+                extra_query={"intent": "transcription"}) as connection:
+            await connection.session.update(session=session)
+            await append(connection, data, chunk_bytes)
+            await connection.input_audio_buffer.commit()
+            return await turns(connection, 1)
+    return asyncio.run(run())
+
+
+def texts(events):
+    """The joined deltas and the completed texts."""
+    deltas = "".join(event.delta for event in events if event.type.endswith(".delta"))
+    return deltas, [event.transcript for event in events if event.type.endswith(".completed")]
+
+
+def test_deltas_and_completed_of_the_openai_sdk(url, speech):
+    async def run():
+        async with client_of(url, kind=openai.AsyncOpenAI).realtime.connect(model="whisper-1") as connection:
+            await connection.session.update(session=session_of())
+            # In real time, so that there is something to compute partial texts of.
+            for chunk in chunks(resampled(speech, RATE) + bytes(int(2 * RATE * SILENCE_S)), RATE // 5):
+                await append(connection, chunk, len(chunk))
+                await asyncio.sleep(0.1)
+            events = []
+            while not (texts(events)[1] and ENDING in texts(events)[1][-1].lower()):
+                events.append(await asyncio.wait_for(connection.recv(), 60))
+            return events
+    events = asyncio.run(run())
+    deltas, completed = texts(events)
+    assert "country" in deltas and ENDING in " ".join(completed).lower()
+    order = [event.type for event in events]
+    first = order.index("input_audio_buffer.speech_started")
+    assert first < order.index("conversation.item.input_audio_transcription.delta")
+    assert order.index("input_audio_buffer.committed") < order.index("conversation.item.added")
+    items = [event.item_id for event in events if event.type.endswith(".completed")]
+    assert len(items) == len(set(items)) == order.count("input_audio_buffer.committed")
+
+
+def test_completed_does_not_depend_on_the_size_of_messages(url, speech):
+    data = resampled(speech, RATE)
+    session = session_of(turn_detection=None)
+    completed = [texts(transcribe(url, data, chunk_bytes=2 * RATE * ms // 1000, session=session))[1]
+                 for ms in (20, 100, 5000)]
+    assert completed[0] == completed[1] == completed[2]
+    assert ENDING in completed[0][0].lower()
+
+
+@pytest.mark.parametrize("format", [{"type": "audio/pcm", "rate": 16_000}, {"type": "audio/pcmu"}],
+                         ids=["pcm_16_khz", "mu_law"])
+def test_each_format_is_transcribed(url, speech, format):
+    data = speech if format["type"] == "audio/pcm" else mu_law(resampled(speech, 8_000))
+    session = session_of(format, turn_detection=None)
+    _, [completed] = texts(transcribe(url, data, chunk_bytes=3_200, session=session))
+    assert ENDING in completed.lower()
+
+
+def test_a_beta_client_gets_the_events_of_the_beta(url, speech):
+    async def run():
+        # Without an address of its own it speaks TLS.
+        client = client_of(url, kind=openai.AsyncOpenAI).copy(websocket_base_url=f"{url}/v1".replace("http", "ws", 1))
+        async with client.beta.realtime.connect(model="whisper-1", extra_query={"intent": "transcription"}) as connection:
+            await connection.transcription_session.update(session={
+                "input_audio_format": "pcm16", "turn_detection": None,
+                "input_audio_transcription": {"model": "whisper-1", "language": "en"},
+            })
+            await append(connection, resampled(speech, RATE), RATE // 5)
+            await connection.input_audio_buffer.commit()
+            return await turns(connection, 1)
+    events = asyncio.run(run())
+    kinds = [event.type for event in events]
+    assert kinds[0] == "transcription_session.created" and "conversation.item.created" in kinds
+    assert ENDING in texts(events)[1][0].lower()
+
+
+def test_a_client_secret_opens_a_socket_and_nothing_else(url, speech):
+    secret = client_of(url).realtime.client_secrets.create(session={"type": "transcription"}).value
+    assert secret.startswith("ek_")
+    with pytest.raises(openai.AuthenticationError):
+        client_of(url, key=secret).models.list()
+
+    async def run():
+        async with client_of(url, key=secret, kind=openai.AsyncOpenAI).realtime.connect() as connection:
+            return (await connection.recv()).type
+    assert asyncio.run(run()) == "session.created"
+
+
+@pytest.mark.parametrize("vad", ["false", "true"])
+def test_the_simple_stream(url, speech, vad):
+    async def run():
+        query = {"model": "whisper-1", "language": "en", "enable_vad": vad}
+        messages = []
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session:
+            async with session.ws_connect(f"{url}/v1/audio/transcriptions/stream", params=query) as socket:
+                for chunk in chunks(speech, 3_200):
+                    await socket.send_bytes(chunk)
+                await socket.send_json({"type": "audio.done"})
+                async for message in socket:
+                    messages.append(json.loads(message.data))
+                return messages, socket.close_code
+    messages, code = asyncio.run(run())
+    assert code == 1000 and messages[0]["type"] == "ready"
+    finals = [message["text"] for message in messages if message["type"] == "transcript.final"]
+    assert ENDING in " ".join(finals).lower()
+    assert len(finals) == 1 if vad == "false" else len(finals) > 1
+
+
+def test_silence_gives_no_event(url):
+    async def run():
+        async with client_of(url, kind=openai.AsyncOpenAI).realtime.connect() as connection:
+            await connection.session.update(session=session_of())
+            await append(connection, bytes(2 * RATE * 60), RATE)
+            await connection.input_audio_buffer.commit()
+            return await turns(connection, 1)
+    kinds = {event.type.rpartition(".")[2] for event in asyncio.run(run())}
+    assert kinds == {"created", "updated", "committed", "added", "done", "completed"}
+
+
+def test_a_turn_is_completed_before_the_server_stops(server, speech):
+    running = server(WHISPER__MODEL="base", API_KEY=KEY, LIVE__MAX_SESSIONS=8)
+
+    async def run():
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session:
+            async with session.ws_connect(f"{running.url}/v1/realtime") as socket:
+                await socket.send_json({"type": "session.update", "session": session_of(
+                    {"type": "audio/pcm", "rate": 16_000})})
+                for chunk in chunks(speech, 3_200):
+                    await socket.send_json({"type": "input_audio_buffer.append",
+                                            "audio": base64.b64encode(chunk).decode()})
+                received = []
+                async for message in socket:
+                    received.append(json.loads(message.data))
+                    if received[-1]["type"] == "input_audio_buffer.speech_started":
+                        running.process.send_signal(signal.SIGTERM)
+                return received, socket.close_code
+    received, code = asyncio.run(run())
+    completed = [event["transcript"] for event in received if event["type"].endswith(".completed")]
+    assert code == 1001 and completed and received[-1]["type"].endswith(".completed")
+
+
+def test_clients_that_hang_up_leave_nothing_behind(url, speech):
+    async def hang_up(session):
+        async with session.ws_connect(f"{url}/v1/audio/transcriptions/stream", params={"model": "whisper-1"}) as socket:
+            await socket.send_bytes(speech[:64_000])
+
+    async def run():
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session:
+            for _ in range(100):
+                await hang_up(session)
+            # The server notices the last ones when they are gone.
+            for _ in range(300):
+                found = await asyncio.to_thread(metrics, url)
+                left = [sum(value for name, value in found.items() if name.split("{")[0] == wanted) for wanted in
+                        ("halkspeech_live_sessions", "halkspeech_open_windows", "halkspeech_queued_windows")]
+                if not any(left):
+                    return left
+                await asyncio.sleep(0.1)
+            return left
+    assert asyncio.run(run()) == [0, 0, 0]
