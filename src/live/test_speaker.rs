@@ -276,7 +276,7 @@ impl Conversation {
         for event in &self.events {
             match event {
                 SessionEvent::Delta { item, text } => {
-                    deltas.entry(*item).or_default().push_str(text)
+                    deltas.entry(*item).or_default().push_str(text);
                 }
                 SessionEvent::Completed {
                     item, transcript, ..

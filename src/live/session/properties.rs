@@ -205,7 +205,7 @@ fn check_events(events: &[SessionEvent]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     /// That at most one partial is in flight, that no work is without speech and that audio is bounded is checked by
     /// [`Conversation`] and [`run`].
