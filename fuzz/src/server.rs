@@ -12,12 +12,15 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::BatchLimits;
 use halkspeech_whisper::engine::fake::FakeEngine;
+use halkspeech_whisper::engine::memory::Dimensions;
 use halkspeech_whisper::engine::{EngineFactory, EngineInput, Generation, LanguageDetection};
 use halkspeech_whisper::features::WindowLengths;
-use halkspeech::http::{AdmissionControl, Context, HttpSettings, ParameterDefaults, Phase, router};
+use halkspeech::http::{
+    AdmissionControl, CallerLimits, Context, HttpSettings, ParameterDefaults, Phase, router,
+};
 use halkspeech::models::{
     Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
-    LoadedModels, LoadedModelsConfig, ModelBudget, ModelId, ModelPlan, Store,
+    LoadedModels, LoadedModelsConfig, ModelBudget, ModelId, ModelPlan, SlotMemory, Store,
 };
 use halkspeech::telemetry::Metrics;
 use halkspeech_whisper::{Alignment, Language, Vocabulary};
@@ -122,8 +125,8 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
             DefaultModel::Configured(ModelId::parse(MODEL).expect("it is a name")),
             [],
         ),
-        admission: Arc::new(AdmissionControl::new(2)),
-        rate_limit: None,
+        admission: Arc::new(AdmissionControl::new(2, None)),
+        caller_limits: CallerLimits::default(),
         phase,
         metrics,
         settings: HttpSettings {
@@ -174,6 +177,10 @@ fn models(models_dir: &TempDir, metrics: &Metrics) -> LoadedModels {
                 limits: BatchLimits {
                     batch_size: NonZeroUsize::MIN,
                     window: Duration::ZERO,
+                },
+                slots: SlotMemory {
+                    dimensions: Dimensions::default(),
+                    limit: u64::MAX,
                 },
                 queue_capacity: 100,
                 windows_in_flight: 4,

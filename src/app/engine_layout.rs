@@ -110,7 +110,7 @@ impl EngineLayout {
         };
         let weights = |&placement: &Placement| self.weights_bytes(stored, placement);
         let queue_capacity = whisper.max_queue_size.get();
-        let memory_bytes = self.placements.iter().map(weights).sum();
+        let memory_bytes: u64 = self.placements.iter().map(weights).sum();
         let memory = super::memory::limit_bytes().unwrap_or(u64::MAX);
         let dimensions = self
             .placements

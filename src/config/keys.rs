@@ -188,7 +188,8 @@ pub(super) fn nearest(unknown: &str, known: impl Iterator<Item = String>) -> Opt
     known
         .map(|name| (similarity(&unknown, &leaf(&name)), name))
         .filter(|(similarity, _)| *similarity > 0.55)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        // Of equally similar names the first, which is that of the more common section.
+        .reduce(|best, next| if next.0 > best.0 { next } else { best })
         .map(|(_, name)| name)
 }
 

@@ -49,11 +49,17 @@ impl FinalText {
         is_complete
     }
 
-    /// Takes a result; returns the audio of the piece if it is one of these.
-    pub fn finish_piece(&mut self, id: WorkId, result: &PieceResult) -> Option<Range<usize>> {
+    /// Whether this piece is one of these.
+    pub fn contains(&self, id: WorkId) -> bool {
+        let mut pieces = self.pieces.iter().chain(&self.paused);
+        pieces.any(|piece| piece.id == id)
+    }
+
+    /// Takes the result of a piece; returns its audio if it is one of these.
+    pub fn finish_piece(&mut self, id: WorkId, result: PieceResult) -> Option<Range<usize>> {
         let mut pieces = self.pieces.iter_mut().chain(&mut self.paused);
         let piece = pieces.find(|piece| piece.id == id)?;
-        piece.result = Some(result.clone());
+        piece.result = Some(result);
         Some(piece.range.clone())
     }
 
@@ -171,7 +177,7 @@ mod tests {
                     language: Language::parse(code),
                     ..result(piece)
                 };
-                assert_eq!(text.finish_piece(id, &result), Some(0..9));
+                assert_eq!(text.finish_piece(id, result), Some(0..9));
             }
             assert!(text.is_finished());
             let joined = (expected.to_owned(), Language::parse(code));
@@ -185,12 +191,12 @@ mod tests {
         for id in [WorkId(1), WorkId(2)] {
             text.add(id, 0..9);
         }
-        text.finish_piece(WorkId(1), &result("Bir"));
+        text.finish_piece(WorkId(1), result("Bir"));
         let failed = PieceResult {
             text: Err(TurnError::Overloaded),
             language: None,
         };
-        text.finish_piece(WorkId(2), &failed);
+        text.finish_piece(WorkId(2), failed);
         assert_eq!(text.join(), Err(TurnError::Overloaded));
     }
 
@@ -200,7 +206,7 @@ mod tests {
         text.pause(WorkId(1), 0..9);
         assert!(text.is_finished());
         assert_eq!(text.paused_text(), None);
-        text.finish_piece(WorkId(1), &result("Bir."));
+        text.finish_piece(WorkId(1), result("Bir."));
         assert_eq!(text.paused_text(), Some("Bir."));
         assert_eq!(text.resume(), None);
 
@@ -208,7 +214,7 @@ mod tests {
         assert_eq!(text.unfinished().collect::<Vec<_>>(), [WorkId(2)]);
         assert!(text.complete_paused(&(0..20)));
         assert!(!text.is_finished());
-        text.finish_piece(WorkId(2), &result("Bir iki."));
+        text.finish_piece(WorkId(2), result("Bir iki."));
         assert_eq!(text.join().unwrap().0, "Bir iki.");
     }
 
@@ -220,7 +226,7 @@ mod tests {
             text: Err(TurnError::Overloaded),
             language: None,
         };
-        text.finish_piece(WorkId(1), &failed);
+        text.finish_piece(WorkId(1), failed);
         assert!(!text.complete_paused(&(0..9)));
     }
 

@@ -172,13 +172,11 @@ impl Session {
     }
 
     /// Takes the result of a [piece](Work::Piece). One that was cancelled is ignored.
-    pub fn piece_done(&mut self, id: WorkId, result: &PieceResult) {
-        let ended = self.ended.iter_mut();
-        let range = ended
-            .filter_map(|turn| turn.finish_piece(id, result))
-            .next()
-            .or_else(|| self.turn.as_mut()?.finish_piece(id, result));
-        if let Some(range) = range {
+    pub fn piece_done(&mut self, id: WorkId, result: PieceResult) {
+        let ended = self.ended.iter_mut().map(EndedTurn::final_text);
+        let mut texts = ended.chain(self.turn.as_mut().map(Turn::final_text));
+        let text = texts.find(|text| text.contains(id));
+        if let Some(range) = text.and_then(|text| text.finish_piece(id, result)) {
             self.undecoded.remove(&range);
         }
         self.complete_turns();

@@ -188,7 +188,7 @@ impl Conversation {
             text: Ok(words.join(" ")),
             language: Language::parse("tr"),
         };
-        self.session.piece_done(work.id, &result);
+        self.session.piece_done(work.id, result);
         self.events.extend(self.session.events());
     }
 

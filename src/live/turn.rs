@@ -11,7 +11,7 @@ use super::final_text::{FinalText, last_delta};
 use super::partials::{Partials, Pauses, TurnSpeech};
 use super::position::samples_in;
 use super::work_queue::WorkQueue;
-use super::{CommitRule, Delay, ItemId, PieceResult, SessionEvent, WorkId};
+use super::{CommitRule, Delay, ItemId, SessionEvent};
 
 /// Silence after which speech counts as paused.
 const PAUSE_SAMPLES: usize = samples_in(Duration::from_millis(200));
@@ -159,9 +159,9 @@ impl Turn {
         delta
     }
 
-    /// Takes the result of a piece; returns its audio if it is one of this turn.
-    pub fn finish_piece(&mut self, id: WorkId, result: &PieceResult) -> Option<Range<usize>> {
-        self.final_text.finish_piece(id, result)
+    /// The final text.
+    pub fn final_text(&mut self) -> &mut FinalText {
+        &mut self.final_text
     }
 
     /// Ends the turn at `end`.
@@ -226,9 +226,9 @@ impl EndedTurn {
         &self.range
     }
 
-    /// Takes the result of a piece; returns its audio if it is one of this turn.
-    pub fn finish_piece(&mut self, id: WorkId, result: &PieceResult) -> Option<Range<usize>> {
-        self.final_text.finish_piece(id, result)
+    /// The final text.
+    pub fn final_text(&mut self) -> &mut FinalText {
+        &mut self.final_text
     }
 
     /// Whether its text is known.

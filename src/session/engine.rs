@@ -274,7 +274,7 @@ impl SessionTask {
         };
         match done {
             Done::Partial(id, result) => session.partial_done(id, result),
-            Done::Piece(id, result) => session.piece_done(id, &result),
+            Done::Piece(id, result) => session.piece_done(id, result),
         }
     }
 

@@ -114,7 +114,7 @@ async fn serve_with(script: Script, places: usize) -> TestServer {
         samples: Arc::default(),
     });
     let left = AtomicUsize::new(places);
-    let take_place = move |_| {
+    let take_place = move |_: Caller| {
         let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
             left.checked_sub(1)
         });
@@ -169,11 +169,14 @@ fn stop() -> Vec<u8> {
 /// Sends `bytes`, says that no more follow, and reads the events of the answer: types and data.
 async fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<(String, Value)> {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
-    stream.shutdown().await.unwrap();
     let mut answer = Vec::new();
     // A server that closes while it is sent more resets the connection.
-    let _reset = stream.read_to_end(&mut answer).await;
+    let _reset = async {
+        stream.write_all(bytes).await?;
+        stream.shutdown().await?;
+        stream.read_to_end(&mut answer).await
+    }
+    .await;
     parsed(&answer)
 }
 

@@ -180,7 +180,7 @@ async fn damaged_audio_is_listed_and_counted() {
 
     assert_eq!(answer.status(), 200);
     let body: Value = answer.json().await.unwrap();
-    let damaged = json!({ "start": 6.4, "end": 6.46, "reason": "damaged", "text": "" });
+    let damaged = json!({ "start": 6.4, "end": 6.464, "reason": "damaged", "text": "" });
     let dropped = body["dropped"].as_array().unwrap();
     assert!(dropped.contains(&damaged), "{body}");
     assert_eq!(body["duration"], 12.8);

@@ -45,6 +45,9 @@ API_KEY=hunter2 => server.api_key ***
 API_KEYS_FILE=/run/secrets/keys => server.api_keys_file /run/secrets/keys
 SERVER__SECRET=hunter2 => server.secret ***
 LIVE__MAX_SESSIONS=0 => live.max_sessions 0
+WYOMING__HOST=0.0.0.0 => wyoming.host 0.0.0.0
+WYOMING__PORT=10300 => wyoming.port 10300
+WYOMING__ALLOW_UNAUTHENTICATED=yes => wyoming.allow_unauthenticated true
 SERVER__READ_TIMEOUT_S=1 => server.read_timeout_s 1
 SERVER__MAX_CONNECTIONS=1000000 => server.max_connections 1000000
 SERVER__RATE_LIMIT_PER_MINUTE=60 => server.rate_limit_per_minute 60
@@ -148,6 +151,9 @@ AUDIO__MAX_DECODED_MIB=16777217 => a whole number from 0 to 16777216
 AUDIO__MAX_DURATION_S=604801 => a whole number from 1 to 604800
 AUDIO__WORKERS=1025 => a whole number from 0 to 1024
 LIVE__MAX_SESSIONS=1000001 => a whole number from 0 to 1000000
+WYOMING__HOST=a b => a text without spaces
+WYOMING__PORT=65536 => a whole number from 0 to 65535
+WYOMING__ALLOW_UNAUTHENTICATED=maybe => true, false, 1, 0, yes, no, on or off
 PRELOAD_MODELS=["a", 1] => a list of texts such as ["one", "two"]
 MODEL_ALIASES=fast => a table of texts, or a JSON object such as {"name": "model"}
 MODEL_ALIASES={"fast": 1} => a table of texts, or a JSON object such as {"name": "model"}

@@ -114,7 +114,7 @@ fn take_step(conversation: &mut Conversation, step: &Step) {
                 text: Err(TurnError::Overloaded),
                 language: None,
             };
-            conversation.session.piece_done(work.id, &result);
+            conversation.session.piece_done(work.id, result);
         }
         Step::PieceFails(_) => {}
         Step::Commit => {
@@ -205,7 +205,7 @@ fn check_events(events: &[SessionEvent]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     /// That at most one partial is in flight, that no work is without speech and that audio is bounded is checked by
     /// [`Conversation`] and [`run`].

@@ -89,7 +89,7 @@ mod tests {
         check("a b c", "a x c", &[(0, 0), (2, 2)]);
         check("a b c", "b c", &[(1, 0), (2, 1)]);
         check("b c", "a b x c", &[(0, 1), (1, 3)]);
-        check("a a", "a a a", &[(0, 0), (1, 2)]);
+        check("a a", "a a a", &[(0, 0), (1, 1)]);
         check("x a b y", "z a b w q", &[(1, 1), (2, 2)]);
     }
 

@@ -175,7 +175,7 @@ impl Receiver {
     async fn wait_until_ready(&mut self) -> bool {
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
-            match self.next(Instant::now(), deadline).await {
+            match self.next(deadline).await {
                 Some(LiveEvent::Ready) => return true,
                 Some(LiveEvent::Error { code, message }) => {
                     self.fail(&code, &message);
@@ -189,7 +189,7 @@ impl Receiver {
 
     /// Records events until the session is over.
     async fn receive(&mut self, start: Instant, deadline: Instant) {
-        while let Some(event) = self.next(start, deadline).await {
+        while let Some(event) = self.next(deadline).await {
             let is_over = self.turns.take(&event);
             self.record
                 .events
@@ -201,11 +201,10 @@ impl Receiver {
     }
 
     /// The next event that matters; `None` at the end of the connection.
-    async fn next(&mut self, start: Instant, deadline: Instant) -> Option<LiveEvent> {
+    async fn next(&mut self, deadline: Instant) -> Option<LiveEvent> {
         loop {
             let Ok(message) = timeout_at(deadline, self.stream.next()).await else {
-                let after_s = start.elapsed().as_secs();
-                self.fail("timeout", &format!("texts were missing after {after_s} s"));
+                self.fail("timeout", "a text was missing when the timeout passed");
                 return None;
             };
             match message {

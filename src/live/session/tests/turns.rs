@@ -57,7 +57,7 @@ fn a_failed_piece_fails_its_turn_in_order() {
         language: None,
     };
     let first = conversation.pieces.remove(0).id;
-    conversation.session.piece_done(first, &failed);
+    conversation.session.piece_done(first, failed);
     conversation.take_work();
     assert!(conversation.session.is_complete());
     let ends: Vec<&SessionEvent> = conversation.events.iter().rev().take(2).collect();
@@ -92,8 +92,7 @@ fn a_final_pass_starts_in_a_pause_and_is_dropped_if_speech_goes_on() {
         .session
         .push(&pcm[12_288 + 3_072..12_288 + 3_584]);
     conversation.take_work();
-    assert_eq!(conversation.ranges.len(), 1);
-    assert_eq!(conversation.ranges[0], 0..12_288 + 3_584);
+    assert_eq!(conversation.ranges, [0..12_288 + 3_584; 1]);
     conversation.session.push(&pcm[12_288 + 3_584..]);
     conversation.settle();
     assert_eq!(conversation.cancelled.len(), 1);
@@ -199,8 +198,7 @@ fn a_clear_drops_the_turn_in_progress() {
     conversation.session.push(&pcm[40_000..]);
     conversation.session.finish();
     conversation.settle();
-    assert_eq!(conversation.ranges.len(), 1);
-    assert_eq!(conversation.ranges[0], 40_000..pcm.len());
+    assert_eq!(conversation.ranges, [40_000..pcm.len(); 1]);
     let committed = SessionEvent::Committed {
         item: ItemId(2),
         previous: None,

@@ -256,19 +256,16 @@ async fn plays_a_turn_over_the_simple_stream() {
 
 #[tokio::test]
 async fn says_why_a_session_failed() {
-    for (script, route, kind, message) in [
-        (Script::Refuse, Route::Realtime, "429", "Too many sessions."),
-        (Script::Break, Route::Realtime, "close 1011", "engine"),
-        (
-            Script::Silent,
-            Route::Realtime,
-            "timeout",
-            "texts were missing after 0 s",
-        ),
+    let moment = Duration::from_millis(50);
+    let timed_out = "a text was missing when the timeout passed";
+    for (script, timeout, kind, message) in [
+        (Script::Refuse, MINUTE, "429", "Too many sessions."),
+        (Script::Break, MINUTE, "close 1011", "engine"),
+        (Script::Silent, moment, "timeout", timed_out),
     ] {
         let (_server, address) = serve(script).await;
 
-        let record = play(address, route, Duration::from_millis(50)).await;
+        let record = play(address, Route::Realtime, timeout).await;
 
         let expected = Some((kind.to_owned(), message.to_owned()));
         assert_eq!(record.failure, expected);
