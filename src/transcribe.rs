@@ -20,6 +20,7 @@ mod pcm_memory;
 mod prompting;
 mod recordings;
 mod options;
+mod plan;
 mod urgency;
 
 use std::sync::Arc;
@@ -31,14 +32,12 @@ use tokio::sync::mpsc;
 
 use crate::caller::{AudioQuota, Caller};
 use crate::clock::now;
-use crate::job::CertainText;
-use crate::models::{LoadedModel, LoadedModels, ModelId, ModelLease};
-use crate::queue::{Arrival, NewWindow, Place};
-use crate::schedule::{Lane, RequestId};
+use crate::models::{LoadedModels, ModelId, ModelLease};
+use crate::queue::{Arrival, Place};
+use crate::schedule::RequestId;
 use crate::telemetry::Metrics;
 use crate::transcript::{Speaker, Transcript};
 use halkspeech_audio::{DecodeLimits, NextWindow, PcmBudget, PcmClaim, Source, Window};
-use halkspeech_whisper::engine::DecodingOptions;
 use halkspeech_whisper::search::ScoredToken;
 use halkspeech_whisper::{PromptSpec, Task};
 
@@ -46,9 +45,10 @@ pub use error::TranscribeError;
 pub use front_end::{FrontEnd, FrontEndPanicked, Stage};
 pub use live::LiveContext;
 pub use options::{MAX_SEED, TranscriptionOptions};
+use plan::{Origin, Plan, QueueEntry};
 use progress::ProgressReport;
 pub use progress::{ReportUnit, TextDelta, TranscriptionProgress};
-use prompting::{check_languages, continue_with, keep_last, previous_tokens};
+use prompting::{check_languages, continue_with, keep_last};
 use recordings::Recordings;
 use transcript_builder::{TranscriptBuilder, clip_end_s};
 pub use urgency::Urgency;
@@ -86,74 +86,6 @@ pub struct Request {
     pub deadline: Instant,
     /// How it arrives at the model's queue.
     pub arrival: Arrival,
-}
-
-/// Whose windows they are.
-#[derive(Clone, Copy)]
-struct Origin {
-    request: RequestId,
-    caller: Caller,
-    urgency: Urgency,
-    deadline: Instant,
-}
-
-/// The data that all windows of one request share.
-struct Plan<'a> {
-    model: &'a LoadedModel,
-    origin: Origin,
-    options: &'a TranscriptionOptions,
-    decoding: Arc<DecodingOptions>,
-    prompt: PromptSpec,
-    /// End of the requested part of the recording, in seconds.
-    end_s: f64,
-}
-
-/// How a window enters the queue.
-struct QueueEntry {
-    lane: Lane,
-    /// The place that the first window of a request has already.
-    place: Option<Place>,
-    /// Receives what is certain of its text while it is written.
-    certain: Option<CertainText>,
-}
-
-impl Origin {
-    /// The window at this index of the request.
-    fn window(&self, index: usize) -> NewWindow {
-        self.window_in(self.urgency.lane(index))
-    }
-
-    fn window_in(&self, lane: Lane) -> NewWindow {
-        NewWindow {
-            request: self.request,
-            caller: self.caller,
-            lane,
-            deadline: self.deadline,
-        }
-    }
-}
-
-impl<'a> Plan<'a> {
-    fn new(
-        model: &'a LoadedModel,
-        options: &'a TranscriptionOptions,
-        task: Task,
-        origin: Origin,
-    ) -> Self {
-        Self {
-            model,
-            origin,
-            decoding: Arc::new(options.decoding()),
-            prompt: PromptSpec {
-                language: prompting::language(&model.vocabulary, options),
-                task,
-                timestamps: options.search.timestamps,
-                previous: previous_tokens(&model.vocabulary, options),
-            },
-            end_s: f64::INFINITY,
-            options,
-        }
-    }
 }
 
 impl Transcriber {
