@@ -9,7 +9,8 @@ use super::speech::{sample_pcm, wav};
 /// Speech in noise, of which a sampled text has many variants.
 fn noisy() -> Vec<u8> {
     let mut state = 1_u32;
-    let noisy = sample_pcm().chunks_exact(2).flat_map(|bytes| {
+    let pcm = sample_pcm();
+    let noisy = pcm.chunks_exact(2).flat_map(|bytes| {
         // The numbers of `Numerical Recipes`.
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let noise = (state >> 20) as i16 - 2_048;
