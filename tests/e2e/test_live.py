@@ -2,18 +2,18 @@
 import array
 import asyncio
 import base64
+import contextlib
 import json
 import signal
 import wave
 
 import aiohttp
+import openai
 import pytest
 
 from sdk import KEY, client_of
 from servers import metrics
 from speech import ENDING
-
-import openai
 
 RATE = 24_000
 SILENCE_S = 1.5  # ends a turn
@@ -66,6 +66,14 @@ def session_of(format=None, **more):
     return {"type": "transcription", "audio": {"input": audio}}
 
 
+@contextlib.asynccontextmanager
+async def socket_of(url, path, **query):
+    """A WebSocket of aiohttp."""
+    async with (aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session,
+                session.ws_connect(f"{url}/v1/{path}", params=query) as socket):
+        yield socket
+
+
 async def turns(connection, count):
     """The events until `count` turns have ended."""
     events, ended = [], 0
@@ -114,7 +122,8 @@ def test_deltas_and_completed_of_the_openai_sdk(url, speech):
             return events
     events = asyncio.run(run())
     deltas, completed = texts(events)
-    assert "country" in deltas and ENDING in " ".join(completed).lower()
+    assert "country" in deltas
+    assert ENDING in " ".join(completed).lower()
     order = [event.type for event in events]
     first = order.index("input_audio_buffer.speech_started")
     assert first < order.index("conversation.item.input_audio_transcription.delta")
@@ -145,7 +154,8 @@ def test_a_beta_client_gets_the_events_of_the_beta(url, speech):
     async def run():
         # Without an address of its own it speaks TLS.
         client = client_of(url, kind=openai.AsyncOpenAI).copy(websocket_base_url=f"{url}/v1".replace("http", "ws", 1))
-        async with client.beta.realtime.connect(model="whisper-1", extra_query={"intent": "transcription"}) as connection:
+        async with client.beta.realtime.connect(
+                model="whisper-1", extra_query={"intent": "transcription"}) as connection:
             await connection.transcription_session.update(session={
                 "input_audio_format": "pcm16", "turn_detection": None,
                 "input_audio_transcription": {"model": "whisper-1", "language": "en"},
@@ -155,7 +165,8 @@ def test_a_beta_client_gets_the_events_of_the_beta(url, speech):
             return await turns(connection, 1)
     events = asyncio.run(run())
     kinds = [event.type for event in events]
-    assert kinds[0] == "transcription_session.created" and "conversation.item.created" in kinds
+    assert kinds[0] == "transcription_session.created"
+    assert "conversation.item.created" in kinds
     assert ENDING in texts(events)[1][0].lower()
 
 
@@ -174,18 +185,18 @@ def test_a_client_secret_opens_a_socket_and_nothing_else(url, speech):
 @pytest.mark.parametrize("vad", ["false", "true"])
 def test_the_simple_stream(url, speech, vad):
     async def run():
-        query = {"model": "whisper-1", "language": "en", "enable_vad": vad}
         messages = []
-        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session:
-            async with session.ws_connect(f"{url}/v1/audio/transcriptions/stream", params=query) as socket:
-                for chunk in chunks(speech, 3_200):
-                    await socket.send_bytes(chunk)
-                await socket.send_json({"type": "audio.done"})
-                async for message in socket:
-                    messages.append(json.loads(message.data))
-                return messages, socket.close_code
+        query = {"model": "whisper-1", "language": "en", "enable_vad": vad}
+        async with socket_of(url, "audio/transcriptions/stream", **query) as socket:
+            for chunk in chunks(speech, 3_200):
+                await socket.send_bytes(chunk)
+            await socket.send_json({"type": "audio.done"})
+            async for message in socket:
+                messages.append(json.loads(message.data))
+            return messages, socket.close_code
     messages, code = asyncio.run(run())
-    assert code == 1000 and messages[0]["type"] == "ready"
+    assert code == 1000
+    assert messages[0]["type"] == "ready"
     finals = [message["text"] for message in messages if message["type"] == "transcript.final"]
     assert ENDING in " ".join(finals).lower()
     assert len(finals) == 1 if vad == "false" else len(finals) > 1
@@ -206,42 +217,39 @@ def test_a_turn_is_completed_before_the_server_stops(server, speech):
     running = server(WHISPER__MODEL="base", API_KEY=KEY, LIVE__MAX_SESSIONS=8)
 
     async def run():
-        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session:
-            async with session.ws_connect(f"{running.url}/v1/realtime") as socket:
-                await socket.send_json({"type": "session.update", "session": session_of(
-                    {"type": "audio/pcm", "rate": 16_000})})
-                for chunk in chunks(speech, 3_200):
-                    await socket.send_json({"type": "input_audio_buffer.append",
-                                            "audio": base64.b64encode(chunk).decode()})
-                received = []
-                async for message in socket:
-                    received.append(json.loads(message.data))
-                    kinds = [event["type"] for event in received]
-                    # A second signal would end the server at once.
-                    if kinds[-1] == "input_audio_buffer.speech_started" and kinds.count(kinds[-1]) == 1:
-                        running.process.send_signal(signal.SIGTERM)
-                return received, socket.close_code
+        received = []
+        async with socket_of(running.url, "realtime") as socket:
+            session = session_of({"type": "audio/pcm", "rate": 16_000})
+            await socket.send_json({"type": "session.update", "session": session})
+            for chunk in chunks(speech, 3_200):
+                audio = base64.b64encode(chunk).decode()
+                await socket.send_json({"type": "input_audio_buffer.append", "audio": audio})
+            async for message in socket:
+                received.append(json.loads(message.data))
+                kinds = [event["type"] for event in received]
+                # A second signal would end the server at once.
+                if kinds[-1] == "input_audio_buffer.speech_started" and kinds.count(kinds[-1]) == 1:
+                    running.process.send_signal(signal.SIGTERM)
+            return received, socket.close_code
     received, code = asyncio.run(run())
     completed = [event["transcript"] for event in received if event["type"].endswith(".completed")]
-    assert code == 1001 and completed and received[-1]["type"].endswith(".completed")
+    assert code == 1001
+    assert completed
+    assert received[-1]["type"].endswith(".completed")
 
 
 def test_clients_that_hang_up_leave_nothing_behind(url, speech):
-    async def hang_up(session):
-        async with session.ws_connect(f"{url}/v1/audio/transcriptions/stream", params={"model": "whisper-1"}) as socket:
-            await socket.send_bytes(speech[:64_000])
-
     async def run():
-        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session:
-            for _ in range(100):
-                await hang_up(session)
-            # The server notices the last ones when they are gone.
-            for _ in range(300):
-                found = await asyncio.to_thread(metrics, url)
-                left = [sum(value for name, value in found.items() if name.split("{")[0] == wanted) for wanted in
-                        ("halkspeech_live_sessions", "halkspeech_open_windows", "halkspeech_queued_windows")]
-                if not any(left):
-                    return left
-                await asyncio.sleep(0.1)
-            return left
+        for _ in range(100):
+            async with socket_of(url, "audio/transcriptions/stream", model="whisper-1") as socket:
+                await socket.send_bytes(speech[:64_000])
+        # The server notices the last ones when they are gone.
+        for _ in range(300):
+            found = await asyncio.to_thread(metrics, url)
+            left = [sum(value for name, value in found.items() if name.split("{")[0] == wanted) for wanted in
+                    ("halkspeech_live_sessions", "halkspeech_open_windows", "halkspeech_queued_windows")]
+            if not any(left):
+                break
+            await asyncio.sleep(0.1)
+        return left
     assert asyncio.run(run()) == [0, 0, 0]

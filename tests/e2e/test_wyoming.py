@@ -56,7 +56,8 @@ def test_the_models_are_described(wyoming, address):
 
     info = wyoming["info"].Info.from_event(asyncio.run(described()))
     [program] = info.asr
-    assert program.installed and program.supports_transcript_streaming
+    assert program.installed
+    assert program.supports_transcript_streaming
     assert program.models[0].name == "base"
     assert {"en", "tr"} <= set(program.models[0].languages)
 
@@ -65,9 +66,11 @@ def test_an_utterance_gets_its_transcript(wyoming, address, sample):
     events = asyncio.run(transcribed(wyoming, address, sample, "en"))
     asr = wyoming["asr"]
     kinds = [event.type for event in events]
-    assert kinds[0] == "transcript-start" and kinds[-2:] == ["transcript", "transcript-stop"]
+    assert kinds[0] == "transcript-start"
+    assert kinds[-2:] == ["transcript", "transcript-stop"]
     transcript = asr.Transcript.from_event(events[-2])
-    assert ENDING in transcript.text and transcript.language == "en"
+    assert ENDING in transcript.text
+    assert transcript.language == "en"
     chunks = "".join(asr.TranscriptChunk.from_event(event).text for event in events[1:-2])
     assert ENDING in chunks
 
