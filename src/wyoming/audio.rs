@@ -130,7 +130,7 @@ mod tests {
         ] {
             let error = format(&data).unwrap_err();
             assert!(
-                error.starts_with(&format!("audio-start: '{field}' is")),
+                error.starts_with(&format!("audio-start: '{field}' must be")),
                 "{error}"
             );
         }

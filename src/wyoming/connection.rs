@@ -1,11 +1,14 @@
 //! The connection of a client: one utterance after the other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use super::WyomingServer;
 use super::error::ConnectionError;
@@ -17,6 +20,9 @@ use crate::caller::Caller;
 
 /// Events that wait while their session is behind; then the client is not read.
 const MAX_EVENTS: usize = 2;
+
+/// Longest time that the rest of a failed utterance is taken.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Events = mpsc::Receiver<Result<WireEvent, ConnectionError>>;
 
@@ -68,7 +74,10 @@ impl Connection {
         // A client whose first line is no event, such as a page that posts to this port, gets no answer.
         if let Some(code) = error.code().filter(|_| self.is_known) {
             let data = json!({ "text": error.text(), "code": code });
-            let _gone = write_event(&mut self.output, "error", &data).await;
+            let written = write_event(&mut self.output, "error", &data).await;
+            if written.is_ok() && self.output.shutdown().await.is_ok() {
+                discard(&mut events).await;
+            }
         }
     }
 
@@ -128,7 +137,7 @@ impl Connection {
                     return Err(ConnectionError::Field {
                         event: "audio-chunk".to_owned(),
                         field: "rate",
-                        expected: "that of the utterance, and so are 'width' and 'channels'",
+                        expected: "that of the utterance, as 'width' and 'channels' must be",
                     });
                 }
                 let opener = (&*self.server, self.caller);
@@ -152,6 +161,19 @@ async fn write_next(
         Some(utterance) => utterance.write_next(output).await,
         None => std::future::pending().await,
     }
+}
+
+/// Takes the rest of an utterance whose error is written. A connection that is closed while its client writes is reset,
+/// and the client does not get the error.
+async fn discard(events: &mut Events) {
+    let discarding = async {
+        while let Some(Ok(event)) = events.recv().await {
+            if event.kind == "audio-stop" {
+                return;
+            }
+        }
+    };
+    let _elapsed = timeout(DISCARD_TIMEOUT, discarding).await;
 }
 
 async fn wait_for_stop(stopped: &mut watch::Receiver<bool>) {

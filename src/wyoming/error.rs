@@ -25,7 +25,7 @@ pub enum ConnectionError {
         limit: usize,
     },
     /// A field has a value that is not allowed.
-    #[error("{event}: '{field}' is {expected}")]
+    #[error("{event}: '{field}' must be {expected}")]
     Field {
         /// The event's type.
         event: String,

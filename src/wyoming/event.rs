@@ -170,7 +170,7 @@ mod tests {
         ] {
             let error = read("transcribe", &data).unwrap_err();
             assert!(
-                error.starts_with(&format!("transcribe: '{field}' is")),
+                error.starts_with(&format!("transcribe: '{field}' must be")),
                 "{error}"
             );
         }

@@ -342,6 +342,29 @@ async fn an_error_names_its_reason_and_closes() {
 }
 
 #[tokio::test]
+async fn a_client_that_sends_all_its_audio_first_gets_the_error() {
+    let server = serve_with(Script::Transcribe, 0).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream
+        .write_all(&[start(), samples(100)].concat())
+        .await
+        .unwrap();
+    let mut first = [0; 1];
+    stream.read_exact(&mut first).await.unwrap();
+
+    // More than the buffers of a connection hold.
+    for _ in 0..32 {
+        stream.write_all(&samples(500_000)).await.unwrap();
+    }
+    stream.write_all(&stop()).await.unwrap();
+
+    let mut answer = first.to_vec();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let events = parsed(&answer);
+    assert_eq!(events[0].1["code"], "too_many_sessions", "{events:?}");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_cancels_its_session() {
     let server = serve_with(Script::Transcribe, 1).await;
 

@@ -115,16 +115,27 @@ async fn receive(
     mut screen: Screen,
 ) -> anyhow::Result<()> {
     let mut failed = None;
+    // The turn whose text comes next: a turn may begin before the text of the last one is complete.
+    let mut next = 1;
     while let Some(event) = events.recv().await {
         match event {
             SessionEvent::Partial {
-                committed, tail, ..
-            } => screen.show(&TextUpdate::Partial { committed, tail })?,
-            SessionEvent::Completed { transcript, .. } => {
+                item,
+                committed,
+                tail,
+            } if item.0 == next => screen.show(&TextUpdate::Partial { committed, tail })?,
+            SessionEvent::Completed {
+                item, transcript, ..
+            } => {
+                next = item.0 + 1;
                 screen.show(&TextUpdate::Final(transcript))?;
             }
-            SessionEvent::Failed { error, .. } => failed = Some(error),
+            SessionEvent::Failed { item, error } => {
+                next = item.0 + 1;
+                failed = Some(error);
+            }
             SessionEvent::SpeechStarted { .. }
+            | SessionEvent::Partial { .. }
             | SessionEvent::Delta { .. }
             | SessionEvent::SpeechStopped { .. }
             | SessionEvent::Committed { .. }
