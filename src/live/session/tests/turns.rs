@@ -105,7 +105,7 @@ fn a_pass_that_nobody_has_taken_is_not_cancelled() {
         Conversation::new(server_vad(Delay::XHigh), Script::new("bir |0.4 iki |1"));
     conversation.session.push(&conversation.script.pcm());
     conversation.settle();
-    assert_eq!(conversation.cancelled, []);
+    assert!(conversation.cancelled.is_empty());
     assert_eq!(conversation.ranges.len(), 1);
 }
 
@@ -212,7 +212,7 @@ fn the_end_of_the_audio_ends_the_turn() {
         let mut conversation =
             Conversation::new(options(detection, Delay::Low), Script::new("|1 bir iki"));
         conversation.speak(CHUNK);
-        assert_eq!(conversation.texts(), []);
+        assert!(conversation.texts().is_empty());
         conversation.session.finish();
         conversation.settle();
         conversation.session.finish();
