@@ -22,7 +22,7 @@ macro_rules! files {
 }
 
 /// Path below `/page/`, content type and content of each file but the document.
-const FILES: [(&str, &str, &[u8]); 33] = files! {
+static FILES: [(&str, &str, &[u8]); 33] = files! {
     STYLE => "page.css" "transcript.css";
     "image/svg+xml" => "favicon.svg";
     SCRIPT =>
@@ -67,7 +67,7 @@ const PAGE_HEADERS: [(HeaderName, HeaderValue); 3] = [
 /// The files by path, compressed at the first request.
 static PAGE: LazyLock<HashMap<&'static str, StaticFile>> = LazyLock::new(|| {
     let document = ("", "text/html; charset=utf-8", DOCUMENT);
-    let files = FILES.into_iter().chain([document]);
+    let files = FILES.iter().copied().chain([document]);
     let file = |(name, content_type, bytes)| {
         let file = StaticFile::new(content_type, Bytes::from_static(bytes));
         (name, file)

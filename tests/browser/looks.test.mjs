@@ -25,13 +25,11 @@ const VIEWS = {
   options: (page) => page.click("#options summary"),
   transcript: async (page) => {
     await page.click("#options summary");
-    await drop(page, [{ name: "Interview with a rather long name, second part.wav", bytes: repeated(3) }, { name: "no audio.txt", bytes: Buffer.from("text") }]);
-    await page.waitForSelector(".row[data-state=done]", { timeout: 60_000 });
+    await drop(page, [{ name: "Interview with a rather long name, second part.wav", bytes: repeated(2) }, { name: "no audio.txt", bytes: Buffer.from("text") }]);
+    await page.waitForSelector(".row[data-state=done]", { timeout: 180_000 });
     await page.waitForSelector(".row[data-state=failed]");
     await page.locator(".row-open").first().click();
     await page.waitForSelector(".has-waveform");
-    // The message of the failed file.
-    await page.waitForSelector("#status:not(.shown)", { state: "attached", timeout: 20_000 });
   },
   speakers: async (page) => {
     await page.click("#tool-speakers");

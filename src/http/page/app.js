@@ -145,8 +145,10 @@ startKeyboard();
 startSettings(loadModels);
 watchIntake((files) => enqueueFiles(files, options));
 watchLeaving();
-on("failed", ({ error }) => {
+on("failed", ({ recording, error }) => {
   if (error.status === 401) openSettings();
+  // The list shows the reason too; where it is not on the screen, a message does.
+  else if ($("queue").offsetParent) $("live-text").textContent = `${recording.name}: ${error.message}`;
   else notify(error.message, "error");
 });
 $("open-help").onclick = () => $("help").showModal();

@@ -12,7 +12,7 @@ const PREVIEW_CHARS = 1_200;
 export function startExport() {
   const choice = (format) => el("label", { className: "choice" },
     el("input", { type: "radio", name: "format", value: format }),
-    el("span", { textContent: t(`export.${format}`) }));
+    el("span", { textContent: format.toUpperCase() }));
   const fill = () => {
     const format = chosen();
     $("export-formats").replaceChildren(...Object.keys(FORMATS).map(choice));
@@ -49,6 +49,7 @@ function show() {
   const isSubtitle = ["srt", "vtt"].includes(chosen());
   $("export-shape").hidden = !isSubtitle;
   $("export-times-field").hidden = chosen() !== "txt";
+  $("export-about").textContent = t(`export.${chosen()}`);
   const text = content();
   $("export-preview").textContent = text.length > PREVIEW_CHARS ? `${text.slice(0, PREVIEW_CHARS)}…` : text;
 }

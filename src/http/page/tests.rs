@@ -28,10 +28,10 @@ fn base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
         let bits = (0..3).fold(0, |bits, index| {
-            bits << 8 | u32::from(*chunk.get(index).unwrap_or(&0))
+            (bits << 8) | u32::from(*chunk.get(index).unwrap_or(&0))
         });
         for index in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * index) & 63) as usize] as char;
+            let digit = DIGITS[((bits >> (18 - 6 * index)) & 63) as usize] as char;
             text.push(if index <= chunk.len() { digit } else { '=' });
         }
     }
