@@ -78,7 +78,8 @@ async fn the_same_seed_gives_the_same_text_in_any_company_and_after_a_restart() 
 #[tokio::test]
 async fn words_are_streamed_before_their_window_is_done_and_are_the_text() {
     let server = Server::with_model("base");
-    for beam_size in ["1", "5"] {
+    // The hypotheses of a wide beam agree on fewer words before the end.
+    for (beam_size, at_least) in [("1", 4), ("5", 2)] {
         let query = [
             ("model", "base"),
             ("language", "en"),
@@ -90,7 +91,7 @@ async fn words_are_streamed_before_their_window_is_done_and_are_the_text() {
         let (deltas, done) = streamed(&server, &logprobs, wav(&sample_pcm())).await;
 
         // One window.
-        assert!(deltas.len() >= 4, "beam {beam_size}: {deltas:?}");
+        assert!(deltas.len() >= at_least, "beam {beam_size}: {deltas:?}");
         assert_eq!(deltas.concat(), whole.trim_end());
         assert_eq!(done["text"], whole.trim_end());
         let tokens = done["logprobs"].as_array().unwrap();
