@@ -23,7 +23,9 @@ use crate::http::{
     self, AdmissionControl, CallerLimits, Context, HttpSettings, LiveSessions, ParameterDefaults,
     Phase, RateLimit,
 };
-use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
+use crate::models::{
+    Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId, StoredModel,
+};
 use crate::session::{EngineSessions, OpenSession};
 use crate::wyoming::WyomingServer;
 use halkspeech_whisper::engine::ComputeType;
@@ -164,9 +166,13 @@ impl App {
         let piece_timeout = Duration::from_secs(settings.server.request_timeout_s);
         let sessions = EngineSessions::new(Arc::clone(&transcriber), piece_timeout);
         let sessions: Arc<dyn OpenSession> = Arc::new(sessions);
-        let wyoming = wyoming::bind(loaded, Arc::clone(&sessions), &aliases, &models).await?;
+        let default_model = models
+            .catalog()
+            .find(&aliases.default_model(&**models.catalog()));
+        let live = live_sessions(settings, Arc::clone(&sessions), default_model.as_deref());
+        let take_place = live.place_taker();
+        let wyoming = wyoming::bind(loaded, (sessions, take_place), &aliases, &models).await?;
         let (phase, phase_receiver) = watch::channel(Phase::Starting);
-        let live = live_sessions(settings, sessions);
         metrics.live_sessions_limit.set(live.max_sessions() as i64);
         let context = Context {
             transcriber,
@@ -295,10 +301,19 @@ impl Preload {
     }
 }
 
-/// The live sessions; without a configured limit, one per two cores until the engine's speed is known.
-fn live_sessions(settings: &Settings, sessions: Arc<dyn OpenSession>) -> LiveSessions {
+/// Parameters of a model for each core and live session: two sessions a core with base, which has 74 million. An estimate.
+const PARAMETERS_PER_CORE: u64 = 150_000_000;
+
+/// The live sessions; without a configured limit, as many as the cores do with the default model.
+fn live_sessions(
+    settings: &Settings,
+    sessions: Arc<dyn OpenSession>,
+    default_model: Option<&StoredModel>,
+) -> LiveSessions {
     let configured = NonZeroUsize::new(settings.live.max_sessions);
-    let automatic = NonZeroUsize::new(engine_layout::cores() / 2);
+    let parameters = default_model.map_or(PARAMETERS_PER_CORE, |model| model.shape.parameters);
+    let all_cores = PARAMETERS_PER_CORE * engine_layout::cores() as u64;
+    let automatic = NonZeroUsize::new((all_cores / parameters.max(1)) as usize);
     let max_sessions = configured.or(automatic).unwrap_or(NonZeroUsize::MIN);
     let secret = settings.server.secret.clone();
     LiveSessions::new(sessions, max_sessions, secret)

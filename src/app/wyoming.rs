@@ -9,7 +9,7 @@ use crate::config::{LoadedSettings, Whisper};
 use crate::models::{Aliases, LoadedModels};
 use crate::session::OpenSession;
 use crate::transcribe::TranscriptionOptions;
-use crate::wyoming::WyomingServer;
+use crate::wyoming::{TakePlace, WyomingServer};
 use halkspeech_audio::VadOptions;
 
 /// The port of the Wyoming protocol, if there is one.
@@ -18,7 +18,7 @@ use halkspeech_audio::VadOptions;
 /// [`AppError`] if it cannot be listened on, or would let others in without a key.
 pub async fn bind(
     loaded: &LoadedSettings,
-    sessions: Arc<dyn OpenSession>,
+    (sessions, take_place): (Arc<dyn OpenSession>, Box<TakePlace>),
     aliases: &Aliases,
     models: &Arc<LoadedModels>,
 ) -> Result<Option<(TcpListener, Arc<WyomingServer>)>, AppError> {
@@ -37,7 +37,7 @@ pub async fn bind(
     let settings = settings.clone();
     let server = WyomingServer {
         sessions,
-        take_place: Box::new(|_| Some(Box::new(()))),
+        take_place,
         catalog: Arc::clone(models.catalog()),
         aliases: aliases.clone(),
         default_options: Box::new(move |model| {

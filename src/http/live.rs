@@ -30,6 +30,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 
 use super::Context;
+use crate::caller::Caller;
 use crate::config::Secret;
 use crate::session::OpenSession;
 pub use access::require_access;
@@ -68,9 +69,14 @@ impl LiveSessions {
         }
     }
 
-    /// Changes the limit, once the engine's speed is known. Open sessions keep their places.
-    pub fn set_max_sessions(&self, max_sessions: NonZeroUsize) {
-        self.places.set_limit(max_sessions);
+    /// Takes places for connections of another protocol, which count as sessions; `None` if there is none.
+    #[must_use]
+    pub fn place_taker(&self) -> Box<dyn Fn(Caller) -> Option<Box<dyn Send>> + Send + Sync> {
+        let places = Arc::clone(&self.places);
+        Box::new(move |caller| {
+            let place = places.take(caller).ok()?;
+            Some(Box::new(place))
+        })
     }
 
     /// Most sessions at a time.

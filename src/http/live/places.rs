@@ -43,11 +43,6 @@ impl SessionPlaces {
         }
     }
 
-    /// Changes the limit. Open sessions keep their places.
-    pub fn set_limit(&self, limit: NonZeroUsize) {
-        self.state().limit = limit;
-    }
-
     /// The limit.
     pub fn limit(&self) -> usize {
         self.state().limit.get()

@@ -21,7 +21,7 @@ use crate::http::HttpSettings;
 use crate::http::error::{ApiError, LiveError};
 use crate::http::parameters::{Expected, parse_boolean, parse_integer};
 use crate::http::request_id::RequestId;
-use crate::live::{Delay, SessionEvent};
+use crate::live::{Delay, ItemId, SessionEvent};
 
 /// The longest time of a stream without turn detection, in minutes.
 const MAX_MINUTES_OF_A_TURN: u64 = 30;
@@ -45,7 +45,8 @@ pub struct Simple {
     parameters: SimpleParameters,
     request_id: RequestId,
     last_partial: Option<Instant>,
-    has_final: bool,
+    /// The last turn that has its final text; they have them in order, from one on.
+    finished: ItemId,
 }
 
 /// A message; every field is always there.
@@ -142,8 +143,13 @@ impl Simple {
             parameters,
             request_id,
             last_partial: None,
-            has_final: false,
+            finished: ItemId(0),
         }
+    }
+
+    fn finish(&mut self, item: ItemId) {
+        self.last_partial = None;
+        self.finished = item;
     }
 
     fn partial(&mut self, committed: &str, tail: &str, time: EventTime) -> Option<String> {
@@ -206,13 +212,22 @@ impl Protocol for Simple {
     fn write_event(&mut self, event: &SessionEvent, time: EventTime) -> Vec<String> {
         match event {
             SessionEvent::Partial {
-                committed, tail, ..
-            } => self.partial(committed, tail, time).into_iter().collect(),
-            SessionEvent::Completed {
-                transcript, audio, ..
+                item,
+                committed,
+                tail,
             } => {
-                self.last_partial = None;
-                self.has_final = true;
+                // Messages do not name their turn: text of the next turn comes after the final text of this one.
+                let is_next = item.0 == self.finished.0 + 1;
+                let message = is_next.then(|| self.partial(committed, tail, time));
+                message.flatten().into_iter().collect()
+            }
+            SessionEvent::Completed {
+                item,
+                transcript,
+                audio,
+                ..
+            } => {
+                self.finish(*item);
                 vec![write(&Message {
                     r#type: "transcript.final",
                     text: transcript,
@@ -221,9 +236,8 @@ impl Protocol for Simple {
                     audio_duration_ms: milliseconds(*audio),
                 })]
             }
-            SessionEvent::Failed { error, .. } => {
-                self.last_partial = None;
-                self.has_final = true;
+            SessionEvent::Failed { item, error } => {
+                self.finish(*item);
                 vec![error_message(turn_error(error).message)]
             }
             SessionEvent::SpeechStarted { .. }
@@ -240,7 +254,7 @@ impl Protocol for Simple {
     }
 
     fn farewell(&mut self) -> Option<String> {
-        let is_owed = !self.parameters.detects_turns && !self.has_final;
+        let is_owed = !self.parameters.detects_turns && self.finished == ItemId(0);
         is_owed.then(|| {
             write(&Message {
                 r#type: "transcript.final",

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::http::live::configuration::SessionForm;
 use crate::http::test_settings::settings;
-use crate::live::{ItemId, TurnDetection, TurnError};
+use crate::live::{TurnDetection, TurnError};
 
 const ITEM: ItemId = ItemId(1);
 
@@ -195,4 +195,25 @@ fn a_stream_without_turns_always_has_a_final_text() {
         stream("enable_vad=1").limit(),
         (MAX_DURATION, CloseReason::Expired)
     );
+}
+
+#[test]
+fn text_of_the_next_turn_follows_the_final_text_of_this_one() {
+    let mut stream = stream("enable_vad=true");
+    let next = SessionEvent::Partial {
+        item: ItemId(2),
+        committed: "Next".to_owned(),
+        tail: String::new(),
+    };
+    let start = Instant::now();
+    assert_eq!(
+        stream.write_event(&partial("This", ""), time(start)).len(),
+        1
+    );
+    assert_eq!(stream.write_event(&next, time(start)), [""; 0]);
+    assert_eq!(
+        stream.write_event(&completed("This."), time(start)).len(),
+        1
+    );
+    assert_eq!(stream.write_event(&next, time(start)).len(), 1);
 }
