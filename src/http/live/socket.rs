@@ -1,11 +1,12 @@
 //! The loop of a connection: messages to the session, events to the client, and everything that ends it.
 
+mod step;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
-use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
@@ -23,6 +24,7 @@ use crate::live::SessionEvent;
 use crate::session::{CommandPlace, OpenSession, SessionEnded, SessionHandle, SessionSender};
 use crate::transcribe::TranscribeError;
 use halkspeech_audio::PcmClaim;
+use step::{Opening, Step, close_reason, open, receive, reserve};
 
 /// Longest message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
@@ -34,11 +36,9 @@ const MAX_IDLE: Duration = Duration::from_secs(5 * 60);
 const LAST_TEXTS_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for the client to read the last messages and close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes of a sample.
-const SAMPLE_BYTES: usize = 4;
 
 /// A connection without its socket.
-pub struct Connection<P> {
+struct Connection<P> {
     protocol: P,
     context: Arc<Context>,
     caller: Caller,
@@ -64,23 +64,6 @@ struct Timers {
     limit: Instant,
 }
 
-/// What happened.
-enum Step {
-    CutOff,
-    Unread,
-    Drain,
-    Limit,
-    Idle,
-    Ping,
-    Relieved,
-    Event(Option<SessionEvent>),
-    Opened(Result<SessionHandle, TranscribeError>),
-    Place(Result<CommandPlace, SessionEnded>),
-    Message(Option<Result<Message, axum::Error>>),
-}
-
-type Opening<'a> = Option<BoxFuture<'a, Result<SessionHandle, TranscribeError>>>;
-
 /// Serves a socket until it is closed.
 pub async fn serve<P: Protocol>(
     socket: WebSocket,
@@ -104,7 +87,7 @@ pub async fn serve<P: Protocol>(
             outbox.push(Message::Close(Some(reason.frame())));
             let _broken = writing.await;
         }
-        // Reads the client's own close frame, or answers it; unread bytes would reset the connection.
+        // Reads or answers the client's close frame; unread bytes would reset the connection.
         while let Some(Ok(_)) = stream.next().await {}
     };
     let _elapsed = timeout(CLOSE_TIMEOUT, closing).await;
@@ -305,8 +288,8 @@ impl<P: Protocol> Connection<P> {
         match self.input.send(place) {
             Sent::Audio(samples) => {
                 self.clock.push(samples, now());
-                let seconds = samples as f64 / 16_000.0;
-                self.context.metrics.live_audio_seconds.inc_by(seconds);
+                let audio_seconds = &self.context.metrics.live_audio_seconds;
+                audio_seconds.inc_by(samples as f64 / 16_000.0);
             }
             Sent::Consumed => self.clock.consume(),
             Sent::Other => {}
@@ -372,8 +355,8 @@ impl<P: Protocol> Connection<P> {
         let now = now();
         let since_end = self.clock.observe(event, now);
         if let (SessionEvent::Completed { .. }, Some(since_end)) = (event, since_end) {
-            let seconds = since_end.as_secs_f64();
-            self.context.metrics.live_final_seconds.observe(seconds);
+            let final_seconds = &self.context.metrics.live_final_seconds;
+            final_seconds.observe(since_end.as_secs_f64());
         }
         if let SessionEvent::Failed { error, .. } = event {
             tracing::warn!(%error, "a live turn has no text");
@@ -411,45 +394,6 @@ impl<P: Protocol> Connection<P> {
             .commands
             .as_ref()
             .map_or(0, SessionSender::samples_ahead);
-        (ahead * SAMPLE_BYTES + self.input.held_bytes()) as u64
-    }
-}
-
-async fn receive(events: Option<&mut mpsc::Receiver<SessionEvent>>) -> Option<SessionEvent> {
-    match events {
-        Some(events) => events.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn open(opening: &mut Opening<'_>) -> Result<SessionHandle, TranscribeError> {
-    match opening {
-        Some(opening) => opening.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn reserve(
-    commands: Option<&SessionSender>,
-    samples: Option<usize>,
-) -> Result<CommandPlace, SessionEnded> {
-    match (commands, samples) {
-        (Some(commands), Some(samples)) => commands.reserve(samples).await,
-        _ => std::future::pending().await,
-    }
-}
-
-/// Why a connection with this error is closed. The error's type belongs to a library of axum's; its text is
-/// held by a test of each case.
-fn close_reason(error: &axum::Error) -> CloseReason {
-    let text = error.to_string();
-    if text.starts_with("Space limit exceeded") {
-        CloseReason::TooLong
-    } else if text.starts_with("UTF-8") {
-        CloseReason::NotText
-    } else if text.starts_with("WebSocket protocol error") && !text.contains("without closing") {
-        CloseReason::ProtocolError
-    } else {
-        CloseReason::Client
+        (ahead * size_of::<f32>() + self.input.held_bytes()) as u64
     }
 }
