@@ -164,7 +164,8 @@ impl App {
         let preload = preload(settings, &aliases, &models)?;
         let transcriber = Arc::new(transcriber);
         let piece_timeout = Duration::from_secs(settings.server.request_timeout_s);
-        let sessions = EngineSessions::new(Arc::clone(&transcriber), piece_timeout);
+        let sessions =
+            EngineSessions::new(Arc::clone(&transcriber), piece_timeout, metrics.clone());
         let sessions: Arc<dyn OpenSession> = Arc::new(sessions);
         let default_model = models
             .catalog()

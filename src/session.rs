@@ -9,8 +9,8 @@
 //! - After `Finish` it sends the events of the turn in progress (which a client without turn detection has not
 //!   committed) and of all turns before, then drops its [`SessionLink`]. The end of the events is the sign that
 //!   all is sent. Events that end without `Finish` mean that the session cannot go on; the socket closes with 1011.
-//! - The task measures `live_partial`, `live_word`, `live_lag`, `live_partials` and `live_withdrawn_words`, because
-//!   only it knows when a result came; the socket measures the other `live_…` metrics.
+//! - The task measures `live_partial`, `live_lag` and `live_partials`, because only it knows when a result came; the
+//!   socket measures the other `live_…` metrics.
 
 mod engine;
 

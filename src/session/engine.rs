@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -17,6 +17,7 @@ use crate::live::{
     ItemId, PartialResult, PartialWork, PieceResult, PieceWork, Session, TurnError, Work, WorkId,
 };
 use crate::models::ModelLease;
+use crate::telemetry::{Metrics, PartialLabels};
 use crate::transcribe::{LiveContext, Stage, TranscribeError, Transcriber};
 use halkspeech_audio::PcmClaim;
 
@@ -25,6 +26,7 @@ pub struct EngineSessions {
     transcriber: Arc<Transcriber>,
     /// The longest time that the final text of a piece may take.
     piece_timeout: Duration,
+    metrics: Metrics,
 }
 
 /// What the texts of a turn are written with.
@@ -38,6 +40,7 @@ struct TurnSetup {
 struct SessionTask {
     transcriber: Arc<Transcriber>,
     piece_timeout: Duration,
+    metrics: Metrics,
     caller: Caller,
     link: SessionLink,
     /// None while the detector runs, and if it has panicked.
@@ -48,12 +51,15 @@ struct SessionTask {
     aborts: HashMap<WorkId, AbortHandle>,
     /// The claim on the memory of decoded audio.
     memory: PcmClaim,
+    /// When the newest audio arrived.
+    newest: Option<Instant>,
     is_finishing: bool,
 }
 
 /// The result of work.
 enum Done {
-    Partial(WorkId, Result<PartialResult, TurnError>),
+    /// With the arrival of the newest audio in it.
+    Partial(WorkId, Result<PartialResult, TurnError>, Option<Instant>),
     Piece(WorkId, PieceResult),
 }
 
@@ -63,10 +69,11 @@ struct Ended;
 impl EngineSessions {
     /// Sessions whose final texts may take `piece_timeout`.
     #[must_use]
-    pub fn new(transcriber: Arc<Transcriber>, piece_timeout: Duration) -> Self {
+    pub fn new(transcriber: Arc<Transcriber>, piece_timeout: Duration, metrics: Metrics) -> Self {
         Self {
             transcriber,
             piece_timeout,
+            metrics,
         }
     }
 }
@@ -97,12 +104,14 @@ impl OpenSession for EngineSessions {
                 memory: transcriber.claim_memory(),
                 transcriber,
                 piece_timeout: self.piece_timeout,
+                metrics: self.metrics.clone(),
                 caller,
                 link,
                 session: Some(session),
                 setups: BTreeMap::from([(ItemId(0), Arc::new(setup))]),
                 running: FuturesUnordered::new(),
                 aborts: HashMap::new(),
+                newest: None,
                 is_finishing: false,
             };
             tokio::spawn(async move {
@@ -174,6 +183,7 @@ impl SessionTask {
     /// Runs the detector on the CPU pool.
     async fn push(&mut self, chunk: AudioChunk) -> Result<(), Ended> {
         let mut session = self.session.take().ok_or(Ended)?;
+        self.newest = Some(chunk.arrival);
         let detect = move || {
             session.push(&chunk.pcm);
             session
@@ -196,7 +206,8 @@ impl SessionTask {
                 Work::Partial(item, work) => {
                     let id = work.id;
                     let result = self.partial(item, work);
-                    self.spawn(id, async move { Done::Partial(id, result.await) });
+                    let newest = self.newest;
+                    self.spawn(id, async move { Done::Partial(id, result.await, newest) });
                 }
                 Work::Piece(item, work) => {
                     let id = work.id;
@@ -267,14 +278,39 @@ impl SessionTask {
         let Some(done) = done else {
             return;
         };
-        let (Done::Partial(id, _) | Done::Piece(id, _)) = &done;
+        let (Done::Partial(id, ..) | Done::Piece(id, _)) = &done;
         self.aborts.remove(id);
+        self.observe(&done);
         let Some(session) = &mut self.session else {
             return;
         };
         match done {
-            Done::Partial(id, result) => session.partial_done(id, result),
+            Done::Partial(id, result, _) => session.partial_done(id, result),
             Done::Piece(id, result) => session.piece_done(id, result),
+        }
+        let lag = session.lag();
+        self.metrics.live_lag_seconds.observe(lag.as_secs_f64());
+    }
+
+    fn observe(&self, done: &Done) {
+        let Done::Partial(_, result, newest) = done else {
+            return;
+        };
+        let outcome = match result {
+            Ok(result) if result.words.is_empty() => "empty",
+            Ok(result) if result.is_rejected => "rejected",
+            Ok(_) => "shown",
+            Err(_) => "failed",
+        };
+        self.metrics
+            .live_partials
+            .get_or_create(&PartialLabels { outcome })
+            .inc();
+        if let Some(newest) = newest {
+            let time = now().saturating_duration_since(*newest);
+            self.metrics
+                .live_partial_seconds
+                .observe(time.as_secs_f64());
         }
     }
 

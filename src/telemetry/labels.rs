@@ -70,7 +70,7 @@ pub struct CloseLabels {
 /// Label of partial texts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PartialLabels {
-    /// `shown`; `rejected` as improbable; `cancelled` because its turn ended; or `failed`.
+    /// `shown`; `empty`, without speech; `rejected` as improbable; or `failed`.
     pub outcome: &'static str,
 }
 

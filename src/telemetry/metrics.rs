@@ -131,15 +131,11 @@ declare_metrics! {
         pub live_partials: Family<PartialLabels, Counter> = Family::default(),
             "live_partials" {outcome}, "Partial texts of live sessions";
         pub live_partial_seconds: Histogram = seconds(),
-            "live_partial" in Seconds, "Time from the arrival of the newest audio in a partial text to its event";
-        pub live_word_seconds: Histogram = seconds(),
-            "live_word" in Seconds, "Time from the arrival of the end of a word to the event that commits it";
+            "live_partial" in Seconds, "Time from the arrival of the newest audio in a partial text to its result";
         pub live_final_seconds: Histogram = seconds(),
             "live_final" in Seconds, "Time from the arrival of the end of a turn to its text";
         pub live_lag_seconds: Histogram = seconds(),
             "live_lag" in Seconds, "Age of the oldest speech that no finished text contains, at each text";
-        pub live_withdrawn_words: Counter = Counter::default(),
-            "live_withdrawn_words", "Words of partial texts that a later text of the turn does not contain";
     }
 }
 

@@ -40,7 +40,11 @@ pub async fn listen(flags: &ListenFlags, screen: Screen) -> anyhow::Result<()> {
     let whisper = loaded.settings.whisper_for(model.as_str());
     let config = session_config(flags, model, &whisper);
     let piece_timeout = Duration::from_secs(loaded.settings.server.request_timeout_s);
-    let sessions = EngineSessions::new(Arc::new(services.transcriber), piece_timeout);
+    let sessions = EngineSessions::new(
+        Arc::new(services.transcriber),
+        piece_timeout,
+        services.metrics,
+    );
     // The model is loaded before the microphone is opened.
     let SessionHandle { commands, events } = sessions.open(Caller::LOCAL, config).await?;
     let mut microphone = microphone(flags)?;
