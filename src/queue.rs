@@ -52,7 +52,7 @@ pub struct Arrival {
     pub ticket: Option<ReturnTicket>,
 }
 
-/// Identifies a refusal to the queue that has told a time to return.
+/// Identifies a refusal to the queue that has given a return time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReturnTicket {
     queue: u64,

@@ -55,7 +55,7 @@ pub struct TranscriptionTextSegment<'a> {
     end: f64,
     /// Its text.
     text: &'a str,
-    /// The speaker, if speakers are told apart.
+    /// The speaker, if there are speakers.
     #[serde(skip_serializing_if = "Option::is_none")]
     speaker: Option<String>,
     /// Its words; only with `timestamp_granularities[]=word`.

@@ -1,6 +1,6 @@
 //! Live sessions: two sockets on one kind of session, and the client secrets that open them.
 //!
-//! `connect` upgrades a request, after `access` has checked its key or secret, and `places` that there is room.
+//! `connect` upgrades a request, after `access` has checked its key or secret, and `places` that there is a free place.
 //! `socket` runs the connection: a [`protocol`] reads its messages (`realtime`, `simple`), `input` passes them to
 //! the session, of which this module knows only `crate::session`, and `outbox` holds what the client has not read.
 //! `configuration` is what a client may set; `client_secret` signs and checks secrets, `secret_routes` issues them.

@@ -130,7 +130,7 @@ const NEW: Arrival = Arrival {
 const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_would_be_late_is_told_when_to_return_and_is_admitted_then() {
+async fn a_request_that_would_be_late_gets_a_return_time_and_is_admitted_then() {
     let mut harness = Harness::new(1000);
     let mut waiting = Vec::new();
     for _ in 0..120 {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// Identifies a return time that a refused request was told.
+/// Identifies a return time that a refused request got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PromiseId(pub u64);
 
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_requests_are_told_to_return_one_after_the_other() {
+    fn refused_requests_return_one_after_the_other() {
         let mut promises = Promises::default();
         // 120 s of audio are to fall to 80 s, then 2 s of work for each that returns.
         let seconds: Vec<f64> = (0..3)
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_kept_for_half_of_the_time_that_was_told() {
+    fn a_place_is_kept_for_half_of_the_return_time() {
         let mut promises = Promises::default();
         assert_eq!(promise(&mut promises, 1, 180.0, 0), 10.0);
         for (now_s, expected) in [

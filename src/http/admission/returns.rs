@@ -80,7 +80,7 @@ struct ExpectedReturn {
     due: Instant,
     /// When it is no longer expected.
     expires: Instant,
-    /// For the queue that has told the time.
+    /// For the queue that has given the time.
     ticket: Option<ReturnTicket>,
 }
 
@@ -197,7 +197,7 @@ impl ExpectedReturns {
         wait
     }
 
-    /// Records that the queue has refused the request after it had got a permit, and has told it when to return: it is
+    /// Records that the queue has refused the request after it had got a permit, and has given it a return time: it is
     /// expected then, before all others.
     pub fn expect_at(&mut self, attempt: Attempt, turnover: &Turnover, retry: Retry, now: Instant) {
         if self.expected.len() < MAX_EXPECTED && self.alike(attempt) < MAX_ALIKE {

@@ -50,7 +50,7 @@ impl Outbox {
         self.queue().full_since.is_some()
     }
 
-    /// Completes when there is room again; at once if there is.
+    /// Completes when another message fits; at once if one does.
     pub async fn relieved(&self) {
         loop {
             let relieved = self.relieved.notified();
@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    /// A client's side of a connection that takes what the channel has room for.
+    /// A client's side of a connection that takes what fits into the channel.
     fn sink(client: mpsc::Sender<Message>) -> impl Sink<Message, Error = ()> {
         unfold(client, |client, message| async move {
             client.send(message).await.map_err(|_| ())?;

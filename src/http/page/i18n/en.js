@@ -140,7 +140,7 @@ export default {
   "settings.history": "Keep transcripts in this browser",
   "settings.audio": "Keep the audio too",
   "settings.audio.hint": "To listen again after the page was closed. It takes much more space.",
-  "settings.stays": "Transcripts are stored in this browser alone, not on the server. Whoever uses this browser can read them.",
+  "settings.stays": "Transcripts are stored in this browser alone, not on the server. Anyone who uses this browser can read them.",
   "settings.used": "In use: {size}",
   "settings.clear": "Delete everything that is stored",
 
