@@ -38,8 +38,8 @@ struct Balance {
 /// Number of callers above which those with a full balance are removed.
 const MAX_CALLERS: usize = 1024;
 
-/// The least balance with which a recording is accepted. The retry time of a refusal is that for twice as much, so that rounding
-/// does not refuse it again.
+/// The least balance with which a recording is accepted. The retry time of a refusal is that for twice as much, so that
+/// rounding does not refuse it again.
 const MIN_BALANCE_S: f64 = 1e-3;
 
 impl AudioQuota {
