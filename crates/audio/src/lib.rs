@@ -1,4 +1,4 @@
-//! Turns an upload into 16 kHz PCM, then into windows for the model.
+//! Turns an upload into 16 kHz PCM, then into windows for the model; finds who speaks when.
 //!
 //! Pure computation on one job: no clock, no environment, no async runtime. The only process it
 //! starts is `ffmpeg`, for files that the built-in decoders cannot read. A decoder that panics on
@@ -25,13 +25,19 @@ mod decode;
 mod channels;
 mod resample;
 mod ffmpeg;
+mod activations;
 mod vad;
 mod window;
+mod speakers;
 
 pub use cpu_time_limit::CpuClock;
 pub use decode::DecodedAudio;
 pub use pcm_budget::{PcmBudget, PcmClaim};
 pub use resample::Resampler;
+pub use speakers::{
+    Diarization, Diarizer, NAME_COSINE, SpeakerCount, SpeakerModel, SpeakerSpan, SpeakerTurn,
+    TimedWord, Voice, WeightsError, assign_names, speaker_turns, word_speakers,
+};
 pub use vad::{FRAME_SAMPLES, Silero, VadOptions, spans};
 pub use window::{Clip, NextWindow, RecordingSpan, Window, WindowClock, WindowCutter};
 
@@ -262,6 +268,13 @@ fn samples_in(duration: Duration) -> usize {
     let samples = duration.as_nanos() * u128::from(SAMPLE_RATE_HZ) / 1_000_000_000;
     usize::try_from(samples).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+#[path = "../../../tests/fixtures/fetched_files.rs"]
+mod fetched_files;
+
+#[cfg(test)]
+mod synthetic_speech;
 
 #[cfg(test)]
 mod needs_recordings;
