@@ -3,9 +3,9 @@
     pip install numpy scipy
     python scripts/diarization_error.py REFERENCE.rttm... --found FOUND.rttm
 
-As in NIST's md-eval and pyannote.metrics: missed speech, false alarms and speech of the wrong speaker, in relation to the
-speech of the reference; speakers are mapped so that they share most time. Overlapped speech counts. The collar removes so
-much before and after each border of the reference.
+As in NIST's md-eval and pyannote.metrics: missed speech, false alarms and speech of the wrong speaker, in relation to
+the speech of the reference; speakers are mapped so that they share most time. Overlapped speech counts. The collar
+removes that much before and after each border of the reference.
 """
 
 import argparse

@@ -3,10 +3,10 @@
     pip install numpy scipy soundfile
     python scripts/diarization_mixes.py --recordings FOLDER --spans target/release/examples/speech_spans --out FOLDER
 
-FOLDER holds the recordings of CONTRIBUTING.md. Each mix has 2 to 5 voices in turns of 1.5 to 7 s, a tenth of its speech
-overlapped. Labels are the speech that the built-in detector finds in the clean recordings. Written are, for each mix, its
-labels (`.rttm`) and three versions: `clean`, `noisy` (pink noise 10 dB below the speech) and `telephone` (300 to 3,400 Hz
-at 8 kHz, 8-bit mu-law). The same arguments give the same files.
+FOLDER holds the recordings of CONTRIBUTING.md. Each mix has 2 to 5 voices in turns of up to 9 s, two in five of which
+begin before the last one ends. Labels are the speech that the built-in detector finds in the clean recordings. Written
+are, for each mix, its labels (`.rttm`) and three versions: `clean`, `noisy` (pink noise 10 dB below the speech) and
+`telephone` (300 to 3,400 Hz at 8 kHz, 8-bit mu-law). The same arguments give the same files.
 """
 
 import argparse
@@ -21,7 +21,9 @@ RATE_HZ, MIX_S = 16_000, 120.0
 
 # Recordings by voice. The voices of the first two groups share a corpus.
 CORPORA = {
-    "picovoice": {f"picovoice_{code}": [f"{code}_picovoice.wav"] for code in ("de", "es", "fr", "it", "ja", "ko", "pt")},
+    "picovoice": {
+        f"picovoice_{code}": [f"{code}_picovoice.wav"] for code in ("de", "es", "fr", "it", "ja", "ko", "pt")
+    },
     "fleurs": {
         f"fleurs_{code}_{number}": [f"{code}_fleurs_00{number}.ogg"]
         for code, number in (("en", 0), ("de", 0), ("es", 1), ("fr", 1), ("pt", 0))
@@ -82,7 +84,7 @@ def turn(random, parts):
 
 def mix(random, catalog, names):
     samples, labels = np.zeros(int((MIX_S + 20) * RATE_HZ), np.float32), []
-    now, previous = 0.5, None
+    now, previous, last = 0.5, None, 0.0
     loudness = {name: 10 ** (random.uniform(-3, 3) / 20) for name in names}
     while now < MIX_S:
         name = random.choice([name for name in names if name != previous])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 import torchaudio.compliance.kaldi as kaldi
+
 from test_signals import recording, synthetic
 
 ROOT = Path(__file__).resolve().parent.parent

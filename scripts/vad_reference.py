@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+
 from test_signals import recording, synthetic
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -259,8 +259,10 @@ fn join_short_voices(clusters: &mut Clusters, spans: &[SpeakerSpan], count: Spea
             }
         })
         .collect();
-    for speaker in clusters.assignments.iter_mut().flatten().flatten() {
-        *speaker = targets[*speaker];
+    for Assignment { locals, pieces } in &mut clusters.assignments {
+        for speaker in locals.iter_mut().flatten().chain(pieces) {
+            *speaker = targets[*speaker];
+        }
     }
     !short.is_empty()
 }

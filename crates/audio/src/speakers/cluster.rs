@@ -4,18 +4,27 @@ use super::SpeakerCount;
 use super::embedding::{DIMENSIONS, VoiceVector, dot, normalised};
 use super::linkage::{Distances, Merge, labels, merges};
 use super::segmentation::LOCAL_SPEAKERS;
-use super::window::{LocalSpeakers, LocalVoice};
+use super::window::{LocalSpeakers, Piece};
 
 /// Clusters are merged up to this cosine distance. On mixes of known voices, at 0.5 one voice was often
 /// split and at 0.7 two were often one.
 pub const MERGE_DISTANCE: f32 = 0.6;
 
-/// Feature frames of 10 ms from which a vector takes part in forming the clusters. Shorter ones are noisy
-/// and are assigned to the nearest cluster.
-const MIN_CLUSTERED_FRAMES: usize = 100;
+/// A piece of speech whose cosine to another speaker is higher by more than this was taken for the wrong
+/// local speaker.
+const PIECE_MARGIN: f32 = 0.1;
 
 /// The speaker of each local speaker of a window.
-pub type Assignment = [Option<usize>; LOCAL_SPEAKERS];
+pub type Locals = [Option<usize>; LOCAL_SPEAKERS];
+
+/// The speakers of a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assignment {
+    /// That of each local speaker.
+    pub locals: Locals,
+    /// That of each piece of speech: usually its local speaker's.
+    pub pieces: Vec<usize>,
+}
 
 /// Speakers of a recording.
 pub struct Clusters {
@@ -35,23 +44,21 @@ struct Item {
 /// Finds the speakers of a recording. At most `block` windows are clustered at once; then the speakers of
 /// the blocks are.
 pub fn cluster(windows: &[LocalSpeakers], block: usize, count: SpeakerCount) -> Clusters {
-    let min_frames = windows
-        .iter()
-        .flat_map(voices)
-        .map(|voice| voice.frames)
-        .max()
-        .unwrap_or(0)
-        .min(MIN_CLUSTERED_FRAMES);
+    let has_pieces = windows.iter().any(|window| !window.pieces.is_empty());
     let items = |windows: &[LocalSpeakers]| -> Vec<Item> {
-        let long = windows
-            .iter()
-            .flat_map(voices)
-            .filter(|voice| voice.frames >= min_frames);
-        long.map(|voice| Item {
-            vector: voice.vector,
+        let item = |vector: &VoiceVector| Item {
+            vector: *vector,
             size: 1.0,
-        })
-        .collect()
+        };
+        if has_pieces {
+            let pieces = windows.iter().flat_map(|window| &window.pieces);
+            pieces.map(|piece| item(&piece.vector)).collect()
+        } else {
+            let voices = windows
+                .iter()
+                .flat_map(|window| window.voices.iter().flatten());
+            voices.map(|voice| item(&voice.vector)).collect()
+        }
     };
     let all = if windows.len() > block {
         let blocks = windows.chunks(block.max(1));
@@ -73,10 +80,6 @@ pub fn cluster(windows: &[LocalSpeakers], block: usize, count: SpeakerCount) -> 
         voices,
         assignments,
     }
-}
-
-fn voices(window: &LocalSpeakers) -> impl Iterator<Item = &LocalVoice> {
-    window.voices.iter().flatten()
 }
 
 /// Clusters the items; each result has the mean direction of its vectors.
@@ -114,9 +117,25 @@ fn merge_count(items: usize, merges: &[Merge], count: SpeakerCount) -> usize {
     (items - clusters).min(merges.len())
 }
 
+/// Assigns local speakers, then those pieces that resemble another speaker much more.
+fn assign(window: &LocalSpeakers, voices: &[VoiceVector]) -> Assignment {
+    let locals = assign_locals(window, voices);
+    let speaker = |piece: &Piece| {
+        let cosine = |speaker: usize| dot(&piece.vector, &voices[speaker]);
+        let nearest = (0..voices.len()).max_by(|a, b| cosine(*a).total_cmp(&cosine(*b)));
+        let nearest = nearest.unwrap_or(0);
+        match locals[piece.local] {
+            Some(local) if cosine(nearest) <= cosine(local) + PIECE_MARGIN => local,
+            _ => nearest,
+        }
+    };
+    let pieces = window.pieces.iter().map(speaker).collect();
+    Assignment { locals, pieces }
+}
+
 /// Assigns the local speakers of a window to different speakers, so that the sum of their cosines is
 /// highest. Those without a voice, and those in excess of the speakers, have none.
-fn assign(window: &LocalSpeakers, voices: &[VoiceVector]) -> Assignment {
+fn assign_locals(window: &LocalSpeakers, voices: &[VoiceVector]) -> Locals {
     let mut choices = Vec::new();
     for (local, voice) in window.voices.iter().enumerate() {
         if let Some(voice) = voice {
@@ -128,16 +147,16 @@ fn assign(window: &LocalSpeakers, voices: &[VoiceVector]) -> Assignment {
             choices.push((local, nearest));
         }
     }
-    let mut best = (f32::MIN, Assignment::default());
-    search(&choices, (0.0, Assignment::default()), &mut best);
+    let mut best = (f32::MIN, Locals::default());
+    search(&choices, (0.0, Locals::default()), &mut best);
     best.1
 }
 
 /// Tries every choice of the first local speaker, each with every choice of the others.
 fn search(
     choices: &[(usize, Vec<(usize, f32)>)],
-    (sum, assignment): (f32, Assignment),
-    best: &mut (f32, Assignment),
+    (sum, assignment): (f32, Locals),
+    best: &mut (f32, Locals),
 ) {
     let Some(((local, nearest), others)) = choices.split_first() else {
         if sum > best.0 {

@@ -28,6 +28,7 @@ fn window(people: [Option<usize>; LOCAL_SPEAKERS], runs: &[(usize, usize)]) -> L
             .flat_map(|(class, frames)| std::iter::repeat_n(activity(*class), *frames))
             .collect(),
         voices: people.map(|person| person.map(voice)),
+        pieces: Vec::new(),
     }
 }
 

@@ -38,20 +38,27 @@ impl Timeline {
 
     /// Adds a window that starts at frame `first`.
     pub fn add(&mut self, first: usize, window: &LocalSpeakers, assignment: &Assignment) {
+        let mut speakers = vec![assignment.locals; window.activities.len()];
+        for (piece, speaker) in window.pieces.iter().zip(&assignment.pieces) {
+            for frame in &mut speakers[piece.frames.clone()] {
+                frame[piece.local] = Some(*speaker);
+            }
+        }
         let frames = self.counts.len().saturating_sub(first);
-        for (index, activity) in window.activities.iter().enumerate().take(frames) {
+        let activities = window.activities.iter().zip(&speakers).enumerate();
+        for (index, (activity, speakers)) in activities.take(frames) {
             // The network knows more about the middle of a window than about its ends.
             let weight = weight(index);
             let frame = first + index;
             let scores = &mut self.scores[frame * self.speakers..][..self.speakers];
-            for (probability, speaker) in activity.probabilities.iter().zip(assignment) {
+            for (probability, speaker) in activity.probabilities.iter().zip(speakers) {
                 if let Some(speaker) = speaker {
                     scores[*speaker] += weight * probability;
                 }
             }
             let mut active: Vec<usize> = CLASSES[activity.class]
                 .iter()
-                .filter_map(|local| assignment[*local])
+                .filter_map(|local| speakers[*local])
                 .collect();
             active.dedup();
             let count = active.len();
@@ -134,7 +141,9 @@ fn runs(frames: impl Iterator<Item = bool>) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::window::Activity;
+    use super::super::cluster::Locals;
+    use super::super::embedding::DIMENSIONS;
+    use super::super::window::{Activity, Piece};
     use super::*;
 
     /// A window with the probability of one for each of these classes.
@@ -146,6 +155,14 @@ mod tests {
         LocalSpeakers {
             activities: classes.iter().map(activity).collect(),
             voices: [None, None, None],
+            pieces: Vec::new(),
+        }
+    }
+
+    fn locals(locals: Locals) -> Assignment {
+        Assignment {
+            locals,
+            pieces: Vec::new(),
         }
     }
 
@@ -168,7 +185,7 @@ mod tests {
         let mut timeline = Timeline::new(8, 2);
         // Local speaker 1, both, local speaker 0, nobody, and one who is not assigned.
         let window = window(&[2, 2, 4, 1, 1, 0, 3, 1]);
-        timeline.add(0, &window, &[Some(0), Some(1), None]);
+        timeline.add(0, &window, &locals([Some(0), Some(1), None]));
         check(&timeline, &[(0, 3, 1), (2, 5, 0), (7, 8, 0)]);
         assert_eq!(timeline.spans(edge_s(4))[1].end_s, edge_s(4));
         assert_eq!(
@@ -181,8 +198,16 @@ mod tests {
     #[test]
     fn the_window_whose_middle_is_nearer_decides() {
         let mut timeline = Timeline::new(WINDOW_FRAMES + 2, 2);
-        timeline.add(0, &window(&[1; WINDOW_FRAMES]), &[Some(0), None, None]);
-        timeline.add(1, &window(&[2; WINDOW_FRAMES]), &[None, Some(1), None]);
+        timeline.add(
+            0,
+            &window(&[1; WINDOW_FRAMES]),
+            &locals([Some(0), None, None]),
+        );
+        timeline.add(
+            1,
+            &window(&[2; WINDOW_FRAMES]),
+            &locals([None, Some(1), None]),
+        );
         let middle = WINDOW_FRAMES / 2 + 1;
         check(&timeline, &[(0, middle, 0), (middle, WINDOW_FRAMES + 1, 1)]);
     }
@@ -190,7 +215,22 @@ mod tests {
     #[test]
     fn local_speakers_of_one_voice_count_once() {
         let mut timeline = Timeline::new(2, 2);
-        timeline.add(0, &window(&[4, 4]), &[Some(0), Some(0), None]);
+        timeline.add(0, &window(&[4, 4]), &locals([Some(0), Some(0), None]));
         check(&timeline, &[(0, 2, 0)]);
+    }
+
+    #[test]
+    fn a_piece_may_have_another_speaker_than_the_rest() {
+        let mut timeline = Timeline::new(6, 2);
+        let mut window = window(&[1; 6]);
+        window.pieces.push(Piece {
+            local: 0,
+            frames: 2..4,
+            vector: [0.0; DIMENSIONS],
+        });
+        let mut assignment = locals([Some(0), None, None]);
+        assignment.pieces.push(1);
+        timeline.add(0, &window, &assignment);
+        check(&timeline, &[(0, 2, 0), (2, 4, 1), (4, 6, 0)]);
     }
 }

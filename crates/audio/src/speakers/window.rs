@@ -1,6 +1,8 @@
 //! The local speakers of a window: when each speaks, and how the voice sounds.
 
-use super::embedding::{Embedding, VoiceVector};
+use std::ops::Range;
+
+use super::embedding::{Embedding, VoiceVector, normalised};
 use super::filter_bank::{self, Frame};
 use super::segmentation::{
     CLASSES, ClassProbabilities, FIRST_FRAME_MIDDLE, FRAME_STEP, LOCAL_SPEAKERS, Segmentation,
@@ -10,8 +12,12 @@ use super::segmentation::{
 /// Minimum number of feature frames, of 10 ms each, for a vector.
 const MIN_VECTOR_FRAMES: usize = 25;
 
-/// Maximum number of feature frames for a vector. More take longer and hardly change it.
-const MAX_VECTOR_FRAMES: usize = 400;
+/// Minimum number for a vector of a piece. Vectors of less are too noisy to form clusters.
+const MIN_PIECE_FRAMES: usize = 100;
+
+/// Maximum number for a vector. Within a window, the segmentation may take two voices for one, so that a
+/// piece is short enough to hold one voice.
+const MAX_PIECE_FRAMES: usize = 300;
 
 /// What the networks say about a window.
 pub struct LocalSpeakers {
@@ -19,6 +25,16 @@ pub struct LocalSpeakers {
     pub activities: Vec<Activity>,
     /// The voice of each, if it was alone for long enough.
     pub voices: [Option<LocalVoice>; LOCAL_SPEAKERS],
+    /// The voices in longer pieces of speech without interruption.
+    pub pieces: Vec<Piece>,
+}
+
+/// A piece of speech of one local speaker, while nobody else speaks.
+pub struct Piece {
+    pub local: usize,
+    /// Frames of the window.
+    pub frames: Range<usize>,
+    pub vector: VoiceVector,
 }
 
 /// Who speaks in a frame of a window.
@@ -45,57 +61,71 @@ pub fn analyse(segmentation: &Segmentation, embedding: &Embedding, pcm: &[f32]) 
         .map(Activity::new)
         .collect();
     let features = filter_bank::compute(pcm);
-    let voices = std::array::from_fn(|speaker| {
-        let alone = |frame: usize| CLASSES[activities[nearest_frame(frame)].class] == [speaker];
-        voice_of(embedding, &features, alone)
+    let mut pieces = Vec::new();
+    let voices = std::array::from_fn(|local| {
+        let alone = |frame: usize| CLASSES[activities[nearest_frame(frame)].class] == [local];
+        let runs = runs(features.len(), alone);
+        let first = pieces.len();
+        for piece in runs.iter().flat_map(divide) {
+            pieces.push(Piece {
+                local,
+                frames: nearest_frame(piece.start)..nearest_frame(piece.end),
+                vector: embedding.vector(&features[piece]),
+            });
+        }
+        voice_of(embedding, &features, &runs, &pieces[first..])
     });
-    LocalSpeakers { activities, voices }
+    LocalSpeakers {
+        activities,
+        voices,
+        pieces,
+    }
 }
 
-/// The voice in those feature frames that `is_alone` selects.
+/// Ranges of feature frames in which a local speaker is alone.
+fn runs(count: usize, is_alone: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for frame in (0..count).filter(|frame| is_alone(*frame)) {
+        match runs.last_mut() {
+            Some(run) if run.end == frame => run.end += 1,
+            _ => runs.push(frame..frame + 1),
+        }
+    }
+    runs
+}
+
+/// Divides a run into equal pieces; a short run has none.
+fn divide(run: &Range<usize>) -> Vec<Range<usize>> {
+    if run.len() < MIN_PIECE_FRAMES {
+        return Vec::new();
+    }
+    let count = run.len().div_ceil(MAX_PIECE_FRAMES);
+    let border = |index: usize| run.start + run.len() * index / count;
+    (0..count)
+        .map(|index| border(index)..border(index + 1))
+        .collect()
+}
+
+/// The voice of a local speaker: the mean of its pieces, or without any, the vector of its short runs.
 fn voice_of(
     embedding: &Embedding,
     features: &[Frame],
-    is_alone: impl Fn(usize) -> bool,
+    runs: &[Range<usize>],
+    pieces: &[Piece],
 ) -> Option<LocalVoice> {
-    let mut runs: Vec<&[Frame]> = Vec::new();
-    let mut start = None;
-    for frame in 0..=features.len() {
-        let alone = frame < features.len() && is_alone(frame);
-        match start {
-            None if alone => start = Some(frame),
-            Some(first) if !alone => {
-                runs.push(&features[first..frame]);
-                start = None;
-            }
-            _ => {}
-        }
-    }
-    let frames = runs.iter().map(|run| run.len()).sum();
+    let frames = runs.iter().map(ExactSizeIterator::len).sum();
     if frames < MIN_VECTOR_FRAMES {
         return None;
     }
-    Some(LocalVoice {
-        vector: embedding.vector(&selected(&runs)),
-        frames,
-    })
-}
-
-/// At most [`MAX_VECTOR_FRAMES`], from the longest runs, in order of time.
-fn selected(runs: &[&[Frame]]) -> Vec<Frame> {
-    let mut by_length: Vec<usize> = (0..runs.len()).collect();
-    by_length.sort_by_key(|run| std::cmp::Reverse(runs[*run].len()));
-    let mut left = MAX_VECTOR_FRAMES;
-    let mut taken = vec![0; runs.len()];
-    for run in by_length {
-        taken[run] = runs[run].len().min(left);
-        left -= taken[run];
-    }
-    let parts = runs
-        .iter()
-        .zip(taken)
-        .flat_map(|(run, taken)| &run[..taken]);
-    parts.copied().collect()
+    let vector = if pieces.is_empty() {
+        let parts = runs.iter().flat_map(|run| &features[run.clone()]);
+        let parts: Vec<Frame> = parts.take(MAX_PIECE_FRAMES).copied().collect();
+        embedding.vector(&parts)
+    } else {
+        let sum = |index: usize| pieces.iter().map(|piece| piece.vector[index]).sum();
+        normalised(&std::array::from_fn(sum))
+    };
+    Some(LocalVoice { vector, frames })
 }
 
 /// The segmentation's frame that is nearest to the middle of a feature frame.
@@ -143,13 +173,16 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_longest_runs_in_order() {
-        let frames = |value: f32, count: usize| vec![[value; filter_bank::BINS]; count];
-        let runs = [frames(1.0, 100), frames(2.0, 50), frames(3.0, 350)];
-        let runs: Vec<&[Frame]> = runs.iter().map(Vec::as_slice).collect();
-        let selected: Vec<f32> = selected(&runs).iter().map(|frame| frame[0]).collect();
-        let expected = [vec![1.0; 50], vec![3.0; 350]].concat();
-        assert_eq!(selected, expected);
+    fn runs_are_divided_into_pieces_of_one_to_three_seconds() {
+        let alone = |frame: usize| {
+            [0..99, 100..200, 300..902]
+                .iter()
+                .any(|run| run.contains(&frame))
+        };
+        let runs = runs(998, alone);
+        assert_eq!(runs, [0..99, 100..200, 300..902]);
+        let pieces: Vec<Range<usize>> = runs.iter().flat_map(divide).collect();
+        assert_eq!(pieces, [100..200, 300..500, 500..701, 701..902]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::num::NonZeroUsize;
 
 use super::*;
+use crate::speakers::window::LocalVoice;
 
 /// A voice at an angle, in degrees, of a person who has an axis of their own for each hundred.
 fn voice(angle: f32) -> VoiceVector {
@@ -11,15 +12,25 @@ fn voice(angle: f32) -> VoiceVector {
     vector
 }
 
-/// A window with local speakers of these angles and numbers of frames.
+/// A window with local speakers of these angles and numbers of frames; a long one is a piece.
 fn window(voices: [Option<(f32, usize)>; LOCAL_SPEAKERS]) -> LocalSpeakers {
     let local = |(angle, frames)| LocalVoice {
         vector: voice(angle),
         frames,
     };
+    let voices = voices.map(|voice| voice.map(local));
+    let long = voices.iter().enumerate().filter_map(|(index, voice)| {
+        let voice = voice.as_ref().filter(|voice| voice.frames >= 100)?;
+        Some(Piece {
+            local: index,
+            frames: 0..voice.frames,
+            vector: voice.vector,
+        })
+    });
     LocalSpeakers {
         activities: Vec::new(),
-        voices: voices.map(|voice| voice.map(local)),
+        pieces: long.collect(),
+        voices,
     }
 }
 
@@ -28,11 +39,20 @@ fn long(angle: f32) -> Option<(f32, usize)> {
 }
 
 #[track_caller]
-fn check(windows: &[LocalSpeakers], count: SpeakerCount, expected: &[Assignment]) {
-    let found = cluster(windows, 1_000, count);
-    assert_eq!(found.assignments, expected);
+fn check(windows: &[LocalSpeakers], count: SpeakerCount, expected: &[Locals]) {
+    let found = locals(windows, 1_000, count);
+    assert_eq!(found, expected);
     // In blocks of two windows the result is the same.
-    assert_eq!(cluster(windows, 2, count).assignments, expected);
+    assert_eq!(locals(windows, 2, count), expected);
+}
+
+fn locals(windows: &[LocalSpeakers], block: usize, count: SpeakerCount) -> Vec<Locals> {
+    let clusters = cluster(windows, block, count);
+    clusters
+        .assignments
+        .iter()
+        .map(|assignment| assignment.locals)
+        .collect()
 }
 
 fn bounds(min: usize, max: usize) -> SpeakerCount {
@@ -75,10 +95,10 @@ fn the_number_of_speakers_can_be_bounded() {
     assert_eq!(found(bounds(4, 4)), 4);
     assert_eq!(found(bounds(9, 9)), 5, "there are only five voices");
     // In excess of the speakers, a local speaker has none.
-    let clusters = cluster(&two_people(), 1_000, bounds(1, 1));
-    assert_eq!(clusters.assignments[2], [None, Some(0), None]);
-    for assignment in &clusters.assignments {
-        assert_eq!(assignment.iter().flatten().count(), 1);
+    let found = locals(&two_people(), 1_000, bounds(1, 1));
+    assert_eq!(found[2], [None, Some(0), None]);
+    for locals in found {
+        assert_eq!(locals.iter().flatten().count(), 1);
     }
 }
 
@@ -91,7 +111,7 @@ fn local_speakers_of_a_window_are_different_speakers() {
         window([long(1.0), long(40.0), None]),
     ];
     let found = cluster(&windows, 1_000, bounds(2, 2));
-    assert_eq!(found.assignments[2], [Some(0), Some(1), None]);
+    assert_eq!(found.assignments[2].locals, [Some(0), Some(1), None]);
 }
 
 #[test]
@@ -109,4 +129,21 @@ fn short_voices_do_not_form_clusters() {
         SpeakerCount::default(),
         &[[Some(0), Some(1), None]],
     );
+}
+
+#[test]
+fn a_piece_of_another_voice_goes_to_that_speaker() {
+    let mut windows = two_people();
+    // The segmentation took a piece of the other person for the first local speaker.
+    windows[0].pieces.push(Piece {
+        local: 0,
+        frames: 400..500,
+        vector: voice(115.0),
+    });
+    let found = cluster(&windows, 1_000, SpeakerCount::default());
+    let expected = Assignment {
+        locals: [Some(0), None, Some(1)],
+        pieces: vec![0, 1, 1],
+    };
+    assert_eq!(found.assignments[0], expected);
 }
