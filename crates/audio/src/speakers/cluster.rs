@@ -6,8 +6,8 @@ use super::linkage::{Distances, Merge, labels, merges};
 use super::segmentation::LOCAL_SPEAKERS;
 use super::window::{LocalSpeakers, Piece};
 
-/// Clusters are merged up to this cosine distance. On mixes of known voices, at 0.5 one voice was often
-/// split and at 0.7 two were often one.
+/// Clusters are merged up to this cosine distance. Lower values split voices; at 0.7, the two voices of the
+/// AMI sample in docs/speakers.md are one.
 pub const MERGE_DISTANCE: f32 = 0.6;
 
 /// A piece of speech whose cosine to another speaker is higher by more than this was taken for the wrong
@@ -34,44 +34,29 @@ pub struct Clusters {
     pub assignments: Vec<Assignment>,
 }
 
-/// A vector, and how many it stands for.
-#[derive(Clone)]
+/// A vector, and what it stands for.
 struct Item {
     vector: VoiceVector,
+    /// Number of vectors.
     size: f32,
+    /// The first and the last window that they are from.
+    windows: [usize; 2],
 }
 
 /// Finds the speakers of a recording. At most `block` windows are clustered at once; then the speakers of
 /// the blocks are.
 pub fn cluster(windows: &[LocalSpeakers], block: usize, count: SpeakerCount) -> Clusters {
-    let has_pieces = windows.iter().any(|window| !window.pieces.is_empty());
-    let items = |windows: &[LocalSpeakers]| -> Vec<Item> {
-        let item = |vector: &VoiceVector| Item {
-            vector: *vector,
-            size: 1.0,
-        };
-        if has_pieces {
-            let pieces = windows.iter().flat_map(|window| &window.pieces);
-            pieces.map(|piece| item(&piece.vector)).collect()
-        } else {
-            let voices = windows
-                .iter()
-                .flat_map(|window| window.voices.iter().flatten());
-            voices.map(|voice| item(&voice.vector)).collect()
-        }
-    };
-    let all = if windows.len() > block {
-        let blocks = windows.chunks(block.max(1));
-        blocks
-            .flat_map(|windows| centroids(&items(windows), SpeakerCount::default()))
-            .collect()
+    let items = items(windows);
+    let mut found = if windows.len() > block {
+        let block_of = |item: &Item| item.windows[0] / block.max(1);
+        let blocks = items.chunk_by(|a, b| block_of(a) == block_of(b));
+        let of_blocks = blocks.flat_map(|items| centroids(items, SpeakerCount::default()));
+        centroids(&of_blocks.collect::<Vec<_>>(), count)
     } else {
-        items(windows)
+        centroids(&items, count)
     };
-    let voices: Vec<VoiceVector> = centroids(&all, count)
-        .into_iter()
-        .map(|item| item.vector)
-        .collect();
+    remove_unconfirmed(&mut found, windows.len(), count.min);
+    let voices: Vec<VoiceVector> = found.into_iter().map(|item| item.vector).collect();
     let assignments = windows
         .iter()
         .map(|window| assign(window, &voices))
@@ -80,6 +65,39 @@ pub fn cluster(windows: &[LocalSpeakers], block: usize, count: SpeakerCount) -> 
         voices,
         assignments,
     }
+}
+
+/// The vectors of all pieces, or if there are none, of all local speakers.
+fn items(windows: &[LocalSpeakers]) -> Vec<Item> {
+    let item = |window: usize, vector: &VoiceVector| Item {
+        vector: *vector,
+        size: 1.0,
+        windows: [window; 2],
+    };
+    let (mut pieces, mut voices) = (Vec::new(), Vec::new());
+    for (index, window) in windows.iter().enumerate() {
+        let of_pieces = window.pieces.iter().map(|piece| &piece.vector);
+        pieces.extend(of_pieces.map(|vector| item(index, vector)));
+        let of_voices = window.voices.iter().flatten().map(|voice| &voice.vector);
+        voices.extend(of_voices.map(|vector| item(index, vector)));
+    }
+    if pieces.is_empty() { voices } else { pieces }
+}
+
+/// Removes clusters from a single window, except the first and the last: two windows contain every other
+/// piece of speech, so that a voice that only one of them has is mostly a mixture. Leaves the minimum
+/// number, and one.
+fn remove_unconfirmed(clusters: &mut Vec<Item>, windows: usize, min: usize) {
+    let mut excess = clusters.len().saturating_sub(min.max(1));
+    clusters.retain(|cluster| {
+        let [first, last] = cluster.windows;
+        let is_confirmed = first != last || first == 0 || last + 1 == windows;
+        if is_confirmed || excess == 0 {
+            return true;
+        }
+        excess -= 1;
+        false
+    });
 }
 
 /// Clusters the items; each result has the mean direction of its vectors.
@@ -93,19 +111,25 @@ fn centroids(items: &[Item], count: SpeakerCount) -> Vec<Item> {
         &merges[..merge_count(items.len(), &merges, count)],
     );
     let clusters = labels.iter().max().map_or(0, |last| last + 1);
-    let mut found = vec![([0.0; DIMENSIONS], 0.0); clusters];
+    let empty = || Item {
+        vector: [0.0; DIMENSIONS],
+        size: 0.0,
+        windows: [usize::MAX, 0],
+    };
+    let mut found: Vec<Item> = std::iter::repeat_with(empty).take(clusters).collect();
     for (item, label) in items.iter().zip(labels) {
-        let (sum, size) = &mut found[label];
-        for (sum, value) in sum.iter_mut().zip(&item.vector) {
+        let cluster = &mut found[label];
+        for (sum, value) in cluster.vector.iter_mut().zip(&item.vector) {
             *sum += value * item.size;
         }
-        *size += item.size;
+        cluster.size += item.size;
+        let [first, last] = cluster.windows;
+        cluster.windows = [first.min(item.windows[0]), last.max(item.windows[1])];
     }
-    let item = |(sum, size): (VoiceVector, f32)| Item {
-        vector: normalised(&sum),
-        size,
-    };
-    found.into_iter().map(item).collect()
+    for cluster in &mut found {
+        cluster.vector = normalised(&cluster.vector);
+    }
+    found
 }
 
 /// How many of the merges are done: all up to the distance, unless that leaves too many or too few

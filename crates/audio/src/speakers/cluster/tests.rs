@@ -147,3 +147,18 @@ fn a_piece_of_another_voice_goes_to_that_speaker() {
     };
     assert_eq!(found.assignments[0], expected);
 }
+
+#[test]
+fn a_voice_of_a_single_window_is_not_a_speaker_unless_the_caller_knows_of_it() {
+    let alone = |angle: f32| window([long(angle), None, None]);
+    let found = |angles: &[f32], count| {
+        let windows: Vec<LocalSpeakers> = angles.iter().copied().map(alone).collect();
+        cluster(&windows, 1_000, count).voices.len()
+    };
+    let brief = [0.0, 0.0, 110.0, 0.0, 0.0];
+    assert_eq!(found(&brief, SpeakerCount::default()), 1);
+    assert_eq!(found(&brief, bounds(2, 3)), 2);
+    assert_eq!(found(&[0.0, 110.0, 110.0, 0.0], SpeakerCount::default()), 2);
+    // The ends of the recording are in one window only.
+    assert_eq!(found(&[110.0, 0.0, 0.0, 210.0], SpeakerCount::default()), 3);
+}
