@@ -10,10 +10,6 @@ use super::window::{LocalSpeakers, Piece};
 /// AMI sample in docs/speakers.md are one.
 pub const MERGE_DISTANCE: f32 = 0.6;
 
-/// A piece of speech whose cosine to another speaker is higher by more than this was taken for the wrong
-/// local speaker.
-const PIECE_MARGIN: f32 = 0.1;
-
 /// The speaker of each local speaker of a window.
 pub type Locals = [Option<usize>; LOCAL_SPEAKERS];
 
@@ -22,7 +18,8 @@ pub type Locals = [Option<usize>; LOCAL_SPEAKERS];
 pub struct Assignment {
     /// That of each local speaker.
     pub locals: Locals,
-    /// That of each piece of speech: usually its local speaker's.
+    /// That of each piece of speech: usually its local speaker's, but the segmentation may have taken
+    /// another voice for it.
     pub pieces: Vec<usize>,
 }
 
@@ -141,20 +138,17 @@ fn merge_count(items: usize, merges: &[Merge], count: SpeakerCount) -> usize {
     (items - clusters).min(merges.len())
 }
 
-/// Assigns local speakers, then those pieces that resemble another speaker much more.
+/// Assigns the local speakers, and each piece to the nearest speaker.
 fn assign(window: &LocalSpeakers, voices: &[VoiceVector]) -> Assignment {
-    let locals = assign_locals(window, voices);
-    let speaker = |piece: &Piece| {
-        let cosine = |speaker: usize| dot(&piece.vector, &voices[speaker]);
-        let nearest = (0..voices.len()).max_by(|a, b| cosine(*a).total_cmp(&cosine(*b)));
-        let nearest = nearest.unwrap_or(0);
-        match locals[piece.local] {
-            Some(local) if cosine(nearest) <= cosine(local) + PIECE_MARGIN => local,
-            _ => nearest,
-        }
+    let nearest = |piece: &Piece| {
+        let cosines = voices.iter().map(|voice| dot(&piece.vector, voice));
+        let nearest = cosines.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+        nearest.map_or(0, |(speaker, _)| speaker)
     };
-    let pieces = window.pieces.iter().map(speaker).collect();
-    Assignment { locals, pieces }
+    Assignment {
+        locals: assign_locals(window, voices),
+        pieces: window.pieces.iter().map(nearest).collect(),
+    }
 }
 
 /// Assigns the local speakers of a window to different speakers, so that the sum of their cosines is

@@ -39,6 +39,13 @@ struct DenseLayer {
     dilation: usize,
 }
 
+/// Whether the file has a bias for a layer.
+#[derive(Clone, Copy)]
+enum Bias {
+    Stored,
+    Zero,
+}
+
 /// Scale and shift of each channel, then a `ReLU`.
 struct Normalisation {
     scale: Vec<f32>,
@@ -80,14 +87,21 @@ impl Transit {
     pub fn new(weights: &WeightFile, number: usize, channels: usize) -> Result<Self, WeightsError> {
         let name = format!("xvector.transit{number}");
         let outputs = channels / 2;
-        let layer = linear(weights, &format!("{name}.linear"), (channels, outputs), 1);
+        let linear = |bias| {
+            linear(
+                weights,
+                &format!("{name}.linear"),
+                (channels, outputs, 1),
+                bias,
+            )
+        };
         Ok(Self {
             normalisation: Normalisation::new(weights, &name, channels)?,
             // The normalisation after the last block is part of its transit's weights.
             layer: if number == 3 {
-                layer?.with_relu()
+                linear(Bias::Stored)?.with_relu()
             } else {
-                layer?
+                linear(Bias::Zero)?
             },
         })
     }
@@ -119,17 +133,18 @@ impl DenseLayer {
         dilation: usize,
     ) -> Result<Self, WeightsError> {
         let linear =
-            |part: &str, size, taps| linear(weights, &format!("{name}.{part}"), size, taps);
-        let hidden = linear("linear1", (channels, HIDDEN), 1)?;
-        let first = linear("cam_layer.linear1", (HIDDEN, CONTEXT_HIDDEN), 1)?;
+            |part: &str, shape, bias| linear(weights, &format!("{name}.{part}"), shape, bias);
+        let hidden = linear("linear1", (channels, HIDDEN, 1), Bias::Stored)?;
+        let context = (HIDDEN, CONTEXT_HIDDEN, 1);
+        let first = linear("cam_layer.linear1", context, Bias::Stored)?;
+        let second = (CONTEXT_HIDDEN, GROWTH, 1);
+        let second = linear("cam_layer.linear2", second, Bias::Stored)?;
+        let local = (HIDDEN, GROWTH, TAPS);
         Ok(Self {
             normalisation: Normalisation::new(weights, name, channels)?,
             hidden: hidden.with_relu(),
-            local: linear("cam_layer.linear_local", (HIDDEN, GROWTH), TAPS)?,
-            context: [
-                first.with_relu(),
-                linear("cam_layer.linear2", (CONTEXT_HIDDEN, GROWTH), 1)?,
-            ],
+            local: linear("cam_layer.linear_local", local, Bias::Zero)?,
+            context: [first.with_relu(), second],
             dilation,
         })
     }
@@ -212,18 +227,19 @@ impl Normalisation {
     }
 }
 
-/// A layer of some taps over the rows, whose inputs are in the order of tap and channel. It has a bias if
-/// the file has one.
+/// A layer over the rows with these channels in, channels out and taps. Its inputs are in the order of tap
+/// and channel.
 fn linear(
     weights: &WeightFile,
     name: &str,
-    (channels, outputs): (usize, usize),
-    taps: usize,
+    (channels, outputs, taps): (usize, usize, usize),
+    bias: Bias,
 ) -> Result<RowsLayer, WeightsError> {
     let weight = weights.tensor(&format!("{name}.weight"), &[outputs, channels, taps])?;
-    let bias = weights
-        .tensor(&format!("{name}.bias"), &[outputs])
-        .unwrap_or_default();
+    let bias = match bias {
+        Bias::Stored => weights.tensor(&format!("{name}.bias"), &[outputs])?,
+        Bias::Zero => Vec::new(),
+    };
     let size = Size {
         inputs: taps * channels,
         outputs,
