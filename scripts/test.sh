@@ -5,13 +5,15 @@
 # usage: scripts/test.sh [FLAG...]        flags of `cargo test`, such as --release
 #
 # HALKSPEECH_RECORDINGS   the folder of recordings (CONTRIBUTING.md)
-# HALKSPEECH_REQUIRE      required things, separated by commas: recordings, ffmpeg, python, avx2. It is an error if one of
-#                         them is missing. Other names belong to tests/e2e.
+# MODELS_DIR              folder of the models, for the networks of speaker diarization
+# HALKSPEECH_REQUIRE      required things, separated by commas: recordings, speakers, ffmpeg, python, avx2. It is an error
+#                         if one of them is missing. Other names belong to tests/e2e.
 set -euo pipefail
 
 say() { printf 'test: %s\n' "$*" >&2; }
 
 has_recordings() { [ -d "${HALKSPEECH_RECORDINGS-}" ]; }
+has_speakers() { [ -d "${MODELS_DIR:-$HOME/.cache/halkspeech/models}/speaker-diarization" ]; }
 has_ffmpeg() { command -v ffmpeg >/dev/null; }
 has_python() { python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; }
 has_avx2() { grep -qsw avx2 /proc/cpuinfo && grep -qsw fma /proc/cpuinfo; }
@@ -21,6 +23,7 @@ install_hint() {
         recordings)
             echo "set HALKSPEECH_RECORDINGS to their folder${HALKSPEECH_RECORDINGS:+; $HALKSPEECH_RECORDINGS is not a folder}"
             ;;
+        speakers) echo "run scripts/fetch_models.sh speaker-diarization" ;;
         ffmpeg) echo "install ffmpeg" ;;
         python) echo "install Python 3.9 or later as python3" ;;
         avx2) echo "use a processor with AVX2 and FMA" ;;
@@ -30,7 +33,7 @@ install_hint() {
 is_required() { [[ ",${HALKSPEECH_REQUIRE-}," =~ ,\ *$1\ *, ]]; }
 
 run=() skip=() missing=() required=()
-for name in recordings ffmpeg python avx2; do
+for name in recordings speakers ffmpeg python avx2; do
     if "has_$name"; then
         run+=("needs_$name")
     else

@@ -1,4 +1,5 @@
-//! Turns an upload into 16 kHz PCM, then into windows for the model; a stream into turns and pieces of them.
+//! Turns an upload into 16 kHz PCM, then into windows for the model; a stream into turns and pieces of them; finds who
+//! speaks when.
 //!
 //! Pure computation on one job: no clock, no environment, no async runtime. The only process it
 //! starts is `ffmpeg`, for files that the built-in decoders cannot read. A decoder that panics on
@@ -26,14 +27,20 @@ mod channels;
 mod resample;
 mod samples;
 mod ffmpeg;
+mod activations;
 mod vad;
 mod window;
+mod speakers;
 
 pub use cpu_time_limit::CpuClock;
 pub use decode::DecodedAudio;
 pub use pcm_budget::{PcmBudget, PcmClaim};
 pub use resample::Resampler;
 pub use samples::{SampleEncoding, SampleStream};
+pub use speakers::{
+    Diarization, Diarizer, NAME_COSINE, SpeakerCount, SpeakerModel, SpeakerSpan, SpeakerTurn,
+    TimedWord, Voice, WeightsError, assign_names, speaker_turns, word_speakers,
+};
 pub use vad::{
     FRAME_SAMPLES, Silero, StreamDetector, TurnEdge, TurnOptions, TurnTracker, VadOptions, spans,
 };
@@ -269,6 +276,13 @@ fn samples_in(duration: Duration) -> usize {
     let samples = duration.as_nanos() * u128::from(SAMPLE_RATE_HZ) / 1_000_000_000;
     usize::try_from(samples).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+#[path = "../../../tests/fixtures/fetched_files.rs"]
+mod fetched_files;
+
+#[cfg(test)]
+mod synthetic_speech;
 
 #[cfg(test)]
 mod needs_recordings;

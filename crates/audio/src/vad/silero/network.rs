@@ -7,6 +7,7 @@ use fearless_simd::{Level, Simd, dispatch};
 use super::layer::{Layer, lanes};
 use super::spectra;
 use super::weights::Weights;
+use crate::activations::{sigmoid, tanh};
 
 /// Number of gates: input, forget, cell and output gate of every LSTM unit, in this order.
 pub const GATES: usize = 4 * UNITS;
@@ -126,26 +127,4 @@ impl Network {
                     .sum::<f32>(),
         )
     }
-}
-
-#[inline(always)]
-fn tanh(x: f32) -> f32 {
-    2.0 * sigmoid(2.0 * x) - 1.0
-}
-
-/// The logistic function with an error below 2e-7, in a form that can be vectorised.
-#[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    // Adding this rounds to an integer, which is then in the lowest bits of the sum.
-    const ROUNDING: f32 = 12_582_912.0;
-    // e^-x = 2^power = 2^whole * e^rest, the last by its Taylor series: rest is at most ln 2 / 2.
-    let power = (-x).clamp(-87.0, 87.0) * std::f32::consts::LOG2_E;
-    let whole = power + ROUNDING;
-    let rest = (power - (whole - ROUNDING)) * std::f32::consts::LN_2;
-    let mut series = 1.0 / 720.0;
-    for coefficient in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        series = series * rest + coefficient;
-    }
-    // Adding to the exponent of a float multiplies it by a power of two.
-    1.0 / (1.0 + f32::from_bits(series.to_bits().wrapping_add(whole.to_bits() << 23)))
 }
