@@ -83,7 +83,7 @@ async fn the_words_of_windows_are_sent_in_order_and_are_the_text() {
         let answer = app.raw(long(), &fields).query(&[("stream", "true")]);
         let events = events(&answer.send().await.unwrap().text().await.unwrap());
 
-        assert!(deltas(&events).len() > 4, "{events:?}");
+        assert!(!deltas(&events).is_empty(), "{events:?}");
         assert_eq!(deltas(&events).concat(), whole);
         assert_eq!(events.last().unwrap()["text"], whole.as_str());
     }
