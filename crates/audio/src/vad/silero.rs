@@ -110,7 +110,6 @@ mod tests {
 
     use super::test_signals::{sample_pcm, synthetic};
     use super::*;
-    use crate::synthetic_speech::synthetic;
 
     /// Maximum deviation from the reference.
     const TOLERANCE: f32 = 1e-4;

@@ -20,7 +20,7 @@ const CONVOLUTION_TAPS: usize = 5;
 /// Pooled positions that are computed at once.
 const BLOCK: usize = 64;
 
-/// PyTorch's default of `nn.InstanceNorm1d`.
+/// `PyTorch`'s default of `nn.InstanceNorm1d`.
 const EPSILON: f64 = 1e-5;
 
 /// The convolutions with their normalisations.
