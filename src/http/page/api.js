@@ -83,12 +83,15 @@ export function transcribe(file, name, options, on) {
       else if (event.type === "transcript.text.segment") on.segment(event);
       else if (event.type === "transcript.text.done") resolve(event);
     };
+    // A connection that breaks takes the status with it.
+    let hasBegun = false;
     const isStream = () => request.getResponseHeader("content-type")?.startsWith("text/event-stream");
     request.open("POST", options.translate ? TRANSLATIONS : TRANSCRIPTIONS);
     for (const [header, value] of Object.entries(authorization())) request.setRequestHeader(header, value);
     request.upload.onprogress = ({ loaded, total }) => on.upload(total ? loaded / total : 1);
     request.upload.onload = () => on.upload(1);
     request.onprogress = () => {
+      hasBegun ||= request.status === 200;
       if (request.status === 200 && isStream()) reader.read(request.responseText).forEach(handle);
     };
     request.onload = () => {
@@ -100,7 +103,7 @@ export function transcribe(file, name, options, on) {
       // Has no effect after the last event.
       reject(new RequestError(0, { code: "interrupted" }));
     };
-    request.onerror = () => reject(new RequestError(0, { code: request.status === 200 ? "interrupted" : "" }));
+    request.onerror = () => reject(new RequestError(0, { code: hasBegun ? "interrupted" : "" }));
     request.onabort = () => reject(new Cancelled());
     request.send(form(file, name, options));
   });

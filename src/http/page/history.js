@@ -47,6 +47,9 @@ async function transact(mode, work) {
 export async function startHistory() {
   on("edited", ({ recording }) => saveSoon(recording));
   on("renamed", saveSoon);
+  // A tab that is hidden may be closed without another sign.
+  document.addEventListener("visibilitychange", () => document.hidden && saveNow());
+  addEventListener("pagehide", saveNow);
   if (!keepsTranscripts()) return;
   try {
     const kept = await transact("readonly", (transcripts) => transcripts.getAll());
@@ -77,7 +80,16 @@ function saveSoon(recording) {
   pending.set(recording.id, setTimeout(() => store(recording), SAVE_AFTER_MS));
 }
 
+function saveNow() {
+  for (const [id, timer] of pending) {
+    clearTimeout(timer);
+    pending.delete(id);
+    store(recordings.find((recording) => recording.id === id));
+  }
+}
+
 async function store(recording) {
+  if (!recording) return;
   pending.delete(recording.id);
   if (!recordings.includes(recording)) return;
   const { id, name, created, task, language, duration, segments, speakers } = recording;

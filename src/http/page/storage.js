@@ -23,7 +23,8 @@ export function load(name, fallback, kind = "local") {
 
 /** Stores a value; `null` removes it. */
 export function save(name, value, kind = "local") {
-  memory.set(kind + name, JSON.stringify(value));
+  if (value === null) memory.delete(kind + name);
+  else memory.set(kind + name, JSON.stringify(value));
   try {
     if (value === null) area(kind)?.removeItem(PREFIX + name);
     else area(kind)?.setItem(PREFIX + name, JSON.stringify(value));

@@ -164,7 +164,6 @@ export default {
   "live.source": "Source",
   "live.microphone": "Microphone",
   "live.tab": "Sound of a browser tab",
-  "live.level": "Level",
   "live.ready": "Press Start and speak. The text appears as you speak.",
   "live.ready.record": "Press Start and speak. The recording is transcribed when you stop.",
   "live.connecting": "Connecting …",
@@ -194,5 +193,4 @@ export default {
   "error.says": "{what} It says: {message}",
   "error.full": "The browser's storage is full: “{name}” is not kept. Delete old transcripts or keep no audio.",
   "error.history": "The browser does not store anything for this page: transcripts are lost when it closes.",
-  "error.noscript": "This page needs JavaScript.",
 };

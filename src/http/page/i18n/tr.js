@@ -164,7 +164,6 @@ export default {
   "live.source": "Kaynak",
   "live.microphone": "Mikrofon",
   "live.tab": "Bir tarayıcı sekmesinin sesi",
-  "live.level": "Ses düzeyi",
   "live.ready": "Başlat’a basıp konuşun. Metin siz konuşurken görünür.",
   "live.ready.record": "Başlat’a basıp konuşun. Durdurunca kayıt yazıya dökülür.",
   "live.connecting": "Bağlanıyor …",
@@ -194,5 +193,4 @@ export default {
   "error.says": "{what} Sunucunun açıklaması: {message}",
   "error.full": "Tarayıcının deposu dolu: “{name}” saklanmadı. Eski metinleri silin ya da sesi saklamayın.",
   "error.history": "Tarayıcı bu sayfa için hiçbir şey saklamıyor: metinler sayfa kapanınca kaybolur.",
-  "error.noscript": "Bu sayfa için JavaScript gerekir.",
 };
