@@ -18,9 +18,9 @@ FEATURES         ?=
 # compiles src/main.rs again and links, nothing else. Cargo commands without make leave it out.
 HALKSPEECH_COMMIT := $(or $(HALKSPEECH_COMMIT),$(shell git --git-dir=.git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null))
 
-# Every cargo command uses the release profile. CTranslate2 is compiled inside a build script, for 30 minutes on two
-# cores, once for each profile: a dev profile would need a second build. For the same reason RUSTFLAGS is not set here,
-# which would need a third one.
+# Every cargo command uses the release profile. CTranslate2 is compiled inside a build script, once for each
+# profile: a dev profile would need a second build. For the same reason RUSTFLAGS is not set here, which would need a
+# third one.
 CARGO := cargo
 FLAGS := --release --locked $(if $(FEATURES),--features $(FEATURES))
 

@@ -1,4 +1,4 @@
-//! Every metric, declared once.
+//! Every metric, declared once: one table, and therefore one file.
 
 use std::fmt;
 use std::sync::Arc;

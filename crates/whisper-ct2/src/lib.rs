@@ -13,6 +13,8 @@ mod placement;
 mod runner;
 #[cfg(not(feature = "generate"))]
 mod runner_engine;
+#[cfg(not(feature = "generate"))]
+mod threads;
 #[cfg(all(test, target_arch = "x86_64"))]
 #[path = "../../../tests/fixtures/fetched_files.rs"]
 mod fetched_files;

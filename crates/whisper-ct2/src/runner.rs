@@ -4,17 +4,21 @@
 mod decoder;
 mod ffi;
 
+use std::collections::HashSet;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::path::Path;
 use std::ptr::null_mut;
 use std::sync::Arc;
 
 use halkspeech_whisper::Vocabulary;
-use halkspeech_whisper::engine::decoder::{DecoderModel, Encoder, EncoderInput, MODEL_SUPPRESSED};
+use halkspeech_whisper::engine::decoder::{
+    DecoderModel, Encoder, EncoderInput, MODEL_SUPPRESSED, SlotId,
+};
 use halkspeech_whisper::engine::{ComputeType, EngineError};
 use halkspeech_whisper::search::{ModelTokens, Token, TokenSet};
 
 use crate::errors::load_error;
+use crate::threads::{EngineThreads, ModelThreads, RunningCall};
 
 /// A loaded model: its weights once, for all encoders and decoders.
 pub struct RunnerModel {
@@ -24,6 +28,7 @@ pub struct RunnerModel {
     start: Token,
     language_tokens: Vec<Token>,
     decoder_model: DecoderModel,
+    threads: Arc<ModelThreads>,
 }
 
 // SAFETY: the runner's models are immutable after loading.
@@ -34,6 +39,7 @@ unsafe impl Sync for RunnerModel {}
 /// Encodes windows with one model, on one thread at a time.
 pub struct RunnerEncoder {
     address: *mut ffi::Encoder,
+    threads: Arc<EngineThreads>,
     n_mels: usize,
     features: Vec<f32>,
 }
@@ -45,6 +51,8 @@ unsafe impl Send for RunnerEncoder {}
 pub struct RunnerDecoder {
     address: *mut ffi::Decoder,
     model: Arc<RunnerModel>,
+    threads: Arc<EngineThreads>,
+    open_slots: HashSet<SlotId>,
     /// The runner's number of the model's own suppressed tokens.
     suppressed: u32,
 }
@@ -92,6 +100,7 @@ impl RunnerModel {
                 suppressed: Arc::default(),
                 text_context: 0,
             },
+            threads: Arc::default(),
         };
         model.describe()?;
         Ok(model)
@@ -157,32 +166,43 @@ impl RunnerModel {
         self.n_mels
     }
 
-    /// An encoder that uses `threads` threads.
+    /// The threads of an engine that has `own` of them.
+    pub fn threads(&self, own: u32) -> Arc<EngineThreads> {
+        EngineThreads::new(&self.threads, own)
+    }
+
+    /// The encoder of the engine that has these threads.
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn encoder(&self, threads: u32) -> Result<RunnerEncoder, EngineError> {
+    pub fn encoder(&self, threads: &Arc<EngineThreads>) -> Result<RunnerEncoder, EngineError> {
         let mut address = null_mut();
         // SAFETY: the model is loaded; the call writes `address`.
-        check(unsafe { ffi::hs_encoder_new(self.address, threads, &raw mut address) })?;
+        check(unsafe { ffi::hs_encoder_new(self.address, threads.own(), &raw mut address) })?;
         Ok(RunnerEncoder {
             address,
+            threads: Arc::clone(threads),
             n_mels: self.n_mels,
             features: Vec::new(),
         })
     }
 
-    /// A decoder that uses `threads` threads.
+    /// The decoder of the engine that has these threads.
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn decoder(self: &Arc<Self>, threads: u32) -> Result<RunnerDecoder, EngineError> {
+    pub fn decoder(
+        self: &Arc<Self>,
+        threads: &Arc<EngineThreads>,
+    ) -> Result<RunnerDecoder, EngineError> {
         let mut address = null_mut();
         // SAFETY: the model is loaded; the call writes `address`.
-        check(unsafe { ffi::hs_decoder_new(self.address, threads, &raw mut address) })?;
+        check(unsafe { ffi::hs_decoder_new(self.address, threads.own(), &raw mut address) })?;
         let mut decoder = RunnerDecoder {
             address,
             model: Arc::clone(self),
+            threads: Arc::clone(threads),
+            open_slots: HashSet::new(),
             suppressed: ffi::NO_SET,
         };
         let tokens = &self.decoder_model.suppressed.tokens;
@@ -229,6 +249,7 @@ impl Encoder for RunnerEncoder {
                 frames: u32::try_from(frames).unwrap_or(u32::MAX),
             };
             let mut address = null_mut();
+            let _call = self.call();
             // SAFETY: `features` has mels times frames values; the call writes one address.
             let status =
                 unsafe { ffi::hs_encode(self.address, &raw const window, 1, &raw mut address) };
@@ -236,6 +257,16 @@ impl Encoder for RunnerEncoder {
             encodings.push(RunnerEncoding { address });
         }
         Ok(encodings)
+    }
+}
+
+impl RunnerEncoder {
+    /// Begins a call with the threads that it may use.
+    fn call(&self) -> RunningCall {
+        let call = EngineThreads::call(&self.threads);
+        // SAFETY: the encoder lives.
+        unsafe { ffi::hs_encoder_set_threads(self.address, call.threads()) };
+        call
     }
 }
 

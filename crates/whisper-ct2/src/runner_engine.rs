@@ -30,8 +30,9 @@ pub fn factory(spec: EngineSpec, vocabulary: Arc<Vocabulary>) -> EngineFactory {
         let threads = u32::try_from(threads).unwrap_or(1);
         let model = spec.weights.load(&spec)?;
         model.check_vocabulary(&vocabulary)?;
-        let mut encoder = model.encoder(threads)?;
-        let decoder = model.decoder(threads)?;
+        let threads = model.threads(threads);
+        let mut encoder = model.encoder(&threads)?;
+        let decoder = model.decoder(&threads)?;
         let n_mels = model.n_mels();
         let silence = Features {
             n_mels,

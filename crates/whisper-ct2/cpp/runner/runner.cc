@@ -120,6 +120,8 @@ int hs_encoder_new(const hs_model* model, uint32_t threads, hs_encoder** encoder
     });
 }
 
+void hs_encoder_set_threads(hs_encoder* encoder, uint32_t threads) { encoder->threads = thread_count(threads); }
+
 void hs_encoder_free(hs_encoder* encoder) { delete encoder; }
 
 int hs_encode(hs_encoder* encoder, const hs_window* windows, size_t count, hs_encoding** encodings) {
@@ -151,6 +153,8 @@ int hs_decoder_new(const hs_model* model, uint32_t threads, hs_decoder** decoder
         *decoder = new hs_decoder{halkspeech::Decoder(model->model), thread_count(threads)};
     });
 }
+
+void hs_decoder_set_threads(hs_decoder* decoder, uint32_t threads) { decoder->threads = thread_count(threads); }
 
 void hs_decoder_free(hs_decoder* decoder) { delete decoder; }
 

@@ -53,7 +53,9 @@ int hs_model_describe(const hs_model* model, hs_model_info* info);
 /* Encoders, decoders and encodings keep what they need of it. */
 void hs_model_free(hs_model* model);
 
+/* `threads` is the number of threads that its calls use; results do not depend on it. */
 int hs_encoder_new(const hs_model* model, uint32_t threads, hs_encoder** encoder);
+void hs_encoder_set_threads(hs_encoder* encoder, uint32_t threads);
 void hs_encoder_free(hs_encoder* encoder);
 
 /* Log-mel features of a window, [mels, frames], at most `max_frames`. Of a shorter one the last frames are silence. */
@@ -72,6 +74,7 @@ uint32_t hs_encoding_positions(const hs_encoding* encoding);
 uint64_t hs_encoding_bytes(const hs_encoding* encoding);
 
 int hs_decoder_new(const hs_model* model, uint32_t threads, hs_decoder** decoder);
+void hs_decoder_set_threads(hs_decoder* decoder, uint32_t threads);
 void hs_decoder_free(hs_decoder* decoder);
 
 /* The number of a set of tokens, for `hs_rule.banned_set`. */

@@ -11,6 +11,7 @@ use halkspeech_whisper::engine::decoder::{
 use halkspeech_whisper::search::{Candidates, Pick, ScoredToken, Token};
 
 use super::{RunnerDecoder, RunnerEncoding, check, ffi};
+use crate::threads::{EngineThreads, RunningCall};
 
 /// Width in positions of the median filter on the attention weights (the reference's).
 const MEDIAN_FILTER_WIDTH: u32 = 7;
@@ -35,6 +36,7 @@ impl Decoder for RunnerDecoder {
             .map(|encoding| encoding.address.cast_const())
             .collect();
         let mut probabilities = vec![0.0; addresses.len() * languages.len()];
+        let _call = self.call();
         // SAFETY: the encodings live, and there is a place for each encoding and language.
         let status = unsafe {
             ffi::hs_detect_language(
@@ -61,6 +63,7 @@ impl Decoder for RunnerDecoder {
         prompt: &[Token],
     ) -> Result<OpenedSlot, EngineError> {
         let (mut slot, mut no_speech_prob) = (0, 0.0);
+        let _call = self.call();
         // SAFETY: the encoding lives, `prompt` is a slice of this length, and the call writes both results.
         let status = unsafe {
             ffi::hs_open(
@@ -73,8 +76,11 @@ impl Decoder for RunnerDecoder {
             )
         };
         check(status)?;
+        let slot = SlotId(slot);
+        self.open_slots.insert(slot);
+        self.threads.set_slots(true);
         Ok(OpenedSlot {
-            slot: SlotId(slot),
+            slot,
             no_speech_prob,
         })
     }
@@ -89,6 +95,7 @@ impl Decoder for RunnerDecoder {
         let mut counts = vec![0; rows.len()];
         let mut tokens = vec![0; stride * rows.len()];
         let mut log_probs = vec![f32::NEG_INFINITY; stride * rows.len()];
+        let _call = self.call();
         // SAFETY: the rows refer to slices that outlive the call, which writes `stride` candidates a row.
         let status = unsafe {
             ffi::hs_step(
@@ -125,6 +132,7 @@ impl Decoder for RunnerDecoder {
         let capacity = tokens.len() + 1 + frames / FRAMES_PER_POSITION + 1;
         let mut path = vec![ffi::AlignmentStep::default(); capacity];
         let mut length = 0;
+        let _call = self.call();
         // SAFETY: the encoding lives, the slices have these lengths, and the results have the documented places.
         let status = unsafe {
             ffi::hs_align(
@@ -151,13 +159,23 @@ impl Decoder for RunnerDecoder {
         })
     }
 
-    fn close(&mut self, SlotId(slot): SlotId) {
+    fn close(&mut self, slot: SlotId) {
         // SAFETY: the decoder lives; the number of a slot that is not open is ignored.
-        unsafe { ffi::hs_close(self.address, slot) };
+        unsafe { ffi::hs_close(self.address, slot.0) };
+        self.open_slots.remove(&slot);
+        self.threads.set_slots(!self.open_slots.is_empty());
     }
 }
 
 impl RunnerDecoder {
+    /// Begins a call with the threads that it may use.
+    fn call(&self) -> RunningCall {
+        let call = EngineThreads::call(&self.threads);
+        // SAFETY: the decoder lives.
+        unsafe { ffi::hs_decoder_set_threads(self.address, call.threads()) };
+        call
+    }
+
     fn foreign_row(
         &self,
         &SlotRow { slot, row }: &SlotRow<'_>,

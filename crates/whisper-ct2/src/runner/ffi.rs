@@ -105,6 +105,7 @@ unsafe extern "C" {
     pub fn hs_model_describe(model: *const Model, info: *mut ModelInfo) -> c_int;
     pub fn hs_model_free(model: *mut Model);
     pub fn hs_encoder_new(model: *const Model, threads: u32, encoder: *mut *mut Encoder) -> c_int;
+    pub fn hs_encoder_set_threads(encoder: *mut Encoder, threads: u32);
     pub fn hs_encoder_free(encoder: *mut Encoder);
     pub fn hs_encode(
         encoder: *mut Encoder,
@@ -115,6 +116,7 @@ unsafe extern "C" {
     pub fn hs_encoding_retain(encoding: *mut Encoding);
     pub fn hs_encoding_release(encoding: *mut Encoding);
     pub fn hs_decoder_new(model: *const Model, threads: u32, decoder: *mut *mut Decoder) -> c_int;
+    pub fn hs_decoder_set_threads(decoder: *mut Decoder, threads: u32);
     pub fn hs_decoder_free(decoder: *mut Decoder);
     pub fn hs_register_banned(
         decoder: *mut Decoder,
