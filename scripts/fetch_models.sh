@@ -138,6 +138,7 @@ fetch_samples() {
     local crate=transcribe-rs version=0.3.12 name=jfk
     local sha256=59dfb9a4acb36fe2a2affc14bacbee2920ff435cb13cc314a08c13f66ba7860e
     matches $sha256 "$samples/$name.wav" && [ -s "$samples/$name.txt" ] && return
+    command -v cargo >/dev/null || die "the sample is in a crate, and there is no cargo to download it; use any recording instead"
     mkdir -p "$samples"
     say "downloading the speech sample (crate $crate $version)"
     (cd / && cargo info --quiet --registry crates-io "$crate@$version" >/dev/null) ||
