@@ -16,7 +16,7 @@
 
 FROM rust:1.95-bookworm AS compiler
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends cmake g++ \
+    && apt-get install -y --no-install-recommends cmake g++ make \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 
