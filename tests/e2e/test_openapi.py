@@ -30,7 +30,7 @@ KEY = "key of the check"
 KEPT_MODEL, DELETED_MODEL = "tiny.en", "base"
 # Schemathesis' settings. An upload that the document allows may be refused: some fields are incompatible (docs/api.md,
 # "Combinations"), which JSON Schema could express only with a schema for each combination; a language has about a
-# hundred spellings. So 400 is an expected answer.
+# hundred spellings. So 400 is an expected answer. WebSockets answer a request without an upgrade with 426.
 SCHEMATHESIS = """
 [phases.stateful]
 enabled = true
@@ -40,6 +40,14 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 404, 429]
 [[operations]]
 include-tag = "peers"
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 404, 429]
+[[operations]]
+include-path = "/v1/realtime"
+checks.positive_data_acceptance.expected-statuses = [426]
+checks.negative_data_rejection.expected-statuses = ["4xx"]
+[[operations]]
+include-path = "/v1/audio/transcriptions/stream"
+checks.positive_data_acceptance.expected-statuses = [426]
+checks.negative_data_rejection.expected-statuses = ["4xx"]
 """
 
 

@@ -111,7 +111,7 @@ pub async fn create_client_secret(
     path = "/v1/realtime/transcription_sessions",
     operation_id = "createTranscriptionSession",
     tag = "live",
-    request_body(content = Option<Value>, description = "The session, as in `transcription_session.update`."),
+    request_body(content = Option<Object>, description = "The session, as in `transcription_session.update`."),
     responses(
         (status = 200, description = "The session with `client_secret`.", body = Value),
         SecretErrors,
@@ -148,7 +148,7 @@ fn sign(
     context.live.secrets.sign(key, session, expires_at)
 }
 
-/// The JSON object in a body; empty if the body is.
+/// The JSON object in a body; empty if the body is, or is null.
 async fn read_object(body: Body) -> Result<Object, ApiError> {
     let bytes = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
         let limit = MAX_BODY_BYTES as u64;
@@ -157,7 +157,9 @@ async fn read_object(body: Body) -> Result<Object, ApiError> {
     if bytes.trim_ascii().is_empty() {
         return Ok(Object::new());
     }
-    serde_json::from_slice(&bytes)
+    let object: Result<Option<Object>, _> = serde_json::from_slice(&bytes);
+    object
+        .map(Option::unwrap_or_default)
         .map_err(|error| LiveError::MalformedJson(error.to_string()).into())
 }
 
