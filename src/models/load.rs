@@ -162,7 +162,8 @@ fn open_queue(
     if let Some(engines) = NonZeroUsize::new(starts.len())
         && are_continuous
     {
-        let (limits, dimensions) = (slot_limits(plan, engines), plan.slots.dimensions);
+        let limits = slot_limits(plan, device_memory(plan, ready), engines);
+        let dimensions = plan.slots.dimensions;
         let (queue, runners) = ScheduledQueue::new(limits, dimensions, engines, metrics.clone());
         for (start, runner) in starts.into_iter().zip(runners) {
             let _engine_ended = start.send(WorkSource::Windows(runner));
@@ -182,8 +183,19 @@ fn open_queue(
     )
 }
 
-/// The limits of continuous engines.
-fn slot_limits(plan: &ModelPlan, engines: NonZeroUsize) -> Limits {
+/// Memory for the windows of continuous engines: what the engines have planned on GPUs, else the host's.
+fn device_memory(plan: &ModelPlan, engines: &[EngineInfo]) -> u64 {
+    let planned = engines.iter().map(|engine| engine.plan.memory);
+    let smallest = planned.map(|memory| memory.map(|memory| memory.for_windows)).min();
+    // Windows are divided among the engines equally, so the smallest share counts for each.
+    match smallest.flatten() {
+        Some(bytes) => bytes.saturating_mul(engines.len() as u64),
+        None => plan.slots.limit,
+    }
+}
+
+/// The limits of continuous engines with this memory for windows.
+fn slot_limits(plan: &ModelPlan, memory: u64, engines: NonZeroUsize) -> Limits {
     let max_slots = plan.limits.batch_size.saturating_mul(engines);
     // Wide searches take the place of several windows.
     let dimensions = plan.slots.dimensions;
@@ -197,7 +209,7 @@ fn slot_limits(plan: &ModelPlan, engines: NonZeroUsize) -> Limits {
         max_encode: NonZeroUsize::MIN,
         max_open: NonZeroUsize::MIN,
         batch_window: plan.limits.window,
-        memory: plan.slots.limit.min(planned),
+        memory: memory.min(planned),
         shares: ShareLimits::default(),
     }
 }
