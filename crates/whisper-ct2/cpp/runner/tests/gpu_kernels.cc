@@ -1,87 +1,31 @@
-// The kernels of the runner on a GPU against plain references and the functions of a CPU. Compiled for a GPU, or with
-// the folder host_cuda for a processor (build.sh).
+// The kernels of the runner on a GPU, its products and its attention, against plain references. Compiled for a GPU, or
+// with the folder host_cuda for a processor (build.sh), which has plain functions in the place of the libraries.
 // usage: gpu_kernels
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <limits>
-#include <memory>
 #include <numeric>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "cuda/cell_pool.h"
+#include "cuda/flash.h"
 #include "cuda/kernels.h"
-#include "cuda/memory.h"
-#include "cuda/rules.h"
-#include "kernels/kernels.h"
-#include "model/logits.h"
-#include "tests/features.h"
+#include "cuda/products.h"
+#include "tests/gpu_arrays.h"
 
 using namespace halkspeech;
-using halkspeech::cuda::DeviceBuffer;
+using test::as_halves;
+using test::DeviceBuffer;
 using test::expect;
+using test::floats;
+using test::from_gpu;
+using test::halves;
+using test::near;
+using test::stream;
+using test::to_gpu;
 
 namespace {
-
-std::mt19937 random_bits(11);
-cuda::SharedStream stream;
-
-std::vector<float> floats(int64_t count, float scale = 1) {
-    std::normal_distribution<float> normal(0, scale);
-    std::vector<float> values(static_cast<size_t>(count));
-    for (float& value : values) value = normal(random_bits);
-    return values;
-}
-
-// Rounded to 16 bits.
-std::vector<float> halves(int64_t count, float scale = 1) {
-    std::vector<float> values = floats(count, scale);
-    for (float& value : values) value = __half2float(__float2half_rn(value));
-    return values;
-}
-
-std::vector<__half> as_halves(const std::vector<float>& values) {
-    std::vector<__half> converted;
-    for (const float value : values) converted.push_back(__float2half_rn(value));
-    return converted;
-}
-
-template <typename Number>
-DeviceBuffer<Number> to_gpu(const std::vector<Number>& values) {
-    DeviceBuffer<Number> buffer(stream, std::max<int64_t>(1, static_cast<int64_t>(values.size())));
-    cuda::check(cudaMemcpyAsync(
-        buffer.data(), values.data(), values.size() * sizeof(Number), cudaMemcpyHostToDevice, stream->get()
-    ));
-    stream->synchronize();
-    return buffer;
-}
-
-template <typename Number>
-std::vector<Number> from_gpu(const Number* values, int64_t count) {
-    std::vector<Number> copy(static_cast<size_t>(count));
-    cuda::check(cudaMemcpyAsync(copy.data(), values, copy.size() * sizeof(Number), cudaMemcpyDeviceToHost, stream->get()));
-    stream->synchronize();
-    return copy;
-}
-
-void near(const std::string& what, const std::vector<float>& found, const std::vector<double>& expected, double limit) {
-    double most = found.size() == expected.size() ? 0 : std::numeric_limits<double>::infinity();
-    for (size_t i = 0; i < expected.size() && i < found.size(); ++i) {
-        const double difference = std::abs(found[i] - expected[i]) / std::max(1.0, std::abs(expected[i]));
-        most = std::max(most, std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference);
-    }
-    if (!(most <= limit)) std::printf("%s: %g above %g\n", what.c_str(), most, limit);
-    expect(most <= limit, what);
-}
-
-void near(const std::string& what, const std::vector<__half>& found, const std::vector<double>& expected) {
-    std::vector<float> numbers;
-    for (const __half half : found) numbers.push_back(__half2float(half));
-    near(what, numbers, expected, 2e-3);
-}
 
 double gelu(double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }
 
@@ -330,190 +274,97 @@ void test_embedding() {
     near("embedding", from_gpu(x.data(), 3 * width), expected);
 }
 
-// A rule with its lists.
-struct Rule {
-    std::vector<uint32_t> previous, banned;
-    std::vector<hs_range> ranges;
-    hs_rule rule = {};
-
-    hs_rule filled() {
-        rule.previous = previous.data();
-        rule.previous_count = previous.size();
-        rule.banned_ranges = ranges.data();
-        rule.banned_range_count = ranges.size();
-        rule.banned_tokens = banned.data();
-        rule.banned_token_count = banned.size();
-        return rule;
-    }
-};
-
-void test_candidates(int64_t vocabulary) {
-    const int64_t ld = (vocabulary + 7) / 8 * 8, stride = 20;
-    const auto last = static_cast<uint32_t>(vocabulary - 1);
-    BannedSets sets;
-    std::vector<uint32_t> begins = {0, 3}, set_tokens = {2, 5, last, 1, 7};
-    sets.add({2, 5, last});
-    sets.add({1, 7});
-    std::vector<Rule> rules;
-    const auto add = [&](auto change) {
-        Rule rule;
-        rule.rule.repetition_penalty = 1;
-        rule.rule.banned_set = HS_NO_SET;
-        rule.rule.k = 10;
-        change(rule);
-        rules.push_back(std::move(rule));
-    };
-    add([](Rule&) {});
-    add([](Rule& rule) { rule.rule.k = 1; });
-    add([&](Rule& rule) { rule.rule.k = 20; });
-    add([&](Rule& rule) {
-        rule.rule.repetition_penalty = 1.7f;
-        rule.previous = {3, last, 3, 0, 3};
-    });
-    add([&](Rule& rule) {
-        rule.rule.banned_set = 0;
-        rule.banned = {0, 4};
-        rule.ranges = {{6, 9}, {20, 20}};
-    });
-    add([](Rule& rule) { rule.rule.banned_set = 1; });
-    // Only three tokens are left, and none.
-    add([&](Rule& rule) { rule.ranges = {{0, 4}, {7, last + 1}}; });
-    add([&](Rule& rule) { rule.ranges = {{0, last + 1}}; });
-    // Contests that the text and the time stamps win.
-    for (const uint32_t begin : {last, uint32_t{20}}) add([&](Rule& rule) { rule.rule.timestamp_contest = begin; });
-    add([&](Rule& rule) {
-        rule.rule.timestamp_contest = 40;
-        rule.ranges = {{0, 40}};
-    });
-    for (const float temperature : {0.2f, 1.0f, 5.0f}) {
-        for (uint64_t key = 1; key < 6; ++key) add([&](Rule& rule) {
-            rule.rule.pick = HS_DRAW;
-            rule.rule.temperature = temperature;
-            rule.rule.key = key * 0x9e3779b97f4a7c15u;
-            if (key == 4) rule.ranges = {{0, 30}};
-            if (key == 5) rule.ranges = {{0, last}};
-        });
-    }
-    const auto rows = static_cast<int64_t>(rules.size());
-    std::vector<float> logits = floats(rows * ld, 4);
-    for (int64_t i = 0; i < rows; ++i) {
-        float* row = logits.data() + i * ld;
-        // Behind the vocabulary there is nothing to see.
-        for (int64_t token = vocabulary; token < ld; ++token) row[token] = 1e9f;
-        // Equal logits, the largest among them.
-        if (i % 2 == 0) {
-            for (int64_t token = 0; token < vocabulary; ++token) row[token] = std::round(row[token]);
+// Sums of 16-bit floats would stop at 2,048.
+void test_sums() {
+    cuda::Products products(stream);
+    for (const int64_t rows : {1, 8, 300}) {
+        for (const int64_t width : {8192, 240}) {
+            const int64_t outputs = 256;
+            auto ones = to_gpu(as_halves(std::vector<float>(static_cast<size_t>(rows * width), 1)));
+            auto weights = to_gpu(as_halves(std::vector<float>(static_cast<size_t>(outputs * width), 1)));
+            auto bias = to_gpu(as_halves(std::vector<float>(static_cast<size_t>(outputs), 3)));
+            DeviceBuffer<__half> y(stream, rows * outputs);
+            DeviceBuffer<float> sums(stream, rows * outputs);
+            cuda::Product product = {rows, outputs, width, ones.data(), width, weights.data(), width};
+            product.output = y.data();
+            products.multiply(product);
+            product.bias = bias.data();
+            product.residual = y.data();
+            products.multiply(product);
+            product = {rows, outputs, width, ones.data(), width, weights.data(), width};
+            product.sums = sums.data();
+            products.multiply(product);
+            product.adds = true;
+            products.multiply(product);
+            const auto count = static_cast<size_t>(rows * outputs);
+            const double sum = static_cast<double>(width);
+            const std::string what = "product of " + std::to_string(rows) + " x " + std::to_string(width);
+            near(what, from_gpu(y.data(), rows * outputs), std::vector<double>(count, 2 * sum + 3));
+            near(what + ": sums", from_gpu(sums.data(), rows * outputs), std::vector<double>(count, 2 * sum), 0);
         }
-    }
-    cuda::RuleLists lists;
-    cuda::Tables tables(stream);
-    for (Rule& rule : rules) {
-        check_rule(rule.filled(), sets, vocabulary);
-        lists.add(rule.filled(), {begins, sets});
-    }
-    tables.add(begins);  // anything in front of the lists
-    lists.add_to(tables);
-    tables.send();
-    auto sets_on_gpu = to_gpu(set_tokens);
-    auto logits_on_gpu = to_gpu(logits);
-    DeviceBuffer<uint32_t> counts(stream, rows), tokens(stream, rows * stride);
-    DeviceBuffer<float> log_probs(stream, rows * stride);
-    cuda::pick_tokens(
-        *stream, lists.on_gpu(tables, sets_on_gpu.data()), logits_on_gpu.data(), ld, vocabulary, rows,
-        {counts.data(), tokens.data(), log_probs.data(), stride}
-    );
-    const auto found_counts = from_gpu(counts.data(), rows), found_tokens = from_gpu(tokens.data(), rows * stride);
-    const auto found_log_probs = from_gpu(log_probs.data(), rows * stride);
-    for (int64_t i = 0; i < rows; ++i) {
-        std::vector<float> row(logits.begin() + i * ld, logits.begin() + i * ld + vocabulary);
-        std::vector<uint32_t> expected(stride);
-        std::vector<float> expected_log_probs(stride);
-        const uint32_t count = apply_rule(
-            *generic_kernels(), rules[static_cast<size_t>(i)].filled(), sets, {row.data(), vocabulary}, expected.data(),
-            expected_log_probs.data()
-        );
-        const std::string what = "rule " + std::to_string(i) + " of " + std::to_string(vocabulary);
-        expect(found_counts[static_cast<size_t>(i)] == count, what + ": count");
-        for (uint32_t j = 0; j < count; ++j) {
-            const auto at = static_cast<size_t>(i * stride + j);
-            expect(found_tokens[at] == expected[j], what + ": token " + std::to_string(j));
-            expect(std::abs(found_log_probs[at] - expected_log_probs[j]) < 1e-4f, what + ": log probability");
-        }
-    }
-
-    std::vector<uint32_t> targets;
-    std::vector<double> probabilities;
-    const int64_t n = vocabulary - 3;
-    for (int64_t i = 0; i < rows; ++i) {
-        targets.push_back(static_cast<uint32_t>((i * 7919) % vocabulary));
-        if (i == 1) targets.back() = last;
-        double total = 0;
-        for (int64_t token = 0; token < n; ++token) total += std::exp(static_cast<double>(logits[static_cast<size_t>(i * ld + token)]));
-        const uint32_t target = targets.back();
-        probabilities.push_back(target < n ? std::exp(static_cast<double>(logits[static_cast<size_t>(i * ld + target)])) / total : 0);
-    }
-    auto again = to_gpu(logits);
-    auto targets_on_gpu = to_gpu(targets);
-    DeviceBuffer<float> found(stream, rows);
-    cuda::find_probabilities(*stream, again.data(), ld, n, targets_on_gpu.data(), rows, found.data());
-    near("probabilities of " + std::to_string(vocabulary), from_gpu(found.data(), rows), probabilities, 1e-5);
-}
-
-void test_logits_that_are_no_numbers() {
-    const float infinity = std::numeric_limits<float>::infinity();
-    const int64_t vocabulary = 1000;
-    for (const float bad : {std::nanf(""), infinity}) {
-        std::vector<float> logits = floats(vocabulary);
-        logits[700] = bad;
-        hs_rule rule = {};
-        rule.repetition_penalty = 1;
-        rule.banned_set = HS_NO_SET;
-        rule.k = 3;
-        const BannedSets sets;
-        const std::vector<uint32_t> begins;
-        cuda::RuleLists lists;
-        cuda::Tables tables(stream);
-        lists.add(rule, {begins, sets});
-        lists.add_to(tables);
-        tables.send();
-        auto on_gpu = to_gpu(logits);
-        DeviceBuffer<uint32_t> counts(stream, 1), tokens(stream, 3);
-        DeviceBuffer<float> log_probs(stream, 3);
-        cuda::pick_tokens(
-            *stream, lists.on_gpu(tables, nullptr), on_gpu.data(), vocabulary, vocabulary, 1,
-            {counts.data(), tokens.data(), log_probs.data(), 3}
-        );
-        expect(from_gpu(counts.data(), 1)[0] == cuda::no_numbers, "logits that are no numbers are an error");
     }
 }
 
-void test_all() {
-    test_convolutions();
-    test_rows(1, 384);
-    test_rows(13, 512);
-    test_rows(9, 1280);
-    test_embedding();
-    test_cells();
-    test_encodings();
-    test_candidates(51);
-    test_candidates(1003);
-    test_candidates(51865);
-    test_logits_that_are_no_numbers();
+void test_products(int64_t rows, int64_t outputs, int64_t width) {
+    cuda::Products products(stream);
+    const std::vector<float> x = halves(rows * width), w = halves(outputs * width, 0.1f), bias = halves(outputs);
+    auto x_on_gpu = to_gpu(as_halves(x)), w_on_gpu = to_gpu(as_halves(w)), bias_on_gpu = to_gpu(as_halves(bias));
+    DeviceBuffer<__half> y(stream, rows * outputs);
+    cuda::Product product = {rows, outputs, width, x_on_gpu.data(), width, w_on_gpu.data(), width};
+    product.output = y.data();
+    product.bias = bias_on_gpu.data();
+    products.multiply(product);
+    std::vector<double> expected;
+    for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < outputs; ++j) {
+            double sum = bias[static_cast<size_t>(j)];
+            for (int64_t p = 0; p < width; ++p) sum += static_cast<double>(x[static_cast<size_t>(i * width + p)]) * w[static_cast<size_t>(j * width + p)];
+            expected.push_back(sum);
+        }
+    }
+    near("product", from_gpu(y.data(), rows * outputs), expected);
+}
+
+void test_window_attention(int64_t time) {
+    const int64_t heads = 2, width = heads * cuda::supported_head_width;
+    const std::vector<float> projected = halves(time * 3 * width, 1.5f);
+    auto on_gpu = to_gpu(as_halves(projected));
+    DeviceBuffer<__half> output(stream, time * width);
+    DeviceBuffer<float> workspace(stream, time * heads);
+    cudaDeviceProp properties;
+    cuda::check(cudaGetDeviceProperties(&properties, 0));
+    const cuda::WindowAttention window = {time, heads, 0.125f, on_gpu.data(), output.data(), workspace.data()};
+    if (properties.major == 9)
+        cuda::start_flash_attention_sm90(*stream, window);
+    else
+        cuda::start_flash_attention(*stream, window);
+    std::vector<double> expected;
+    for (int64_t t = 0; t < time; ++t) {
+        for (int64_t head = 0; head < heads; ++head) {
+            std::vector<const float*> keys;
+            for (int64_t other = 0; other < time; ++other)
+                keys.push_back(projected.data() + (other * 3 + 1) * width + head * cuda::supported_head_width);
+            const auto one = attention(projected.data() + t * 3 * width + head * cuda::supported_head_width, keys, width, 0.125);
+            expected.insert(expected.end(), one.begin(), one.end());
+        }
+    }
+    near("attention to a window of " + std::to_string(time), from_gpu(output.data(), time * width), expected);
 }
 
 }  // namespace
 
 int main() {
-    stream = std::make_shared<cuda::Stream>(0);
-#ifdef HALKSPEECH_HOST_CUDA
-    for (const auto order : {host_cuda::Order::backward, host_cuda::Order::shuffled, host_cuda::Order::forward}) {
-        host_cuda::set_order(order);
-        test_all();
-    }
-    expect(host_cuda::allocated_bytes() == 0, "all memory is freed");
-#else
-    test_all();
-#endif
-    std::printf("%d failures\n", test::failures);
-    return test::failures == 0 ? 0 : 1;
+    return test::run_tests([] {
+        test_convolutions();
+        test_rows(1, 384);
+        test_rows(13, 512);
+        test_rows(9, 1280);
+        test_embedding();
+        test_cells();
+        test_encodings();
+        test_sums();
+        test_products(5, 40, 64);
+        test_products(64, 384, 240);
+        for (const int64_t time : {1, 63, 128, 129, 200}) test_window_attention(time);
+    });
 }
