@@ -30,13 +30,24 @@ pub const HAS_CUDA: bool = cfg!(any(feature = "cuda", feature = "cuda-runner"));
 /// Number of CUDA devices that this build can use on this machine; 0 without a driver.
 #[must_use]
 pub fn cuda_devices() -> usize {
-    #[cfg(feature = "cuda-runner")]
-    let count = crate::runner::cuda_devices();
-    #[cfg(feature = "cuda")]
-    let count = usize::try_from(ct2rs::sys::get_device_count(ct2rs::sys::Device::CUDA)).unwrap_or(0);
-    #[cfg(not(any(feature = "cuda", feature = "cuda-runner")))]
-    let count = 0;
-    count
+    count_devices()
+}
+
+#[cfg(feature = "cuda-runner")]
+fn count_devices() -> usize {
+    crate::runner::cuda_devices()
+}
+
+#[cfg(feature = "cuda")]
+fn count_devices() -> usize {
+    use ct2rs::sys::{Device, get_device_count};
+
+    usize::try_from(get_device_count(Device::CUDA)).unwrap_or(0)
+}
+
+#[cfg(not(any(feature = "cuda", feature = "cuda-runner")))]
+fn count_devices() -> usize {
+    0
 }
 
 /// Whether a build whose GPUs are used by the runner computes in this number format on them: in 16-bit floats only.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use halkspeech_whisper::engine::decoder::{Decoder, EncoderInput};
 use halkspeech_whisper::engine::{
-    ComputeType, EngineError, EngineFactory, EnginePlan, WindowEngine,
+    ComputeType, Engine, EngineError, EngineFactory, EnginePlan, WindowEngine,
 };
 use halkspeech_whisper::features::Features;
 use halkspeech_whisper::{Vocabulary, engine::decoder::Encoder};
@@ -63,7 +63,7 @@ pub fn factory(spec: EngineSpec, vocabulary: Arc<Vocabulary>) -> EngineFactory {
         };
         let engine =
             |plan| WindowEngine::new((encoder, decoder), Arc::clone(&vocabulary), n_mels, plan);
-        Ok(match spec.placement {
+        let engine: Box<dyn Engine> = match spec.placement {
             Placement::Cpu { .. } => Box::new(engine(plan)),
             #[cfg(feature = "cuda-runner")]
             Placement::Cuda { index } => {
@@ -73,7 +73,8 @@ pub fn factory(spec: EngineSpec, vocabulary: Arc<Vocabulary>) -> EngineFactory {
             }
             #[cfg(not(feature = "cuda-runner"))]
             Placement::Cuda { .. } => return Err(load_error("this build has no CUDA support")),
-        })
+        };
+        Ok(engine)
     })
 }
 

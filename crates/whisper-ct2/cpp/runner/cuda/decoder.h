@@ -18,6 +18,9 @@
 
 namespace halkspeech::cuda {
 
+// Rows of logits at a time; bounds their memory, and their number to far below 2^31.
+constexpr int64_t max_logit_rows = 1024;
+
 class GpuDecoder final : public TokenDecoder {
 public:
     explicit GpuDecoder(std::shared_ptr<const GpuModel> model);

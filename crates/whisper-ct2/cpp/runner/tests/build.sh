@@ -18,7 +18,7 @@ files="$(echo "$runner"/*.cc "$runner"/model/*.cc "$runner"/kernels/*.cc "$runne
 libraries=
 case ${GPU:-} in
     host)
-        options="$options -DHALKSPEECH_CUDA_RUNNER -DHALKSPEECH_HOST_CUDA -I$runner/tests/host_cuda -Wno-unknown-pragmas"
+        options="$options -DHALKSPEECH_CUDA_RUNNER -DHALKSPEECH_HOST_CUDA -I$runner/tests/host_cuda -Wno-unknown-pragmas -fno-strict-aliasing"
         for file in "$runner"/cuda/*.cc "$runner"/cuda/*.cu "$runner"/tests/host_cuda/*.cc; do
             # host_cuda/libraries.cc has plain functions in their place.
             case $file in */cuda/products.cc | */cuda/flash*.cu) ;; *) files="$files $file" ;; esac
