@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include <cuda_runtime.h>
+
 #include "../../cuda/warp.cuh"
 
 namespace halkspeech::cuda {

@@ -71,7 +71,7 @@ __device__ uint32_t pick_best(
     for (; count < rule.k; ++count) {
         const Scored best = best_of_block(own);
         if (best.score == negative_infinity()) break;
-        const int owner = best.token % threads;
+        const auto owner = static_cast<unsigned>(best.token % threads);
         if (threadIdx.x == 0) {
             tokens[count] = static_cast<uint32_t>(best.token);
             log_probs[count] = best.score - total;
@@ -79,7 +79,7 @@ __device__ uint32_t pick_best(
         if (threadIdx.x / lanes != owner / lanes) continue;
         if (threadIdx.x == owner) logits[best.token] = negative_infinity();
         __syncwarp();
-        Scored next = best_of(logits, owner + static_cast<int64_t>(threadIdx.x % lanes) * threads, lanes * threads, vocabulary);
+        Scored next = best_of(logits, owner + int64_t{threadIdx.x % lanes} * threads, lanes * threads, vocabulary);
         for (int step = lanes / 2; step > 0; step /= 2) next = better(next, next.shuffled(step));
         if (threadIdx.x == owner) own = next;
     }

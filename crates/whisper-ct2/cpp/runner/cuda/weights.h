@@ -11,6 +11,7 @@
 #include <cuda_fp16.h>
 
 #include "../model/model.h"
+#include "../runner.h"
 #include "stream.h"
 
 namespace halkspeech::cuda {

@@ -93,7 +93,7 @@ void start(int number, dim3 thread) {
 void resume(int number) {
     Fiber& fiber = fibers[static_cast<size_t>(number)];
     current = number;
-    thread = fiber.thread;
+    threadIdx = fiber.thread;
     fiber.state = State::runs;
     host_cuda_switch(&scheduler, fiber.pointer);
 }
@@ -158,14 +158,14 @@ void exchange(void* value, size_t size, int step) {
 }
 
 void run(dim3 of_blocks, dim3 of_threads, size_t shared_bytes, const std::function<void()>& kernel) {
-    blocks = of_blocks;
-    threads = of_threads;
+    gridDim = of_blocks;
+    blockDim = of_threads;
     count = static_cast<int>(of_threads.x * of_threads.y * of_threads.z);
     if (count > max_threads || shared_bytes > (48 << 10)) stop("a block is too large");
     work = &kernel;
     for (unsigned y = 0; y < of_blocks.y; ++y) {
         for (unsigned x = 0; x < of_blocks.x; ++x) {
-            block = {x, y, 0};
+            blockIdx = {x, y, 0};
             shared.assign(shared_bytes, 0xff);
             std::memset(exchanges, 0, sizeof exchanges);
             for (int i = 0; i < count; ++i) start(i, dim3(static_cast<unsigned>(i), 0, 0));

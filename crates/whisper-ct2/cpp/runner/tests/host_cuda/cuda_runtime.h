@@ -28,9 +28,9 @@ struct float2 {
     float x, y;
 };
 
-namespace host_cuda {
+inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-inline dim3 thread, block, threads, blocks;
+namespace host_cuda {
 
 enum class Order { forward, backward, shuffled };
 // Of the fibers of a warp, and of the warps of a block.
@@ -48,11 +48,6 @@ void exchange(void* value, size_t size, int step);
 void run(dim3 blocks, dim3 threads, size_t shared_bytes, const std::function<void()>& kernel);
 
 }  // namespace host_cuda
-
-#define threadIdx host_cuda::thread
-#define blockIdx host_cuda::block
-#define blockDim host_cuda::threads
-#define gridDim host_cuda::blocks
 
 inline void __syncthreads() { host_cuda::wait_for_block(); }
 inline void __syncwarp() { host_cuda::wait_for_warp(); }
