@@ -46,9 +46,8 @@ for file in $files; do
             nice -n 10 g++ $options "$@" -x c++ -c "$file" -o "$object" ;;
     esac
 done
-first() { ls $1 | head -1; }
-# shellcheck disable=SC2086
-g++ $options "$@" -o "$output" $all \
-    "$(first "$target/ct2rs-*/out/build/libctranslate2.a")" \
-    $(find "$target"/ct2rs-*/out/build/third_party/ruy -name 'lib*.a' -exec echo -Wl,--start-group {} + -exec echo -Wl,--end-group \;) \
-    "$(first "$target/ct2rs-*/out/build/third_party/cpu_features/libcpu_features.a")" $libraries -lpthread -ldl
+ct2=$(dirname "$(ls "$target"/ct2rs-*/out/build/libctranslate2.a | head -1)")
+# shellcheck disable=SC2046,SC2086
+g++ $options "$@" -o "$output" $all "$ct2/libctranslate2.a" \
+    -Wl,--start-group $(find "$ct2/third_party/ruy" -name 'lib*.a') -Wl,--end-group \
+    "$ct2/third_party/cpu_features/libcpu_features.a" $libraries -lpthread -ldl
