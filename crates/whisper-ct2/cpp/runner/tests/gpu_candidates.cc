@@ -79,6 +79,12 @@ void test_candidates(int64_t vocabulary) {
         rule.rule.timestamp_contest = 40;
         rule.ranges = {{0, 40}};
     });
+    // The likeliest text token is banned by another thread than the one that looks at it.
+    const size_t decided = rules.size();
+    add([&](Rule& rule) {
+        rule.rule.timestamp_contest = 40;
+        rule.banned = {17};
+    });
     for (const float temperature : {0.2f, 1.0f, 5.0f}) {
         for (uint64_t key = 1; key < 6; ++key) add([&](Rule& rule) {
             rule.rule.pick = HS_DRAW;
@@ -94,6 +100,7 @@ void test_candidates(int64_t vocabulary) {
         float* row = logits.data() + i * ld;
         // Behind the vocabulary there is nothing to see.
         for (int64_t token = vocabulary; token < ld; ++token) row[token] = 1e9f;
+        if (i == static_cast<int64_t>(decided)) row[17] = 100;
         // Equal logits, the largest among them.
         if (i % 2 == 0) {
             for (int64_t token = 0; token < vocabulary; ++token) row[token] = std::round(row[token]);
