@@ -203,7 +203,9 @@ fn compile_for_gpus(source: &Path, ctranslate2: &Path) -> PathBuf {
     let toolkit = cuda_toolkit();
     let architectures = variable("CUDA_ARCH_LIST").unwrap_or_else(|| "8.0;8.6;8.9;9.0".to_owned());
     let name = source.file_stem().expect("a file has a name");
-    let object = Path::new(&required_variable("OUT_DIR")).join(name).with_extension("o");
+    let object = Path::new(&required_variable("OUT_DIR"))
+        .join(name)
+        .with_extension("o");
 
     let mut nvcc = Command::new(toolkit.join("bin/nvcc"));
     nvcc.args(["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-w"])
@@ -238,7 +240,11 @@ fn compile_for_gpus(source: &Path, ctranslate2: &Path) -> PathBuf {
         nvcc.arg("-I").arg(ctranslate2.join(folder));
     }
     let status = nvcc.status().expect("the CUDA toolkit has nvcc");
-    assert!(status.success(), "nvcc could not compile {}", source.display());
+    assert!(
+        status.success(),
+        "nvcc could not compile {}",
+        source.display()
+    );
     object
 }
 

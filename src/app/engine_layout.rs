@@ -9,8 +9,8 @@ use crate::batch::BatchLimits;
 use crate::config::{DeviceChoice, LoadedSettings, ModelTtl, Whisper};
 use crate::models::{EngineFactoryBuilder, ModelPlan, SlotMemory, StoredModel};
 use halkspeech_whisper::Vocabulary;
-use halkspeech_whisper::engine::memory::Dimensions;
 use halkspeech_whisper::engine::EngineFactory;
+use halkspeech_whisper::engine::memory::Dimensions;
 use halkspeech_whisper::features::WindowLengths;
 use halkspeech_whisper_ct2::{EngineSpec, HAS_CUDA, Placement, SharedWeights};
 
@@ -35,7 +35,10 @@ pub fn engine_layout(
 ) -> Result<EngineLayout, AppError> {
     let placements = placements(&whisper, &setting_name)?;
     let compute_type = whisper.compute_type;
-    if let Some(placement) = placements.iter().find(|placement| !placement.supports(compute_type)) {
+    if let Some(placement) = placements
+        .iter()
+        .find(|placement| !placement.supports(compute_type))
+    {
         let name = setting_name("whisper.compute_type");
         if !placement.is_cpu() {
             return Err(AppError::GpuComputeType { name, compute_type });

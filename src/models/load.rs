@@ -162,7 +162,7 @@ fn open_queue(
     if let Some(engines) = NonZeroUsize::new(starts.len())
         && are_continuous
     {
-        let limits = slot_limits(plan, device_memory(plan, ready), engines);
+        let limits = slot_limits(plan, window_memory(ready, plan.slots.limit), engines);
         let dimensions = plan.slots.dimensions;
         let (queue, runners) = ScheduledQueue::new(limits, dimensions, engines, metrics.clone());
         for (start, runner) in starts.into_iter().zip(runners) {
@@ -183,14 +183,14 @@ fn open_queue(
     )
 }
 
-/// Memory for the windows of continuous engines: what the engines have planned on GPUs, else the host's.
-fn device_memory(plan: &ModelPlan, engines: &[EngineInfo]) -> u64 {
+/// Memory for the windows of continuous engines: what the engines have planned on GPUs, else `host` bytes.
+fn window_memory(engines: &[EngineInfo], host: u64) -> u64 {
     let planned = engines.iter().map(|engine| engine.plan.memory);
-    let smallest = planned.map(|memory| memory.map(|memory| memory.for_windows)).min();
+    let smallest = planned.map(|memory| memory.map(|memory| memory.for_windows));
     // Windows are divided among the engines equally, so the smallest share counts for each.
-    match smallest.flatten() {
+    match smallest.min().flatten() {
         Some(bytes) => bytes.saturating_mul(engines.len() as u64),
-        None => plan.slots.limit,
+        None => host,
     }
 }
 
@@ -259,4 +259,38 @@ async fn join(workers: Vec<JoinHandle<()>>) {
         }
     });
     let _ended = joining.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use halkspeech_whisper::engine::PlannedMemory;
+
+    fn engine(for_windows: Option<u64>) -> EngineInfo {
+        EngineInfo {
+            n_mels: 80,
+            kind: EngineKind::Continuous,
+            plan: EnginePlan {
+                device: "none".to_owned(),
+                windows: 1,
+                encoder_windows: 1,
+                memory: for_windows.map(|for_windows| PlannedMemory {
+                    planned: 0,
+                    free: 0,
+                    total: 0,
+                    for_windows,
+                }),
+            },
+        }
+    }
+
+    #[test]
+    fn windows_use_the_memory_of_the_gpus_or_of_the_host() {
+        assert_eq!(window_memory(&[engine(None), engine(None)], 7), 7);
+        assert_eq!(window_memory(&[engine(Some(5)), engine(Some(3))], 7), 6);
+        assert_eq!(
+            window_memory(&[engine(Some(u64::MAX)), engine(Some(u64::MAX))], 7),
+            u64::MAX
+        );
+    }
 }

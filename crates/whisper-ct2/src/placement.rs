@@ -86,9 +86,7 @@ impl Placement {
                     | ComputeType::Int8Float32
                     | ComputeType::Float32
             ),
-            Self::Cuda { .. } => {
-                !cfg!(feature = "cuda-runner") || is_runner_gpu_type(compute_type)
-            }
+            Self::Cuda { .. } => !cfg!(feature = "cuda-runner") || is_runner_gpu_type(compute_type),
         }
     }
 

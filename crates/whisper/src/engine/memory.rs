@@ -365,7 +365,10 @@ mod tests {
         assert_eq!((windows, bytes), (173, 173 * each));
         assert!(bytes <= large.available() && bytes + each > large.available());
         assert_eq!(large.slots(8, 5).0, 8);
-        let tiny = MemoryBudget { available: 0, ..large };
+        let tiny = MemoryBudget {
+            available: 0,
+            ..large
+        };
         assert_eq!(tiny.slots(8, 5), (1, each));
     }
 

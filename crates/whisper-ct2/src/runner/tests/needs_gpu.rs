@@ -93,5 +93,9 @@ fn two_engines_on_a_gpu_share_the_weights_and_work_at_the_same_time() {
             .map(|thread| thread.join().expect("a text"))
             .collect()
     });
-    assert!(texts.iter().all(|text| text[0].tokens == expected[0].tokens));
+    assert!(
+        texts
+            .iter()
+            .all(|text| text[0].tokens == expected[0].tokens)
+    );
 }
