@@ -30,12 +30,14 @@ run: export WHISPER__MODEL := $(WHISPER__MODEL)
 run: export UVICORN_PORT := $(UVICORN_PORT)
 # Always a separate folder: neither build replaces the program of the other or rebuilds it.
 cuda: export CARGO_TARGET_DIR := $(CACHE)/target-cuda
+cuda-runner: export CARGO_TARGET_DIR := $(CACHE)/target-cuda-runner
+cuda-runner: export CUDA_FEATURE := cuda-runner
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 # Build scripts start make without these flags.
 unexport MAKEFLAGS MFLAGS
 .NOTPARALLEL:
-.PHONY: run test test-browser build cuda wheel image models fetch setup setup-test lint help
+.PHONY: run test test-browser build cuda cuda-runner wheel image models fetch setup setup-test lint help
 
 run: build ## set up, build, fetch the starter model, serve on port 8000
 	@scripts/fetch_models.sh $(filter base tiny.en,$(WHISPER__MODEL)) samples
@@ -61,6 +63,9 @@ build: setup ## set up, then compile the server
 	$(CARGO) build $(FLAGS)
 
 cuda: setup ## compile it for CPU and NVIDIA GPUs in one program; needs no GPU (docs/gpu.md)
+	@scripts/cuda_build.sh $(if $(FEATURES),--features $(FEATURES))
+
+cuda-runner: setup ## the same with the new engine, which was not yet run on a GPU (docs/gpu.md)
 	@scripts/cuda_build.sh $(if $(FEATURES),--features $(FEATURES))
 
 wheel: build ## pack the program as a Python wheel for other machines (docs/operations.md)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the GPU code of a program, without a GPU, a driver or a CUDA toolkit; exits with 1 if something is wrong.
 
-    scripts/check_cuda_binary.py PROGRAM [--arch '8.0;8.6;8.9;9.0'] [--cublas 13]
+    scripts/check_cuda_binary.py PROGRAM [--arch '8.0;8.6;8.9;9.0'] [--cublas 13] [--libraries libcublas,libcublasLt]
 
 It reads from the ELF file: the compute capabilities of the machine code in .nv_fatbin, each of which every compiled
 CUDA source must have; the shared libraries that the program needs to start, none of which may be NVIDIA's, since it
@@ -79,6 +79,9 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--arch", default=default_arch, help="required compute capabilities")
     parser.add_argument("--cublas", default="13", help="the version of cuBLAS that the program opens at run time")
+    parser.add_argument(
+        "--libraries", default="libcublas,libcublasLt", help="its libraries; of the feature cuda-runner libcublasLt only"
+    )
     arguments = parser.parse_args()
 
     problems = []
@@ -106,7 +109,7 @@ def main():
     opened = sorted(set(re.findall(rb"libcublas(?:Lt)?\.so\.[0-9]+", program.data)))
     opened = [name.decode() for name in opened]
     print("libraries opened at the first use of a GPU:", " ".join(opened) or "nothing")
-    expected = [f"{name}.so.{arguments.cublas}" for name in ("libcublas", "libcublasLt")]
+    expected = [f"{name}.so.{arguments.cublas}" for name in arguments.libraries.split(",")]
     if opened != expected:
         problems.append(f"it should contain the names {' and '.join(expected)}, and no other cuBLAS")
 

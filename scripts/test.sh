@@ -6,7 +6,7 @@
 #
 # HALKSPEECH_RECORDINGS   the folder of recordings (CONTRIBUTING.md)
 # MODELS_DIR              folder of the models, for the networks of speaker diarization
-# HALKSPEECH_REQUIRE      required things, separated by commas: recordings, speakers, ffmpeg, python, avx2. It is an error
+# HALKSPEECH_REQUIRE      required things, separated by commas: recordings, speakers, ffmpeg, python, avx2, gpu. It is an error
 #                         if one of them is missing. Other names belong to tests/e2e.
 set -euo pipefail
 
@@ -16,6 +16,8 @@ has_recordings() { [ -d "${HALKSPEECH_RECORDINGS-}" ]; }
 has_speakers() { [ -d "${MODELS_DIR:-$HOME/.cache/halkspeech/models}/speaker-diarization" ]; }
 has_ffmpeg() { command -v ffmpeg >/dev/null; }
 has_python() { python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; }
+# Builds without GPUs have no tests that need one.
+has_gpu() { nvidia-smi -L 2>/dev/null | grep -q GPU; }
 has_avx2() { grep -qsw avx2 /proc/cpuinfo && grep -qsw fma /proc/cpuinfo; }
 
 install_hint() {
@@ -27,13 +29,14 @@ install_hint() {
         ffmpeg) echo "install ffmpeg" ;;
         python) echo "install Python 3.9 or later as python3" ;;
         avx2) echo "use a processor with AVX2 and FMA" ;;
+        gpu) echo "use a machine with an NVIDIA GPU and --features cuda-runner" ;;
     esac
 }
 
 is_required() { [[ ",${HALKSPEECH_REQUIRE-}," =~ ,\ *$1\ *, ]]; }
 
 run=() skip=() missing=() required=()
-for name in recordings speakers ffmpeg python avx2; do
+for name in recordings speakers ffmpeg python avx2 gpu; do
     if "has_$name"; then
         run+=("needs_$name")
     else

@@ -77,6 +77,16 @@ pub enum AppError {
         /// Why models run on the CPU.
         reason: &'static str,
     },
+    /// The settings require a number format that this build does not support on a GPU.
+    #[error(
+        "{name} is {compute_type}, which this build does not support on a GPU: leave it out, or write float16"
+    )]
+    GpuComputeType {
+        /// The setting, as its user wrote it.
+        name: String,
+        /// The number format.
+        compute_type: ComputeType,
+    },
     /// There is no memory for the kernels that every model on a CPU shares.
     #[cfg(feature = "generate")]
     #[error("CPU kernels cannot be created")]

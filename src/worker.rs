@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::{Batch, EngineSlot};
-use crate::queue::RunnerHandle;
+use crate::queue::{RunnerHandle, RunnerWork};
 use crate::telemetry::Metrics;
 use batch_run::BatchRun;
 use continuous::Windows;
@@ -135,7 +135,11 @@ impl Worker {
         let mut windows = Windows::new(runner, engine.plan().windows, &self.metrics);
         loop {
             let work = windows.next_work()?;
+            let is_begin = matches!(work, RunnerWork::Begin(_));
             if windows.carry_out(engine.as_mut(), work).is_ok() {
+                if is_begin {
+                    self.observe_memory(engine.as_ref());
+                }
                 continue;
             }
             match self.replace(engine) {

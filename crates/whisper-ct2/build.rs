@@ -1,5 +1,5 @@
-//! Compiles the C++ and CUDA files of the engine against the CTranslate2 headers in ct2rs, and makes the linker replace
-//! some functions of CTranslate2 and oneDNN.
+//! Compiles the C++ and CUDA files of the engine against the CTranslate2 headers in ct2rs. With the feature `generate` it
+//! makes the linker replace some functions of CTranslate2 and oneDNN.
 //!
 //! Link arguments reach only the targets of this package. A package that links the engine into programs or tests reads
 //! the names from `DEP_HALKSPEECH_CT2_REPLACED` and `DEP_HALKSPEECH_CT2_REPLACED_WEAK`, and passes the same arguments.
@@ -14,6 +14,8 @@ const LOGITS: &str = "cpp/logits.cc";
 const GEMM: &str = "cpp/gemm";
 const CUDA: &str = "cpp/cuda";
 const RUNNER: &str = "cpp/runner";
+/// The runner's code for GPUs: kernels and their callers.
+const RUNNER_CUDA: &str = "cpp/runner/cuda";
 
 /// The files of [`GEMM`], without their extensions.
 const KERNELS: [&str; 8] = [
@@ -106,7 +108,8 @@ fn main() {
             build.file(format!("{CUDA}/{name}.cc"));
         }
         for name in CUDA_KERNELS {
-            build.object(compile_for_gpus(name, &ctranslate2));
+            let source = Path::new(CUDA).join(format!("{name}.cu"));
+            build.object(compile_for_gpus(&source, &ctranslate2));
         }
         replaced.extend(REPLACED_CUDA);
         for name in REPLACED_CUDA {
@@ -137,16 +140,40 @@ fn compile_runner(ctranslate2: &Path) {
         .flag("-ffp-contract=off")
         .opt_level(3);
     for folder in ["", "model", "kernels", "kernels/cpu"] {
-        let folder = Path::new(RUNNER).join(folder);
-        for entry in std::fs::read_dir(&folder).expect("the folders of the runner are there") {
-            let path = entry.expect("the folder can be read").path();
-            if path.extension().is_some_and(|extension| extension == "cc") {
-                build.file(path);
-            }
+        build.files(sources(&Path::new(RUNNER).join(folder), "cc"));
+    }
+    let has_cuda = variable("CARGO_FEATURE_CUDA_RUNNER").is_some();
+    if has_cuda {
+        println!("cargo:rerun-if-changed={CUDA}");
+        build
+            .define("HALKSPEECH_CUDA_RUNNER", None)
+            .include(cuda_toolkit().join("include"))
+            .files(sources(Path::new(RUNNER_CUDA), "cc"));
+        for source in sources(Path::new(RUNNER_CUDA), "cu") {
+            build.object(compile_for_gpus(&source, ctranslate2));
         }
     }
     build.compile("halkspeech_runner");
+    if has_cuda {
+        // The runtime is in the program; the driver is opened when it is first used.
+        let libraries = cuda_toolkit().join("lib64");
+        println!("cargo:rustc-link-search=native={}", libraries.display());
+        for library in ["static=cudart_static", "dl", "rt", "pthread"] {
+            println!("cargo:rustc-link-lib={library}");
+        }
+    }
     println!("cargo:replaced=");
+}
+
+/// The files of a folder with an extension.
+fn sources(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("the folders of the runner are there");
+    let paths = entries.map(|entry| entry.expect("the folder can be read").path());
+    let mut sources: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    sources.sort();
+    sources
 }
 
 /// Writes the list of replaced functions for `src/replaced.rs`.
@@ -160,23 +187,34 @@ fn write_replaced(names: &[&str]) {
     std::fs::write(path, list).expect("OUT_DIR is writable");
 }
 
-/// Compiles a file of [`CUDA`] with the toolkit and for the GPUs that ct2rs is configured with.
-fn compile_for_gpus(name: &str, ctranslate2: &Path) -> PathBuf {
+/// The folder of the CUDA toolkit that ct2rs is configured with.
+fn cuda_toolkit() -> PathBuf {
     const TOOLKITS: [&str; 3] = ["CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR"];
-    for name in TOOLKITS.into_iter().chain(["CUDA_ARCH_LIST"]) {
+    for name in TOOLKITS {
         println!("cargo:rerun-if-env-changed={name}");
     }
     let toolkit = TOOLKITS.into_iter().find_map(variable);
-    let toolkit = toolkit.unwrap_or_else(|| "/usr/local/cuda".to_owned());
-    let architectures = variable("CUDA_ARCH_LIST").unwrap_or_else(|| "8.0;8.6;8.9;9.0".to_owned());
-    let object = Path::new(&required_variable("OUT_DIR")).join(format!("{name}.o"));
+    PathBuf::from(toolkit.unwrap_or_else(|| "/usr/local/cuda".to_owned()))
+}
 
-    let mut nvcc = Command::new(Path::new(&toolkit).join("bin/nvcc"));
+/// Compiles a CUDA file with the toolkit and for the GPUs that ct2rs is configured with.
+fn compile_for_gpus(source: &Path, ctranslate2: &Path) -> PathBuf {
+    println!("cargo:rerun-if-env-changed=CUDA_ARCH_LIST");
+    let toolkit = cuda_toolkit();
+    let architectures = variable("CUDA_ARCH_LIST").unwrap_or_else(|| "8.0;8.6;8.9;9.0".to_owned());
+    let name = source.file_stem().expect("a file has a name");
+    let object = Path::new(&required_variable("OUT_DIR"))
+        .join(name)
+        .with_extension("o");
+
+    let mut nvcc = Command::new(toolkit.join("bin/nvcc"));
     nvcc.args(["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-w"])
         .args(["-Xcompiler=-fPIC", "-DHALKSPEECH_CUDA"])
         // One thread for each architecture.
         .arg("--threads=0")
-        .args(["-c", &format!("{CUDA}/{name}.cu"), "-o"])
+        .arg("-c")
+        .arg(source)
+        .arg("-o")
         .arg(&object);
     let architectures = architectures.split([';', ',', ' ']);
     for architecture in architectures.filter(|architecture| !architecture.is_empty()) {
@@ -187,18 +225,26 @@ fn compile_for_gpus(name: &str, ctranslate2: &Path) -> PathBuf {
         }
         nvcc.arg(format!("-gencode=arch=compute_{number},code=sm_{number}"));
     }
-    for folder in [
+    let mut folders = vec![
         "include",
-        "src",
         "third_party/cutlass/include",
         "third_party/thrust/cub",
         "third_party/thrust/thrust",
         "third_party/thrust/libcudacxx/include",
-    ] {
+    ];
+    if source.starts_with(CUDA) {
+        // CTranslate2's stream, which is not in its public headers.
+        folders.push("src");
+    }
+    for folder in folders {
         nvcc.arg("-I").arg(ctranslate2.join(folder));
     }
     let status = nvcc.status().expect("the CUDA toolkit has nvcc");
-    assert!(status.success(), "nvcc could not compile {name}.cu");
+    assert!(
+        status.success(),
+        "nvcc could not compile {}",
+        source.display()
+    );
     object
 }
 

@@ -9,10 +9,10 @@ use crate::batch::BatchLimits;
 use crate::config::{DeviceChoice, LoadedSettings, ModelTtl, Whisper};
 use crate::models::{EngineFactoryBuilder, ModelPlan, SlotMemory, StoredModel};
 use halkspeech_whisper::Vocabulary;
+use halkspeech_whisper::engine::EngineFactory;
 use halkspeech_whisper::engine::memory::Dimensions;
-use halkspeech_whisper::engine::{ComputeType, EngineFactory};
 use halkspeech_whisper::features::WindowLengths;
-use halkspeech_whisper_ct2::{EngineSpec, Placement, SharedWeights};
+use halkspeech_whisper_ct2::{EngineSpec, HAS_CUDA, Placement, SharedWeights};
 
 const GB: u64 = 1_000_000_000;
 /// Up to this number of cores each has an engine of its own by default; more cores are shared in pairs.
@@ -34,10 +34,18 @@ pub fn engine_layout(
     setting_name: impl Fn(&str) -> String,
 ) -> Result<EngineLayout, AppError> {
     let placements = placements(&whisper, &setting_name)?;
-    if placements.iter().any(Placement::is_cpu) && !is_cpu_compute_type(whisper.compute_type) {
+    let compute_type = whisper.compute_type;
+    if let Some(placement) = placements
+        .iter()
+        .find(|placement| !placement.supports(compute_type))
+    {
+        let name = setting_name("whisper.compute_type");
+        if !placement.is_cpu() {
+            return Err(AppError::GpuComputeType { name, compute_type });
+        }
         return Err(AppError::ComputeType {
-            name: setting_name("whisper.compute_type"),
-            compute_type: whisper.compute_type,
+            name,
+            compute_type,
             reason: match whisper.inference_device {
                 DeviceChoice::Cpu => "models run on the CPU here",
                 DeviceChoice::Auto | DeviceChoice::Cuda => no_cuda(),
@@ -79,22 +87,6 @@ fn default_layout(loaded: &LoadedSettings) -> Result<EngineLayout, AppError> {
     engine_layout(loaded.settings.whisper.clone(), |path| {
         loaded.setting_name(path)
     })
-}
-
-/// Whether this build multiplies matrices in this number format on a CPU.
-fn is_cpu_compute_type(compute_type: ComputeType) -> bool {
-    match compute_type {
-        ComputeType::Default
-        | ComputeType::Auto
-        | ComputeType::Int8
-        | ComputeType::Int8Float32
-        | ComputeType::Float32 => true,
-        ComputeType::Int8Float16
-        | ComputeType::Int8Bfloat16
-        | ComputeType::Int16
-        | ComputeType::Float16
-        | ComputeType::Bfloat16 => false,
-    }
 }
 
 impl EngineLayout {
@@ -220,7 +212,7 @@ fn limits(whisper: &Whisper) -> BatchLimits {
 
 /// Why no GPU is available.
 pub fn no_cuda() -> &'static str {
-    if cfg!(feature = "cuda") {
+    if HAS_CUDA {
         "no CUDA device or driver was found"
     } else {
         "this build has no CUDA support"
@@ -229,7 +221,7 @@ pub fn no_cuda() -> &'static str {
 
 /// How to make a GPU available.
 fn cuda_remedy() -> &'static str {
-    if cfg!(feature = "cuda") {
+    if HAS_CUDA {
         "install NVIDIA's driver (in a container: --gpus all)"
     } else {
         "use the image halkspeech:cuda or build with `make cuda`"

@@ -8,8 +8,13 @@ pub fn text(commit: Option<&str>) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let commit = commit.filter(|commit| !commit.is_empty());
     let commit = commit.unwrap_or("unknown");
-    let cuda = cfg!(feature = "cuda");
-    let features = if cuda { "cuda" } else { "none" };
+    let features = if cfg!(feature = "cuda-runner") {
+        "cuda-runner"
+    } else if cfg!(feature = "cuda") {
+        "cuda"
+    } else {
+        "none"
+    };
     format!("{version}\ncommit: {commit}\nfeatures: {features}\nCTranslate2: {CTRANSLATE2_VERSION}")
 }
 
@@ -26,9 +31,10 @@ mod tests {
         };
         assert_eq!(version, env!("CARGO_PKG_VERSION"));
         assert_eq!(commit, format!("commit: {expected}"));
-        let cuda = cfg!(feature = "cuda");
+        let (cuda, runner) = (cfg!(feature = "cuda"), cfg!(feature = "cuda-runner"));
         assert_eq!(features == "features: cuda", cuda, "{features}");
-        assert_eq!(features == "features: none", !cuda, "{features}");
+        assert_eq!(features == "features: cuda-runner", runner, "{features}");
+        assert_eq!(features == "features: none", !cuda && !runner, "{features}");
         let number = ctranslate2.strip_prefix("CTranslate2: ").unwrap();
         let numbers: Vec<&str> = number.split('.').collect();
         let parsed = |number: &&str| number.parse::<u32>().is_ok();

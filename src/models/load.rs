@@ -162,7 +162,8 @@ fn open_queue(
     if let Some(engines) = NonZeroUsize::new(starts.len())
         && are_continuous
     {
-        let (limits, dimensions) = (slot_limits(plan, engines), plan.slots.dimensions);
+        let limits = slot_limits(plan, window_memory(ready, plan.slots.limit), engines);
+        let dimensions = plan.slots.dimensions;
         let (queue, runners) = ScheduledQueue::new(limits, dimensions, engines, metrics.clone());
         for (start, runner) in starts.into_iter().zip(runners) {
             let _engine_ended = start.send(WorkSource::Windows(runner));
@@ -182,8 +183,19 @@ fn open_queue(
     )
 }
 
-/// The limits of continuous engines.
-fn slot_limits(plan: &ModelPlan, engines: NonZeroUsize) -> Limits {
+/// Memory for the windows of continuous engines: what the engines have planned on GPUs, else `host` bytes.
+fn window_memory(engines: &[EngineInfo], host: u64) -> u64 {
+    let planned = engines.iter().map(|engine| engine.plan.memory);
+    let smallest = planned.map(|memory| memory.map(|memory| memory.for_windows));
+    // Windows are divided among the engines equally, so the smallest share counts for each.
+    match smallest.min().flatten() {
+        Some(bytes) => bytes.saturating_mul(engines.len() as u64),
+        None => host,
+    }
+}
+
+/// The limits of continuous engines with this memory for windows.
+fn slot_limits(plan: &ModelPlan, memory: u64, engines: NonZeroUsize) -> Limits {
     let max_slots = plan.limits.batch_size.saturating_mul(engines);
     // Wide searches take the place of several windows.
     let dimensions = plan.slots.dimensions;
@@ -197,7 +209,7 @@ fn slot_limits(plan: &ModelPlan, engines: NonZeroUsize) -> Limits {
         max_encode: NonZeroUsize::MIN,
         max_open: NonZeroUsize::MIN,
         batch_window: plan.limits.window,
-        memory: plan.slots.limit.min(planned),
+        memory: memory.min(planned),
         shares: ShareLimits::default(),
     }
 }
@@ -247,4 +259,38 @@ async fn join(workers: Vec<JoinHandle<()>>) {
         }
     });
     let _ended = joining.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use halkspeech_whisper::engine::PlannedMemory;
+
+    fn engine(for_windows: Option<u64>) -> EngineInfo {
+        EngineInfo {
+            n_mels: 80,
+            kind: EngineKind::Continuous,
+            plan: EnginePlan {
+                device: "none".to_owned(),
+                windows: 1,
+                encoder_windows: 1,
+                memory: for_windows.map(|for_windows| PlannedMemory {
+                    planned: 0,
+                    free: 0,
+                    total: 0,
+                    for_windows,
+                }),
+            },
+        }
+    }
+
+    #[test]
+    fn windows_use_the_memory_of_the_gpus_or_of_the_host() {
+        assert_eq!(window_memory(&[engine(None), engine(None)], 7), 7);
+        assert_eq!(window_memory(&[engine(Some(5)), engine(Some(3))], 7), 6);
+        assert_eq!(
+            window_memory(&[engine(Some(u64::MAX)), engine(Some(u64::MAX))], 7),
+            u64::MAX
+        );
+    }
 }

@@ -131,6 +131,7 @@ impl Ct2Engine {
             planned: weights + budget.peak_bytes(&default_key, &vec![WINDOW_FRAMES; windows]),
             free: memory.free,
             total: memory.total,
+            for_windows: budget.available(),
         });
         self.gpu = Some((gpu, budget));
         Ok(())

@@ -1,9 +1,13 @@
 //! The engine on CTranslate2: all C++ and CUDA code, and the unsafe code that calls it.
 //!
 //! [`factory`] makes engines for the [`Engine`](halkspeech_whisper::engine::Engine) trait. There are two ways, one of
-//! which is compiled: on a CPU the runner in `cpp/runner` writes texts token by token on CTranslate2's public headers;
-//! with the feature `generate`, which builds for GPUs need until the runner supports them, CTranslate2's own search
-//! generates batches, and some of its functions are replaced when a program is linked (`unreplaced_functions`).
+//! which is compiled: the runner in `cpp/runner` writes texts token by token on CTranslate2's public headers, on a CPU
+//! and with the feature `cuda-runner` on GPUs; with the feature `generate`, which today's builds for GPUs (`cuda`)
+//! have, CTranslate2's own search generates batches, and some of its functions are replaced when a program is linked
+//! (`unreplaced_functions`).
+
+#[cfg(all(feature = "generate", feature = "cuda-runner"))]
+compile_error!("the features `generate` (also of `cuda`) and `cuda-runner` exclude each other");
 
 mod errors;
 #[cfg(feature = "generate")]
@@ -26,7 +30,7 @@ use std::path::PathBuf;
 pub use generate::{GemmFailed, SharedWeights, create_kernels, factory, unreplaced_functions};
 use halkspeech_whisper::engine::ComputeType;
 use halkspeech_whisper::engine::memory::Dimensions;
-pub use placement::{Placement, cuda_devices};
+pub use placement::{HAS_CUDA, Placement, cuda_devices};
 #[cfg(not(feature = "generate"))]
 pub use runner_engine::{SharedWeights, factory};
 

@@ -14,11 +14,35 @@ use halkspeech_whisper::Vocabulary;
 use halkspeech_whisper::engine::decoder::{
     DecoderModel, Encoder, EncoderInput, MODEL_SUPPRESSED, SlotId,
 };
+#[cfg(feature = "cuda-runner")]
+use halkspeech_whisper::engine::memory::DeviceMemory;
 use halkspeech_whisper::engine::{ComputeType, EngineError};
 use halkspeech_whisper::search::{ModelTokens, Token, TokenSet};
 
+use crate::Placement;
 use crate::errors::load_error;
 use crate::threads::{EngineThreads, ModelThreads, RunningCall};
+
+/// Number of CUDA devices; 0 without a driver.
+#[cfg(feature = "cuda-runner")]
+pub fn cuda_devices() -> usize {
+    ffi::hs_cuda_devices() as usize
+}
+
+/// The memory of a GPU; what this process has allocated and does not use is free.
+///
+/// # Errors
+/// CUDA's.
+#[cfg(feature = "cuda-runner")]
+pub fn cuda_memory(index: u32) -> Result<DeviceMemory, EngineError> {
+    let mut memory = ffi::DeviceMemory::default();
+    // SAFETY: the call writes `memory`, which has the layout of the foreign struct.
+    check(unsafe { ffi::hs_cuda_memory(index, &raw mut memory) })?;
+    Ok(DeviceMemory {
+        free: memory.free,
+        total: memory.total,
+    })
+}
 
 /// A loaded model: its weights once, for all encoders and decoders.
 pub struct RunnerModel {
@@ -72,17 +96,32 @@ unsafe impl Send for RunnerEncoding {}
 unsafe impl Sync for RunnerEncoding {}
 
 impl RunnerModel {
-    /// Loads a model for the CPU.
+    /// Loads a model for a device.
     ///
     /// # Errors
     /// [`EngineError::Load`] or [`EngineError::OutOfMemory`].
-    pub fn load(folder: &Path, compute_type: ComputeType) -> Result<Self, EngineError> {
+    pub fn load(
+        folder: &Path,
+        compute_type: ComputeType,
+        placement: Placement,
+    ) -> Result<Self, EngineError> {
+        let (device, index) = match placement {
+            Placement::Cpu { .. } => (ffi::CPU, 0),
+            Placement::Cuda { index } => (ffi::CUDA, index),
+        };
         let folder = CString::new(folder.as_os_str().as_encoded_bytes()).map_err(load_error)?;
         let compute_type = CString::new(compute_type.to_string()).map_err(load_error)?;
         let mut address = null_mut();
         // SAFETY: both strings end with a zero and outlive the call, which writes `address`.
-        let status =
-            unsafe { ffi::hs_model_load(folder.as_ptr(), compute_type.as_ptr(), &raw mut address) };
+        let status = unsafe {
+            ffi::hs_model_load(
+                folder.as_ptr(),
+                compute_type.as_ptr(),
+                device,
+                index,
+                &raw mut address,
+            )
+        };
         check(status).map_err(load_error)?;
         let mut model = Self {
             address,
@@ -232,7 +271,7 @@ impl Encoder for RunnerEncoder {
 
     fn encode(&mut self, windows: &[EncoderInput<'_>]) -> Result<Vec<RunnerEncoding>, EngineError> {
         let mut encodings = Vec::with_capacity(windows.len());
-        // One after the other: the tensors of one window stay in the cache (docs/performance.md).
+        // One after the other: on a CPU the tensors of one window stay in the cache (docs/performance.md).
         for window in windows {
             let (features, frames) = (window.features, window.padded_frames);
             if features.n_mels != self.n_mels || features.frames > frames {

@@ -115,6 +115,8 @@ pub struct PlannedMemory {
     pub free: u64,
     /// Total memory of the GPU.
     pub total: u64,
+    /// What all windows in the engine may use.
+    pub for_windows: u64,
 }
 
 /// Makes an engine, on the thread that will own it; called again after a panic.

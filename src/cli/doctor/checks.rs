@@ -278,7 +278,10 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(feature = "cuda", ignore = "needs a build without CUDA")]
+    #[cfg_attr(
+        any(feature = "cuda", feature = "cuda-runner"),
+        ignore = "needs a build without CUDA"
+    )]
     fn a_missing_gpu_is_an_error_that_names_the_setting() {
         let loaded = load(&[("WHISPER__INFERENCE_DEVICE", "cuda")]);
         let excerpts = [

@@ -1,55 +1,16 @@
 #include "attention.h"
 
 #include <algorithm>
-#include <cfloat>
 
 #include <cuda/utils.h>
 
-#include "half8.h"
+#include "head.cuh"
 
 using ctranslate2::dim_t;
 using ctranslate2::float16_t;
 using ctranslate2::StorageView;
 
 namespace halkspeech {
-
-constexpr int head_width = 64;  // processed by eight threads, eight elements each
-constexpr int lanes = 32;
-constexpr unsigned all_lanes = 0xffffffff;
-
-__device__ Float8 load_half8(const __half* from) { return unpack_half8(*reinterpret_cast<const uint4*>(from)); }
-
-// Dot product over the eight threads that share a head; each of them gets the result.
-__device__ float dot(const Float8& a, const Float8& b) {
-    float sum = 0;
-    for (int i = 0; i < half8_width; ++i) sum += a.values[i] * b.values[i];
-    for (int step = half8_width / 2; step > 0; step /= 2) sum += __shfl_xor_sync(all_lanes, sum, step);
-    return sum;
-}
-
-// Replaces a warp's scores by the numerators of their softmax; returns the sum of the numerators.
-__device__ float softmax_numerators(float* scores, int64_t count) {
-    const int lane = threadIdx.x % lanes;
-    float max_score = -FLT_MAX;
-    for (int64_t t = lane; t < count; t += lanes) max_score = fmaxf(max_score, scores[t]);
-    for (int step = lanes / 2; step > 0; step /= 2)
-        max_score = fmaxf(max_score, __shfl_xor_sync(all_lanes, max_score, step));
-    float sum = 0;
-    for (int64_t t = lane; t < count; t += lanes) {
-        scores[t] = __expf(scores[t] - max_score);
-        sum += scores[t];
-    }
-    for (int step = lanes / 2; step > 0; step /= 2) sum += __shfl_xor_sync(all_lanes, sum, step);
-    return sum;
-}
-
-// Adds a vector over the groups of a warp; each of them gets the sum.
-__device__ void sum_groups(Float8& vector) {
-    for (int i = 0; i < half8_width; ++i) {
-        vector.values[i] += __shfl_xor_sync(all_lanes, vector.values[i], half8_width);
-        vector.values[i] += __shfl_xor_sync(all_lanes, vector.values[i], 2 * half8_width);
-    }
-}
 
 // A block for each hypothesis.
 __global__ void append_rows_kernel(

@@ -3,11 +3,10 @@
 #include <map>
 #include <tuple>
 
-#include <cublasLt.h>
-#include <dlfcn.h>
-
 #include <cuda/utils.h>
 #include <ctranslate2/storage_view.h>
+
+#include "cublas_lt.h"
 
 using ctranslate2::DataType;
 using ctranslate2::Device;
@@ -19,48 +18,6 @@ namespace {
 
 // Workspace in bytes; cuBLAS recommends this size for compute capability 9.0.
 constexpr size_t workspace_size = 32 << 20;
-
-// cuBLASLt, a library that comes with cuBLAS; opened at its first use, as CTranslate2 opens cuBLAS.
-struct CublasLt {
-    template <typename Function>
-    void find(Function& function, const char* name) {
-        function = handle == nullptr ? nullptr : reinterpret_cast<Function>(dlsym(handle, name));
-        is_complete = is_complete && function != nullptr;
-    }
-
-    CublasLt() {
-        find(create, "cublasLtCreate");
-        find(create_product, "cublasLtMatmulDescCreate");
-        find(destroy_product, "cublasLtMatmulDescDestroy");
-        find(set_product, "cublasLtMatmulDescSetAttribute");
-        find(create_layout, "cublasLtMatrixLayoutCreate");
-        find(destroy_layout, "cublasLtMatrixLayoutDestroy");
-        find(create_preference, "cublasLtMatmulPreferenceCreate");
-        find(destroy_preference, "cublasLtMatmulPreferenceDestroy");
-        find(set_preference, "cublasLtMatmulPreferenceSetAttribute");
-        find(select_algorithm, "cublasLtMatmulAlgoGetHeuristic");
-        find(multiply, "cublasLtMatmul");
-    }
-
-    void* handle = dlopen("libcublasLt.so.13", RTLD_NOW);
-    bool is_complete = true;
-    decltype(&cublasLtCreate) create;
-    decltype(&cublasLtMatmulDescCreate) create_product;
-    decltype(&cublasLtMatmulDescDestroy) destroy_product;
-    decltype(&cublasLtMatmulDescSetAttribute) set_product;
-    decltype(&cublasLtMatrixLayoutCreate) create_layout;
-    decltype(&cublasLtMatrixLayoutDestroy) destroy_layout;
-    decltype(&cublasLtMatmulPreferenceCreate) create_preference;
-    decltype(&cublasLtMatmulPreferenceDestroy) destroy_preference;
-    decltype(&cublasLtMatmulPreferenceSetAttribute) set_preference;
-    decltype(&cublasLtMatmulAlgoGetHeuristic) select_algorithm;
-    decltype(&cublasLtMatmul) multiply;
-};
-
-const CublasLt& cublas_lt() {
-    static const CublasLt instance;
-    return instance;
-}
 
 // The description of a product for cuBLAS, which is column-major: a row-major [rows, width] is its [width, rows].
 struct Product {

@@ -11,29 +11,25 @@
 #include <stdexcept>
 #include <vector>
 
-#include "model/alignment.h"
-#include "model/decoder.h"
-#include "model/encoder.h"
-#include "model/threads.h"
-
-using halkspeech::ThreadCountScope;
+#include "backend.h"
+#ifdef HALKSPEECH_CUDA_RUNNER
+#include "cuda/backend.h"
+#endif
 
 struct hs_model {
-    std::shared_ptr<const halkspeech::Model> model;
+    std::unique_ptr<const halkspeech::DeviceModel> model;
 };
 
 struct hs_encoder {
-    halkspeech::Encoder encoder;
-    int threads;
+    std::unique_ptr<halkspeech::WindowEncoder> encoder;
 };
 
 struct hs_decoder {
-    halkspeech::Decoder decoder;
-    int threads;
+    std::unique_ptr<halkspeech::TokenDecoder> decoder;
 };
 
 struct hs_encoding {
-    std::shared_ptr<const halkspeech::Encoding> encoding;
+    halkspeech::SharedEncoding encoding;
     std::atomic<size_t> count{1};
 };
 
@@ -52,6 +48,8 @@ int catch_exceptions(Work work) {
     try {
         work();
         return HS_OK;
+    } catch (const halkspeech::DeviceOutOfMemory& error) {
+        return fail(HS_OUT_OF_MEMORY, error.what());
     } catch (const std::bad_alloc&) {
         return fail(HS_OUT_OF_MEMORY, "out of memory");
     } catch (const std::length_error&) {
@@ -67,10 +65,21 @@ int catch_exceptions(Work work) {
 
 int thread_count(uint32_t threads) { return static_cast<int>(std::clamp<uint32_t>(threads, 1, 1024)); }
 
-uint32_t count_of(size_t size) { return static_cast<uint32_t>(size); }
-
 std::vector<uint32_t> token_list(const uint32_t* tokens, size_t count) {
     return count == 0 ? std::vector<uint32_t>() : std::vector<uint32_t>(tokens, tokens + count);
+}
+
+std::unique_ptr<halkspeech::DeviceModel> load(
+    const char* folder, const char* compute_type, uint32_t device, uint32_t index
+) {
+    if (device == HS_CPU) return halkspeech::load_cpu_model(folder, compute_type);
+    if (device != HS_CUDA) throw std::invalid_argument("the device is unknown");
+#ifdef HALKSPEECH_CUDA_RUNNER
+    return halkspeech::cuda::load_model(folder, compute_type, index);
+#else
+    static_cast<void>(index);
+    throw std::runtime_error("this build has no CUDA support");
+#endif
 }
 
 }  // namespace
@@ -79,36 +88,36 @@ extern "C" {
 
 const char* hs_error(void) { return message; }
 
-int hs_model_load(const char* folder, const char* compute_type, hs_model** model) {
-    return catch_exceptions([&] { *model = new hs_model{halkspeech::load_model(folder, compute_type)}; });
+uint32_t hs_cuda_devices(void) {
+#ifdef HALKSPEECH_CUDA_RUNNER
+    return halkspeech::cuda::device_count();
+#else
+    return 0;
+#endif
 }
 
-int hs_model_describe(const hs_model* handle, hs_model_info* info) {
+int hs_cuda_memory(uint32_t index, hs_device_memory* memory) {
     return catch_exceptions([&] {
-        const halkspeech::Model& model = *handle->model;
-        const halkspeech::Tokens& tokens = model.tokens;
+#ifdef HALKSPEECH_CUDA_RUNNER
+        *memory = halkspeech::cuda::device_memory(index);
+#else
+        static_cast<void>(index);
+        static_cast<void>(memory);
+        throw std::runtime_error("this build has no CUDA support");
+#endif
+    });
+}
+
+int hs_model_load(
+    const char* folder, const char* compute_type, uint32_t device, uint32_t index, hs_model** model
+) {
+    return catch_exceptions([&] { *model = new hs_model{load(folder, compute_type, device, index)}; });
+}
+
+int hs_model_describe(const hs_model* model, hs_model_info* info) {
+    return catch_exceptions([&] {
         *info = {};
-        info->mels = count_of(static_cast<size_t>(model.mels()));
-        info->max_frames = count_of(static_cast<size_t>(2 * model.max_positions()));
-        info->max_tokens = count_of(static_cast<size_t>(model.max_tokens()));
-        info->vocabulary = count_of(static_cast<size_t>(model.vocabulary()));
-        info->width = count_of(static_cast<size_t>(model.width()));
-        info->heads = count_of(static_cast<size_t>(model.decoder.heads.count));
-        info->encoder_layers = count_of(model.encoder.layers.size());
-        info->decoder_layers = count_of(model.decoder.layers.size());
-        info->start_of_transcript = tokens.start_of_transcript;
-        info->end_of_text = tokens.end_of_text;
-        info->no_timestamps = tokens.no_timestamps;
-        info->no_speech = tokens.no_speech;
-        info->languages = count_of(tokens.languages.size());
-        info->weight_bytes = static_cast<uint64_t>(model.bytes());
-        info->compute_type = model.compute_type.c_str();
-        info->kernels = model.kernels->name;
-        info->language_tokens = tokens.languages.data();
-        info->suppressed = count_of(tokens.suppressed.size());
-        info->suppressed_at_begin = count_of(tokens.suppressed_at_begin.size());
-        info->suppressed_tokens = tokens.suppressed.data();
-        info->suppressed_at_begin_tokens = tokens.suppressed_at_begin.data();
+        model->model->describe(*info);
     });
 }
 
@@ -116,21 +125,22 @@ void hs_model_free(hs_model* model) { delete model; }
 
 int hs_encoder_new(const hs_model* model, uint32_t threads, hs_encoder** encoder) {
     return catch_exceptions([&] {
-        *encoder = new hs_encoder{halkspeech::Encoder(model->model), thread_count(threads)};
+        *encoder = new hs_encoder{model->model->encoder(thread_count(threads))};
     });
 }
 
-void hs_encoder_set_threads(hs_encoder* encoder, uint32_t threads) { encoder->threads = thread_count(threads); }
+void hs_encoder_set_threads(hs_encoder* encoder, uint32_t threads) { encoder->encoder->set_threads(thread_count(threads)); }
 
 void hs_encoder_free(hs_encoder* encoder) { delete encoder; }
 
 int hs_encode(hs_encoder* encoder, const hs_window* windows, size_t count, hs_encoding** encodings) {
     return catch_exceptions([&] {
-        const ThreadCountScope threads(encoder->threads);
+        std::vector<halkspeech::Window> all;
+        for (size_t i = 0; i < count; ++i) all.push_back({windows[i].features, windows[i].frames});
         std::vector<std::unique_ptr<hs_encoding>> made;
-        for (size_t i = 0; i < count; ++i) {
+        for (auto& encoding : encoder->encoder->encode(all)) {
             made.push_back(std::make_unique<hs_encoding>());
-            made.back()->encoding = encoder->encoder.encode({windows[i].features, windows[i].frames});
+            made.back()->encoding = std::move(encoding);
         }
         for (size_t i = 0; i < count; ++i) encodings[i] = made[i].release();
     });
@@ -143,33 +153,32 @@ void hs_encoding_release(hs_encoding* encoding) {
 }
 
 uint32_t hs_encoding_positions(const hs_encoding* encoding) {
-    return static_cast<uint32_t>(encoding->encoding->positions);
+    return static_cast<uint32_t>(encoding->encoding->positions());
 }
 
 uint64_t hs_encoding_bytes(const hs_encoding* encoding) { return static_cast<uint64_t>(encoding->encoding->bytes()); }
 
 int hs_decoder_new(const hs_model* model, uint32_t threads, hs_decoder** decoder) {
     return catch_exceptions([&] {
-        *decoder = new hs_decoder{halkspeech::Decoder(model->model), thread_count(threads)};
+        *decoder = new hs_decoder{model->model->decoder(thread_count(threads))};
     });
 }
 
-void hs_decoder_set_threads(hs_decoder* decoder, uint32_t threads) { decoder->threads = thread_count(threads); }
+void hs_decoder_set_threads(hs_decoder* decoder, uint32_t threads) { decoder->decoder->set_threads(thread_count(threads)); }
 
 void hs_decoder_free(hs_decoder* decoder) { delete decoder; }
 
 int hs_register_banned(hs_decoder* decoder, const uint32_t* tokens, size_t count, uint32_t* set) {
-    return catch_exceptions([&] { *set = decoder->decoder.banned_sets().add(token_list(tokens, count)); });
+    return catch_exceptions([&] { *set = decoder->decoder->register_banned(token_list(tokens, count)); });
 }
 
 int hs_detect_language(
     hs_decoder* decoder, const hs_encoding* const* encodings, size_t count, float* probabilities
 ) {
     return catch_exceptions([&] {
-        const ThreadCountScope threads(decoder->threads);
-        std::vector<std::shared_ptr<const halkspeech::Encoding>> all;
+        std::vector<halkspeech::SharedEncoding> all;
         for (size_t i = 0; i < count; ++i) all.push_back(encodings[i]->encoding);
-        decoder->decoder.detect_language(all, probabilities);
+        decoder->decoder->detect_language(all, probabilities);
     });
 }
 
@@ -178,21 +187,17 @@ int hs_open(
     float* no_speech_prob
 ) {
     return catch_exceptions([&] {
-        const ThreadCountScope threads(decoder->threads);
-        *slot = decoder->decoder.open(encoding->encoding, token_list(prompt, count), no_speech_prob);
+        *slot = decoder->decoder->open(encoding->encoding, token_list(prompt, count), no_speech_prob);
     });
 }
 
-void hs_close(hs_decoder* decoder, uint64_t slot) { decoder->decoder.close(slot); }
+void hs_close(hs_decoder* decoder, uint64_t slot) { decoder->decoder->close(slot); }
 
 int hs_step(
     hs_decoder* decoder, const hs_row* rows, size_t count, size_t stride, uint32_t* counts, uint32_t* tokens,
     float* log_probs
 ) {
-    return catch_exceptions([&] {
-        const ThreadCountScope threads(decoder->threads);
-        decoder->decoder.step({rows, count}, {stride, counts, tokens, log_probs});
-    });
+    return catch_exceptions([&] { decoder->decoder->step({rows, count}, {stride, counts, tokens, log_probs}); });
 }
 
 int hs_align(
@@ -201,10 +206,8 @@ int hs_align(
     size_t* path_length
 ) {
     return catch_exceptions([&] {
-        const ThreadCountScope threads(decoder->threads);
-        const halkspeech::Alignment alignment = halkspeech::align(
-            decoder->decoder, encoding->encoding, token_list(start, start_count), token_list(tokens, count), frames,
-            median_filter_width
+        const halkspeech::Alignment alignment = decoder->decoder->align(
+            encoding->encoding, {token_list(start, start_count), token_list(tokens, count), frames, median_filter_width}
         );
         std::copy(alignment.probabilities.begin(), alignment.probabilities.end(), probabilities);
         *path_length = alignment.path.size();
@@ -213,6 +216,6 @@ int hs_align(
     });
 }
 
-void hs_decoder_usage_of(const hs_decoder* decoder, hs_decoder_usage* usage) { *usage = decoder->decoder.usage(); }
+void hs_decoder_usage_of(const hs_decoder* decoder, hs_decoder_usage* usage) { *usage = decoder->decoder->usage(); }
 
 }  // extern "C"

@@ -35,7 +35,7 @@ typedef struct {
     uint32_t start_of_transcript, end_of_text, no_timestamps, no_speech;
     uint32_t languages;        /* 0 for a model of one language */
     uint64_t weight_bytes;     /* as they are packed */
-    const char* compute_type;  /* "float32" or "int8_float32" */
+    const char* compute_type;  /* "float32", "int8_float32"; of a GPU "float16" */
     const char* kernels;       /* name of the table of kernels */
     const uint32_t* language_tokens;
     uint32_t suppressed, suppressed_at_begin;
@@ -46,14 +46,28 @@ typedef struct {
 /* The message of this thread's last failure. */
 const char* hs_error(void);
 
-/* Loads the model in a folder for the CPU. `compute_type` as CTranslate2 names it. */
-int hs_model_load(const char* folder, const char* compute_type, hs_model** model);
+enum hs_device { HS_CPU = 0, HS_CUDA = 1 };
+
+/* CUDA devices that this build can use; 0 without a driver. */
+uint32_t hs_cuda_devices(void);
+
+/* In bytes. Free memory includes what this process has allocated and does not use. */
+typedef struct {
+    uint64_t free, total;
+} hs_device_memory;
+int hs_cuda_memory(uint32_t index, hs_device_memory* memory);
+
+/* Loads the model in a folder for a device, of HS_CUDA the one with this index. `compute_type` as CTranslate2 names it;
+ * a GPU computes in 16-bit floats, "float16". */
+int hs_model_load(
+    const char* folder, const char* compute_type, uint32_t device, uint32_t index, hs_model** model
+);
 /* Valid as long as the model. */
 int hs_model_describe(const hs_model* model, hs_model_info* info);
 /* Encoders, decoders and encodings keep what they need of it. */
 void hs_model_free(hs_model* model);
 
-/* `threads` is the number of threads that its calls use; results do not depend on it. */
+/* `threads` is the number of threads of a CPU that its calls use; results do not depend on it. */
 int hs_encoder_new(const hs_model* model, uint32_t threads, hs_encoder** encoder);
 void hs_encoder_set_threads(hs_encoder* encoder, uint32_t threads);
 void hs_encoder_free(hs_encoder* encoder);

@@ -7,6 +7,10 @@ use std::ffi::{c_char, c_int};
 pub const OK: c_int = 0;
 /// `HS_OUT_OF_MEMORY`.
 pub const OUT_OF_MEMORY: c_int = 2;
+/// `HS_CPU`.
+pub const CPU: u32 = 0;
+/// `HS_CUDA`.
+pub const CUDA: u32 = 1;
 /// `HS_NO_SET`.
 pub const NO_SET: u32 = u32::MAX;
 /// `HS_BEST`.
@@ -95,11 +99,27 @@ pub struct AlignmentStep {
     pub position: u32,
 }
 
+#[cfg(feature = "cuda-runner")]
+#[repr(C)]
+#[derive(Default)]
+pub struct DeviceMemory {
+    pub free: u64,
+    pub total: u64,
+}
+
+#[cfg(feature = "cuda-runner")]
+unsafe extern "C" {
+    pub safe fn hs_cuda_devices() -> u32;
+    pub fn hs_cuda_memory(index: u32, memory: *mut DeviceMemory) -> c_int;
+}
+
 unsafe extern "C" {
     pub fn hs_error() -> *const c_char;
     pub fn hs_model_load(
         folder: *const c_char,
         compute_type: *const c_char,
+        device: u32,
+        index: u32,
         model: *mut *mut Model,
     ) -> c_int;
     pub fn hs_model_describe(model: *const Model, info: *mut ModelInfo) -> c_int;

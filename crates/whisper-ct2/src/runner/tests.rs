@@ -15,6 +15,9 @@ use halkspeech_whisper::engine::{
 use halkspeech_whisper::features::{Features, HOP_SAMPLES, LogMel, WINDOW_FRAMES, WindowLengths};
 use halkspeech_whisper::{Language, PromptSpec, Task, Vocabulary};
 
+#[cfg(feature = "cuda-runner")]
+mod needs_gpu;
+
 use crate::fetched_files::{model_dir, sample_pcm};
 use crate::{EngineSpec, Placement, SharedWeights, factory};
 

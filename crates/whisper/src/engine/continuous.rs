@@ -56,7 +56,11 @@ pub struct WindowEngine<E, D: Decoder> {
     writer: Writer<D>,
     n_mels: usize,
     plan: EnginePlan,
+    device_memory: Box<MemoryQuery>,
 }
+
+/// Asks for the current memory of a GPU.
+type MemoryQuery = dyn Fn() -> Option<DeviceMemory>;
 
 impl<E, D> WindowEngine<E, D>
 where
@@ -75,6 +79,19 @@ where
             writer: Writer::new(decoder, vocabulary),
             n_mels,
             plan,
+            device_memory: Box::new(|| None),
+        }
+    }
+
+    /// The same engine on a GPU whose memory is asked for so.
+    #[must_use]
+    pub fn with_device_memory(
+        self,
+        device_memory: impl Fn() -> Option<DeviceMemory> + 'static,
+    ) -> Self {
+        Self {
+            device_memory: Box::new(device_memory),
+            ..self
         }
     }
 }
@@ -153,7 +170,7 @@ where
     fn reduce_budget(&mut self, _key: &BatchKey, _lengths: &[usize]) {}
 
     fn device_memory(&self) -> Option<DeviceMemory> {
-        None
+        (self.device_memory)()
     }
 
     fn continuous(&mut self) -> Option<&mut dyn ContinuousEngine> {

@@ -6,7 +6,7 @@
 use std::num::NonZeroUsize;
 
 use super::BatchKey;
-use crate::features::encoder_positions;
+use crate::features::{WINDOW_FRAMES, encoder_positions};
 
 /// Maximum number of tokens of a window's text; CTranslate2 ends it there.
 const MAX_TOKENS: u64 = 224;
@@ -103,6 +103,21 @@ impl MemoryBudget {
             dimensions,
             available: memory.free.min(allowed).saturating_sub(RESERVE_BYTES),
         }
+    }
+
+    /// Memory for windows, in bytes.
+    #[must_use]
+    pub fn available(&self) -> u64 {
+        self.available
+    }
+
+    /// The part of `max_windows` slots of a continuous engine, for windows of 30 s without previous text, that fits, and
+    /// its memory in bytes. At least one.
+    #[must_use]
+    pub fn slots(&self, max_windows: usize, hypotheses: usize) -> (usize, u64) {
+        let each = self.dimensions.slot_bytes(WINDOW_FRAMES, 0, hypotheses);
+        let windows = fit(self.available, each, max_windows);
+        (windows, windows as u64 * each)
     }
 
     /// Maximum number of windows generated together, taken from the start of `lengths`, their padded lengths in
@@ -339,6 +354,22 @@ mod tests {
         let small = MemoryBudget::new(TURBO, memory, 2 * GB, Some(GB));
         assert_eq!(small.windows(&key(5), &[3000; 512]), 1);
         assert_eq!(small.encoder_windows(&key(5), 3000, 1), 1);
+    }
+
+    #[test]
+    fn slots_of_a_continuous_engine_fit_into_its_memory() {
+        let large = on_80_gb(LARGE_V3, 31);
+        let (windows, bytes) = large.slots(1000, 5);
+        // Keys and values of 1,500 positions, and of 224 tokens of five hypotheses.
+        let each = 2 * 32 * 1280 * 2 * (1500 + 5 * 224);
+        assert_eq!((windows, bytes), (173, 173 * each));
+        assert!(bytes <= large.available() && bytes + each > large.available());
+        assert_eq!(large.slots(8, 5).0, 8);
+        let tiny = MemoryBudget {
+            available: 0,
+            ..large
+        };
+        assert_eq!(tiny.slots(8, 5), (1, each));
     }
 
     #[test]

@@ -72,37 +72,42 @@ private:
 
 }  // namespace
 
-Alignment align(
-    Decoder& decoder, std::shared_ptr<const Encoding> encoding, const std::vector<uint32_t>& start,
-    const std::vector<uint32_t>& tokens, int64_t frames, int64_t median_filter_width
-) {
-    const Model& model = decoder.model();
-    if (model.alignment_heads.empty()) throw std::invalid_argument("config.json names no alignment heads");
-    if (median_filter_width < 1 || median_filter_width % 2 == 0)
+std::vector<uint32_t> tokens_to_align(const Tokens& tokens, size_t alignment_heads, const AlignmentText& text) {
+    if (alignment_heads == 0) throw std::invalid_argument("config.json names no alignment heads");
+    if (text.median_filter_width < 1 || text.median_filter_width % 2 == 0)
         throw std::invalid_argument("the width of the median filter is not odd");
-    std::vector<uint32_t> read = start;
-    read.push_back(model.tokens.no_timestamps);
-    read.insert(read.end(), tokens.begin(), tokens.end());
-    read.push_back(model.tokens.end_of_text);
+    std::vector<uint32_t> read = text.start;
+    read.push_back(tokens.no_timestamps);
+    read.insert(read.end(), text.tokens.begin(), text.tokens.end());
+    read.push_back(tokens.end_of_text);
+    return read;
+}
 
-    Alignment alignment;
-    alignment.probabilities.resize(tokens.size());
-    const AlignmentScores scores = decoder.read(
-        std::move(encoding), read, start.size(), tokens, alignment.probabilities.data()
-    );
+std::vector<std::pair<int64_t, int64_t>> alignment_path(const AlignmentScores& scores, const AlignmentText& text) {
     // The second convolution halves the frames.
-    const int64_t columns = std::min(frames / 2, scores.positions);
-    if (columns == 0) return alignment;
-    const auto rows = static_cast<int64_t>(tokens.size()) + 1;
-    const auto heads = static_cast<int64_t>(model.alignment_heads.size());
+    const int64_t columns = std::min(text.frames / 2, scores.positions);
+    if (columns == 0) return {};
+    const auto rows = static_cast<int64_t>(text.tokens.size()) + 1;
+    const auto heads = static_cast<int64_t>(scores.values.size()) / (scores.rows * scores.positions);
     std::vector<float> sums(static_cast<size_t>(rows * columns));
     for (int64_t head = 0; head < heads; ++head) {
         Weights weights(scores, head, columns);
         weights.normalize();
-        weights.add_medians(static_cast<int64_t>(start.size()), median_filter_width, sums);
+        weights.add_medians(static_cast<int64_t>(text.start.size()), text.median_filter_width, sums);
     }
     for (float& sum : sums) sum /= static_cast<float>(heads);
-    alignment.path = best_path(rows, columns, sums.data());
+    return best_path(rows, columns, sums.data());
+}
+
+Alignment align(Decoder& decoder, std::shared_ptr<const Encoding> encoding, const AlignmentText& text) {
+    const Model& model = decoder.model();
+    const std::vector<uint32_t> read = tokens_to_align(model.tokens, model.alignment_heads.size(), text);
+    Alignment alignment;
+    alignment.probabilities.resize(text.tokens.size());
+    const AlignmentScores scores = decoder.read(
+        std::move(encoding), read, text.start.size(), text.tokens, alignment.probabilities.data()
+    );
+    alignment.path = alignment_path(scores, text);
     return alignment;
 }
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -227,10 +226,7 @@ uint64_t Decoder::open(
 
 void Decoder::step(const StepRows& step, const StepCandidates& to) {
     const auto& [rows, count] = step;
-    // Rows of a slot stand together.
-    std::vector<size_t> order(count);
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return rows[a].slot < rows[b].slot; });
+    const std::vector<size_t> order = order_by_slot(step);
     std::vector<Cells> hypotheses;
     std::vector<Input> inputs;
     hypotheses.reserve(count);
@@ -241,7 +237,7 @@ void Decoder::step(const StepRows& step, const StepCandidates& to) {
         Slot& slot = *found->second;
         if (row.parent >= slot.hypotheses().size()) throw std::invalid_argument("a row has no such parent");
         check_rule(row.rule, banned_sets_, model_->vocabulary());
-        if (row.rule.pick == HS_BEST && row.rule.k > to.stride) throw std::invalid_argument("a row has more candidates than places");
+        check_places(row.rule, to.stride);
         hypotheses.push_back(slot.hypotheses()[row.parent]);
         hypotheses.back().push_back(slot.add_cell());
         inputs.push_back({

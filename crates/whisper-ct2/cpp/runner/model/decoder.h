@@ -12,26 +12,9 @@
 #include "logits.h"
 #include "model.h"
 #include "slots.h"
+#include "step.h"
 
 namespace halkspeech {
-
-// Attention weights before the softmax, of the model's alignment heads: [heads, rows, positions].
-struct AlignmentScores {
-    int64_t rows, positions;
-    std::vector<float> values;
-};
-
-// Rows of a step, and where their candidates go.
-struct StepRows {
-    const hs_row* rows;
-    size_t count;
-};
-struct StepCandidates {
-    size_t stride;
-    uint32_t* counts;
-    uint32_t* tokens;
-    float* log_probs;
-};
 
 class Decoder {
 public:

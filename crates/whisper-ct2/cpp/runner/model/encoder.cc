@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "encoder_rows.h"
 #include "threads.h"
 
 namespace halkspeech {
@@ -15,29 +16,6 @@ namespace halkspeech {
 namespace {
 
 constexpr int64_t taps = 3;
-
-// As in `window_lengths.rs`.
-constexpr int64_t silence_stride = 20;
-
-// Rows of the layers' input: the row of the convolutions' output that each is made from, and its position.
-//
-// Behind the positions of a window's features stand those of the silence that would follow up to 30 s, one in
-// `silence_stride`, the very last among them: the model knows by them that nothing follows, as it does where all of the
-// silence is encoded, for a fraction of the work (docs/accuracy.md).
-std::vector<std::pair<int64_t, int64_t>> rows_of(int64_t time, int64_t max_time) {
-    std::vector<std::pair<int64_t, int64_t>> rows;
-    if (time == max_time) {
-        for (int64_t position = 0; position < time; ++position) rows.emplace_back(position, position);
-        return rows;
-    }
-    // The convolutions fill up with zeros, which are no silence; the last row sees them.
-    const int64_t silence = std::max<int64_t>(time - 2, 0);
-    for (int64_t position = 0; position < time; ++position) rows.emplace_back(std::min(position, silence), position);
-    const int64_t first = time - 1 + silence_stride + (max_time - time) % silence_stride;
-    for (int64_t position = first; position < max_time; position += silence_stride)
-        rows.emplace_back(silence, position);
-    return rows;
-}
 
 }  // namespace
 
@@ -76,7 +54,7 @@ int64_t Encoder::convolve(const Window& window) {
     float* halved = context_.reserve(time * width);
     weights.convolution2({time, taps * width, convolved, 2 * width}, halved, true);
 
-    const auto rows = rows_of(time, max_time);
+    const auto rows = encoder_rows(time, max_time);
     float* x = x_.reserve(static_cast<int64_t>(rows.size()) * width);
     for (const auto& [from, position] : rows) {
         const float* row = halved + from * width;

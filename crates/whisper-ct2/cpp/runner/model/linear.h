@@ -52,6 +52,8 @@ public:
     int64_t inputs() const { return k_; }
     int64_t bytes() const { return floats_.bytes() + int8_.bytes(); }
     bool is_int8() const { return int8_.size() != 0; }
+    // Empty where the layer has none.
+    const std::vector<float>& bias() const { return bias_; }
 
     // On the calling thread's OpenMP threads. `residual` and `y` have rows of `outputs`.
     void operator()(const Rows& x, float* y, bool gelu = false, const float* residual = nullptr) const;

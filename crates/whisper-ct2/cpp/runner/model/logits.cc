@@ -82,6 +82,11 @@ void check_rule(const hs_rule& rule, const BannedSets& sets, int64_t vocabulary)
     if (rule.pick != HS_BEST && rule.pick != HS_DRAW) throw std::invalid_argument("a rule picks neither way");
 }
 
+void check_places(const hs_rule& rule, size_t places) {
+    if (rule.pick == HS_BEST ? rule.k > places : places < 1)
+        throw std::invalid_argument("a row has more candidates than places");
+}
+
 uint32_t apply_rule(
     const Kernels& kernels, const hs_rule& rule, const BannedSets& sets, const Logits& logits, uint32_t* tokens,
     float* log_probs

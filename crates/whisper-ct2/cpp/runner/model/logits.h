@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -22,6 +23,8 @@ private:
 
 // Throws `std::invalid_argument` for tokens that the vocabulary does not have, an unknown set, or no k.
 void check_rule(const hs_rule& rule, const BannedSets& sets, int64_t vocabulary);
+// Throws `std::invalid_argument` if a rule asks for more candidates than there are places.
+void check_places(const hs_rule& rule, size_t places);
 
 // A row of logits, one for each token of the vocabulary.
 struct Logits {

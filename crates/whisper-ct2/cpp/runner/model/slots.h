@@ -1,6 +1,5 @@
 // Slots: texts that are being written. A slot keeps the self-attention keys and values of its hypotheses in cells, one
-// for each token of each hypothesis, where they were first written. A hypothesis is a list of cells; nothing is copied
-// when it forks, and a cell is free again when no open hypothesis has it.
+// for each token of each hypothesis (cells.h).
 
 #pragma once
 
@@ -10,12 +9,10 @@
 #include <vector>
 
 #include "buffer.h"
+#include "cells.h"
 #include "encoding.h"
 
 namespace halkspeech {
-
-// The cells of a hypothesis, in the order of its tokens.
-using Cells = std::vector<int32_t>;
 
 class Slot {
 public:
@@ -24,7 +21,7 @@ public:
 
     const Encoding& encoding() const { return *encoding_; }
     // The hypotheses of the last step.
-    const std::vector<Cells>& hypotheses() const { return hypotheses_; }
+    const std::vector<Cells>& hypotheses() const { return use_.hypotheses(); }
 
     // A cell that no open hypothesis has.
     int32_t add_cell();
@@ -34,19 +31,18 @@ public:
         return blocks_[static_cast<size_t>(cell / cells_of_block)].data() + (layer * cells_of_block + at) * 2 * width_;
     }
     // Replaces the hypotheses; cells that none of them has are free.
-    void set_hypotheses(std::vector<Cells> hypotheses);
+    void set_hypotheses(std::vector<Cells> hypotheses) { use_.set_hypotheses(std::move(hypotheses)); }
 
-    int64_t cells() const { return static_cast<int64_t>(blocks_.size()) * cells_of_block; }
+    int64_t cells() const { return use_.count(); }
     int64_t bytes() const;
 
 private:
-    static constexpr int64_t cells_of_block = 16;
+    static constexpr int64_t cells_of_block = CellUse::cells_of_block;
 
     std::shared_ptr<const Encoding> encoding_;
     int64_t layers_, width_;
     std::vector<Buffer<float>> blocks_;
-    Cells free_;
-    std::vector<Cells> hypotheses_;
+    CellUse use_;
 };
 
 }  // namespace halkspeech

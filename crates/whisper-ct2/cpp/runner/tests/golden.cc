@@ -119,7 +119,7 @@ int main(int argc, char** argv) {
     if (std::strcmp(argv[4], "-") != 0 && !halkspeech::select_kernels(argv[4])) return 1;
     const bool is_exact = type == "float32";
     hs_model* model = nullptr;
-    check(hs_model_load(folder.c_str(), type.c_str(), &model));
+    check(hs_model_load(folder.c_str(), type.c_str(), HS_CPU, 0, &model));
     hs_model_info info;
     check(hs_model_describe(model, &info));
     std::printf(

@@ -176,7 +176,7 @@ void test_failures(hs_model* model, const std::vector<Features>& windows) {
     }
     expect(hs_encode(runner.encoder, &long_one, 1, &encoding) == HS_INVALID, "too many frames");
     hs_model* missing = nullptr;
-    expect(hs_model_load("/nonexistent", "int8", &missing) == HS_FAILED && std::strlen(hs_error()) > 0, "no model");
+    expect(hs_model_load("/nonexistent", "int8", HS_CPU, 0, &missing) == HS_FAILED && std::strlen(hs_error()) > 0, "no model");
 }
 
 void test_noise() {
@@ -220,7 +220,7 @@ int main(int argc, char** argv) {
     mallopt(M_MMAP_THRESHOLD, 64 << 10);
     if (argc > 5) expect(halkspeech::select_kernels(argv[5]), "these kernels run here");
     hs_model* model = nullptr;
-    check(hs_model_load(argv[1], argv[2], &model));
+    check(hs_model_load(argv[1], argv[2], HS_CPU, 0, &model));
     hs_model_info info;
     check(hs_model_describe(model, &info));
     std::printf("%s %s %s\n", argv[1], info.compute_type, info.kernels);

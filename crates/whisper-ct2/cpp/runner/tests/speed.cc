@@ -47,7 +47,7 @@ double best_of(int tries, Work work) {
 int main(int argc, char** argv) {
     if (argc > 4 && !halkspeech::select_kernels(argv[4])) return 1;
     hs_model* model = nullptr;
-    check(hs_model_load(argv[1], argv[2], &model));
+    check(hs_model_load(argv[1], argv[2], HS_CPU, 0, &model));
     hs_model_info info;
     check(hs_model_describe(model, &info));
     std::printf("kernels %s, weights %.1f MB\n", info.kernels, static_cast<double>(info.weight_bytes) / 1e6);
