@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 # Prefixes of variables that change the behaviour of a server or library; they are not inherited from the caller.
 IGNORED_PREFIXES = ("OPENBLAS_", "OMP_", "KMP_", "GOMP_", "MKL_", "CT2_", "DNNL_", "WHISPER__", "SERVER__", "AUDIO__",
-                    "MODELS__", "MODEL_ALIASES", "PRELOAD_MODELS", "ALLOW_ORIGINS", "API_KEY", "HF_", "LOG_", "OTEL_",
-                    "UVICORN_", "FWS_")
+                    "MODELS__", "LIVE__", "WYOMING__", "MODEL_ALIASES", "PRELOAD_MODELS", "ALLOW_ORIGINS", "API_KEY",
+                    "HF_", "LOG_", "OTEL_", "UVICORN_", "FWS_")
 # The running servers, oldest first.
 _running = []
 

@@ -5,6 +5,7 @@ pub mod engine_layout;
 pub mod startup_warnings;
 pub mod memory;
 pub mod open_files;
+pub mod live_limit;
 pub mod signals;
 mod wyoming;
 
@@ -23,9 +24,8 @@ use crate::http::{
     self, AdmissionControl, CallerLimits, Context, HttpSettings, LiveSessions, ParameterDefaults,
     Phase, RateLimit,
 };
-use crate::models::{
-    Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId, StoredModel,
-};
+use crate::live::CommitRule;
+use crate::models::{Aliases, HubError, InvalidModelId, LoadedModels, ModelError, ModelId};
 use crate::session::{EngineSessions, OpenSession};
 use crate::wyoming::WyomingServer;
 use halkspeech_whisper::engine::ComputeType;
@@ -156,11 +156,11 @@ struct Preload {
 }
 
 impl App {
-    /// Builds the server and listens; connections wait until [`App::run`].
+    /// Builds the server and listens; connections wait until [`App::run`]. Live sessions commit words by `commit_rule`.
     ///
     /// # Errors
     /// [`AppError`] if the settings cannot be applied.
-    pub async fn bind(loaded: &LoadedSettings) -> Result<Self, AppError> {
+    pub async fn bind(loaded: &LoadedSettings, commit_rule: CommitRule) -> Result<Self, AppError> {
         let settings = &loaded.settings;
         let connections = open_files::raise_limit(settings.server.max_connections);
         check_temporary_folder(&settings.server)?;
@@ -175,12 +175,17 @@ impl App {
         let transcriber = Arc::new(transcriber);
         let piece_timeout = Duration::from_secs(settings.server.request_timeout_s);
         let sessions =
-            EngineSessions::new(Arc::clone(&transcriber), piece_timeout, metrics.clone());
+            EngineSessions::new(Arc::clone(&transcriber), piece_timeout, metrics.clone())
+                .with_commit_rule(commit_rule);
         let sessions: Arc<dyn OpenSession> = Arc::new(sessions);
         let default_model = models
             .catalog()
             .find(&aliases.default_model(&**models.catalog()));
-        let live = live_sessions(settings, Arc::clone(&sessions), default_model.as_deref());
+        let live = LiveSessions::new(
+            Arc::clone(&sessions),
+            live_limit::max_sessions(settings, default_model.as_deref()),
+            settings.server.secret.clone(),
+        );
         let take_place = live.place_taker();
         let wyoming = wyoming::bind(loaded, (sessions, take_place), &aliases, &models).await?;
         let (phase, phase_receiver) = watch::channel(Phase::Starting);
@@ -310,24 +315,6 @@ impl Preload {
             Err(error) => Err(AppError::Preload(error)),
         }
     }
-}
-
-/// Parameters of a model for each core and live session: two sessions a core with base, which has 74 million. An estimate.
-const PARAMETERS_PER_CORE: u64 = 150_000_000;
-
-/// The live sessions; without a configured limit, as many as the cores do with the default model.
-fn live_sessions(
-    settings: &Settings,
-    sessions: Arc<dyn OpenSession>,
-    default_model: Option<&StoredModel>,
-) -> LiveSessions {
-    let configured = NonZeroUsize::new(settings.live.max_sessions);
-    let parameters = default_model.map_or(PARAMETERS_PER_CORE, |model| model.shape.parameters);
-    let all_cores = PARAMETERS_PER_CORE * engine_layout::cores() as u64;
-    let automatic = NonZeroUsize::new((all_cores / parameters.max(1)) as usize);
-    let max_sessions = configured.or(automatic).unwrap_or(NonZeroUsize::MIN);
-    let secret = settings.server.secret.clone();
-    LiveSessions::new(sessions, max_sessions, secret)
 }
 
 /// The models that are loaded before the server is ready.

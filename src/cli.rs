@@ -19,10 +19,11 @@ mod server_key;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::config::{ConfigError, Flags, LoadedSettings, Settings};
+use crate::live::CommitRule;
 use bench::BenchFlags;
 pub use common_flags::CommonFlags;
 use listen::ListenFlags;
@@ -84,6 +85,17 @@ pub struct ServeFlags {
     /// Log at this level: debug (or trace), info, warning (or warn), error or critical [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
+    /// Commit the words of live sessions by this rule; for measurements of the rules, not for use
+    #[arg(long, value_enum, hide = true)]
+    live_commit_rule: Option<CommitRuleFlag>,
+}
+
+/// A rule by which words of live sessions are committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CommitRuleFlag {
+    Agreement,
+    AttendedEnd,
+    Either,
 }
 
 /// Flags of `health`.
@@ -166,6 +178,17 @@ impl From<Arguments> for Cli {
 }
 
 impl ServeFlags {
+    /// When words of live sessions are committed.
+    #[must_use]
+    pub fn live_commit_rule(&self) -> CommitRule {
+        match self.live_commit_rule {
+            None => CommitRule::default(),
+            Some(CommitRuleFlag::Agreement) => CommitRule::Agreement,
+            Some(CommitRuleFlag::AttendedEnd) => CommitRule::AttendedEnd,
+            Some(CommitRuleFlag::Either) => CommitRule::Either,
+        }
+    }
+
     /// Loads the settings from these flags, the environment and the file.
     ///
     /// # Errors
@@ -201,6 +224,20 @@ mod tests {
     #[test]
     fn the_command_definition_is_valid() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_rule_of_committed_words_is_a_hidden_flag() {
+        let Command::Serve(flags) = parsed(&["--live-commit-rule", "attended-end"]) else {
+            panic!("not serve");
+        };
+        assert_eq!(flags.live_commit_rule(), CommitRule::AttendedEnd);
+        assert_eq!(
+            ServeFlags::default().live_commit_rule(),
+            CommitRule::Agreement
+        );
+        let help = Arguments::command().render_long_help().to_string();
+        assert!(!help.contains("commit-rule"), "{help}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::num::NonZeroUsize;
 use crate::transcript::Transcript;
 pub use asr::{AsrOutput, AsrTranscript, BareText, DetectedLanguage, asr, bare_text, language};
 pub use diarized::TranscriptionDiarized;
-pub use json::Transcription;
+pub use json::{Logprob, Transcription};
 pub use sse::{TranscriptionTextDelta, TranscriptionTextDone, TranscriptionTextSegment};
 pub use verbose::TranscriptionVerbose;
 

@@ -41,7 +41,7 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 17] = [
             "transcribe",
         ],
     ),
-    ("live", &[]),
+    ("live", &["transcript"]),
     (
         "transcribe",
         &[

@@ -58,3 +58,6 @@ mod layering;
 #[cfg(test)]
 #[path = "../tests/fixtures/fetched_files.rs"]
 mod fetched_files;
+#[cfg(test)]
+#[path = "../tests/fixtures/recordings.rs"]
+mod recordings;

@@ -33,6 +33,7 @@ fn main() {
 }
 
 fn serve(flags: ServeFlags) -> anyhow::Result<()> {
+    let commit_rule = flags.live_commit_rule();
     let loaded = flags.load()?;
     let tracing = Tracing::new(&loaded.settings.traces)?;
     telemetry::logging::init(&loaded.settings.log, &tracing)?;
@@ -44,7 +45,7 @@ fn serve(flags: ServeFlags) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let result = runtime.block_on(async {
         let stop = signals::first_signal()?;
-        Ok(App::bind(&loaded).await?.run(stop).await?)
+        Ok(App::bind(&loaded, commit_rule).await?.run(stop).await?)
     });
     // Decoding that is still running is not waited for.
     runtime.shutdown_background();

@@ -9,10 +9,11 @@
 //! - After `Finish` it sends the events of the turn in progress (which a client without turn detection has not
 //!   committed) and of all turns before, then drops its [`SessionLink`]. The end of the events is the sign that
 //!   all is sent. Events that end without `Finish` mean that the session cannot go on; the socket closes with 1011.
-//! - The task measures `live_partial`, `live_lag` and `live_partials`, because only it knows when a result came; the
-//!   socket measures the other `live_…` metrics.
+//! - The task measures partial texts, their words and the lag, because only it knows when a result came; the socket
+//!   measures the other `live_…` metrics.
 
 mod engine;
+mod arrivals;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,6 +27,7 @@ use crate::models::ModelId;
 use crate::queue::QueueClosed;
 use crate::transcribe::{TranscribeError, TranscriptionOptions};
 
+pub use arrivals::Arrivals;
 pub use engine::EngineSessions;
 
 /// Samples between the newest audio and the detector: 30 s. More are not taken from the socket.

@@ -1,5 +1,6 @@
 //! Code that the fuzz targets share.
 
+pub mod live;
 pub mod panics;
 pub mod server;
 pub mod vocabulary;

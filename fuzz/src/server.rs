@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use futures_util::{SinkExt, Stream, StreamExt};
 use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
 use halkspeech::batch::BatchLimits;
 use halkspeech_whisper::engine::fake::FakeEngine;
@@ -16,7 +17,8 @@ use halkspeech_whisper::engine::memory::Dimensions;
 use halkspeech_whisper::engine::{EngineFactory, EngineInput, Generation, LanguageDetection};
 use halkspeech_whisper::features::WindowLengths;
 use halkspeech::http::{
-    AdmissionControl, CallerLimits, Context, HttpSettings, ParameterDefaults, Phase, router,
+    AdmissionControl, CallerLimits, Context, HttpSettings, LiveSessions, ParameterDefaults, Phase,
+    router,
 };
 use halkspeech::models::{
     Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
@@ -25,11 +27,17 @@ use halkspeech::models::{
 use halkspeech::telemetry::Metrics;
 use halkspeech_whisper::{Alignment, Language, Vocabulary};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use tempfile::TempDir;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tower::ServiceExt;
 
+use crate::live::InstantSessions;
 use crate::model_files::{Fixture, lay_out};
 use crate::vocabulary::tokenizer;
 
@@ -38,12 +46,17 @@ pub const MODEL: &str = "small-one";
 
 /// A timeout that no request of a target reaches.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// One caller may have half of these.
+const MAX_SESSIONS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+/// Bytes between client and server of a socket.
+const SOCKET_BYTES: usize = 64 * 1024;
 /// Most tokens of a generation.
 const MAX_TOKENS: usize = 40;
 
 /// A server that is ready.
 pub struct Server {
     runtime: Runtime,
+    context: Arc<Context>,
     router: Router,
     /// Kept alive; the server would stop if it were dropped.
     _phase: watch::Sender<Phase>,
@@ -55,6 +68,15 @@ pub struct ServerResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+}
+
+/// What a client of a socket has received.
+#[derive(Default)]
+pub struct SocketEnd {
+    /// The text messages, in order.
+    pub texts: Vec<String>,
+    /// The code of the close frame.
+    pub code: Option<u16>,
 }
 
 impl Server {
@@ -72,20 +94,55 @@ impl Server {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
         let (phase, phase_receiver) = watch::channel(Phase::Ready);
-        let router = runtime.block_on(async {
-            let context = context(&models_dir, phase_receiver);
+        let context = runtime.block_on(async {
+            let context = Arc::new(context(&models_dir, phase_receiver));
             let models = context.transcriber.models();
             let default = context.aliases.default_model(&**models.catalog());
             let lease = models.lease(&default).await;
             drop(lease.expect("the model loads"));
-            router(Arc::new(context))
+            context
         });
         Self {
             runtime,
-            router,
+            router: router(Arc::clone(&context)),
+            context,
             _phase: phase,
             _models_dir: models_dir,
         }
+    }
+
+    /// Opens a socket, sends the messages, and reads until the server closes; `None` if it does not open.
+    pub fn converse(&self, path: &str, messages: Vec<Message>) -> Option<SocketEnd> {
+        let request = format!("ws://127.0.0.1{path}").into_client_request().ok()?;
+        self.runtime.block_on(async {
+            let (client, server) = tokio::io::duplex(SOCKET_BYTES);
+            let service = TowerToHyperService::new(self.router.clone());
+            let serving = http1::Builder::new()
+                .serve_connection(TokioIo::new(server), service)
+                .with_upgrades();
+            let serving = tokio::spawn(serving);
+            let socket = tokio_tungstenite::client_async(request, client).await;
+            let conversation = match socket {
+                Ok((socket, _)) => {
+                    let (mut sink, stream) = socket.split();
+                    let sending = async {
+                        for message in messages {
+                            // The server may have closed.
+                            let _closed = sink.send(message).await;
+                        }
+                        // Kept until the server has closed.
+                        sink
+                    };
+                    let (_sink, end) = tokio::join!(sending, receive(stream));
+                    Some(end)
+                }
+                Err(_) => None,
+            };
+            let _ended = serving.await;
+            // The place of the session is free again.
+            self.context.live.all_ended().await;
+            conversation
+        })
     }
 
     /// Sends a request and reads the complete response.
@@ -105,6 +162,21 @@ impl Server {
     }
 }
 
+/// Reads until the connection ends.
+async fn receive(
+    mut stream: impl Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
+) -> SocketEnd {
+    let mut end = SocketEnd::default();
+    while let Some(Ok(message)) = stream.next().await {
+        match message {
+            Message::Text(text) => end.texts.push(text.as_str().to_owned()),
+            Message::Close(frame) => end.code = frame.map(|frame| frame.code.into()),
+            _ => {}
+        }
+    }
+    end
+}
+
 fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
     let metrics = Metrics::new();
     let limits = DecodeLimits {
@@ -114,13 +186,14 @@ fn context(models_dir: &TempDir, phase: watch::Receiver<Phase>) -> Context {
     };
     let models = Arc::new(models(models_dir, &metrics));
     Context {
-        transcriber: Transcriber::new(
+        transcriber: Arc::new(Transcriber::new(
             models,
             FrontEnd::new(NonZeroUsize::MIN),
             limits,
             Arc::new(PcmBudget::unlimited()),
             metrics.clone(),
-        ),
+        )),
+        live: LiveSessions::new(InstantSessions::shared(), MAX_SESSIONS, None),
         aliases: Aliases::new(
             DefaultModel::Configured(ModelId::parse(MODEL).expect("it is a name")),
             [],

@@ -22,7 +22,7 @@ pub struct Transcription<'a> {
 }
 
 /// A token of the text with its probability.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TranscriptionLogprob)]
 pub struct Logprob<'a> {
     /// The token as text.
@@ -35,7 +35,8 @@ pub struct Logprob<'a> {
 }
 
 impl<'a> Logprob<'a> {
-    pub(super) fn list(tokens: &'a [TokenLogprob]) -> Vec<Self> {
+    /// The tokens of a text.
+    pub fn list(tokens: &'a [TokenLogprob]) -> Vec<Self> {
         let logprob = |token: &'a TokenLogprob| Self {
             token: &token.token,
             logprob: numbers::finite(token.logprob),

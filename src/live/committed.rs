@@ -6,6 +6,7 @@ use std::time::Duration;
 use halkspeech_whisper::Language;
 
 use super::position::samples_in;
+use super::word_counts::{self, WordCounts};
 use super::{CommitRule, PartialWord};
 
 /// A word is committed after this number of decodes that hold a complete word in its place, even if they disagree.
@@ -30,6 +31,8 @@ pub struct DecodedAudio {
     pub end: usize,
     /// Its length.
     pub length: Duration,
+    /// Its length up to the end of the last speech in it.
+    pub speech: Duration,
     /// Whether speech goes on at its end, so that its last word may be incomplete.
     pub goes_on: bool,
     /// The language spoken, as far as it is known.
@@ -53,6 +56,9 @@ pub struct CommittedText {
     punctuation: String,
     /// The words of the newest decode that are not committed.
     tail: Vec<PartialWord>,
+    /// Where the words of the tail end, in samples since the session began.
+    tail_ends: Vec<usize>,
+    counts: WordCounts,
     /// For each place in the tail, since when decodes hold a complete word there: one that another follows, because
     /// words grow.
     held: Vec<Held>,
@@ -118,7 +124,10 @@ impl CommittedText {
 
     /// Takes the words of a decode; returns the text that is committed by it, if any.
     pub fn accept(&mut self, words: Vec<PartialWord>, audio: &DecodedAudio) -> Option<String> {
+        let characters = words.iter().map(word_counts::length).sum();
         let mut tail = self.skip_prefix(words);
+        let mut ends = word_counts::ends(&tail, characters, audio);
+        self.counts.withdrawn += word_counts::withdrawn(&self.tail, &tail);
         self.separate_from_context(&mut tail, audio.language);
         let complete = tail.len() - usize::from(audio.goes_on).min(tail.len());
         self.held.truncate(complete);
@@ -135,12 +144,15 @@ impl CommittedText {
             .count();
         self.tail = tail.split_off(certain);
         self.held.drain(..certain);
+        self.tail_ends = ends.split_off(certain);
+        self.counts.committed_ends.append(&mut ends);
         self.commit(tail)
     }
 
     /// Commits the tail; returns its text, if any.
     pub fn commit_tail(&mut self) -> Option<String> {
         self.held.clear();
+        self.counts.committed_ends.append(&mut self.tail_ends);
         let tail = mem::take(&mut self.tail);
         self.commit(tail)
     }
@@ -162,7 +174,13 @@ impl CommittedText {
     pub fn begin_anew(&mut self) {
         self.move_to_context(self.prefix.len());
         self.tail.clear();
+        self.tail_ends.clear();
         self.held.clear();
+    }
+
+    /// What became of the words since the last call.
+    pub fn take_counts(&mut self) -> WordCounts {
+        mem::take(&mut self.counts)
     }
 
     fn is_certain(&self, place: usize, word: &PartialWord, audio: &DecodedAudio) -> bool {
@@ -301,7 +319,7 @@ fn word_tokens(word: &PartialWord) -> &[u32] {
 
 /// A word without case and marks. The dotless ı is compared as i, because lower case without a language makes it of
 /// the Turkish I.
-fn comparable(word: &PartialWord) -> String {
+pub fn comparable(word: &PartialWord) -> String {
     let letters = word.text.chars().flat_map(char::to_lowercase);
     let letters: String = letters
         .filter(|c| c.is_alphanumeric())

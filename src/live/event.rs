@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use halkspeech_whisper::Language;
 
+use crate::transcript::TokenLogprob;
+
 /// A turn, numbered from one in its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ItemId(pub u64);
@@ -63,6 +65,8 @@ pub enum SessionEvent {
         audio: Duration,
         /// The language spoken, if the turn contains speech.
         language: Option<Language>,
+        /// The tokens of the text with their log probabilities, if they were requested and the turn contains speech.
+        logprobs: Option<Vec<TokenLogprob>>,
     },
     /// A turn has no text because of an error.
     Failed {

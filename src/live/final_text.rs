@@ -5,6 +5,7 @@ use std::ops::Range;
 use halkspeech_whisper::Language;
 
 use super::{PieceResult, TurnError, WorkId};
+use crate::transcript::TokenLogprob;
 
 /// The pieces of a turn that were requested, with their results.
 #[derive(Debug, Default)]
@@ -13,6 +14,17 @@ pub struct FinalText {
     pieces: Vec<Piece>,
     /// The piece that is complete unless speech goes on.
     paused: Option<Piece>,
+}
+
+/// The text of a turn.
+#[derive(Debug, Default, PartialEq)]
+pub struct JoinedText {
+    /// The texts of the pieces, separated by spaces in languages that put spaces between words.
+    pub text: String,
+    /// The language of the first piece that has text.
+    pub language: Option<Language>,
+    /// The tokens of the pieces that have text, if they were requested.
+    pub logprobs: Option<Vec<TokenLogprob>>,
 }
 
 #[derive(Debug)]
@@ -82,28 +94,36 @@ impl FinalText {
         self.pieces.iter().all(|piece| piece.result.is_some())
     }
 
-    /// The joined text, and the language of the first piece that has text.
+    /// The text of all pieces.
     ///
     /// # Errors
     /// The first error of a piece.
-    pub fn join(self) -> Result<(String, Option<Language>), TurnError> {
-        let (mut joined, mut language) = (String::new(), None);
+    pub fn join(self) -> Result<JoinedText, TurnError> {
+        let mut joined = JoinedText::default();
         for result in self.pieces.into_iter().filter_map(|piece| piece.result) {
             let text = result.text?;
             let text = text.trim();
+            if let Some(logprobs) = result.logprobs {
+                let tokens = if text.is_empty() {
+                    Vec::new()
+                } else {
+                    logprobs
+                };
+                joined.logprobs.get_or_insert_default().extend(tokens);
+            }
             if text.is_empty() {
                 continue;
             }
             let is_spaced = result
                 .language
                 .is_none_or(Language::puts_spaces_between_words);
-            if is_spaced && !joined.is_empty() {
-                joined.push(' ');
+            if is_spaced && !joined.text.is_empty() {
+                joined.text.push(' ');
             }
-            joined.push_str(text);
-            language = language.or(result.language);
+            joined.text.push_str(text);
+            joined.language = joined.language.or(result.language);
         }
-        Ok((joined, language))
+        Ok(joined)
     }
 }
 
@@ -162,6 +182,7 @@ mod tests {
         PieceResult {
             text: Ok(text.to_owned()),
             language: Language::parse("tr"),
+            logprobs: None,
         }
     }
 
@@ -180,9 +201,43 @@ mod tests {
                 assert_eq!(text.finish_piece(id, result), Some(0..9));
             }
             assert!(text.is_finished());
-            let joined = (expected.to_owned(), Language::parse(code));
+            let joined = JoinedText {
+                text: expected.to_owned(),
+                language: Language::parse(code),
+                logprobs: None,
+            };
             assert_eq!(text.join(), Ok(joined));
         }
+    }
+
+    #[test]
+    fn joins_the_tokens_of_pieces_with_text() {
+        let token = |token: &str| TokenLogprob {
+            token: token.to_owned(),
+            logprob: -0.5,
+            bytes: token.as_bytes().to_vec(),
+        };
+        let mut text = FinalText::default();
+        for (id, piece) in ["Bir", " ", "iki"].into_iter().enumerate() {
+            let id = WorkId(id as u64);
+            text.add(id, 0..9);
+            let result = PieceResult {
+                logprobs: Some(vec![token(piece)]),
+                ..result(piece)
+            };
+            text.finish_piece(id, result);
+        }
+        let logprobs = text.join().unwrap().logprobs;
+        assert_eq!(logprobs, Some(vec![token("Bir"), token("iki")]));
+
+        let mut silence = FinalText::default();
+        silence.add(WorkId(1), 0..9);
+        let result = PieceResult {
+            logprobs: Some(Vec::new()),
+            ..result("")
+        };
+        silence.finish_piece(WorkId(1), result);
+        assert_eq!(silence.join().unwrap().logprobs, Some(Vec::new()));
     }
 
     #[test]
@@ -195,6 +250,7 @@ mod tests {
         let failed = PieceResult {
             text: Err(TurnError::Overloaded),
             language: None,
+            logprobs: None,
         };
         text.finish_piece(WorkId(2), failed);
         assert_eq!(text.join(), Err(TurnError::Overloaded));
@@ -215,7 +271,7 @@ mod tests {
         assert!(text.complete_paused(&(0..20)));
         assert!(!text.is_finished());
         text.finish_piece(WorkId(2), result("Bir iki."));
-        assert_eq!(text.join().unwrap().0, "Bir iki.");
+        assert_eq!(text.join().unwrap().text, "Bir iki.");
     }
 
     #[test]
@@ -225,6 +281,7 @@ mod tests {
         let failed = PieceResult {
             text: Err(TurnError::Overloaded),
             language: None,
+            logprobs: None,
         };
         text.finish_piece(WorkId(1), failed);
         assert!(!text.complete_paused(&(0..9)));

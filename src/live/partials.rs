@@ -8,7 +8,7 @@ use halkspeech_whisper::Language;
 use super::audio_buffer::AudioBuffer;
 use super::committed::{CommittedText, DecodedAudio};
 use super::position::{duration_of, samples_in};
-use super::{CommitRule, Delay, PartialResult, PartialWork, WorkId};
+use super::{CommitRule, Delay, PartialResult, PartialWork, WordCounts, WorkId};
 
 /// Speech before the first partial.
 const MIN_SPEECH_SAMPLES: usize = samples_in(Duration::from_millis(1_500));
@@ -118,6 +118,11 @@ impl Partials {
         &self.text
     }
 
+    /// What became of the words since the last call.
+    pub fn take_counts(&mut self) -> WordCounts {
+        self.text.take_counts()
+    }
+
     /// The first sample that a later partial may contain.
     pub fn needs(&self) -> usize {
         self.step.map_or(usize::MAX, |_| self.start)
@@ -189,6 +194,7 @@ impl Partials {
         let audio = DecodedAudio {
             end: request.speech.now,
             length,
+            speech: duration_of(request.speech.end.saturating_sub(request.start)),
             goes_on,
             language: result.language,
         };

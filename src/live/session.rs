@@ -1,6 +1,7 @@
 //! The session: the order of its turns, and its events.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::time::Duration;
 
 use halkspeech_audio::{PieceFrame, TurnEdge, TurnTracker};
@@ -14,7 +15,7 @@ use super::undecoded::UndecodedSpeech;
 use super::work_queue::WorkQueue;
 use super::{
     CommitRule, ItemId, PartialResult, PieceResult, SessionEvent, SessionOptions, TurnDetection,
-    TurnError, Work, WorkId,
+    TurnError, WordCounts, Work, WorkId,
 };
 
 /// Audio is processed in parts of this length, so that what is no longer needed of a long chunk is released.
@@ -49,6 +50,7 @@ pub struct Session {
     events: VecDeque<SessionEvent>,
     last_item: u64,
     last_committed: Option<ItemId>,
+    word_counts: WordCounts,
 }
 
 /// There is no audio to commit.
@@ -79,6 +81,7 @@ impl Session {
             events: VecDeque::new(),
             last_item: 0,
             last_committed: None,
+            word_counts: WordCounts::default(),
         }
     }
 
@@ -158,6 +161,7 @@ impl Session {
         let Some(finished) = partials.finish(id, result.ok(), speech) else {
             return;
         };
+        self.word_counts.add(partials.take_counts());
         self.undecoded.remove(&finished.range);
         if let Some(text) = finished.delta {
             self.events.push_back(SessionEvent::Delta { item, text });
@@ -202,6 +206,11 @@ impl Session {
         oldest.map_or(Duration::ZERO, |oldest| {
             duration_of(self.audio.end() - oldest)
         })
+    }
+
+    /// What became of the words of partial texts since the last call.
+    pub fn take_word_counts(&mut self) -> WordCounts {
+        mem::take(&mut self.word_counts)
     }
 
     /// Whether every turn that has ended has its text, so that no work is to be done for one.
@@ -256,6 +265,7 @@ impl Session {
         };
         if let Some(text) = turn.push(frame, &self.audio, &mut self.work) {
             let item = turn.item();
+            self.word_counts.add(turn.partials().0.take_counts());
             self.events.push_back(SessionEvent::Delta { item, text });
         }
     }

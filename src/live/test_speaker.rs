@@ -187,6 +187,7 @@ impl Conversation {
         let result = PieceResult {
             text: Ok(words.join(" ")),
             language: Language::parse("tr"),
+            logprobs: None,
         };
         self.session.piece_done(work.id, result);
         self.events.extend(self.session.events());

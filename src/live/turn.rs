@@ -239,17 +239,18 @@ impl EndedTurn {
     /// The last events of the turn.
     pub fn into_events(self) -> Vec<SessionEvent> {
         let item = self.item;
-        let (transcript, language) = match self.final_text.join() {
+        let joined = match self.final_text.join() {
             Ok(joined) => joined,
             Err(error) => return vec![SessionEvent::Failed { item, error }],
         };
-        let delta = last_delta(&self.deltas, self.tail, &transcript);
+        let delta = last_delta(&self.deltas, self.tail, &joined.text);
         let delta = delta.map(|text| SessionEvent::Delta { item, text });
         let completed = SessionEvent::Completed {
             item,
-            transcript,
+            transcript: joined.text,
             audio: self.audio,
-            language,
+            language: joined.language,
+            logprobs: joined.logprobs,
         };
         delta.into_iter().chain([completed]).collect()
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use halkspeech_whisper::Language;
 
 use super::{ItemId, TurnError};
+use crate::transcript::TokenLogprob;
 
 /// Identifies a piece of work in its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,4 +82,6 @@ pub struct PieceResult {
     pub text: Result<String, TurnError>,
     /// The language spoken, which decides whether a space separates the texts of two pieces.
     pub language: Option<Language>,
+    /// The tokens of the text with their log probabilities, if they were requested.
+    pub logprobs: Option<Vec<TokenLogprob>>,
 }

@@ -8,13 +8,15 @@ use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::{
-    AudioChunk, OpenSession, SessionCommand, SessionConfig, SessionHandle, SessionLink, connect,
+    Arrivals, AudioChunk, OpenSession, SessionCommand, SessionConfig, SessionHandle, SessionLink,
+    connect,
 };
 use crate::caller::Caller;
 use crate::clock::now;
 use crate::job::JobError;
 use crate::live::{
-    ItemId, PartialResult, PartialWork, PieceResult, PieceWork, Session, TurnError, Work, WorkId,
+    CommitRule, ItemId, PartialResult, PartialWork, PieceResult, PieceWork, Session, TurnError,
+    Work, WorkId,
 };
 use crate::models::ModelLease;
 use crate::telemetry::{Metrics, PartialLabels};
@@ -27,6 +29,7 @@ pub struct EngineSessions {
     /// The longest time that the final text of a piece may take.
     piece_timeout: Duration,
     metrics: Metrics,
+    commit_rule: CommitRule,
 }
 
 /// What the texts of a turn are written with.
@@ -51,8 +54,7 @@ struct SessionTask {
     aborts: HashMap<WorkId, AbortHandle>,
     /// The claim on the memory of decoded audio.
     memory: PcmClaim,
-    /// When the newest audio arrived.
-    newest: Option<Instant>,
+    arrivals: Arrivals,
     is_finishing: bool,
 }
 
@@ -74,6 +76,16 @@ impl EngineSessions {
             transcriber,
             piece_timeout,
             metrics,
+            commit_rule: CommitRule::default(),
+        }
+    }
+
+    /// Words are committed by this rule.
+    #[must_use]
+    pub fn with_commit_rule(self, commit_rule: CommitRule) -> Self {
+        Self {
+            commit_rule,
+            ..self
         }
     }
 }
@@ -95,7 +107,8 @@ impl OpenSession for EngineSessions {
                 });
             }
             let (handle, link) = connect();
-            let session = Session::new(config.policy);
+            let mut session = Session::new(config.policy);
+            session.set_commit_rule(self.commit_rule);
             let setup = TurnSetup {
                 config,
                 model: Ok(model),
@@ -111,7 +124,7 @@ impl OpenSession for EngineSessions {
                 setups: BTreeMap::from([(ItemId(0), Arc::new(setup))]),
                 running: FuturesUnordered::new(),
                 aborts: HashMap::new(),
-                newest: None,
+                arrivals: Arrivals::default(),
                 is_finishing: false,
             };
             tokio::spawn(async move {
@@ -183,7 +196,7 @@ impl SessionTask {
     /// Runs the detector on the CPU pool.
     async fn push(&mut self, chunk: AudioChunk) -> Result<(), Ended> {
         let mut session = self.session.take().ok_or(Ended)?;
-        self.newest = Some(chunk.arrival);
+        self.arrivals.push(chunk.pcm.len(), chunk.arrival);
         let detect = move || {
             session.push(&chunk.pcm);
             session
@@ -193,6 +206,7 @@ impl SessionTask {
         let session = detected.map_err(|_panicked| Ended)?;
         let bytes = session.buffered() * size_of::<f32>();
         self.session = Some(session);
+        self.observe_words();
         let claimed = self.memory.resize(bytes as u64);
         claimed.map_err(|error| {
             tracing::warn!(%error, "a live session ends");
@@ -206,7 +220,7 @@ impl SessionTask {
                 Work::Partial(item, work) => {
                     let id = work.id;
                     let result = self.partial(item, work);
-                    let newest = self.newest;
+                    let newest = self.arrivals.newest();
                     self.spawn(id, async move { Done::Partial(id, result.await, newest) });
                 }
                 Work::Piece(item, work) => {
@@ -252,6 +266,7 @@ impl SessionTask {
         let (setup, caller) = (self.setup(item), self.caller);
         let transcriber = Arc::clone(&self.transcriber);
         let deadline = now() + self.piece_timeout;
+        let wants_logprobs = setup.config.transcription.logprobs;
         async move {
             let transcript = match setup.context(caller) {
                 Ok(context) => transcriber
@@ -260,9 +275,17 @@ impl SessionTask {
                     .map_err(turn_error),
                 Err(error) => Err(error),
             };
-            PieceResult {
-                language: transcript.as_ref().ok().and_then(|text| text.language),
-                text: transcript.map(|transcript| transcript.text),
+            match transcript {
+                Ok(transcript) => PieceResult {
+                    text: Ok(transcript.text),
+                    language: transcript.language,
+                    logprobs: wants_logprobs.then_some(transcript.logprobs),
+                },
+                Err(error) => PieceResult {
+                    text: Err(error),
+                    language: None,
+                    logprobs: None,
+                },
             }
         }
     }
@@ -290,6 +313,23 @@ impl SessionTask {
         }
         let lag = session.lag();
         self.metrics.live_lag_seconds.observe(lag.as_secs_f64());
+        self.observe_words();
+    }
+
+    /// Measures the words that were committed and withdrawn since the last call.
+    fn observe_words(&mut self) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        let counts = session.take_word_counts();
+        let (metrics, now) = (&self.metrics, now());
+        metrics.live_withdrawn_words.inc_by(counts.withdrawn);
+        for end in counts.committed_ends {
+            if let Some(arrival) = self.arrivals.of(end as u64) {
+                let time = now.saturating_duration_since(arrival);
+                metrics.live_word_seconds.observe(time.as_secs_f64());
+            }
+        }
     }
 
     fn observe(&self, done: &Done) {

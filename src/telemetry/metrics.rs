@@ -134,6 +134,11 @@ declare_metrics! {
             "live_partial" in Seconds, "Time from the arrival of the newest audio in a partial text to its result";
         pub live_final_seconds: Histogram = seconds(),
             "live_final" in Seconds, "Time from the arrival of the end of a turn to its text";
+        pub live_word_seconds: Histogram = seconds(),
+            "live_word" in Seconds,
+            "Time from the arrival of the end of a word, estimated in turns up to 12 s, to its commit";
+        pub live_withdrawn_words: Counter = Counter::default(),
+            "live_withdrawn_words", "Words that one partial text of a live session showed and the next did not";
         pub live_lag_seconds: Histogram = seconds(),
             "live_lag" in Seconds, "Age of the oldest speech that no finished text contains, at each text";
     }

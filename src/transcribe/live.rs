@@ -104,6 +104,7 @@ impl Transcriber {
         deadline: Instant,
     ) -> Result<Transcript, TranscribeError> {
         let LiveContext { model, options, .. } = context;
+        let options = &piece_options(options);
         let origin = self.live_origin(&context, deadline);
         let report = ProgressReport::new(None, ReportUnit::Windows);
         let writing = async {
@@ -132,6 +133,14 @@ impl Transcriber {
             deadline,
         }
     }
+}
+
+/// The options of a final text: those of an upload, but a rejected text is written again only once, because somebody
+/// waits for it.
+fn piece_options(options: &TranscriptionOptions) -> TranscriptionOptions {
+    let mut options = options.clone();
+    options.fallback.temperatures.truncate(1);
+    options
 }
 
 /// The options of a partial text: the language, prompt and suppressed tokens of a session.

@@ -79,6 +79,7 @@ async fn run(script: Script, mut link: SessionLink, samples: Arc<Mutex<Vec<usize
                         transcript: " Merhaba dünya.".to_owned(),
                         audio: Duration::from_secs(1),
                         language: Language::parse("tr"),
+                        logprobs: None,
                     },
                 ],
             },

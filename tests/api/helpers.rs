@@ -23,7 +23,7 @@ use halkspeech::models::{
     self, Aliases, Catalog, DefaultModel, Downloads, EngineFactoryBuilder, Hub, HubSettings,
     LoadedModels, ModelBudget, ModelId, ModelPlan, SlotMemory, Store,
 };
-use halkspeech::session::{NoSessions, OpenSession};
+use halkspeech::session::{EngineSessions, OpenSession};
 use halkspeech::telemetry::{Metrics, RefusalLabels, RefusalReason, RequestLabels};
 use halkspeech::transcribe::{FrontEnd, Transcriber};
 use halkspeech_audio::{DecodeLimits, FfmpegMode, PcmBudget};
@@ -78,8 +78,8 @@ pub struct TestSetup {
     pub idle_time: Option<Duration>,
     /// The model that OpenAI's names refer to.
     pub default_model: DefaultModel,
-    /// Opens live sessions.
-    pub sessions: Arc<dyn OpenSession>,
+    /// Opens live sessions; none: they run on the engine.
+    pub sessions: Option<Arc<dyn OpenSession>>,
     pub max_sessions: usize,
     pub server_secret: Option<Secret>,
 }
@@ -144,7 +144,7 @@ impl Default for TestSetup {
             budget: ModelBudget::default(),
             idle_time: None,
             default_model: DefaultModel::Configured(ModelId::parse(MODEL).unwrap()),
-            sessions: Arc::new(NoSessions),
+            sessions: None,
             max_sessions: 10,
             server_secret: None,
         }
@@ -170,14 +170,23 @@ impl TestApp {
         };
         let front_end = FrontEnd::new(NonZeroUsize::new(setup.front_end_workers).unwrap());
         let (phase, phase_receiver) = watch::channel(Phase::Ready);
-        let context = Arc::new(Context {
-            transcriber: Arc::new(Transcriber::new(
-                Arc::clone(&models),
-                front_end,
-                limits,
-                Arc::new(PcmBudget::new(setup.decoded_bytes)),
+        let transcriber = Arc::new(Transcriber::new(
+            Arc::clone(&models),
+            front_end,
+            limits,
+            Arc::new(PcmBudget::new(setup.decoded_bytes)),
+            metrics.clone(),
+        ));
+        let sessions = setup.sessions.unwrap_or_else(|| {
+            let transcriber = Arc::clone(&transcriber);
+            Arc::new(EngineSessions::new(
+                transcriber,
+                TEST_TIMEOUT,
                 metrics.clone(),
-            )),
+            ))
+        });
+        let context = Arc::new(Context {
+            transcriber,
             aliases: Aliases::new(setup.default_model, setup.aliases),
             admission: Arc::new(AdmissionControl::new(
                 setup.max_concurrent_requests,
@@ -190,7 +199,7 @@ impl TestApp {
                     .map(|limit| Arc::new(AudioQuota::new(limit))),
             },
             live: LiveSessions::new(
-                setup.sessions,
+                sessions,
                 NonZeroUsize::new(setup.max_sessions).unwrap(),
                 setup.server_secret,
             ),

@@ -6,6 +6,7 @@ mod connecting;
 mod secrets;
 mod endings;
 mod simple;
+mod engine;
 
 use std::time::Duration;
 
@@ -83,6 +84,7 @@ async fn a_turn_goes_through_the_socket() {
                 transcript: "Hi.".to_owned(),
                 audio: Duration::from_millis(100),
                 language: None,
+                logprobs: None,
             },
         ])
         .await;

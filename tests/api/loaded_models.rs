@@ -38,7 +38,7 @@ fn link_model(folder: &Path) {
 }
 
 /// Two models with the same files, and another file next to those of the first.
-fn two_models() -> tempfile::TempDir {
+pub fn two_models() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     for model in ["one", "owner/two"] {
         link_model(&root.path().join(model));

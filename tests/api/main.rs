@@ -11,6 +11,10 @@ mod fake_hub;
 #[cfg(test)]
 #[path = "../fixtures/model_files.rs"]
 mod model_files;
+#[cfg(test)]
+#[path = "../fixtures/fetched_files.rs"]
+#[expect(dead_code, reason = "these tests have a folder of models of their own")]
+mod fetched_files;
 
 #[cfg(test)]
 mod answers;

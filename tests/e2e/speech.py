@@ -1,4 +1,5 @@
 """The sample, its words, and recordings made from it."""
+import array
 import io
 import wave
 
@@ -30,3 +31,21 @@ def telephone_call(sample, delay_s):
                 pairs[2 * channel + byte::4] = samples[byte::2]
         stereo.writeframes(pairs)
     return file.getvalue()
+
+
+def resampled(samples, rate):
+    """16-bit samples of 16 kHz at a multiple of 8 kHz, by linear interpolation."""
+    source = array.array("h", samples)
+    length = len(source) * rate // 16_000
+    result = array.array("h")
+    for index in range(length):
+        at = index * 16_000 / rate
+        left = int(at)
+        right = min(left + 1, len(source) - 1)
+        result.append(round(source[left] + (at - left) * (source[right] - source[left])))
+    return result.tobytes()
+
+
+def chunks(data, size):
+    """The data in pieces of this size; the last may be shorter."""
+    return [data[at:at + size] for at in range(0, len(data), size)]

@@ -1,11 +1,12 @@
 """Every panel of the dashboard has data: runs its queries on a Prometheus after a load.
 
 Run it while the server is under load, or soon after: `docker compose --profile cpu --profile observability up -d`, then
-`halkspeech bench`. Panels of GPUs have the marker `gpu`.
+`halkspeech bench` and `halkspeech bench --live`. Panels of GPUs have the marker `gpu`.
 """
 import json
 import math
 import pathlib
+import re
 import time
 import urllib.parse
 import urllib.request
@@ -14,7 +15,9 @@ import pytest
 
 import needs
 
-DASHBOARD = pathlib.Path(__file__).parents[2] / "docker/grafana/dashboards/halkspeech.json"
+ROOT = pathlib.Path(__file__).parents[2]
+DASHBOARD = ROOT / "docker/grafana/dashboards/halkspeech.json"
+METRICS = ROOT / "docs/metrics.md"
 LAST_S, STEP_S = 300, 15
 # Values of Grafana's variables: every instance, and four times the scrape interval.
 VARIABLES = {"$instance": ".*", "$__rate_interval": "1m"}
@@ -55,8 +58,11 @@ def query_range(prometheus, expression):
     return [one for one in numbers if one]
 
 
-def test_the_dashboard_has_panels():
-    assert list(queries())
+def test_the_queries_name_metrics_of_the_server():
+    documented = set(re.findall(r"`(halkspeech_\w+)", METRICS.read_text(encoding="utf-8")))
+    used = {name for query in queries() for name in re.findall(r"halkspeech_\w+", query.values[0])}
+    assert used
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in used} - documented == set()
 
 
 @pytest.mark.slow

@@ -4,6 +4,8 @@ import asyncio
 import base64
 import contextlib
 import json
+import math
+import random
 import signal
 import wave
 
@@ -13,7 +15,7 @@ import pytest
 
 from sdk import KEY, client_of
 from servers import metrics
-from speech import ENDING
+from speech import ENDING, chunks, resampled
 
 RATE = 24_000
 SILENCE_S = 1.5  # ends a turn
@@ -32,19 +34,6 @@ def speech(sample):
         return file.readframes(file.getnframes())
 
 
-def resampled(samples, rate):
-    """Samples of 16 kHz at a multiple of 8 kHz, by linear interpolation."""
-    source = array.array("h", samples)
-    length = len(source) * rate // 16_000
-    result = array.array("h")
-    for index in range(length):
-        at = index * 16_000 / rate
-        left = int(at)
-        right = min(left + 1, len(source) - 1)
-        result.append(round(source[left] + (at - left) * (source[right] - source[left])))
-    return result.tobytes()
-
-
 def mu_law(samples):
     """G.711 µ-law of 16-bit samples."""
     def code(sample):
@@ -53,10 +42,6 @@ def mu_law(samples):
         exponent = max(magnitude.bit_length() - 8, 0)
         return ~(sign | exponent << 4 | magnitude >> exponent + 3 & 0x0F) & 0xFF
     return bytes(code(sample) for sample in array.array("h", samples))
-
-
-def chunks(data, size):
-    return [data[at:at + size] for at in range(0, len(data), size)]
 
 
 def session_of(format=None, **more):
@@ -202,11 +187,31 @@ def test_the_simple_stream(url, speech, vad):
     assert len(finals) == 1 if vad == "false" else len(finals) > 1
 
 
-def test_silence_gives_no_event(url):
+def noise():
+    """A minute of white noise of a twentieth of full scale."""
+    random_bytes = random.Random(1).randbytes(2 * RATE * 60)
+    return array.array("h", (sample // 20 for sample in array.array("h", random_bytes))).tobytes()
+
+
+def music():
+    """A minute of plucked chords, four each second, repeated after three seconds."""
+    chords = [(261.6, 329.6, 392.0), (220.0, 261.6, 329.6), (174.6, 220.0, 261.6)]
+    beat = RATE // 4
+    bar = array.array("h")
+    for number in range(12):
+        for at in range(beat):
+            waves = (math.sin(math.tau * pitch * part * at / RATE) / part
+                     for pitch in chords[number // 4] for part in (1, 2, 3))
+            bar.append(round(3_000 * math.exp(-3 * at / beat) * sum(waves)))
+    return bar.tobytes() * 20
+
+
+@pytest.mark.parametrize("sound", [lambda: bytes(2 * RATE * 60), noise, music], ids=["silence", "noise", "music"])
+def test_a_minute_without_speech_gives_no_event(url, sound):
     async def run():
         async with client_of(url, kind=openai.AsyncOpenAI).realtime.connect() as connection:
             await connection.session.update(session=session_of())
-            await append(connection, bytes(2 * RATE * 60), RATE)
+            await append(connection, sound(), RATE)
             await connection.input_audio_buffer.commit()
             return await turns(connection, 1)
     kinds = {event.type.rpartition(".")[2] for event in asyncio.run(run())}
@@ -236,6 +241,26 @@ def test_a_turn_is_completed_before_the_server_stops(server, speech):
     assert code == 1001
     assert completed
     assert received[-1]["type"].endswith(".completed")
+
+
+def test_a_client_faster_than_real_time_waits_and_loses_nothing(url, speech):
+    """Two and a half minutes of speech in one turn, sent as fast as the server reads: each sentence is in the text."""
+    sentences = 14
+    data = resampled(speech, RATE)
+
+    async def run():
+        async with client_of(url, kind=openai.AsyncOpenAI).realtime.connect() as connection:
+            await connection.session.update(session=session_of(turn_detection=None, transcription={
+                "model": "tiny.en", "delay": "xhigh"}))
+            for _ in range(sentences):
+                await append(connection, data, RATE)
+            await connection.input_audio_buffer.commit()
+            return await turns(connection, 1)
+    _, [completed] = texts(asyncio.run(run()))
+    words = completed.lower().replace(",", "").replace(".", "").split()
+    # A sentence at the border of two pieces may lose a word.
+    assert abs(words.count("americans") - sentences) <= 1
+    assert abs(words.count("country") - 2 * sentences) <= 2
 
 
 def test_clients_that_hang_up_leave_nothing_behind(url, speech):

@@ -68,6 +68,7 @@ fn doctor_prints_a_line_per_check_and_fails_on_errors() {
         "device",
         "models",
         "memory",
+        "live",
         "downloads",
         "port",
         "keys",

@@ -8,6 +8,7 @@ mod reference;
 mod alignment;
 mod turns;
 mod measures;
+mod uploads;
 mod report;
 
 use std::io::{self, Write};
@@ -29,6 +30,7 @@ use self::record::{LiveEvent, SessionRecord};
 use self::reference::Reference;
 use self::report::{LiveReport, LiveRunReport, RunCollector};
 use self::turns::TurnReading;
+use self::uploads::Uploads;
 use super::client::{BenchClient, RequestTemplate};
 use super::clips::Clip;
 use super::flags::BenchFlags;
@@ -86,12 +88,29 @@ pub async fn bench(flags: &BenchFlags, clips: Vec<Clip>) -> anyhow::Result<Optio
         setup,
     };
     let mut report = report_head(&player, clips.len());
+    let uploaded = (template.clone(), clips.clone());
     let clips = Arc::new(prepare(template, clips).await?);
+    let uploads = match (flags.live.uploads(), uploaded) {
+        (None, _) => None,
+        (Some(callers), (template, clips)) => {
+            Some(Uploads::measure_alone(template, clips, callers).await?)
+        }
+    };
     for sessions in flags.sessions() {
         if prints_table && report.runs.is_empty() {
             writeln!(out, "{}", escape::lines(&report.head()))?;
         }
-        let run = measure(&player, &clips, flags, sessions).await;
+        let measuring = measure(&player, &clips, flags, sessions);
+        let run = match &uploads {
+            None => measuring.await,
+            Some(uploads) => {
+                let (run, uploads) = uploads.beside(measuring).await;
+                LiveRunReport {
+                    uploads: Some(uploads),
+                    ..run
+                }
+            }
+        };
         if prints_table {
             writeln!(out, "{}", escape::lines(&run.row()))?;
         }

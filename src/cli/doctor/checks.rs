@@ -10,7 +10,9 @@ use indicatif::HumanBytes;
 use rustix::fs::{Access, access, statvfs};
 
 use super::Finding;
-use crate::app::{AppError, engine_layout, memory, open_files, services, startup_warnings};
+use crate::app::{
+    AppError, engine_layout, live_limit, memory, open_files, services, startup_warnings,
+};
 use crate::config::LoadedSettings;
 use crate::models::{Aliases, Catalog};
 use crate::telemetry::error_chain;
@@ -49,7 +51,39 @@ pub async fn models(loaded: &LoadedSettings) -> Result<Vec<Finding>, AppError> {
     let mut findings: Vec<_> = folder.into_iter().collect();
     findings.push(default_model(loaded, &aliases, &catalog));
     findings.push(model_memory(loaded, &aliases, &catalog));
+    findings.push(live(loaded, &aliases, &catalog));
     Ok(findings)
+}
+
+/// How many live sessions the server takes, and whether the machine can follow them.
+fn live(loaded: &LoadedSettings, aliases: &Aliases, catalog: &Catalog) -> Finding {
+    if !engine_layout::is_on_cpu(loaded) {
+        let text = "engines on a GPU have no live sessions: their sockets get an error";
+        return Finding::warning("live", text);
+    }
+    let id = aliases.default_model(catalog);
+    let model = catalog.find(&id);
+    let sessions = live_limit::max_sessions(&loaded.settings, model.as_deref());
+    let name = loaded.setting_name("live.max_sessions");
+    if loaded.settings.live.max_sessions == 0 {
+        let text = format!(
+            "at most {sessions} sessions at a time, by an estimate for the cores and {id} ({name})"
+        );
+        return Finding::ok("live", text);
+    }
+    let followed = live_limit::sessions_of_cores(model.as_deref());
+    let text = format!("at most {sessions} sessions at a time ({name})");
+    if sessions > followed {
+        Finding::warning(
+            "live",
+            format!(
+                "{text}; the cores can follow about {followed} with {id}: with more, partial texts come \
+                 more rarely"
+            ),
+        )
+    } else {
+        Finding::ok("live", text)
+    }
 }
 
 fn default_model(loaded: &LoadedSettings, aliases: &Aliases, catalog: &Catalog) -> Finding {
@@ -317,6 +351,21 @@ mod tests {
         let on_demand = load(&[("WHISPER__AUTO_DOWNLOAD", "true")]);
         let findings = models(&on_demand).await.unwrap();
         check(&findings[0], Severity::Warning, &["first request"]);
+    }
+
+    #[tokio::test]
+    async fn the_number_of_live_sessions_is_shown() {
+        let on_cpu = ("WHISPER__INFERENCE_DEVICE", "cpu");
+        for (sessions, severity, excerpt) in [
+            ("0", Severity::Ok, "an estimate for the cores"),
+            ("1", Severity::Ok, "at most 1 sessions"),
+            ("1000000", Severity::Warning, "can follow about"),
+        ] {
+            let loaded = load(&[on_cpu, ("LIVE__MAX_SESSIONS", sessions)]);
+            let findings = models(&loaded).await.unwrap();
+            let live = findings.iter().find(|finding| finding.subject == "live");
+            check(live.unwrap(), severity, &[excerpt, "LIVE__MAX_SESSIONS"]);
+        }
     }
 
     #[test]

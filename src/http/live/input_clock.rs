@@ -5,26 +5,20 @@ use std::time::{Duration, Instant};
 
 use super::protocol::BufferState;
 use crate::live::{ItemId, SessionEvent};
+use crate::session::Arrivals;
 
 /// Samples per second of all audio.
 const RATE_HZ: u64 = 16_000;
-/// Audio that is remembered as one arrival.
-const STEP_SAMPLES: u64 = RATE_HZ / 10;
-/// Arrivals that are kept: ten minutes.
-const MAX_ARRIVALS: usize = 6_000;
 /// Turns whose end is kept; they complete in order.
 const MAX_TURNS: usize = 64;
 
-/// The arrivals of a session's audio.
+/// What has come of a session's audio, and when.
 #[derive(Debug, Default)]
 pub struct InputClock {
-    /// Samples so far.
-    samples: u64,
+    arrivals: Arrivals,
     /// Samples up to the end of the last turn.
     consumed: u64,
     is_in_turn: bool,
-    /// The sample that each piece of audio ends with, and when it came.
-    arrivals: VecDeque<(u64, Instant)>,
     /// When the last audio of each turn came.
     turn_ends: VecDeque<(ItemId, Instant)>,
 }
@@ -32,41 +26,31 @@ pub struct InputClock {
 impl InputClock {
     /// Counts audio.
     pub fn push(&mut self, samples: usize, arrival: Instant) {
-        self.samples += samples as u64;
-        let is_due = self
-            .arrivals
-            .back()
-            .is_none_or(|(end, _)| self.samples >= end + STEP_SAMPLES);
-        if is_due {
-            if self.arrivals.len() == MAX_ARRIVALS {
-                self.arrivals.pop_front();
-            }
-            self.arrivals.push_back((self.samples, arrival));
-        }
+        self.arrivals.push(samples, arrival);
     }
 
     /// All audio so far belongs to a turn, or is dropped.
     pub fn consume(&mut self) {
-        self.consumed = self.samples;
+        self.consumed = self.arrivals.samples();
     }
 
     /// Length of all audio.
     pub fn audio(&self) -> Duration {
-        Duration::from_micros(self.samples * 1_000_000 / RATE_HZ)
+        Duration::from_micros(self.arrivals.samples() * 1_000_000 / RATE_HZ)
     }
 
     /// Time since the newest audio came.
     pub fn since_newest(&self, now: Instant) -> Duration {
-        let newest = self.arrivals.back();
-        newest.map_or(Duration::ZERO, |(_, arrival)| {
-            now.saturating_duration_since(*arrival)
+        let newest = self.arrivals.newest();
+        newest.map_or(Duration::ZERO, |arrival| {
+            now.saturating_duration_since(arrival)
         })
     }
 
     /// What is known of the buffer.
     pub fn buffer(&self) -> BufferState {
         BufferState {
-            has_audio: self.samples > self.consumed,
+            has_audio: self.arrivals.samples() > self.consumed,
             is_in_turn: self.is_in_turn,
         }
     }
@@ -77,14 +61,14 @@ impl InputClock {
             SessionEvent::SpeechStarted { .. } => self.is_in_turn = true,
             SessionEvent::SpeechStopped { item, audio_end } => {
                 let end = audio_end.as_micros() as u64 * RATE_HZ / 1_000_000;
-                self.consumed = self.consumed.max(end.min(self.samples));
-                let arrival = self.arrival_of(end).unwrap_or(now);
+                self.consumed = self.consumed.max(end.min(self.arrivals.samples()));
+                let arrival = self.arrivals.of(end).unwrap_or(now);
                 self.end_turn(*item, arrival);
             }
             SessionEvent::Committed { item, .. } => {
                 self.is_in_turn = false;
                 if self.turn_ends.iter().all(|(other, _)| other != item) {
-                    let newest = self.arrivals.back().map_or(now, |(_, arrival)| *arrival);
+                    let newest = self.arrivals.newest().unwrap_or(now);
                     self.end_turn(*item, newest);
                 }
             }
@@ -105,12 +89,6 @@ impl InputClock {
         }
         self.turn_ends.push_back((item, end));
     }
-
-    fn arrival_of(&self, sample: u64) -> Option<Instant> {
-        let at = self.arrivals.partition_point(|(end, _)| *end < sample);
-        let arrival = self.arrivals.get(at).or(self.arrivals.back());
-        arrival.map(|(_, arrival)| *arrival)
-    }
 }
 
 #[cfg(test)]
@@ -125,6 +103,7 @@ mod tests {
             transcript: String::new(),
             audio: Duration::ZERO,
             language: None,
+            logprobs: None,
         }
     }
 

@@ -12,6 +12,7 @@ use super::close::CloseReason;
 use super::configuration::{Configuration, SessionForm};
 use super::field_reader::Object;
 use super::protocol::{BufferState, EventTime, Protocol, Reply, Request};
+use crate::format::Logprob;
 use crate::http::HttpSettings;
 use crate::http::error::{ApiError, LiveError};
 use crate::http::request_id::RequestId;
@@ -222,12 +223,13 @@ impl Protocol for Realtime {
                 transcript,
                 audio,
                 language,
+                logprobs,
             } => writer.write(&ServerEvent::Completed {
                 item_id: &item_id(*item),
                 content_index: 0,
                 transcript,
                 usage: Usage::of_ms(milliseconds(*audio)),
-                logprobs: Null,
+                logprobs: logprobs.as_deref().map(Logprob::list),
                 languages: language
                     .iter()
                     .map(|language| LanguageCode {

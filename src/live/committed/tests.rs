@@ -41,6 +41,7 @@ fn ending_at(end_s: u64) -> DecodedAudio {
     DecodedAudio {
         end: samples_in(Duration::from_secs(end_s)),
         length: Duration::from_secs(end_s),
+        speech: Duration::from_secs(end_s),
         goes_on: true,
         language: Language::parse("tr"),
     }
@@ -187,6 +188,24 @@ fn an_attended_word_is_complete_half_a_second_before_the_end() {
         let delta = committed.accept(text.clone(), &ending_at(2));
         assert_eq!(delta.as_deref(), expected, "{rule:?}");
     }
+}
+
+#[test]
+fn committed_and_withdrawn_words_are_counted() {
+    let mut committed = check(&[
+        ("bir iki üz", ""),
+        ("bir iki üç dört", "bir iki"),
+        ("bir iki üç beş", " üç"),
+    ]);
+    let counts = committed.take_counts();
+    // Each of " bir iki üç beş" has its share of the audio: 2 s, then 3 s.
+    let ends_ms: Vec<usize> = counts.committed_ends.iter().map(|end| end / 16).collect();
+    assert_eq!(ends_ms, [500, 1_000, 2_200]);
+    assert_eq!(counts.withdrawn, 2, "üz and dört");
+
+    committed.commit_tail();
+    let counts = committed.take_counts();
+    assert_eq!((counts.committed_ends, counts.withdrawn), (vec![48_000], 0));
 }
 
 #[test]

@@ -113,6 +113,7 @@ fn take_step(conversation: &mut Conversation, step: &Step) {
             let result = PieceResult {
                 text: Err(TurnError::Overloaded),
                 language: None,
+                logprobs: None,
             };
             conversation.session.piece_done(work.id, result);
         }

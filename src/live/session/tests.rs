@@ -41,3 +41,4 @@ fn long_script(words: usize) -> String {
 mod partials;
 mod turns;
 mod real_speech;
+mod needs_recordings;

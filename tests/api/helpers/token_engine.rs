@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use halkspeech_whisper::engine::decoder::{
     AlignedTokens, Decoder, DecoderModel, Encoder, EncoderInput, OpenedSlot, SlotId, SlotRow,
@@ -19,7 +20,16 @@ pub fn text_of_band(band: usize) -> String {
 
 /// Writes [`text_of_band`] of each window; the step of this number and all after it wait at the gate.
 pub fn token_engine(gate: &Arc<EngineGate>, step: usize) -> EngineFactory {
-    let gate = Arc::clone(gate);
+    engine(gate, step, &Arc::default())
+}
+
+/// The same without a gate; each encoding takes one of the faults and panics, as long as there are any.
+pub fn faulty_token_engine(faults: &Arc<AtomicUsize>) -> EngineFactory {
+    engine(&EngineGate::new(), usize::MAX, faults)
+}
+
+fn engine(gate: &Arc<EngineGate>, step: usize, faults: &Arc<AtomicUsize>) -> EngineFactory {
+    let (gate, faults) = (Arc::clone(gate), Arc::clone(faults));
     Arc::new(move || {
         let decoder = ScriptDecoder {
             model: model(),
@@ -34,7 +44,10 @@ pub fn token_engine(gate: &Arc<EngineGate>, step: usize) -> EngineFactory {
             encoder_windows: 1,
             memory: None,
         };
-        let parts = (ToneEncoder, decoder);
+        let encoder = ToneEncoder {
+            faults: Arc::clone(&faults),
+        };
+        let parts = (encoder, decoder);
         Ok(Box::new(WindowEngine::new(
             parts,
             Arc::clone(&VOCABULARY),
@@ -44,13 +57,21 @@ pub fn token_engine(gate: &Arc<EngineGate>, step: usize) -> EngineFactory {
     })
 }
 
-struct ToneEncoder;
+struct ToneEncoder {
+    faults: Arc<AtomicUsize>,
+}
 
 impl Encoder for ToneEncoder {
     /// The tokens of the text.
     type Encoding = Vec<Token>;
 
     fn encode(&mut self, windows: &[EncoderInput<'_>]) -> Result<Vec<Vec<Token>>, EngineError> {
+        let take = |faults: usize| faults.checked_sub(1);
+        let (set, fetch) = (Ordering::SeqCst, Ordering::SeqCst);
+        assert!(
+            self.faults.fetch_update(set, fetch, take).is_err(),
+            "a fault of the engine"
+        );
         let bands = windows.iter().map(|window| loudest_band(window.features));
         Ok(bands.map(|band| tokens(&text_of_band(band))).collect())
     }

@@ -67,6 +67,7 @@ async fn the_turn_is_completed_at_the_drain() {
             transcript: "last".to_owned(),
             audio: Duration::from_millis(200),
             language: None,
+            logprobs: None,
         }])
         .await;
     assert!(!stopped.is_finished());

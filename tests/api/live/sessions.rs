@@ -31,7 +31,7 @@ struct Opener(mpsc::Sender<OpenedSession>);
 pub async fn app_with_sessions(change: impl FnOnce(&mut TestSetup)) -> (TestApp, Sessions) {
     let (opened, sessions) = mpsc::channel(100);
     let mut setup = TestSetup {
-        sessions: Arc::new(Opener(opened)),
+        sessions: Some(Arc::new(Opener(opened))),
         preload: false,
         ..TestSetup::default()
     };

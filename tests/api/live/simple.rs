@@ -19,6 +19,7 @@ fn completed(transcript: &str) -> SessionEvent {
         transcript: transcript.to_owned(),
         audio: Duration::from_millis(200),
         language: None,
+        logprobs: None,
     }
 }
 
@@ -76,6 +77,26 @@ async fn a_stream_with_turns_has_a_final_text_for_each() {
     assert!(matches!(session.command().await, SessionCommand::Finish));
     drop(session);
     assert_eq!(client.closed().await.0, 1000);
+}
+
+#[tokio::test]
+async fn what_comes_behind_the_end_is_ignored() {
+    let (app, mut sessions) = app_with_sessions(|_| {}).await;
+    let mut client = LiveClient::connect(&app, STREAM).await;
+    client.event("ready").await;
+    client.send_binary(vec![0; 3_200]).await;
+    client.send(json!({ "type": "audio.done" })).await;
+    client.send_binary(vec![0; 3_200]).await;
+    client.send(json!({ "type": "audio.done" })).await;
+    let mut session = sessions.next().await;
+    session.samples(1_600).await;
+    assert!(matches!(session.command().await, SessionCommand::Finish));
+    session.say([completed("One.")]).await;
+    assert!(session.link.commands.try_recv().is_err());
+    drop(session);
+
+    assert_eq!(client.event("transcript.final").await["text"], "One.");
+    assert_eq!(client.closed().await, (1000, "done".to_owned()));
 }
 
 #[tokio::test]

@@ -39,6 +39,9 @@ pub struct LiveFlags {
     /// Spread the starts of the first sessions over this number of seconds
     #[arg(long, default_value = "5", value_name = "S", requires = "live", value_parser = clap::value_parser!(u16).range(0..=3_600))]
     spread_s: u16,
+    /// Upload the recordings with this number of callers meanwhile, and for 30 s before, to compare their speed
+    #[arg(long, value_name = "N", requires = "live")]
+    uploads: Option<NonZeroU16>,
 }
 
 /// A socket.
@@ -77,6 +80,11 @@ impl LiveFlags {
             turn_detection: self.turn_detection,
             silence_ms: self.silence_ms.into(),
         }
+    }
+
+    /// Callers that upload meanwhile.
+    pub fn uploads(&self) -> Option<usize> {
+        self.uploads.map(|callers| callers.get().into())
     }
 
     /// Length of a frame.
@@ -119,6 +127,8 @@ mod tests {
             "--live --delay lower",
             "--live --frame-ms 1",
             "--live --passes 0",
+            "--uploads 8",
+            "--live --uploads 0",
         ] {
             assert_eq!(
                 parsed(line).map_err(|error| error.exit_code()).err(),

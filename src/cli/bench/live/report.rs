@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::measures::{SessionMeasures, TextErrors};
 use super::record::SessionRecord;
-use crate::cli::bench::report::{rounded, rounded_option};
+use crate::cli::bench::report::{RunReport, rounded, rounded_option};
 use crate::cli::bench::word_errors::WordErrors;
 
 /// Names and widths of the table's columns.
@@ -94,6 +94,20 @@ pub struct LiveRunReport {
     /// are those of this program's machine.
     #[serde(serialize_with = "rounded")]
     pub max_send_delay_s: f64,
+    /// The uploads beside the sessions, if there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uploads: Option<UploadsReport>,
+}
+
+/// Uploads without live sessions and beside them.
+#[derive(Clone, Debug, Serialize)]
+pub struct UploadsReport {
+    /// Callers that upload one recording after the other.
+    pub callers: usize,
+    /// Before the sessions.
+    pub alone: RunReport,
+    /// Beside the sessions.
+    pub beside: RunReport,
 }
 
 /// Seconds.
@@ -207,7 +221,28 @@ impl RunCollector {
                 .map(|(kind, (_, message))| (kind, message))
                 .collect(),
             max_send_delay_s: self.max_send_delay_s,
+            uploads: None,
         }
+    }
+}
+
+impl UploadsReport {
+    fn note(&self) -> String {
+        let speed = |run: &RunReport| match run.audio_s_per_s {
+            Some(audio_s) => format!("{audio_s:.2} s of audio per second"),
+            None => format!("{:.3} requests per second", run.requests_per_s),
+        };
+        let pick = |run: &RunReport| run.audio_s_per_s.unwrap_or(run.requests_per_s);
+        let share = pick(&self.beside) / pick(&self.alone).max(f64::MIN_POSITIVE);
+        format!(
+            "uploads of {} callers: {} alone, {} beside the sessions ({:.0} %); failed {} of {}",
+            self.callers,
+            speed(&self.alone),
+            speed(&self.beside),
+            share * 100.0,
+            self.beside.requests - self.beside.ok,
+            self.beside.requests
+        )
     }
 }
 
@@ -355,6 +390,7 @@ impl LiveRunReport {
             "longest delay of a frame: {:.3} s",
             self.max_send_delay_s
         ));
+        notes.extend(self.uploads.as_ref().map(UploadsReport::note));
         notes
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::super::field_reader::Object;
+use crate::format::Logprob;
 
 /// An event; its fields are in the order of OpenAI's documentation.
 #[derive(Debug, Serialize)]
@@ -71,7 +72,7 @@ pub enum ServerEvent<'a> {
         content_index: u32,
         transcript: &'a str,
         usage: Usage,
-        logprobs: Null,
+        logprobs: Option<Vec<Logprob<'a>>>,
         languages: Vec<LanguageCode>,
     },
     /// A turn has no text.
@@ -86,7 +87,7 @@ pub enum ServerEvent<'a> {
     Error { error: EventError<'a> },
 }
 
-/// `null`: log probabilities of a live text are not computed.
+/// `null`.
 #[derive(Clone, Copy, Debug)]
 pub struct Null;
 

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::http::test_settings::settings;
+use crate::transcript::TokenLogprob;
 use halkspeech_whisper::Language;
 
 const ONE: ItemId = ItemId(1);
@@ -70,6 +71,7 @@ fn a_turn_has_exactly_these_events() {
             transcript: "Merhaba.".to_owned(),
             audio: Duration::from_millis(2_100),
             language,
+            logprobs: None,
         },
         SessionEvent::Committed {
             item: TWO,
@@ -142,6 +144,7 @@ fn an_empty_turn_names_no_language() {
         transcript: String::new(),
         audio: Duration::from_secs(3),
         language: None,
+        logprobs: None,
     };
     let written = write(&mut realtime, &event);
     let written: Value = serde_json::from_str(&written[0]).unwrap();
@@ -151,6 +154,27 @@ fn an_empty_turn_names_no_language() {
         written["usage"],
         json!({ "type": "duration", "seconds": 3.0 })
     );
+}
+
+#[test]
+fn the_tokens_of_a_text_are_listed_if_they_were_requested() {
+    let mut realtime = realtime(SessionForm::Nested);
+    let logprobs = ["Mer", "haba"].map(|token| TokenLogprob {
+        token: token.to_owned(),
+        logprob: -0.25,
+        bytes: token.as_bytes().to_vec(),
+    });
+    let event = SessionEvent::Completed {
+        item: ONE,
+        transcript: "Merhaba".to_owned(),
+        audio: Duration::from_secs(1),
+        language: None,
+        logprobs: Some(logprobs.to_vec()),
+    };
+    let written = write(&mut realtime, &event);
+    let written: Value = serde_json::from_str(&written[0]).unwrap();
+    let second = json!({ "token": "haba", "logprob": -0.25, "bytes": [104, 97, 98, 97] });
+    assert_eq!(written["logprobs"][1], second);
 }
 
 #[test]

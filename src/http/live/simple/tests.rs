@@ -38,6 +38,7 @@ fn completed(transcript: &str) -> SessionEvent {
         transcript: transcript.to_owned(),
         audio: Duration::from_millis(2_100),
         language: None,
+        logprobs: None,
     }
 }
 

@@ -38,6 +38,7 @@ fn a_turn_has_its_events_in_order() {
                 transcript: "Bugün hava çok güzel, dışarı çıkalım mı?".to_owned(),
                 audio: ms(3_500),
                 language: halkspeech_whisper::Language::parse("tr"),
+                logprobs: None,
             },
         ]
     );
@@ -55,6 +56,7 @@ fn a_failed_piece_fails_its_turn_in_order() {
     let failed = PieceResult {
         text: Err(TurnError::ModelGone),
         language: None,
+        logprobs: None,
     };
     let first = conversation.pieces.remove(0).id;
     conversation.session.piece_done(first, failed);
@@ -155,6 +157,7 @@ fn audio_without_speech_is_an_empty_turn() {
                     transcript: String::new(),
                     audio: duration_of(4_001),
                     language: None,
+                    logprobs: None,
                 },
             ]
         );

@@ -1,6 +1,14 @@
 //! Snapshots of the table and of the JSON.
 
+use std::time::Duration;
+
+use bytes::Bytes;
+
 use super::*;
+use crate::cli::bench::clips::Clip;
+use crate::cli::bench::statistics::{
+    RequestFailure, RequestOutcome, RequestResult, RunStatistics, TranscriptionResponse,
+};
 
 fn report() -> LiveReport {
     let errors = |words, errors| WordErrors { words, errors };
@@ -65,6 +73,46 @@ fn a_table_for_people() {
 #[test]
 fn json_for_programs() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&report()).unwrap());
+}
+
+#[test]
+fn uploads_are_compared_with_uploads_alone() {
+    let run = |audio_s: f64| {
+        let mut statistics = RunStatistics::new(1);
+        let clip = Clip {
+            name: "a.wav".to_owned(),
+            audio: Bytes::new(),
+            language: None,
+            text: None,
+            duration_s: Some(audio_s),
+        };
+        for outcome in [
+            RequestOutcome::Success(TranscriptionResponse::default()),
+            RequestOutcome::Failure(RequestFailure {
+                kind: "429".to_owned(),
+                message: String::new(),
+                retry_delay: Duration::ZERO,
+            }),
+        ] {
+            let result = RequestResult {
+                clip: 0,
+                latency: Duration::from_secs(1),
+                outcome,
+            };
+            statistics.add(result, std::slice::from_ref(&clip));
+        }
+        statistics.finish(Duration::from_secs(10), &[clip])
+    };
+    let uploads = UploadsReport {
+        callers: 8,
+        alone: run(100.0),
+        beside: run(60.0),
+    };
+    assert_eq!(
+        uploads.note(),
+        "uploads of 8 callers: 10.00 s of audio per second alone, 6.00 s of audio per second beside the sessions \
+         (60 %); failed 1 of 2"
+    );
 }
 
 #[test]
