@@ -371,7 +371,7 @@ impl Transcriber {
             .await?;
         let sent = certain.map_or_else(Vec::new, |certain| certain.tokens());
         let (mut transcribed, mut skipped) =
-            WindowTranscript::new(plan, speaker.clone(), &window.clock, output, &sent);
+            WindowTranscript::new(plan, speaker.as_ref(), &window.clock, output, &sent);
         while let Some(from_s) = skipped {
             window = Arc::new(window.tail_from(from_s));
             // The part is short: it continues the previous text, and is generated without time
@@ -392,7 +392,7 @@ impl Transcriber {
                 .generate(plan, prompt, Arc::clone(&window), entry)
                 .await?;
             let (continuation, next) =
-                WindowTranscript::new(plan, speaker.clone(), &window.clock, output, &[]);
+                WindowTranscript::new(plan, speaker.as_ref(), &window.clock, output, &[]);
             transcribed.append(continuation);
             skipped = next;
         }

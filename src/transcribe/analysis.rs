@@ -97,7 +97,8 @@ impl Transcriber {
         caller: Caller,
     ) -> Result<Vec<f32>, TranscribeError> {
         let gain = detection_gain(samples);
-        let mut network = Silero::new();
+        // On the heap, because it is large.
+        let mut network = Box::new(Silero::new());
         let mut probabilities = Vec::with_capacity(samples.len().div_ceil(FRAME_SAMPLES));
         for start in (0..samples.len()).step_by(STEP_SAMPLES) {
             let samples = Arc::clone(samples);

@@ -67,7 +67,7 @@ impl WindowTranscript {
     /// is the time in the window, in seconds, from which on it has to be transcribed again.
     pub(super) fn new(
         plan: &Plan<'_>,
-        speaker: Option<Speaker>,
+        speaker: Option<&Speaker>,
         clock: &WindowClock,
         output: JobOutput,
         sent: &[ScoredToken],
@@ -136,7 +136,7 @@ impl WindowTranscript {
         }
         transcript.segments = timed_segments(plan, clock, &generation, timed);
         for segment in &mut transcript.segments {
-            segment.speaker = speaker.clone();
+            segment.speaker = speaker.cloned();
         }
         if let Some(threshold_s) = plan.options.hallucination_silence_threshold_s {
             let window = clock.start_s()..clock.end_s();
