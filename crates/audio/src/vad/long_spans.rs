@@ -66,7 +66,8 @@ mod tests {
             .map(|frame| f32::from(u8::from(frame == '#')));
         let probabilities: Vec<f32> = probabilities.collect();
         let longest = Duration::from_millis(32) * longest;
-        let spans = vec![span.start * FRAME_SAMPLES..span.end * FRAME_SAMPLES];
+        let span = span.start * FRAME_SAMPLES..span.end * FRAME_SAMPLES;
+        let spans = std::iter::once(span).collect();
         let cut = cut_long_spans(spans, &probabilities, &VadOptions::default(), longest);
         let cut = cut.into_iter().map(|span| {
             assert!(span.start < span.end);
