@@ -9,6 +9,9 @@ mod subtitles;
 mod cues;
 mod lines;
 mod text_units;
+mod turns;
+mod diarization;
+mod speech;
 pub mod sse;
 mod languages;
 mod usage;
@@ -18,9 +21,13 @@ use std::num::NonZeroUsize;
 
 use crate::transcript::Transcript;
 pub use asr::{AsrOutput, AsrTranscript, BareText, DetectedLanguage, asr, bare_text, language};
+pub use diarization::{Diarization, rttm, speaker_timeline};
 pub use diarized::TranscriptionDiarized;
 pub use json::{Logprob, Transcription};
+pub use languages::{SpokenLanguages, spoken_languages};
+pub use speech::{SpeechTimestamp, speech_timestamps};
 pub use sse::{TranscriptionTextDelta, TranscriptionTextDone, TranscriptionTextSegment};
+pub use turns::Passages;
 pub use verbose::TranscriptionVerbose;
 
 /// A response format.

@@ -3,7 +3,8 @@
 //! `listen` accepts connections, `paths` normalizes the request path, `router` maps it to a handler, and
 //! `middleware` runs around every request. A transcription passes `admission` and `receive`, which
 //! reads its `parameters` and its `upload`, to the transcriber, and returns as a response, a `stream` or
-//! an `error`; `compatible_apis` does the same for the APIs of other servers, and `live` has the sockets
+//! an `error`; `compatible_apis` does the same for the APIs of other servers, `analysis` for requests that need no model that
+//! transcribes, and `live` has the sockets
 //! of live sessions. `models` lists those on
 //! disk, `downloads` fetches more, and `loaded_models` loads and unloads them; `model_object`,
 //! `engine_plan` and `download_event` are what their responses consist of. `openapi` builds the
@@ -26,6 +27,7 @@ mod rate_limit;
 mod caller_limits;
 mod transcriptions;
 mod compatible_apis;
+mod analysis;
 mod live;
 mod stream;
 mod overload;

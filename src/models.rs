@@ -10,6 +10,7 @@ mod hub;
 mod downloads;
 mod load;
 mod loaded;
+mod speaker_networks;
 mod error;
 
 #[cfg(test)]
@@ -19,7 +20,7 @@ pub(crate) mod test_files;
 pub use aliases::{Aliases, DefaultModel, ModelLookup};
 pub use catalog::Catalog;
 pub use downloads::{Download, Downloads};
-pub use error::{DeleteError, LoadError, ModelError, UnloadError};
+pub use error::{DeleteError, LoadError, ModelError, SpeakerModelError, UnloadError};
 pub use hub::{DownloadProgress, DownloadSummary, Hub, HubError, HubSettings};
 pub use id::{InvalidModelId, ModelId};
 pub use load::{EngineFactoryBuilder, LoadedModel, ModelPlan, SlotMemory};
@@ -27,4 +28,5 @@ pub use loaded::{
     LoadedModelInfo, LoadedModels, LoadedModelsConfig, ModelBudget, ModelLease, ModelPlanner,
 };
 pub use shape::{ModelShape, ShapeError, WeightType};
-pub use store::{Store, StoreError, StoredModel};
+pub use speaker_networks::SpeakerNetworks;
+pub use store::{Store, StoreError, StoredModel, StoredSpeakerModel};

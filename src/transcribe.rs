@@ -11,6 +11,7 @@ mod cpu_time;
 mod decoding;
 mod generating;
 mod live;
+mod analysis;
 pub mod hallucinations;
 mod window_transcript;
 mod transcript_builder;
@@ -19,6 +20,7 @@ mod progress;
 mod pcm_memory;
 mod prompting;
 mod recordings;
+mod speakers;
 mod options;
 mod plan;
 mod urgency;
@@ -41,6 +43,7 @@ use halkspeech_audio::{DecodeLimits, NextWindow, PcmBudget, PcmClaim, Source, Wi
 use halkspeech_whisper::search::ScoredToken;
 use halkspeech_whisper::{PromptSpec, Task};
 
+pub use analysis::{AnalysisRequest, SpeechOptions};
 pub use error::TranscribeError;
 pub use front_end::{FrontEnd, FrontEndPanicked, Stage};
 pub use live::LiveContext;
@@ -50,6 +53,7 @@ use progress::ProgressReport;
 pub use progress::{ReportUnit, TextDelta, TranscriptionProgress};
 use prompting::{check_languages, continue_with, keep_last};
 use recordings::Recordings;
+pub use speakers::{FoundSpeakers, KnownSpeaker, ReferenceError, ReferenceProblem, SpeakerOptions};
 use transcript_builder::{TranscriptBuilder, clip_end_s};
 pub use urgency::Urgency;
 pub use window_transcript::TranscriptPart;
@@ -219,6 +223,10 @@ impl Transcriber {
         };
         // A full queue, or one that takes too long, refuses here, before the audio has cost anything.
         let (admitted, first) = model.queue.admit(origin.window(0), arrival).await?;
+        let speakers = match &options.speakers {
+            Some(speakers) => Some(self.speaker_search(speakers, caller).await?),
+            None => None,
+        };
         let started = Instant::now();
         let (recordings, _memory) = self
             .decode(audio, &options, caller, model.windows_in_flight)
@@ -239,9 +247,19 @@ impl Transcriber {
         let duration = recordings.duration;
         let mut plan = Plan::new(&model, &options, task, origin);
         plan.end_s = clip_end_s(options.clip, duration);
-        let transcript = self
-            .transcribe_recordings(plan, recordings, first, (decode_time, &report))
-            .await?;
+        let clip = speakers.as_ref().map(|_| recordings.clip());
+        let transcribing =
+            self.transcribe_recordings(plan, recordings, first, (decode_time, &report));
+        let transcript = match (speakers, clip) {
+            (Some(speakers), Some(clip)) => {
+                // Beside the engines, which do not wait for it.
+                let finding = self.find_speakers(speakers, clip, caller);
+                let (mut transcript, found) = tokio::try_join!(transcribing, finding)?;
+                found.label(&mut transcript);
+                transcript
+            }
+            _ => transcribing.await?,
+        };
         self.metrics.audio_seconds.inc_by(duration.as_secs_f64());
         if !duration.is_zero() {
             let factor = started.elapsed().div_duration_f64(duration);
@@ -353,7 +371,7 @@ impl Transcriber {
             .await?;
         let sent = certain.map_or_else(Vec::new, |certain| certain.tokens());
         let (mut transcribed, mut skipped) =
-            WindowTranscript::new(plan, speaker, &window.clock, output, &sent);
+            WindowTranscript::new(plan, speaker.as_ref(), &window.clock, output, &sent);
         while let Some(from_s) = skipped {
             window = Arc::new(window.tail_from(from_s));
             // The part is short: it continues the previous text, and is generated without time
@@ -374,7 +392,7 @@ impl Transcriber {
                 .generate(plan, prompt, Arc::clone(&window), entry)
                 .await?;
             let (continuation, next) =
-                WindowTranscript::new(plan, speaker, &window.clock, output, &[]);
+                WindowTranscript::new(plan, speaker.as_ref(), &window.clock, output, &[]);
             transcribed.append(continuation);
             skipped = next;
         }

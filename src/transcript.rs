@@ -1,5 +1,6 @@
 //! The result of a request: plain data.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use halkspeech_whisper::{Language, Task, Word};
@@ -24,6 +25,8 @@ pub struct Transcript {
     pub segments: Vec<Segment>,
     /// Every text token with its log probability; empty unless requested.
     pub logprobs: Vec<TokenLogprob>,
+    /// How the speakers were told apart.
+    pub speakers: Speakers,
     /// The parts without text, in order.
     pub dropped: Vec<DroppedSpan>,
     /// The duration of each stage.
@@ -53,8 +56,10 @@ pub struct Segment {
     pub no_speech_prob: f32,
     /// Its words; empty unless requested.
     pub words: Vec<Word>,
-    /// The channel it was spoken on; none unless channels are kept apart.
+    /// Who speaks it, or most of it; none unless speakers are told apart.
     pub speaker: Option<Speaker>,
+    /// Who speaks each of its words; empty unless speakers are told apart by their voices.
+    pub word_speakers: Vec<Speaker>,
 }
 
 /// A token of the text with its log probability.
@@ -68,26 +73,66 @@ pub struct TokenLogprob {
     pub bytes: Vec<u8>,
 }
 
-/// One speaker of a recording whose channels are kept apart: the number of the channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Speaker(pub usize);
+/// How the speakers of a transcript were told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speakers {
+    /// They were not, or by the channels of the recording.
+    #[default]
+    Channels,
+    /// By their voices.
+    Voices,
+}
+
+/// A speaker: the label that responses have.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Speaker(Arc<str>);
 
 impl Speaker {
-    /// `A` to `Z`, then `AA` and so on.
+    /// The speaker with this number, counted from 0: `A` to `Z`, then `AA` and so on.
     #[must_use]
-    pub fn label(self) -> String {
+    pub fn numbered(number: usize) -> Self {
         let mut label = Vec::new();
-        let mut number = self.0 + 1;
+        let mut number = number + 1;
         while number > 0 {
             label.push(b'A' + ((number - 1) % 26) as u8);
             number = (number - 1) / 26;
         }
-        label
-            .iter()
-            .rev()
-            .map(|&letter| char::from(letter))
-            .collect()
+        let letters = label.iter().rev();
+        let label: String = letters.map(|&letter| char::from(letter)).collect();
+        Self(label.into())
     }
+
+    /// The speaker with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// Its label.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Who speaks when in a recording.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpeakerTimeline {
+    /// Length of the recording.
+    pub duration: Duration,
+    /// By start; those of different speakers may overlap.
+    pub spans: Vec<SpeakerSpan>,
+}
+
+/// A speaker without interruption.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpeakerSpan {
+    /// Where it begins, in seconds.
+    pub start_s: f64,
+    /// Where it ends, in seconds.
+    pub end_s: f64,
+    /// Who speaks.
+    pub speaker: Speaker,
 }
 
 /// A part of the recording without text.
@@ -173,7 +218,8 @@ mod tests {
 
     #[test]
     fn speakers_are_lettered_like_the_columns_of_a_table() {
-        let labels = [0, 1, 25, 26, 27, 51, 52, 701, 702].map(|n| Speaker(n).label());
+        let speakers = [0, 1, 25, 26, 27, 51, 52, 701, 702].map(Speaker::numbered);
+        let labels: Vec<_> = speakers.iter().map(Speaker::label).collect();
         assert_eq!(labels, ["A", "B", "Z", "AA", "AB", "AZ", "BA", "ZZ", "AAA"]);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use halkspeech::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape, render};
 use halkspeech_whisper::{Language, Task, Word};
-use halkspeech::transcript::{DropReason, DroppedSpan, Segment, Speaker, Timings, TokenLogprob};
+use halkspeech::transcript::{DropReason, DroppedSpan, Segment, Speaker, Speakers, Timings, TokenLogprob};
 use halkspeech::transcript::Transcript;
 use libfuzzer_sys::fuzz_target;
 
@@ -127,6 +127,7 @@ fn transcript(input: Input) -> Transcript {
         duration: Duration::from_millis(input.duration_ms.into()),
         text: text.trim().to_owned(),
         logprobs: segments.iter().map(token).collect(),
+        speakers: Speakers::Channels,
         dropped: segments.iter().map(dropped).collect(),
         segments,
         timings: Timings::default(),
@@ -151,6 +152,7 @@ fn segment(input: InputSegment) -> Segment {
         compression_ratio: input.number,
         no_speech_prob: input.number,
         words: input.words.into_iter().map(word).collect(),
-        speaker: input.speaker.map(|number| Speaker(number.into())),
+        speaker: input.speaker.map(|number| Speaker::numbered(number.into())),
+        word_speakers: Vec::new(),
     }
 }

@@ -10,7 +10,8 @@ use indicatif::{HumanBytes, ProgressBar};
 use super::{CommonFlags, escape, progress_bar};
 use crate::app::{services, startup_warnings};
 use crate::config::LoadedSettings;
-use crate::models::{Aliases, Catalog, Download, ModelId, StoredModel};
+use crate::models::files::{SPEAKER_COMMAND, SPEAKER_MODEL};
+use crate::models::{Aliases, Catalog, Download, ModelId, StoredModel, StoredSpeakerModel};
 use crate::telemetry::{Metrics, logging, traces::Tracing};
 
 /// Flags of `models`.
@@ -93,7 +94,18 @@ impl ModelCommands {
             ]
         });
         let head = ["MODEL", "FAMILY", "SIZE", "TYPE", "LANGUAGES"].map(str::to_owned);
-        let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
+        let speakers = self.catalog.speaker_model().map(|model| {
+            let size = HumanBytes(model.size_bytes).to_string();
+            let name = model.id.to_string();
+            [
+                name,
+                "speakers".to_owned(),
+                size,
+                "float32".to_owned(),
+                "-".to_owned(),
+            ]
+        });
+        let rows: Vec<_> = std::iter::once(head).chain(rows).chain(speakers).collect();
         let mut widths = [0; 5];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -112,6 +124,13 @@ impl ModelCommands {
     }
 
     fn show(&self, name: &str) -> anyhow::Result<()> {
+        if let Some(model) = self.speaker_model(name)? {
+            let mut out = io::stdout().lock();
+            writeln!(out, "{:12}{}", "model", model.id)?;
+            writeln!(out, "{:12}{}", "folder", escape::path(&model.dir))?;
+            writeln!(out, "{:12}{}", "size", HumanBytes(model.size_bytes))?;
+            return Ok(());
+        }
         let model = self.find(name)?;
         let shape = &model.shape;
         let lines = [
@@ -149,6 +168,9 @@ impl ModelCommands {
             writeln!(out, "{id} is already on disk")?;
             return Ok(());
         }
+        if id.as_str().eq_ignore_ascii_case(SPEAKER_MODEL) {
+            bail!("{SPEAKER_MODEL} is not on the hub; this command installs it: {SPEAKER_COMMAND}");
+        }
         let models = &self.loaded.settings.models;
         let downloads = services::downloads(models, &self.catalog, &Metrics::new())?;
         let download = downloads.start(&id);
@@ -177,6 +199,13 @@ impl ModelCommands {
     }
 
     async fn remove(&self, name: &str) -> anyhow::Result<()> {
+        if let Some(model) = self.speaker_model(name)? {
+            let id = model.id.clone();
+            let result = self.catalog.delete_speaker_model(model).await;
+            result.with_context(|| format!("cannot remove {id}"))?;
+            writeln!(io::stdout(), "{id} is removed")?;
+            return Ok(());
+        }
         let model = self.find(name)?;
         let id = model.id.clone();
         let result = self.catalog.delete(model).await;
@@ -198,7 +227,13 @@ impl ModelCommands {
     }
 
     fn is_on_disk(&self, id: &ModelId) -> bool {
-        self.catalog.find(id).is_some()
+        self.catalog.find(id).is_some() || self.catalog.find_speaker_model(id).is_some()
+    }
+
+    /// The networks of speaker diarization, if this is their name.
+    fn speaker_model(&self, name: &str) -> anyhow::Result<Option<Arc<StoredSpeakerModel>>> {
+        let id = self.resolve(name)?;
+        Ok(self.catalog.find_speaker_model(&id))
     }
 }
 

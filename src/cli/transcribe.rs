@@ -26,7 +26,8 @@ use crate::models::ModelId;
 use crate::queue::{Arrival, WhenFull};
 use crate::telemetry::{logging, traces::Tracing};
 use crate::transcribe::{
-    ReportUnit, Request, Transcriber, TranscriptionOptions, TranscriptionProgress, Urgency,
+    ReportUnit, Request, SpeakerOptions, Transcriber, TranscriptionOptions, TranscriptionProgress,
+    Urgency,
 };
 use crate::transcript::Transcript;
 use halkspeech_audio::{Source, VadOptions};
@@ -78,6 +79,9 @@ async fn transcribe(flags: TranscribeFlags, loaded: &LoadedSettings) -> anyhow::
     }
     // Before the first recording is opened, so that a model that does not load is one error.
     let lease = services.models.lease(&model).await?;
+    if flags.speakers {
+        services.models.speakers().get().await?;
+    }
     let whisper = loaded.settings.whisper_for(model.as_str());
     let jobs = flags.jobs.unwrap_or(whisper.batch_size).get();
     let options = RecordingOptions::new(flags, model, &whisper);
@@ -129,7 +133,8 @@ impl RecordingOptions {
             prompt: flags.prompt,
             seed: flags.seed,
             vad: (whisper.vad_filter && !flags.no_vad).then(VadOptions::default),
-            words: flags.words && formats.contains(&Format::Json),
+            words: flags.speakers || flags.words && formats.contains(&Format::Json),
+            speakers: flags.speakers.then(SpeakerOptions::default),
             ..TranscriptionOptions::default()
         };
         let beam_size = flags
@@ -137,7 +142,8 @@ impl RecordingOptions {
             .and_then(|beams| NonZeroUsize::new(beams.into()));
         options.search.beam_size = beam_size.unwrap_or(whisper.beam_size);
         // The words are slightly better without time stamps, so only formats that show them use them.
-        options.search.timestamps = formats.iter().any(|format| *format != Format::Txt);
+        options.search.timestamps =
+            flags.speakers || formats.iter().any(|format| *format != Format::Txt);
         Self {
             model,
             task: if flags.translate {

@@ -4,21 +4,22 @@ use super::SubtitleShape;
 use super::lines::{Cue, CueBuilder, Labels};
 use super::numbers::milliseconds;
 use super::text_units::{Spacing, collapse, units};
+use super::turns::by_speaker;
 use crate::transcript::{Segment, Transcript};
 use halkspeech_whisper::Task;
 
 /// The subtitles, in order of their starts. They overlap only where words do.
 pub(super) fn cues(transcript: &Transcript, shape: SubtitleShape, labels: Labels) -> Vec<Cue> {
-    let segments = transcript.segments.iter();
+    let segments = transcript.segments.iter().flat_map(by_speaker);
     let mut cues = match shape.max_line_width {
         None => segments
-            .filter_map(|segment| whole(segment, labels))
+            .filter_map(|segment| whole(&segment, labels))
             .collect(),
         Some(width) => {
             let spacing = spacing(transcript);
             let mut builder = CueBuilder::new(width, shape.max_line_count, labels);
             for segment in segments {
-                builder.push(&units(segment, spacing), segment.speaker);
+                builder.push(&units(&segment, spacing), segment.speaker.as_ref());
             }
             builder.into_cues()
         }
@@ -36,12 +37,13 @@ fn whole(segment: &Segment, labels: Labels) -> Option<Cue> {
     (!text.is_empty()).then(|| Cue {
         start_ms: milliseconds(segment.start_s),
         end_ms: milliseconds(segment.end_s),
-        speaker: segment.speaker,
-        text: labels.before(segment.speaker) + &text,
+        speaker: segment.speaker.clone(),
+        text: labels.before(segment.speaker.as_ref()) + &text,
     })
 }
 
-fn spacing(transcript: &Transcript) -> Spacing {
+/// Whether the text of a transcript has spaces between its words.
+pub(super) fn spacing(transcript: &Transcript) -> Spacing {
     match (transcript.task, transcript.language) {
         (Task::Transcribe, Some(language)) if !language.puts_spaces_between_words() => {
             Spacing::Unspaced

@@ -22,8 +22,10 @@ pub(super) struct Cue {
 /// Where a speaker's name is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Labels {
-    /// In the text, where it counts as part of the line.
+    /// In the text as `A: `, where it counts as part of the line.
     InText,
+    /// The same as `[A] `.
+    Bracketed,
     /// Outside the text.
     Separate,
 }
@@ -46,9 +48,12 @@ pub(super) struct CueBuilder {
 }
 
 impl Labels {
-    pub(super) fn before(self, speaker: Option<Speaker>) -> String {
+    pub(super) fn before(self, speaker: Option<&Speaker>) -> String {
         match self {
             Self::InText => text::label(speaker).into_owned(),
+            Self::Bracketed => {
+                speaker.map_or_else(String::new, |speaker| format!("[{}] ", speaker.label()))
+            }
             Self::Separate => String::new(),
         }
     }
@@ -73,7 +78,7 @@ impl CueBuilder {
     }
 
     /// Adds the words of a segment.
-    pub(super) fn push(&mut self, units: &[TextUnit], speaker: Option<Speaker>) {
+    pub(super) fn push(&mut self, units: &[TextUnit], speaker: Option<&Speaker>) {
         let mut may_continue = !self.keeps_segments;
         for unit in units {
             self.push_unit(unit, speaker, may_continue);
@@ -86,12 +91,12 @@ impl CueBuilder {
         self.cues
     }
 
-    fn push_unit(&mut self, unit: &TextUnit, speaker: Option<Speaker>, may_continue: bool) {
+    fn push_unit(&mut self, unit: &TextUnit, speaker: Option<&Speaker>, may_continue: bool) {
         let since_last_ms = unit.start_ms.saturating_sub(self.last_start_ms);
         let may_continue = may_continue && since_last_ms <= LONG_PAUSE_MS;
         self.last_start_ms = unit.start_ms;
         match self.cues.last_mut() {
-            Some(cue) if may_continue && cue.speaker == speaker => {
+            Some(cue) if may_continue && cue.speaker.as_ref() == speaker => {
                 let space = if unit.after_space { " " } else { "" };
                 let chars = space.len() + unit.chars();
                 if self.line_chars.saturating_add(chars) <= self.width {
@@ -111,14 +116,14 @@ impl CueBuilder {
         }
     }
 
-    fn start_cue(&mut self, unit: &TextUnit, speaker: Option<Speaker>) {
+    fn start_cue(&mut self, unit: &TextUnit, speaker: Option<&Speaker>) {
         let text = self.labels.before(speaker) + &unit.text;
         self.lines = 1;
         self.line_chars = text.chars().count();
         self.cues.push(Cue {
             start_ms: unit.start_ms,
             end_ms: unit.end_ms,
-            speaker,
+            speaker: speaker.cloned(),
             text,
         });
     }

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::json::{self, Logprob};
 use super::languages::SpokenLanguage;
 use super::numbers::seconds;
+use super::turns::{Passages, Turn, turns};
 use super::usage::TokenUsage;
 use super::verbose::{self, DroppedSpan, Word};
 use super::{OutputOptions, ResponseFormat};
@@ -18,6 +19,10 @@ pub struct TranscriptionTextDelta<'a> {
     r#type: &'static str,
     /// The text to append; the deltas of a stream, joined, are the text.
     delta: &'a str,
+    /// The id of a segment that follows at the end and begins with this text or continues it; only in a
+    /// stream of `diarized_json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segment_id: Option<String>,
     /// Its tokens; only with `include[]=logprobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Vec<Logprob<'a>>>,
@@ -42,7 +47,7 @@ pub struct TranscriptionTextDone<'a> {
     usage: TokenUsage,
 }
 
-/// A segment of the text, in a stream of `verbose_json`.
+/// A segment of the text, in a stream of `verbose_json` or `diarized_json`.
 #[derive(Serialize, ToSchema)]
 pub struct TranscriptionTextSegment<'a> {
     /// `transcript.text.segment`.
@@ -57,7 +62,7 @@ pub struct TranscriptionTextSegment<'a> {
     text: &'a str,
     /// The speaker, if there are speakers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    speaker: Option<String>,
+    speaker: Option<&'a str>,
     /// Its words; only with `timestamp_granularities[]=word`.
     #[serde(skip_serializing_if = "Option::is_none")]
     words: Option<Vec<Word<'a>>>,
@@ -70,8 +75,38 @@ pub fn delta(text: &str, logprobs: Option<&[TokenLogprob]>) -> String {
     json::write(&TranscriptionTextDelta {
         r#type: "transcript.text.delta",
         delta: text,
+        segment_id: None,
         logprobs: logprobs.map(Logprob::list),
     })
+}
+
+/// More text of a passage, in a stream of `diarized_json`.
+#[must_use]
+pub fn passage_delta(text: &str, passage: usize) -> String {
+    json::write(&TranscriptionTextDelta {
+        r#type: "transcript.text.delta",
+        delta: text,
+        segment_id: Some(Passages::id(passage)),
+        logprobs: None,
+    })
+}
+
+/// The segments of a stream of `diarized_json`, whose speakers are known at its end.
+#[must_use]
+pub fn speaker_segments(transcript: &Transcript) -> Vec<String> {
+    let turns = turns(transcript).into_iter();
+    let segment = |turn: Turn| {
+        json::write(&TranscriptionTextSegment {
+            r#type: "transcript.text.segment",
+            start: seconds(turn.start_s),
+            end: seconds(turn.end_s),
+            text: &turn.text,
+            speaker: Some(turn.speaker.label()),
+            words: None,
+            id: turn.id,
+        })
+    };
+    turns.map(segment).collect()
 }
 
 /// A segment of `verbose_json`; `number` counts those of a stream from 1.
@@ -83,7 +118,7 @@ pub fn segment(segment: &Segment, number: usize, words: bool) -> String {
         start: seconds(segment.start_s),
         end: seconds(segment.end_s),
         text: &segment.text,
-        speaker: segment.speaker.map(Speaker::label),
+        speaker: segment.speaker.as_ref().map(Speaker::label),
         words: words.then(|| verbose::words(std::slice::from_ref(segment))),
     })
 }
@@ -112,7 +147,7 @@ pub fn done(transcript: &Transcript, options: &OutputOptions) -> String {
 mod tests {
     use super::*;
     use crate::format::Granularities;
-    use crate::format::tests::{call, one_object_a_line, with_logprobs, with_words};
+    use crate::format::tests::{call, one_object_a_line, two_voices, with_logprobs, with_words};
 
     #[test]
     fn a_stream_of_text() {
@@ -143,6 +178,19 @@ mod tests {
             done(&transcript, &options),
         ];
         insta::assert_snapshot!(one_object_a_line(&stream.join("\n")));
+    }
+
+    #[test]
+    fn a_stream_of_speakers() {
+        let transcript = two_voices();
+        let mut stream = vec![passage_delta("The beach is long. It ends here.", 1)];
+        stream.extend(speaker_segments(&transcript));
+        let options = OutputOptions {
+            format: ResponseFormat::DiarizedJson,
+            ..OutputOptions::default()
+        };
+        stream.push(done(&transcript, &options));
+        insta::assert_snapshot!(stream.join("\n"));
     }
 
     #[test]

@@ -5,12 +5,16 @@ use std::fmt::Write;
 use super::SubtitleShape;
 use super::cues::cues;
 use super::lines::Labels;
-use crate::transcript::Transcript;
+use crate::transcript::{Speakers, Transcript};
 
 /// `SubRip`: numbered cues, with the speaker's name in the text.
 pub(super) fn srt(transcript: &Transcript, shape: SubtitleShape) -> String {
     let mut file = String::new();
-    let cues = cues(transcript, shape, Labels::InText);
+    let labels = match transcript.speakers {
+        Speakers::Channels => Labels::InText,
+        Speakers::Voices => Labels::Bracketed,
+    };
+    let cues = cues(transcript, shape, labels);
     for (number, cue) in (1..).zip(cues) {
         let start = stamp(cue.start_ms, ',');
         let end = stamp(cue.end_ms, ',');
@@ -32,7 +36,7 @@ pub(super) fn vtt(transcript: &Transcript, shape: SubtitleShape) -> String {
         let text = escape(&cue.text);
         append(&mut file, format_args!("{start} --> {end}\n"));
         if let Some(speaker) = cue.speaker {
-            append(&mut file, format_args!("<v {}>", speaker.label()));
+            append(&mut file, format_args!("<v {}>", escape(speaker.label())));
         }
         append(&mut file, format_args!("{text}\n\n"));
     }
@@ -73,7 +77,9 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::format::tests::{call, segment, shape, transcript, two_sentences, with_words};
+    use crate::format::tests::{
+        call, segment, shape, transcript, two_sentences, two_voices, with_words,
+    };
     use crate::format::{OutputOptions, ResponseFormat, SubtitleShape, render};
     use crate::transcript::Transcript;
 
@@ -104,6 +110,11 @@ mod tests {
     #[test]
     fn speakers_are_named() {
         insta::assert_snapshot!(both(&call(), shape(0, 0)));
+    }
+
+    #[test]
+    fn voices_have_cues_of_their_own() {
+        insta::assert_snapshot!(both(&two_voices(), shape(0, 0)));
     }
 
     #[test]

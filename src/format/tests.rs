@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::cues::cues;
 use super::lines::Labels;
 use super::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
-use crate::transcript::{Segment, Speaker, Timings, TokenLogprob, Transcript};
+use crate::transcript::{Segment, Speaker, Speakers, Timings, TokenLogprob, Transcript};
 use halkspeech_whisper::{Language, Task, Word};
 
 mod parsers;
@@ -28,6 +28,7 @@ pub(super) fn transcript(segments: Vec<Segment>) -> Transcript {
         text: text.trim().to_owned(),
         segments,
         logprobs: Vec::new(),
+        speakers: Speakers::Channels,
         dropped: Vec::new(),
         timings: Timings::default(),
     }
@@ -46,6 +47,7 @@ pub(super) fn segment(start_s: f64, end_s: f64, text: &str) -> Segment {
         no_speech_prob: 0.01,
         words: Vec::new(),
         speaker: None,
+        word_speakers: Vec::new(),
     }
 }
 
@@ -110,7 +112,7 @@ pub(super) fn with_logprobs() -> Transcript {
 /// A call whose channels were kept apart.
 pub(super) fn call() -> Transcript {
     let spoken = |channel, start_s, end_s, text| Segment {
-        speaker: Some(Speaker(channel)),
+        speaker: Some(Speaker::numbered(channel)),
         ..segment(start_s, end_s, text)
     };
     transcript(vec![
@@ -118,6 +120,19 @@ pub(super) fn call() -> Transcript {
         spoken(1, 1.5, 2.5, " It is\nme."),
         spoken(0, 2.6, 3.4, " Ah, good."),
     ])
+}
+
+/// A recording of two voices, one of which has a name. The second speaks the end of the first segment.
+pub(super) fn two_voices() -> Transcript {
+    let mut transcript = with_words();
+    let [ann, other] = [Speaker::named("Ann <1>"), Speaker::numbered(1)];
+    let of = |speakers: &[&Speaker]| speakers.iter().map(|&speaker| speaker.clone()).collect();
+    transcript.segments[0].speaker = Some(ann.clone());
+    transcript.segments[0].word_speakers = of(&[&ann, &ann, &ann, &other]);
+    transcript.segments[1].speaker = Some(other.clone());
+    transcript.segments[1].word_speakers = of(&[&other; 3]);
+    transcript.speakers = Speakers::Voices;
+    transcript
 }
 
 /// Compares the cues, each written as `start end text`.

@@ -7,7 +7,7 @@ use super::json;
 use super::numbers::{finite, seconds};
 use super::usage::Usage;
 use super::{Granularities, OutputOptions};
-use crate::transcript::{self, DropReason, Transcript};
+use crate::transcript::{self, DropReason, Speaker, Transcript};
 use halkspeech_whisper::{Language, Task};
 
 /// The language of a recording without speech. OpenAI's SDK requires a string here, and no language
@@ -64,9 +64,9 @@ pub struct Segment<'a> {
     compression_ratio: f32,
     /// The probability of no speech.
     no_speech_prob: f32,
-    /// The speaker; only with `channels=split`.
+    /// The speaker, who speaks most of it; only with `channels=split` or `diarize=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    speaker: Option<String>,
+    speaker: Option<&'a str>,
     /// Its words; only in the answers of `/asr`.
     #[serde(skip_serializing_if = "Option::is_none")]
     words: Option<Vec<Word<'a>>>,
@@ -84,6 +84,9 @@ pub struct Word<'a> {
     end: f64,
     /// The mean probability of its tokens.
     probability: f32,
+    /// The speaker; only with `diarize=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speaker: Option<&'a str>,
 }
 
 /// A part of the recording without text.
@@ -148,7 +151,7 @@ pub(super) fn segments<'a>(transcript: &'a Transcript, words: bool) -> Vec<Segme
         avg_logprob: finite(segment.avg_logprob),
         compression_ratio: finite(segment.compression_ratio),
         no_speech_prob: finite(segment.no_speech_prob),
-        speaker: segment.speaker.map(transcript::Speaker::label),
+        speaker: segment.speaker.as_ref().map(Speaker::label),
         words: words.then(|| self::words(std::slice::from_ref(segment))),
     };
     segments.map(segment).collect()
@@ -156,17 +159,18 @@ pub(super) fn segments<'a>(transcript: &'a Transcript, words: bool) -> Vec<Segme
 
 /// The words of these segments, without the spaces between them.
 pub(super) fn words<'a>(segments: &'a [transcript::Segment]) -> Vec<Word<'a>> {
-    let words = segments.iter().flat_map(|segment| &segment.words);
-    let word = |word: &'a halkspeech_whisper::Word| Word {
+    let word = |word: &'a halkspeech_whisper::Word, speaker: Option<&'a Speaker>| Word {
         word: word.text.trim(),
         start: seconds(word.start_s),
         end: seconds(word.end_s),
         probability: finite(word.probability),
+        speaker: speaker.map(Speaker::label),
     };
-    words
-        .map(word)
-        .filter(|word| !word.word.is_empty())
-        .collect()
+    let words = segments.iter().flat_map(|segment| {
+        let words = segment.words.iter().enumerate();
+        words.map(move |(index, spoken)| word(spoken, segment.word_speakers.get(index)))
+    });
+    words.filter(|word| !word.word.is_empty()).collect()
 }
 
 /// The parts without text that have one of these reasons.
@@ -189,7 +193,9 @@ pub(super) fn dropped<'a>(
 
 #[cfg(test)]
 mod tests {
-    use crate::format::tests::{call, one_object_a_line, transcript, two_sentences, with_words};
+    use crate::format::tests::{
+        call, one_object_a_line, transcript, two_sentences, two_voices, with_words,
+    };
     use crate::format::{Granularities, OutputOptions, ResponseFormat, render};
     use crate::transcript::{DropReason, DroppedSpan, Transcript};
     use halkspeech_whisper::{Language, Task};
@@ -242,6 +248,18 @@ mod tests {
     #[test]
     fn names_the_speakers() {
         insta::assert_snapshot!(one_object_a_line(&render(&call(), &OPTIONS)));
+    }
+
+    #[test]
+    fn names_the_speaker_of_each_word() {
+        let options = OutputOptions {
+            granularities: Granularities {
+                segments: true,
+                words: true,
+            },
+            ..OPTIONS
+        };
+        insta::assert_snapshot!(one_object_a_line(&render(&two_voices(), &options)));
     }
 
     #[test]

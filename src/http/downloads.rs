@@ -11,12 +11,13 @@ use futures_util::stream::{self, Stream};
 
 use super::download_event::DownloadProgressEvent;
 use super::error::{ApiError, error_event};
-use super::model_object::{ModelObject, describe_model};
-use super::models::{ModelPath, model_name_in_path, resolve};
+use super::model_object::{ModelObject, find_model};
+use super::models::{ModelPath, model_name_in_path, not_found, resolve};
 use super::openapi::{DownloadErrors, DownloadResponses, ModelName};
 use super::request_id::RequestId;
 use super::stream::{EventResult, event_response};
 use super::{Context, admission};
+use crate::models::files::SPEAKER_MODEL;
 use crate::models::{Download, DownloadProgress, ModelId};
 
 /// Downloads a model from the Hugging Face hub, unless it is on disk.
@@ -45,7 +46,7 @@ pub async fn download_model(
     let id = resolve(&context, &model_name_in_path(&uri, id))?;
     let wants_events = accepts_events(&headers);
     let keep_alive = context.settings.keep_alive;
-    if let Some(model) = model(&context, &id) {
+    if let Some(model) = find_model(&context, &id) {
         return Ok(if wants_events {
             let done = Event::default().json_data(DownloadProgressEvent::Done {
                 model: Box::new(model),
@@ -54,6 +55,9 @@ pub async fn download_model(
         } else {
             Json(model).into_response()
         });
+    }
+    if id.as_str().eq_ignore_ascii_case(SPEAKER_MODEL) {
+        return Err(not_found(&context, id.as_str(), &id));
     }
     let download = context.transcriber.models().downloads().start(&id);
     if wants_events {
@@ -117,12 +121,7 @@ async fn wait_for_download(
         source,
     })?;
     // It may have been deleted in the meantime.
-    model(context, id).ok_or_else(|| super::models::not_found(context, id.as_str(), id))
-}
-
-fn model(context: &Context, id: &ModelId) -> Option<ModelObject> {
-    let stored = context.transcriber.models().catalog().find(id)?;
-    Some(describe_model(context, &stored))
+    find_model(context, id).ok_or_else(|| not_found(context, id.as_str(), id))
 }
 
 fn progress_event(id: &ModelId, progress: &DownloadProgress) -> DownloadProgressEvent {

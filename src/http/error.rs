@@ -4,6 +4,7 @@
 mod caller_text;
 mod transcription;
 mod models;
+mod speakers;
 mod cross_site;
 mod live;
 mod description;

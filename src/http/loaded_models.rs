@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::engine_plan::EnginePlanResponse;
 use super::error::ApiError;
-use super::models::{ModelPath, model_name_in_path, not_found, resolve};
+use super::models::{ModelPath, model_name_in_path, not_found, resolve_transcription_model};
 use super::openapi::{ListErrors, LoadErrors, ModelName, UnloadErrors};
 use super::{Context, admission};
 use crate::models::{LoadedModelInfo, ModelError, ModelId, UnloadError};
@@ -125,7 +125,7 @@ fn model_in_path(
     id: ModelPath,
 ) -> Result<(String, ModelId), ApiError> {
     let name = model_name_in_path(uri, id);
-    let id = resolve(context, &name)?;
+    let id = resolve_transcription_model(context, &name)?;
     Ok((name, id))
 }
 

@@ -42,10 +42,11 @@ impl RequestModel {
         let Some(id) = self.0.get() else {
             return String::new();
         };
-        match context.transcriber.models().catalog().find(id) {
-            Some(stored) => stored.id.to_string(),
-            None => UNKNOWN_MODEL.to_owned(),
-        }
+        let catalog = context.transcriber.models().catalog();
+        let speakers = || Some(catalog.find_speaker_model(id)?.id.to_string());
+        let stored = catalog.find(id).map(|stored| stored.id.to_string());
+        let label = stored.or_else(speakers);
+        label.unwrap_or_else(|| UNKNOWN_MODEL.to_owned())
     }
 }
 

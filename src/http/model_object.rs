@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::Context;
 use super::engine_plan::EnginePlanResponse;
-use crate::models::{ModelId, StoredModel};
+use crate::models::{ModelId, StoredModel, StoredSpeakerModel};
 
 /// Owner of a model whose name has none.
 const DEFAULT_OWNER: &str = "halkspeech";
@@ -28,16 +28,19 @@ pub struct ModelObject {
     size_bytes: u64,
     /// Codes of the languages it supports.
     language: Vec<String>,
-    /// `automatic-speech-recognition`.
+    /// `automatic-speech-recognition`, or `speaker-diarization`.
     task: &'static str,
-    /// The Whisper model family, such as `large-v3`.
-    family: String,
-    /// Number of parameters (weights).
-    parameters: u64,
+    /// The Whisper model family, such as `large-v3`; only of models that transcribe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    family: Option<String>,
+    /// Number of parameters (weights); only of models that transcribe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<u64>,
     /// Data type of the weights in its file.
     compute_type: &'static str,
-    /// Number of mel bands.
-    n_mels: usize,
+    /// Number of mel bands; only of models that transcribe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n_mels: Option<usize>,
     /// Other names for it.
     aliases: Vec<String>,
     /// The model that an alias refers to; present only in entries of aliases.
@@ -48,9 +51,14 @@ pub struct ModelObject {
     plan: Option<Vec<EnginePlanResponse>>,
 }
 
-/// The response object of a model on disk.
-pub fn describe_model(context: &Context, model: &StoredModel) -> ModelObject {
-    model_object(context, model, &aliases(context))
+/// The response object of the model on disk with this name.
+pub fn find_model(context: &Context, id: &ModelId) -> Option<ModelObject> {
+    let catalog = context.transcriber.models().catalog();
+    if let Some(model) = catalog.find_speaker_model(id) {
+        return Some(speaker_model_object(context, &model));
+    }
+    let model = catalog.find(id)?;
+    Some(model_object(context, &model, &aliases(context)))
 }
 
 /// The response objects of all models on disk, followed by one for each of their aliases.
@@ -70,8 +78,30 @@ pub fn describe_models(context: &Context) -> Vec<ModelObject> {
             ..model_object(context, model, &[])
         })
     });
+    let speakers = context.transcriber.models().catalog().speaker_model();
+    data.extend(speakers.map(|model| speaker_model_object(context, &model)));
     data.extend(alias_entries);
     data
+}
+
+fn speaker_model_object(context: &Context, model: &StoredSpeakerModel) -> ModelObject {
+    ModelObject {
+        id: model.id.to_string(),
+        object: "model",
+        created: model.created,
+        owned_by: model.id.owner().unwrap_or(DEFAULT_OWNER).to_owned(),
+        loaded: context.transcriber.models().speakers().is_loaded(),
+        size_bytes: model.size_bytes,
+        language: Vec::new(),
+        task: "speaker-diarization",
+        family: None,
+        parameters: None,
+        compute_type: "float32",
+        n_mels: None,
+        aliases: Vec::new(),
+        alias_of: None,
+        plan: None,
+    }
 }
 
 /// The aliases of all models on disk, each with its model.
@@ -105,10 +135,10 @@ fn model_object(
         size_bytes: model.size_bytes,
         language: model.languages.to_vec(),
         task: "automatic-speech-recognition",
-        family: model.shape.family(),
-        parameters: model.shape.parameters,
+        family: Some(model.shape.family()),
+        parameters: Some(model.shape.parameters),
         compute_type: model.shape.stored_type.name(),
-        n_mels: model.shape.n_mels,
+        n_mels: Some(model.shape.n_mels),
         aliases: aliases.map(|(name, _)| name.clone()).collect(),
         alias_of: None,
         plan: plan.last(),

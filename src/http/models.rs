@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::Context;
 use super::error::ApiError;
-use super::model_object::{ModelObject, describe_model, describe_models};
+use super::model_object::{ModelObject, describe_models, find_model};
 use super::openapi::{DeletionErrors, ListErrors, ModelErrors, ModelName};
 use crate::models::{DeleteError, ModelId};
 
@@ -74,10 +74,10 @@ pub async fn show_model(
 ) -> Result<Json<ModelObject>, ApiError> {
     let name = model_name_in_path(&uri, id);
     let id = resolve(&context, &name)?;
-    match context.transcriber.models().catalog().find(&id) {
-        Some(model) => Ok(Json(describe_model(&context, &model))),
-        None => Err(not_found(&context, &name, &id)),
-    }
+    let model = find_model(&context, &id);
+    model
+        .map(Json)
+        .ok_or_else(|| not_found(&context, &name, &id))
 }
 
 /// Deletes a model's files.
@@ -96,7 +96,18 @@ pub async fn delete_model(
 ) -> Result<Json<DeletedModel>, ApiError> {
     let name = model_name_in_path(&uri, id);
     let id = resolve(&context, &name)?;
-    match context.transcriber.models().delete(&id).await {
+    let models = context.transcriber.models();
+    let deleted = match models.catalog().find_speaker_model(&id) {
+        Some(stored) => {
+            let deleted = models.speakers().delete(stored).await;
+            deleted.map_err(|source| DeleteError::Store {
+                id: id.clone(),
+                source,
+            })
+        }
+        None => models.delete(&id).await,
+    };
+    match deleted {
         Ok(()) => Ok(Json(DeletedModel {
             id: id.to_string(),
             object: "model",
@@ -117,6 +128,23 @@ pub fn resolve(context: &Context, name: &str) -> Result<ModelId, ApiError> {
     id.map_err(|source| ApiError::InvalidModelId {
         name: name.to_owned(),
         source,
+    })
+}
+
+/// Resolves the name of a model that transcribes.
+///
+/// # Errors
+/// As [`resolve`], and [`ApiError::ParameterConflict`] when the model finds speakers.
+pub fn resolve_transcription_model(context: &Context, name: &str) -> Result<ModelId, ApiError> {
+    let id = resolve(context, name)?;
+    let catalog = context.transcriber.models().catalog();
+    if catalog.find_speaker_model(&id).is_none() {
+        return Ok(id);
+    }
+    let message = format!("The model '{id}' finds speakers and cannot transcribe");
+    Err(ApiError::ParameterConflict {
+        param: "model",
+        message,
     })
 }
 

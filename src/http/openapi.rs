@@ -18,20 +18,24 @@ use utoipa::openapi::{Components, OpenApi, RefOr};
 
 use super::error::ErrorResponse;
 use super::headers::{PROCESSING_MS, REQUEST_ID};
-use crate::format::{AsrTranscript, DetectedLanguage};
+use crate::format::{
+    AsrTranscript, DetectedLanguage, Diarization, SpeechTimestamp, SpokenLanguages,
+};
 pub use error_responses::{
     AudioErrors, DeletionErrors, DownloadErrors, ListErrors, LiveErrors, LoadErrors, ModelErrors,
     ReadErrors, SecretErrors, UnloadErrors,
 };
 pub use form::{
-    AsrForm, AsrParameters, InferenceForm, InferenceParameters, LanguageParameters, Recording,
-    TranscriptionForm, TranscriptionParameters, TranslationForm, TranslationParameters,
+    AsrForm, AsrParameters, DiarizationForm, DiarizationParameters, InferenceForm,
+    InferenceParameters, LanguageParameters, Recording, SpeechForm, SpeechParameters,
+    SpokenLanguageForm, SpokenLanguageParameters, TranscriptionForm, TranscriptionParameters,
+    TranslationForm, TranslationParameters,
 };
 pub use live::SimpleStreamParameters;
 pub use model::ModelName;
 pub use responses::{
-    AsrResponses, DownloadResponses, InferenceResponses, LanguageResponses, TranscriptionResponses,
-    TranslationResponses,
+    AsrResponses, DiarizationResponses, DownloadResponses, InferenceResponses, LanguageResponses,
+    SpeechResponses, SpokenLanguageResponses, TranscriptionResponses, TranslationResponses,
 };
 use responses::{
     DownloadEvent, InferenceAnswer, TranscriptionAnswer, TranscriptionEvent, TranslationAnswer,
@@ -51,7 +55,7 @@ const BEARER: &str = "bearer";
             configured to reject unknown fields.",
     ),
     tags(
-        (name = "audio", description = "Transcription and translation of audio."),
+        (name = "audio", description = "Transcription, translation and analysis of audio."),
         (name = "live", description = "Transcription while a person speaks, over WebSockets."),
         (name = "peers", description = "The same, with the APIs of other Whisper servers."),
         (name = "models", description = "The models on disk."),
@@ -65,6 +69,9 @@ const BEARER: &str = "bearer";
         InferenceAnswer,
         AsrTranscript<'static>,
         DetectedLanguage,
+        SpokenLanguages,
+        Diarization<'static>,
+        SpeechTimestamp,
         TranscriptionEvent,
         DownloadEvent,
     )),

@@ -1,16 +1,19 @@
 //! The text fields of a request, and the transcription request that they form.
 //!
 //! `fields` is the table of all fields, `field` the type of its rows, `api` the additional fields of other
-//! servers' APIs; `readers` and `vad` read values into the parameters, parsed by `value`; `combinations`
-//! refuses fields that cannot be combined.
+//! servers' APIs; `readers`, `vad` and `speakers` read values into the parameters, parsed by `value` and
+//! `data_url`; `combinations` refuses fields that cannot be combined.
 
 mod field;
 mod api;
 mod fields;
 mod readers;
 mod vad;
+mod speakers;
+mod data_url;
 mod value;
 mod combinations;
+mod analysis;
 
 use std::num::NonZeroUsize;
 
@@ -21,13 +24,18 @@ use super::error::ApiError;
 use super::{HttpSettings, ParameterDefaults};
 use crate::format::{Granularities, OutputOptions, ResponseFormat, SubtitleShape};
 use crate::transcribe::TranscriptionOptions;
+pub use analysis::DiarizationRequest;
 use api::CompatibilityFields;
 pub use api::{Api, ResponseKind};
 pub use field::{Field, FieldDefault, FieldDescription, FieldShape, ValueKind};
 use halkspeech_audio::Channels;
 use halkspeech_whisper::Task;
+use speakers::SpeakerFields;
 use vad::VadFields;
 pub use value::{Expected, parse_boolean, parse_integer};
+
+/// Longest text field, in bytes; Whisper keeps about 1,000 of a prompt.
+pub const MAX_FIELD_BYTES: usize = 64 * 1024;
 
 /// The fields read so far; fields that were not sent have their defaults.
 #[derive(Debug)]
@@ -44,6 +52,7 @@ pub struct Parameters {
     beam_size: Option<NonZeroUsize>,
     without_timestamps: bool,
     vad: VadFields,
+    speakers: SpeakerFields,
     format: ResponseFormat,
     /// Both false: none was sent.
     granularities: Granularities,
@@ -86,6 +95,7 @@ impl Parameters {
             beam_size: None,
             without_timestamps: false,
             vad: VadFields::default(),
+            speakers: SpeakerFields::default(),
             format: ResponseFormat::default(),
             granularities: Granularities {
                 segments: false,
@@ -116,6 +126,14 @@ impl Parameters {
     /// Whether a field has a meaning; others need not be stored.
     pub fn knows(&self, name: &str) -> bool {
         Field::find(self.api, name).is_some()
+    }
+
+    /// The most bytes of a field.
+    pub fn max_bytes(&self, name: &str) -> usize {
+        match Field::find(self.api, name).map(|field| field.kind) {
+            Some(ValueKind::DataUrl) => data_url::MAX_TEXT_BYTES,
+            _ => MAX_FIELD_BYTES,
+        }
     }
 
     /// The API that the fields are read for.
@@ -158,7 +176,11 @@ impl Parameters {
         }
         (field.read)(self, &value).map_err(|expected| ApiError::InvalidValue {
             param: field.name.strip_suffix("[]").unwrap_or(field.name),
-            value,
+            value: match field.kind {
+                // A voice is not sent back.
+                ValueKind::DataUrl => data_url::head(&value).to_owned(),
+                _ => value,
+            },
             expected: expected.0,
         })
     }
@@ -177,6 +199,7 @@ impl Parameters {
         self.options.search.beam_size = self.beam_size.unwrap_or(defaults.beam_size);
         combinations::check(&self)?;
 
+        let finds_speakers = self.finds_speakers();
         let granularities = self.granularities();
         let timestamps = self.timestamps();
         let mut options = self.options;
@@ -198,6 +221,7 @@ impl Parameters {
             None => {}
         }
 
+        options.speakers = finds_speakers.then(|| self.speakers.into_options());
         let output = OutputOptions {
             format: self.format,
             granularities,
@@ -205,7 +229,9 @@ impl Parameters {
             dropped: self.dropped,
             subtitles: self.subtitles,
         };
-        options.words = output.needs_words() || options.hallucination_silence_threshold_s.is_some();
+        options.words = output.needs_words()
+            || options.speakers.is_some()
+            || options.hallucination_silence_threshold_s.is_some();
         Ok(TranscriptionRequest {
             model: self.model,
             options,
@@ -214,6 +240,13 @@ impl Parameters {
             task: self.task,
             response,
         })
+    }
+
+    /// Whether speakers are told apart by their voices.
+    fn finds_speakers(&self) -> bool {
+        let is_split = self.options.channels == Channels::Split;
+        let is_diarized = self.format == ResponseFormat::DiarizedJson && !is_split;
+        is_diarized || self.speakers.diarize || self.speakers.labels
     }
 
     /// Segments if none was sent, as in OpenAI's API; `word` alone means no segments.

@@ -1,31 +1,40 @@
 //! Receives a transcription request: its parameters, and the recording in its body.
 
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use futures_util::stream::StreamExt;
 use tokio::time::Instant;
+use tracing::Instrument;
 
+use super::admission::{self, AdmissionPermit};
 use super::body::{self, BodyChunks};
 use super::content_encoding::ContentEncoding;
 use super::error::ApiError;
 use super::form::{Form, FormPart};
-use super::parameters::{Api, Parameters, TranscriptionRequest};
+use super::parameters::{Api, MAX_FIELD_BYTES, Parameters, TranscriptionRequest};
 use super::upload::Upload;
 use super::{Context, HttpSettings, boundary, models, raw_samples};
+use crate::caller::Caller;
 use crate::models::ModelId;
+use crate::telemetry::traces;
 use halkspeech_audio::Source;
 
-/// Longest text field, in bytes; Whisper keeps about 1,000 of a prompt.
-const MAX_FIELD_BYTES: usize = 64 * 1024;
-
-/// A request that has been received.
-pub struct ReceivedRequest {
-    /// Its model, which is on disk or may be downloaded.
-    pub model: ModelId,
-    /// Its parameters, with the model's defaults.
-    pub parameters: TranscriptionRequest,
+/// A request that was admitted and has been received.
+pub struct ReceivedRequest<T> {
+    /// Held until it is answered.
+    pub permit: AdmissionPermit,
+    /// When it arrived.
+    pub arrival: Instant,
+    /// When its caller stops waiting.
+    pub deadline: Instant,
+    /// Its caller.
+    pub caller: Caller,
+    /// Its parameters.
+    pub parameters: T,
     /// Its recording.
     pub audio: Source,
 }
@@ -45,15 +54,43 @@ struct IncomingRecording {
     awaits_samples: bool,
 }
 
-/// Receives a request.
+/// Admits and receives a request; `complete` turns its fields into its parameters.
 ///
 /// # Errors
-/// [`ApiError`] when the request is invalid: before its body is read if its head shows that.
-pub async fn receive(
+/// [`ApiError`] when the request is refused or invalid: before its body is read if its head shows that.
+pub async fn receive<T>(
+    context: &Arc<Context>,
+    api: Api,
+    request: Request,
+    complete: impl Fn(&Context, Parameters) -> Result<T, ApiError>,
+) -> Result<ReceivedRequest<T>, ApiError> {
+    let arrival = Instant::now();
+    let deadline = arrival + context.settings.request_timeout;
+    let caller = Caller::of(request.extensions());
+    // Before the body is read, so that a refusal costs little.
+    let permit = admission::admit(context, &request)?;
+
+    // Nothing here is spawned: dropping this future when the client disconnects ends all of it.
+    let reading = read(context, api, request, complete).instrument(traces::stage("upload"));
+    let reading = tokio::time::timeout_at(deadline, reading);
+    let read = admission::unless_cut_off(context, reading).await?;
+    let (parameters, audio) = read.unwrap_or(Err(ApiError::UploadTooSlow))?;
+    Ok(ReceivedRequest {
+        permit,
+        arrival,
+        deadline,
+        caller,
+        parameters,
+        audio,
+    })
+}
+
+async fn read<T>(
     context: &Context,
     api: Api,
     request: Request,
-) -> Result<ReceivedRequest, ApiError> {
+    complete: impl Fn(&Context, Parameters) -> Result<T, ApiError>,
+) -> Result<(T, Source), ApiError> {
     let arrival = Instant::now();
     let settings = &context.settings;
     let parameters = Parameters::from_query(request.uri(), api, settings)?;
@@ -67,27 +104,18 @@ pub async fn receive(
         let form = Form::new(head, body.chunks).await?;
         let (parameters, audio) = receive_form(form, body.length, parameters, settings).await?;
         count_upload(context, arrival);
-        let (model, parameters) = complete(context, parameters)?;
-        return Ok(ReceivedRequest {
-            model,
-            parameters,
-            audio,
-        });
+        return Ok((complete(context, parameters)?, audio));
     }
     let is_encoded = parameters.is_encoded();
     // All parameters precede the body, so a wrong model name is refused before the upload.
-    let (model, parameters) = complete(context, parameters)?;
+    let parameters = complete(context, parameters)?;
     let mut recording = IncomingRecording::new(settings, body.length, is_encoded);
     while let Some(chunk) = body.chunks.next().await {
         recording.push(&chunk?).await?;
     }
     let audio = recording.finish().await?;
     count_upload(context, arrival);
-    Ok(ReceivedRequest {
-        model,
-        parameters,
-        audio,
-    })
+    Ok((parameters, audio))
 }
 
 /// Counts an upload that was received to its end, whether or not its parameters are valid.
@@ -96,15 +124,19 @@ fn count_upload(context: &Context, arrival: Instant) {
     upload_seconds.observe(arrival.elapsed().as_secs_f64());
 }
 
-/// The model that the parameters name, or the default model, and the parameters with its defaults.
-fn complete(
+/// The model of a transcription, which its fields name or which is the default model, and its parameters with the
+/// model's defaults.
+///
+/// # Errors
+/// [`ApiError`] when the model is not known, or fields cannot be combined.
+pub fn transcription(
     context: &Context,
     parameters: Parameters,
 ) -> Result<(ModelId, TranscriptionRequest), ApiError> {
     let loaded_models = context.transcriber.models();
     let default = context.aliases.default_model(&**loaded_models.catalog());
     let name = parameters.model().unwrap_or(default.as_str());
-    let model = models::resolve(context, name);
+    let model = models::resolve_transcription_model(context, name);
     let parameters = parameters.finish(context.settings.defaults(model.as_ref().ok()))?;
     if parameters.model.is_none() && context.settings.require_model {
         let default = default.to_string();
@@ -175,7 +207,7 @@ async fn receive_form(
             }
             audio = Some(source);
         } else if parameters.knows(&name) {
-            let value = receive_text(&name, part).await?;
+            let value = receive_text(&name, part, parameters.max_bytes(&name)).await?;
             parameters.set(&name, value, settings)?;
         } else {
             parameters.set(&name, String::new(), settings)?;
@@ -188,13 +220,17 @@ async fn receive_form(
     ))
 }
 
-async fn receive_text(name: &str, mut part: FormPart<'_>) -> Result<String, ApiError> {
+async fn receive_text(
+    name: &str,
+    mut part: FormPart<'_>,
+    limit: usize,
+) -> Result<String, ApiError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = part.chunk().await? {
-        if bytes.len() + chunk.len() > MAX_FIELD_BYTES {
+        if bytes.len() + chunk.len() > limit {
             return Err(ApiError::FieldTooLong {
                 name: name.to_owned(),
-                limit: MAX_FIELD_BYTES,
+                limit,
             });
         }
         bytes.extend_from_slice(&chunk);

@@ -17,8 +17,8 @@ use super::error::ApiError;
 use super::openapi::{self, KeyPolicy};
 use super::paths::{self, RouteIndex};
 use super::{
-    Context, auth, compatible_apis, cors, cross_site, docs, downloads, drain_body, health, live,
-    loaded_models, middleware, models, page, probe_connections, transcriptions,
+    Context, analysis, auth, compatible_apis, cors, cross_site, docs, downloads, drain_body,
+    health, live, loaded_models, middleware, models, page, probe_connections, transcriptions,
 };
 
 /// All routes, with the middleware of every request.
@@ -105,6 +105,9 @@ fn keyed() -> OpenApiRouter<Arc<Context>> {
     OpenApiRouter::default()
         .routes(routes!(transcriptions::create_transcription))
         .routes(routes!(transcriptions::create_translation))
+        .routes(routes!(analysis::detect_languages))
+        .routes(routes!(analysis::create_diarization))
+        .routes(routes!(analysis::detect_speech))
         .routes(routes!(compatible_apis::recognise_speech))
         .routes(routes!(compatible_apis::detect_language))
         .routes(routes!(compatible_apis::infer))

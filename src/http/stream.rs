@@ -17,7 +17,7 @@ use super::admission::{self, AdmissionPermit};
 use super::error::{ApiError, error_event};
 use super::overload::transcription_error;
 use super::request_id::RequestId;
-use crate::format::{OutputOptions, ResponseFormat, sse};
+use crate::format::{OutputOptions, Passages, ResponseFormat, sse};
 use crate::telemetry::Metrics;
 use crate::transcribe::{ReportUnit, Request, TranscriptionProgress};
 use crate::transcript::{TokenLogprob, Transcript};
@@ -37,6 +37,8 @@ struct Events {
     output: OutputOptions,
     /// Segments sent so far.
     segments: usize,
+    /// The passages of the text sent so far.
+    passages: Passages,
     request_id: RequestId,
     /// When the request arrived; none once text was sent.
     waiting_since: Option<Instant>,
@@ -59,11 +61,10 @@ pub async fn respond(
     let (sender, progress) = mpsc::channel(1);
     let keep_alive = context.settings.keep_alive;
     let metrics = context.metrics.clone();
-    // The events of verbose_json are segments, whose times are known when their window is done.
-    let unit = if output.format == ResponseFormat::VerboseJson {
-        ReportUnit::Windows
-    } else {
-        ReportUnit::Words
+    // The times of segments and passages are known when their window is done.
+    let unit = match output.format {
+        ResponseFormat::VerboseJson | ResponseFormat::DiarizedJson => ReportUnit::Windows,
+        _ => ReportUnit::Words,
     };
     let work = async move {
         let transcribing = context
@@ -77,6 +78,7 @@ pub async fn respond(
         progress,
         output,
         segments: 0,
+        passages: Passages::default(),
         request_id: RequestId::current(),
         waiting_since: Some(arrival),
         metrics,
@@ -151,13 +153,19 @@ impl Events {
         while let Ok(progress) = self.progress.try_recv() {
             events.extend(self.render_progress(progress));
         }
-        events.push(match result {
-            Ok(transcript) => Ok(event(&sse::done(&transcript, &self.output))),
+        match result {
+            Ok(transcript) => {
+                if self.output.format == ResponseFormat::DiarizedJson {
+                    let segments = sse::speaker_segments(&transcript);
+                    events.extend(segments.iter().map(|segment| Ok(event(segment))));
+                }
+                events.push(Ok(event(&sse::done(&transcript, &self.output))));
+            }
             Err(error) => {
                 error.log();
-                error_event(&error, &self.request_id)
+                events.push(error_event(&error, &self.request_id));
             }
-        });
+        }
         events
     }
 
@@ -188,6 +196,13 @@ impl Events {
                 .collect();
             self.segments += part.segments.len();
             return events;
+        }
+        if self.output.format == ResponseFormat::DiarizedJson {
+            let cut = self.passages.cut(&part.segments, &part.delta);
+            let events = cut
+                .into_iter()
+                .map(|(passage, text)| Ok(event(&sse::passage_delta(text, passage))));
+            return events.collect();
         }
         // A token without visible text has a probability, too.
         let has_logprobs = self.output.logprobs && !part.logprobs.is_empty();

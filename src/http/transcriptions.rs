@@ -5,8 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use tokio::time::Instant;
-use tracing::Instrument;
 
 use super::error::ApiError;
 use super::headers::{BATCH_SIZE, INFERENCE_MS, LIMIT_REQUESTS, QUEUE_MS, REMAINING_REQUESTS};
@@ -17,7 +15,7 @@ use super::openapi::{
 };
 use super::overload::transcription_error;
 use super::parameters::{Api, ResponseKind};
-use super::receive::{ReceivedRequest, receive};
+use super::receive::{self, ReceivedRequest, receive};
 use super::{Context, admission, stream};
 use crate::caller::Caller;
 use crate::format::{self, OutputOptions};
@@ -25,7 +23,7 @@ use crate::telemetry::traces;
 use crate::transcribe::{self, Urgency};
 use crate::transcript::Transcript;
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 
 /// Transcribes a recording.
 ///
@@ -81,7 +79,16 @@ pub async fn create_translation(State(context): State<Arc<Context>>, request: Re
 pub(super) async fn create(context: Arc<Context>, api: Api, request: Request) -> Response {
     let caller = Caller::of(request.extensions());
     let result = respond(&context, api, request).await;
-    // Without the permit of this request, which is free again unless the response is a stream.
+    with_limits(&context, caller, result)
+}
+
+/// Adds the headers of a request that was admitted: without its permit, which is free again unless the response is a
+/// stream.
+pub(super) fn with_limits(
+    context: &Context,
+    caller: Caller,
+    result: Result<Response, ApiError>,
+) -> Response {
     let free = context.admission.free_for(caller);
     let headers = [
         (LIMIT_REQUESTS, HeaderValue::from(context.admission.limit())),
@@ -91,22 +98,15 @@ pub(super) async fn create(context: Arc<Context>, api: Api, request: Request) ->
 }
 
 async fn respond(context: &Arc<Context>, api: Api, request: Request) -> Result<Response, ApiError> {
-    let arrival = Instant::now();
-    let deadline = arrival + context.settings.request_timeout;
-    let caller = Caller::of(request.extensions());
     let request_model = RequestModel::of(request.extensions());
-    // Before the body is read, so that a refusal costs little.
-    let permit = admission::admit(context, &request)?;
-
-    // Nothing here is spawned: dropping this future when the client disconnects ends all of it.
-    let receiving = receive(context, api, request).instrument(traces::stage("upload"));
-    let receiving = tokio::time::timeout_at(deadline, receiving);
-    let received = admission::unless_cut_off(context, receiving).await?;
     let ReceivedRequest {
-        model,
-        parameters,
+        permit,
+        arrival,
+        deadline,
+        caller,
+        parameters: (model, parameters),
         audio,
-    } = received.unwrap_or(Err(ApiError::UploadTooSlow))?;
+    } = receive(context, api, request, receive::transcription).await?;
     request_model.set(&model);
 
     let request = transcribe::Request {
@@ -148,6 +148,7 @@ fn render_response(
         }
         ResponseKind::Language => (JSON, format::language(transcript)),
         ResponseKind::BareText => (JSON, format::bare_text(transcript)),
+        ResponseKind::SpokenLanguages => (JSON, format::spoken_languages(transcript)),
     };
     let content_type = HeaderValue::from_static(content_type);
     let timings = transcript.timings;

@@ -1,10 +1,11 @@
 //! An in-memory list of the models on disk: neither a look-up nor a listing reads the disk.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::{ModelId, ModelLookup, Store, StoreError, StoredModel};
+use super::{ModelId, ModelLookup, Store, StoreError, StoredModel, StoredSpeakerModel};
 
 /// Interval at which the disk is scanned for models that other programs added or removed.
 const RESCAN: Duration = Duration::from_secs(10);
@@ -15,6 +16,7 @@ const COMMIT_CHARACTERS: usize = 40;
 pub struct Catalog {
     store: Arc<Store>,
     models: RwLock<Models>,
+    speakers: RwLock<Option<Arc<StoredSpeakerModel>>>,
     /// Held while the disk is read, so that an older listing never replaces a newer one.
     reading: tokio::sync::Mutex<()>,
 }
@@ -25,13 +27,14 @@ impl Catalog {
     /// Reads the disk once; blocks meanwhile.
     #[must_use]
     pub fn open(store: Store) -> Self {
-        let models = store.list(&[]).unwrap_or_else(|error| {
+        let (models, speakers) = read(&store, &[]).unwrap_or_else(|error| {
             tracing::error!(%error, "models on disk cannot be read");
-            Vec::new()
+            (Vec::new(), None)
         });
         Self {
             store: Arc::new(store),
             models: RwLock::new(models.into()),
+            speakers: RwLock::new(speakers),
             reading: tokio::sync::Mutex::default(),
         }
     }
@@ -60,13 +63,32 @@ impl Catalog {
         models.iter().find(matches).cloned()
     }
 
+    /// The networks of speaker diarization.
+    #[must_use]
+    pub fn speaker_model(&self) -> Option<Arc<StoredSpeakerModel>> {
+        let speakers = self.speakers.read();
+        speakers.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The networks of speaker diarization, if this is their name.
+    #[must_use]
+    pub fn find_speaker_model(&self, id: &ModelId) -> Option<Arc<StoredSpeakerModel>> {
+        self.speaker_model().filter(|model| model.is_named(id))
+    }
+
     /// Reads the disk again.
     pub async fn refresh(&self) {
         let _turn = self.reading.lock().await;
         let (store, known) = (Arc::clone(&self.store), self.list());
-        let reading = tokio::task::spawn_blocking(move || store.list(&known));
+        let reading = tokio::task::spawn_blocking(move || read(&store, &known));
         match reading.await {
-            Ok(Ok(models)) => self.replace(models.into()),
+            Ok(Ok((models, speakers))) => {
+                self.replace(models.into());
+                *self
+                    .speakers
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner) = speakers;
+            }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "models on disk cannot be read now; keeping the last listing");
             }
@@ -79,10 +101,33 @@ impl Catalog {
     /// # Errors
     /// [`StoreError`] when a file cannot be removed.
     pub async fn delete(&self, model: Arc<StoredModel>) -> Result<(), StoreError> {
-        let (store, dir) = (Arc::clone(&self.store), model.dir.clone());
-        let deleting = tokio::task::spawn_blocking(move || store.delete(&model)).await;
+        let dir = model.dir.clone();
+        self.delete_with(&dir, move |store| store.delete(&model))
+            .await
+    }
+
+    /// Deletes the networks of speaker diarization, if they exist; those in memory stay usable.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    pub async fn delete_speaker_model(
+        &self,
+        model: Arc<StoredSpeakerModel>,
+    ) -> Result<(), StoreError> {
+        let dir = model.dir.clone();
+        self.delete_with(&dir, move |store| store.delete_speaker_model(&model))
+            .await
+    }
+
+    async fn delete_with(
+        &self,
+        dir: &Path,
+        delete: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let store = Arc::clone(&self.store);
+        let deleting = tokio::task::spawn_blocking(move || delete(&store)).await;
         self.refresh().await;
-        deleting.unwrap_or_else(|panic| Err(StoreError::new(&dir, io::Error::other(panic))))
+        deleting.unwrap_or_else(|panic| Err(StoreError::new(dir, io::Error::other(panic))))
     }
 
     /// Rescans the disk periodically until it is dropped.
@@ -105,6 +150,13 @@ impl Catalog {
         }
         *self.models.write().unwrap_or_else(PoisonError::into_inner) = models;
     }
+}
+
+/// The Whisper models, and the networks of speaker diarization.
+type Listing = (Vec<Arc<StoredModel>>, Option<Arc<StoredSpeakerModel>>);
+
+fn read(store: &Store, known: &[Arc<StoredModel>]) -> io::Result<Listing> {
+    Ok((store.list(known)?, store.speaker_model()?))
 }
 
 impl ModelLookup for Catalog {

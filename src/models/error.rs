@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::files::SPEAKER_COMMAND;
 use super::{HubError, ModelId, StoreError};
+use halkspeech_audio::WeightsError;
 use halkspeech_whisper::VocabularyError;
 use halkspeech_whisper::engine::EngineError;
 
@@ -56,6 +58,20 @@ pub enum LoadError {
     Engine(#[from] EngineError),
     /// The loading panicked.
     #[error("loading panicked")]
+    Panicked,
+}
+
+/// Why the networks of speaker diarization cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SpeakerModelError {
+    /// They are not on disk.
+    #[error("the networks of speaker diarization are not on disk: {SPEAKER_COMMAND} installs them")]
+    NotFound,
+    /// They are on disk but could not be loaded.
+    #[error("the networks of speaker diarization could not be loaded")]
+    Load(#[source] Arc<WeightsError>),
+    /// Their loading panicked.
+    #[error("loading the networks of speaker diarization panicked")]
     Panicked,
 }
 

@@ -1,4 +1,4 @@
-//! The files of a CTranslate2 Whisper model.
+//! The files of a CTranslate2 Whisper model, and of the networks of speaker diarization.
 
 use std::fmt;
 
@@ -6,6 +6,23 @@ use halkspeech_whisper::TOKENIZER_FILE;
 
 /// The weights; a folder without them is not a model.
 pub const WEIGHTS: &str = "model.bin";
+
+/// The folder of the networks of speaker diarization, which is their name.
+pub const SPEAKER_MODEL: &str = "speaker-diarization";
+
+/// The command that installs it, in the project's folder.
+pub const SPEAKER_COMMAND: &str = "scripts/fetch_models.sh speaker-diarization";
+
+/// The networks of speaker diarization.
+pub(super) const SPEAKER_NETWORKS: [&str; 2] =
+    ["segmentation.safetensors", "embedding.safetensors"];
+
+/// Every file in their folder.
+pub(super) const SPEAKER_FILES: [&str; 3] = [
+    "segmentation.safetensors",
+    "embedding.safetensors",
+    "LICENSES",
+];
 
 /// The list of tokens.
 pub(super) const VOCABULARY: ModelFile = ModelFile {

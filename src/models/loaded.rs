@@ -26,7 +26,7 @@ pub use entry::{LoadedModelInfo, ModelLease};
 use unloading::{UnloadTask, UnloadingModel};
 
 use super::error::{DeleteError, ModelError, UnloadError};
-use super::{Catalog, Downloads, ModelId, ModelPlan, StoredModel};
+use super::{Catalog, Downloads, ModelId, ModelPlan, SpeakerNetworks, StoredModel};
 use crate::telemetry::Metrics;
 
 /// What [`LoadedModels`] is made from.
@@ -51,6 +51,7 @@ pub type ModelPlanner = dyn Fn(&StoredModel) -> ModelPlan + Send + Sync;
 /// The models in memory.
 pub struct LoadedModels {
     config: LoadedModelsConfig,
+    speakers: SpeakerNetworks,
     /// Held by the request that waits for the budget; fair, so requests load in order of arrival.
     load_turn: tokio::sync::Mutex<()>,
     /// Held while a model's files are being deleted.
@@ -78,6 +79,7 @@ impl LoadedModels {
     #[must_use]
     pub fn new(config: LoadedModelsConfig) -> Self {
         Self {
+            speakers: SpeakerNetworks::new(Arc::clone(&config.catalog)),
             config,
             load_turn: tokio::sync::Mutex::default(),
             deletion: tokio::sync::Mutex::default(),
@@ -91,6 +93,12 @@ impl LoadedModels {
     #[must_use]
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.config.catalog
+    }
+
+    /// The networks of speaker diarization. Their 34 MB are not part of the budget.
+    #[must_use]
+    pub fn speakers(&self) -> &SpeakerNetworks {
+        &self.speakers
     }
 
     /// Downloads of models that are not on disk.

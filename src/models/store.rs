@@ -5,6 +5,7 @@
 //! models that is mounted as the cache is read like `MODELS_DIR`.
 
 mod delete;
+mod speakers;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use crate::telemetry::error_chain;
 use halkspeech_whisper::Language;
 
 pub use delete::StoreError;
+pub use speakers::StoredSpeakerModel;
 
 /// Prefixes of the cache's repository folders.
 const REPOSITORY_PREFIXES: [&str; 3] = ["models--", "datasets--", "spaces--"];

@@ -60,6 +60,9 @@ declare_metrics! {
             "decode" in Seconds, "Time to decode and resample the audio of a request";
         pub vad_seconds: Histogram = seconds(),
             "vad" in Seconds, "Time to detect the speech of a window and cut it";
+        pub speakers_seconds: Histogram = seconds(),
+            "speakers" in Seconds,
+            "Processor time of finding the speakers of a recording";
         pub features_seconds: Histogram = seconds(),
             "features" in Seconds, "Time to compute a window's features";
         pub queue_seconds: Histogram = seconds(),

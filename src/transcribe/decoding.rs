@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::pcm_memory::PcmMemory;
 use super::recordings::{self, Recordings};
-use super::{Stage, TranscribeError, Transcriber, TranscriptionOptions, cpu_time};
+use super::{
+    FrontEndPanicked, Stage, TranscribeError, Transcriber, TranscriptionOptions, cpu_time, speakers,
+};
 use crate::caller::Caller;
-use halkspeech_audio::{DecodeContext, Source};
+use halkspeech_audio::{AudioError, Channels, DecodeContext, DecodeLimits, DecodedAudio, Source};
 
 impl Transcriber {
     /// Decodes the audio and prepares its segmentation; returns the claim on the memory of the PCM and of
@@ -18,8 +20,35 @@ impl Transcriber {
         caller: Caller,
         windows: usize,
     ) -> Result<(Recordings, PcmMemory), TranscribeError> {
+        let (clip, vad) = (options.clip, options.vad);
+        let has_speakers = options.speakers.is_some();
+        let use_decoded =
+            move |decoded: DecodedAudio, memory: &PcmMemory| -> Result<_, TranscribeError> {
+                // Claimed at once: a request that lacked memory later would wait while it holds some.
+                let mut bytes = recordings::bytes_of(&decoded.streams, windows);
+                if has_speakers {
+                    bytes += speakers::bytes_of(&decoded.streams);
+                }
+                memory.claim().resize(bytes)?;
+                Ok(Recordings::new(decoded, clip, vad))
+            };
         let limits = self.limits.clone();
-        let (channels, clip, vad) = (options.channels, options.clip, options.vad);
+        self.decode_then(audio, limits, (options.channels, caller), use_decoded)
+            .await
+    }
+
+    /// Decodes audio on the front end and calls `use_decoded` there; returns its result with the claim on the
+    /// memory of the PCM.
+    pub(super) async fn decode_then<T: Send + 'static, E>(
+        &self,
+        audio: Source,
+        limits: DecodeLimits,
+        (channels, caller): (Channels, Caller),
+        use_decoded: impl FnOnce(DecodedAudio, &PcmMemory) -> Result<T, E> + Send + 'static,
+    ) -> Result<(T, PcmMemory), E>
+    where
+        E: From<AudioError> + From<FrontEndPanicked> + Send + 'static,
+    {
         // Dropped with this future, which cancels the decoding.
         let alive = Arc::new(());
         let waiting = Arc::downgrade(&alive);
@@ -32,11 +61,7 @@ impl Transcriber {
                 cpu_clock: cpu_time::of_this_thread,
             };
             let decoded = halkspeech_audio::decode_with_context(context, audio, &limits, channels)?;
-            // Claimed at once: a request that lacked memory later would wait while it holds some.
-            memory
-                .claim()
-                .resize(recordings::bytes_of(&decoded.streams, windows))?;
-            Ok((Recordings::new(decoded, clip, vad), memory))
+            Ok((use_decoded(decoded, &memory)?, memory))
         };
         self.front_end.run(Stage::Decode, caller, decode).await?
     }

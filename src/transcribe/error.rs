@@ -1,9 +1,9 @@
 //! Errors of a transcription.
 
-use super::FrontEndPanicked;
+use super::{FrontEndPanicked, ReferenceError};
 use crate::caller::AudioQuotaExceeded;
 use crate::job::JobError;
-use crate::models::{ModelError, ModelId};
+use crate::models::{ModelError, ModelId, SpeakerModelError};
 use crate::queue::{NoPlace, QueueClosed, QueueFull, TooLate};
 use halkspeech_audio::AudioError;
 use halkspeech_whisper::Language;
@@ -14,6 +14,12 @@ pub enum TranscribeError {
     /// The model is absent or cannot be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The networks of speaker diarization are absent or cannot be loaded.
+    #[error(transparent)]
+    SpeakerModel(#[from] SpeakerModelError),
+    /// The reference of a known speaker cannot be used.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     /// The model does not support the language that was given.
     #[error("model {model} does not know {}", language.name())]
     UnknownLanguage {

@@ -26,6 +26,10 @@ pub enum Stage {
     Vad,
     /// The features of one window.
     Features,
+    /// The voices in ten seconds of a recording.
+    Voices,
+    /// The speakers of a recording from all its voices, which may take seconds.
+    Speakers,
 }
 
 /// The work panicked.
@@ -47,12 +51,19 @@ struct WorkGuard {
 }
 
 impl Stage {
+    /// Whether an item may take seconds.
+    fn is_long(self) -> bool {
+        matches!(self, Self::Decode | Self::Speakers)
+    }
+
     /// The name of its trace span.
     fn name(self) -> &'static str {
         match self {
             Self::Decode => "decode",
             Self::Vad => "vad",
             Self::Features => "features",
+            Self::Voices => "voices",
+            Self::Speakers => "speakers",
         }
     }
 }
@@ -91,9 +102,7 @@ impl FrontEnd {
     fn submit(&self, stage: Stage, caller: Caller) -> (WorkGuard, oneshot::Receiver<()>) {
         let (start, started) = oneshot::channel();
         let mut state = lock(&self.0);
-        let item = state
-            .scheduler
-            .submit(caller, stage == Stage::Decode, now());
+        let item = state.scheduler.submit(caller, stage.is_long(), now());
         state.starts.insert(item.number, start);
         state.start_waiting();
         drop(state);

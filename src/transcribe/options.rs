@@ -1,5 +1,6 @@
 //! The options of a transcription.
 
+use super::SpeakerOptions;
 use halkspeech_audio::{Channels, Clip, VadOptions};
 use halkspeech_whisper::Language;
 use halkspeech_whisper::engine::{Fallback, GenerateOptions};
@@ -31,6 +32,8 @@ pub struct TranscriptionOptions {
     pub clip: Clip,
     /// Whether the channels are mixed or transcribed separately, each as a speaker.
     pub channels: Channels,
+    /// How speakers are told apart by their voices, which needs the words' times; none: they are not.
+    pub speakers: Option<SpeakerOptions>,
     /// Whether to compute the words' times.
     pub words: bool,
     /// Whether to return the tokens' log probabilities.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::transcript::{DropReason, DroppedSpan, Speaker};
@@ -28,7 +29,7 @@ impl Recordings {
         let samples = channels.first().map_or(0, Vec::len);
         let is_split = channels.len() > 1;
         let cutter = |(number, pcm)| {
-            let speaker = is_split.then_some(Speaker(number));
+            let speaker = is_split.then(|| Speaker::numbered(number));
             (speaker, WindowCutter::new(pcm, clip, vad))
         };
         Self {
@@ -38,12 +39,19 @@ impl Recordings {
         }
     }
 
+    /// The part of the recording that is transcribed, as mono PCM, and its start in samples; called before
+    /// any window is cut.
+    pub fn clip(&self) -> (Arc<Vec<f32>>, usize) {
+        let first = self.cutters.front();
+        first.map_or_else(Default::default, |(_, cutter)| cutter.clip())
+    }
+
     /// The next step: a window, or [`NextWindow::Pending`] if the bounded step did not complete one.
     pub fn next_window(&mut self) -> (Option<Speaker>, NextWindow) {
         while let Some((speaker, cutter)) = self.cutters.front_mut() {
             match cutter.next_within(MAX_VAD_SAMPLES) {
                 NextWindow::End => self.cutters.pop_front(),
-                step => return (*speaker, step),
+                step => return (speaker.clone(), step),
             };
         }
         (None, NextWindow::End)

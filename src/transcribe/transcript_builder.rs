@@ -6,7 +6,7 @@ use super::progress::TextDelta;
 use super::sent_text::SentText;
 use super::window_transcript::{TranscriptPart, WindowTranscript};
 use super::{Plan, Recordings};
-use crate::transcript::{DropReason, DroppedSpan, Timings, Transcript};
+use crate::transcript::{DropReason, DroppedSpan, Speakers, Timings, Transcript};
 use halkspeech_audio::{Clip, SAMPLE_RATE_HZ, WindowClock};
 use halkspeech_whisper::search::ScoredToken;
 use halkspeech_whisper::{Language, Task};
@@ -33,6 +33,7 @@ impl TranscriptBuilder {
                 text: String::new(),
                 segments: Vec::new(),
                 logprobs: Vec::new(),
+                speakers: Speakers::Channels,
                 dropped: recordings.damaged.clone(),
                 timings: Timings {
                     decode,

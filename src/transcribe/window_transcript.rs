@@ -67,7 +67,7 @@ impl WindowTranscript {
     /// is the time in the window, in seconds, from which on it has to be transcribed again.
     pub(super) fn new(
         plan: &Plan<'_>,
-        speaker: Option<Speaker>,
+        speaker: Option<&Speaker>,
         clock: &WindowClock,
         output: JobOutput,
         sent: &[ScoredToken],
@@ -136,7 +136,7 @@ impl WindowTranscript {
         }
         transcript.segments = timed_segments(plan, clock, &generation, timed);
         for segment in &mut transcript.segments {
-            segment.speaker = speaker;
+            segment.speaker = speaker.cloned();
         }
         if let Some(threshold_s) = plan.options.hallucination_silence_threshold_s {
             let window = clock.start_s()..clock.end_s();
@@ -209,6 +209,7 @@ fn timed_segments(
                 })
                 .collect(),
             speaker: None,
+            word_speakers: Vec::new(),
         })
     };
     let segments = timed.into_iter().zip(timed_words);

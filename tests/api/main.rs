@@ -37,6 +37,8 @@ mod hub;
 #[cfg(test)]
 mod short_windows;
 #[cfg(test)]
+mod speakers;
+#[cfg(test)]
 mod loaded_models;
 #[cfg(test)]
 mod live;

@@ -1,6 +1,6 @@
 """Requirements of tests that a machine may lack: the test is skipped with the reason, or fails if they are required.
 
-HALKSPEECH_REQUIRE lists required things, separated by commas: program, models, samples, recordings, packages,
+HALKSPEECH_REQUIRE lists required things, separated by commas: program, models, samples, recordings, speakers, packages,
 clients, node, chromium, async-openai, ffmpeg, nginx, haproxy, root, gpu, prometheus, compose. Other names are those of
 scripts/test.sh, for the tests in Rust.
 """

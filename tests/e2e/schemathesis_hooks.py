@@ -70,6 +70,10 @@ def drop_incompatible(fields):
     for name, forms in allowed.items():
         if form not in forms:
             fields.pop(name, None)
+    # The networks of speaker diarization may be missing.
+    for name in ("diarize", "speaker_labels", "num_speakers", "min_speakers", "max_speakers", "known_speaker_names[]",
+                 "known_speaker_references[]"):
+        fields.pop(name, None)
     # Small searches, and no options that cause endless repetitions or temperature fallback: a run would take hours.
     for name in ("beam_size", "best_of"):
         if isinstance(fields.get(name), int):

@@ -50,8 +50,10 @@ INCOMPATIBLE = [
     {"timestamp_granularities": ["word"]}, {"word_timestamps": True}, {"include": ["dropped"]},
     {"include": ["logprobs"], "response_format": "verbose_json"}, {"max_line_width": 20}, {"max_line_count": 1},
     {"stream": True, "response_format": "srt"}, {"stream": True, "channels": "split"},
-    {"response_format": "diarized_json"}, {"patience": 0.4, "beam_size": 1},
+    {"patience": 0.4, "beam_size": 1}, {"num_speakers": 2}, {"diarize": True}, {"speaker_labels": True},
     {"known_speaker_names": ["Ann"]}, {"known_speaker_references": ["data:audio/wav;base64,"]},
+    {"num_speakers": 2, "max_speakers": 3, "response_format": "diarized_json"},
+    {"min_speakers": 3, "max_speakers": 2, "response_format": "diarized_json"},
     {"languages": ["tr"]}, {"language": "tr"},  # The model is English-only.
 ]
 ALONE = {

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use halkspeech_audio::{
@@ -29,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (folder, recordings) = arguments
         .split_first()
         .ok_or("usage: diarize MODEL RECORDING...")?;
-    let model = SpeakerModel::load(Path::new(folder))?;
+    let model = Arc::new(SpeakerModel::load(Path::new(folder))?);
     let limits = DecodeLimits {
         max_duration: Duration::from_secs(24 * 3_600),
         ffmpeg: FfmpegMode::Auto,
@@ -39,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let decoded = decode(Source::File(File::open(path)?), &limits, Channels::Mix)?;
         let pcm = &decoded.streams[0];
         let started = Instant::now();
-        let mut diarizer = Diarizer::new(&model);
+        let mut diarizer = Diarizer::new(Arc::clone(&model));
         diarizer.push(pcm);
         let windows = started.elapsed();
         let diarization = diarizer.finish(count);

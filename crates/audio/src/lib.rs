@@ -38,15 +38,16 @@ pub use pcm_budget::{PcmBudget, PcmClaim};
 pub use resample::Resampler;
 pub use samples::{SampleEncoding, SampleStream};
 pub use speakers::{
-    Diarization, Diarizer, NAME_COSINE, SpeakerCount, SpeakerModel, SpeakerSpan, SpeakerTurn,
-    TimedWord, Voice, WeightsError, assign_names, speaker_turns, word_speakers,
+    Diarization, Diarizer, NAME_COSINE, SpeakerCount, SpeakerModel, SpeakerSpan, TimedWord, Voice,
+    WeightsError, assign_names, word_speakers,
 };
 pub use vad::{
-    FRAME_SAMPLES, Silero, StreamDetector, TurnEdge, TurnOptions, TurnTracker, VadOptions, spans,
+    FRAME_SAMPLES, Silero, StreamDetector, TurnEdge, TurnOptions, TurnTracker, VadOptions,
+    cut_long_spans, spans,
 };
 pub use window::{
     Clip, NextWindow, PieceCutter, PieceEdge, PieceFrame, RecordingSpan, Window, WindowClock,
-    WindowCutter,
+    WindowCutter, detection_gain,
 };
 
 /// The sample rate of all PCM in this server, which is the rate Whisper was trained on.

@@ -8,6 +8,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
 mod layer;
 mod weights;
@@ -30,7 +31,7 @@ use window::LocalSpeakers;
 pub use names::{NAME_COSINE, assign_names};
 pub use timeline::SpeakerSpan;
 pub use weights::WeightsError;
-pub use words::{SpeakerTurn, TimedWord, speaker_turns, word_speakers};
+pub use words::{TimedWord, word_speakers};
 
 /// Frames from one window to the next: 5 s.
 const HOP_FRAMES: usize = 296;
@@ -44,6 +45,9 @@ const BLOCK_WINDOWS: usize = MAX_WINDOWS / 6;
 
 /// A voice that speaks for less in all is taken for the one that it resembles most, in seconds.
 const MIN_VOICE_S: f64 = 1.0;
+
+/// Memory of an analysed window, in bytes: 24 for each frame, and the vectors.
+const WINDOW_BYTES: usize = 32 << 10;
 
 /// Samples are clamped to this: enough for unscaled 16-bit PCM.
 const MAX_SAMPLE: f32 = 32_768.0;
@@ -76,8 +80,8 @@ pub struct Diarization {
 }
 
 /// Diarizes a recording as its samples arrive.
-pub struct Diarizer<'a> {
-    model: &'a SpeakerModel,
+pub struct Diarizer {
+    model: Arc<SpeakerModel>,
     /// The last samples, from the start of the last complete window on.
     samples: Vec<f32>,
     /// Where `samples` starts, in frames of the recording.
@@ -141,10 +145,19 @@ impl SpeakerCount {
     }
 }
 
-impl<'a> Diarizer<'a> {
+impl Diarizer {
+    /// Samples from one window to the next, 5 s: what [`push`](Self::push) analyses at a time.
+    pub const HOP_SAMPLES: usize = HOP_SAMPLES;
+
+    /// Upper limit of the memory of the windows of a recording of this length, in bytes.
+    #[must_use]
+    pub const fn bytes_of(samples: usize) -> usize {
+        (samples / HOP_SAMPLES + 2) * WINDOW_BYTES
+    }
+
     /// Starts a recording.
     #[must_use]
-    pub fn new(model: &'a SpeakerModel) -> Self {
+    pub fn new(model: Arc<SpeakerModel>) -> Self {
         Self {
             model,
             samples: Vec::new(),

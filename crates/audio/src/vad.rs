@@ -8,9 +8,11 @@ use std::time::Duration;
 
 mod silero;
 mod spans;
+mod long_spans;
 mod stream;
 mod turns;
 
+pub use long_spans::cut_long_spans;
 pub use silero::{FRAME_SAMPLES, Silero};
 pub use spans::{NextSpan, SpanTracker};
 pub use stream::StreamDetector;
@@ -23,6 +25,8 @@ pub struct VadOptions {
     /// Speech starts at a frame of at least this probability, 0 to 1. Lower it for quiet speech,
     /// raise it if noise is detected as speech.
     pub threshold: f32,
+    /// Speech ends once the probability is below this; none: 0.15 less than `threshold`, at least 0.01.
+    pub neg_threshold: Option<f32>,
     /// Spans of this duration or shorter are dropped; zero keeps all.
     pub min_speech: Duration,
     /// Silence shorter than this does not end a span.
@@ -37,7 +41,8 @@ pub struct VadOptions {
 impl VadOptions {
     /// Speech ends once the probability is below this.
     pub fn silence_threshold(&self) -> f32 {
-        (self.threshold - 0.15).max(0.01)
+        let default = (self.threshold - 0.15).max(0.01);
+        self.neg_threshold.unwrap_or(default)
     }
 }
 
@@ -45,6 +50,7 @@ impl Default for VadOptions {
     fn default() -> Self {
         Self {
             threshold: 0.5,
+            neg_threshold: None,
             min_speech: Duration::ZERO,
             min_silence: Duration::from_secs(2),
             max_speech: Duration::from_secs(30),
@@ -115,6 +121,15 @@ mod tests {
         check("..++..", &options, &[]);
         check("..##+.", &options, &[(2, 5)]);
         check("+#+#++.#", &options, &[(1, 6), (7, 8)]);
+    }
+
+    #[test]
+    fn the_end_of_speech_may_have_a_threshold_of_its_own() {
+        let mut options = options(0, 0, 0);
+        options.neg_threshold = Some(0.4);
+        check("..##+.", &options, &[(2, 4)]);
+        options.neg_threshold = Some(0.1);
+        check("..##+.", &options, &[(2, 6)]);
     }
 
     #[test]

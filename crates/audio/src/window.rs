@@ -1,5 +1,6 @@
 //! Cuts a recording into windows of at most 30 s.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 mod clock;
@@ -64,7 +65,7 @@ pub struct Clip {
 /// The network processes no more audio than the next window needs, so the first window of a long
 /// recording is available early. The recording is held in memory once.
 pub struct WindowCutter {
-    pcm: Vec<f32>,
+    pcm: Arc<Vec<f32>>,
     /// Start of `pcm` in the recording, in samples.
     offset: usize,
     method: CutMethod,
@@ -121,16 +122,22 @@ impl WindowCutter {
             None => CutMethod::Energy(0),
             Some(options) => CutMethod::VoiceActivity(Box::new(SpeechDetector {
                 network: Silero::new(),
-                gain: gain(&pcm),
+                gain: detection_gain(&pcm),
                 processed: 0,
                 packer: Packer::new(pcm.len(), &options),
             })),
         };
         Self {
-            pcm,
+            pcm: Arc::new(pcm),
             offset,
             method,
         }
+    }
+
+    /// The clip, and its start in the recording, in samples.
+    #[must_use]
+    pub fn clip(&self) -> (Arc<Vec<f32>>, usize) {
+        (Arc::clone(&self.pcm), self.offset)
     }
 
     /// The length of the clip, in samples.
@@ -205,8 +212,10 @@ impl SpeechDetector {
     }
 }
 
-/// The gain that raises the peak to [`MIN_PEAK`]; 1 if it is higher already.
-fn gain(pcm: &[f32]) -> f32 {
+/// The gain that suits the network of voice activity detection: it raises the peak to -20 dB of full scale, by
+/// 40 dB at most; 1 if it is higher already.
+#[must_use]
+pub fn detection_gain(pcm: &[f32]) -> f32 {
     let peak = pcm
         .iter()
         .fold(0.0_f32, |peak, sample| peak.max(sample.abs()));

@@ -69,6 +69,9 @@ pub struct TranscribeFlags {
     /// Write the time of every word into the JSON
     #[arg(long)]
     pub(super) words: bool,
+    /// Tell the speakers apart by their voices; needs `scripts/fetch_models.sh speaker-diarization`
+    #[arg(long)]
+    pub(super) speakers: bool,
     /// Recordings in progress at one time [default: the batch size]
     #[arg(short, long, value_name = "N")]
     pub(super) jobs: Option<NonZeroUsize>,

@@ -58,7 +58,7 @@ fn time() -> impl Strategy<Value = f64> {
 
 /// Its words, if it has any, are those of its text.
 fn any_segment() -> impl Strategy<Value = Segment> {
-    let speaker = option::of((0..3_usize).prop_map(Speaker));
+    let speaker = option::of((0..3_usize).prop_map(Speaker::numbered));
     let timed_words = vec((time(), time()), 0..40);
     let parts = (text(), time(), time(), timed_words, speaker, any::<bool>());
     parts.prop_map(|(text, start_s, end_s, times, speaker, has_words)| {

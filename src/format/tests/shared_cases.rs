@@ -41,7 +41,7 @@ fn transcript_of(case: &Case) -> Transcript {
             .iter()
             .map(|(start, end, text)| word(*start, *end, text))
             .collect(),
-        speaker: given.speaker.map(Speaker),
+        speaker: given.speaker.map(Speaker::numbered),
         ..segment(given.start, given.end, &given.text)
     });
     Transcript {

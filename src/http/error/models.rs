@@ -6,6 +6,8 @@ use super::description::{
     Description, RETRY_WHEN_NO_SPACE, format_bytes, internal_error, is_disk_full, rate_limited,
     truncated, unavailable,
 };
+use super::speakers;
+use crate::models::files::SPEAKER_MODEL;
 use crate::models::{
     DeleteError, HubError, LoadError, ModelError, ModelId, StoreError, UnloadError,
 };
@@ -149,6 +151,9 @@ pub(super) fn not_found(
     stands_for: Option<&ModelId>,
     available: &[String],
 ) -> Description {
+    if name.eq_ignore_ascii_case(SPEAKER_MODEL) {
+        return speakers::absent().param("model");
+    }
     let name = truncated(name);
     let (model, name) = match stands_for {
         Some(id) => (

@@ -6,7 +6,7 @@ use super::description::{
     Description, audio_limit_reached, internal_error, is_lack_of_resources, out_of_resources,
     rate_limited, timed_out, unavailable,
 };
-use super::models;
+use super::{models, speakers};
 use crate::job::JobError;
 use crate::models::ModelId;
 use crate::transcribe::TranscribeError;
@@ -22,6 +22,8 @@ const FORMATS: &str = "Invalid file format. Supported formats: ['aac', 'aiff', '
 pub(super) fn describe(error: &TranscribeError) -> Description {
     match error {
         TranscribeError::Model(error) => models::describe(error),
+        TranscribeError::SpeakerModel(error) => speakers::describe_model(error),
+        TranscribeError::Reference(error) => speakers::describe_reference(error),
         TranscribeError::UnknownLanguage { language, model } => {
             unknown_language("language", *language, model)
         }
@@ -65,7 +67,7 @@ fn unknown_language(param: &str, language: Language, model: &ModelId) -> Descrip
         .param(param)
 }
 
-fn describe_audio(error: &AudioError) -> Description {
+pub(super) fn describe_audio(error: &AudioError) -> Description {
     let bad_file = |message: &str| {
         Description::new(StatusCode::BAD_REQUEST, message)
             .code("invalid_value")

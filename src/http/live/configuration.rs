@@ -156,7 +156,7 @@ impl Configuration {
             }
             None => default.as_str(),
         };
-        let model = models::resolve(context, name)?;
+        let model = models::resolve_transcription_model(context, name)?;
         if !loaded_models.is_known(&model) {
             return Err(models::not_found(context, name, &model));
         }

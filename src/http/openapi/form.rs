@@ -17,6 +17,9 @@ use halkspeech_whisper::Task;
 /// A model name that works on every server with a model.
 const ANY_MODEL: &str = "whisper-1";
 
+/// The begin of a URL that contains the data itself.
+const DATA_URL: &str = "^data:[^,]*;base64,";
+
 /// A named schema built by a function.
 macro_rules! schemas {
     ($($(#[$doc:meta])* $kind:ident, $name:literal: $schema:expr;)*) => {$(
@@ -46,6 +49,12 @@ schemas! {
     AsrForm, "AsrRequest": file(Api::Asr);
     /// The form of whisper.cpp's server.
     InferenceForm, "InferenceRequest": form(Api::Inference);
+    /// The form of a diarization.
+    DiarizationForm, "CreateDiarizationRequest": form(Api::Diarization);
+    /// The form of speech detection.
+    SpeechForm, "DetectSpeechRequest": form(Api::SpeechTimestamps);
+    /// The form of language detection.
+    SpokenLanguageForm, "DetectLanguagesRequest": form(Api::SpokenLanguage);
     /// Audio or video as it is.
     Recording, "Recording": binary();
 }
@@ -75,6 +84,12 @@ parameters! {
     LanguageParameters: Api::Language;
     /// The parameters of `/inference` in the query string.
     InferenceParameters: Api::Inference;
+    /// The parameters of a diarization in the query string.
+    DiarizationParameters: Api::Diarization;
+    /// The parameters of speech detection in the query string.
+    SpeechParameters: Api::SpeechTimestamps;
+    /// The parameters of language detection in the query string.
+    SpokenLanguageParameters: Api::SpokenLanguage;
 }
 
 fn form(api: Api) -> ObjectBuilder {
@@ -92,14 +107,14 @@ fn file(api: Api) -> ObjectBuilder {
         .required(api.file())
 }
 
-/// The fields in the document: none that is always refused, and no list if there is a single value of
+/// The fields in the document: no list if there is a single value of
 /// the same name, because most languages would use the same identifier for both.
 fn offered(api: Api) -> impl Iterator<Item = &'static Field> {
     let is_offered = |field: &&'static Field| {
         let is_single =
             |other: &Field| other.name == field.name && other.shape == FieldShape::Single;
         let has_single_value = field.shape == FieldShape::List && Field::ALL.iter().any(is_single);
-        field.kind != ValueKind::Rejected && !has_single_value
+        !has_single_value
     };
     api.fields().filter(is_offered)
 }
@@ -178,7 +193,7 @@ fn scalar_or_empty(kind: ValueKind, task: Task) -> ObjectBuilder {
         scalar(kind, task).schema_type(types).max_length(Some(0))
     };
     match kind {
-        ValueKind::Text | ValueKind::Rejected => scalar(kind, task),
+        ValueKind::Text | ValueKind::DataUrl => scalar(kind, task),
         ValueKind::Boolean => or_text(Type::Boolean),
         ValueKind::Number(..) | ValueKind::OptionalNumber(..) => or_text(Type::Number),
         ValueKind::Integer(..) => or_text(Type::Integer),
@@ -239,7 +254,8 @@ fn bound(kind: ValueKind, words: &[&str]) -> AnyOfBuilder {
 fn scalar(kind: ValueKind, task: Task) -> ObjectBuilder {
     let of = |holds: Type| ObjectBuilder::new().schema_type(holds);
     match kind {
-        ValueKind::Text | ValueKind::Rejected => of(Type::String),
+        ValueKind::Text => of(Type::String),
+        ValueKind::DataUrl => of(Type::String).pattern(Some(DATA_URL)),
         ValueKind::Boolean => of(Type::Boolean),
         ValueKind::Number(min, max) | ValueKind::OptionalNumber(min, max) => {
             of(Type::Number).minimum(Some(min)).maximum(Some(max))
@@ -276,7 +292,7 @@ fn default_value(field: &Field) -> Option<Value> {
         return None;
     };
     let value = match field.kind {
-        ValueKind::Text | ValueKind::OneOf(_) | ValueKind::Rejected => json!(text),
+        ValueKind::Text | ValueKind::OneOf(_) | ValueKind::DataUrl => json!(text),
         ValueKind::Boolean
         | ValueKind::Number(..)
         | ValueKind::OptionalNumber(..)

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Content, Ref, RefOr};
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
@@ -16,8 +16,9 @@ use super::super::headers::{
 use super::super::model_object::ModelObject;
 use super::number;
 use crate::format::{
-    AsrTranscript, BareText, DetectedLanguage, Transcription, TranscriptionDiarized,
-    TranscriptionTextDelta, TranscriptionTextDone, TranscriptionTextSegment, TranscriptionVerbose,
+    AsrTranscript, BareText, DetectedLanguage, Diarization, SpeechTimestamp, SpokenLanguages,
+    Transcription, TranscriptionDiarized, TranscriptionTextDelta, TranscriptionTextDone,
+    TranscriptionTextSegment, TranscriptionVerbose,
 };
 
 /// A named schema that is any of these. The schema with the most fields is first: clients that try
@@ -62,7 +63,8 @@ any_of! {
         TranscriptionVerbose, TranscriptionDiarized, Transcription, BareText;
     /// An event of a stream.
     TranscriptionEvent: "The data of one event: more text, the whole text as the last event, or \
-        an error. In a stream of `verbose_json`: a segment, and that format's response as the last.",
+        an error. In a stream of `verbose_json`: a segment, and that format's response as the last. In a \
+        stream of `diarized_json` the segments follow the text.",
         TranscriptionVerbose, TranscriptionTextDone, TranscriptionTextSegment,
         TranscriptionTextDelta, ErrorResponse;
     /// An event of the stream of a download.
@@ -125,6 +127,44 @@ impl IntoResponses for InferenceResponses {
     }
 }
 
+/// The responses of successful requests to `/v1/audio/language`.
+pub struct SpokenLanguageResponses;
+
+/// The responses of successful diarizations.
+pub struct DiarizationResponses;
+
+/// The responses of successful speech detections.
+pub struct SpeechResponses;
+
+impl IntoResponses for SpokenLanguageResponses {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let response = ResponseBuilder::new()
+            .description("The languages.")
+            .content("application/json", reference(&SpokenLanguages::name()));
+        ok(with_headers(response))
+    }
+}
+
+impl IntoResponses for DiarizationResponses {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let response = ResponseBuilder::new()
+            .description("Who speaks when, in the format that `response_format` names.")
+            .content("application/json", reference(&Diarization::name()))
+            .content("text/plain", plain("Lines of RTTM."));
+        ok(with_limits(response))
+    }
+}
+
+impl IntoResponses for SpeechResponses {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let timestamps = ArrayBuilder::new().items(Ref::from_schema_name(SpeechTimestamp::name()));
+        let response = ResponseBuilder::new()
+            .description("When anybody speaks.")
+            .content("application/json", Content::new(Some(timestamps)));
+        ok(with_limits(response))
+    }
+}
+
 /// The response to a download: the model if it was on disk, or the events of the download.
 pub struct DownloadResponses;
 
@@ -155,7 +195,7 @@ fn ok(response: ResponseBuilder) -> BTreeMap<String, RefOr<Response>> {
     BTreeMap::from([("200".to_owned(), RefOr::T(response.build()))])
 }
 
-/// Adds the headers of every response to an upload.
+/// Adds the headers of every transcription.
 fn with_headers(mut response: ResponseBuilder) -> ResponseBuilder {
     for (name, description) in [
         (
@@ -170,6 +210,15 @@ fn with_headers(mut response: ResponseBuilder) -> ResponseBuilder {
             BATCH_SIZE,
             "The largest number of windows in such a batch; not on streams.",
         ),
+    ] {
+        response = response.header(name.as_str(), number(description));
+    }
+    with_limits(response)
+}
+
+/// Adds the headers of every response to an upload.
+fn with_limits(mut response: ResponseBuilder) -> ResponseBuilder {
+    for (name, description) in [
         (LIMIT_REQUESTS, "Maximum number of concurrent requests."),
         (
             REMAINING_REQUESTS,

@@ -58,10 +58,10 @@ export async function requestJson(path, options = {}) {
   return JSON.parse(text);
 }
 
-/** The models on disk, without aliases. */
+/** The models on disk that transcribe, without aliases. */
 export async function listModels() {
   const { data } = await requestJson("v1/models");
-  return data.filter((model) => !model.alias_of);
+  return data.filter((model) => !model.alias_of && model.task === "automatic-speech-recognition");
 }
 
 /** Whether the server transcribes live. */

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::field::Field;
-use super::value::{Expected, names, parse_boolean, parse_integer, parse_number, put};
-use super::{FieldShape, Parameters, ValueKind};
+use super::value::{Expected, LONGEST_S, names, parse_boolean, parse_integer, parse_number, put};
+use super::{FieldShape, Parameters, ValueKind, readers, vad};
 use crate::format::{AsrOutput, ResponseFormat};
 use crate::transcribe::TranscriptionOptions;
 use halkspeech_whisper::Task;
@@ -22,6 +22,12 @@ pub enum Api {
     Language,
     /// `/inference` of whisper.cpp's server.
     Inference,
+    /// `/v1/audio/language`.
+    SpokenLanguage,
+    /// `/v1/audio/diarization` of speaches.
+    Diarization,
+    /// `/v1/audio/speech/timestamps` of speaches.
+    SpeechTimestamps,
 }
 
 /// The kind of a response.
@@ -35,6 +41,8 @@ pub enum ResponseKind {
     Language,
     /// A JSON object with the text alone.
     BareText,
+    /// The languages spoken.
+    SpokenLanguages,
 }
 
 /// The fields read so far that only other APIs have.
@@ -43,6 +51,8 @@ pub struct CompatibilityFields {
     /// Whether the audio is in a file format rather than raw samples.
     is_encoded: bool,
     output: AsrOutput,
+    /// Whether a diarization is in the RTTM format.
+    is_rttm: bool,
     /// Increment from one temperature to the next.
     temperature_step: Option<f32>,
 }
@@ -63,12 +73,27 @@ const NOT_OF_ASR: [&str; 5] = [
     "channels",
 ];
 
+/// Fields of the transcription API that `/v1/audio/diarization` has.
+const OF_DIARIZATION: [&str; 5] = [
+    "known_speaker_names",
+    "known_speaker_references",
+    "num_speakers",
+    "min_speakers",
+    "max_speakers",
+];
+
 impl Api {
     /// The default task.
     pub fn task(self) -> Task {
         match self {
             Self::Translation => Task::Translate,
-            Self::Transcription | Self::Asr | Self::Language | Self::Inference => Task::Transcribe,
+            Self::Transcription
+            | Self::Asr
+            | Self::Language
+            | Self::Inference
+            | Self::SpokenLanguage
+            | Self::Diarization
+            | Self::SpeechTimestamps => Task::Transcribe,
         }
     }
 
@@ -76,14 +101,21 @@ impl Api {
     pub fn file(self) -> &'static str {
         match self {
             Self::Asr | Self::Language => "audio_file",
-            Self::Transcription | Self::Translation | Self::Inference => "file",
+            Self::Transcription
+            | Self::Translation
+            | Self::Inference
+            | Self::SpokenLanguage
+            | Self::Diarization
+            | Self::SpeechTimestamps => "file",
         }
     }
 
     /// The fields that only this API has, or that have another meaning in it.
     pub fn own(self) -> &'static [Field] {
         match self {
-            Self::Transcription | Self::Translation => &[],
+            Self::Transcription | Self::Translation | Self::SpokenLanguage => &[],
+            Self::Diarization => DIARIZATION,
+            Self::SpeechTimestamps => SPEECH,
             Self::Asr => &[ENCODE, TASK, OUTPUT],
             Self::Language => &[ENCODE],
             Self::Inference => INFERENCE,
@@ -97,7 +129,9 @@ impl Api {
             let is_in_api = match self {
                 Self::Transcription | Self::Translation | Self::Inference => true,
                 Self::Asr => !NOT_OF_ASR.contains(&field.name),
-                Self::Language => field.name == "model",
+                Self::Language | Self::SpokenLanguage => field.name == "model",
+                Self::Diarization => OF_DIARIZATION.contains(&field.name),
+                Self::SpeechTimestamps => false,
             };
             is_in_api && own.iter().all(|other| other.name != field.name)
         };
@@ -187,6 +221,69 @@ const INFERENCE: &[Field] = &[
     .describe("Length of the part to transcribe, in milliseconds; 0 is all."),
 ];
 
+const DIARIZATION: &[Field] = &[
+    Field::single("model", ValueKind::Text, readers::model)
+        .described_default("the installed one")
+        .describe(
+            "A model that finds speakers; every name that contains `diariz` stands for the \
+             installed one.",
+        ),
+    Field::single(
+        "response_format",
+        ValueKind::OneOf(&["json", "rttm"]),
+        |parameters, text| {
+            let is_rttm = match text.trim().to_ascii_lowercase().as_str() {
+                "json" => Ok(false),
+                "rttm" => Ok(true),
+                _ => Err(Expected::new("json or rttm")),
+            };
+            put(&mut parameters.compatibility.is_rttm, is_rttm)
+        },
+    )
+    .default("json")
+    .describe("The output format."),
+];
+
+const SPEECH: &[Field] = &[
+    Field::single("model", ValueKind::Text, readers::model)
+        .described_default("the built-in one")
+        .describe("Ignored: there is one detector."),
+    Field::single("threshold", ValueKind::Number(0.0, 1.0), vad::threshold)
+        .default("0.75")
+        .describe("Probability from which on a sound counts as speech."),
+    Field::single(
+        "neg_threshold",
+        ValueKind::Number(0.0, 1.0),
+        vad::neg_threshold,
+    )
+    .described_default("0.15 less than `threshold`")
+    .describe("Speech ends once the probability is below this."),
+    Field::single(
+        "min_speech_duration_ms",
+        ValueKind::Integer(0, 60_000),
+        vad::min_speech,
+    )
+    .default("0")
+    .describe("Speech no longer than this is left out; 0 keeps all."),
+    Field::single(
+        "max_speech_duration_s",
+        ValueKind::Number(1.0, LONGEST_S),
+        vad::max_speech,
+    )
+    .described_default("no limit")
+    .describe("Longer speech is cut, in a silence of 0.1 s if there is one."),
+    Field::single(
+        "min_silence_duration_ms",
+        ValueKind::Integer(0, 60_000),
+        vad::min_silence,
+    )
+    .default("1000")
+    .describe("Shorter silence does not end speech."),
+    Field::single("speech_pad_ms", ValueKind::Integer(0, 10_000), vad::pad)
+        .default("0")
+        .describe("Audio added before and after speech."),
+];
+
 fn milliseconds(text: &str) -> Result<Duration, Expected> {
     let maximum = usize::try_from(LONGEST_MS).unwrap_or(usize::MAX);
     let number = parse_integer(text, 0..=maximum)?;
@@ -198,6 +295,7 @@ impl Default for CompatibilityFields {
         Self {
             is_encoded: true,
             output: AsrOutput::default(),
+            is_rttm: false,
             temperature_step: None,
         }
     }
@@ -208,24 +306,35 @@ impl CompatibilityFields {
     pub fn is_encoded(&self) -> bool {
         self.is_encoded
     }
+
+    /// Whether a diarization is in the RTTM format.
+    pub fn is_rttm(&self) -> bool {
+        self.is_rttm
+    }
 }
 
 /// Sets what the API of the request prescribes, and returns the kind of its response.
 pub fn apply(parameters: &mut Parameters) -> ResponseKind {
     match parameters.api {
-        Api::Transcription | Api::Translation => ResponseKind::Format,
+        Api::Transcription | Api::Translation | Api::Diarization | Api::SpeechTimestamps => {
+            ResponseKind::Format
+        }
         Api::Asr => {
             let output = parameters.compatibility.output;
             parameters.format = output.format();
             // Its clients send this field with every output format.
             parameters.word_timestamps &= output == AsrOutput::Json;
+            parameters.speakers.of_subtitles(output);
             ResponseKind::Asr(output)
         }
-        Api::Language => {
+        Api::Language | Api::SpokenLanguage => {
             parameters.options = TranscriptionOptions::default();
             parameters.options.clip.duration = Some(DETECTION);
             parameters.vad.filter = Some(false);
-            ResponseKind::Language
+            match parameters.api {
+                Api::SpokenLanguage => ResponseKind::SpokenLanguages,
+                _ => ResponseKind::Language,
+            }
         }
         Api::Inference => {
             if let Some(step) = parameters.compatibility.temperature_step

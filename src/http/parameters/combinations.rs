@@ -1,7 +1,6 @@
 //! Refuses fields that cannot be combined.
 
-use super::readers::NO_DIARIZATION;
-use super::{ApiError, Parameters};
+use super::{ApiError, Parameters, speakers};
 use crate::format::ResponseFormat;
 use halkspeech_audio::Channels;
 
@@ -15,7 +14,7 @@ struct FormatRule {
 
 /// The same rules as OpenAI's for its own fields. The granularity `segment` is the default, so it
 /// requires no format.
-const FORMAT_RULES: [FormatRule; 7] = [
+const FORMAT_RULES: [FormatRule; 9] = [
     FormatRule {
         param: "timestamp_granularities",
         value: |parameters| parameters.granularities.words.then(|| "word".to_owned()),
@@ -63,7 +62,18 @@ const FORMAT_RULES: [FormatRule; 7] = [
             ResponseFormat::Json,
             ResponseFormat::Text,
             ResponseFormat::VerboseJson,
+            ResponseFormat::DiarizedJson,
         ],
+    },
+    FormatRule {
+        param: "diarize",
+        value: |parameters| parameters.speakers.diarize.then(|| "true".to_owned()),
+        formats: &[ResponseFormat::VerboseJson, ResponseFormat::DiarizedJson],
+    },
+    FormatRule {
+        param: "speaker_labels",
+        value: |parameters| parameters.speakers.labels.then(|| "true".to_owned()),
+        formats: &[ResponseFormat::Srt, ResponseFormat::Vtt],
     },
 ];
 
@@ -73,11 +83,7 @@ const MAX_FINISHED: f32 = 64.0;
 /// Refuses fields that cannot be combined.
 pub fn check(parameters: &Parameters) -> Result<(), ApiError> {
     let is_split = parameters.options.channels == Channels::Split;
-    if parameters.format == ResponseFormat::DiarizedJson && !is_split {
-        let message =
-            format!("'response_format=diarized_json' requires channels=split: {NO_DIARIZATION}");
-        return Err(conflict("response_format", message));
-    }
+    speakers::check(parameters)?;
     // The text of the channels is merged when the last channel is done.
     if parameters.stream && is_split {
         let message = "'stream' is not supported with channels=split".to_owned();
@@ -122,6 +128,7 @@ pub fn check(parameters: &Parameters) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn conflict(param: &'static str, message: String) -> ApiError {
+/// The error of a field that cannot be combined; the message has no full stop.
+pub fn conflict(param: &'static str, message: String) -> ApiError {
     ApiError::ParameterConflict { param, message }
 }

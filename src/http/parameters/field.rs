@@ -46,8 +46,8 @@ pub enum ValueKind {
     Integer(i64, i64),
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// None: the field is refused.
-    Rejected,
+    /// A URL that contains the data itself, in base64.
+    DataUrl,
 }
 
 /// The value that applies if a field is not sent.

@@ -5,9 +5,9 @@
 //! table, and that each reader accepts what its row allows. The file is as long as the table.
 
 use super::field::Field;
-use super::field::ValueKind::{Boolean, Integer, Number, OneOf, OptionalNumber, Rejected, Text};
+use super::field::ValueKind::{Boolean, DataUrl, Integer, Number, OneOf, OptionalNumber, Text};
 use super::value::{LONGEST_S, names};
-use super::{readers, vad};
+use super::{readers, speakers, vad};
 use crate::format::ResponseFormat;
 use crate::transcribe::MAX_SEED;
 use halkspeech_audio::Channels;
@@ -106,14 +106,44 @@ impl Field {
         )
         .described_default("200")
         .describe("As `vad_min_silence_ms`."),
-        Self::list("known_speaker_names", Rejected, readers::no_diarization)
-            .describe("Refused: speaker diarization is not supported."),
-        Self::list(
-            "known_speaker_references",
-            Rejected,
-            readers::no_diarization,
+        Self::list("known_speaker_names", Text, speakers::names).describe(
+            "Names of known speakers, at most 16 of at most 64 characters, which label their \
+             voices. Others have letters.",
+        ),
+        Self::list("known_speaker_references", DataUrl, speakers::references).describe(
+            "A recording of each of them, in the same order: 2 to 10 s of one voice in any \
+             format, as `data:audio/wav;base64,…`, at most 1 MiB.",
+        ),
+        // Speakers.
+        Self::single("diarize", Boolean, speakers::diarize)
+            .default("false")
+            .describe(
+                "Adds `speaker` to the segments and words of `verbose_json`. `diarized_json` has \
+                 it anyway.",
+            ),
+        Self::single("speaker_labels", Boolean, speakers::labels)
+            .default("false")
+            .describe("Writes the speakers into `srt` as `[A]`, into `vtt` as `<v A>`."),
+        Self::single(
+            "num_speakers",
+            Integer(1, speakers::MAX_SPEAKERS as i64),
+            speakers::num,
         )
-        .alias_of("known_speaker_names"),
+        .described_default("found")
+        .describe("The number of speakers, if it is known."),
+        Self::single(
+            "min_speakers",
+            Integer(1, speakers::MAX_SPEAKERS as i64),
+            speakers::min,
+        )
+        .described_default("1")
+        .describe("Find at least this number of speakers."),
+        Self::single(
+            "max_speakers",
+            Integer(1, speakers::MAX_SPEAKERS as i64),
+            speakers::max,
+        )
+        .describe("Find at most this number of speakers."),
         // Voice activity detection.
         Self::single("vad_filter", Boolean, vad::filter)
             .described_default("the setting WHISPER__VAD_FILTER")

@@ -10,10 +10,6 @@ use crate::transcribe::MAX_SEED;
 use halkspeech_audio::Channels;
 use halkspeech_whisper::Task;
 
-/// The reason in errors about speaker diarization.
-pub const NO_DIARIZATION: &str = "speaker diarization of mono audio is not supported, and \
-    channels=split labels each channel of a stereo call";
-
 /// The highest token id of the smallest of OpenAI's vocabularies, which has 51,864 tokens.
 pub const MAX_TOKEN_ID: i32 = 51_863;
 /// Maximum length of a list.
@@ -141,11 +137,6 @@ pub fn timestamp_granularities(parameters: &mut Parameters, text: &str) -> Resul
 /// Whether the text is streamed.
 pub fn stream(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(&mut parameters.stream, parse_boolean(text))
-}
-
-/// Refuses fields of speaker diarization.
-pub fn no_diarization(_: &mut Parameters, _: &str) -> Result<(), Expected> {
-    Err(Expected(format!("no value: {NO_DIARIZATION}")))
 }
 
 /// The beam size of the search.

@@ -323,7 +323,7 @@ fn refuses_fields_that_cannot_be_combined() {
         ),
         (
             &[("response_format", "srt"), ("stream", "true")],
-            "'stream' requires response_format=json or text or verbose_json (got srt)",
+            "'stream' requires response_format=json or text or verbose_json or diarized_json (got srt)",
         ),
         (
             &[("channels", "split"), ("stream", "true")],

@@ -18,6 +18,8 @@ pub struct VadFields {
     pub strategy: Option<ChunkingStrategy>,
     /// Probability, 0 to 1, above which a sound is speech.
     pub threshold: Option<f32>,
+    /// Probability below which speech ends.
+    pub neg_threshold: Option<f32>,
     /// Shorter speech is ignored.
     pub min_speech: Option<Duration>,
     /// Shorter silence does not end speech.
@@ -48,6 +50,7 @@ impl VadFields {
         };
         Some(VadOptions {
             threshold: self.threshold.unwrap_or(defaults.threshold),
+            neg_threshold: self.neg_threshold,
             min_speech: self.min_speech.unwrap_or(defaults.min_speech),
             min_silence: self.min_silence.unwrap_or(defaults.min_silence),
             max_speech: self.max_speech.unwrap_or(defaults.max_speech),
@@ -91,6 +94,14 @@ pub fn filter(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
 pub fn threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     put(
         &mut parameters.vad.threshold,
+        parse_number(text, 0.0..=1.0).map(Some),
+    )
+}
+
+/// Reads the probability below which speech ends.
+pub fn neg_threshold(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
+    put(
+        &mut parameters.vad.neg_threshold,
         parse_number(text, 0.0..=1.0).map(Some),
     )
 }

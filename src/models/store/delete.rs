@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{ModelLocation, Store, StoredModel, refs};
+use super::{ModelLocation, Store, StoredModel, StoredSpeakerModel, refs};
 use crate::models::files;
 
 /// Why some or all of a model's files could not be deleted.
@@ -51,25 +51,44 @@ impl Store {
     /// [`StoreError`] when a file cannot be removed (the remaining files are not a model), or when the
     /// files are behind a link to more than this model (nothing is removed).
     pub fn delete(&self, model: &StoredModel) -> Result<(), StoreError> {
-        match &model.location {
-            ModelLocation::Folder => {
-                let owner = model.dir.parent();
-                delete_folder(&model.dir, owner.filter(|_| model.id.owner().is_some()))
-            }
-            ModelLocation::Cache(repository) => delete_snapshot(repository, &model.dir),
+        let names: Vec<_> = files::names().collect();
+        delete_files(&model.dir, model.id.owner(), &model.location, &names)
+    }
+
+    /// Deletes the networks of speaker diarization, as [`delete`](Self::delete) does a model.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    pub fn delete_speaker_model(&self, model: &StoredSpeakerModel) -> Result<(), StoreError> {
+        let (owner, names) = (model.id.owner(), &files::SPEAKER_FILES);
+        delete_files(&model.dir, owner, &model.location, names)
+    }
+}
+
+fn delete_files(
+    folder: &Path,
+    owner: Option<&str>,
+    location: &ModelLocation,
+    names: &[&str],
+) -> Result<(), StoreError> {
+    match location {
+        ModelLocation::Folder => {
+            let parent = folder.parent();
+            delete_folder(folder, parent.filter(|_| owner.is_some()), names)
         }
+        ModelLocation::Cache(repository) => delete_snapshot(repository, folder, names),
     }
 }
 
 /// `owner` is the folder of all models of the owner, if the name has one.
-fn delete_folder(folder: &Path, owner: Option<&Path>) -> Result<(), StoreError> {
+fn delete_folder(folder: &Path, owner: Option<&Path>, names: &[&str]) -> Result<(), StoreError> {
     if let Some(owner) = owner.filter(|owner| owner.is_symlink()) {
         return Err(StoreError::behind_link(owner));
     }
     if folder.is_symlink() {
         remove(folder)?;
     } else {
-        for file in files::names() {
+        for file in names {
             remove(&folder.join(file))?;
         }
         remove_empty(folder);
@@ -78,14 +97,14 @@ fn delete_folder(folder: &Path, owner: Option<&Path>) -> Result<(), StoreError> 
     Ok(())
 }
 
-fn delete_snapshot(repository: &Path, snapshot: &Path) -> Result<(), StoreError> {
+fn delete_snapshot(repository: &Path, snapshot: &Path, names: &[&str]) -> Result<(), StoreError> {
     let canonical = |path: &Path| fs::canonicalize(path).map_err(|e| StoreError::new(path, e));
     let canonical_repository = canonical(repository)?;
     if !canonical(snapshot)?.starts_with(&canonical_repository) {
         return Err(StoreError::behind_link(snapshot));
     }
     let blobs = canonical_repository.join("blobs");
-    let links: Vec<_> = files::names().map(|file| snapshot.join(file)).collect();
+    let links: Vec<_> = names.iter().map(|file| snapshot.join(file)).collect();
     // Removes nothing until all links are known: an unreadable folder may link to the same blobs.
     let others = linked_blobs(&repository.join("snapshots"), &links, &blobs)?;
     for link in &links {

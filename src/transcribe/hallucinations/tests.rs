@@ -40,6 +40,7 @@ fn without_words(start_s: f64, end_s: f64, words: Vec<Word>) -> Segment {
         no_speech_prob: 0.0,
         words,
         speaker: None,
+        word_speakers: Vec::new(),
     }
 }
 

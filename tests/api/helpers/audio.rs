@@ -50,7 +50,7 @@ fn sine(pitch_hz: f64, duration: Duration) -> impl Iterator<Item = i16> {
 }
 
 /// 16-bit PCM at 16 kHz as a WAV file.
-fn wav(channels: u32, samples: &[i16]) -> Vec<u8> {
+pub fn wav(channels: u32, samples: &[i16]) -> Vec<u8> {
     let data_bytes = 2 * samples.len() as u32;
     let mut file = Vec::with_capacity(44 + 2 * samples.len());
     file.extend_from_slice(b"RIFF");

@@ -45,7 +45,7 @@ INVALID_FIELDS = (
     ({"stream": "maybe"}, "stream"),
     ({"stream": "true", "response_format": "srt"}, "stream"),
     ({"timestamp_granularities[]": "word"}, "timestamp_granularities"),
-    ({"response_format": "diarized_json"}, "response_format"),
+    ({"num_speakers": "2"}, "num_speakers"),
     ({"known_speaker_names[]": "Ada"}, "known_speaker_names"),
     ({"chunking_strategy": "{"}, "chunking_strategy"),
     ({"prompt": "x" * 70000}, "prompt"),

@@ -25,8 +25,8 @@ struct Case {
     vector: Vec<f32>,
 }
 
-fn model() -> SpeakerModel {
-    SpeakerModel::load(&model_dir("speaker-diarization")).unwrap()
+fn model() -> Arc<SpeakerModel> {
+    Arc::new(SpeakerModel::load(&model_dir("speaker-diarization")).unwrap())
 }
 
 fn cases() -> Vec<(Case, Vec<f32>)> {
@@ -106,7 +106,7 @@ fn dialogue() -> Vec<f32> {
 fn the_result_does_not_depend_on_how_samples_are_pushed() {
     let (model, pcm) = (model(), dialogue());
     let diarize = |part: usize| {
-        let mut diarizer = Diarizer::new(&model);
+        let mut diarizer = Diarizer::new(Arc::clone(&model));
         pcm.chunks(part).for_each(|part| diarizer.push(part));
         diarizer.finish(SpeakerCount::default())
     };
@@ -125,7 +125,7 @@ fn the_result_does_not_depend_on_how_samples_are_pushed() {
 #[ignore = "needs the networks of speaker diarization: scripts/fetch_models.sh speaker-diarization"]
 fn one_voice_is_one_speaker_also_after_another_sound() {
     let (model, pcm) = (model(), dialogue());
-    let mut diarizer = Diarizer::new(&model);
+    let mut diarizer = Diarizer::new(Arc::clone(&model));
     diarizer.push(&pcm);
     let found = diarizer.finish(SpeakerCount::default());
     let at = |second: f64| {
@@ -151,7 +151,7 @@ fn silence_and_useless_samples_have_no_speaker() {
         vec![0.0; 400_000],
         vec![f32::NAN; 200_000],
     ] {
-        let mut diarizer = Diarizer::new(&model);
+        let mut diarizer = Diarizer::new(Arc::clone(&model));
         diarizer.push(&pcm);
         let found = diarizer.finish(SpeakerCount::default());
         assert!(found.spans.is_empty(), "{} {:?}", pcm.len(), found.spans);

@@ -2,9 +2,6 @@
 
 use super::SpeakerSpan;
 
-/// Pause between two words of a speaker at which a turn ends, in seconds.
-const TURN_PAUSE_S: f64 = 1.0;
-
 /// A word of a transcript.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimedWord {
@@ -14,19 +11,6 @@ pub struct TimedWord {
     pub end_s: f64,
     /// Whether it is the last word of a sentence.
     pub ends_sentence: bool,
-}
-
-/// Consecutive words of one speaker, without a long pause.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SpeakerTurn {
-    /// Indices of the words.
-    pub words: std::ops::Range<usize>,
-    /// Where the first word begins, in seconds.
-    pub start_s: f64,
-    /// Where the last word ends, in seconds.
-    pub end_s: f64,
-    /// The speaker, counted from 0.
-    pub speaker: usize,
 }
 
 /// The speaker of each word: the one who speaks most of its time, of equal ones that of the word before.
@@ -50,27 +34,6 @@ pub fn word_speakers(words: &[TimedWord], spans: &[SpeakerSpan]) -> Vec<usize> {
         }
     }
     speakers
-}
-
-/// Cuts the words into turns: runs of one speaker, also cut at pauses of one second.
-#[must_use]
-pub fn speaker_turns(words: &[TimedWord], speakers: &[usize]) -> Vec<SpeakerTurn> {
-    let mut turns: Vec<SpeakerTurn> = Vec::new();
-    for (index, (word, &speaker)) in words.iter().zip(speakers).enumerate() {
-        match turns.last_mut() {
-            Some(turn) if turn.speaker == speaker && word.start_s - turn.end_s < TURN_PAUSE_S => {
-                turn.words.end = index + 1;
-                turn.end_s = turn.end_s.max(word.end_s);
-            }
-            _ => turns.push(SpeakerTurn {
-                words: index..index + 1,
-                start_s: word.start_s,
-                end_s: word.end_s,
-                speaker,
-            }),
-        }
-    }
-    turns
 }
 
 fn speaker_of(word: &TimedWord, spans: &[SpeakerSpan], before: Option<usize>) -> usize {
@@ -179,22 +142,5 @@ mod tests {
         check("a b. c d.", &other, &[0, 1, 0, 0]);
         let longer = [(0.0, 0.45, 0), (0.45, 1.45, 1), (1.45, 2.0, 0)];
         check("a b c d.", &longer, &[0, 1, 1, 0]);
-    }
-
-    #[test]
-    fn turns_are_runs_of_a_speaker_cut_at_pauses() {
-        let mut words = words("a b c d e f");
-        for word in &mut words[4..] {
-            word.start_s += 0.9;
-            word.end_s += 0.9;
-        }
-        let turns = speaker_turns(&words, &[0, 0, 1, 1, 1, 1]);
-        let found: Vec<_> = turns
-            .iter()
-            .map(|turn| (turn.words.clone(), turn.speaker))
-            .collect();
-        assert_eq!(found, [(0..2, 0), (2..4, 1), (4..6, 1)]);
-        assert_eq!((turns[0].start_s, turns[0].end_s), (0.0, 0.9));
-        assert!(speaker_turns(&[], &[]).is_empty());
     }
 }

@@ -238,6 +238,7 @@ fn any_options() -> impl Strategy<Value = VadOptions> {
     );
     (0.0_f32..1.0, lengths).prop_map(|(threshold, lengths)| VadOptions {
         threshold,
+        neg_threshold: None,
         min_speech: lengths.0,
         min_silence: lengths.1,
         max_speech: lengths.2,
