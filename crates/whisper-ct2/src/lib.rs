@@ -23,6 +23,9 @@ mod threads;
 #[path = "../../../tests/fixtures/fetched_files.rs"]
 mod fetched_files;
 
+// Links CTranslate2, whose functions the runner calls from C++ only.
+use ct2rs as _;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
