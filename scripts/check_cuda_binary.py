@@ -80,7 +80,7 @@ def main():
     parser.add_argument("--arch", default=default_arch, help="required compute capabilities")
     parser.add_argument("--cublas", default="13", help="the version of cuBLAS that the program opens at run time")
     parser.add_argument(
-        "--libraries", default="libcublas,libcublasLt", help="its libraries; of the feature cuda-runner libcublasLt only"
+        "--libraries", default="libcublas,libcublasLt", help="its libraries; with the feature cuda-runner libcublasLt"
     )
     arguments = parser.parse_args()
 
