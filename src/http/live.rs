@@ -36,8 +36,7 @@ use crate::session::OpenSession;
 pub use access::require_access;
 use client_secret::ClientSecrets;
 pub use connect::{
-    __path_connect_realtime, __path_connect_stream, __path_refuse_call, connect_realtime,
-    connect_stream, refuse_call, refuse_webrtc,
+    __path_connect_realtime, __path_connect_stream, connect_realtime, connect_stream, refuse_webrtc,
 };
 use places::SessionPlaces;
 pub use secret_routes::{

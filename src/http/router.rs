@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -46,6 +46,7 @@ pub fn router(context: Arc<Context>) -> Router {
     let document = docs::OpenApiDocument::new(&document);
 
     let sockets = sockets
+        .route("/v1/realtime", post(live::refuse_webrtc))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(
             Arc::clone(&context),
@@ -129,7 +130,7 @@ fn keyed() -> OpenApiRouter<Arc<Context>> {
 /// Sockets, which a client secret opens too.
 fn sockets() -> OpenApiRouter<Arc<Context>> {
     OpenApiRouter::default()
-        .routes(routes!(live::connect_realtime, live::refuse_call))
+        .routes(routes!(live::connect_realtime))
         .routes(routes!(live::connect_stream))
 }
 

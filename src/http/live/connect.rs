@@ -131,20 +131,6 @@ pub async fn connect_stream(
     Ok(upgrade(context, admitted, protocol))
 }
 
-/// Names the socket.
-///
-/// OpenAI's WebRTC calls are not offered.
-#[utoipa::path(
-    post,
-    path = "/v1/realtime",
-    operation_id = "createRealtimeCall",
-    tag = "live",
-    responses(LiveErrors)
-)]
-pub async fn refuse_call(uri: Uri) -> ApiError {
-    refuse_webrtc(uri).await
-}
-
 /// Refuses WebRTC and SIP with the name of the socket.
 pub async fn refuse_webrtc(uri: Uri) -> ApiError {
     let path = uri.path().to_owned();
