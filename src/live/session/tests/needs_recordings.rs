@@ -63,7 +63,9 @@ fn turns_contain_speech_and_not_the_silence_around_it() {
         "only {} recordings",
         recordings.len()
     );
-    for (name, pcm) in recordings {
+    for (name, mut pcm) in recordings {
+        // Silence ends the last turn.
+        pcm.extend([0.0; 16_000]);
         let (_, pieces) = run(&pcm, 1_600);
         let turns_s = pieces.iter().map(Vec::len).sum::<usize>() as f64 / 16_000.0;
         // The sentence has 11 s, pauses included; one recording has it twice.
