@@ -80,7 +80,9 @@ fn features_and_vector_equal_the_reference() {
         let sampled = features.iter().step_by(5 * REFERENCE_STEP);
         for (found, expected) in sampled.zip(&case.features) {
             for (found, expected) in found.iter().zip(expected) {
-                assert!((found - expected).abs() < 2e-3, "{found} {expected}");
+                // Near the floor, ln(1.2e-7), the rounding of the transform shows.
+                let tolerance = if *expected < -12.0 { 2e-2 } else { 2e-3 };
+                assert!((found - expected).abs() < tolerance, "{found} {expected}");
             }
         }
         let found = model.embedding.vector(&features);
