@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{AbortHandle, Abortable, BoxFuture};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::future::BoxFuture;
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::Instrument;
 
 use super::{
     Arrivals, AudioChunk, OpenSession, SessionCommand, SessionConfig, SessionHandle, SessionLink,
@@ -50,7 +51,8 @@ struct SessionTask {
     session: Option<Session>,
     /// The setups by the first turn that they count for; at least one.
     setups: BTreeMap<ItemId, Arc<TurnSetup>>,
-    running: FuturesUnordered<BoxFuture<'static, Option<Done>>>,
+    /// Each piece of work is a task of its own: it may hold places in queues, which it must use while this task waits.
+    running: JoinSet<Done>,
     aborts: HashMap<WorkId, AbortHandle>,
     /// The claim on the memory of decoded audio.
     memory: PcmClaim,
@@ -122,7 +124,7 @@ impl OpenSession for EngineSessions {
                 link,
                 session: Some(session),
                 setups: BTreeMap::from([(ItemId(0), Arc::new(setup))]),
-                running: FuturesUnordered::new(),
+                running: JoinSet::new(),
                 aborts: HashMap::new(),
                 arrivals: Arrivals::default(),
                 is_finishing: false,
@@ -148,7 +150,11 @@ impl SessionTask {
                 command = self.link.commands.recv(), if !self.is_finishing => {
                     self.command(command.ok_or(Ended)?).await?;
                 }
-                Some(done) = self.running.next() => self.done(done),
+                Some(done) = self.running.join_next() => match done {
+                    Ok(done) => self.done(done),
+                    Err(error) if error.is_cancelled() => {}
+                    Err(_panicked) => return Err(Ended),
+                },
                 () = self.link.events.closed() => return Err(Ended),
             }
         }
@@ -238,10 +244,8 @@ impl SessionTask {
     }
 
     fn spawn(&mut self, id: WorkId, work: impl Future<Output = Done> + Send + 'static) {
-        let (handle, registration) = AbortHandle::new_pair();
-        let work = Abortable::new(work, registration);
+        let handle = self.running.spawn(work.in_current_span());
         self.aborts.insert(id, handle);
-        self.running.push(Box::pin(async { work.await.ok() }));
     }
 
     fn partial(
@@ -297,10 +301,7 @@ impl SessionTask {
         Arc::clone(setup.expect("a session has a setup from its begin on").1)
     }
 
-    fn done(&mut self, done: Option<Done>) {
-        let Some(done) = done else {
-            return;
-        };
+    fn done(&mut self, done: Done) {
         let (Done::Partial(id, ..) | Done::Piece(id, _)) = &done;
         self.aborts.remove(id);
         self.observe(&done);

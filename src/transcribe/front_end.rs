@@ -7,6 +7,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::caller::Caller;
 use crate::clock::now;
@@ -89,14 +91,21 @@ impl FrontEnd {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, FrontEndPanicked> {
         let (guard, started) = self.submit(stage, caller);
-        started.await.map_err(|_| FrontEndPanicked)?;
-        let span = traces::stage(stage.name());
-        let running = tokio::task::spawn_blocking(move || {
-            let result = span.in_scope(work);
-            drop(guard);
-            result
-        });
-        running.await.map_err(|_| FrontEndPanicked)
+        // A task of its own, because work that may start occupies a worker even while this future is not polled.
+        let mut task = JoinSet::new();
+        let start = async move {
+            started.await.map_err(|_| FrontEndPanicked)?;
+            let span = traces::stage(stage.name());
+            let running = tokio::task::spawn_blocking(move || {
+                let result = span.in_scope(work);
+                drop(guard);
+                result
+            });
+            running.await.map_err(|_| FrontEndPanicked)
+        };
+        task.spawn(start.in_current_span());
+        let ended = task.join_next().await;
+        ended.and_then(Result::ok).unwrap_or(Err(FrontEndPanicked))
     }
 
     fn submit(&self, stage: Stage, caller: Caller) -> (WorkGuard, oneshot::Receiver<()>) {
@@ -142,6 +151,7 @@ fn lock(state: &Mutex<FrontEndState>) -> MutexGuard<'_, FrontEndState> {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::time::Duration;
 
     use super::*;
 
@@ -179,6 +189,25 @@ mod tests {
 
         assert_eq!(last.await, Ok(7));
         assert!(lock(&front_end.0).starts.is_empty());
+    }
+
+    #[tokio::test]
+    async fn work_of_a_future_that_is_not_polled_occupies_no_worker() {
+        let front_end = front_end(1);
+        let (end, ended) = mpsc::sync_channel::<()>(1);
+        let mut running = Box::pin(front_end.run(Stage::Decode, ALICE, move || {
+            let _ = ended.recv();
+        }));
+        begin(&mut running).await;
+        let mut not_polled = Box::pin(front_end.run(Stage::Features, ALICE, || ()));
+        begin(&mut not_polled).await;
+
+        drop(end);
+        let next = front_end.run(Stage::Vad, ALICE, || 7);
+        let next = tokio::time::timeout(Duration::from_secs(60), next);
+
+        assert_eq!(next.await, Ok(Ok(7)));
+        assert_eq!(not_polled.await, Ok(()));
     }
 
     #[tokio::test]
