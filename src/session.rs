@@ -24,7 +24,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::caller::Caller;
 use crate::live::{SessionEvent, SessionOptions};
 use crate::models::ModelId;
-use crate::queue::QueueClosed;
 use crate::transcribe::{TranscribeError, TranscriptionOptions};
 
 pub use arrivals::Arrivals;
@@ -125,10 +124,6 @@ pub struct SessionLink {
 #[error("session has ended")]
 pub struct SessionEnded;
 
-/// Opens no session, because there is no engine for them.
-#[derive(Clone, Copy, Debug)]
-pub struct NoSessions;
-
 /// The two sides of a new session.
 #[must_use]
 pub fn connect() -> (SessionHandle, SessionLink) {
@@ -185,16 +180,6 @@ impl CommandPlace {
             arrival,
             _ahead: ahead,
         }));
-    }
-}
-
-impl OpenSession for NoSessions {
-    fn open(
-        &self,
-        _: Caller,
-        _: SessionConfig,
-    ) -> BoxFuture<'_, Result<SessionHandle, TranscribeError>> {
-        Box::pin(std::future::ready(Err(QueueClosed.into())))
     }
 }
 

@@ -72,14 +72,14 @@ async fn run(mut session: Session, mut link: SessionLink) {
 /// A word for each tenth of a second behind the prefix, at most a dozen.
 fn partial(work: &PartialWork) -> PartialResult {
     let prefix = work.prefix.iter().copied();
-    let heard = work.pcm.chunks(1_600).take(12).map(hash);
+    let new = work.pcm.chunks(1_600).take(12).map(hash);
     let word = |token: u32| PartialWord {
         text: format!(" w{token}"),
         tokens: vec![token],
         ..PartialWord::default()
     };
     PartialResult {
-        words: prefix.chain(heard).map(word).collect(),
+        words: prefix.chain(new).map(word).collect(),
         language: Language::parse("en"),
         is_rejected: work.pcm.len() % 7 == 0,
     }

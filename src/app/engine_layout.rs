@@ -83,6 +83,14 @@ pub fn is_on_cpu(loaded: &LoadedSettings) -> bool {
     default_layout(loaded).is_ok_and(|layout| layout.placements.iter().all(Placement::is_cpu))
 }
 
+/// Whether windows enter and leave the engines of models without settings of their own one by one; so too if the
+/// settings are in error, which is reported elsewhere.
+pub fn is_continuous(loaded: &LoadedSettings) -> bool {
+    let is_continuous =
+        |layout: EngineLayout| layout.placements.iter().all(Placement::is_continuous);
+    default_layout(loaded).map_or(true, is_continuous)
+}
+
 fn default_layout(loaded: &LoadedSettings) -> Result<EngineLayout, AppError> {
     engine_layout(loaded.settings.whisper.clone(), |path| {
         loaded.setting_name(path)

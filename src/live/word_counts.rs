@@ -47,18 +47,24 @@ pub fn length(word: &PartialWord) -> usize {
     word.text.chars().chain(word.punctuation.chars()).count()
 }
 
-/// How many words of `before` do not follow each other in `now`.
+/// How many words of `before` are not in the longest common subsequence with `now`.
 pub fn withdrawn(before: &[PartialWord], now: &[PartialWord]) -> u64 {
-    let mut rest = now.iter();
-    let is_withdrawn = |word: &&PartialWord| {
-        let mut behind = rest.clone();
-        let is_kept = behind.any(|new| comparable(new) == comparable(word));
-        if is_kept {
-            rest = behind;
+    let now: Vec<String> = now.iter().map(comparable).collect();
+    // The length of the longest common subsequence of the words so far and each beginning of `now`.
+    let mut common = vec![0; now.len() + 1];
+    for word in before.iter().map(comparable) {
+        let mut diagonal = 0;
+        for (index, other) in now.iter().enumerate() {
+            let above = common[index + 1];
+            common[index + 1] = if *other == word {
+                diagonal + 1
+            } else {
+                above.max(common[index])
+            };
+            diagonal = above;
         }
-        !is_kept
-    };
-    before.iter().filter(is_withdrawn).count() as u64
+    }
+    (before.len() - common[now.len()]) as u64
 }
 
 #[cfg(test)]
@@ -101,6 +107,7 @@ mod tests {
             ("bir iki", "iki bir", 1),
             ("ev", "evde", 1),
             ("bir iki", "", 2),
+            ("eski bir ev", "bir ev ve eski", 1),
         ] {
             assert_eq!(withdrawn(&words(before), &words(now)), expected, "{now}");
         }

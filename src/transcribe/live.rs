@@ -93,7 +93,7 @@ impl Transcriber {
         })
     }
 
-    /// Transcribes a piece of a turn as an upload of this audio.
+    /// Transcribes a piece of a turn as an upload of this audio, but writes a rejected text again once only.
     ///
     /// # Errors
     /// [`TranscribeError`]; past the deadline [`TranscribeError::DeadlinePassed`].
@@ -135,8 +135,8 @@ impl Transcriber {
     }
 }
 
-/// The options of a final text: those of an upload, but a rejected text is written again only once, because somebody
-/// waits for it.
+/// The options of a final text: those of an upload, but a rejected text is written again only once, because its client
+/// waits.
 fn piece_options(options: &TranscriptionOptions) -> TranscriptionOptions {
     let mut options = options.clone();
     options.fallback.temperatures.truncate(1);
@@ -209,4 +209,17 @@ fn partial_words(words: Vec<WrittenWord>, starts_s: Option<&[f32]>) -> Vec<Parti
         }
     };
     words.into_iter().map(word).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejected_final_text_is_written_again_once() {
+        let options = TranscriptionOptions::default();
+        assert!(options.fallback.temperatures.len() > 1);
+        let temperatures = piece_options(&options).fallback.temperatures;
+        assert_eq!(temperatures, options.fallback.temperatures[..1]);
+    }
 }

@@ -363,10 +363,9 @@ pub async fn until(condition: impl Fn() -> bool) {
     within_timeout(reached).await;
 }
 
-pub async fn within_timeout(reached: impl Future<Output = ()>) {
-    tokio::time::timeout(TEST_TIMEOUT, reached)
-        .await
-        .expect("the condition is reached in time");
+pub async fn within_timeout<T>(reached: impl Future<Output = T>) -> T {
+    let reached = tokio::time::timeout(TEST_TIMEOUT, reached).await;
+    reached.expect("the condition is reached in time")
 }
 
 pub fn form(file: Vec<u8>, fields: &[(&'static str, &'static str)]) -> Form {

@@ -243,7 +243,7 @@ def test_a_turn_is_completed_before_the_server_stops(server, speech):
     assert received[-1]["type"].endswith(".completed")
 
 
-def test_a_client_faster_than_real_time_waits_and_loses_nothing(url, speech):
+def test_a_client_faster_than_real_time_loses_nothing(url, speech):
     """Two and a half minutes of speech in one turn, sent as fast as the server reads: each sentence is in the text."""
     sentences = 14
     data = resampled(speech, RATE)

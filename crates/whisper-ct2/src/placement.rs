@@ -74,6 +74,12 @@ impl Placement {
         matches!(self, Self::Cpu { .. })
     }
 
+    /// Whether windows enter and leave its engines one by one.
+    #[must_use]
+    pub fn is_continuous(&self) -> bool {
+        self.is_cpu() || cfg!(feature = "cuda-runner")
+    }
+
     /// Whether this build computes in this number format there.
     #[must_use]
     pub fn supports(self, compute_type: ComputeType) -> bool {

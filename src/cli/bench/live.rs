@@ -5,8 +5,8 @@ mod protocol;
 mod record;
 mod play;
 mod reference;
-mod alignment;
 mod turns;
+mod alignment;
 mod measures;
 mod uploads;
 mod report;
@@ -88,14 +88,12 @@ pub async fn bench(flags: &BenchFlags, clips: Vec<Clip>) -> anyhow::Result<Optio
         setup,
     };
     let mut report = report_head(&player, clips.len());
-    let uploaded = (template.clone(), clips.clone());
-    let clips = Arc::new(prepare(template, clips).await?);
-    let uploads = match (flags.live.uploads(), uploaded) {
-        (None, _) => None,
-        (Some(callers), (template, clips)) => {
-            Some(Uploads::measure_alone(template, clips, callers).await?)
-        }
+    let prepared = Arc::new(prepare(template.clone(), clips.clone()).await?);
+    let uploads = match flags.live.uploads() {
+        Some(callers) => Some(Uploads::measure_alone(template, clips, callers).await?),
+        None => None,
     };
+    let clips = prepared;
     for sessions in flags.sessions() {
         if prints_table && report.runs.is_empty() {
             writeln!(out, "{}", escape::lines(&report.head()))?;
@@ -104,7 +102,7 @@ pub async fn bench(flags: &BenchFlags, clips: Vec<Clip>) -> anyhow::Result<Optio
         let run = match &uploads {
             None => measuring.await,
             Some(uploads) => {
-                let (run, uploads) = uploads.beside(measuring).await;
+                let (run, uploads) = uploads.measure_during(measuring).await;
                 LiveRunReport {
                     uploads: Some(uploads),
                     ..run

@@ -57,8 +57,8 @@ pub async fn models(loaded: &LoadedSettings) -> Result<Vec<Finding>, AppError> {
 
 /// How many live sessions the server takes, and whether the machine can follow them.
 fn live(loaded: &LoadedSettings, aliases: &Aliases, catalog: &Catalog) -> Finding {
-    if !engine_layout::is_on_cpu(loaded) {
-        let text = "engines on a GPU have no live sessions: their sockets get an error";
+    if !engine_layout::is_continuous(loaded) {
+        let text = "the engines that this build has for GPUs have no live sessions: their sockets get an error";
         return Finding::warning("live", text);
     }
     let id = aliases.default_model(catalog);
@@ -67,12 +67,12 @@ fn live(loaded: &LoadedSettings, aliases: &Aliases, catalog: &Catalog) -> Findin
     let name = loaded.setting_name("live.max_sessions");
     if loaded.settings.live.max_sessions == 0 {
         let text = format!(
-            "at most {sessions} sessions at a time, by an estimate for the cores and {id} ({name})"
+            "sessions at a time: at most {sessions}, by an estimate for the cores and {id} ({name})"
         );
         return Finding::ok("live", text);
     }
     let followed = live_limit::sessions_of_cores(model.as_deref());
-    let text = format!("at most {sessions} sessions at a time ({name})");
+    let text = format!("sessions at a time: at most {sessions} ({name})");
     if sessions > followed {
         Finding::warning(
             "live",
@@ -358,7 +358,7 @@ mod tests {
         let on_cpu = ("WHISPER__INFERENCE_DEVICE", "cpu");
         for (sessions, severity, excerpt) in [
             ("0", Severity::Ok, "an estimate for the cores"),
-            ("1", Severity::Ok, "at most 1 sessions"),
+            ("1", Severity::Ok, "at most 1 ("),
             ("1000000", Severity::Warning, "can follow about"),
         ] {
             let loaded = load(&[on_cpu, ("LIVE__MAX_SESSIONS", sessions)]);

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use halkspeech::live::{ItemId, SessionEvent, TurnDetection};
-use halkspeech::session::SessionCommand;
+use halkspeech::session::{SessionCommand, SessionLink};
 use serde_json::json;
 
 use super::client::LiveClient;
 use super::sessions::app_with_sessions;
-use crate::helpers::MODEL;
+use crate::helpers::{MODEL, within_timeout};
 
 const STREAM: &str = "/v1/audio/transcriptions/stream";
 const ONE: ItemId = ItemId(1);
@@ -80,7 +80,7 @@ async fn a_stream_with_turns_has_a_final_text_for_each() {
 }
 
 #[tokio::test]
-async fn what_comes_behind_the_end_is_ignored() {
+async fn messages_after_the_end_are_ignored() {
     let (app, mut sessions) = app_with_sessions(|_| {}).await;
     let mut client = LiveClient::connect(&app, STREAM).await;
     client.event("ready").await;
@@ -92,8 +92,14 @@ async fn what_comes_behind_the_end_is_ignored() {
     session.samples(1_600).await;
     assert!(matches!(session.command().await, SessionCommand::Finish));
     session.say([completed("One.")]).await;
-    assert!(session.link.commands.try_recv().is_err());
-    drop(session);
+    let SessionLink {
+        mut commands,
+        events,
+    } = session.link;
+    drop(events);
+    // The socket has read all messages when it drops its side.
+    let further = within_timeout(commands.recv()).await;
+    assert!(further.is_none(), "{further:?}");
 
     assert_eq!(client.event("transcript.final").await["text"], "One.");
     assert_eq!(client.closed().await, (1000, "done".to_owned()));

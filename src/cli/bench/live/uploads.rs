@@ -33,13 +33,7 @@ impl Uploads {
         callers: usize,
     ) -> anyhow::Result<Self> {
         let client = Arc::new(BenchClient::new(template, clips)?);
-        let mut statistics = RunStatistics::new(client.clips().len());
-        let pattern = LoadPattern::Closed { callers };
-        let elapsed = load::run(&client, pattern, RunLength::Elapsed(ALONE), |result, _| {
-            statistics.add(result, client.clips());
-        });
-        let elapsed = elapsed.await;
-        let alone = statistics.finish(elapsed, client.clips());
+        let ((), alone) = upload_during(tokio::time::sleep(ALONE), &client, callers).await;
         Ok(Self {
             client,
             callers,
@@ -47,29 +41,36 @@ impl Uploads {
         })
     }
 
-    /// Uploads until `sessions` is complete; requests in flight are cancelled then.
-    pub async fn beside<T>(&self, sessions: impl Future<Output = T>) -> (T, UploadsReport) {
-        let clips = self.client.clips();
-        let mut statistics = RunStatistics::new(clips.len());
-        let pattern = LoadPattern::Closed {
-            callers: self.callers,
-        };
-        let start = Instant::now();
-        let uploading = async {
-            let take = |result, _| statistics.add(result, clips);
-            load::run(&self.client, pattern, RunLength::Elapsed(FOREVER), take).await;
-            pending::<()>().await;
-        };
-        let result = tokio::select! {
-            result = sessions => result,
-            () = uploading => unreachable!("it is pending"),
-        };
-        let beside = statistics.finish(start.elapsed(), clips);
+    /// Uploads until `sessions` is complete.
+    pub async fn measure_during<T>(&self, sessions: impl Future<Output = T>) -> (T, UploadsReport) {
+        let (result, during) = upload_during(sessions, &self.client, self.callers).await;
         let report = UploadsReport {
             callers: self.callers,
             alone: self.alone.clone(),
-            beside,
+            during,
         };
         (result, report)
     }
+}
+
+/// Uploads until `work` is complete; requests in flight are cancelled then.
+async fn upload_during<T>(
+    work: impl Future<Output = T>,
+    client: &Arc<BenchClient>,
+    callers: usize,
+) -> (T, RunReport) {
+    let clips = client.clips();
+    let mut statistics = RunStatistics::new(clips.len());
+    let start = Instant::now();
+    let uploading = async {
+        let pattern = LoadPattern::Closed { callers };
+        let take = |result, _| statistics.add(result, clips);
+        load::run(client, pattern, RunLength::Elapsed(FOREVER), take).await;
+        pending::<()>().await;
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = uploading => unreachable!("it is pending"),
+    };
+    (result, statistics.finish(start.elapsed(), clips))
 }

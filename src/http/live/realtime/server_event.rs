@@ -87,7 +87,7 @@ pub enum ServerEvent<'a> {
     Error { error: EventError<'a> },
 }
 
-/// `null`.
+/// Serializes as null.
 #[derive(Clone, Copy, Debug)]
 pub struct Null;
 

@@ -106,11 +106,11 @@ fn uploads_are_compared_with_uploads_alone() {
     let uploads = UploadsReport {
         callers: 8,
         alone: run(100.0),
-        beside: run(60.0),
+        during: run(60.0),
     };
     assert_eq!(
         uploads.note(),
-        "uploads of 8 callers: 10.00 s of audio per second alone, 6.00 s of audio per second beside the sessions \
+        "uploads of 8 callers: 10.00 s of audio per second alone, 6.00 s of audio per second during the sessions \
          (60 %); failed 1 of 2"
     );
 }
