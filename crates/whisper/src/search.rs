@@ -81,7 +81,7 @@ impl Search {
         options.check(&model)?;
         let mut prefix = options.prefix.tokens();
         prefix.truncate(options.max_tokens.get());
-        let hypotheses = if options.temperature > 0.0 {
+        let hypotheses = if options.draw_temperature().is_some() {
             options.best_of.get()
         } else {
             1
@@ -271,9 +271,9 @@ impl Search {
 
     fn pick(&self, hypothesis: &Hypothesis) -> Pick {
         let options = &self.options;
-        if options.temperature > 0.0 {
+        if let Some(temperature) = options.draw_temperature() {
             Pick::Draw {
-                temperature: options.temperature,
+                temperature,
                 key: random::draw_key(
                     options.random_stream,
                     hypothesis.index as u64,

@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+/// Lowest temperature of a draw. Below it the noise of a draw, less than 20 times the temperature, is within the
+/// rounding of logarithms of probabilities, and these divided by a much lower one have no 32-bit float.
+const MIN_DRAW_TEMPERATURE: f32 = 1e-6;
+
 /// Index of a token in the vocabulary of a model.
 pub type Token = u32;
 
@@ -94,7 +98,7 @@ pub struct Options {
     pub beam_size: NonZeroUsize,
     /// A beam search ends when `beam_size * patience` hypotheses, rounded, have ended.
     pub patience: f32,
-    /// At 0 the most probable tokens are taken; above 0, tokens are drawn.
+    /// At 0 the most probable tokens are taken; above 0, tokens are drawn. Below 1e-6 it counts as 0.
     pub temperature: f32,
     /// Number of texts drawn at a temperature above 0, of which the most probable is kept.
     pub best_of: NonZeroUsize,
@@ -167,9 +171,14 @@ impl Options {
         }
     }
 
+    /// The temperature at which tokens are drawn; none if the most probable ones are taken.
+    pub(super) fn draw_temperature(&self) -> Option<f32> {
+        (self.temperature >= MIN_DRAW_TEMPERATURE).then_some(self.temperature)
+    }
+
     /// Whether hypotheses compete for places; otherwise each one is continued by itself.
     pub(super) fn is_beam_search(&self) -> bool {
-        self.temperature == 0.0 && self.beam_size.get() > 1
+        self.draw_temperature().is_none() && self.beam_size.get() > 1
     }
 
     /// The number of ended hypotheses that ends a beam search; rounded as in CTranslate2.

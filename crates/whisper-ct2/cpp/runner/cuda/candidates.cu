@@ -86,7 +86,8 @@ __device__ uint32_t pick_best(
     return count;
 }
 
-// Writes the token with the largest noisy score. Most tokens cannot win whatever their noise.
+// Writes the token with the largest noisy score. Most tokens cannot win whatever their noise. If no score is a number,
+// because the temperature is too small to divide by, it is the likeliest.
 __device__ void draw(
     const RowRule& rule, const float* logits, int64_t vocabulary, float total, uint32_t* tokens, float* log_probs
 ) {
@@ -95,18 +96,20 @@ __device__ void draw(
         return noise::sum(scaled(logit), gumbel_noise(rule.key, static_cast<uint32_t>(token)));
     };
     const Scored likeliest = best_of_block(best_of(logits, threadIdx.x, threads, vocabulary));
-    const float least = score_of(likeliest.score, likeliest.token);
+    const float enough = score_of(likeliest.score, likeliest.token);
     Scored own = no_token();
     for (int64_t token = threadIdx.x; token < vocabulary; token += threads) {
         const float logit = logits[token];
-        if (logit == negative_infinity() || noise::sum(scaled(logit), max_gumbel_noise) < least) continue;
+        if (logit == negative_infinity() || noise::sum(scaled(logit), max_gumbel_noise) < enough) continue;
         const auto number = static_cast<int32_t>(token);
-        own = better({score_of(logit, number), number}, own);
+        const float score = score_of(logit, number);
+        if (score > negative_infinity()) own = better({score, number}, own);
     }
     const Scored drawn = best_of_block(own);
     if (threadIdx.x != 0) return;
-    tokens[0] = static_cast<uint32_t>(drawn.token);
-    log_probs[0] = logits[drawn.token] - total;
+    const int32_t token = drawn.token == no_token().token ? likeliest.token : drawn.token;
+    tokens[0] = static_cast<uint32_t>(token);
+    log_probs[0] = logits[token] - total;
 }
 
 __global__ void pick_tokens_kernel(

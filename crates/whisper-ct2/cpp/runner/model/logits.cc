@@ -34,20 +34,22 @@ void ban(const hs_rule& rule, const BannedSets& sets, float* logits) {
     for (size_t i = 0; i < rule.banned_token_count; ++i) logits[rule.banned_tokens[i]] = banned;
 }
 
-// The token with the largest noisy score, of equal ones the first. Most tokens cannot win whatever their noise.
+// The token with the largest noisy score, of equal ones the first. Most tokens cannot win whatever their noise. If no
+// score is a number, because the temperature is too small to divide by, it is the likeliest.
 int64_t draw(const hs_rule& rule, const Logits& log_probs) {
     const float factor = 1 / rule.temperature;
     const float* begin = log_probs.values;
     const auto score_of = [&](int64_t token) {
         return begin[token] * factor + gumbel_noise(rule.key, static_cast<uint32_t>(token));
     };
-    const float likeliest = score_of(std::max_element(begin, begin + log_probs.count) - begin);
-    int64_t best = -1;
-    float best_score = 0;
+    const int64_t likeliest = std::max_element(begin, begin + log_probs.count) - begin;
+    const float enough = score_of(likeliest);
+    int64_t best = likeliest;
+    float best_score = banned;
     for (int64_t token = 0; token < log_probs.count; ++token) {
-        if (begin[token] == banned || begin[token] * factor + max_gumbel_noise < likeliest) continue;
+        if (begin[token] == banned || begin[token] * factor + max_gumbel_noise < enough) continue;
         const float score = score_of(token);
-        if (best >= 0 && !(score > best_score)) continue;
+        if (!(score > best_score)) continue;
         best = token;
         best_score = score;
     }

@@ -2,6 +2,7 @@
 // (build.sh).
 // usage: gpu_candidates
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -94,6 +95,16 @@ void test_candidates(int64_t vocabulary) {
             if (key == 5) rule.ranges = {{0, last}};
         });
     }
+    // Temperatures whose reciprocal is infinite, or whose scores are: the likeliest token, also if it is certain.
+    const size_t cold = rules.size();
+    for (const float temperature : {1e-40f, 1e-38f}) {
+        for (const bool is_certain : {false, true}) add([&](Rule& rule) {
+            rule.rule.pick = HS_DRAW;
+            rule.rule.temperature = temperature;
+            rule.banned = {0, 1};
+            if (is_certain) rule.ranges = {{0, last}};
+        });
+    }
     const auto rows = static_cast<int64_t>(rules.size());
     std::vector<float> logits = floats(rows * ld, 4);
     for (int64_t i = 0; i < rows; ++i) {
@@ -134,6 +145,11 @@ void test_candidates(int64_t vocabulary) {
             expected_log_probs.data()
         );
         const std::string what = "rule " + std::to_string(i) + " of " + std::to_string(vocabulary);
+        if (static_cast<size_t>(i) >= cold) {
+            // `row` has the logarithms of the probabilities now.
+            const auto likeliest = std::max_element(row.begin(), row.end()) - row.begin();
+            expect(count == 1 && expected[0] == likeliest, what + ": the likeliest token on a CPU");
+        }
         expect(found_counts[static_cast<size_t>(i)] == count, what + ": count");
         for (uint32_t j = 0; j < count; ++j) {
             const auto at = static_cast<size_t>(i * stride + j);

@@ -126,6 +126,24 @@ fn a_seed_gives_one_text_and_another_seed_another() {
 }
 
 #[test]
+fn a_temperature_too_small_for_a_draw_counts_as_0() {
+    for beam_size in [1, 5] {
+        let text = |temperature| {
+            let options = Options {
+                temperature,
+                beam_size: beam_size.try_into().unwrap(),
+                ..options()
+            };
+            run(&model(1), &options, |_| ())
+        };
+        for temperature in [f32::from_bits(1), 1e-40, f32::MIN_POSITIVE, 1e-7] {
+            assert_eq!(text(temperature), text(0.0), "{temperature}");
+        }
+        assert_ne!(text(0.8).token_ids(), text(0.0).token_ids());
+    }
+}
+
+#[test]
 fn a_written_prefix_is_continued_as_if_the_search_had_written_it() {
     let greedy = Options {
         beam_size: 1.try_into().unwrap(),
