@@ -1,7 +1,7 @@
-//! The number of threads of an engine's calls: its own, and those of the model's engines that have nothing to do.
+//! The number of threads of an engine's calls: its own, and a share of those of the model's engines that have nothing
+//! to do.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Maximum number of threads of a call, unless the engine itself has more. The work between two barriers of a decoder's
 /// step is small: two threads were measured, more were not.
@@ -9,20 +9,29 @@ const MAX_THREADS: u32 = 8;
 
 /// The threads of all engines that share a model's weights.
 #[derive(Debug, Default)]
-pub struct ModelThreads {
-    all: AtomicU32,
-    /// Of engines that have a slot open or a call running.
-    busy: AtomicU32,
+pub struct ModelThreads(Mutex<Counts>);
+
+/// Numbers of engines and threads. An engine is busy while it has a slot open or a call running.
+#[derive(Debug, Default)]
+struct Counts {
+    busy_engines: u32,
+    /// Own threads of the engines that are not busy.
+    idle_threads: u32,
 }
 
-/// The threads of one engine. Another engine's calls may use them while this one is idle; a call that runs when it
-/// starts to work again keeps them to its end.
+/// The threads of one engine. While it is idle, the busy engines' calls share them; a call that runs when it starts to
+/// work again keeps its share to its end.
 #[derive(Debug)]
 pub struct EngineThreads {
     model: Arc<ModelThreads>,
     own: u32,
-    is_busy: AtomicBool,
-    has_slots: AtomicBool,
+    state: Mutex<EngineState>,
+}
+
+#[derive(Debug, Default)]
+struct EngineState {
+    is_busy: bool,
+    has_slots: bool,
 }
 
 /// A call of an engine; it ends when this is dropped.
@@ -31,15 +40,20 @@ pub struct RunningCall {
     threads: u32,
 }
 
+impl ModelThreads {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl EngineThreads {
     /// For an engine with `own` threads.
     pub fn new(model: &Arc<ModelThreads>, own: u32) -> Arc<Self> {
-        model.all.fetch_add(own, Ordering::Relaxed);
+        model.counts().idle_threads += own;
         Arc::new(Self {
             model: Arc::clone(model),
             own,
-            is_busy: AtomicBool::new(false),
-            has_slots: AtomicBool::new(false),
+            state: Mutex::default(),
         })
     }
 
@@ -50,28 +64,37 @@ impl EngineThreads {
 
     /// Begins a call. The engine is busy until it ends, and as long as it has slots.
     pub fn call(self: &Arc<Self>) -> RunningCall {
-        if !self.is_busy.swap(true, Ordering::Relaxed) {
-            self.model.busy.fetch_add(self.own, Ordering::Relaxed);
+        let mut state = self.state();
+        let mut counts = self.model.counts();
+        if !state.is_busy {
+            state.is_busy = true;
+            counts.busy_engines += 1;
+            counts.idle_threads -= self.own;
         }
-        let all = self.model.all.load(Ordering::Relaxed);
-        let busy = self.model.busy.load(Ordering::Relaxed);
-        let idle = all.saturating_sub(busy);
+        let share = counts.idle_threads / counts.busy_engines;
         RunningCall {
             engine: Arc::clone(self),
-            threads: (self.own + idle).min(MAX_THREADS).max(self.own),
+            threads: (self.own + share).min(MAX_THREADS).max(self.own),
         }
     }
 
     /// Whether slots are open now.
     pub fn set_slots(&self, has_slots: bool) {
-        self.has_slots.store(has_slots, Ordering::Relaxed);
-        self.rest();
+        let mut state = self.state();
+        state.has_slots = has_slots;
+        self.release_if_idle(&mut state);
     }
 
-    fn rest(&self) {
-        let is_idle = !self.has_slots.load(Ordering::Relaxed);
-        if is_idle && self.is_busy.swap(false, Ordering::Relaxed) {
-            self.model.busy.fetch_sub(self.own, Ordering::Relaxed);
+    fn state(&self) -> MutexGuard<'_, EngineState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn release_if_idle(&self, state: &mut EngineState) {
+        if state.is_busy && !state.has_slots {
+            state.is_busy = false;
+            let mut counts = self.model.counts();
+            counts.busy_engines -= 1;
+            counts.idle_threads += self.own;
         }
     }
 }
@@ -85,14 +108,14 @@ impl RunningCall {
 
 impl Drop for RunningCall {
     fn drop(&mut self) {
-        self.engine.rest();
+        self.engine.release_if_idle(&mut self.engine.state());
     }
 }
 
 impl Drop for EngineThreads {
     fn drop(&mut self) {
         self.set_slots(false);
-        self.model.all.fetch_sub(self.own, Ordering::Relaxed);
+        self.model.counts().idle_threads -= self.own;
     }
 }
 
@@ -103,19 +126,34 @@ mod tests {
     #[test]
     fn a_call_uses_the_threads_of_idle_engines() {
         let model = Arc::default();
-        let engines = [1, 1, 2].map(|own| EngineThreads::new(&model, own));
-        assert_eq!(engines[0].call().threads(), 4);
-        engines[2].set_slots(true);
+        let engines = [1, 1, 1, 2].map(|own| EngineThreads::new(&model, own));
+        assert_eq!(engines[0].call().threads(), 5);
+        engines[3].set_slots(true);
         // An engine is idle until its first call.
-        assert_eq!(engines[0].call().threads(), 4);
-        drop(engines[2].call());
-        assert_eq!(engines[0].call().threads(), 2, "engine 2 has a slot");
+        assert_eq!(engines[0].call().threads(), 5);
+        drop(engines[3].call());
+        assert_eq!(engines[0].call().threads(), 2, "engine 3 has a slot");
         let call = engines[1].call();
         assert_eq!(engines[0].call().threads(), 1, "engine 1 is in a call");
         drop(call);
         assert_eq!(engines[0].call().threads(), 2);
-        engines[2].set_slots(false);
-        assert_eq!(engines[0].call().threads(), 4);
+        engines[3].set_slots(false);
+        assert_eq!(engines[0].call().threads(), 5);
+    }
+
+    #[test]
+    fn busy_engines_share_the_threads_of_idle_ones() {
+        let model = Arc::default();
+        let engines: [_; 6] = std::array::from_fn(|_| EngineThreads::new(&model, 1));
+        for (busy, threads) in [(1, 6), (2, 3), (3, 2), (4, 1), (6, 1)] {
+            for engine in &engines[..busy] {
+                engine.set_slots(true);
+                drop(engine.call());
+            }
+            let calls: Vec<_> = engines[..busy].iter().map(EngineThreads::call).collect();
+            let each: Vec<_> = calls.iter().map(RunningCall::threads).collect();
+            assert_eq!(each, vec![threads; busy], "{busy} busy engines");
+        }
     }
 
     #[test]
