@@ -49,7 +49,10 @@ void CellPool::add_chunk() {
     DeviceBuffer<__half> chunk(stream_, layers_ * cells * cell_width_);
     const auto blocks = static_cast<int32_t>(cells / cells_of_block);
     const auto first = static_cast<int32_t>(chunks_.size()) * blocks;
+    // Nothing below fails.
     free_.reserve(static_cast<size_t>(first + blocks));
+    addresses_.reserve(addresses_.size() + 1);
+    chunks_.reserve(chunks_.size() + 1);
     addresses_.push_back(chunk.data());
     chunks_.push_back(std::move(chunk));
     for (int32_t i = blocks; i > 0; --i) free_.push_back(first + i - 1);
@@ -57,6 +60,8 @@ void CellPool::add_chunk() {
 
 int32_t GpuSlot::add_cell() {
     if (!use_.has_free()) {
+        // A block that is taken has a place: nothing fails behind `take`.
+        use_.reserve_block();
         blocks_.reserve(blocks_.size() + 1);
         blocks_.push_back(pool_.take());
         use_.add_block();

@@ -41,13 +41,18 @@ uint32_t GpuDecoder::register_banned(std::vector<uint32_t> tokens) {
     const WorkScope scope(*stream_);
     std::vector<uint32_t> all = set_tokens_;
     all.insert(all.end(), tokens.begin(), tokens.end());
-    uint32_t* to = sets_.reserve(static_cast<int64_t>(all.size()));
+    // The earlier sets stay where they are until the copy is complete.
+    DeviceBuffer<uint32_t> sets(stream_);
+    uint32_t* to = sets.reserve(static_cast<int64_t>(all.size()));
     if (!all.empty())
         check(cudaMemcpyAsync(to, all.data(), all.size() * sizeof(uint32_t), cudaMemcpyHostToDevice, stream_->get()));
     stream_->synchronize();
+    set_begins_.reserve(set_begins_.size() + 1);
+    const uint32_t number = banned_sets_.add(std::move(tokens));
     set_begins_.push_back(static_cast<uint32_t>(set_tokens_.size()));
     set_tokens_ = std::move(all);
-    return banned_sets_.add(std::move(tokens));
+    sets_ = std::move(sets);
+    return number;
 }
 
 std::unique_ptr<GpuSlot> GpuDecoder::new_slot(const SharedEncoding& encoding) {

@@ -55,11 +55,13 @@ WeightMemory::~WeightMemory() {
 const void* WeightMemory::copy(const void* numbers, size_t bytes) {
     const size_t needed = (bytes + alignment - 1) / alignment * alignment;
     if (needed > left_) {
-        left_ = std::max(needed, block_bytes);
+        const size_t size = std::max(needed, block_bytes);
         void* block = nullptr;
-        check(cudaMalloc(&block, left_));
+        blocks_.reserve(blocks_.size() + 1);
+        check(cudaMalloc(&block, size));
         blocks_.push_back(block);
         next_ = static_cast<uint8_t*>(block);
+        left_ = size;
     }
     uint8_t* to = next_;
     next_ += needed;

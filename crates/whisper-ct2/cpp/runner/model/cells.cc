@@ -5,7 +5,12 @@
 
 namespace halkspeech {
 
-void CellUse::add_block() {
+void CellUse::reserve_block() {
+    // For all cells, so that no cell is lost when they become free.
+    free_.reserve(static_cast<size_t>(count_ + cells_of_block));
+}
+
+void CellUse::add_block() noexcept {
     for (int64_t i = cells_of_block; i > 0; --i) free_.push_back(static_cast<int32_t>(count_ + i - 1));
     count_ += cells_of_block;
 }

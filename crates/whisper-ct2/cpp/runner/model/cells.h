@@ -19,8 +19,10 @@ public:
 
     int64_t count() const { return count_; }
     bool has_free() const { return !free_.empty(); }
-    // Adds a block of free cells.
-    void add_block();
+    // Makes room for another block. # Errors: out of memory.
+    void reserve_block();
+    // Adds a block of free cells, for which there is room.
+    void add_block() noexcept;
     // A cell that no open hypothesis has; there is one.
     int32_t take();
 

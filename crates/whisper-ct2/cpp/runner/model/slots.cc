@@ -4,6 +4,7 @@ namespace halkspeech {
 
 int32_t Slot::add_cell() {
     if (!use_.has_free()) {
+        use_.reserve_block();
         blocks_.emplace_back(layers_ * cells_of_block * 2 * width_);
         use_.add_block();
     }

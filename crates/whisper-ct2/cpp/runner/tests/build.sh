@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds a test program of the runner against the libraries of a finished cargo build, outside the product's build.
 # usage: build.sh OUTPUT SOURCE [COMPILER OPTION...]
+#   OBJECTS           the folder for object files (default: OUTPUT.objects), with a folder for each GPU and options
 #   CARGO_TARGET_DIR  the folder of that build (default: ~/.cache/halkspeech/target)
 #   GPU               `host`: with the code for GPUs, compiled for this processor (host_cuda)
 #                     `cuda`: with the code for GPUs, for compute capability $CUDA_ARCH (default: 90a), by the toolkit in
@@ -11,7 +12,11 @@ shift 2
 runner=$(cd "$(dirname "$0")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$HOME/.cache/halkspeech/target}/release/build
 ct2rs=$(ls -d "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/ct2rs-0.10.3/CTranslate2)
-objects=${OBJECTS:-$output.objects}
+CUDA_ARCH=${CUDA_ARCH:-90a}
+# A folder for each device, architecture and list of options, whose objects differ.
+kind=${GPU:-cpu}
+case $kind in cuda) kind=cuda-$CUDA_ARCH ;; esac
+objects=${OBJECTS:-$output.objects}/$kind-$(echo "$*" | cksum | cut -d ' ' -f 1)
 mkdir -p "$objects"
 options="-std=c++17 -O3 -g1 -fopenmp -ffp-contract=off -Wall -Wextra -isystem $ct2rs/include -I$runner"
 files="$(echo "$runner"/*.cc "$runner"/model/*.cc "$runner"/kernels/*.cc "$runner"/kernels/cpu/*.cc) $source"
@@ -39,7 +44,7 @@ for file in $files; do
     case ${GPU:-}$file in
         cuda*.cu)
             nice -n 10 "$CUDA_TOOLKIT_ROOT_DIR/bin/nvcc" -std=c++17 -O3 --expt-relaxed-constexpr -DHALKSPEECH_CUDA \
-                -gencode=arch=compute_"${CUDA_ARCH:-90a}",code=sm_"${CUDA_ARCH:-90a}" -isystem "$ct2rs/include" \
+                -gencode=arch=compute_"$CUDA_ARCH",code=sm_"$CUDA_ARCH" -isystem "$ct2rs/include" \
                 -isystem "$ct2rs/third_party/cutlass/include" -I"$runner" -c "$file" -o "$object" ;;
         *)
             # shellcheck disable=SC2086

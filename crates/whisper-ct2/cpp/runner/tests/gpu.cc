@@ -233,7 +233,23 @@ void test_failures(const Device& gpu, const Device& cpu, const std::vector<Featu
     good.rule.banned_range_count = 1;
     check(step(good));
     expect(counts[0] == 2 && tokens[0] < 2 && tokens[1] < 2, "banned tokens are no candidates");
+    const uint32_t one_of_two[] = {1};
+    uint32_t set = HS_NO_SET;
+    check(hs_register_banned(gpu.decoder, one_of_two, 1, &set));
+    good.rule.banned_set = set;
+    check(step(good));
+    expect(counts[0] == 1 && tokens[0] == 0, "a set of banned tokens");
 #ifdef HALKSPEECH_HOST_CUDA
+    // A set for which there is no memory: the earlier ones stay.
+    host_cuda::fail_allocations_after(0);
+    uint32_t no_set = HS_NO_SET;
+    expect(hs_register_banned(gpu.decoder, prompt, 2, &no_set) == HS_OUT_OF_MEMORY, "no memory for a set");
+    host_cuda::fail_allocations_after(-1);
+    check(step(good));
+    expect(counts[0] == 1 && tokens[0] == 0, "the sets before one that failed");
+    check(hs_register_banned(gpu.decoder, prompt, 2, &no_set));
+    expect(no_set == set + 1, "a set that failed has no number");
+
     // Every allocation of an encoding and of a new decoder may fail; nothing is lost by that.
     const int64_t before = host_cuda::allocated_bytes();
     int refused = 0;
