@@ -1,9 +1,9 @@
 //! Decides for a device which window is next: which windows get a slot, which encoder calls are formed, which
 //! slots take part in a step, and which requests are refused. Pure: the time is passed in.
 //!
-//! This is for the threads that own an engine's loop, in the place of [`crate::batch`]. The runners of a model on a
-//! CPU share one [`Scheduler`] (`queue/scheduled.rs`); on a GPU nothing uses it yet. Events are reported to it, and
-//! workers get their next work from it:
+//! This is for the threads that own an engine's loop, in the place of [`crate::batch`]. The runners of a model, on a
+//! CPU and with the feature `cuda-runner` on GPUs, share one [`Scheduler`] (`queue/scheduled.rs`);
+//! [`Layout::Overlapping`] is used by nothing yet. Events are reported to it, and workers get their next work from it:
 //!
 //! | event | call |
 //! |---|---|
@@ -60,6 +60,7 @@ mod promises;
 mod admission;
 mod worker;
 mod places;
+mod memory;
 mod scheduler;
 mod alone;
 mod decide;
@@ -67,6 +68,7 @@ mod decide;
 pub use admission::{Offer, OfferedAudio, Refusal};
 pub use lane::{Lane, PerLane};
 pub use limits::{Layout, Limits};
+pub use memory::MemoryLimit;
 pub use promises::PromiseId;
 pub use scheduler::Scheduler;
 pub use shares::ShareLimits;

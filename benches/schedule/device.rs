@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use halkspeech::schedule::{Layout, Limits, Scheduler, ShareLimits, WindowId, Work, Worker};
+use halkspeech::schedule::{
+    Layout, Limits, MemoryLimit, Scheduler, ShareLimits, WindowId, Work, Worker,
+};
 
 use super::costs::{Machine, seconds};
 
@@ -74,7 +76,7 @@ impl Device {
             max_encode: count(machine.max_encode),
             max_open: count(machine.max_encode),
             batch_window: Duration::from_millis(20),
-            memory: u64::MAX,
+            memory: MemoryLimit::Shared(u64::MAX),
             shares,
         };
         let workers = workers.into_iter().map(|worker| BusyWorker {

@@ -12,7 +12,7 @@ use halkspeech_whisper::Vocabulary;
 use halkspeech_whisper::engine::EngineFactory;
 use halkspeech_whisper::engine::memory::Dimensions;
 use halkspeech_whisper::features::WindowLengths;
-use halkspeech_whisper_ct2::{EngineSpec, HAS_CUDA, Placement, SharedWeights};
+use halkspeech_whisper_ct2::{EngineSpec, HAS_CUDA, Placement, SHARES_WEIGHTS, SharedWeights};
 
 const GB: u64 = 1_000_000_000;
 /// Up to this number of cores each has an engine of its own by default; more cores are shared in pairs.
@@ -110,7 +110,7 @@ impl EngineLayout {
         };
         let weights = |&placement: &Placement| self.weights_bytes(stored, placement);
         let queue_capacity = whisper.max_queue_size.get();
-        let memory_bytes: u64 = self.placements.iter().map(weights).sum();
+        let memory_bytes: u64 = self.with_own_weights().map(weights).sum();
         let memory = super::memory::limit_bytes().unwrap_or(u64::MAX);
         let dimensions = self
             .placements
@@ -188,6 +188,15 @@ impl EngineLayout {
             // A model that keeps its stored types may use 32 bits.
             value_bytes: bytes.map_or(4, |(_, value)| value),
         }
+    }
+
+    /// The engines that have weights of their own.
+    fn with_own_weights(&self) -> impl Iterator<Item = &Placement> {
+        let engines = self.placements.iter().enumerate();
+        let engines = engines.filter(|(index, placement)| {
+            !SHARES_WEIGHTS || !self.placements[..*index].contains(placement)
+        });
+        engines.map(|(_, placement)| placement)
     }
 
     /// The number of the model's engines on a device.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{LoadError, StoredModel};
 use crate::batch::{BatchLimits, Batcher, HYPOTHESES_PER_WINDOW};
 use crate::queue::{self, QueueHandle, ScheduledQueue};
-use crate::schedule::{Layout, Limits, ShareLimits};
+use crate::schedule::{Layout, Limits, MemoryLimit, ShareLimits};
 use crate::telemetry::Metrics;
 use crate::worker::{self, EngineInfo, EngineKind, EngineThread, WorkSource};
 use halkspeech_whisper::Vocabulary;
@@ -184,23 +184,30 @@ fn open_queue(
 }
 
 /// Memory for the windows of continuous engines: what the engines have planned on GPUs, else `host` bytes.
-fn window_memory(engines: &[EngineInfo], host: u64) -> u64 {
+fn window_memory(engines: &[EngineInfo], host: u64) -> MemoryLimit {
     let planned = engines.iter().map(|engine| engine.plan.memory);
     let smallest = planned.map(|memory| memory.map(|memory| memory.for_windows));
-    // Windows are divided among the engines equally, so the smallest share counts for each.
+    // Slots are divided among the engines equally, so the smallest share counts for each.
     match smallest.min().flatten() {
-        Some(bytes) => bytes.saturating_mul(engines.len() as u64),
-        None => host,
+        Some(bytes) => MemoryLimit::OfEachRunner(bytes),
+        None => MemoryLimit::Shared(host),
     }
 }
 
 /// The limits of continuous engines with this memory for windows.
-fn slot_limits(plan: &ModelPlan, memory: u64, engines: NonZeroUsize) -> Limits {
-    let max_slots = plan.limits.batch_size.saturating_mul(engines);
+fn slot_limits(plan: &ModelPlan, memory: MemoryLimit, engines: NonZeroUsize) -> Limits {
+    let of_engine = plan.limits.batch_size;
+    let max_slots = of_engine.saturating_mul(engines);
     // Wide searches take the place of several windows.
     let dimensions = plan.slots.dimensions;
     let full = dimensions.slot_bytes(WINDOW_FRAMES, 0, HYPOTHESES_PER_WINDOW);
-    let planned = full.saturating_mul(max_slots.get() as u64);
+    let planned = |slots: NonZeroUsize| full.saturating_mul(slots.get() as u64);
+    let memory = match memory {
+        MemoryLimit::Shared(bytes) => MemoryLimit::Shared(bytes.min(planned(max_slots))),
+        MemoryLimit::OfEachRunner(bytes) => {
+            MemoryLimit::OfEachRunner(bytes.min(planned(of_engine)))
+        }
+    };
     Limits {
         layout: Layout::Alternating { runners: engines },
         max_slots,
@@ -209,7 +216,7 @@ fn slot_limits(plan: &ModelPlan, memory: u64, engines: NonZeroUsize) -> Limits {
         max_encode: NonZeroUsize::MIN,
         max_open: NonZeroUsize::MIN,
         batch_window: plan.limits.window,
-        memory: memory.min(planned),
+        memory,
         shares: ShareLimits::default(),
     }
 }
@@ -286,11 +293,13 @@ mod tests {
 
     #[test]
     fn windows_use_the_memory_of_the_gpus_or_of_the_host() {
-        assert_eq!(window_memory(&[engine(None), engine(None)], 7), 7);
-        assert_eq!(window_memory(&[engine(Some(5)), engine(Some(3))], 7), 6);
         assert_eq!(
-            window_memory(&[engine(Some(u64::MAX)), engine(Some(u64::MAX))], 7),
-            u64::MAX
+            window_memory(&[engine(None), engine(None)], 7),
+            MemoryLimit::Shared(7)
+        );
+        assert_eq!(
+            window_memory(&[engine(Some(5)), engine(Some(3))], 7),
+            MemoryLimit::OfEachRunner(3)
         );
     }
 }

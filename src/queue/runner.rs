@@ -190,7 +190,7 @@ impl Report<'_> {
 
     /// The device has run out of memory; to be called before its windows lose their slots.
     pub fn reduce_memory(&mut self) {
-        self.state.scheduler.reduce_memory();
+        self.state.scheduler.reduce_memory(self.runner.worker);
     }
 
     /// Ends the report. Returns the windows that have left the runner before their end.

@@ -8,7 +8,7 @@ use super::*;
 use crate::clock::now;
 use crate::job::test_jobs::job;
 use crate::job::{JobError, JobOutput};
-use crate::schedule::{Layout, Limits, ShareLimits};
+use crate::schedule::{Layout, Limits, MemoryLimit, ShareLimits};
 use crate::telemetry::Metrics;
 use halkspeech_whisper::engine::fake::FakeEngine;
 use halkspeech_whisper::engine::memory::Dimensions;
@@ -45,7 +45,7 @@ impl Harness {
             max_encode: NonZeroUsize::MIN,
             max_open: NonZeroUsize::MIN,
             batch_window: Duration::ZERO,
-            memory: u64::MAX,
+            memory: MemoryLimit::Shared(u64::MAX),
             shares: ShareLimits::default(),
         };
         let one = NonZeroUsize::MIN;

@@ -59,12 +59,13 @@ impl Scheduler {
         let state = &self.workers[home];
         !state.alone.is_empty()
             || state.is_alone.is_some()
-            || (0..self.workers.len()).any(|other| self.lacks_memory_for_alone(other))
+            || (0..self.workers.len())
+                .any(|other| self.memory.is_same(home, other) && self.lacks_memory_for_alone(other))
     }
 
     fn lacks_memory_for_alone(&self, home: usize) -> bool {
         let window = self.workers[home].alone.front();
-        window.is_some_and(|window| !self.fits(window))
+        window.is_some_and(|window| !self.memory.fits(home, window.bytes))
     }
 
     /// Removes a window that waits, for the first time or to be tried alone.
@@ -81,7 +82,7 @@ impl Scheduler {
 
     /// Gives a slot to a window, which is being encoded from now on.
     pub(super) fn give_slot(&mut self, slot: Slot) {
-        self.memory_in_use += slot.window.bytes;
+        self.memory.take(slot.home, slot.window.bytes);
         self.workers[slot.home].add(&slot);
         self.slots.insert(slot.window.id, slot);
     }

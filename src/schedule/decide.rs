@@ -6,7 +6,7 @@ use super::lane::{Lane, PerLane};
 use super::limits::{Layout, SlotDemand};
 use super::scheduler::Scheduler;
 use super::shares::Contention;
-use super::window::{Window, WindowId};
+use super::window::WindowId;
 use super::work::{Slot, Stage, Work, Worker};
 use super::worker::Running;
 
@@ -216,13 +216,7 @@ impl Scheduler {
         let Some(window) = self.waiting[lane].front() else {
             return false;
         };
-        self.fits(window) && self.free_slots(home, lane, now) > 0
-    }
-
-    /// Whether there is memory for the slot of a window. A window above the whole memory is tried without others.
-    pub(super) fn fits(&self, window: &Window) -> bool {
-        self.memory_in_use.saturating_add(window.bytes) <= self.limits.memory
-            || self.slots.is_empty()
+        self.memory.fits(home, window.bytes) && self.free_slots(home, lane, now) > 0
     }
 
     fn free_slots(&self, home: usize, lane: Lane, now: Duration) -> usize {

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::lane::{Lane, PerLane};
+use super::memory::MemoryLimit;
 use super::shares::ShareLimits;
 
 /// How a device encodes and writes.
@@ -35,8 +36,8 @@ pub struct Limits {
     pub max_open: NonZeroUsize,
     /// The longest wait of an encoder call for further windows, `BATCH_WINDOW_MS`.
     pub batch_window: Duration,
-    /// Memory for slots, in bytes.
-    pub memory: u64,
+    /// Memory for slots.
+    pub memory: MemoryLimit,
     /// The guaranteed shares of the lanes.
     pub shares: ShareLimits,
 }
@@ -135,7 +136,7 @@ mod tests {
             max_encode: count(4),
             max_open: count(4),
             batch_window: Duration::from_millis(20),
-            memory: u64::MAX,
+            memory: MemoryLimit::Shared(u64::MAX),
             shares: ShareLimits::default(),
         }
     }

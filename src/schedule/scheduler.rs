@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::admission::{Admission, Offer, Refusal, WaitingWindows};
 use super::lane::{Lane, PerLane};
 use super::limits::{Layout, Limits};
+use super::memory::SlotMemory;
 use super::places::Places;
 use super::turns::Turns;
 use super::window::{Departure, Outcome, RequestId, Window, WindowId};
@@ -20,7 +21,7 @@ pub struct Scheduler {
     pub(super) lanes: HashMap<WindowId, Lane>,
     pub(super) slots: HashMap<WindowId, Slot>,
     pub(super) workers: Vec<WorkerState>,
-    pub(super) memory_in_use: u64,
+    pub(super) memory: SlotMemory,
     pub(super) last_seen: PerLane<Option<Duration>>,
     pub(super) places: Places,
     deadlines: BTreeSet<(Duration, WindowId)>,
@@ -45,7 +46,7 @@ impl Scheduler {
             workers: (0..workers)
                 .map(|_| WorkerState::new(limits.shares))
                 .collect(),
-            memory_in_use: 0,
+            memory: SlotMemory::new(limits.memory, workers),
             last_seen: PerLane::default(),
             places: Places::default(),
             deadlines: BTreeSet::new(),
@@ -208,10 +209,12 @@ impl Scheduler {
         }
     }
 
-    /// Called after a device has run out of memory, while its windows still have their slots: halves the memory that
-    /// slots may take, from what they take now.
-    pub fn reduce_memory(&mut self) {
-        self.limits.memory = self.limits.memory.min(self.memory_in_use) / 2;
+    /// Called after the device of a worker has run out of memory, while its windows still have their slots: halves the
+    /// memory that slots may take there, from what they take now.
+    pub fn reduce_memory(&mut self, worker: Worker) {
+        if let Some(index) = self.index(worker) {
+            self.memory.reduce(self.home(index));
+        }
     }
 
     /// The windows that have left since the last call. Each window that [`Self::submit`] has accepted is
@@ -241,7 +244,7 @@ impl Scheduler {
     /// Memory of the slots in use, in bytes.
     #[must_use]
     pub fn memory_in_use(&self) -> u64 {
-        self.memory_in_use
+        self.memory.in_use()
     }
 
     /// Places in the queue that windows of this lane and the less urgent ones take or hold.
@@ -347,7 +350,7 @@ impl Scheduler {
     /// Frees the slot of a window.
     pub(super) fn release(&mut self, id: WindowId) -> Option<Slot> {
         let slot = self.slots.remove(&id)?;
-        self.memory_in_use -= slot.window.bytes;
+        self.memory.free(slot.home, slot.window.bytes);
         self.workers[slot.home].forget(&slot);
         Some(slot)
     }

@@ -31,7 +31,7 @@ pub fn limits(layout: Layout, max_slots: usize, max_waiting: usize) -> Limits {
         max_encode: count(if layout == Layout::Overlapping { 4 } else { 1 }),
         max_open: count(2),
         batch_window: Duration::from_millis(20),
-        memory: u64::MAX,
+        memory: MemoryLimit::Shared(u64::MAX),
         shares: ShareLimits::default(),
     }
 }
@@ -72,6 +72,10 @@ impl TestDevice {
             log: Vec::new(),
             departures: Vec::new(),
         }
+    }
+
+    pub fn worker(&self, index: usize) -> Worker {
+        self.workers[index % self.workers.len()].0
     }
 
     pub fn submit(&mut self, window: Window) -> Result<(), Refusal> {

@@ -246,7 +246,7 @@ fn shutting_down_cancels_all_and_refuses() {
 #[test]
 fn slots_wait_rather_than_exceed_the_memory() {
     let limits = Limits {
-        memory: 10,
+        memory: MemoryLimit::Shared(10),
         ..limits(Layout::Overlapping, 8, 99)
     };
     let mut device = TestDevice::new(limits);
@@ -267,6 +267,58 @@ fn slots_wait_rather_than_exceed_the_memory() {
     // The window above the memory was tried alone.
     assert_eq!(largest, 50);
     assert_eq!(device.departures.len(), 4);
+}
+
+#[test]
+fn each_runner_has_its_own_memory() {
+    let limits = Limits {
+        memory: MemoryLimit::OfEachRunner(10),
+        ..limits(cpu(2), 8, 99)
+    };
+    let mut device = TestDevice::new(limits);
+    let runners = [0, 1].map(Worker::Runner);
+    let now = Duration::ZERO;
+    for (id, bytes) in [(0, 6), (1, 6), (2, 6)] {
+        let window = Window {
+            bytes,
+            ..window(id, INTERACTIVE, 0)
+        };
+        device.submit(window).unwrap();
+    }
+    let scheduler = &mut device.scheduler;
+    for (id, runner) in (0..).zip(runners) {
+        assert_eq!(scheduler.next(runner, now, 0), Work::Encode(ids(&[id])));
+        scheduler.done(runner, now);
+    }
+    // The third window fits into the memory of neither.
+    for (id, runner) in [0, 1, 0, 1].into_iter().zip(runners.repeat(2)) {
+        assert_eq!(scheduler.next(runner, now, 0), Work::Step(ids(&[id])));
+        scheduler.done(runner, now);
+    }
+    // A lack of memory on one GPU is none on the other.
+    scheduler.reduce_memory(runners[0]);
+    for id in [0, 1] {
+        scheduler.end(WindowId(id), now);
+    }
+    assert_eq!(scheduler.next(runners[1], now, 0), Work::Encode(ids(&[2])));
+    for id in [3, 4] {
+        let window = Window {
+            bytes: 2,
+            ..window(id, INTERACTIVE, 0)
+        };
+        scheduler.submit(window, now).unwrap();
+    }
+    scheduler.done(runners[1], now);
+    assert_eq!(scheduler.next(runners[0], now, 0), Work::Encode(ids(&[3])));
+    scheduler.done(runners[0], now);
+    // Of three bytes one is left.
+    for _ in 0..2 {
+        assert_eq!(scheduler.next(runners[0], now, 0), Work::Step(ids(&[3])));
+        scheduler.done(runners[0], now);
+    }
+    assert_eq!(scheduler.next(runners[1], now, 0), Work::Step(ids(&[2])));
+    scheduler.done(runners[1], now);
+    assert_eq!(scheduler.next(runners[1], now, 0), Work::Encode(ids(&[4])));
 }
 
 #[test]
@@ -331,7 +383,7 @@ fn memory_is_halved_from_what_is_in_use() {
     while device.scheduler.slots_in_use() < 4 {
         device.turn(0);
     }
-    device.scheduler.reduce_memory();
+    device.scheduler.reduce_memory(Worker::Runner(0));
     device.run();
     (10..20).for_each(|id| device.submit(window(id, INTERACTIVE, id as usize)).unwrap());
     while device.turn(0) {

@@ -27,6 +27,9 @@ pub enum Placement {
 /// Whether this build supports GPUs.
 pub const HAS_CUDA: bool = cfg!(any(feature = "cuda", feature = "cuda-runner"));
 
+/// Whether the engines of a model on one device share its weights.
+pub const SHARES_WEIGHTS: bool = cfg!(not(feature = "generate"));
+
 /// Number of CUDA devices that this build can use on this machine; 0 without a driver.
 #[must_use]
 pub fn cuda_devices() -> usize {

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::super::limits::Layout;
+use super::super::memory::MemoryLimit;
 use super::super::shares::ShareLimits;
 use super::super::window::WindowId;
 use super::*;
@@ -15,7 +16,7 @@ const LIMITS: Limits = Limits {
     max_encode: NonZeroUsize::MIN,
     max_open: NonZeroUsize::MIN,
     batch_window: Duration::ZERO,
-    memory: u64::MAX,
+    memory: MemoryLimit::Shared(u64::MAX),
     shares: ShareLimits {
         live_max: 0.5,
         bulk_min: 0.125,

@@ -15,7 +15,7 @@ use crate::caller::Caller;
 use crate::job::CertainText;
 use crate::job::test_jobs::job;
 use crate::queue::{NewWindow, ScheduledQueue, SentWindow};
-use crate::schedule::{Lane, Layout, Limits, RequestId, ShareLimits};
+use crate::schedule::{Lane, Layout, Limits, MemoryLimit, RequestId, ShareLimits};
 use crate::worker::{WorkSource, spawn};
 use halkspeech_whisper::engine::fake::FakeEngine;
 use halkspeech_whisper::engine::memory::{DeviceMemory, Dimensions};
@@ -92,7 +92,7 @@ impl Harness {
             max_encode: NonZeroUsize::MIN,
             max_open: NonZeroUsize::MIN,
             batch_window: Duration::ZERO,
-            memory: u64::MAX,
+            memory: MemoryLimit::Shared(u64::MAX),
             shares: ShareLimits::default(),
         };
         let dimensions = Dimensions {
