@@ -6,13 +6,18 @@
 #
 # CARGO_TARGET_DIR  build folder: a separate one, because the build would replace the CPU program
 # CUDA_FEATURE      cuda: CTranslate2's own search on GPUs    (default)
-#                   cuda-runner: the runner, which was not yet run on a GPU (docs/gpu.md)
+#                   cuda-runner: the runner (docs/gpu.md)
 # CUDA_ARCH_LIST    compute capabilities of the GPUs to build for    (default: 8.0;8.6;8.9;9.0)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 
 feature=${CUDA_FEATURE:-cuda}
+case $feature in
+    cuda) libraries=libcublas,libcublasLt ;;
+    cuda-runner) libraries=libcublasLt ;;
+    *) echo "CUDA_FEATURE is cuda or cuda-runner" >&2; exit 1 ;;
+esac
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/halkspeech/target-$feature}
 # By default ct2rs builds for GPUs that CUDA 13 no longer supports.
 export CUDA_ARCH_LIST=${CUDA_ARCH_LIST:-8.0;8.6;8.9;9.0}
@@ -31,10 +36,5 @@ if [ "$feature" = cuda ] && [ "$configuration" != "$(cat "$stamp" 2>/dev/null)" 
     echo "$configuration" > "$stamp"
 fi
 
-case $feature in
-    cuda) libraries=libcublas,libcublasLt ;;
-    cuda-runner) libraries=libcublasLt ;;
-    *) echo "CUDA_FEATURE is cuda or cuda-runner" >&2; exit 1 ;;
-esac
 cargo build --release --locked --features "$feature" "$@"
 scripts/check_cuda_binary.py "$CARGO_TARGET_DIR/release/halkspeech" --libraries "$libraries"

@@ -9,6 +9,7 @@
 # HALKSPEECH_REQUIRE      required things, separated by commas: recordings, speakers, ffmpeg, python, avx2, gpu. It is an error
 #                         if one of them is missing. Other names belong to tests/e2e.
 set -euo pipefail
+flags=$*
 
 say() { printf 'test: %s\n' "$*" >&2; }
 
@@ -16,8 +17,8 @@ has_recordings() { [ -d "${HALKSPEECH_RECORDINGS-}" ]; }
 has_speakers() { [ -d "${MODELS_DIR:-$HOME/.cache/halkspeech/models}/speaker-diarization" ]; }
 has_ffmpeg() { command -v ffmpeg >/dev/null; }
 has_python() { python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; }
-# Builds without GPUs have no tests that need one.
-has_gpu() { nvidia-smi -L 2>/dev/null | grep -q GPU; }
+# Only builds with this feature have tests that need a GPU.
+has_gpu() { [[ $flags == *cuda-runner* ]] && nvidia-smi -L 2>/dev/null | grep -q GPU; }
 has_avx2() { grep -qsw avx2 /proc/cpuinfo && grep -qsw fma /proc/cpuinfo; }
 
 install_hint() {

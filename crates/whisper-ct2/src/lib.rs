@@ -2,8 +2,8 @@
 //!
 //! [`factory`] makes engines for the [`Engine`](halkspeech_whisper::engine::Engine) trait. There are two ways, one of
 //! which is compiled: the runner in `cpp/runner` writes texts token by token on CTranslate2's public headers, on a CPU
-//! and with the feature `cuda-runner` on GPUs; with the feature `generate`, which today's builds for GPUs (`cuda`)
-//! have, CTranslate2's own search generates batches, and some of its functions are replaced when a program is linked
+//! and with the feature `cuda-runner` on GPUs; with the feature `generate`, which the feature `cuda` includes,
+//! CTranslate2's own search generates batches, and some of its functions are replaced when a program is linked
 //! (`unreplaced_functions`).
 
 #[cfg(all(feature = "generate", feature = "cuda-runner"))]

@@ -99,7 +99,7 @@ impl RunnerModel {
     /// Loads a model for a device.
     ///
     /// # Errors
-    /// [`EngineError::Load`] or [`EngineError::OutOfMemory`].
+    /// [`EngineError::Load`], for a lack of memory, too.
     pub fn load(
         folder: &Path,
         compute_type: ComputeType,

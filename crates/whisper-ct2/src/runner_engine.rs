@@ -125,6 +125,15 @@ impl SharedWeights {
     }
 }
 
+#[cfg(test)]
+impl SharedWeights {
+    /// Number of engines that use the weights on each device.
+    pub fn users(&self) -> Vec<usize> {
+        let loaded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.values().map(Weak::strong_count).collect()
+    }
+}
+
 impl std::fmt::Debug for SharedWeights {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SharedWeights")

@@ -60,7 +60,7 @@ pub struct TranscribeFlags {
     /// Beam size of the search; 1 is fastest [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
     pub(super) beam_size: Option<u8>,
-    /// Seed of the random numbers of sampled texts; ignored on a GPU [default: none]
+    /// Seed of the random numbers of sampled texts; ignored on a GPU by `make cuda`'s program [default: none]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_SEED))]
     pub(super) seed: Option<u64>,
     /// Transcribe silence, noise and music as well, without voice activity detection

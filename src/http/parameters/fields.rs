@@ -233,8 +233,7 @@ impl Field {
             .described_default("none")
             .describe(
                 "With the same seed, options and audio the sampled text is the same every time; \
-                 without one it depends on the audio. Not supported by the engine for GPUs, which \
-                 ignores it.",
+                 without one it depends on the audio. On a GPU a program of `make cuda` ignores it.",
             ),
         Self::single("patience", Number(0.01, 10.0), readers::patience)
             .default("1")

@@ -151,7 +151,7 @@ void test_texts(const Device& cpu, const Device& gpu, const std::vector<Features
         order.push_back(together.back().get());
     }
     test::run(gpu.decoder, order, 1);
-    size_t equal = 0;
+    size_t equal = 0, different_in_company = 0;
     for (size_t i = 0; i < alone.size(); ++i) {
         float expected_score = 0, score = 0;
         const Tokens expected = of_cpu[i]->best(&expected_score), found = alone[i]->best(&score);
@@ -161,12 +161,15 @@ void test_texts(const Device& cpu, const Device& gpu, const std::vector<Features
         expect(std::abs(of_cpu[i]->no_speech_prob - alone[i]->no_speech_prob) < 0.02f, "no speech of text " + std::to_string(i));
         const bool is_same = together[i]->best() == found;
         if (!is_same) std::printf("text %zu differs in company\n", i);
+        different_in_company += !is_same;
 #ifdef HALKSPEECH_HOST_CUDA
         expect(is_same && together[i]->trace == alone[i]->trace, "text " + std::to_string(i) + " in company");
 #endif
     }
     std::printf("%zu of %zu texts are those of the CPU\n", equal, alone.size());
     expect(equal + 1 >= alone.size(), "texts");
+    // cuBLASLt selects algorithms by the number of rows, so sums of a step in company are rounded in another order.
+    expect(different_in_company <= 1, "texts in company");
 
     const Tokens text = of_cpu[0]->best();
     Tokens start = {cpu.info.start_of_transcript};

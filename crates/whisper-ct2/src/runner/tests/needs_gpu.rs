@@ -1,6 +1,8 @@
 //! The runner on a GPU beside that on the CPU in 32-bit floats, on real speech. A GPU computes in 16 bits, so single
 //! texts may differ where two tokens are nearly equally probable.
 
+use std::sync::Barrier;
+
 use super::*;
 
 /// Texts of the eight windows that may differ.
@@ -82,9 +84,14 @@ fn any_options_share_a_step_on_a_gpu() {
 fn two_engines_on_a_gpu_share_the_weights_and_work_at_the_same_time() {
     let spec = gpu();
     let expected = write(engine(&spec).as_mut(), &[&windows()[0]]).0;
+    let barrier = Barrier::new(2);
     let texts: Vec<_> = std::thread::scope(|scope| {
         let run = || {
             let mut engine = engine(&spec);
+            barrier.wait();
+            let users = spec.weights.users();
+            barrier.wait();
+            assert_eq!(users, [2], "one copy of the weights");
             write(engine.as_mut(), &[&windows()[0]]).0
         };
         let threads = [scope.spawn(run), scope.spawn(run)];
