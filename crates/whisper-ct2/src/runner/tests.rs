@@ -323,6 +323,19 @@ fn any_options_share_a_step_and_every_text_is_that_of_its_window_alone() {
 }
 
 #[test]
+fn engines_on_a_device_share_the_weights() {
+    let weights = SharedWeights::default();
+    let spec = EngineSpec {
+        weights: weights.clone(),
+        ..BYTES.clone()
+    };
+    let engines = [engine(&spec), engine(&spec)];
+    assert_eq!(weights.users(), [2]);
+    drop(engines);
+    assert_eq!(weights.users(), [0]);
+}
+
+#[test]
 fn a_drawn_text_is_the_same_in_another_engine_with_other_threads() {
     let mut window = Window::new(11, 1, true);
     window.options.temperature = 0.8;

@@ -211,6 +211,8 @@ int main() {
         test_candidates(51);
         test_candidates(1003);
         test_candidates(51865);
+        // Of large-v3 and turbo.
+        test_candidates(51866);
         test_logits_that_are_no_numbers();
     });
 }

@@ -29,9 +29,7 @@ namespace {
 
 double gelu(double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }
 
-void test_convolutions() {
-    const int64_t mels = 8, width = 24;
-    const std::vector<int64_t> frames = {1, 2, 5, 10};
+void test_convolutions(int64_t mels, int64_t width, const std::vector<int64_t>& frames) {
     std::vector<cuda::WindowRows> windows;
     int64_t rows = 0, features = 0, most = 0;
     for (const int64_t count : frames) {
@@ -134,9 +132,9 @@ std::vector<double> attention(
     return output;
 }
 
-// Rows of three slots, whose cells lie in several chunks; a prompt and steps behind it.
-void test_cells() {
-    const int64_t heads = 2, width = heads * cuda::supported_head_width, layers = 3;
+// Rows whose cells lie in several chunks; a prompt and steps behind it.
+void test_cells(int64_t heads, int64_t layers) {
+    const int64_t width = heads * cuda::supported_head_width;
     cuda::CellPool pool(stream, layers, width);
     struct Row {
         std::vector<int32_t> cells;
@@ -210,9 +208,8 @@ void test_cells() {
     expect(pool.chunks().size() == 1, "an empty pool keeps one chunk");
 }
 
-void test_encodings() {
-    const int64_t heads = 3, width = heads * cuda::supported_head_width, layers = 2;
-    const std::vector<int64_t> lengths = {1, 33, 700};
+void test_encodings(int64_t heads, const std::vector<int64_t>& lengths) {
+    const int64_t width = heads * cuda::supported_head_width, layers = 2, longest = lengths.back();
     std::vector<std::vector<float>> encodings;
     std::vector<DeviceBuffer<__half>> on_gpu;
     for (const int64_t length : lengths) {
@@ -230,7 +227,7 @@ void test_encodings() {
         DeviceBuffer<__half> context(stream, rows * width);
         DeviceBuffer<float> scores(stream, count * lengths[1]);
         cuda::attend_to_encodings(
-            *stream, groups_on_gpu.data(), 3, count, 700, queries_on_gpu.data(), 1, heads, 0.125f, context.data()
+            *stream, groups_on_gpu.data(), 3, count, longest, queries_on_gpu.data(), 1, heads, 0.125f, context.data()
         );
         const int64_t of_layer = lengths[1] * 2 * width;
         cuda::score_head(
@@ -355,16 +352,29 @@ void test_window_attention(int64_t time) {
 
 int main() {
     return test::run_tests([] {
-        test_convolutions();
+        test_convolutions(8, 24, {1, 2, 5, 10});
+        test_convolutions(128, 1280, {1, 20});
         test_rows(1, 384);
         test_rows(13, 512);
         test_rows(9, 1280);
         test_embedding();
-        test_cells();
-        test_encodings();
+        test_cells(2, 3);
+        test_cells(20, 4);
+        test_encodings(3, {1, 33, 700});
+        // The most positions, whose scores nearly fill a block's shared memory.
+        test_encodings(20, {1, 2, 1500});
         test_sums();
         test_products(5, 40, 64);
         test_products(64, 384, 240);
         for (const int64_t time : {1, 63, 128, 129, 200}) test_window_attention(time);
+#ifndef HALKSPEECH_HOST_CUDA
+        // The products and the attention of large-v3 and turbo; on a processor they are plain functions.
+        for (const int64_t rows : {8, 200}) {
+            test_products(rows, 3840, 1280);
+            test_products(rows, 1280, 5120);
+        }
+        test_products(8, 51872, 1280);
+        test_window_attention(1500);
+#endif
     });
 }
