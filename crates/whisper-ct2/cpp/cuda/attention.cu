@@ -69,7 +69,7 @@ __global__ void self_attention_kernel(
     #pragma unroll 4
     for (int64_t t = group; t < visible; t += groups) {
         const Float8 value = load_half8(key_at(t) + width);
-        for (int i = 0; i < half8_width; ++i) weighted_sum.values[i] += scores[t] * value.values[i];
+        add_weighted(weighted_sum, scores[t], value);
     }
     __syncwarp();
     sum_groups(weighted_sum);
@@ -139,10 +139,7 @@ __global__ void cross_attention_kernel(
     #pragma unroll 2
     for (int64_t t = group; t < length; t += groups) {
         const Float8 value = load_half8(keys + t * 2 * width + width);
-        for (int i = 0; i < count; ++i) {
-            const float weight = shared[i * length + t];
-            for (int j = 0; j < half8_width; ++j) weighted_sum[i].values[j] += weight * value.values[j];
-        }
+        for (int i = 0; i < count; ++i) add_weighted(weighted_sum[i], shared[i * length + t], value);
     }
     __syncthreads();
     for (int i = 0; i < count; ++i) {

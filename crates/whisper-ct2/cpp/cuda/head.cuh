@@ -38,6 +38,11 @@ __device__ inline float softmax_numerators(float* scores, int64_t count) {
     return sum;
 }
 
+// Adds weight * vector to a sum.
+__device__ inline void add_weighted(Float8& sum, float weight, const Float8& vector) {
+    for (int i = 0; i < half8_width; ++i) sum.values[i] += weight * vector.values[i];
+}
+
 // Adds a vector over the groups of a warp; each of them gets the sum.
 __device__ inline void sum_groups(Float8& vector) {
     for (int i = 0; i < half8_width; ++i) {

@@ -43,7 +43,7 @@ __global__ void attend_to_cells_kernel(
     #pragma unroll 4
     for (int64_t t = group; t < length; t += groups) {
         const Float8 value = load_half8(memory.at(layer, cells[t]) + width + offset);
-        for (int i = 0; i < half8_width; ++i) weighted_sum.values[i] += scores[t] * value.values[i];
+        add_weighted(weighted_sum, scores[t], value);
     }
     __syncwarp();
     sum_groups(weighted_sum);

@@ -50,8 +50,9 @@ public:
     GpuSlot& operator=(const GpuSlot&) = delete;
 
     const GpuEncoding& encoding() const { return *encoding_; }
-    CellUse& use() { return use_; }
-    const CellUse& use() const { return use_; }
+    int64_t cells() const { return use_.count(); }
+    const std::vector<Cells>& hypotheses() const { return use_.hypotheses(); }
+    void set_hypotheses(std::vector<Cells> hypotheses) { use_.set_hypotheses(std::move(hypotheses)); }
     // A cell of the slot that no open hypothesis has.
     int32_t add_cell();
     // Its number in the pool.

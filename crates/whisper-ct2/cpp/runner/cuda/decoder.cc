@@ -57,16 +57,10 @@ uint32_t GpuDecoder::register_banned(std::vector<uint32_t> tokens) {
 
 std::unique_ptr<GpuSlot> GpuDecoder::new_slot(const SharedEncoding& encoding) {
     auto of_gpu = std::dynamic_pointer_cast<const GpuEncoding>(encoding);
-    if (of_gpu == nullptr || of_gpu->model != model_)
-        throw std::invalid_argument("the encoding is another model's");
+    check_encoding(of_gpu != nullptr && of_gpu->model == model_);
     // Nothing of this stream reads it before it is written.
     of_gpu->ready.delay(*stream_);
     return std::make_unique<GpuSlot>(std::move(of_gpu), pool_);
-}
-
-void GpuDecoder::check_input(const Input& input) const {
-    if (input.length > model_->max_tokens) throw std::invalid_argument("a text is longer than the model's positions");
-    if (input.token >= model_->embeddings.outputs) throw std::invalid_argument("a token is unknown");
 }
 
 GpuDecoder::Pass GpuDecoder::add_pass(const std::vector<Input>& inputs) {
@@ -77,7 +71,7 @@ GpuDecoder::Pass GpuDecoder::add_pass(const std::vector<Input>& inputs) {
     std::vector<std::vector<QueryGroup>> groups(max_group);
     for (size_t i = 0; i < inputs.size(); ++i) {
         const Input& input = inputs[i];
-        check_input(input);
+        check_input(input.token, model_->embeddings.outputs, input.length, model_->max_tokens);
         const auto length = static_cast<int32_t>(input.length);
         rows.push_back({
             static_cast<int32_t>(input.token), length - 1, input.slot->in_pool(input.cells[length - 1]), length,
@@ -196,35 +190,15 @@ float* GpuDecoder::logits(int64_t first, int64_t count, int64_t n, int64_t* ld) 
 }
 
 void GpuDecoder::step(const StepRows& step, const StepCandidates& to) {
-    const auto& [rows, count] = step;
-    const std::vector<size_t> order = order_by_slot(step);
-    std::vector<Cells> hypotheses;
-    std::vector<GpuSlot*> slots;
-    std::vector<Input> inputs;
-    RuleLists rules;
-    hypotheses.reserve(count);
     const WorkScope scope(*stream_);
-    for (const size_t i : order) {
-        const hs_row& row = rows[i];
-        const auto found = slots_.find(row.slot);
-        if (found == slots_.end()) throw std::invalid_argument("a slot is not open");
-        GpuSlot& slot = *found->second;
-        const auto& parents = slot.use().hypotheses();
-        if (row.parent >= parents.size()) throw std::invalid_argument("a row has no such parent");
-        check_rule(row.rule, banned_sets_, model_->vocabulary);
-        check_places(row.rule, to.stride);
-        rules.add(row.rule, {set_begins_, banned_sets_});
-        hypotheses.push_back(parents[row.parent]);
-        hypotheses.back().push_back(slot.add_cell());
-        slots.push_back(&slot);
-        inputs.push_back({
-            &slot, row.token, hypotheses.back().data(), static_cast<int64_t>(hypotheses.back().size()),
-        });
-    }
+    StepInputs<GpuSlot> inputs(step, slots_, banned_sets_, model_->vocabulary, to.stride);
+    const size_t count = step.count;
+    RuleLists rules;
+    for (const size_t i : inputs.order) rules.add(step.rows[i].rule, {set_begins_, banned_sets_});
     if (count == 0) return;
     tables_.clear();
     rules.add_to(tables_);
-    Pass pass = add_pass(inputs);
+    Pass pass = add_pass(inputs.rows);
     tables_.send();
     forward(pass);
     pick(static_cast<int64_t>(count), rules, static_cast<int64_t>(to.stride));
@@ -240,18 +214,12 @@ void GpuDecoder::step(const StepRows& step, const StepCandidates& to) {
     const auto* log_probs = reinterpret_cast<const float*>(tokens + count * to.stride);
     for (size_t at = 0; at < count; ++at) {
         if (counts[at] == no_numbers) throw std::runtime_error("the logits of a row are not finite");
-        const size_t i = order[at];
+        const size_t i = inputs.order[at];
         to.counts[i] = counts[at];
         std::copy_n(tokens + at * to.stride, counts[at], to.tokens + i * to.stride);
         std::copy_n(log_probs + at * to.stride, counts[at], to.log_probs + i * to.stride);
     }
-    for (size_t begin = 0, end = 0; begin < count; begin = end) {
-        while (end < count && slots[end] == slots[begin]) ++end;
-        slots[begin]->use().set_hypotheses(std::vector<Cells>(
-            std::make_move_iterator(hypotheses.begin() + static_cast<int64_t>(begin)),
-            std::make_move_iterator(hypotheses.begin() + static_cast<int64_t>(end))
-        ));
-    }
+    inputs.keep_hypotheses();
 }
 
 void GpuDecoder::pick(int64_t count, const RuleLists& rules, int64_t stride) {
@@ -271,7 +239,7 @@ void GpuDecoder::pick(int64_t count, const RuleLists& rules, int64_t stride) {
 
 hs_decoder_usage GpuDecoder::usage() const {
     hs_decoder_usage usage = {slots_.size(), 0, 0};
-    for (const auto& [number, slot] : slots_) usage.cells += static_cast<uint64_t>(slot->use().count());
+    for (const auto& [number, slot] : slots_) usage.cells += static_cast<uint64_t>(slot->cells());
     usage.bytes = usage.cells * static_cast<uint64_t>(pool_.cell_bytes());
     return usage;
 }

@@ -37,13 +37,7 @@ public:
     hs_decoder_usage usage() const override;
 
 private:
-    // A row of the decoder's input. Its hypothesis' last cell is its own.
-    struct Input {
-        const GpuSlot* slot;
-        uint32_t token;
-        const int32_t* cells;
-        int64_t length;
-    };
+    using Input = DecoderInput<GpuSlot>;
     // The tables of a pass, and their places.
     struct Pass {
         DecoderRows rows;
@@ -54,8 +48,6 @@ private:
     };
 
     std::unique_ptr<GpuSlot> new_slot(const SharedEncoding& encoding);
-    std::vector<Input> read_all(GpuSlot& slot, const std::vector<uint32_t>& tokens, Cells& cells) const;
-    void check_input(const Input& input) const;
     // Adds the tables of a pass; after they are sent, `forward` leaves the layers' output in `x_`.
     Pass add_pass(const std::vector<Input>& inputs);
     // `scores` [alignment heads, rows, positions], or null; all rows are then of one slot.

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "../model/encoder_rows.h"
+#include "../model/refusals.h"
 #include "flash.h"
 
 namespace halkspeech::cuda {
@@ -89,8 +90,7 @@ GpuEncoder::Plan GpuEncoder::plan(const Window* windows, size_t count) const {
     int64_t features = 0;
     for (size_t i = 0; i < count; ++i) {
         const int64_t frames = windows[i].frames;
-        if (frames < 1 || frames > 2 * model_->max_positions)
-            throw std::invalid_argument("a window has no frames, or too many");
+        check_frames(frames, model_->max_positions);
         // Even, so that every second row of all windows is the first of a window's own.
         const int64_t rows = (frames + taps) / 2 * 2;
         plan.windows.push_back({

@@ -54,10 +54,7 @@ __global__ void attend_to_encodings_kernel(
     #pragma unroll 2
     for (int64_t t = group; t < length; t += groups) {
         const Float8 value = load_half8(keys + t * 2 * width + width);
-        for (int i = 0; i < count; ++i) {
-            const float weight = shared[i * length + t];
-            for (int j = 0; j < half8_width; ++j) weighted_sum[i].values[j] += weight * value.values[j];
-        }
+        for (int i = 0; i < count; ++i) add_weighted(weighted_sum[i], shared[i * length + t], value);
     }
     __syncthreads();
     for (int i = 0; i < count; ++i) {

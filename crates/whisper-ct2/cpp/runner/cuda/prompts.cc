@@ -9,17 +9,6 @@
 
 namespace halkspeech::cuda {
 
-std::vector<GpuDecoder::Input> GpuDecoder::read_all(
-    GpuSlot& slot, const std::vector<uint32_t>& tokens, Cells& cells
-) const {
-    cells.clear();
-    for (size_t i = 0; i < tokens.size(); ++i) cells.push_back(slot.add_cell());
-    std::vector<Input> inputs;
-    for (size_t i = 0; i < tokens.size(); ++i)
-        inputs.push_back({&slot, tokens[i], cells.data(), static_cast<int64_t>(i) + 1});
-    return inputs;
-}
-
 void GpuDecoder::find_probabilities(
     int64_t first, int64_t count, int64_t n, const uint32_t* targets, float* probabilities
 ) {
@@ -36,7 +25,7 @@ void GpuDecoder::find_probabilities(
 
 void GpuDecoder::detect_language(const std::vector<SharedEncoding>& encodings, float* probabilities) {
     const auto& languages = model_->tokens.languages;
-    if (languages.empty()) throw std::invalid_argument("the model knows one language only");
+    check_languages(languages);
     if (encodings.empty()) return;
     std::vector<std::unique_ptr<GpuSlot>> slots;
     const WorkScope scope(*stream_);
@@ -79,26 +68,21 @@ void GpuDecoder::detect_language(const std::vector<SharedEncoding>& encodings, f
 uint64_t GpuDecoder::open(
     const SharedEncoding& encoding, const std::vector<uint32_t>& prompt, float* no_speech_prob
 ) {
-    if (prompt.empty()) throw std::invalid_argument("a prompt is empty");
+    const auto [tokens, start]
+        = tokens_to_read(prompt, model_->tokens.start_of_transcript, no_speech_prob != nullptr);
     std::unique_ptr<GpuSlot> slot;
     const WorkScope scope(*stream_);
     slot = new_slot(encoding);
-    const auto start = std::find(prompt.begin(), prompt.end(), model_->tokens.start_of_transcript);
-    if (no_speech_prob != nullptr && start == prompt.end())
-        throw std::invalid_argument("a prompt has no <|startoftranscript|>");
-    // The last token is the first row's. If it is the start, it is read here as well, for its probability only.
-    std::vector<uint32_t> tokens(prompt.begin(), prompt.end() - 1);
-    if (no_speech_prob != nullptr && start == prompt.end() - 1) tokens.push_back(prompt.back());
     Cells cells;
     if (!tokens.empty()) {
         tables_.clear();
         const size_t target = tables_.add(&model_->tokens.no_speech, 1);
-        Pass pass = add_pass(read_all(*slot, tokens, cells));
+        Pass pass = add_pass(inputs_of(*slot, tokens, cells));
         tables_.send();
         forward(pass);
         if (no_speech_prob != nullptr) {
             find_probabilities(
-                start - prompt.begin(), 1, model_->vocabulary, tables_.at<uint32_t>(target), no_speech_prob
+                start, 1, model_->vocabulary, tables_.at<uint32_t>(target), no_speech_prob
             );
             if (!std::isfinite(*no_speech_prob)) throw std::runtime_error("the logits of a prompt are not finite");
         }
@@ -107,7 +91,7 @@ uint64_t GpuDecoder::open(
     cells.resize(prompt.size() - 1);
     std::vector<Cells> hypotheses;
     hypotheses.push_back(std::move(cells));
-    slot->use().set_hypotheses(std::move(hypotheses));
+    slot->set_hypotheses(std::move(hypotheses));
     slots_.emplace(next_slot_, std::move(slot));
     return next_slot_++;
 }
@@ -123,7 +107,7 @@ Alignment GpuDecoder::align(const SharedEncoding& encoding, const AlignmentText&
     Cells cells;
     tables_.clear();
     const size_t targets = tables_.add(text.tokens);
-    Pass pass = add_pass(read_all(*slot, read, cells));
+    Pass pass = add_pass(inputs_of(*slot, read, cells));
     tables_.send();
     forward(pass, on_gpu, &slot->encoding());
     check(cudaMemcpyAsync(

@@ -13,7 +13,7 @@
 namespace halkspeech {
 
 Slot Decoder::new_slot(std::shared_ptr<const Encoding> encoding) const {
-    if (encoding->model != model_) throw std::invalid_argument("the encoding is another model's");
+    check_encoding(encoding->model == model_);
     return Slot(std::move(encoding), static_cast<int64_t>(model_->decoder.layers.size()), model_->width());
 }
 
@@ -22,8 +22,7 @@ void Decoder::embed(const std::vector<Input>& inputs) {
     const int64_t width = model_->width();
     float* x = x_.reserve(static_cast<int64_t>(inputs.size()) * width);
     for (const Input& input : inputs) {
-        if (input.length > model_->max_tokens()) throw std::invalid_argument("a text is longer than the model's positions");
-        if (input.token >= weights.embedding_weights().outputs()) throw std::invalid_argument("a token is unknown");
+        check_input(input.token, weights.embedding_weights().outputs(), input.length, model_->max_tokens());
         weights.embedding_weights().weights_of(input.token, x);
         const float* position = weights.positions.data() + (input.length - 1) * width;
         for (int64_t j = 0; j < width; ++j) x[j] = x[j] * weights.embedding_scale + position[j];
@@ -161,22 +160,11 @@ float* Decoder::logits(int64_t first, int64_t count, int64_t n) {
     return logits;
 }
 
-std::vector<Decoder::Input> Decoder::read_all(
-    Slot& slot, const std::vector<uint32_t>& tokens, Cells& cells
-) const {
-    cells.clear();
-    for (size_t i = 0; i < tokens.size(); ++i) cells.push_back(slot.add_cell());
-    std::vector<Input> inputs;
-    for (size_t i = 0; i < tokens.size(); ++i)
-        inputs.push_back({&slot, tokens[i], cells.data(), static_cast<int64_t>(i) + 1});
-    return inputs;
-}
-
 void Decoder::detect_language(
     const std::vector<std::shared_ptr<const Encoding>>& encodings, float* probabilities
 ) {
     const auto& languages = model_->tokens.languages;
-    if (languages.empty()) throw std::invalid_argument("the model knows one language only");
+    check_languages(languages);
     if (encodings.empty()) return;
     std::vector<std::unique_ptr<Slot>> slots;
     std::vector<Input> inputs;
@@ -201,19 +189,14 @@ void Decoder::detect_language(
 uint64_t Decoder::open(
     std::shared_ptr<const Encoding> encoding, const std::vector<uint32_t>& prompt, float* no_speech_prob
 ) {
-    if (prompt.empty()) throw std::invalid_argument("a prompt is empty");
+    const auto [tokens, start]
+        = tokens_to_read(prompt, model_->tokens.start_of_transcript, no_speech_prob != nullptr);
     auto slot = std::make_unique<Slot>(new_slot(std::move(encoding)));
-    const auto start = std::find(prompt.begin(), prompt.end(), model_->tokens.start_of_transcript);
-    if (no_speech_prob != nullptr && start == prompt.end())
-        throw std::invalid_argument("a prompt has no <|startoftranscript|>");
-    // The last token is the first row's. If it is the start, it is read here as well, for its probability only.
-    std::vector<uint32_t> tokens(prompt.begin(), prompt.end() - 1);
-    if (no_speech_prob != nullptr && start == prompt.end() - 1) tokens.push_back(prompt.back());
     Cells cells;
-    if (!tokens.empty()) forward(read_all(*slot, tokens, cells));
+    if (!tokens.empty()) forward(inputs_of(*slot, tokens, cells));
     if (no_speech_prob != nullptr) {
         const int64_t n = model_->vocabulary();
-        const float* row = logits(start - prompt.begin(), 1, n);
+        const float* row = logits(start, 1, n);
         *no_speech_prob = std::exp(row[model_->tokens.no_speech] - model_->kernels->log_sum_exp(n, row));
     }
     cells.resize(prompt.size() - 1);
@@ -225,43 +208,20 @@ uint64_t Decoder::open(
 }
 
 void Decoder::step(const StepRows& step, const StepCandidates& to) {
-    const auto& [rows, count] = step;
-    const std::vector<size_t> order = order_by_slot(step);
-    std::vector<Cells> hypotheses;
-    std::vector<Input> inputs;
-    hypotheses.reserve(count);
-    for (const size_t i : order) {
-        const hs_row& row = rows[i];
-        const auto found = slots_.find(row.slot);
-        if (found == slots_.end()) throw std::invalid_argument("a slot is not open");
-        Slot& slot = *found->second;
-        if (row.parent >= slot.hypotheses().size()) throw std::invalid_argument("a row has no such parent");
-        check_rule(row.rule, banned_sets_, model_->vocabulary());
-        check_places(row.rule, to.stride);
-        hypotheses.push_back(slot.hypotheses()[row.parent]);
-        hypotheses.back().push_back(slot.add_cell());
-        inputs.push_back({
-            &slot, row.token, hypotheses.back().data(), static_cast<int64_t>(hypotheses.back().size()),
-        });
-    }
-    if (count == 0) return;
-    forward(inputs);
     const int64_t n = model_->vocabulary();
-    float* scores = logits(0, static_cast<int64_t>(count), n);
-    parallel_for(static_cast<int64_t>(count), [&](int64_t at, int) {
-        const size_t i = order[static_cast<size_t>(at)];
+    StepInputs<Slot> inputs(step, slots_, banned_sets_, n, to.stride);
+    const auto count = static_cast<int64_t>(step.count);
+    if (count == 0) return;
+    forward(inputs.rows);
+    float* scores = logits(0, count, n);
+    parallel_for(count, [&](int64_t at, int) {
+        const size_t i = inputs.order[static_cast<size_t>(at)];
         to.counts[i] = apply_rule(
             *model_->kernels, step.rows[i].rule, banned_sets_, {scores + at * n, n}, to.tokens + i * to.stride,
             to.log_probs + i * to.stride
         );
     });
-    for (size_t begin = 0, end = 0; begin < count; begin = end) {
-        while (end < count && inputs[end].slot == inputs[begin].slot) ++end;
-        inputs[begin].slot->set_hypotheses(std::vector<Cells>(
-            std::make_move_iterator(hypotheses.begin() + static_cast<int64_t>(begin)),
-            std::make_move_iterator(hypotheses.begin() + static_cast<int64_t>(end))
-        ));
-    }
+    inputs.keep_hypotheses();
 }
 
 AlignmentScores Decoder::read(
@@ -272,7 +232,7 @@ AlignmentScores Decoder::read(
     AlignmentScores scores = {static_cast<int64_t>(tokens.size()), slot.encoding().positions, {}};
     scores.values.resize(model_->alignment_heads.size() * tokens.size() * static_cast<size_t>(scores.positions));
     Cells cells;
-    forward(read_all(slot, tokens, cells), &scores);
+    forward(inputs_of(slot, tokens, cells), &scores);
     const int64_t n = model_->tokens.end_of_text;
     // A few rows of logits at a time.
     constexpr size_t at_once = 32;

@@ -43,13 +43,7 @@ public:
     hs_decoder_usage usage() const;
 
 private:
-    // A row of the decoder's input. Its hypothesis' last cell is its own.
-    struct Input {
-        Slot* slot;
-        uint32_t token;
-        const int32_t* cells;
-        int64_t length;
-    };
+    using Input = DecoderInput<Slot>;
 
     Slot new_slot(std::shared_ptr<const Encoding> encoding) const;
     // Leaves the layers' output in `x_`.
@@ -60,7 +54,6 @@ private:
     void add_scores(const std::vector<Input>& inputs, int64_t layer, AlignmentScores& scores) const;
     // Logits [count, n] behind the rows from `first` on of the last `forward`, for the first n tokens.
     float* logits(int64_t first, int64_t count, int64_t n);
-    std::vector<Input> read_all(Slot& slot, const std::vector<uint32_t>& tokens, Cells& cells) const;
 
     std::shared_ptr<const Model> model_;
     BannedSets banned_sets_;

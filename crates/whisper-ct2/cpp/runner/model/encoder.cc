@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "encoder_rows.h"
+#include "refusals.h"
 #include "threads.h"
 
 namespace halkspeech {
@@ -35,7 +36,7 @@ int64_t Encoder::convolve(const Window& window) {
     const EncoderWeights& weights = model_->encoder;
     const int64_t mels = model_->mels(), width = model_->width(), frames = window.frames;
     const int64_t max_time = model_->max_positions();
-    if (frames < 1 || frames > 2 * max_time) throw std::invalid_argument("a window has no frames, or too many");
+    check_frames(frames, max_time);
 
     // Rows of frames between two rows of zeros: three neighbouring rows are the input of an output row.
     float* input = input_.reserve((frames + 2) * mels);
