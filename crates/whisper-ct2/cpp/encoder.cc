@@ -1,7 +1,7 @@
 // Whisper's encoder on less than 30 s. Behind the positions of the features stand those of the silence that would
-// follow up to 30 s, one in `silence_stride`, the very last among them: the model knows by them that nothing follows, as
-// it does where all of the silence is encoded, for a fraction of the work (docs/accuracy.md).
-// The linker puts this in the place of CTranslate2's (build.rs). Compiled with access to private members.
+// follow up to 30 s, one in `silence_stride`, the very last among them: the model knows by them that nothing follows,
+// as it does where all of the silence is encoded, for a fraction of the work (docs/accuracy.md). The linker puts this
+// in the place of CTranslate2's (build.rs). Compiled with access to private members.
 
 #include <algorithm>
 #include <cstdint>

@@ -41,7 +41,8 @@ __global__ void self_attention_kernel(
     int64_t all, int64_t tokens, int64_t heads, int64_t count, float scale, __half* __restrict__ context
 ) {
     extern __shared__ float shared[];
-    const int warp = threadIdx.x / lanes, lane = threadIdx.x % lanes, group = lane / half8_width, part = lane % half8_width;
+    const int warp = threadIdx.x / lanes, lane = threadIdx.x % lanes, group = lane / half8_width,
+              part = lane % half8_width;
     const int64_t index = static_cast<int64_t>(blockIdx.x) * self_attention_warps + warp;
     if (index >= count) return;
     const int64_t token = index / heads, head = index % heads, width = heads * head_width;

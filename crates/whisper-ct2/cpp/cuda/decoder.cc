@@ -1,5 +1,5 @@
-// As gemm/decoder.cc, for a GPU: windows of a batch may have encodings of different lengths, and keys and values are not
-// copied from step to step. CTranslate2 copies those of all hypotheses twice per token, and those of all windows
+// As gemm/decoder.cc, for a GPU: windows of a batch may have encodings of different lengths, and keys and values are
+// not copied from step to step. CTranslate2 copies those of all hypotheses twice per token, and those of all windows
 // whenever one of them ends. Compiled with access to private members.
 
 #include "decoder.h"

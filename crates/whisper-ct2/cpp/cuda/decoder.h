@@ -11,8 +11,8 @@ namespace halkspeech {
 
 // As `TransformerDecoder::decode`. Returns false if it does not support the decoder or the input.
 bool decode_on_gpu(
-    const ctranslate2::layers::TransformerDecoder& decoder, const ctranslate2::StorageView& ids, ctranslate2::dim_t step,
-    ctranslate2::layers::DecoderState& state, ctranslate2::StorageView* outputs, bool as_logits
+    const ctranslate2::layers::TransformerDecoder& decoder, const ctranslate2::StorageView& ids,
+    ctranslate2::dim_t step, ctranslate2::layers::DecoderState& state, ctranslate2::StorageView* outputs, bool as_logits
 );
 
 // Frees the keys and values of this thread's last generation.

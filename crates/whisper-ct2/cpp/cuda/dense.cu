@@ -98,7 +98,8 @@ private:
 }  // namespace
 
 bool dense_on_gpu(
-    const DenseShape& shape, const void* input, const void* weights, const void* bias, const void* residual, void* output
+    const DenseShape& shape, const void* input, const void* weights, const void* bias, const void* residual,
+    void* output
 ) {
     static thread_local AlgorithmCache cache;
     if (cache.handle == nullptr) return false;

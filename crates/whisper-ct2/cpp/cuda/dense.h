@@ -16,7 +16,8 @@ struct DenseShape {
 // `bias` [outputs] and `residual` [rows, outputs] may be null. Row-major. Runs on CTranslate2's stream of this thread.
 // Returns false if cuBLAS does not support the product; throws std::runtime_error with CUDA's message.
 bool dense_on_gpu(
-    const DenseShape& shape, const void* input, const void* weights, const void* bias, const void* residual, void* output
+    const DenseShape& shape, const void* input, const void* weights, const void* bias, const void* residual,
+    void* output
 );
 
 #else

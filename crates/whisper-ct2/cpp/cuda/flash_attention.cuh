@@ -50,7 +50,9 @@ inline Flash_fwd_params flash_parameters(
     params.h = params.h_k = static_cast<int>(shape.heads);
     params.h_h_k_ratio = 1;
     params.seqlen_q = params.seqlen_k = static_cast<int>(shape.time);
-    const auto rounded = [](int64_t length, int64_t step) { return static_cast<int>((length + step - 1) / step * step); };
+    const auto rounded = [](int64_t length, int64_t step) {
+        return static_cast<int>((length + step - 1) / step * step);
+    };
     params.seqlen_q_rounded = params.seqlen_k_rounded = rounded(shape.time, 128);
     params.d = params.d_rounded = width;
     params.scale_softmax = shape.scale;

@@ -35,16 +35,17 @@ using cute::GMMA::ScaleOut;
 using Scores = cute::SM90_64x64x16_F32F16F16_RS<Major::K, Major::K>;
 using Sums = cute::SM90_64x64x16_F32F16F16_RS<Major::K, Major::MN>;
 
-// A thread's 32 elements of a group's [64, 64] matrix: in each of 8 blocks of 8 columns two adjacent columns, in two rows.
+// A thread's 32 elements of a group's [64, 64] matrix: in each of 8 blocks of 8 columns two adjacent columns, in two
+// rows.
 using Fragment = float[32];
 
 // [64, 16] by [16, 64]: the left matrix from registers, the right one from shared memory, by its descriptor.
 template <typename Product>
 __device__ void multiply(Fragment& d, const uint32_t (&a)[4], uint64_t descriptor, bool adds) {
     Product::fma(
-        a[0], a[1], a[2], a[3], descriptor, d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10], d[11], d[12],
-        d[13], d[14], d[15], d[16], d[17], d[18], d[19], d[20], d[21], d[22], d[23], d[24], d[25], d[26], d[27], d[28],
-        d[29], d[30], d[31], adds ? ScaleOut::One : ScaleOut::Zero
+        a[0], a[1], a[2], a[3], descriptor, d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10], d[11],
+        d[12], d[13], d[14], d[15], d[16], d[17], d[18], d[19], d[20], d[21], d[22], d[23], d[24], d[25], d[26], d[27],
+        d[28], d[29], d[30], d[31], adds ? ScaleOut::One : ScaleOut::Zero
     );
 }
 
@@ -167,7 +168,8 @@ __device__ void attend_block(
     const uint32_t tiles = (unaligned + swizzle_bytes - 1) / swizzle_bytes * swizzle_bytes;
     const int64_t all = heads * width, row = 3 * all;
     const __half* queries = projected + static_cast<int64_t>(blockIdx.z) * time * row + blockIdx.y * width;
-    const int group = threadIdx.x / group_threads, warp = threadIdx.x % group_threads / lanes, lane = threadIdx.x % lanes;
+    const int group = threadIdx.x / group_threads, warp = threadIdx.x % group_threads / lanes,
+              lane = threadIdx.x % lanes;
     const int first_query = blockIdx.x * block_queries + group * group_queries + warp * 16 + lane / 4;
 
     const TileCopy copy(tiles, queries + all, row, all, time);

@@ -1,5 +1,5 @@
-// Layer norm and biases of 16-bit floats on a card. CTranslate2 reads them number by number. The linker puts these in the
-// place of CTranslate2's (build.rs), which do what ours do not take. Compiled with access to private members.
+// Layer norm and biases of 16-bit floats on a card. CTranslate2 reads them number by number. The linker puts these in
+// the place of CTranslate2's (build.rs), which do what ours do not take. Compiled with access to private members.
 
 #include "layer_norm.h"
 
@@ -16,7 +16,8 @@ using halkspeech::BiasEpilogue;
 extern "C" {
 
 void __real__ZNK11ctranslate23ops9LayerNorm7computeILNS_6DeviceE1EN10half_float4halfEEEvPKNS_11StorageViewES8_RS7_llllRS6_(
-    const LayerNorm*, const StorageView*, const StorageView*, const StorageView&, dim_t, dim_t, dim_t, dim_t, StorageView&
+    const LayerNorm*, const StorageView*, const StorageView*, const StorageView&, dim_t, dim_t, dim_t, dim_t,
+    StorageView&
 );
 // void LayerNorm::compute<Device::CUDA, float16_t>(
 //     const StorageView*, const StorageView*, const StorageView&, dim_t, dim_t, dim_t, dim_t, StorageView&) const

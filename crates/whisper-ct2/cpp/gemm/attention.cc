@@ -239,7 +239,8 @@ AVX2 void attend_to_rows(
                 UNROLL for (int e = 0; e < 2; ++e)
                     sums[e] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(keys[j] + values + p + 8 * e), sums[e]);
             }
-            UNROLL for (int e = 0; e < 2; ++e) _mm256_storeu_ps(output + p + 8 * e, _mm256_mul_ps(sums[e], normalization));
+            UNROLL for (int e = 0; e < 2; ++e)
+                _mm256_storeu_ps(output + p + 8 * e, _mm256_mul_ps(sums[e], normalization));
         }
     }
 }

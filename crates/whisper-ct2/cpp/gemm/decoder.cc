@@ -1,7 +1,7 @@
 // Whisper's decoder on floats of a processor, one token or a prompt at a time. Windows of a batch may have encodings of
 // different lengths, nothing that was computed is copied from step to step, and keys and values of the encodings are
-// packed once for all tokens. The linker puts it in the place of CTranslate2's (build.rs), which does what ours does not
-// take. Compiled with access to private members.
+// packed once for all tokens. The linker puts it in the place of CTranslate2's (build.rs), which does what ours does
+// not take. Compiled with access to private members.
 //
 // What a text looks back to stays where it was first written, in `Generation`. The state that CTranslate2 parts and
 // orders as hypotheses come and go holds only where that is: for each window its number, and for each hypothesis the

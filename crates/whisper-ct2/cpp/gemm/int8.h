@@ -33,8 +33,8 @@ struct Int8Epilogue {
     int64_t ldy;
 };
 
-// X [m, k] by weights that `avx2_int8_kernels` packed. X is quantized to 8-bit integers; `scales`, one for each row, are
-// computed.
+// X [m, k] by weights that `avx2_int8_kernels` packed. X is quantized to 8-bit integers; `scales`, one for each row,
+// are computed.
 void multiply_with_epilogue(
     int64_t m, int64_t n, int64_t k, const float* x, float* scales, const int8_t* packed,
     const Int8Epilogue& epilogue

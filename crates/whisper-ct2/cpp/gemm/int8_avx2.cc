@@ -43,7 +43,8 @@ struct Sums {
     __m256i left, right;
 };
 
-// Adds the products of `Count` quads of a row and of eight columns: in 16-bit sums that start at `shift`, then to `sums`.
+// Adds the products of `Count` quads of a row and of eight columns: in 16-bit sums that start at `shift`, then to
+// `sums`.
 template <int Count>
 AVX2 inline __m256i add_products(__m256i sums, const int8_t* a, __m256i shift, const uint8_t* u) {
     UNROLL for (int q = 0; q < Count; ++q) {

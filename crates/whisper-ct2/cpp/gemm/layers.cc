@@ -2,7 +2,8 @@
 // (build.rs), which do what ours do not take. Compiled with access to private members.
 //
 // 1. `Dense` on packed 8-bit weights, where `only_has_avx2`: the integers of a product become floats in its registers,
-//    bias, GELU and residual included. On 16-bit floats of a card bias and residual are, for many rows (../cuda/dense.h).
+//    bias, GELU and residual included. On 16-bit floats of a card bias and residual are, for many rows
+//    (../cuda/dense.h).
 // 2. `TransformerEncoderLayer` on floats of a processor, there too, and on 16-bit floats of a card: heads are read
 //    where the projection wrote them, and scores are never written to memory (attention.h, ../cuda/flash_attention.h).
 

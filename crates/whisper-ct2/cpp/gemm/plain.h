@@ -24,7 +24,9 @@ inline bool is_float16_on_gpu(const ctranslate2::StorageView& x) {
 }
 
 // The layer as Whisper's attention (each head with its own keys and values, after a layer norm), or null.
-inline const ctranslate2::layers::MultiHeadAttention* plain_attention(const ctranslate2::layers::AttentionLayer* layer) {
+inline const ctranslate2::layers::MultiHeadAttention* plain_attention(
+    const ctranslate2::layers::AttentionLayer* layer
+) {
     const auto* attention = dynamic_cast<const ctranslate2::layers::MultiHeadAttention*>(layer);
     if (attention == nullptr) return nullptr;
     const bool is_plain = !attention->has_positional_embeddings() && !attention->_q_norm && !attention->_k_norm

@@ -1,5 +1,6 @@
-// The likeliest tokens of a step, on a processor with AVX2: one pass over the scores, where CTranslate2 numbers them all
-// and sorts the numbers. The linker puts this in the place of its (build.rs). Compiled with access to private members.
+// The likeliest tokens of a step, on a processor with AVX2: one pass over the scores, where CTranslate2 numbers them
+// all and sorts the numbers. The linker puts this in the place of its (build.rs). Compiled with access to private
+// members.
 
 #include <immintrin.h>
 #include <omp.h>
@@ -28,8 +29,8 @@ constexpr dim_t block = 32;
 
 AVX2 bool has_above(float bound, const float* x) {
     __m256 above = _mm256_setzero_ps();
-    UNROLL for (int e = 0; e < 4; ++e)
-        above = _mm256_or_ps(above, _mm256_cmp_ps(_mm256_loadu_ps(x + 8 * e), halkspeech::broadcast(bound), _CMP_GT_OQ));
+    UNROLL for (int e = 0; e < 4; ++e) above =
+        _mm256_or_ps(above, _mm256_cmp_ps(_mm256_loadu_ps(x + 8 * e), halkspeech::broadcast(bound), _CMP_GT_OQ));
     return _mm256_movemask_ps(above) != 0;
 }
 

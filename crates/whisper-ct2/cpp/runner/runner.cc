@@ -129,7 +129,9 @@ int hs_encoder_new(const hs_model* model, uint32_t threads, hs_encoder** encoder
     });
 }
 
-void hs_encoder_set_threads(hs_encoder* encoder, uint32_t threads) { encoder->encoder->set_threads(thread_count(threads)); }
+void hs_encoder_set_threads(hs_encoder* encoder, uint32_t threads) {
+    encoder->encoder->set_threads(thread_count(threads));
+}
 
 void hs_encoder_free(hs_encoder* encoder) { delete encoder; }
 
@@ -164,7 +166,9 @@ int hs_decoder_new(const hs_model* model, uint32_t threads, hs_decoder** decoder
     });
 }
 
-void hs_decoder_set_threads(hs_decoder* decoder, uint32_t threads) { decoder->decoder->set_threads(thread_count(threads)); }
+void hs_decoder_set_threads(hs_decoder* decoder, uint32_t threads) {
+    decoder->decoder->set_threads(thread_count(threads));
+}
 
 void hs_decoder_free(hs_decoder* decoder) { delete decoder; }
 

@@ -145,9 +145,9 @@ typedef struct {
     hs_rule rule;
 } hs_row;
 
-/* One step for any rows: each appends its token to its parent. Rows of a slot that is not among them wait. Candidates of
- * row i are written from `stride * i` on, the best first: k, or one that is drawn; fewer if fewer tokens are not banned.
- * `counts` gets their number for each row. */
+/* One step for any rows: each appends its token to its parent. Rows of a slot that is not among them wait. Candidates
+ * of row i are written from `stride * i` on, the best first: k, or one that is drawn; fewer if fewer tokens are not
+ * banned. `counts` gets their number for each row. */
 int hs_step(
     hs_decoder* decoder, const hs_row* rows, size_t count, size_t stride, uint32_t* counts, uint32_t* tokens,
     float* log_probs

@@ -10,8 +10,8 @@
 
 namespace halkspeech::cuda {
 
-// Combines a value over the threads of a block, a multiple of 32, at most 1,024; each of them gets the result. `Combine`
-// is associative up to rounding.
+// Combines a value over the threads of a block, a multiple of 32, at most 1,024; each of them gets the result.
+// `Combine` is associative up to rounding.
 template <typename Value, typename Combine>
 __device__ Value combine_block(Value value, Combine combine) {
     __shared__ Value values[lanes];

@@ -1,5 +1,5 @@
-// What becomes of the logits, row by row: penalty, bans, contest of the time stamps, log softmax, best tokens or a draw;
-// only the tokens leave the GPU. 32-bit floats. The rules are those of `apply_rule` (model/logits.cc).
+// What becomes of the logits, row by row: penalty, bans, contest of the time stamps, log softmax, best tokens or a
+// draw; only the tokens leave the GPU. 32-bit floats. The rules are those of `apply_rule` (model/logits.cc).
 //
 // A block for each row, whose logits (207 KB for 51,866 tokens) it reads about five times from the second cache.
 

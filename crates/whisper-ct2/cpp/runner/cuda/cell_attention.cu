@@ -18,7 +18,8 @@ __global__ void attend_to_cells_kernel(
     __half* __restrict__ context
 ) {
     HALKSPEECH_DYNAMIC_SHARED(float, shared);
-    const int warp = threadIdx.x / lanes, lane = threadIdx.x % lanes, group = lane / half8_width, part = lane % half8_width;
+    const int warp = threadIdx.x / lanes, lane = threadIdx.x % lanes, group = lane / half8_width,
+              part = lane % half8_width;
     const int64_t index = static_cast<int64_t>(blockIdx.x) * warps + warp;
     if (index >= count) return;
     const int64_t row = index / heads, head = index % heads, width = heads * head_width;

@@ -17,8 +17,8 @@ class CellPool {
 public:
     CellPool(SharedStream stream, int64_t layers, int64_t width);
 
-    // The number of a free block of `CellUse::cells_of_block` cells, the first of which has the number of the block times
-    // that. # Errors: out of memory.
+    // The number of a free block of `CellUse::cells_of_block` cells, the first of which has the number of the block
+    // times that. # Errors: out of memory.
     int32_t take();
     void give_back(int32_t block) noexcept;
 
@@ -42,7 +42,8 @@ private:
 // A text that is being written.
 class GpuSlot {
 public:
-    GpuSlot(std::shared_ptr<const GpuEncoding> encoding, CellPool& pool) : encoding_(std::move(encoding)), pool_(pool) {}
+    GpuSlot(std::shared_ptr<const GpuEncoding> encoding, CellPool& pool)
+        : encoding_(std::move(encoding)), pool_(pool) {}
     ~GpuSlot() {
         for (const int32_t block : blocks_) pool_.give_back(block);
     }

@@ -137,8 +137,8 @@ void GpuEncoder::convolve(const Window* windows, const Plan& plan) {
         *stream_, sums, first.bias, at, count, plan.max_frame_rows, rows, width, convolved
     );
 
-    // A row of the second convolution reads three rows from every second one on. cuBLAS refuses rows that overlap, so two
-    // taps are one product, and the third is added.
+    // A row of the second convolution reads three rows from every second one on. cuBLAS refuses rows that overlap, so
+    // two taps are one product, and the third is added.
     const Matrix& second = model_->convolution2;
     product = {rows / 2, width, 2 * width, convolved, 2 * width, second.weights, taps * width};
     product.sums = sums;
@@ -149,8 +149,8 @@ void GpuEncoder::convolve(const Window* windows, const Plan& plan) {
     products_.multiply(product);
     __half* x = x_.reserve(plan.count() * width);
     finish_second_convolution(
-        *stream_, sums, second.bias, tables_.at<EncoderRow>(encoder_rows), plan.count(), model_->encoder_positions, width,
-        x
+        *stream_, sums, second.bias, tables_.at<EncoderRow>(encoder_rows), plan.count(), model_->encoder_positions,
+        width, x
     );
 }
 

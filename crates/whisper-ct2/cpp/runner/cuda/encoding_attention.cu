@@ -26,7 +26,8 @@ __global__ void attend_to_encodings_kernel(
     const int group = threadIdx.x / half8_width, part = threadIdx.x % half8_width;
     constexpr int groups = warps * lanes / half8_width;
     const QueryGroup rows = query_groups[blockIdx.x / heads];
-    const int64_t head = blockIdx.x % heads, width = heads * head_width, offset = head * head_width + part * half8_width;
+    const int64_t head = blockIdx.x % heads, width = heads * head_width,
+                  offset = head * head_width + part * half8_width;
     const int64_t length = rows.positions, first_row = rows.first_row;
     const __half* keys = rows.keys_values + layer * length * 2 * width + offset;
 

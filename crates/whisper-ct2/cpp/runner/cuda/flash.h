@@ -1,5 +1,5 @@
-// Attention of the encoder without storing the scores (../../cuda/flash_attention.cuh, flash_attention_sm90.cuh), started
-// by the files of their architectures.
+// Attention of the encoder without storing the scores (../../cuda/flash_attention.cuh, flash_attention_sm90.cuh),
+// started by the files of their architectures.
 
 #pragma once
 

@@ -27,7 +27,8 @@ void check_flash_attention_sm90(const Stream& stream) {
     report_instructions_kernel<<<1, 1, 0, stream.get()>>>(static_cast<int*>(memory));
     const cudaError_t launched = cudaGetLastError();
     int has_them = 0;
-    const cudaError_t copied = cudaMemcpyAsync(&has_them, memory, sizeof has_them, cudaMemcpyDeviceToHost, stream.get());
+    const cudaError_t copied =
+        cudaMemcpyAsync(&has_them, memory, sizeof has_them, cudaMemcpyDeviceToHost, stream.get());
     const cudaError_t done = cudaStreamSynchronize(stream.get());
     static_cast<void>(cudaFreeAsync(memory, stream.get()));
     check(launched);

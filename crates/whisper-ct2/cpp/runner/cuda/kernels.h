@@ -1,6 +1,6 @@
-// The kernels of the runner on a GPU: row-major 16-bit floats unless a type says otherwise, `width` is that of all heads
-// together, a head has 64 elements. Each function starts work on the stream and returns; it throws if that is refused.
-// Arguments are checked by the callers.
+// The kernels of the runner on a GPU: row-major 16-bit floats unless a type says otherwise, `width` is that of all
+// heads together, a head has 64 elements. Each function starts work on the stream and returns; it throws if that is
+// refused. Arguments are checked by the callers.
 
 #pragma once
 
@@ -24,8 +24,8 @@ struct WindowRows {
     int32_t frames, first_row, rows;
 };
 
-// Row r + 1 of a window gets the frames r - 1, r and r + 1, [3, mels], zeros for those that do not exist; the other rows
-// are zeros.
+// Row r + 1 of a window gets the frames r - 1, r and r + 1, [3, mels], zeros for those that do not exist; the other
+// rows are zeros.
 void unfold_features(
     const Stream& stream, const float* features, const WindowRows* windows, int64_t window_count, int64_t max_rows,
     int64_t mels, __half* rows

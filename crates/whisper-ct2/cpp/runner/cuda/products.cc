@@ -24,7 +24,8 @@ void check(cublasStatus_t status, const char* what) {
 }
 
 std::string shape_of(const Product& product) {
-    return std::to_string(product.rows) + " x " + std::to_string(product.outputs) + " x " + std::to_string(product.width);
+    return std::to_string(product.rows) + " x " + std::to_string(product.outputs) + " x "
+        + std::to_string(product.width);
 }
 
 // The description of a product for cuBLAS, which is column-major: a row-major [rows, width] is its [width, rows].
@@ -40,8 +41,11 @@ public:
             set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
             set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(product.bias));
         }
-        const auto layout = [&](cublasLtMatrixLayout_t& made, cudaDataType_t of, int64_t lines, int64_t columns, int64_t ld) {
-            check(lt.create_layout(&made, of, static_cast<uint64_t>(lines), static_cast<uint64_t>(columns), ld), "layout");
+        const auto layout = [&](cublasLtMatrixLayout_t& made, cudaDataType_t of, int64_t lines, int64_t columns,
+                                int64_t ld) {
+            check(
+                lt.create_layout(&made, of, static_cast<uint64_t>(lines), static_cast<uint64_t>(columns), ld), "layout"
+            );
         };
         layout(weights, CUDA_R_16F, product.width, product.outputs, product.ld_weights);
         layout(input, CUDA_R_16F, product.width, product.rows, product.ld_input);
@@ -143,8 +147,9 @@ Products::~Products() = default;
 void Products::multiply(const Product& product) {
     if (product.rows == 0) return;
     const void* output = product.sums != nullptr ? static_cast<const void*>(product.sums) : product.output;
-    for (const void* pointer : {static_cast<const void*>(product.input), static_cast<const void*>(product.weights), output,
-                                static_cast<const void*>(product.residual), static_cast<const void*>(product.bias)}) {
+    for (const void* pointer :
+         {static_cast<const void*>(product.input), static_cast<const void*>(product.weights), output,
+          static_cast<const void*>(product.residual), static_cast<const void*>(product.bias)}) {
         if (reinterpret_cast<uintptr_t>(pointer) % alignment != 0)
             throw std::logic_error("a matrix of the product " + shape_of(product) + " is not aligned");
     }

@@ -40,8 +40,8 @@ void GpuDecoder::detect_language(const std::vector<SharedEncoding>& encodings, f
     Pass pass = add_pass(inputs);
     tables_.send();
     forward(pass);
-    const auto [least, most] = std::minmax_element(languages.begin(), languages.end());
-    const int64_t begin = *least, n = *most + int64_t{1}, columns = n - begin;
+    const auto [first_token, last_token] = std::minmax_element(languages.begin(), languages.end());
+    const int64_t begin = *first_token, n = *last_token + int64_t{1}, columns = n - begin;
     for (size_t first = 0; first < inputs.size(); first += max_logit_rows) {
         const size_t count = std::min<size_t>(max_logit_rows, inputs.size() - first);
         int64_t ld = 0;

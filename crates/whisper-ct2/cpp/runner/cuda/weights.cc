@@ -16,9 +16,9 @@ constexpr size_t block_bytes = size_t{64} << 20;
 constexpr size_t alignment = 256;
 constexpr float largest_half = 65504;
 // The scores of eight rows fit into a block's shared memory (encoding_attention.cu).
-constexpr int64_t most_positions = 1530;
+constexpr int64_t max_supported_positions = 1530;
 // The scores of four rows (cell_attention.cu).
-constexpr int64_t most_tokens = 3000;
+constexpr int64_t max_supported_tokens = 3000;
 
 int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
@@ -33,13 +33,15 @@ void check_shape(const Model& model) {
         throw std::runtime_error("layers of width " + std::to_string(model.width()) + " are not supported on a GPU");
     if (model.mels() % 8 != 0)
         throw std::runtime_error(std::to_string(model.mels()) + " mel bins are not supported on a GPU");
-    if (model.max_positions() > most_positions || model.max_tokens() > most_tokens)
+    if (model.max_positions() > max_supported_positions || model.max_tokens() > max_supported_tokens)
         throw std::runtime_error("the model has more positions than are supported on a GPU");
     if (!model.decoder.projection.bias().empty())
         throw std::runtime_error("decoder/projection/bias is not supported on a GPU");
     const auto check_inner = [](const FeedForward& forward) {
         if (forward.inner.outputs() % 8 != 0 || forward.inner.bias().empty())
-            throw std::runtime_error("an inner layer without a bias, or of a width that is no multiple of 8, is not supported on a GPU");
+            throw std::runtime_error(
+                "an inner layer without a bias, or of a width that is no multiple of 8, is not supported on a GPU"
+            );
     };
     for (const auto& layer : model.encoder.layers) check_inner(layer.feed_forward);
     for (const auto& layer : model.decoder.layers) check_inner(layer.feed_forward);
@@ -77,7 +79,8 @@ const __half* WeightMemory::add_halves(const std::vector<float>& numbers, const 
     if (numbers.empty()) return nullptr;
     std::vector<__half> halves(numbers.size());
     for (size_t i = 0; i < numbers.size(); ++i) {
-        if (!(std::abs(numbers[i]) <= largest_half)) throw std::runtime_error(name + " has a number that is too large for a GPU");
+        if (!(std::abs(numbers[i]) <= largest_half))
+            throw std::runtime_error(name + " has a number that is too large for a GPU");
         halves[i] = __float2half_rn(numbers[i]);
     }
     return static_cast<const __half*>(copy(halves.data(), halves.size() * sizeof(__half)));

@@ -57,8 +57,8 @@ Linear::Linear(const Variables& variables, const std::string& scope)
 
 namespace {
 
-// The weights of a convolution in 32-bit floats. The loader quantizes them to 8 bits for back ends that multiply them so;
-// this runner does not, and takes them as they are stored.
+// The weights of a convolution in 32-bit floats. The loader quantizes them to 8 bits for back ends that multiply them
+// so; this runner does not, and takes them as they are stored.
 StorageView convolution_weights(const Variables& variables, const std::string& scope) {
     const StorageView& loaded = variables.at(scope + "/weight");
     if (loaded.dtype() == DataType::FLOAT32) return loaded;
@@ -71,7 +71,8 @@ StorageView convolution_weights(const Variables& variables, const std::string& s
     StorageView floats(stored.shape(), DataType::FLOAT32);
     const int64_t each = stored.size() / outputs;
     for (int64_t i = 0; i < stored.size(); ++i)
-        floats.data<float>()[i] = static_cast<float>(stored.data<int8_t>()[i]) * (1 / scales[static_cast<size_t>(i / each)]);
+        floats.data<float>()[i] =
+            static_cast<float>(stored.data<int8_t>()[i]) * (1 / scales[static_cast<size_t>(i / each)]);
     return floats;
 }
 

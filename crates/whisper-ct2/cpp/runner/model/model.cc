@@ -38,11 +38,14 @@ void check_stack(const Variables& variables, const std::string& scope) {
     };
     const auto is_off = [&](const std::string& name) {
         const StorageView* found = variables.find(scope + "/" + name);
-        return found == nullptr || (found->is_scalar() && found->dtype() == DataType::INT8 && found->as_scalar<int8_t>() == 0);
+        return found == nullptr
+            || (found->is_scalar() && found->dtype() == DataType::INT8 && found->as_scalar<int8_t>() == 0);
     };
     for (const char* const* name = unknown; *name != nullptr; ++name) {
         if (!is_off(*name) || variables.model().layer_exists(scope + "/" + *name + "/"))
-            throw std::runtime_error(std::string("the model has ") + scope + "/" + *name + ", which Whisper does not have");
+            throw std::runtime_error(
+                std::string("the model has ") + scope + "/" + *name + ", which Whisper does not have"
+            );
     }
     if (!variables.model().get_flag_with_default(scope + "/pre_norm", true))
         throw std::runtime_error("the model normalizes behind its layers; Whisper does before them");
@@ -71,7 +74,8 @@ Heads heads_of(const Variables& variables, const std::string& stack, int64_t wid
     heads.scale = model.get_attribute_with_default<float>(
         attention + "/queries_scale", 1 / std::sqrt(static_cast<float>(heads.width))
     );
-    if (heads.total() != width) throw std::runtime_error(stack + " has heads whose widths do not add up to the model's");
+    if (heads.total() != width)
+        throw std::runtime_error(stack + " has heads whose widths do not add up to the model's");
     return heads;
 }
 
@@ -154,8 +158,10 @@ void check(const Model& model) {
         throw std::runtime_error("encoder and decoder have different widths, or no layers");
     if (model.max_positions() == 0 || model.max_tokens() == 0) throw std::runtime_error("the model has no positions");
     const auto& tokens = model.tokens;
-    for (const uint32_t token : {tokens.start_of_transcript, tokens.end_of_text, tokens.no_timestamps, tokens.no_speech}) {
-        if (token >= model.vocabulary()) throw std::runtime_error("the model's vocabulary has more tokens than its weights");
+    for (const uint32_t token :
+         {tokens.start_of_transcript, tokens.end_of_text, tokens.no_timestamps, tokens.no_speech}) {
+        if (token >= model.vocabulary())
+            throw std::runtime_error("the model's vocabulary has more tokens than its weights");
     }
     for (const auto& [layer, head] : model.alignment_heads) {
         const bool exists = layer >= 0 && layer < static_cast<int64_t>(model.decoder.layers.size()) && head >= 0

@@ -57,7 +57,8 @@ StorageView stored_variable(const std::string& folder, const std::string& wanted
             continue;
         }
         StorageView variable(shape, type);
-        if (variable.size() * variable.item_size() != bytes) throw std::runtime_error(name + " has another size than its shape");
+        if (variable.size() * variable.item_size() != bytes)
+            throw std::runtime_error(name + " has another size than its shape");
         file.bytes(static_cast<char*>(variable.buffer()), bytes);
         return variable;
     }

@@ -1,6 +1,6 @@
-// Compares the runner with CTranslate2's own `Whisper` on real speech: the encoder's output, tokens, language, times. Of
-// the first seconds of each recording too, whose encoder is one of CTranslate2's layers with the runner's positions.
-// usage: golden MODEL COMPUTE_TYPE LANGUAGE_TOKEN|- KERNELS|- FEATURES...     (features as dump_features.py writes them)
+// Compares the runner with CTranslate2's own `Whisper` on real speech: the encoder's output, tokens, language, times.
+// Of the first seconds of each recording too, whose encoder is one of CTranslate2's layers with the runner's positions.
+// usage: golden MODEL COMPUTE_TYPE LANGUAGE_TOKEN|- KERNELS|- FEATURES...   (features as dump_features.py writes them)
 
 #include <algorithm>
 #include <cmath>
@@ -32,7 +32,9 @@ using test::Tokens;
 
 namespace {
 
-StorageView view_of(const Features& features) { return StorageView({1, features.mels, features.frames}, features.values); }
+StorageView view_of(const Features& features) {
+    return StorageView({1, features.mels, features.frames}, features.values);
+}
 
 std::string as_text(const std::vector<size_t>& tokens) {
     std::string text;
@@ -46,15 +48,22 @@ void compare_texts(
 ) {
     const std::vector<size_t> tokens(ours.begin(), ours.end());
     const bool are_equal = tokens == theirs;
-    if (!are_equal) std::printf("  %s differs\n   ours %s(%f)\n theirs %s(%f)\n", what.c_str(), as_text(tokens).c_str(), our_score, as_text(theirs).c_str(), their_score);
+    if (!are_equal)
+        std::printf(
+            "  %s differs\n   ours %s(%f)\n theirs %s(%f)\n", what.c_str(), as_text(tokens).c_str(), our_score,
+            as_text(theirs).c_str(), their_score
+        );
     if (is_exact) {
         expect(are_equal, what);
-        expect(!are_equal || std::abs(our_score - their_score) < 1e-3f, what + ": score " + std::to_string(our_score) + " " + std::to_string(their_score));
+        expect(
+            !are_equal || std::abs(our_score - their_score) < 1e-3f,
+            what + ": score " + std::to_string(our_score) + " " + std::to_string(their_score)
+        );
     }
 }
 
-// The encoder on less than 30 s, of CTranslate2's public layers: behind the positions of the features every 20th of those
-// of the silence up to 30 s, the last among them.
+// The encoder on less than 30 s, of CTranslate2's public layers: behind the positions of the features every 20th of
+// those of the silence up to 30 s, the last among them.
 class ReferenceEncoder {
 public:
     explicit ReferenceEncoder(std::shared_ptr<const models::Model> model)
@@ -78,7 +87,8 @@ public:
         const dim_t time = a.dim(1), max_time = table.dim(0), width = a.dim(2);
         std::vector<float> rows;
         const auto add = [&](dim_t from, dim_t position) {
-            for (dim_t j = 0; j < width; ++j) rows.push_back(a.at<float>({0, from, j}) + table.at<float>({position, j}));
+            for (dim_t j = 0; j < width; ++j)
+                rows.push_back(a.at<float>({0, from, j}) + table.at<float>({position, j}));
         };
         for (dim_t i = 0; i < time; ++i) add(time == max_time ? i : std::min(i, time - 2), i);
         std::vector<dim_t> silence;
@@ -145,7 +155,9 @@ int main(int argc, char** argv) {
     for (int i = 5; i < argc; ++i) {
         recordings.emplace_back(argv[i], Features(argv[i]));
         const int32_t frames = 433 + 333 * (i - 5) % 1800;
-        recordings.emplace_back(std::string(argv[i]) + ", " + std::to_string(frames) + " frames", recordings.back().second.first(frames));
+        recordings.emplace_back(
+            std::string(argv[i]) + ", " + std::to_string(frames) + " frames", recordings.back().second.first(frames)
+        );
     }
     for (const auto& [name, features] : recordings) {
         std::printf("%s\n", name.c_str());
@@ -154,18 +166,19 @@ int main(int argc, char** argv) {
         check(hs_encode(encoder, &window, 1, &encoding));
 
         const bool is_whole = features.frames == 3000;
-        const StorageView output = is_whole ? whisper.encode(view_of(features), true).get() : reference(view_of(features));
+        const StorageView output =
+            is_whole ? whisper.encode(view_of(features), true).get() : reference(view_of(features));
         int64_t positions = 0;
         const float* ours = plain.output({features.values.data(), features.frames}, &positions);
         expect(positions == output.dim(1), "positions");
-        float most = 0, largest = 0;
+        float encoder_difference = 0, largest = 0;
         for (dim_t j = 0; j < output.size(); ++j) {
-            most = std::max(most, std::abs(ours[j] - output.data<float>()[j]));
+            encoder_difference = std::max(encoder_difference, std::abs(ours[j] - output.data<float>()[j]));
             largest = std::max(largest, std::abs(output.data<float>()[j]));
         }
-        std::printf("  encoder, %ld positions: largest difference %g of %g\n", positions, most, largest);
+        std::printf("  encoder, %ld positions: largest difference %g of %g\n", positions, encoder_difference, largest);
         if (is_exact) {
-            expect(most < 1e-3f * largest, "encoder");
+            expect(encoder_difference < 1e-3f * largest, "encoder");
         } else {
             const StorageView best = exact(view_of(features));
             const double our_error = distance(ours, best), their_error = distance(output.data<float>(), best);
@@ -181,8 +194,11 @@ int main(int argc, char** argv) {
             std::vector<float> sorted = probabilities;
             std::sort(sorted.begin(), sorted.end(), std::greater<float>());
             float difference = 0;
-            for (size_t j = 0; j < theirs.size(); ++j) difference = std::max(difference, std::abs(theirs[j].second - sorted[j]));
-            std::printf("  language %s %f, largest difference %g\n", theirs[0].first.c_str(), theirs[0].second, difference);
+            for (size_t j = 0; j < theirs.size(); ++j)
+                difference = std::max(difference, std::abs(theirs[j].second - sorted[j]));
+            std::printf(
+                "  language %s %f, largest difference %g\n", theirs[0].first.c_str(), theirs[0].second, difference
+            );
             if (is_exact) expect(difference < 1e-3f, "language");
         }
 
@@ -245,7 +261,8 @@ int main(int argc, char** argv) {
             probabilities.data(), path.data(), &length
         ));
         float difference = 0;
-        for (size_t j = 0; j < text.size(); ++j) difference = std::max(difference, std::abs(probabilities[j] - aligned.text_token_probs[j]));
+        for (size_t j = 0; j < text.size(); ++j)
+            difference = std::max(difference, std::abs(probabilities[j] - aligned.text_token_probs[j]));
         // The first position of each token.
         std::vector<int64_t> our_times(text.size() + 1, -1), their_times(text.size() + 1, -1);
         for (size_t j = 0; j < length; ++j) {
@@ -254,12 +271,16 @@ int main(int argc, char** argv) {
         for (const auto& [token, position] : aligned.alignments) {
             if (their_times[static_cast<size_t>(token)] < 0) their_times[static_cast<size_t>(token)] = position;
         }
-        int64_t most_positions = 0;
-        for (size_t j = 0; j < our_times.size(); ++j) most_positions = std::max(most_positions, std::abs(our_times[j] - their_times[j]));
-        std::printf("  aligned %zu tokens: largest difference %g of probabilities, %ld positions of times\n", text.size(), difference, most_positions);
+        int64_t max_positions = 0;
+        for (size_t j = 0; j < our_times.size(); ++j)
+            max_positions = std::max(max_positions, std::abs(our_times[j] - their_times[j]));
+        std::printf(
+            "  aligned %zu tokens: largest difference %g of probabilities, %ld positions of times\n", text.size(),
+            difference, max_positions
+        );
         if (is_exact) {
             expect(difference < 1e-3f, "probabilities of tokens");
-            expect(most_positions <= 1, "times of tokens");
+            expect(max_positions <= 1, "times of tokens");
         }
         hs_encoding_release(encoding);
     }

@@ -1,6 +1,6 @@
 // The runner on a GPU beside the runner on a CPU in 32-bit floats, on real speech: the encoder's output, languages,
-// probability of no speech, texts of several slots in one step, alignment. And failures, and memory. Compiled for a GPU,
-// or with the folder host_cuda for a processor (build.sh).
+// probability of no speech, texts of several slots in one step, alignment. And failures, and memory. Compiled for a
+// GPU, or with the folder host_cuda for a processor (build.sh).
 // usage: gpu MODEL LANGUAGE_TOKEN|- FEATURES [FRAMES]     (features as dump_features.py writes them)
 
 #include <algorithm>
@@ -104,7 +104,9 @@ std::vector<Case> cases() {
     return all;
 }
 
-std::unique_ptr<Search> search(const Device& device, const std::vector<hs_encoding*>& encodings, const Case& one, const char* language) {
+std::unique_ptr<Search> search(
+    const Device& device, const std::vector<hs_encoding*>& encodings, const Case& one, const char* language
+) {
     const hs_model_info& info = device.info;
     Tokens prompt;
     if (one.previous > 0) {
@@ -135,10 +137,11 @@ void test_texts(const Device& cpu, const Device& gpu, const std::vector<Features
         std::vector<float> expected(2 * count), found(2 * count);
         check(hs_detect_language(cpu.decoder, on_cpu.data(), 2, expected.data()));
         check(hs_detect_language(gpu.decoder, on_gpu.data(), 2, found.data()));
-        float most = 0;
-        for (size_t i = 0; i < expected.size(); ++i) most = std::max(most, std::abs(expected[i] - found[i]));
-        std::printf("languages: largest difference %g\n", most);
-        expect(most < 0.02f, "languages");
+        float difference = 0;
+        for (size_t i = 0; i < expected.size(); ++i)
+            difference = std::max(difference, std::abs(expected[i] - found[i]));
+        std::printf("languages: largest difference %g\n", difference);
+        expect(difference < 0.02f, "languages");
     }
     std::vector<std::unique_ptr<Search>> alone, together, of_cpu;
     std::vector<Search*> order;
@@ -156,9 +159,16 @@ void test_texts(const Device& cpu, const Device& gpu, const std::vector<Features
         float expected_score = 0, score = 0;
         const Tokens expected = of_cpu[i]->best(&expected_score), found = alone[i]->best(&score);
         equal += expected == found;
-        if (expected != found) std::printf("text %zu differs\n  CPU %s(%f)\n  GPU %s(%f)\n", i, as_text(expected).c_str(), expected_score, as_text(found).c_str(), score);
+        if (expected != found)
+            std::printf(
+                "text %zu differs\n  CPU %s(%f)\n  GPU %s(%f)\n", i, as_text(expected).c_str(), expected_score,
+                as_text(found).c_str(), score
+            );
         expect(expected != found || std::abs(expected_score - score) < 0.02f, "score of text " + std::to_string(i));
-        expect(std::abs(of_cpu[i]->no_speech_prob - alone[i]->no_speech_prob) < 0.02f, "no speech of text " + std::to_string(i));
+        expect(
+            std::abs(of_cpu[i]->no_speech_prob - alone[i]->no_speech_prob) < 0.02f,
+            "no speech of text " + std::to_string(i)
+        );
         const bool is_same = together[i]->best() == found;
         if (!is_same) std::printf("text %zu differs in company\n", i);
         different_in_company += !is_same;
@@ -193,15 +203,18 @@ void test_texts(const Device& cpu, const Device& gpu, const std::vector<Features
             if (times[on][path[i].token] < 0) times[on][path[i].token] = path[i].position;
         }
     }
-    float most = 0;
-    int64_t most_positions = 0;
+    float difference = 0;
+    int64_t max_positions = 0;
     for (size_t i = 0; i < text.size(); ++i) {
-        most = std::max(most, std::abs(probabilities[0][i] - probabilities[1][i]));
-        most_positions = std::max(most_positions, std::abs(times[0][i] - times[1][i]));
+        difference = std::max(difference, std::abs(probabilities[0][i] - probabilities[1][i]));
+        max_positions = std::max(max_positions, std::abs(times[0][i] - times[1][i]));
     }
-    std::printf("aligned %zu tokens: largest difference %g of probabilities, %ld positions of times\n", text.size(), most, most_positions);
-    expect(most < 0.02f, "probabilities of tokens");
-    expect(most_positions <= 2, "times of tokens");
+    std::printf(
+        "aligned %zu tokens: largest difference %g of probabilities, %ld positions of times\n", text.size(), difference,
+        max_positions
+    );
+    expect(difference < 0.02f, "probabilities of tokens");
+    expect(max_positions <= 2, "times of tokens");
     release(on_cpu);
     release(on_gpu);
 }
@@ -298,12 +311,17 @@ int main(int argc, char** argv) {
     expect(hs_cuda_devices() > 0, "there is a GPU");
     hs_model* refused = nullptr;
     for (const char* compute_type : {"float32", "int8_float16"})
-        expect(hs_model_load(folder, compute_type, HS_CUDA, 0, &refused) == HS_FAILED, "a number format that is refused");
+        expect(
+            hs_model_load(folder, compute_type, HS_CUDA, 0, &refused) == HS_FAILED, "a number format that is refused"
+        );
     expect(hs_model_load(folder, "float16", HS_CUDA, 99, &refused) == HS_FAILED, "a GPU that does not exist");
     test_encoder(folder, all);
     {
         const Device cpu(folder, "float32", HS_CPU), gpu(folder, "float16", HS_CUDA);
-        std::printf("%s %s %s, %.1f MB\n", folder, gpu.info.compute_type, gpu.info.kernels, static_cast<double>(gpu.info.weight_bytes) / 1e6);
+        std::printf(
+            "%s %s %s, %.1f MB\n", folder, gpu.info.compute_type, gpu.info.kernels,
+            static_cast<double>(gpu.info.weight_bytes) / 1e6
+        );
         const std::vector<Features> windows = {all.first(frames), all.first(frames / 2 + 1)};
         test_failures(gpu, cpu, windows);
         test_texts(cpu, gpu, windows, argv[2]);

@@ -57,19 +57,23 @@ DeviceBuffer<Number> to_gpu(const std::vector<Number>& values) {
 template <typename Number>
 std::vector<Number> from_gpu(const Number* values, int64_t count) {
     std::vector<Number> copy(static_cast<size_t>(count));
-    halkspeech::cuda::check(cudaMemcpyAsync(copy.data(), values, copy.size() * sizeof(Number), cudaMemcpyDeviceToHost, stream->get()));
+    halkspeech::cuda::check(
+        cudaMemcpyAsync(copy.data(), values, copy.size() * sizeof(Number), cudaMemcpyDeviceToHost, stream->get())
+    );
     stream->synchronize();
     return copy;
 }
 
-inline void near(const std::string& what, const std::vector<float>& found, const std::vector<double>& expected, double limit) {
-    double most = found.size() == expected.size() ? 0 : std::numeric_limits<double>::infinity();
+inline void near(
+    const std::string& what, const std::vector<float>& found, const std::vector<double>& expected, double limit
+) {
+    double largest = found.size() == expected.size() ? 0 : std::numeric_limits<double>::infinity();
     for (size_t i = 0; i < expected.size() && i < found.size(); ++i) {
         const double difference = std::abs(found[i] - expected[i]) / std::max(1.0, std::abs(expected[i]));
-        most = std::max(most, std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference);
+        largest = std::max(largest, std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference);
     }
-    if (!(most <= limit)) std::printf("%s: %g above %g\n", what.c_str(), most, limit);
-    expect(most <= limit, what);
+    if (!(largest <= limit)) std::printf("%s: %g above %g\n", what.c_str(), largest, limit);
+    expect(largest <= limit, what);
 }
 
 inline void near(const std::string& what, const std::vector<__half>& found, const std::vector<double>& expected) {

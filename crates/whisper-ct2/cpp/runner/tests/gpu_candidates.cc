@@ -165,9 +165,12 @@ void test_candidates(int64_t vocabulary) {
         targets.push_back(static_cast<uint32_t>((i * 7919) % vocabulary));
         if (i == 1) targets.back() = last;
         double total = 0;
-        for (int64_t token = 0; token < n; ++token) total += std::exp(static_cast<double>(logits[static_cast<size_t>(i * ld + token)]));
+        for (int64_t token = 0; token < n; ++token)
+            total += std::exp(static_cast<double>(logits[static_cast<size_t>(i * ld + token)]));
         const uint32_t target = targets.back();
-        probabilities.push_back(target < n ? std::exp(static_cast<double>(logits[static_cast<size_t>(i * ld + target)])) / total : 0);
+        probabilities.push_back(
+            target < n ? std::exp(static_cast<double>(logits[static_cast<size_t>(i * ld + target)])) / total : 0
+        );
     }
     auto again = to_gpu(logits);
     auto targets_on_gpu = to_gpu(targets);

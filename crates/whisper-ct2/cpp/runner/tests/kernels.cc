@@ -32,19 +32,20 @@ std::vector<float> floats(int64_t count, float scale = 1) {
 double gelu(double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }
 
 void near(const std::string& what, const std::vector<float>& found, const std::vector<double>& expected, double limit) {
-    double most = 0;
+    double largest = 0;
     for (size_t i = 0; i < expected.size(); ++i) {
         const double difference = std::abs(found[i] - expected[i]);
-        most = std::max(most, std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference);
+        largest = std::max(largest, std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference);
     }
-    if (!(most <= limit)) std::printf("%s: %g above %g\n", what.c_str(), most, limit);
-    expect(most <= limit, what);
+    if (!(largest <= limit)) std::printf("%s: %g above %g\n", what.c_str(), largest, limit);
+    expect(largest <= limit, what);
 }
 
 struct Shape {
     int64_t m, n, k;
 };
-const Shape shapes[] = {{1, 1, 1}, {1, 51, 64}, {5, 33, 80}, {7, 64, 63}, {13, 96, 240}, {16, 31, 100}, {40, 130, 384}, {64, 48, 513}};
+const Shape shapes[] = {{1, 1, 1},     {1, 51, 64},   {5, 33, 80},    {7, 64, 63},
+                        {13, 96, 240}, {16, 31, 100}, {40, 130, 384}, {64, 48, 513}};
 
 struct Ending {
     bool bias, gelu, residual;
@@ -54,7 +55,10 @@ const Ending endings[] = {{false, false, false}, {true, false, false}, {true, tr
 using Multiply = std::function<void(const Rows& x, const Epilogue& y)>;
 
 // Rows alone, all rows, and all rows on two threads.
-void test_rows(const std::string& what, const Shape& shape, const Ending& ending, const std::vector<float>& x, const std::vector<double>& products, const Multiply& multiply, double limit) {
+void test_rows(
+    const std::string& what, const Shape& shape, const Ending& ending, const std::vector<float>& x,
+    const std::vector<double>& products, const Multiply& multiply, double limit
+) {
     const auto& [m, n, k] = shape;
     const std::vector<float> bias = floats(n), residual = floats(m * n);
     std::vector<double> expected = products;
@@ -70,7 +74,11 @@ void test_rows(const std::string& what, const Shape& shape, const Ending& ending
         const int64_t step = alone ? 1 : m;
         for (int64_t i = 0; i < m; i += step) {
             const float* added = in_place ? y.data() + i * n : residual.data() + i * n;
-            multiply({step, k, x.data() + i * k, k}, {ending.bias ? bias.data() : nullptr, ending.gelu, ending.residual ? added : nullptr, y.data() + i * n, n});
+            multiply(
+                {step, k, x.data() + i * k, k},
+                {ending.bias ? bias.data() : nullptr, ending.gelu, ending.residual ? added : nullptr, y.data() + i * n,
+                 n}
+            );
         }
         return y;
     };
@@ -82,7 +90,8 @@ void test_rows(const std::string& what, const Shape& shape, const Ending& ending
 }
 
 std::string name_of(const Kernels& table, const char* kernel, const Shape& shape) {
-    return std::string(table.name) + " " + kernel + " " + std::to_string(shape.m) + "x" + std::to_string(shape.n) + "x" + std::to_string(shape.k);
+    return std::string(table.name) + " " + kernel + " " + std::to_string(shape.m) + "x" + std::to_string(shape.n) + "x"
+        + std::to_string(shape.k);
 }
 
 void test_float_products(const Kernels& table, const Shape& shape) {
@@ -91,7 +100,9 @@ void test_float_products(const Kernels& table, const Shape& shape) {
     std::vector<double> products(static_cast<size_t>(m * n));
     for (int64_t i = 0; i < m; ++i)
         for (int64_t j = 0; j < n; ++j)
-            for (int64_t p = 0; p < k; ++p) products[static_cast<size_t>(i * n + j)] += static_cast<double>(x[static_cast<size_t>(i * k + p)]) * w[static_cast<size_t>(j * k + p)];
+            for (int64_t p = 0; p < k; ++p)
+                products[static_cast<size_t>(i * n + j)] +=
+                    static_cast<double>(x[static_cast<size_t>(i * k + p)]) * w[static_cast<size_t>(j * k + p)];
     std::vector<float> packed(static_cast<size_t>(table.floats.packed_size(n, k)));
     table.floats.pack(n, k, w.data(), packed.data());
     std::vector<float> row(static_cast<size_t>(k));
@@ -100,7 +111,10 @@ void test_float_products(const Kernels& table, const Shape& shape) {
         expect(std::equal(row.begin(), row.end(), w.begin() + j * k), name_of(table, "row of floats", shape));
     }
     for (const Ending& ending : endings)
-        test_rows(name_of(table, "floats", shape), shape, ending, x, products, [&](const Rows& rows, const Epilogue& y) { multiply_floats(table, n, rows, packed.data(), y); }, 1e-4);
+        test_rows(
+            name_of(table, "floats", shape), shape, ending, x, products,
+            [&](const Rows& rows, const Epilogue& y) { multiply_floats(table, n, rows, packed.data(), y); }, 1e-4
+        );
 }
 
 // `largest` is that of the weights; activations have outliers, which AVX2's products split off.
@@ -111,21 +125,27 @@ void test_int8_products(const Kernels& table, const Shape& shape, bool round, in
     for (int64_t p = 0; p < k; ++p) x[static_cast<size_t>(p)] = p % 3 == 0 ? -1.0f : 1.0f;
     std::uniform_int_distribution<int> bytes(-largest, largest);
     std::vector<int8_t> w(static_cast<size_t>(n * k));
-    for (int8_t& value : w) value = static_cast<int8_t>(largest == 127 && k % 2 == 0 ? (bytes(random_bits) > 0 ? 127 : -127) : bytes(random_bits));
+    for (int8_t& value : w)
+        value = static_cast<int8_t>(
+            largest == 127 && k % 2 == 0 ? (bytes(random_bits) > 0 ? 127 : -127) : bytes(random_bits)
+        );
     std::vector<float> scales(static_cast<size_t>(n));
     for (float& scale : scales) scale = 100 + std::abs(floats(1)[0]) * 50;
     std::vector<double> products(static_cast<size_t>(m * n));
     for (int64_t i = 0; i < m; ++i) {
-        float most = 0;
-        for (int64_t p = 0; p < k; ++p) most = std::max(most, std::abs(x[static_cast<size_t>(i * k + p)]));
-        const float scale = most == 0 ? 1 : 127 / most;
+        float largest_input = 0;
+        for (int64_t p = 0; p < k; ++p)
+            largest_input = std::max(largest_input, std::abs(x[static_cast<size_t>(i * k + p)]));
+        const float scale = largest_input == 0 ? 1 : 127 / largest_input;
         for (int64_t j = 0; j < n; ++j) {
             int64_t sum = 0;
             for (int64_t p = 0; p < k; ++p) {
                 const float scaled = x[static_cast<size_t>(i * k + p)] * scale;
-                sum += static_cast<int64_t>(round ? std::nearbyint(scaled) : std::trunc(scaled)) * w[static_cast<size_t>(j * k + p)];
+                sum += static_cast<int64_t>(round ? std::nearbyint(scaled) : std::trunc(scaled))
+                    * w[static_cast<size_t>(j * k + p)];
             }
-            products[static_cast<size_t>(i * n + j)] = static_cast<double>(sum) / scale / scales[static_cast<size_t>(j)];
+            products[static_cast<size_t>(i * n + j)] =
+                static_cast<double>(sum) / scale / scales[static_cast<size_t>(j)];
         }
     }
     std::vector<int8_t> packed(static_cast<size_t>(table.int8.packed_size(n, k)));
@@ -135,14 +155,22 @@ void test_int8_products(const Kernels& table, const Shape& shape, bool round, in
         table.int8.unpack_row(k, packed.data(), j, row.data());
         expect(std::equal(row.begin(), row.end(), w.begin() + j * k), name_of(table, "row of int8", shape));
     }
-    double most = 1;
-    for (const double product : products) most = std::max(most, std::abs(product));
+    double largest_product = 1;
+    for (const double product : products) largest_product = std::max(largest_product, std::abs(product));
     for (const Ending& ending : endings)
-        test_rows(name_of(table, "int8", shape), shape, ending, x, products, [&](const Rows& rows, const Epilogue& y) { table.int8.multiply(n, rows, round, packed.data(), scales.data(), y); }, 1e-6 * most + 1e-6);
+        test_rows(
+            name_of(table, "int8", shape), shape, ending, x, products,
+            [&](const Rows& rows, const Epilogue& y) {
+                table.int8.multiply(n, rows, round, packed.data(), scales.data(), y);
+            },
+            1e-6 * largest_product + 1e-6
+        );
 }
 
 // softmax(scale * Q K^T) V
-std::vector<double> attention(int64_t m, int64_t n, int64_t width, float scale, const float* q, const float* keys, const float* values, int64_t ld) {
+std::vector<double> attention(
+    int64_t m, int64_t n, int64_t width, float scale, const float* q, const float* keys, const float* values, int64_t ld
+) {
     std::vector<double> output(static_cast<size_t>(m * width));
     for (int64_t i = 0; i < m; ++i) {
         std::vector<double> weights;
@@ -151,33 +179,43 @@ std::vector<double> attention(int64_t m, int64_t n, int64_t width, float scale, 
             for (int64_t p = 0; p < width; ++p) sum += static_cast<double>(q[i * width + p]) * keys[j * ld + p];
             weights.push_back(sum * scale);
         }
-        const double most = *std::max_element(weights.begin(), weights.end());
+        const double largest = *std::max_element(weights.begin(), weights.end());
         double total = 0;
-        for (double& weight : weights) total += weight = std::exp(weight - most);
+        for (double& weight : weights) total += weight = std::exp(weight - largest);
         for (int64_t p = 0; p < width; ++p)
-            for (int64_t j = 0; j < n; ++j) output[static_cast<size_t>(i * width + p)] += weights[static_cast<size_t>(j)] / total * values[j * ld + p];
+            for (int64_t j = 0; j < n; ++j)
+                output[static_cast<size_t>(i * width + p)] +=
+                    weights[static_cast<size_t>(j)] / total * values[j * ld + p];
     }
     return output;
 }
 
 template <typename Number>
-void test_attention(const Kernels& table, const HeadAttention<Number>& head, int64_t m, int64_t n, int64_t width, double limit) {
+void test_attention(
+    const Kernels& table, const HeadAttention<Number>& head, int64_t m, int64_t n, int64_t width, double limit
+) {
     const std::string what = name_of(table, sizeof(Number) == 2 ? "half attention" : "attention", {m, n, width});
     const int64_t ld = 2 * width + 3;
     const std::vector<float> q = floats(m * width, 2), kv = floats(n * ld);
     std::vector<Number> packed(static_cast<size_t>(head.packed_size(n, width)));
     head.pack(n, width, kv.data(), kv.data() + width, ld, packed.data());
-    std::vector<float> workspace(static_cast<size_t>(head.workspace_size(n))), output(static_cast<size_t>(m * width)), alone(output.size());
+    std::vector<float> workspace(static_cast<size_t>(head.workspace_size(n))), output(static_cast<size_t>(m * width)),
+        alone(output.size());
     head.attend(m, n, width, 0.125f, q.data(), width, packed.data(), output.data(), width, workspace.data());
     near(what, output, attention(m, n, width, 0.125f, q.data(), kv.data(), kv.data() + width, ld), limit);
     for (int64_t i = 0; i < m; ++i)
-        head.attend(1, n, width, 0.125f, q.data() + i * width, width, packed.data(), alone.data() + i * width, width, workspace.data());
+        head.attend(
+            1, n, width, 0.125f, q.data() + i * width, width, packed.data(), alone.data() + i * width, width,
+            workspace.data()
+        );
     expect(alone == output, what + ": rows alone");
     std::vector<float> scores(static_cast<size_t>(n));
     std::vector<double> expected(static_cast<size_t>(n));
     head.scores(n, width, q.data(), packed.data(), scores.data());
     for (int64_t j = 0; j < n; ++j)
-        for (int64_t p = 0; p < width; ++p) expected[static_cast<size_t>(j)] += static_cast<double>(q[static_cast<size_t>(p)]) * kv[static_cast<size_t>(j * ld + p)];
+        for (int64_t p = 0; p < width; ++p)
+            expected[static_cast<size_t>(j)] +=
+                static_cast<double>(q[static_cast<size_t>(p)]) * kv[static_cast<size_t>(j * ld + p)];
     near(what + ": scores", scores, expected, limit * 10);
 }
 
@@ -191,7 +229,9 @@ void test_attend_to_rows(const Kernels& table, int64_t heads, int64_t n, int64_t
     table.attend_to_rows(n, heads, width, 0.125f, q.data(), keys.data(), total, output.data(), workspace.data());
     std::vector<double> expected;
     for (int64_t h = 0; h < heads; ++h) {
-        const auto one = attention(1, n, width, 0.125f, q.data() + h * width, kv.data() + h * width, kv.data() + total + h * width, 2 * total);
+        const auto one = attention(
+            1, n, width, 0.125f, q.data() + h * width, kv.data() + h * width, kv.data() + total + h * width, 2 * total
+        );
         expected.insert(expected.end(), one.begin(), one.end());
     }
     near(what, output, expected, 1e-5);
@@ -207,7 +247,8 @@ void test_single_rows(const Kernels& table, int64_t n) {
     double variance = 0;
     for (const float value : x) variance += (value - mean) * (value - mean) / static_cast<double>(n);
     std::vector<double> expected(static_cast<size_t>(n));
-    for (size_t i = 0; i < expected.size(); ++i) expected[i] = (x[i] - mean) / std::sqrt(variance + 1e-5) * gamma[i] + beta[i];
+    for (size_t i = 0; i < expected.size(); ++i)
+        expected[i] = (x[i] - mean) / std::sqrt(variance + 1e-5) * gamma[i] + beta[i];
     near(name + " layer norm" + size, y, expected, 2e-5);
 
     expect(table.max(n, x.data()) == *std::max_element(x.begin(), x.end()), name + " max" + size);
@@ -230,7 +271,9 @@ void test_single_rows(const Kernels& table, int64_t n) {
     std::vector<int32_t> ids(static_cast<size_t>(k)), order(static_cast<size_t>(n));
     table.top_k(k, n, coarse.data(), values.data(), ids.data());
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return coarse[static_cast<size_t>(a)] > coarse[static_cast<size_t>(b)]; });
+    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+        return coarse[static_cast<size_t>(a)] > coarse[static_cast<size_t>(b)];
+    });
     expect(std::equal(ids.begin(), ids.end(), order.begin()), name + " top k" + size);
 }
 

@@ -151,7 +151,9 @@ public:
                 }
             }
             const Candidate& candidate = all[taken];
-            Beam beam = {beams_[candidate.beam].text, candidate.score, static_cast<uint32_t>(candidate.beam), candidate.token};
+            Beam beam = {
+                beams_[candidate.beam].text, candidate.score, static_cast<uint32_t>(candidate.beam), candidate.token
+            };
             beam.text.push_back(candidate.token);
             next.push_back(std::move(beam));
         }

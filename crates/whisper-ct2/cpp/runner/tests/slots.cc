@@ -106,7 +106,10 @@ void test_company(hs_model* model, const std::vector<Features>& windows) {
                 if (reversed) std::reverse(order.begin(), order.end());
                 const size_t steps = test::run(of->decoder, order, delay);
                 for (size_t i = 0; i < together.size(); ++i)
-                    expect(are_same(*alone[i], *together[i]), "text " + std::to_string(i) + " in company, delay " + std::to_string(delay));
+                    expect(
+                        are_same(*alone[i], *together[i]),
+                        "text " + std::to_string(i) + " in company, delay " + std::to_string(delay)
+                    );
                 std::printf("%zu texts in %zu steps\n", together.size(), steps);
             }
         }
@@ -127,7 +130,10 @@ void test_cells(hs_model* model, const std::vector<Features>& windows) {
     test::run(runner.decoder, {search.get()});
     hs_decoder_usage usage;
     hs_decoder_usage_of(runner.decoder, &usage);
-    std::printf("100 tokens, 5 beams: %llu cells, %.1f MB\n", static_cast<unsigned long long>(usage.cells), static_cast<double>(usage.bytes) / 1e6);
+    std::printf(
+        "100 tokens, 5 beams: %llu cells, %.1f MB\n", static_cast<unsigned long long>(usage.cells),
+        static_cast<double>(usage.bytes) / 1e6
+    );
     expect(usage.slots == 1 && usage.cells >= 100 && usage.cells < 500, "cells of dead hypotheses are free");
 }
 
@@ -176,7 +182,10 @@ void test_failures(hs_model* model, const std::vector<Features>& windows) {
     }
     expect(hs_encode(runner.encoder, &long_one, 1, &encoding) == HS_INVALID, "too many frames");
     hs_model* missing = nullptr;
-    expect(hs_model_load("/nonexistent", "int8", HS_CPU, 0, &missing) == HS_FAILED && std::strlen(hs_error()) > 0, "no model");
+    expect(
+        hs_model_load("/nonexistent", "int8", HS_CPU, 0, &missing) == HS_FAILED && std::strlen(hs_error()) > 0,
+        "no model"
+    );
 }
 
 void test_noise() {

@@ -74,7 +74,10 @@ int main(int argc, char** argv) {
                 options.beam_size = beam;
                 options.max_length = at == 0 ? 16 : 128;
                 options.never_end = true;
-                const Tokens prompt = {info.start_of_transcript, info.start_of_transcript + 1, info.start_of_transcript + 101, info.no_timestamps};
+                const Tokens prompt = {
+                    info.start_of_transcript, info.start_of_transcript + 1, info.start_of_transcript + 101,
+                    info.no_timestamps
+                };
                 times[at] = best_of(4, [&] {
                     const double start = now();
                     test::Search search(decoder, info, encoding, prompt, options);
@@ -83,7 +86,9 @@ int main(int argc, char** argv) {
                 });
             }
             const double token = (times[1] - times[0]) / 56;
-            std::printf("; beam %zu: %.2f ms a token, %.1f ms before (open %.1f)", beam, token, times[0] - 8 * token, open);
+            std::printf(
+                "; beam %zu: %.2f ms a token, %.1f ms before (open %.1f)", beam, token, times[0] - 8 * token, open
+            );
         }
         std::printf("\n");
         hs_encoding_release(encoding);

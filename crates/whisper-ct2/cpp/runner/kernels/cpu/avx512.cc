@@ -1,4 +1,5 @@
-// The kernels for processors with AVX-512 and its instructions for 8-bit products (VNNI), and for AMX where there is it.
+// The kernels for processors with AVX-512 and its instructions for 8-bit products (VNNI), and for AMX where there is
+// it.
 //
 // 8-bit weights are stored as u = w + 128, in panels of 32 columns; four adjacent elements of a column, as the
 // instructions multiply them, then the four of the next column. It is also the layout of AMX's tiles. Sums are exact;

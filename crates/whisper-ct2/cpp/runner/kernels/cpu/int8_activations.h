@@ -37,8 +37,8 @@ struct ActivationTile {
     std::vector<OutlierResidual> residuals;
 };
 
-// From rows of floats, `ld` apart, that are quantized to 8-bit integers with a scale for each row: to nearest if `round`,
-// else towards zero.
+// From rows of floats, `ld` apart, that are quantized to 8-bit integers with a scale for each row: to nearest if
+// `round`, else towards zero.
 struct FloatRows {
     int64_t rows, k;
     const float* x;

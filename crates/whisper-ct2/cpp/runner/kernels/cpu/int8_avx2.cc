@@ -45,7 +45,8 @@ struct Sums {
     __m256i left, right;
 };
 
-// Adds the products of `Count` quads of a row and of eight columns: in 16-bit sums that start at `shift`, then to `sums`.
+// Adds the products of `Count` quads of a row and of eight columns: in 16-bit sums that start at `shift`, then to
+// `sums`.
 template <int Count>
 AVX2 inline __m256i add_products(__m256i sums, const int8_t* a, __m256i shift, const uint8_t* u) {
     UNROLL for (int q = 0; q < Count; ++q) {
@@ -251,7 +252,8 @@ int64_t int8_avx2_packed_size(int64_t n, int64_t k) {
 void pack_int8_avx2(int64_t n, int64_t k, const int8_t* w, int8_t* packed) { pack(n, k, w, packed); }
 
 void unpack_int8_avx2(int64_t k, const int8_t* packed, int64_t row, int8_t* w) {
-    const int8_t* from = packed + sizeof(Header) + row / panel_columns * panel_bytes(k) + row % panel_columns * quad_size;
+    const int8_t* from =
+        packed + sizeof(Header) + row / panel_columns * panel_bytes(k) + row % panel_columns * quad_size;
     for (int64_t p = 0; p < k; ++p)
         w[p] = static_cast<int8_t>(from[p / quad_size * quad_size * panel_columns + p % quad_size] ^ -128);
 }

@@ -1,7 +1,7 @@
-// CUDA on a processor, for tests: what the runner uses of the runtime and of the language. A kernel's threads are fibers
-// of the calling thread, which switch at barriers and shuffles only; their order can be changed, so that a missing
-// barrier shows. A barrier that not all threads of a block reach, or a shuffle without all of a warp, ends the program.
-// New memory is not a number.
+// CUDA on a processor, for tests: what the runner uses of the runtime and of the language. A kernel's threads are
+// fibers of the calling thread, which switch at barriers and shuffles only; their order can be changed, so that a
+// missing barrier shows. A barrier that not all threads of a block reach, or a shuffle without all of a warp, ends the
+// program. New memory is not a number.
 
 #pragma once
 
@@ -67,7 +67,11 @@ inline float __int_as_float(int bits) {
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
 enum cudaDeviceAttr { cudaDevAttrMemoryPoolsSupported };
-enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold, cudaMemPoolAttrReservedMemCurrent, cudaMemPoolAttrUsedMemCurrent };
+enum cudaMemPoolAttr {
+    cudaMemPoolAttrReleaseThreshold,
+    cudaMemPoolAttrReservedMemCurrent,
+    cudaMemPoolAttrUsedMemCurrent
+};
 using cudaStream_t = struct HostStream*;
 using cudaEvent_t = struct HostEvent*;
 using cudaMemPool_t = struct HostPool*;
@@ -85,10 +89,12 @@ struct cudaLaunchConfig_t {
 };
 
 template <typename... Parameters, typename... Arguments>
-cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments... arguments) {
-    host_cuda::run(
-        config->gridDim, config->blockDim, config->dynamicSmemBytes, [=] { kernel(static_cast<Parameters>(arguments)...); }
-    );
+cudaError_t cudaLaunchKernelEx(
+    const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments... arguments
+) {
+    host_cuda::run(config->gridDim, config->blockDim, config->dynamicSmemBytes, [=] {
+        kernel(static_cast<Parameters>(arguments)...);
+    });
     return cudaSuccess;
 }
 
@@ -126,5 +132,6 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cud
     return cudaSuccess;
 }
 cudaError_t cudaMemcpy2DAsync(
-    void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t bytes, size_t rows, cudaMemcpyKind, cudaStream_t
+    void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t bytes, size_t rows, cudaMemcpyKind,
+    cudaStream_t
 );

@@ -21,7 +21,8 @@ struct Products::State {
         columns.resize(static_cast<size_t>(product.outputs * product.width));
         for (int64_t j = 0; j < product.outputs; ++j) {
             for (int64_t p = 0; p < product.width; ++p)
-                columns[static_cast<size_t>(p * product.outputs + j)] = __half2float(product.weights[j * product.ld_weights + p]);
+                columns[static_cast<size_t>(p * product.outputs + j)] =
+                    __half2float(product.weights[j * product.ld_weights + p]);
         }
         return columns;
     }
@@ -95,7 +96,8 @@ void start_flash_attention(const Stream&, const WindowAttention& attention) {
             for (float& weight : weights) total += weight = std::exp(weight - largest);
             float mixed[head_width] = {};
             for (int64_t t = 0; t < time; ++t) {
-                for (int64_t p = 0; p < head_width; ++p) mixed[p] += weights[static_cast<size_t>(t)] * row(t, 2, head)[p];
+                for (int64_t p = 0; p < head_width; ++p)
+                    mixed[p] += weights[static_cast<size_t>(t)] * row(t, 2, head)[p];
             }
             for (int64_t p = 0; p < head_width; ++p)
                 attention.output[i * width + head * head_width + p] = __float2half_rn(mixed[p] / total);
