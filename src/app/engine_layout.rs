@@ -193,7 +193,7 @@ impl EngineLayout {
     /// The engines that have weights of their own.
     fn with_own_weights(&self) -> impl Iterator<Item = &Placement> {
         let engines = self.placements.iter().enumerate();
-        let engines = engines.filter(|(index, placement)| {
+        let engines = engines.filter(move |(index, placement)| {
             !SHARES_WEIGHTS || !self.placements[..*index].contains(placement)
         });
         engines.map(|(_, placement)| placement)
