@@ -13,6 +13,7 @@ mod generating;
 mod live;
 mod analysis;
 pub mod hallucinations;
+mod windows;
 mod window_transcript;
 mod transcript_builder;
 mod sent_text;
@@ -27,21 +28,19 @@ mod urgency;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::caller::{AudioQuota, Caller};
 use crate::clock::now;
 use crate::models::{LoadedModels, ModelId, ModelLease};
-use crate::queue::{Arrival, Place};
+use crate::queue::Arrival;
 use crate::schedule::RequestId;
 use crate::telemetry::Metrics;
-use crate::transcript::{Speaker, Transcript};
-use halkspeech_audio::{DecodeLimits, NextWindow, PcmBudget, PcmClaim, Source, Window};
-use halkspeech_whisper::search::ScoredToken;
-use halkspeech_whisper::{PromptSpec, Task};
+use crate::transcript::Transcript;
+use halkspeech_audio::{DecodeLimits, PcmBudget, PcmClaim, Source};
+use halkspeech_whisper::Task;
 
 pub use analysis::{AnalysisRequest, SpeechOptions};
 pub use error::TranscribeError;
@@ -51,13 +50,11 @@ pub use options::{MAX_SEED, TranscriptionOptions};
 use plan::{Origin, Plan, QueueEntry};
 use progress::ProgressReport;
 pub use progress::{ReportUnit, TextDelta, TranscriptionProgress};
-use prompting::{check_languages, continue_with, keep_last};
-use recordings::Recordings;
+use prompting::check_languages;
 pub use speakers::{FoundSpeakers, KnownSpeaker, ReferenceError, ReferenceProblem, SpeakerOptions};
-use transcript_builder::{TranscriptBuilder, clip_end_s};
+use transcript_builder::clip_end_s;
 pub use urgency::Urgency;
 pub use window_transcript::TranscriptPart;
-use window_transcript::WindowTranscript;
 
 /// Turns audio into transcripts.
 pub struct Transcriber {
@@ -193,9 +190,7 @@ impl Transcriber {
     ) -> Result<Transcript, TranscribeError> {
         let deadline = request.deadline;
         // On the heap, because it is large.
-        tokio::time::timeout_at(deadline.into(), Box::pin(self.run(request, report)))
-            .await
-            .unwrap_or(Err(TranscribeError::DeadlinePassed))
+        until(deadline, Box::pin(self.run(request, report))).await
     }
 
     async fn run(
@@ -206,7 +201,7 @@ impl Transcriber {
         let Request {
             audio,
             task,
-            options,
+            mut options,
             caller,
             urgency,
             quota,
@@ -223,14 +218,22 @@ impl Transcriber {
         };
         // A full queue, or one that takes too long, refuses here, before the audio has cost anything.
         let (admitted, first) = model.queue.admit(origin.window(0), arrival).await?;
-        let speakers = match &options.speakers {
+        // The references are not kept for longer than their voices are read.
+        let speakers = match options.speakers.take() {
             Some(speakers) => Some(self.speaker_search(speakers, caller).await?),
             None => None,
         };
         let started = Instant::now();
-        let (recordings, _memory) = self
-            .decode(audio, &options, caller, model.windows_in_flight)
-            .await?;
+        let in_flight = model.windows_in_flight;
+        let further_bytes: fn(&[Vec<f32>]) -> u64 = match speakers {
+            Some(_) => speakers::bytes_of,
+            None => |_| 0,
+        };
+        let bytes = move |channels: &[Vec<f32>]| {
+            recordings::bytes_of(channels, in_flight) + further_bytes(channels)
+        };
+        let decoding = self.decode(audio, &options, caller, bytes);
+        let (recordings, memory) = decoding.await?;
         let decode_time = started.elapsed();
         if let Some(quota) = quota {
             quota.count(caller, recordings.duration, now())?;
@@ -252,11 +255,14 @@ impl Transcriber {
             self.transcribe_recordings(plan, recordings, first, (decode_time, &report));
         let transcript = match (speakers, clip) {
             (Some(speakers), Some(clip)) => {
-                // Beside the engines, which do not wait for it.
-                let finding = self.find_speakers(speakers, clip, caller);
+                // On other threads than the engines', which do not wait for it.
+                let finding = self.find_speakers(speakers, clip, &memory, caller);
                 let (mut transcript, found) = tokio::try_join!(transcribing, finding)?;
-                found.label(&mut transcript);
-                transcript
+                let label = move || {
+                    found.label(&mut transcript);
+                    transcript
+                };
+                self.front_end.run(Stage::Speakers, caller, label).await?
             }
             _ => transcribing.await?,
         };
@@ -267,135 +273,13 @@ impl Transcriber {
         }
         Ok(transcript)
     }
+}
 
-    /// Transcribes decoded recordings; `first` is the place of their first window.
-    async fn transcribe_recordings(
-        &self,
-        mut plan: Plan<'_>,
-        recordings: Recordings,
-        first: Place,
-        (decode_time, report): (Duration, &ProgressReport),
-    ) -> Result<Transcript, TranscribeError> {
-        let mut builder = TranscriptBuilder::new(&plan, &recordings, decode_time);
-        let mut windows = Box::pin(self.windows(recordings, plan.origin.caller).enumerate());
-        let urgency = plan.origin.urgency;
-        let mut first = Some(first);
-        let mut entry = |index, certain| QueueEntry {
-            lane: urgency.lane(index),
-            place: first.take(),
-            certain,
-        };
-        let detects = plan.prompt.language.is_none();
-        let sequential = plan.options.condition_on_previous_text;
-        if sequential || detects || report.has_listener() {
-            // The first window determines the language of all windows, and its text is sent early.
-            // If each window continues the text of the previous one, all windows run in this loop.
-            while let Some((index, next)) = windows.next().await {
-                let (speaker, window) = next?;
-                let entry = entry(index, report.begin_window());
-                let end = self.transcribe_window(&plan, speaker, window, entry);
-                let words = |certain: &[ScoredToken]| builder.words(&plan, certain);
-                let transcribed = report.words_until(end, words).await?;
-                plan.prompt.language = plan.prompt.language.or(transcribed.language);
-                if sequential {
-                    continue_with(&mut plan.prompt, &transcribed);
-                }
-                report.end_window(builder.add(transcribed)).await;
-                if !sequential {
-                    break;
-                }
-            }
-        }
-        let plan = &plan;
-        let mut remaining = windows
-            .map(|(index, next)| {
-                let entry = entry(index, report.begin_window());
-                async move {
-                    let (speaker, window) = next?;
-                    self.transcribe_window(plan, speaker, window, entry).await
-                }
-            })
-            .buffered(plan.model.windows_in_flight);
-        loop {
-            let words = |certain: &[ScoredToken]| builder.words(plan, certain);
-            let Some(transcribed) = report.words_until(remaining.next(), words).await else {
-                break;
-            };
-            report.end_window(builder.add(transcribed?)).await;
-        }
-        let transcript = builder.finish(plan.prompt.language);
-        for dropped in &transcript.dropped {
-            self.metrics.count_dropped(dropped.reason.name());
-        }
-        Ok(transcript)
-    }
-
-    /// The windows of a request, cut lazily: speech detection runs only as far as the next window.
-    fn windows(
-        &self,
-        recordings: Recordings,
-        caller: Caller,
-    ) -> impl Stream<Item = Result<(Option<Speaker>, Window), TranscribeError>> + Send {
-        stream::try_unfold(recordings, move |mut recordings| async move {
-            let started = Instant::now();
-            loop {
-                let cut = move || (recordings.next_window(), recordings);
-                let step;
-                (step, recordings) = self.front_end.run(Stage::Vad, caller, cut).await?;
-                match step {
-                    (speaker, NextWindow::Ready(window)) => {
-                        let time = started.elapsed();
-                        self.metrics.vad_seconds.observe(time.as_secs_f64());
-                        return Ok(Some(((speaker, window), recordings)));
-                    }
-                    (_, NextWindow::Pending) => {}
-                    (_, NextWindow::End) => return Ok(None),
-                }
-            }
-        })
-    }
-
-    /// Transcribes a window; audio that the model skipped at its end becomes another window.
-    async fn transcribe_window(
-        &self,
-        plan: &Plan<'_>,
-        speaker: Option<Speaker>,
-        window: Window,
-        entry: QueueEntry,
-    ) -> Result<WindowTranscript, TranscribeError> {
-        let mut window = Arc::new(window);
-        let prompt = plan.prompt.clone();
-        let (lane, certain) = (entry.lane, entry.certain.clone());
-        let output = self
-            .generate(plan, prompt, Arc::clone(&window), entry)
-            .await?;
-        let sent = certain.map_or_else(Vec::new, |certain| certain.tokens());
-        let (mut transcribed, mut skipped) =
-            WindowTranscript::new(plan, speaker.as_ref(), &window.clock, output, &sent);
-        while let Some(from_s) = skipped {
-            window = Arc::new(window.tail_from(from_s));
-            // The part is short: it continues the previous text, and is generated without time
-            // stamps, so that the model does not skip its end.
-            let mut prompt = PromptSpec {
-                language: plan.prompt.language.or(transcribed.language),
-                timestamps: false,
-                previous: transcribed.tokens.clone(),
-                ..plan.prompt.clone()
-            };
-            keep_last(&mut prompt.previous);
-            let entry = QueueEntry {
-                lane,
-                place: None,
-                certain: None,
-            };
-            let output = self
-                .generate(plan, prompt, Arc::clone(&window), entry)
-                .await?;
-            let (continuation, next) =
-                WindowTranscript::new(plan, speaker.as_ref(), &window.clock, output, &[]);
-            transcribed.append(continuation);
-            skipped = next;
-        }
-        Ok(transcribed)
-    }
+/// The result of `work`, which ends at the deadline.
+async fn until<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, TranscribeError>>,
+) -> Result<T, TranscribeError> {
+    let ended = tokio::time::timeout_at(deadline.into(), work).await;
+    ended.unwrap_or(Err(TranscribeError::DeadlinePassed))
 }

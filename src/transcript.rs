@@ -34,7 +34,7 @@ pub struct Transcript {
 }
 
 /// A phrase or sentence with its time.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Segment {
     /// Where its window begins, in frames of 10 ms.
     pub seek: usize,
@@ -62,6 +62,19 @@ pub struct Segment {
     pub word_speakers: Vec<Speaker>,
 }
 
+/// A word of a segment, or a segment without words.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentUnit<'a> {
+    /// Its text as the model generated it.
+    pub text: &'a str,
+    /// Where it begins, in seconds.
+    pub start_s: f64,
+    /// Where it ends, in seconds.
+    pub end_s: f64,
+    /// Who speaks it; none unless speakers are told apart.
+    pub speaker: Option<&'a Speaker>,
+}
+
 /// A token of the text with its log probability.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenLogprob {
@@ -86,6 +99,31 @@ pub enum Speakers {
 /// A speaker: the label that responses have.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Speaker(Arc<str>);
+
+impl Segment {
+    /// Its words, or if it has none, the whole of it.
+    #[must_use]
+    pub fn units(&self) -> Vec<SegmentUnit<'_>> {
+        let whole = self.speaker.as_ref();
+        if self.words.is_empty() {
+            return vec![SegmentUnit {
+                text: &self.text,
+                start_s: self.start_s,
+                end_s: self.end_s,
+                speaker: whole,
+            }];
+        }
+        let words = self.words.iter().enumerate();
+        words
+            .map(|(index, word)| SegmentUnit {
+                text: &word.text,
+                start_s: word.start_s,
+                end_s: word.end_s,
+                speaker: self.word_speakers.get(index).or(whole),
+            })
+            .collect()
+    }
+}
 
 impl Speaker {
     /// The speaker with this number, counted from 0: `A` to `Z`, then `AA` and so on.
@@ -121,12 +159,12 @@ pub struct SpeakerTimeline {
     /// Length of the recording.
     pub duration: Duration,
     /// By start; those of different speakers may overlap.
-    pub spans: Vec<SpeakerSpan>,
+    pub spans: Vec<LabelledSpan>,
 }
 
 /// A speaker without interruption.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SpeakerSpan {
+pub struct LabelledSpan {
     /// Where it begins, in seconds.
     pub start_s: f64,
     /// Where it ends, in seconds.

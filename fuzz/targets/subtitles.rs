@@ -142,17 +142,15 @@ fn segment(input: InputSegment) -> Segment {
         probability: word.probability,
     };
     Segment {
-        seek: 0,
         start_s: input.start_s,
         end_s: input.end_s,
         text: input.text,
-        tokens: Vec::new(),
         temperature: input.number,
         avg_logprob: input.number,
         compression_ratio: input.number,
         no_speech_prob: input.number,
         words: input.words.into_iter().map(word).collect(),
         speaker: input.speaker.map(|number| Speaker::numbered(number.into())),
-        word_speakers: Vec::new(),
+        ..Segment::default()
     }
 }

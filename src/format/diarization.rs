@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::json;
 use super::numbers::seconds;
-use crate::transcript::{SpeakerSpan, SpeakerTimeline};
+use crate::transcript::{LabelledSpan, SpeakerTimeline};
 
 /// Who speaks when in a recording.
 #[derive(Serialize, ToSchema)]
@@ -45,7 +45,7 @@ pub fn speaker_timeline(timeline: &SpeakerTimeline) -> String {
 /// those in names become `_`.
 #[must_use]
 pub fn rttm(timeline: &SpeakerTimeline) -> String {
-    let line = |span: &SpeakerSpan| {
+    let line = |span: &LabelledSpan| {
         let (start, end) = (seconds(span.start_s), seconds(span.end_s));
         let duration = end - start;
         let words = span.speaker.label().split_whitespace();
@@ -63,7 +63,7 @@ mod tests {
     use crate::transcript::Speaker;
 
     fn timeline() -> SpeakerTimeline {
-        let span = |start_s, end_s, name: &str| SpeakerSpan {
+        let span = |start_s, end_s, name: &str| LabelledSpan {
             start_s,
             end_s,
             speaker: Speaker::named(name),

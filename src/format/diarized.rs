@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::json;
 use super::numbers::seconds;
-use super::turns::{Turn, turns};
+use super::turns::{Turn, segment_id, turns};
 use super::usage::Usage;
 use crate::transcript::{self, Speaker, Speakers, Transcript};
 
@@ -28,7 +28,7 @@ pub struct TranscriptionDiarized<'a> {
 /// A segment of one speaker.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TranscriptionDiarizedSegment)]
-struct Segment<'a> {
+pub(super) struct Segment<'a> {
     /// `transcript.text.segment`.
     r#type: &'static str,
     /// Its id, from `seg_001`.
@@ -49,7 +49,7 @@ impl<'a> Segment<'a> {
         let label = |speaker: &'a Speaker| Cow::Borrowed(speaker.label());
         Self {
             r#type: "transcript.text.segment",
-            id: format!("seg_{number:03}"),
+            id: segment_id(number),
             start: seconds(segment.start_s),
             end: seconds(segment.end_s),
             text: segment.text.trim().into(),
@@ -57,7 +57,8 @@ impl<'a> Segment<'a> {
         }
     }
 
-    fn of_voice(turn: Turn) -> Self {
+    /// A segment of a voice.
+    pub fn of_voice(turn: Turn) -> Self {
         Self {
             r#type: "transcript.text.segment",
             start: seconds(turn.start_s),

@@ -1,4 +1,4 @@
-//! When anybody speaks, in speaches' format.
+//! The times of speech, in speaches' format.
 
 use std::ops::Range;
 

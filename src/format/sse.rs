@@ -6,10 +6,10 @@ use utoipa::ToSchema;
 use super::json::{self, Logprob};
 use super::languages::SpokenLanguage;
 use super::numbers::seconds;
-use super::turns::{Passages, Turn, turns};
+use super::turns::{segment_id, turns};
 use super::usage::TokenUsage;
 use super::verbose::{self, DroppedSpan, Word};
-use super::{OutputOptions, ResponseFormat};
+use super::{OutputOptions, ResponseFormat, diarized};
 use crate::transcript::{DropReason, Segment, Speaker, TokenLogprob, Transcript};
 
 /// More text.
@@ -86,7 +86,7 @@ pub fn passage_delta(text: &str, passage: usize) -> String {
     json::write(&TranscriptionTextDelta {
         r#type: "transcript.text.delta",
         delta: text,
-        segment_id: Some(Passages::id(passage)),
+        segment_id: Some(segment_id(passage)),
         logprobs: None,
     })
 }
@@ -95,18 +95,8 @@ pub fn passage_delta(text: &str, passage: usize) -> String {
 #[must_use]
 pub fn speaker_segments(transcript: &Transcript) -> Vec<String> {
     let turns = turns(transcript).into_iter();
-    let segment = |turn: Turn| {
-        json::write(&TranscriptionTextSegment {
-            r#type: "transcript.text.segment",
-            start: seconds(turn.start_s),
-            end: seconds(turn.end_s),
-            text: &turn.text,
-            speaker: Some(turn.speaker.label()),
-            words: None,
-            id: turn.id,
-        })
-    };
-    turns.map(segment).collect()
+    let segments = turns.map(diarized::Segment::of_voice);
+    segments.map(|segment| json::write(&segment)).collect()
 }
 
 /// A segment of `verbose_json`; `number` counts those of a stream from 1.
@@ -114,7 +104,7 @@ pub fn speaker_segments(transcript: &Transcript) -> Vec<String> {
 pub fn segment(segment: &Segment, number: usize, words: bool) -> String {
     json::write(&TranscriptionTextSegment {
         r#type: "transcript.text.segment",
-        id: format!("seg_{number:03}"),
+        id: segment_id(number),
         start: seconds(segment.start_s),
         end: seconds(segment.end_s),
         text: &segment.text,

@@ -36,18 +36,13 @@ pub(super) fn transcript(segments: Vec<Segment>) -> Transcript {
 
 pub(super) fn segment(start_s: f64, end_s: f64, text: &str) -> Segment {
     Segment {
-        seek: 0,
         start_s,
         end_s,
         text: text.to_owned(),
-        tokens: Vec::new(),
-        temperature: 0.0,
         avg_logprob: -0.3,
         compression_ratio: 1.25,
         no_speech_prob: 0.01,
-        words: Vec::new(),
-        speaker: None,
-        word_speakers: Vec::new(),
+        ..Segment::default()
     }
 }
 

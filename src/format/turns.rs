@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::cues::spacing;
 use super::text_units::Spacing;
-use crate::transcript::{Segment, Speaker, Transcript};
+use crate::transcript::{Segment, SegmentUnit, Speaker, Transcript};
 
 /// Pause between two words at which a passage ends, in seconds.
 const PAUSE_S: f64 = 1.0;
@@ -35,26 +35,17 @@ pub struct Passages {
     end_s: f64,
 }
 
-/// A word, or a segment without words.
-struct Unit<'a> {
-    text: &'a str,
-    start_s: f64,
-    end_s: f64,
-    speaker: Option<&'a Speaker>,
+/// The id of a segment or passage, counted from 1.
+pub(super) fn segment_id(number: usize) -> String {
+    format!("seg_{number:03}")
 }
 
 impl Passages {
-    /// The id of a passage.
-    #[must_use]
-    pub fn id(number: usize) -> String {
-        format!("seg_{number:03}")
-    }
-
     /// Cuts the text that the segments add into passages, each with its number.
     pub fn cut<'a>(&mut self, segments: &[Segment], added: &'a str) -> Vec<(usize, &'a str)> {
         let mut starts: Vec<(usize, usize)> = Vec::new();
         let mut position = 0;
-        for unit in segments.iter().flat_map(units) {
+        for unit in segments.iter().flat_map(Segment::units) {
             let text = unit.text.trim();
             if text.is_empty() {
                 continue;
@@ -79,7 +70,7 @@ impl Passages {
     }
 
     /// The passage of the next word.
-    fn next(&mut self, word: &Unit<'_>) -> usize {
+    fn next(&mut self, word: &SegmentUnit<'_>) -> usize {
         if self.number == 0 || word.start_s - self.end_s >= PAUSE_S {
             self.number += 1;
             self.end_s = word.end_s;
@@ -96,7 +87,7 @@ pub(super) fn turns(transcript: &Transcript) -> Vec<Turn> {
     let mut passages = Passages::default();
     let mut turns: Vec<Turn> = Vec::new();
     for segment in &transcript.segments {
-        for (index, unit) in units(segment).into_iter().enumerate() {
+        for (index, unit) in segment.units().into_iter().enumerate() {
             if unit.text.trim().is_empty() {
                 continue;
             }
@@ -158,8 +149,8 @@ pub(super) fn by_speaker(segment: &Segment) -> Vec<Cow<'_, Segment>> {
 }
 
 impl Turn {
-    fn begin(unit: &Unit<'_>, speaker: &Speaker, (passage, number): (usize, usize)) -> Self {
-        let id = Passages::id(passage);
+    fn begin(unit: &SegmentUnit<'_>, speaker: &Speaker, (passage, number): (usize, usize)) -> Self {
+        let id = segment_id(passage);
         Self {
             id: if number == 1 {
                 id
@@ -174,30 +165,6 @@ impl Turn {
             number,
         }
     }
-}
-
-/// The words of a segment, or the segment if it has none.
-fn units(segment: &Segment) -> Vec<Unit<'_>> {
-    if segment.words.is_empty() {
-        return vec![Unit {
-            text: &segment.text,
-            start_s: segment.start_s,
-            end_s: segment.end_s,
-            speaker: segment.speaker.as_ref(),
-        }];
-    }
-    let words = segment.words.iter().enumerate();
-    words
-        .map(|(index, word)| Unit {
-            text: &word.text,
-            start_s: word.start_s,
-            end_s: word.end_s,
-            speaker: segment
-                .word_speakers
-                .get(index)
-                .or(segment.speaker.as_ref()),
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -268,7 +235,7 @@ mod tests {
         assert_eq!(cut, expected);
         let ids: Vec<String> = turns(&transcript).into_iter().map(|turn| turn.id).collect();
         for (number, _) in cut {
-            assert!(ids.contains(&Passages::id(number)), "{number} of {ids:?}");
+            assert!(ids.contains(&segment_id(number)), "{number} of {ids:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Requests that need no text: who speaks when, when anybody speaks, and in which language.
+//! Requests that need no text: speaker diarization, speech detection and language detection.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ pub async fn create_diarization(State(context): State<Arc<Context>>, request: Re
     with_limits(&context, caller, result)
 }
 
-/// Finds when anybody speaks, as speaches does.
+/// Detects speech, as speaches does.
 #[utoipa::path(
     post,
     path = "/v1/audio/speech/timestamps",
@@ -101,7 +101,7 @@ async fn diarize(context: &Arc<Context>, request: Request) -> Result<Response, A
     }
     let (permit, request, parameters) = analysis(context, received);
     let work = async {
-        let diarizing = context.transcriber.diarize(request, &parameters.options);
+        let diarizing = context.transcriber.diarize(request, parameters.options);
         let (duration, found) = diarizing.await?;
         let timeline = found.timeline(duration);
         Ok(if parameters.is_rttm {
@@ -127,16 +127,22 @@ async fn find_speech(context: &Arc<Context>, request: Request) -> Result<Respons
 /// The request of a diarization, whose model is installed.
 fn diarization(context: &Context, parameters: Parameters) -> Result<DiarizationRequest, ApiError> {
     let request = parameters.finish_diarization()?;
-    let Some(name) = &request.model else {
-        return Ok(request);
-    };
+    if let Some(name) = &request.model {
+        check_model(context, name)?;
+    }
+    models::check_speaker_model(context)?;
+    Ok(request)
+}
+
+/// Refuses names of models that do not find speakers.
+fn check_model(context: &Context, name: &str) -> Result<(), ApiError> {
     if name.to_ascii_lowercase().contains(DIARIZATION) {
-        return Ok(request);
+        return Ok(());
     }
     let id: ModelId = models::resolve(context, name)?;
     let catalog = context.transcriber.models().catalog();
     if catalog.find_speaker_model(&id).is_some() {
-        return Ok(request);
+        return Ok(());
     }
     if catalog.find(&id).is_none() {
         return Err(models::not_found(context, name, &id));

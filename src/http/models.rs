@@ -13,7 +13,8 @@ use super::Context;
 use super::error::ApiError;
 use super::model_object::{ModelObject, describe_models, find_model};
 use super::openapi::{DeletionErrors, ListErrors, ModelErrors, ModelName};
-use crate::models::{DeleteError, ModelId};
+use crate::models::{DeleteError, ModelId, SpeakerModelError};
+use crate::transcribe::TranscribeError;
 
 /// OpenAI's list object.
 #[derive(Serialize, ToSchema)]
@@ -146,6 +147,17 @@ pub fn resolve_transcription_model(context: &Context, name: &str) -> Result<Mode
         param: "model",
         message,
     })
+}
+
+/// Refuses a request that finds speakers if their networks are not on disk.
+///
+/// # Errors
+/// [`SpeakerModelError::NotFound`].
+pub fn check_speaker_model(context: &Context) -> Result<(), ApiError> {
+    match context.transcriber.models().catalog().speaker_model() {
+        Some(_) => Ok(()),
+        None => Err(TranscribeError::SpeakerModel(SpeakerModelError::NotFound).into()),
+    }
 }
 
 /// The model name in a path; if that is not UTF-8, the raw path for the error message.

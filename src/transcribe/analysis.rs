@@ -1,22 +1,18 @@
-//! Requests that need no model that transcribes: who speaks when, and when anybody speaks.
+//! Requests that need no model that transcribes: speaker diarization and speech detection.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pcm_memory::PcmMemory;
-use super::{FoundSpeakers, SpeakerOptions, Stage, TranscribeError, Transcriber, speakers};
+use super::recordings::{MAX_VAD_SAMPLES, seconds};
+use super::{FoundSpeakers, SpeakerOptions, Stage, TranscribeError, Transcriber, speakers, until};
 use crate::caller::{AudioQuota, Caller};
 use crate::clock::now;
 use halkspeech_audio::{
-    Channels, DecodedAudio, FRAME_SAMPLES, SAMPLE_RATE_HZ, Silero, Source, VadOptions,
-    cut_long_spans, detection_gain, spans,
+    Channels, DecodedAudio, FRAME_SAMPLES, Source, SpeechDetector, VadOptions, cut_long_spans,
+    spans,
 };
-
-/// Samples of a step of the speech detection, 10 minutes in whole frames. A step takes less than a second.
-const STEP_SAMPLES: usize = 600 * SAMPLE_RATE_HZ as usize;
-/// Samples that the network gets at a time, 1.5 s.
-const BLOCK_SAMPLES: usize = 48 * FRAME_SAMPLES;
 
 /// A recording that is analysed.
 #[derive(Debug)]
@@ -44,7 +40,7 @@ pub struct SpeechOptions {
 struct Pcm {
     samples: Arc<Vec<f32>>,
     duration: Duration,
-    _memory: PcmMemory,
+    memory: Arc<PcmMemory>,
 }
 
 impl Transcriber {
@@ -55,20 +51,19 @@ impl Transcriber {
     pub async fn diarize(
         &self,
         request: AnalysisRequest,
-        options: &SpeakerOptions,
+        options: SpeakerOptions,
     ) -> Result<(Duration, FoundSpeakers), TranscribeError> {
         let (caller, deadline) = (request.caller, request.deadline);
         let work = async {
             let search = self.speaker_search(options, caller).await?;
             let pcm = self.pcm(request, speakers::bytes_of).await?;
-            let clip = (Arc::clone(&pcm.samples), 0);
-            let found = self.find_speakers(search, clip, caller).await?;
-            Ok((pcm.duration, found))
+            let finding = self.find_speakers(search, (pcm.samples, 0), &pcm.memory, caller);
+            Ok((pcm.duration, finding.await?))
         };
         until(deadline, work).await
     }
 
-    /// Finds when anybody speaks, in samples of the recording.
+    /// Detects speech: its spans, in samples of the recording.
     ///
     /// # Errors
     /// As [`diarize`](Self::diarize).
@@ -78,14 +73,19 @@ impl Transcriber {
         options: &SpeechOptions,
     ) -> Result<Vec<Range<usize>>, TranscribeError> {
         let (caller, deadline) = (request.caller, request.deadline);
+        let options = *options;
         let work = async {
             let pcm = self.pcm(request, |_| 0).await?;
-            let probabilities = self.speech_probabilities(&pcm.samples, caller).await?;
-            let found = spans(&probabilities, pcm.samples.len(), &options.vad);
-            Ok(match options.longest {
-                Some(longest) => cut_long_spans(found, &probabilities, &options.vad, longest),
-                None => found,
-            })
+            let samples = pcm.samples.len();
+            let probabilities = self.speech_probabilities(&pcm, caller).await?;
+            let find = move || {
+                let found = spans(&probabilities, samples, &options.vad);
+                match options.longest {
+                    Some(longest) => cut_long_spans(found, &probabilities, &options.vad, longest),
+                    None => found,
+                }
+            };
+            Ok(self.front_end.run(Stage::Vad, caller, find).await?)
         };
         until(deadline, work).await
     }
@@ -93,25 +93,27 @@ impl Transcriber {
     /// The speech probability of each frame.
     async fn speech_probabilities(
         &self,
-        samples: &Arc<Vec<f32>>,
+        Pcm {
+            samples, memory, ..
+        }: &Pcm,
         caller: Caller,
     ) -> Result<Vec<f32>, TranscribeError> {
-        let gain = detection_gain(samples);
-        // On the heap, because it is large.
-        let mut network = Box::new(Silero::new());
         let mut probabilities = Vec::with_capacity(samples.len().div_ceil(FRAME_SAMPLES));
-        for start in (0..samples.len()).step_by(STEP_SAMPLES) {
-            let samples = Arc::clone(samples);
+        let mut detector = None;
+        for start in (0..samples.len()).step_by(MAX_VAD_SAMPLES) {
+            let (samples, memory) = (Arc::clone(samples), Arc::clone(memory));
             let detect = move || {
-                let end = samples.len().min(start + STEP_SAMPLES);
-                for block in samples[start..end].chunks(BLOCK_SAMPLES) {
-                    let block: Vec<f32> = block.iter().map(|sample| sample * gain).collect();
-                    probabilities.extend(network.probabilities(&block));
+                let mut detector = detector.unwrap_or_else(|| SpeechDetector::new(&samples));
+                let stop = samples.len().min(start + MAX_VAD_SAMPLES);
+                while detector.processed() < stop {
+                    probabilities.extend(detector.next_block(&samples));
                 }
-                (network, probabilities)
+                drop(samples);
+                drop(memory);
+                (Some(detector), probabilities)
             };
             let detected = self.front_end.run(Stage::Vad, caller, detect).await?;
-            (network, probabilities) = detected;
+            (detector, probabilities) = detected;
         }
         Ok(probabilities)
     }
@@ -142,7 +144,7 @@ impl Transcriber {
         let decoding = self.decode_then(audio, limits, (Channels::Mix, caller), use_decoded);
         let (samples, memory) = decoding.await?;
         let decode_time = started.elapsed();
-        let duration = Duration::from_secs_f64(samples.len() as f64 / f64::from(SAMPLE_RATE_HZ));
+        let duration = Duration::from_secs_f64(seconds(samples.len()));
         if let Some(quota) = quota {
             quota.count(caller, duration, now())?;
         }
@@ -152,15 +154,7 @@ impl Transcriber {
         Ok(Pcm {
             samples: Arc::new(samples),
             duration,
-            _memory: memory,
+            memory: Arc::new(memory),
         })
     }
-}
-
-async fn until<T>(
-    deadline: Instant,
-    work: impl Future<Output = Result<T, TranscribeError>>,
-) -> Result<T, TranscribeError> {
-    let ended = tokio::time::timeout_at(deadline.into(), work).await;
-    ended.unwrap_or(Err(TranscribeError::DeadlinePassed))
 }

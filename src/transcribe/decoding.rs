@@ -3,38 +3,34 @@
 use std::sync::Arc;
 
 use super::pcm_memory::PcmMemory;
-use super::recordings::{self, Recordings};
+use super::recordings::Recordings;
 use super::{
-    FrontEndPanicked, Stage, TranscribeError, Transcriber, TranscriptionOptions, cpu_time, speakers,
+    FrontEndPanicked, Stage, TranscribeError, Transcriber, TranscriptionOptions, cpu_time,
 };
 use crate::caller::Caller;
 use halkspeech_audio::{AudioError, Channels, DecodeContext, DecodeLimits, DecodedAudio, Source};
 
 impl Transcriber {
-    /// Decodes the audio and prepares its segmentation; returns the claim on the memory of the PCM and of
-    /// up to `windows` windows in flight.
+    /// Decodes the audio and prepares its segmentation; returns the claim on the memory of the request, which
+    /// `bytes` computes from the channels.
     pub(super) async fn decode(
         &self,
         audio: Source,
         options: &TranscriptionOptions,
         caller: Caller,
-        windows: usize,
-    ) -> Result<(Recordings, PcmMemory), TranscribeError> {
+        bytes: impl FnOnce(&[Vec<f32>]) -> u64 + Send + 'static,
+    ) -> Result<(Recordings, Arc<PcmMemory>), TranscribeError> {
         let (clip, vad) = (options.clip, options.vad);
-        let has_speakers = options.speakers.is_some();
         let use_decoded =
             move |decoded: DecodedAudio, memory: &PcmMemory| -> Result<_, TranscribeError> {
                 // Claimed at once: a request that lacked memory later would wait while it holds some.
-                let mut bytes = recordings::bytes_of(&decoded.streams, windows);
-                if has_speakers {
-                    bytes += speakers::bytes_of(&decoded.streams);
-                }
-                memory.claim().resize(bytes)?;
+                memory.claim().resize(bytes(&decoded.streams))?;
                 Ok(Recordings::new(decoded, clip, vad))
             };
         let limits = self.limits.clone();
-        self.decode_then(audio, limits, (options.channels, caller), use_decoded)
-            .await
+        let decoding = self.decode_then(audio, limits, (options.channels, caller), use_decoded);
+        let (recordings, memory) = decoding.await?;
+        Ok((recordings, Arc::new(memory)))
     }
 
     /// Decodes audio on the front end and calls `use_decoded` there; returns its result with the claim on the

@@ -9,7 +9,7 @@ use super::progress::ProgressReport;
 use super::prompting::keep_last;
 use super::recordings::Recordings;
 use super::{
-    Origin, Plan, ReportUnit, TranscribeError, Transcriber, TranscriptionOptions, Urgency,
+    Origin, Plan, ReportUnit, TranscribeError, Transcriber, TranscriptionOptions, Urgency, until,
 };
 use crate::caller::Caller;
 use crate::clock::now;
@@ -119,10 +119,7 @@ impl Transcriber {
             self.transcribe_recordings(plan, recordings, first, (Duration::ZERO, &report))
                 .await
         };
-        let writing = tokio::time::timeout_at(deadline.into(), writing);
-        writing
-            .await
-            .unwrap_or(Err(TranscribeError::DeadlinePassed))
+        until(deadline, writing).await
     }
 
     fn live_origin(&self, context: &LiveContext<'_>, deadline: Instant) -> Origin {

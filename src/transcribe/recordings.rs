@@ -10,7 +10,7 @@ use halkspeech_audio::{Clip, DecodedAudio, NextWindow, SAMPLE_RATE_HZ, VadOption
 use halkspeech_whisper::features::{HOP_SAMPLES, WINDOW_FRAMES};
 
 /// Samples per step of the speech detection, 10 minutes. A step takes less than a second.
-const MAX_VAD_SAMPLES: usize = 600 * SAMPLE_RATE_HZ as usize;
+pub const MAX_VAD_SAMPLES: usize = 600 * SAMPLE_RATE_HZ as usize;
 
 /// The recordings of a request, one per channel if channels are split.
 pub struct Recordings {
@@ -74,7 +74,8 @@ pub fn bytes_of(channels: &[Vec<f32>], windows: usize) -> u64 {
     (pcm + features) as u64
 }
 
-fn seconds(samples: usize) -> f64 {
+/// The length of this many samples, in seconds.
+pub fn seconds(samples: usize) -> f64 {
     samples as f64 / f64::from(SAMPLE_RATE_HZ)
 }
 

@@ -1,4 +1,4 @@
-//! The speakers of a recording, found by their voices while its text is written.
+//! The speakers of a recording, found by their voices.
 
 mod labels;
 mod references;
@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::pcm_memory::PcmMemory;
+use super::recordings::seconds;
 use super::{Stage, TranscribeError, Transcriber, cpu_time};
 use crate::caller::Caller;
 use halkspeech_audio::{
-    Diarizer, NAME_COSINE, SpeakerCount, SpeakerModel, SpeakerSpan, Voice, assign_names,
+    Diarization, Diarizer, NAME_COSINE, SpeakerCount, SpeakerModel, SpeakerSpan, Voice,
+    assign_names,
 };
 
 pub use references::{ReferenceError, ReferenceProblem};
@@ -61,14 +64,14 @@ impl Transcriber {
     /// Loads the networks and reads the references.
     pub(super) async fn speaker_search(
         &self,
-        options: &SpeakerOptions,
+        options: SpeakerOptions,
         caller: Caller,
     ) -> Result<SpeakerSearch, TranscribeError> {
         let model = self.models.speakers().get().await?;
         let mut known = Vec::with_capacity(options.known.len());
-        for (number, speaker) in (1..).zip(&options.known) {
-            let voice = self.voice(&model, number, &speaker.reference, caller);
-            known.push((speaker.name.clone(), voice.await?));
+        for (number, KnownSpeaker { name, reference }) in (1..).zip(options.known) {
+            let voice = self.voice(&model, number, reference, caller).await?;
+            known.push((name, voice));
         }
         Ok(SpeakerSearch {
             model,
@@ -77,11 +80,13 @@ impl Transcriber {
         })
     }
 
-    /// Finds the speakers of a part of a recording, given its PCM and its start in samples.
+    /// Finds the speakers of a part of a recording, given its PCM and its start in samples, and the claim on
+    /// their memory, which lasts until the work has ended even if the caller has left.
     pub(super) async fn find_speakers(
         &self,
         search: SpeakerSearch,
         (pcm, offset): (Arc<Vec<f32>>, usize),
+        memory: &Arc<PcmMemory>,
         caller: Caller,
     ) -> Result<FoundSpeakers, TranscribeError> {
         let SpeakerSearch {
@@ -92,35 +97,28 @@ impl Transcriber {
         let mut diarizer = Diarizer::new(model);
         let mut time = Duration::ZERO;
         for start in (0..pcm.len()).step_by(Diarizer::HOP_SAMPLES) {
-            let pcm = Arc::clone(&pcm);
+            let (pcm, memory) = (Arc::clone(&pcm), Arc::clone(memory));
             let analyse = move || {
                 let end = pcm.len().min(start + Diarizer::HOP_SAMPLES);
                 diarizer.push(&pcm[start..end]);
-                diarizer
+                (diarizer, memory)
             };
-            let (analysed, used) = self.run_timed(Stage::Voices, caller, analyse).await?;
+            let ((analysed, _memory), used) =
+                self.run_timed(Stage::Voices, caller, analyse).await?;
             diarizer = analysed;
             time += used;
         }
         drop(pcm);
-        let finish = move || diarizer.finish(count);
+        let memory = Arc::clone(memory);
+        let finish = move || {
+            let found = found(diarizer.finish(count), offset, known);
+            drop(memory);
+            found
+        };
         let (found, used) = self.run_timed(Stage::Speakers, caller, finish).await?;
         time += used;
         self.metrics.speakers_seconds.observe(time.as_secs_f64());
-        let (names, voices): (Vec<String>, Vec<Voice>) = known.into_iter().unzip();
-        let assigned = assign_names(&found.voices, &voices, NAME_COSINE);
-        let name = |index: Option<usize>| index.map(|index| names[index].clone());
-        let offset_s = offset as f64 / f64::from(halkspeech_audio::SAMPLE_RATE_HZ);
-        let span = |span: SpeakerSpan| SpeakerSpan {
-            start_s: span.start_s + offset_s,
-            end_s: span.end_s + offset_s,
-            speaker: span.speaker,
-        };
-        Ok(FoundSpeakers {
-            spans: found.spans.into_iter().map(span).collect(),
-            names: assigned.into_iter().map(name).collect(),
-            known: names,
-        })
+        Ok(found)
     }
 
     /// Runs work on the front end; returns its result and its processor time.
@@ -140,7 +138,25 @@ impl Transcriber {
     }
 }
 
-/// Memory of the voices in decoded channels, in bytes.
+/// The speakers of a part of a recording that starts at this sample, with the names of known ones.
+fn found(diarization: Diarization, offset: usize, known: Vec<(String, Voice)>) -> FoundSpeakers {
+    let (names, voices): (Vec<String>, Vec<Voice>) = known.into_iter().unzip();
+    let assigned = assign_names(&diarization.voices, &voices, NAME_COSINE);
+    let name = |index: Option<usize>| index.map(|index| names[index].clone());
+    let offset_s = seconds(offset);
+    let span = |span: SpeakerSpan| SpeakerSpan {
+        start_s: span.start_s + offset_s,
+        end_s: span.end_s + offset_s,
+        speaker: span.speaker,
+    };
+    FoundSpeakers {
+        spans: diarization.spans.into_iter().map(span).collect(),
+        names: assigned.into_iter().map(name).collect(),
+        known: names,
+    }
+}
+
+/// Memory of the diarization of decoded channels, in bytes.
 pub(super) fn bytes_of(channels: &[Vec<f32>]) -> u64 {
     let samples: usize = channels.iter().map(Vec::len).sum();
     Diarizer::bytes_of(samples) as u64

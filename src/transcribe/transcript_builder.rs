@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::Plan;
 use super::progress::TextDelta;
+use super::recordings::Recordings;
 use super::sent_text::SentText;
 use super::window_transcript::{TranscriptPart, WindowTranscript};
-use super::{Plan, Recordings};
 use crate::transcript::{DropReason, DroppedSpan, Speakers, Timings, Transcript};
 use halkspeech_audio::{Clip, SAMPLE_RATE_HZ, WindowClock};
 use halkspeech_whisper::search::ScoredToken;

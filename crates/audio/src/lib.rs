@@ -46,8 +46,8 @@ pub use vad::{
     cut_long_spans, spans,
 };
 pub use window::{
-    Clip, NextWindow, PieceCutter, PieceEdge, PieceFrame, RecordingSpan, Window, WindowClock,
-    WindowCutter, detection_gain,
+    Clip, NextWindow, PieceCutter, PieceEdge, PieceFrame, RecordingSpan, SpeechDetector, Window,
+    WindowClock, WindowCutter,
 };
 
 /// The sample rate of all PCM in this server, which is the rate Whisper was trained on.

@@ -24,7 +24,7 @@ mod words;
 
 use cluster::{Assignment, Clusters, cluster};
 use embedding::{Embedding, VoiceVector, dot};
-use segmentation::{FRAME_STEP, Segmentation, WINDOW_FRAMES, WINDOW_SAMPLES};
+use segmentation::{FRAME_STEP, Segmentation, WINDOW_SAMPLES};
 use timeline::Timeline;
 use window::LocalSpeakers;
 
@@ -39,20 +39,21 @@ const HOP_FRAMES: usize = 296;
 /// Samples from one window to the next: whole frames, so that the frames of all windows coincide.
 const HOP_SAMPLES: usize = HOP_FRAMES * FRAME_STEP;
 
-/// Windows that are clustered at once, 2 h; longer recordings are clustered in blocks of 20 min.
-const MAX_WINDOWS: usize = 2 * 3_600 * 16_000 / HOP_SAMPLES;
-const BLOCK_WINDOWS: usize = MAX_WINDOWS / 6;
+/// Vectors that are clustered at once: speech of an hour and a half has about as many, each second of it being in
+/// two windows and a piece lasting up to 3 s. Their distances take 34 MB.
+const MAX_VECTORS: usize = 4_096;
 
 /// A voice that speaks for less in all is taken for the one that it resembles most, in seconds.
 const MIN_VOICE_S: f64 = 1.0;
 
-/// Memory of an analysed window, in bytes: 24 for each frame, and the vectors.
-const WINDOW_BYTES: usize = 32 << 10;
+/// Memory of an analysed window, in bytes: 24 for each frame, the vectors, and as many spans as frames from one
+/// window to the next; vectors that grow have up to twice the length that they need.
+const WINDOW_BYTES: usize = 56 << 10;
 
 /// Samples are clamped to this: enough for unscaled 16-bit PCM.
 const MAX_SAMPLE: f32 = 32_768.0;
 
-/// Both networks, for this processor. Shared by all recordings; about 34 MB.
+/// Both networks, for this processor. Shared by all recordings.
 pub struct SpeakerModel {
     segmentation: Segmentation,
     embedding: Embedding,
@@ -149,10 +150,12 @@ impl Diarizer {
     /// Samples from one window to the next, 5 s: what [`push`](Self::push) analyses at a time.
     pub const HOP_SAMPLES: usize = HOP_SAMPLES;
 
-    /// Upper limit of the memory of the windows of a recording of this length, in bytes.
+    /// Upper limit of the memory for a recording of this length, in bytes: its windows, and the clustering of
+    /// their vectors.
     #[must_use]
     pub const fn bytes_of(samples: usize) -> usize {
-        (samples / HOP_SAMPLES + 2) * WINDOW_BYTES
+        let windows = samples / HOP_SAMPLES + 2;
+        windows * WINDOW_BYTES + cluster::bytes_of(windows * window::MAX_PIECES, MAX_VECTORS)
     }
 
     /// Starts a recording.
@@ -219,23 +222,18 @@ fn diarize(
     end_s: f64,
     count: SpeakerCount,
 ) -> Diarization {
-    let block = if windows.len() > MAX_WINDOWS {
-        BLOCK_WINDOWS
-    } else {
-        MAX_WINDOWS
-    };
-    let mut clusters = cluster(windows, block, count);
-    let frames = first_frames.last().map_or(0, |first| first + WINDOW_FRAMES);
-    let spans = |assignments: &[Assignment], speakers: usize| {
-        let mut timeline = Timeline::new(frames, speakers);
+    let mut clusters = cluster(windows, MAX_VECTORS, count);
+    let spans = |assignments: &[Assignment]| {
+        let mut timeline = Timeline::default();
         for ((first, window), assignment) in first_frames.iter().zip(windows).zip(assignments) {
             timeline.add(*first, window, assignment);
         }
         timeline.spans(end_s)
     };
-    let mut found = spans(&clusters.assignments, clusters.voices.len());
+    let mut found = spans(&clusters.assignments);
     if join_short_voices(&mut clusters, &found, count) {
-        found = spans(&clusters.assignments, clusters.voices.len());
+        drop(found);
+        found = spans(&clusters.assignments);
     }
     in_order_of_speech(found, &clusters.voices)
 }
@@ -283,13 +281,13 @@ fn join_short_voices(clusters: &mut Clusters, spans: &[SpeakerSpan], count: Spea
 /// Numbers the speakers in order of their first words; those who never speak are left out.
 fn in_order_of_speech(mut spans: Vec<SpeakerSpan>, voices: &[VoiceVector]) -> Diarization {
     let mut order: Vec<usize> = Vec::new();
+    let mut numbers: Vec<Option<usize>> = vec![None; voices.len()];
     for span in &mut spans {
-        let number = order.iter().position(|speaker| *speaker == span.speaker);
-        let number = number.unwrap_or_else(|| {
-            order.push(span.speaker);
+        let speaker = span.speaker;
+        span.speaker = *numbers[speaker].get_or_insert_with(|| {
+            order.push(speaker);
             order.len() - 1
         });
-        span.speaker = number;
     }
     let voices = order.into_iter().map(|speaker| Voice(voices[speaker]));
     Diarization {

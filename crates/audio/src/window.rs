@@ -85,16 +85,22 @@ pub enum NextWindow {
 enum CutMethod {
     /// By energy; the position up to which windows were cut, in samples.
     Energy(usize),
-    VoiceActivity(Box<SpeechDetector>),
+    VoiceActivity(Box<SpeechCutter>),
 }
 
-struct SpeechDetector {
-    network: Silero,
-    /// Amplifies quiet recordings to a level that suits the network.
+struct SpeechCutter {
+    detector: SpeechDetector,
+    packer: Packer,
+}
+
+/// Detects speech in a recording, block by block, at a level that suits the network.
+pub struct SpeechDetector {
+    /// On the heap, because it is large.
+    network: Box<Silero>,
+    /// Amplifies quiet recordings.
     gain: f32,
     /// Samples processed by the network.
     processed: usize,
-    packer: Packer,
 }
 
 impl Window {
@@ -120,10 +126,8 @@ impl WindowCutter {
         pcm.drain(..offset);
         let method = match vad {
             None => CutMethod::Energy(0),
-            Some(options) => CutMethod::VoiceActivity(Box::new(SpeechDetector {
-                network: Silero::new(),
-                gain: detection_gain(&pcm),
-                processed: 0,
+            Some(options) => CutMethod::VoiceActivity(Box::new(SpeechCutter {
+                detector: SpeechDetector::new(&pcm),
                 packer: Packer::new(pcm.len(), &options),
             })),
         };
@@ -154,7 +158,7 @@ impl WindowCutter {
                 Some(span) => PackedWindow::Complete(vec![span]),
                 None => PackedWindow::End,
             },
-            CutMethod::VoiceActivity(detector) => detector.next(&self.pcm, max_samples),
+            CutMethod::VoiceActivity(cutter) => cutter.next(&self.pcm, max_samples),
         };
         match packed {
             PackedWindow::Complete(spans) => NextWindow::Ready(self.window(spans)),
@@ -191,20 +195,14 @@ impl Iterator for WindowCutter {
     }
 }
 
-impl SpeechDetector {
+impl SpeechCutter {
     /// The next window, unless it requires processing more than `max_samples` samples.
     fn next(&mut self, pcm: &[f32], max_samples: usize) -> PackedWindow {
-        let stop = self.processed.saturating_add(max_samples);
+        let stop = self.detector.processed.saturating_add(max_samples);
         loop {
             match self.packer.next(pcm) {
-                PackedWindow::Pending if self.processed < stop => {
-                    let end = pcm.len().min(self.processed + BLOCK_SAMPLES);
-                    let block: Vec<f32> = pcm[self.processed..end]
-                        .iter()
-                        .map(|sample| sample * self.gain)
-                        .collect();
-                    self.packer.push(&self.network.probabilities(&block));
-                    self.processed = end;
+                PackedWindow::Pending if self.detector.processed < stop => {
+                    self.packer.push(&self.detector.next_block(pcm));
                 }
                 packed => return packed,
             }
@@ -212,10 +210,38 @@ impl SpeechDetector {
     }
 }
 
+impl SpeechDetector {
+    /// For this recording.
+    #[must_use]
+    pub fn new(pcm: &[f32]) -> Self {
+        Self {
+            network: Box::new(Silero::new()),
+            gain: detection_gain(pcm),
+            processed: 0,
+        }
+    }
+
+    /// Samples of the recording that were processed.
+    #[must_use]
+    pub fn processed(&self) -> usize {
+        self.processed
+    }
+
+    /// The speech probabilities of the frames of the recording's next 1.5 s; none at its end.
+    pub fn next_block(&mut self, pcm: &[f32]) -> Vec<f32> {
+        let end = pcm.len().min(self.processed + BLOCK_SAMPLES);
+        let block: Vec<f32> = pcm[self.processed..end]
+            .iter()
+            .map(|sample| sample * self.gain)
+            .collect();
+        self.processed = end;
+        self.network.probabilities(&block)
+    }
+}
+
 /// The gain that suits the network of voice activity detection: it raises the peak to -20 dB of full scale, by
 /// 40 dB at most; 1 if it is higher already.
-#[must_use]
-pub fn detection_gain(pcm: &[f32]) -> f32 {
+fn detection_gain(pcm: &[f32]) -> f32 {
     let peak = pcm
         .iter()
         .fold(0.0_f32, |peak, sample| peak.max(sample.abs()));

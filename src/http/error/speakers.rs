@@ -44,9 +44,6 @@ pub(super) fn describe_reference(error: &ReferenceError) -> Description {
         | ReferenceProblem::NoVoice) => {
             Description::new(StatusCode::BAD_REQUEST, &format!("{problem}.")).code("invalid_value")
         }
-        ReferenceProblem::FrontEnd(_) => {
-            return internal_error("A reference could not be processed.");
-        }
     };
     let message = format!(
         "Invalid item {number} of 'known_speaker_references': {}",

@@ -159,7 +159,7 @@ impl IntoResponses for SpeechResponses {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let timestamps = ArrayBuilder::new().items(Ref::from_schema_name(SpeechTimestamp::name()));
         let response = ResponseBuilder::new()
-            .description("When anybody speaks.")
+            .description("The spans of speech.")
             .content("application/json", Content::new(Some(timestamps)));
         ok(with_limits(response))
     }

@@ -29,18 +29,11 @@ fn segment(start_s: f64, end_s: f64, probability: f32) -> Segment {
 
 fn without_words(start_s: f64, end_s: f64, words: Vec<Word>) -> Segment {
     Segment {
-        seek: 0,
         start_s,
         end_s,
         text: format!(" from {start_s}"),
-        tokens: Vec::new(),
-        temperature: 0.0,
-        avg_logprob: 0.0,
-        compression_ratio: 1.0,
-        no_speech_prob: 0.0,
         words,
-        speaker: None,
-        word_speakers: Vec::new(),
+        ..Segment::default()
     }
 }
 

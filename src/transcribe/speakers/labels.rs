@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::FoundSpeakers;
-use crate::transcript::{Segment, Speaker, SpeakerSpan, SpeakerTimeline, Speakers, Transcript};
+use crate::transcript::{
+    LabelledSpan, Segment, SegmentUnit, Speaker, SpeakerTimeline, Speakers, Transcript,
+};
 use halkspeech_audio::{TimedWord, word_speakers};
 
 /// Characters that may follow the end of a sentence.
@@ -16,7 +18,8 @@ impl FoundSpeakers {
     /// their first words.
     pub fn label(&self, transcript: &mut Transcript) {
         transcript.speakers = Speakers::Voices;
-        let words: Vec<TimedWord> = transcript.segments.iter().flat_map(timed_words).collect();
+        let units = transcript.segments.iter().flat_map(Segment::units);
+        let words: Vec<TimedWord> = units.map(timed_word).collect();
         let numbers = word_speakers(&words, &self.spans);
         let labels = self.labels(&numbers);
         let mut spoken = words.iter().zip(numbers);
@@ -35,14 +38,11 @@ impl FoundSpeakers {
     /// order of their first speech.
     #[must_use]
     pub fn timeline(&self, duration: Duration) -> SpeakerTimeline {
-        let speaker = |number: usize| match self.names.get(number).and_then(Option::as_deref) {
-            Some(name) => Speaker::named(name),
-            None => Speaker::named(&format!("SPEAKER_{number:02}")),
-        };
-        let spans = self.spans.iter().map(|span| SpeakerSpan {
+        let labels = self.timeline_labels();
+        let spans = self.spans.iter().map(|span| LabelledSpan {
             start_s: span.start_s,
             end_s: span.end_s,
-            speaker: speaker(span.speaker),
+            speaker: labels[span.speaker].clone(),
         });
         SpeakerTimeline {
             duration,
@@ -50,7 +50,24 @@ impl FoundSpeakers {
         }
     }
 
-    /// The label of each speaker, given the speakers of the words.
+    /// The label of each speaker in a timeline.
+    fn timeline_labels(&self) -> Vec<Speaker> {
+        // In RTTM, spaces in names become such marks.
+        let known: Vec<String> = self
+            .known
+            .iter()
+            .map(|name| name.replace(' ', "_"))
+            .collect();
+        let numbered = (0..).map(|number| format!("SPEAKER_{number:02}"));
+        // One may be somebody's name.
+        let numbered = numbered.filter(|label| !known.contains(label));
+        let label = |(name, numbered): (&Option<String>, String)| {
+            Speaker::named(name.as_ref().unwrap_or(&numbered))
+        };
+        self.names.iter().zip(numbered).map(label).collect()
+    }
+
+    /// The label of each speaker in a transcript, given the speakers of the words.
     fn labels(&self, of_words: &[usize]) -> Vec<Speaker> {
         let count = of_words.iter().max().map_or(0, |last| last + 1);
         let mut labels: Vec<Option<Speaker>> = vec![None; count];
@@ -71,20 +88,12 @@ impl FoundSpeakers {
     }
 }
 
-/// The words of a segment, or the segment if it has none.
-fn timed_words(segment: &Segment) -> Vec<TimedWord> {
-    let word = |text: &str, start_s: f64, end_s: f64| TimedWord {
-        start_s,
-        end_s: end_s.max(start_s),
-        ends_sentence: ends_sentence(text),
-    };
-    if segment.words.is_empty() {
-        return vec![word(&segment.text, segment.start_s, segment.end_s)];
+fn timed_word(unit: SegmentUnit<'_>) -> TimedWord {
+    TimedWord {
+        start_s: unit.start_s,
+        end_s: unit.end_s.max(unit.start_s),
+        ends_sentence: ends_sentence(unit.text),
     }
-    let words = segment.words.iter();
-    words
-        .map(|spoken| word(&spoken.text, spoken.start_s, spoken.end_s))
-        .collect()
 }
 
 fn ends_sentence(text: &str) -> bool {
@@ -111,7 +120,7 @@ fn longest(spoken: &[(&TimedWord, usize)]) -> usize {
 mod tests {
     use super::*;
     use crate::transcript::Timings;
-    use halkspeech_audio::SpeakerSpan as Span;
+    use halkspeech_audio::SpeakerSpan;
     use halkspeech_whisper::{Task, Word};
 
     /// Words of 0.4 s, one every half second; a segment ends at each line.
@@ -131,18 +140,11 @@ mod tests {
                 })
                 .collect();
             Segment {
-                seek: 0,
                 start_s: words[0].start_s,
                 end_s: words[words.len() - 1].end_s,
                 text: line.to_owned(),
-                tokens: Vec::new(),
-                temperature: 0.0,
-                avg_logprob: 0.0,
-                compression_ratio: 1.0,
-                no_speech_prob: 0.0,
                 words,
-                speaker: None,
-                word_speakers: Vec::new(),
+                ..Segment::default()
             }
         };
         Transcript {
@@ -162,7 +164,7 @@ mod tests {
 
     /// The speakers of the spans `(start, end, speaker)`, with their names.
     fn found(spans: &[(f64, f64, usize)], names: &[Option<&str>]) -> FoundSpeakers {
-        let span = |&(start_s, end_s, speaker): &(f64, f64, usize)| Span {
+        let span = |&(start_s, end_s, speaker): &(f64, f64, usize)| SpeakerSpan {
             start_s,
             end_s,
             speaker,
@@ -218,6 +220,29 @@ mod tests {
             &found(&spans, &names),
             &["B: B B", "A: A A", "D: D D"],
         );
+    }
+
+    #[test]
+    fn strangers_in_a_timeline_have_numbers_that_are_nobodys_name() {
+        let labels = |names: &[Option<&str>]| {
+            let count = names.len();
+            let spans: Vec<_> = (0..count)
+                .map(|number| (number as f64, 9.0, number))
+                .collect();
+            let timeline = found(&spans, names).timeline(Duration::from_secs(9));
+            let labels = timeline
+                .spans
+                .iter()
+                .map(|span| span.speaker.label().to_owned());
+            labels.collect::<Vec<_>>()
+        };
+        let expected = ["SPEAKER_00", "Ann", "SPEAKER_02"];
+        assert_eq!(labels(&[None, Some("Ann"), None]), expected);
+        let expected = ["SPEAKER_01", "SPEAKER_00", "SPEAKER_03"];
+        assert_eq!(labels(&[None, Some("SPEAKER_00"), None]), expected);
+        // The same in RTTM.
+        let expected = ["SPEAKER_00", "SPEAKER 01", "SPEAKER_03"];
+        assert_eq!(labels(&[None, Some("SPEAKER 01"), None]), expected);
     }
 
     #[test]

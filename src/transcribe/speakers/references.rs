@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::caller::Caller;
-use crate::transcribe::{FrontEndPanicked, Stage, Transcriber};
+use crate::transcribe::recordings::seconds;
+use crate::transcribe::{Stage, TranscribeError, Transcriber};
 use halkspeech_audio::{
-    AudioError, Channels, DecodeLimits, DecodedAudio, SAMPLE_RATE_HZ, Source, SpeakerModel, Voice,
+    AudioError, Channels, DecodeLimits, DecodedAudio, Source, SpeakerModel, Voice,
 };
 
 /// The length of a reference, in seconds.
@@ -34,9 +35,9 @@ pub struct ReferenceError {
 pub enum ReferenceProblem {
     /// It cannot be decoded.
     #[error(transparent)]
-    Audio(#[from] AudioError),
+    Audio(AudioError),
     /// It is shorter than 2 s.
-    #[error("the audio lasts {0:.1} s; 2 to 10 s are needed")]
+    #[error("the audio lasts {:.2} s; 2 to 10 s are needed", hundredths_down(*.0))]
     TooShort(f64),
     /// It is longer than 10 s.
     #[error("the audio is longer than 10 s; 2 to 10 s are needed")]
@@ -44,9 +45,12 @@ pub enum ReferenceProblem {
     /// Nobody speaks alone in it for a quarter of a second.
     #[error("no voice was found in the audio")]
     NoVoice,
-    /// Its decoding panicked.
-    #[error(transparent)]
-    FrontEnd(#[from] FrontEndPanicked),
+}
+
+/// Rounded down to hundredths, so that what is too short does not look as long as is needed. The addend is more
+/// than the error of a division, and less than a sample.
+fn hundredths_down(duration_s: f64) -> f64 {
+    (duration_s * 100.0 + 1e-6).floor() / 100.0
 }
 
 impl Transcriber {
@@ -55,44 +59,69 @@ impl Transcriber {
         &self,
         model: &Arc<SpeakerModel>,
         number: usize,
-        reference: &Bytes,
+        reference: Bytes,
         caller: Caller,
-    ) -> Result<Voice, ReferenceError> {
-        let problem = |problem| ReferenceError { number, problem };
-        let voice = self.read_voice(model, reference, caller).await;
-        voice.map_err(problem)
-    }
-
-    async fn read_voice(
-        &self,
-        model: &Arc<SpeakerModel>,
-        reference: &Bytes,
-        caller: Caller,
-    ) -> Result<Voice, ReferenceProblem> {
+    ) -> Result<Voice, TranscribeError> {
         let limits = DecodeLimits {
             max_duration: Duration::from_secs_f64(LONGEST_S + PADDING_S),
             ..self.limits.clone()
         };
-        let mono = |decoded: DecodedAudio, _memory: &_| {
+        let error = move |problem| TranscribeError::from(ReferenceError { number, problem });
+        let mono = move |decoded: DecodedAudio, _memory: &_| {
             let pcm = decoded.streams.into_iter().next().unwrap_or_default();
-            let duration_s = pcm.len() as f64 / f64::from(SAMPLE_RATE_HZ);
+            let duration_s = seconds(pcm.len());
             if duration_s < SHORTEST_S {
-                return Err(ReferenceProblem::TooShort(duration_s));
+                return Err(error(ReferenceProblem::TooShort(duration_s)));
             }
             Ok(pcm)
         };
-        let source = Source::Memory(reference.clone());
+        let source = Source::Memory(reference);
         let decoded = self.decode_then(source, limits, (Channels::Mix, caller), mono);
-        let (pcm, _memory) = decoded.await.map_err(|error| match error {
-            ReferenceProblem::Audio(AudioError::TooLong { .. }) => ReferenceProblem::TooLong,
-            ReferenceProblem::Audio(AudioError::TooShort { duration }) => {
-                ReferenceProblem::TooShort(duration.as_secs_f64())
-            }
+        let (pcm, memory) = decoded.await.map_err(|failure| match failure {
+            // The server's lack of memory, for which the reference is not to blame.
+            TranscribeError::Audio(AudioError::NoMemory { .. }) => failure,
+            TranscribeError::Audio(audio) => error(ReferenceProblem::of(audio)),
             other => other,
         })?;
         let model = Arc::clone(model);
-        let find = move || model.reference_voice(&pcm);
+        let find = move || {
+            let voice = model.reference_voice(&pcm);
+            // In this order, also if the caller has left.
+            drop(pcm);
+            drop(memory);
+            voice
+        };
         let voice = self.front_end.run(Stage::Voices, caller, find).await?;
-        voice.ok_or(ReferenceProblem::NoVoice)
+        voice.ok_or_else(|| error(ReferenceProblem::NoVoice))
+    }
+}
+
+impl ReferenceProblem {
+    /// Why a reference cannot be decoded.
+    fn of(error: AudioError) -> Self {
+        match error {
+            AudioError::TooLong { .. } => Self::TooLong,
+            AudioError::TooShort { duration } => Self::TooShort(duration.as_secs_f64()),
+            other => Self::Audio(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_reference_does_not_look_long_enough() {
+        for (samples, expected) in [
+            (31_999, "1.99"),
+            (31_360, "1.96"),
+            (18_400, "1.15"),
+            (16_000, "1.00"),
+        ] {
+            let text = ReferenceProblem::TooShort(seconds(samples)).to_string();
+            let start = format!("the audio lasts {expected} s;");
+            assert!(text.starts_with(&start), "{text}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Which local speakers of all windows are the same person.
 
+use std::num::NonZeroUsize;
+
 use super::SpeakerCount;
 use super::embedding::{DIMENSIONS, VoiceVector, dot, normalised};
 use super::linkage::{Distances, Merge, labels, merges};
@@ -40,18 +42,15 @@ struct Item {
     windows: [usize; 2],
 }
 
-/// Finds the speakers of a recording. At most `block` windows are clustered at once; then the speakers of
-/// the blocks are.
-pub fn cluster(windows: &[LocalSpeakers], block: usize, count: SpeakerCount) -> Clusters {
-    let items = items(windows);
-    let mut found = if windows.len() > block {
-        let block_of = |item: &Item| item.windows[0] / block.max(1);
-        let blocks = items.chunk_by(|a, b| block_of(a) == block_of(b));
-        let of_blocks = blocks.flat_map(|items| centroids(items, SpeakerCount::default()));
-        centroids(&of_blocks.collect::<Vec<_>>(), count)
-    } else {
-        centroids(&items, count)
-    };
+/// Finds the speakers of a recording. At most `most` vectors, two or more, are clustered at once; more are
+/// clustered in blocks, and then the clusters of the blocks.
+pub fn cluster(windows: &[LocalSpeakers], most: usize, count: SpeakerCount) -> Clusters {
+    let mut items = items(windows);
+    while items.len() > most {
+        items = in_blocks(&items, most);
+    }
+    let mut found = centroids(&items, count);
+    drop(items);
     remove_unconfirmed(&mut found, windows.len(), count.min);
     let voices: Vec<VoiceVector> = found.into_iter().map(|item| item.vector).collect();
     let assignments = windows
@@ -64,6 +63,27 @@ pub fn cluster(windows: &[LocalSpeakers], block: usize, count: SpeakerCount) -> 
     }
 }
 
+/// Clusters equal blocks of at most `most` of the items, each into at most half of this number, so that fewer
+/// are left.
+fn in_blocks(items: &[Item], most: usize) -> Vec<Item> {
+    let count = SpeakerCount {
+        min: 0,
+        max: NonZeroUsize::new(most / 2),
+    };
+    let blocks = items.len().div_ceil(most);
+    let blocks = items.chunks(items.len().div_ceil(blocks));
+    blocks.flat_map(|block| centroids(block, count)).collect()
+}
+
+/// Memory of clustering this many vectors, at most `most` at once, in bytes.
+pub const fn bytes_of(vectors: usize, most: usize) -> usize {
+    let at_once = if vectors < most { vectors } else { most };
+    // The items, and their clusters in a vector that has doubled its length.
+    let items = 2 * vectors * size_of::<Item>();
+    let merges = at_once * (size_of::<Merge>() + size_of::<Item>() + 64);
+    items + merges + Distances::bytes_of(at_once)
+}
+
 /// The vectors of all pieces, or if there are none, of all local speakers.
 fn items(windows: &[LocalSpeakers]) -> Vec<Item> {
     let item = |window: usize, vector: &VoiceVector| Item {
@@ -71,14 +91,18 @@ fn items(windows: &[LocalSpeakers]) -> Vec<Item> {
         size: 1.0,
         windows: [window; 2],
     };
-    let (mut pieces, mut voices) = (Vec::new(), Vec::new());
+    let pieces = windows.iter().map(|window| window.pieces.len()).sum();
+    let mut items = Vec::with_capacity(pieces);
     for (index, window) in windows.iter().enumerate() {
-        let of_pieces = window.pieces.iter().map(|piece| &piece.vector);
-        pieces.extend(of_pieces.map(|vector| item(index, vector)));
-        let of_voices = window.voices.iter().flatten().map(|voice| &voice.vector);
-        voices.extend(of_voices.map(|vector| item(index, vector)));
+        items.extend(window.pieces.iter().map(|piece| item(index, &piece.vector)));
     }
-    if pieces.is_empty() { voices } else { pieces }
+    if items.is_empty() {
+        for (index, window) in windows.iter().enumerate() {
+            let voices = window.voices.iter().flatten();
+            items.extend(voices.map(|voice| item(index, &voice.vector)));
+        }
+    }
+    items
 }
 
 /// Removes clusters from a single window, except the first and the last: two windows contain every other

@@ -8,7 +8,7 @@ pub struct Merge {
     pub distance: f32,
 }
 
-/// Distances between items, all pairs.
+/// Distances between items: those of each item to the items before it.
 pub struct Distances {
     values: Vec<f32>,
     count: usize,
@@ -16,20 +16,34 @@ pub struct Distances {
 
 impl Distances {
     pub fn new(count: usize, distance: impl Fn(usize, usize) -> f32) -> Self {
-        let mut values = vec![0.0; count * count];
-        for a in 0..count {
-            for b in a + 1..count {
-                let value = distance(a, b);
-                values[a * count + b] = value;
-                values[b * count + a] = value;
-            }
-        }
+        let pairs = (0..count).flat_map(|item| (0..item).map(move |before| (before, item)));
+        let mut values = Vec::with_capacity(pair_count(count));
+        values.extend(pairs.map(|(before, item)| distance(before, item)));
         Self { values, count }
     }
 
-    fn between(&self, a: usize, b: usize) -> f32 {
-        self.values[a * self.count + b]
+    /// Memory of the distances between `count` items, in bytes.
+    pub const fn bytes_of(count: usize) -> usize {
+        pair_count(count) * size_of::<f32>()
     }
+
+    fn between(&self, a: usize, b: usize) -> f32 {
+        self.values[index(a, b)]
+    }
+
+    fn set(&mut self, a: usize, b: usize, distance: f32) {
+        self.values[index(a, b)] = distance;
+    }
+}
+
+/// Index of the distance between two different items.
+fn index(a: usize, b: usize) -> usize {
+    pair_count(a.max(b)) + a.min(b)
+}
+
+/// Number of pairs of this many items.
+const fn pair_count(items: usize) -> usize {
+    items * items.saturating_sub(1) / 2
 }
 
 /// Merges until one cluster is left; the merges are in order of their distances. `sizes` says how many
@@ -64,8 +78,7 @@ pub fn merges(mut distances: Distances, mut sizes: Vec<f32>) -> Vec<Merge> {
         for &other in active.iter().filter(|item| **item != kept) {
             let sum = distances.between(kept, other) * sizes[kept]
                 + distances.between(gone, other) * sizes[gone];
-            distances.values[kept * count + other] = sum / total;
-            distances.values[other * count + kept] = sum / total;
+            distances.set(kept, other, sum / total);
         }
         sizes[kept] = total;
     }
@@ -137,6 +150,17 @@ mod tests {
         assert_eq!(labels(4, &found[..2]), [0, 1, 0, 1]);
         assert_eq!(labels(4, &found[..1]), [0, 1, 0, 2]);
         assert!(on_a_line(&[]).is_empty() && on_a_line(&[1.0]).is_empty());
+    }
+
+    #[test]
+    fn each_pair_has_one_distance() {
+        let distances = Distances::new(5, |a, b| (10 * a + b) as f32);
+        assert_eq!(Distances::bytes_of(5), distances.values.len() * 4);
+        for (a, b) in [(0, 1), (0, 4), (2, 3), (3, 4)] {
+            assert_eq!(distances.between(a, b), (10 * a + b) as f32);
+            assert_eq!(distances.between(b, a), (10 * a + b) as f32);
+        }
+        assert_eq!([0, 1, 2].map(Distances::bytes_of), [0, 0, 4]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::filter_bank::{self, Frame};
+use super::segmentation::WINDOW_FRAMES;
 use super::*;
 use crate::fetched_files::{model_dir, sample_pcm};
 use crate::synthetic_speech::synthetic;

@@ -91,15 +91,9 @@ fn nobody_speaks_in_silence() {
 }
 
 #[test]
-fn three_hours_are_clustered_in_blocks() {
-    let count = 3 * MAX_WINDOWS / 2;
-    let windows: Vec<LocalSpeakers> = (0..count)
-        .map(|index| window([Some(index / 200 % 3), None, None], &[(1, 589)]))
-        .collect();
-    let firsts: Vec<usize> = (0..count).map(|index| index * HOP_FRAMES).collect();
-    let found = diarize(&firsts, &windows, 1e6, SpeakerCount::default());
-    assert_eq!(found.voices.len(), 3);
-    let speakers: Vec<usize> = found.spans.iter().map(|span| span.speaker).collect();
-    let expected: Vec<usize> = (0..count.div_ceil(200)).map(|turn| turn % 3).collect();
-    assert_eq!(speakers, expected);
+fn the_memory_of_a_recording_is_bounded() {
+    let hour = 3_600 * 16_000;
+    let megabytes = |hours: usize| Diarizer::bytes_of(hours * hour) >> 20;
+    assert_eq!([1, 2, 24].map(megabytes), [85, 136, 1_242]);
+    assert!(Diarizer::bytes_of(0) < 1 << 20);
 }

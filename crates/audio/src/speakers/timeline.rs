@@ -1,5 +1,6 @@
 //! When each speaker speaks, by the votes of overlapping windows.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::cluster::Assignment;
@@ -18,42 +19,51 @@ pub struct SpeakerSpan {
     pub speaker: usize,
 }
 
-/// Votes of the windows for each frame of the recording.
+/// The spans of the speakers, by the votes of the windows for each frame.
+///
+/// Windows are added in order of their starts, so that only the frames of the last window are undecided: the
+/// memory depends on the number of spans, not on that of frames or speakers.
+#[derive(Default)]
 pub struct Timeline {
-    speakers: usize,
-    /// Sum of the windows' probabilities of each speaker, for each frame.
-    scores: Vec<f32>,
-    /// Sum of the windows' numbers of speakers, and of the windows' weights.
-    counts: Vec<[f32; 2]>,
+    /// The first undecided frame.
+    first: usize,
+    undecided: VecDeque<Votes>,
+    /// First frame and speaker of the spans that have not ended.
+    open: Vec<(usize, usize)>,
+    /// Frames and speaker of the others.
+    ended: Vec<(Range<usize>, usize)>,
+}
+
+/// Votes of the windows for a frame.
+#[derive(Default)]
+struct Votes {
+    /// Speakers, each with the sum of the windows' probabilities.
+    scores: Vec<(usize, f32)>,
+    /// Sum of the windows' numbers of speakers.
+    speakers: f32,
+    /// Sum of the windows' weights.
+    weights: f32,
 }
 
 impl Timeline {
-    pub fn new(frames: usize, speakers: usize) -> Self {
-        Self {
-            speakers,
-            scores: vec![0.0; frames * speakers],
-            counts: vec![[0.0; 2]; frames],
-        }
-    }
-
-    /// Adds a window that starts at frame `first`.
+    /// Adds a window that starts at frame `first`, not before the one added before.
     pub fn add(&mut self, first: usize, window: &LocalSpeakers, assignment: &Assignment) {
+        self.decide(first);
         let mut speakers = vec![assignment.locals; window.activities.len()];
         for (piece, speaker) in window.pieces.iter().zip(&assignment.pieces) {
             for frame in &mut speakers[piece.frames.clone()] {
                 frame[piece.local] = Some(*speaker);
             }
         }
-        let frames = self.counts.len().saturating_sub(first);
+        let frames = window.activities.len().max(self.undecided.len());
+        self.undecided.resize_with(frames, Votes::default);
         let activities = window.activities.iter().zip(&speakers).enumerate();
-        for (index, (activity, speakers)) in activities.take(frames) {
+        for ((index, (activity, speakers)), votes) in activities.zip(&mut self.undecided) {
             // The network knows more about the middle of a window than about its ends.
             let weight = weight(index);
-            let frame = first + index;
-            let scores = &mut self.scores[frame * self.speakers..][..self.speakers];
             for (probability, speaker) in activity.probabilities.iter().zip(speakers) {
                 if let Some(speaker) = speaker {
-                    scores[*speaker] += weight * probability;
+                    votes.add(*speaker, weight * probability);
                 }
             }
             let mut active: Vec<usize> = CLASSES[activity.class]
@@ -61,57 +71,78 @@ impl Timeline {
                 .filter_map(|local| speakers[*local])
                 .collect();
             active.dedup();
-            let count = active.len();
-            let [sum, weights] = &mut self.counts[frame];
-            *sum += weight * count as f32;
-            *weights += weight;
+            votes.speakers += weight * active.len() as f32;
+            votes.weights += weight;
         }
     }
 
     /// The spans of all speakers, each at most until `end_s`: by start, then by speaker.
-    pub fn spans(&self, end_s: f64) -> Vec<SpeakerSpan> {
-        let active = self.active();
-        let mut spans = Vec::new();
-        for speaker in 0..self.speakers {
-            let frames = active.iter().map(|active| active.contains(&speaker));
-            for run in runs(frames) {
-                let (start_s, end) = (edge_s(run.start), edge_s(run.end));
-                if start_s < end_s {
-                    spans.push(SpeakerSpan {
-                        start_s,
-                        end_s: end.min(end_s),
-                        speaker,
-                    });
-                }
-            }
-        }
-        spans.sort_by(|a, b| {
-            a.start_s
-                .total_cmp(&b.start_s)
-                .then(a.speaker.cmp(&b.speaker))
-        });
-        spans
+    pub fn spans(mut self, end_s: f64) -> Vec<SpeakerSpan> {
+        self.decide(usize::MAX);
+        self.ended
+            .retain(|(frames, _)| edge_s(frames.start) < end_s);
+        self.ended
+            .sort_unstable_by_key(|(frames, speaker)| (frames.start, *speaker));
+        let span = |(frames, speaker): (Range<usize>, usize)| SpeakerSpan {
+            start_s: edge_s(frames.start),
+            end_s: edge_s(frames.end).min(end_s),
+            speaker,
+        };
+        self.ended.into_iter().map(span).collect()
     }
 
-    /// The speakers of each frame: as many as the windows say, those with the highest scores.
-    fn active(&self) -> Vec<Vec<usize>> {
-        let frames = self.counts.iter().enumerate();
-        frames
-            .map(|(frame, [sum, weights])| {
-                let scores = &self.scores[frame * self.speakers..][..self.speakers];
-                let count = if *weights > 0.0 {
-                    (sum / weights).round() as usize
-                } else {
-                    0
-                };
-                let mut by_score: Vec<usize> = (0..self.speakers)
-                    .filter(|speaker| scores[*speaker] > 0.0)
-                    .collect();
-                by_score.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-                by_score.truncate(count);
-                by_score
-            })
-            .collect()
+    /// Decides the frames before frame `end`.
+    fn decide(&mut self, end: usize) {
+        while self.first < end
+            && let Some(votes) = self.undecided.pop_front()
+        {
+            self.show(&votes.active());
+            self.first += 1;
+        }
+        if self.first < end {
+            // Nobody speaks between windows.
+            self.show(&[]);
+            self.first = end;
+        }
+    }
+
+    /// Ends the spans of the speakers who are not active in the first undecided frame, and begins those of the
+    /// others.
+    fn show(&mut self, active: &[usize]) {
+        let frame = self.first;
+        let ended = self
+            .open
+            .extract_if(.., |(_, speaker)| !active.contains(speaker));
+        self.ended
+            .extend(ended.map(|(start, speaker)| (start..frame, speaker)));
+        for &speaker in active {
+            if self.open.iter().all(|(_, open)| *open != speaker) {
+                self.open.push((frame, speaker));
+            }
+        }
+    }
+}
+
+impl Votes {
+    fn add(&mut self, speaker: usize, score: f32) {
+        match self.scores.iter_mut().find(|(other, _)| *other == speaker) {
+            Some((_, sum)) => *sum += score,
+            None => self.scores.push((speaker, score)),
+        }
+    }
+
+    /// The speakers: as many as the windows say, those with the highest scores, of equal ones the first.
+    fn active(mut self) -> Vec<usize> {
+        let count = if self.weights > 0.0 {
+            (self.speakers / self.weights).round() as usize
+        } else {
+            0
+        };
+        self.scores.retain(|(_, score)| *score > 0.0);
+        self.scores
+            .sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let speakers = self.scores.into_iter().map(|(speaker, _)| speaker);
+        speakers.take(count).collect()
     }
 }
 
@@ -125,18 +156,6 @@ fn weight(frame: usize) -> f32 {
 fn edge_s(frame: usize) -> f64 {
     let sample = (frame * FRAME_STEP + FIRST_FRAME_MIDDLE - FRAME_STEP / 2) as f64;
     sample / f64::from(SAMPLE_RATE_HZ)
-}
-
-/// Ranges in which the frames are true.
-fn runs(frames: impl Iterator<Item = bool>) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for (frame, _) in frames.enumerate().filter(|(_, active)| *active) {
-        match runs.last_mut() {
-            Some(run) if run.end == frame => run.end += 1,
-            _ => runs.push(frame..frame + 1),
-        }
-    }
-    runs
 }
 
 #[cfg(test)]
@@ -167,7 +186,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(timeline: &Timeline, expected: &[(usize, usize, usize)]) {
+    fn check(timeline: Timeline, expected: &[(usize, usize, usize)]) {
         let spans = timeline.spans(f64::MAX);
         let expected: Vec<SpeakerSpan> = expected
             .iter()
@@ -182,22 +201,22 @@ mod tests {
 
     #[test]
     fn frames_become_spans_of_the_assigned_speakers() {
-        let mut timeline = Timeline::new(8, 2);
         // Local speaker 1, both, local speaker 0, nobody, and one who is not assigned.
         let window = window(&[2, 2, 4, 1, 1, 0, 3, 1]);
-        timeline.add(0, &window, &locals([Some(0), Some(1), None]));
-        check(&timeline, &[(0, 3, 1), (2, 5, 0), (7, 8, 0)]);
-        assert_eq!(timeline.spans(edge_s(4))[1].end_s, edge_s(4));
-        assert_eq!(
-            timeline.spans(edge_s(7)).len(),
-            2,
-            "the third starts at the end"
-        );
+        let timeline = || {
+            let mut timeline = Timeline::default();
+            timeline.add(0, &window, &locals([Some(0), Some(1), None]));
+            timeline
+        };
+        check(timeline(), &[(0, 3, 1), (2, 5, 0), (7, 8, 0)]);
+        assert_eq!(timeline().spans(edge_s(4))[1].end_s, edge_s(4));
+        let before_the_third = timeline().spans(edge_s(7));
+        assert_eq!(before_the_third.len(), 2, "the third starts at the end");
     }
 
     #[test]
     fn the_window_whose_middle_is_nearer_decides() {
-        let mut timeline = Timeline::new(WINDOW_FRAMES + 2, 2);
+        let mut timeline = Timeline::default();
         timeline.add(
             0,
             &window(&[1; WINDOW_FRAMES]),
@@ -209,19 +228,19 @@ mod tests {
             &locals([None, Some(1), None]),
         );
         let middle = WINDOW_FRAMES / 2 + 1;
-        check(&timeline, &[(0, middle, 0), (middle, WINDOW_FRAMES + 1, 1)]);
+        check(timeline, &[(0, middle, 0), (middle, WINDOW_FRAMES + 1, 1)]);
     }
 
     #[test]
     fn local_speakers_of_one_voice_count_once() {
-        let mut timeline = Timeline::new(2, 2);
+        let mut timeline = Timeline::default();
         timeline.add(0, &window(&[4, 4]), &locals([Some(0), Some(0), None]));
-        check(&timeline, &[(0, 2, 0)]);
+        check(timeline, &[(0, 2, 0)]);
     }
 
     #[test]
     fn a_piece_may_have_another_speaker_than_the_rest() {
-        let mut timeline = Timeline::new(6, 2);
+        let mut timeline = Timeline::default();
         let mut window = window(&[1; 6]);
         window.pieces.push(Piece {
             local: 0,
@@ -231,6 +250,6 @@ mod tests {
         let mut assignment = locals([Some(0), None, None]);
         assignment.pieces.push(1);
         timeline.add(0, &window, &assignment);
-        check(&timeline, &[(0, 2, 0), (2, 4, 1), (4, 6, 0)]);
+        check(timeline, &[(0, 2, 0), (2, 4, 1), (4, 6, 0)]);
     }
 }

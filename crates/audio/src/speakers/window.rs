@@ -6,7 +6,7 @@ use super::embedding::{Embedding, VoiceVector, normalised};
 use super::filter_bank::{self, Frame};
 use super::segmentation::{
     CLASSES, ClassProbabilities, FIRST_FRAME_MIDDLE, FRAME_STEP, LOCAL_SPEAKERS, Segmentation,
-    WINDOW_FRAMES,
+    WINDOW_FRAMES, WINDOW_SAMPLES,
 };
 
 /// Minimum number of feature frames, of 10 ms each, for a vector.
@@ -14,6 +14,9 @@ const MIN_VECTOR_FRAMES: usize = 25;
 
 /// Minimum number for a vector of a piece. Vectors of less are too noisy to form clusters.
 const MIN_PIECE_FRAMES: usize = 100;
+
+/// Most pieces of a window: they do not overlap.
+pub const MAX_PIECES: usize = WINDOW_SAMPLES / filter_bank::FRAME_STEP / MIN_PIECE_FRAMES;
 
 /// Maximum number for a vector. Within a window, the segmentation may take two voices for one, so that a
 /// piece is short enough to hold one voice.

@@ -42,12 +42,12 @@ fn long(angle: f32) -> Option<(f32, usize)> {
 fn check(windows: &[LocalSpeakers], count: SpeakerCount, expected: &[Locals]) {
     let found = locals(windows, 1_000, count);
     assert_eq!(found, expected);
-    // In blocks of two windows the result is the same.
-    assert_eq!(locals(windows, 2, count), expected);
+    // In blocks of four vectors the result is the same.
+    assert_eq!(locals(windows, 4, count), expected);
 }
 
-fn locals(windows: &[LocalSpeakers], block: usize, count: SpeakerCount) -> Vec<Locals> {
-    let clusters = cluster(windows, block, count);
+fn locals(windows: &[LocalSpeakers], most: usize, count: SpeakerCount) -> Vec<Locals> {
+    let clusters = cluster(windows, most, count);
     clusters
         .assignments
         .iter()
@@ -161,4 +161,45 @@ fn a_voice_of_a_single_window_is_not_a_speaker_unless_the_caller_knows_of_it() {
     assert_eq!(found(&[0.0, 110.0, 110.0, 0.0], SpeakerCount::default()), 2);
     // The ends of the recording are in one window only.
     assert_eq!(found(&[110.0, 0.0, 0.0, 210.0], SpeakerCount::default()), 3);
+}
+
+#[test]
+fn many_vectors_are_clustered_in_blocks() {
+    let person = |index: usize| index / 20 % 3;
+    let windows: Vec<LocalSpeakers> = (0..600)
+        .map(|index| window([long(100.0 * person(index) as f32), None, None]))
+        .collect();
+    let expected: Vec<Locals> = (0..600)
+        .map(|index| [Some(person(index)), None, None])
+        .collect();
+    assert_eq!(locals(&windows, 64, SpeakerCount::default()), expected);
+}
+
+#[test]
+fn blocks_of_unlike_voices_are_clustered_until_few_are_left() {
+    // No two of them are alike.
+    let windows: Vec<LocalSpeakers> = (0..90)
+        .map(|person| window([long(100.0 * person as f32), None, None]))
+        .collect();
+    let items = items(&windows);
+    let mut counts = vec![items.len()];
+    let mut left = items;
+    while left.len() > 8 {
+        left = in_blocks(&left, 8);
+        counts.push(left.len());
+    }
+    assert_eq!(counts, [90, 46, 24, 12, 8]);
+    assert_eq!(left.iter().map(|item| item.size).sum::<f32>(), 90.0);
+    let found = cluster(&windows, 8, bounds(3, 3));
+    assert_eq!(found.voices.len(), 3);
+    assert_eq!(found.assignments.len(), 90);
+}
+
+#[test]
+fn the_memory_of_clustering_grows_with_the_vectors_and_not_with_their_square() {
+    let bytes = |vectors| bytes_of(vectors, 1_000);
+    assert!(bytes(100) < 1 << 19, "{}", bytes(100));
+    let linear = bytes(3_000) - bytes(2_000);
+    assert_eq!(bytes(102_000) - bytes(2_000), 100 * linear);
+    assert!(linear >= 1_000 * size_of::<Item>());
 }
