@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub(super) use acquire::RETRY_AFTER;
 pub use budget::ModelBudget;
 use entry::LoadedEntry;
 pub use entry::{LoadedModelInfo, ModelLease};
@@ -95,7 +96,7 @@ impl LoadedModels {
         &self.config.catalog
     }
 
-    /// The networks of speaker diarization. Their 34 MB are not part of the budget.
+    /// The networks of speaker diarization, which are not part of the budget.
     #[must_use]
     pub fn speakers(&self) -> &SpeakerNetworks {
         &self.speakers

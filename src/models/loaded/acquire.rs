@@ -15,7 +15,7 @@ use crate::models::{LoadError, LoadedModel, ModelError, ModelId, ModelPlan, Stor
 use crate::telemetry::{Metrics, error_chain};
 
 /// After a failed load, the first request after this time loads the model again.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
+pub(in crate::models) const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 impl LoadedModels {
     /// The model's entry; if there is none, loading begins as soon as the budget allows it.
