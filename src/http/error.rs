@@ -91,16 +91,16 @@ pub enum ApiError {
     /// A text field exceeds the length limit.
     #[error("field {name} is longer than {limit} bytes")]
     FieldTooLong {
-        /// The field.
-        name: String,
+        /// The field; a list without its brackets.
+        name: &'static str,
         /// The limit, in bytes.
         limit: usize,
     },
     /// A text field is not UTF-8.
     #[error("field {name} is not UTF-8")]
     FieldNotText {
-        /// The field.
-        name: String,
+        /// The field; a list without its brackets.
+        name: &'static str,
     },
     /// The field is unknown, and the settings reject unknown fields.
     #[error("field {name} is unknown")]

@@ -123,17 +123,9 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// Whether a field has a meaning; others need not be stored.
-    pub fn knows(&self, name: &str) -> bool {
-        Field::find(self.api, name).is_some()
-    }
-
-    /// The most bytes of a field.
-    pub fn max_bytes(&self, name: &str) -> usize {
-        match Field::find(self.api, name).map(|field| field.kind) {
-            Some(ValueKind::DataUrl) => data_url::MAX_TEXT_BYTES,
-            _ => MAX_FIELD_BYTES,
-        }
+    /// The row of a field that has a meaning; others need not be stored.
+    pub fn field(&self, name: &str) -> Option<Field> {
+        Field::find(self.api, name)
     }
 
     /// The API that the fields are read for.
@@ -175,7 +167,7 @@ impl Parameters {
             return Ok(());
         }
         (field.read)(self, &value).map_err(|expected| ApiError::InvalidValue {
-            param: field.name.strip_suffix("[]").unwrap_or(field.name),
+            param: field.name,
             value: match field.kind {
                 // A voice is not sent back.
                 ValueKind::DataUrl => data_url::head(&value).to_owned(),

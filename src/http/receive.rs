@@ -15,7 +15,7 @@ use super::body::{self, BodyChunks};
 use super::content_encoding::ContentEncoding;
 use super::error::ApiError;
 use super::form::{Form, FormPart};
-use super::parameters::{Api, MAX_FIELD_BYTES, Parameters, TranscriptionRequest};
+use super::parameters::{Api, Field, MAX_FIELD_BYTES, Parameters, TranscriptionRequest};
 use super::upload::Upload;
 use super::{Context, HttpSettings, boundary, models, raw_samples};
 use crate::caller::Caller;
@@ -147,6 +147,9 @@ pub fn transcription(
         let name = parameters.model.as_deref().unwrap_or(default.as_str());
         return Err(models::not_found(context, name, &model));
     }
+    if parameters.options.speakers.is_some() {
+        models::check_speaker_model(context)?;
+    }
     Ok((model, parameters))
 }
 
@@ -206,8 +209,8 @@ async fn receive_form(
                 return Err(ApiError::FileIsText { text });
             }
             audio = Some(source);
-        } else if parameters.knows(&name) {
-            let value = receive_text(&name, part, parameters.max_bytes(&name)).await?;
+        } else if let Some(field) = parameters.field(&name) {
+            let value = receive_text(field, part).await?;
             parameters.set(&name, value, settings)?;
         } else {
             parameters.set(&name, String::new(), settings)?;
@@ -220,24 +223,16 @@ async fn receive_form(
     ))
 }
 
-async fn receive_text(
-    name: &str,
-    mut part: FormPart<'_>,
-    limit: usize,
-) -> Result<String, ApiError> {
+async fn receive_text(field: Field, mut part: FormPart<'_>) -> Result<String, ApiError> {
+    let (name, limit) = (field.name, field.kind.max_bytes());
     let mut bytes = Vec::new();
     while let Some(chunk) = part.chunk().await? {
         if bytes.len() + chunk.len() > limit {
-            return Err(ApiError::FieldTooLong {
-                name: name.to_owned(),
-                limit,
-            });
+            return Err(ApiError::FieldTooLong { name, limit });
         }
         bytes.extend_from_slice(&chunk);
     }
-    String::from_utf8(bytes).map_err(|_| ApiError::FieldNotText {
-        name: name.to_owned(),
-    })
+    String::from_utf8(bytes).map_err(|_| ApiError::FieldNotText { name })
 }
 
 impl UploadBody {

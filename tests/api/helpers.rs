@@ -36,7 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-pub use answer::{check_error, error, error_in, header, text};
+pub use answer::{body_of, check_error, error, error_in, header, json_of, text};
 
 pub const TRANSCRIPTIONS: &str = "/v1/audio/transcriptions";
 

@@ -63,7 +63,7 @@ impl ApiError {
                 "The field '{name}' is longer than the limit of {limit} bytes."
             ))
             .code("invalid_value")
-            .param(name.strip_suffix("[]").unwrap_or(name)),
+            .param(name),
             Self::FieldNotText { name } => bad_request(&format!("The field '{name}' is not UTF-8 text."))
                 .code("invalid_value")
                 .param(name),

@@ -179,6 +179,14 @@ const OUTPUT: Field = Field::single(
 .describe("The output format.");
 
 const INFERENCE: &[Field] = &[
+    Field::single("diarize", ValueKind::Boolean, |_, text| {
+        parse_boolean(text).map(|_has_no_effect| ())
+    })
+    .default("false")
+    .describe(
+        "Has no effect: that of whisper.cpp compares the channels, which `channels=split` \
+         transcribes separately. `diarized_json` and `speaker_labels` have speakers.",
+    ),
     Field::single("translate", ValueKind::Boolean, |parameters, text| {
         let task = parse_boolean(text).map(|translates| {
             if translates {
@@ -324,7 +332,7 @@ pub fn apply(parameters: &mut Parameters) -> ResponseKind {
             parameters.format = output.format();
             // Its clients send this field with every output format.
             parameters.word_timestamps &= output == AsrOutput::Json;
-            parameters.speakers.of_subtitles(output);
+            parameters.speakers.apply_output(output);
             ResponseKind::Asr(output)
         }
         Api::Language | Api::SpokenLanguage => {

@@ -3,6 +3,7 @@
 use super::{ApiError, Parameters, speakers};
 use crate::format::ResponseFormat;
 use halkspeech_audio::Channels;
+use halkspeech_whisper::Task;
 
 /// A field that is allowed with some response formats only.
 struct FormatRule {
@@ -84,6 +85,10 @@ const MAX_FINISHED: f32 = 64.0;
 pub fn check(parameters: &Parameters) -> Result<(), ApiError> {
     let is_split = parameters.options.channels == Channels::Split;
     speakers::check(parameters)?;
+    if parameters.task == Task::Translate && parameters.format == ResponseFormat::DiarizedJson {
+        let message = "'response_format=diarized_json' is not supported with translate=true";
+        return Err(conflict("response_format", message.to_owned()));
+    }
     // The text of the channels is merged when the last channel is done.
     if parameters.stream && is_split {
         let message = "'stream' is not supported with channels=split".to_owned();

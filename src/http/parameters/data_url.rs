@@ -9,6 +9,9 @@ use super::value::Expected;
 /// Most bytes in a URL.
 const MAX_BYTES: usize = 1 << 20;
 
+/// Longest part of a URL before the data that an error shows, in bytes.
+const MAX_HEAD_BYTES: usize = 100;
+
 /// Longest text of a URL, in bytes.
 pub const MAX_TEXT_BYTES: usize = MAX_BYTES.div_ceil(3) * 4 + 1024;
 
@@ -30,9 +33,15 @@ pub fn parse(text: &str) -> Result<Bytes, Expected> {
     Ok(bytes.into())
 }
 
-/// The text up to the data.
+/// The text up to the data, to be shown to the sender; empty if it is too long to be that, because any longer text may
+/// be data.
 pub fn head(text: &str) -> &str {
-    text.split(',').next().unwrap_or_default()
+    let head = text.split(',').next().unwrap_or_default();
+    if head.len() <= MAX_HEAD_BYTES {
+        head
+    } else {
+        ""
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +84,26 @@ mod tests {
         assert_eq!(parse(&url(MAX_BYTES)).unwrap().len(), MAX_BYTES);
         assert!(parse(&url(MAX_BYTES + 1)).is_err());
         assert!(url(MAX_BYTES).len() <= MAX_TEXT_BYTES);
-        assert_eq!(head(&url(10)), "data:;base64");
+    }
+
+    #[test]
+    fn the_head_never_holds_data() {
+        let data = "A".repeat(4096);
+        for (text, expected) in [
+            ("data:;base64,AAAA".to_owned(), "data:;base64"),
+            ("DATA:audio/wav,AAAA".to_owned(), "DATA:audio/wav"),
+            (data.clone(), ""),
+            (format!("{data},"), ""),
+            (format!("data:{data}"), ""),
+            (format!("data:audio/wav;base64{data},"), ""),
+            (format!(r#"["{data}","{data}"]"#), ""),
+            (
+                "https://example.org/a.wav".to_owned(),
+                "https://example.org/a.wav",
+            ),
+            (String::new(), ""),
+        ] {
+            assert_eq!(head(&text), expected, "{text}");
+        }
     }
 }

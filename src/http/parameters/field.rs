@@ -1,7 +1,7 @@
 //! A row of the table of fields: a field's name, its allowed values, and its reader.
 
-use super::Parameters;
 use super::value::Expected;
+use super::{MAX_FIELD_BYTES, Parameters, data_url};
 
 /// A field under one of its names.
 #[derive(Clone, Copy)]
@@ -70,6 +70,21 @@ pub enum FieldDescription {
 
 /// Reads a field's value into the parameters.
 pub type FieldReader = fn(&mut Parameters, &str) -> Result<(), Expected>;
+
+impl ValueKind {
+    /// The most bytes of a value.
+    pub fn max_bytes(self) -> usize {
+        match self {
+            Self::DataUrl => data_url::MAX_TEXT_BYTES,
+            Self::Text
+            | Self::Boolean
+            | Self::Number(..)
+            | Self::OptionalNumber(..)
+            | Self::Integer(..)
+            | Self::OneOf(_) => MAX_FIELD_BYTES,
+        }
+    }
+}
 
 impl Field {
     /// A field that is sent once.

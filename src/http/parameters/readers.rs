@@ -69,10 +69,10 @@ pub fn keywords(parameters: &mut Parameters, text: &str) -> Result<(), Expected>
     Ok(())
 }
 
-/// A format that the endpoint offers.
+/// A format that the endpoint offers, whatever other fields say.
 pub fn response_format(parameters: &mut Parameters, text: &str) -> Result<(), Expected> {
     let is_offered = |format: &ResponseFormat| {
-        parameters.task == Task::Transcribe || *format != ResponseFormat::DiarizedJson
+        parameters.api.task() == Task::Transcribe || *format != ResponseFormat::DiarizedJson
     };
     let format = ResponseFormat::parse(&text.trim().to_ascii_lowercase()).filter(is_offered);
     let format = format.ok_or_else(|| {

@@ -61,9 +61,9 @@ impl SpeakerFields {
         }
     }
 
-    /// Translates `diarize` into the field for subtitles of `/asr`. Clients of that API send it with every output
-    /// format; those without speakers ignore it.
-    pub fn of_subtitles(&mut self, output: AsrOutput) {
+    /// Applies the output format of `/asr`, in which `diarize` stands for the labels of subtitles too. Its clients send
+    /// `diarize` with every format; those without speakers ignore it.
+    pub fn apply_output(&mut self, output: AsrOutput) {
         let is_subtitles = matches!(output, AsrOutput::Srt | AsrOutput::Vtt);
         self.labels |= self.diarize && is_subtitles;
         self.diarize &= output == AsrOutput::Json;

@@ -75,6 +75,26 @@ fn an_empty_value_counts_as_not_sent() {
 }
 
 #[test]
+fn known_speakers_cannot_be_printed() {
+    let fields = [
+        ("response_format", "diarized_json"),
+        ("known_speaker_names[]", "Ann"),
+        ("known_speaker_references[]", "data:;base64,UklGRg=="),
+    ];
+    let mut parameters = Parameters::new(Api::Transcription);
+    for (name, value) in fields {
+        parameters.set(name, value.to_owned(), &settings()).unwrap();
+    }
+    let read = format!("{parameters:?}");
+    let finished = format!("{:?}", parameters.finish(defaults()).unwrap());
+    for text in [read, finished] {
+        for secret in ["Ann", "UklG", "RIFF", "82, 73, 70"] {
+            assert!(!text.contains(secret), "{secret} is in {text}");
+        }
+    }
+}
+
+#[test]
 fn text_fields() {
     check(&[("model", " base ")], |it| {
         it.model.as_deref() == Some("base")

@@ -1,7 +1,21 @@
 //! What a response says.
 
-use reqwest::Response;
+use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
+
+/// The body of the successful response to a request.
+pub async fn body_of(request: RequestBuilder) -> String {
+    let answer = request.send().await.unwrap();
+    let status = answer.status();
+    let body = answer.text().await.unwrap();
+    assert_eq!(status, 200, "{body}");
+    body
+}
+
+/// The same as JSON.
+pub async fn json_of(request: RequestBuilder) -> Value {
+    serde_json::from_str(&body_of(request).await).unwrap()
+}
 
 /// The text of a `json` response.
 pub async fn text(answer: Response) -> String {

@@ -3,7 +3,15 @@
 use std::f64::consts::TAU;
 use std::time::Duration;
 
+use crate::fetched_files::sample_pcm;
+
 const SAMPLE_RATE_HZ: u32 = 16_000;
+
+/// The samples of a sentence of 11 s.
+pub fn sample() -> Vec<i16> {
+    let pcm = sample_pcm().into_iter();
+    pcm.map(|sample| (sample * 32_768.0) as i16).collect()
+}
 
 /// Half a second of a tone, as a WAV file.
 pub fn tone(pitch_hz: f64) -> Vec<u8> {

@@ -1,52 +1,28 @@
 //! With the real networks, on a recording of two voices: the sample, and the sample as a higher voice.
 
-use std::fs;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use halkspeech_whisper::engine::EngineFactory;
 use halkspeech_whisper::engine::fake::FakeEngine;
+use reqwest::RequestBuilder;
 use reqwest::multipart::{Form, Part};
-use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 
 use super::{DIARIZATION, NAME, TIMESTAMPS};
-use crate::helpers::audio::wav;
-use crate::helpers::engine::timed_generation;
-use crate::helpers::{TRANSCRIPTIONS, TestApp, TestSetup, check_error, error, header};
+use crate::helpers::audio::{sample, tone, wav};
+use crate::helpers::engine::{EngineGate, gated_engine, timed_generation};
+use crate::helpers::{
+    TRANSCRIPTIONS, TestApp, TestSetup, body_of, check_error, error, header, json_of,
+};
 
 /// Samples of the low voice: the sample, 11 s.
 const LOW_S: f64 = 11.0;
 /// How much higher and faster the other voice is.
 const RATIO: f64 = 1.35;
 
-/// The samples of the recorded sentence.
-fn low() -> Vec<i16> {
-    let path = samples_dir().join("jfk.wav");
-    let file = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let start = file.windows(4).position(|name| name == b"data").unwrap() + 8;
-    let samples = file[start..].chunks_exact(2);
-    samples
-        .map(|sample| i16::from_le_bytes([sample[0], sample[1]]))
-        .collect()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the Makefile passes the samples' folder"
-)]
-fn samples_dir() -> std::path::PathBuf {
-    match std::env::var_os("SAMPLES_DIR") {
-        Some(dir) => dir.into(),
-        None => std::env::home_dir()
-            .unwrap()
-            .join(".cache/halkspeech/samples"),
-    }
-}
-
-/// The same played faster, which sounds like somebody else.
+/// The sample played faster, which sounds like somebody else.
 fn high() -> Vec<i16> {
-    let low = low();
+    let low = sample();
     let count = (low.len() as f64 / RATIO) as usize - 1;
     let sample = |index: usize| {
         let position = index as f64 * RATIO;
@@ -59,7 +35,7 @@ fn high() -> Vec<i16> {
 
 /// The low voice, the high one, the low one.
 fn dialogue() -> Vec<u8> {
-    wav(1, &[low(), high(), low()].concat())
+    wav(1, &[sample(), high(), sample()].concat())
 }
 
 /// End of the high voice, in seconds.
@@ -112,18 +88,6 @@ fn reference(samples: &[i16]) -> String {
     format!("data:audio/wav;base64,{}", STANDARD.encode(file))
 }
 
-async fn body(request: RequestBuilder) -> String {
-    let answer: Response = request.send().await.unwrap();
-    let status = answer.status();
-    let body = answer.text().await.unwrap();
-    assert_eq!(status, 200, "{body}");
-    body
-}
-
-async fn json_of(request: RequestBuilder) -> Value {
-    serde_json::from_str(&body(request).await).unwrap()
-}
-
 /// Speaker and text of each segment.
 fn spoken(segments: &Value) -> Vec<(&str, &str)> {
     let segments = segments.as_array().unwrap().iter();
@@ -154,13 +118,13 @@ async fn each_format_has_the_speakers() {
     assert_eq!(spoken(&verbose["segments"]), EXPECTED);
 
     let fields = [("response_format", "srt"), ("speaker_labels", "true")];
-    let srt = body(transcription(&app, &fields)).await;
+    let srt = body_of(transcription(&app, &fields)).await;
     assert!(
         srt.contains("\n[A] Ask not.\n") && srt.contains("\n[B] Who is this?\n"),
         "{srt}"
     );
     let fields = [("response_format", "vtt"), ("speaker_labels", "true")];
-    let vtt = body(transcription(&app, &fields)).await;
+    let vtt = body_of(transcription(&app, &fields)).await;
     assert!(vtt.contains("\n<v B>Who is this?\n"), "{vtt}");
 
     let metrics = app.metrics.encode();
@@ -169,7 +133,7 @@ async fn each_format_has_the_speakers() {
         "{metrics}"
     );
     let path = format!("/v1/models/{NAME}");
-    let shown: Value = app.get(&path).send().await.unwrap().json().await.unwrap();
+    let shown = json_of(app.get(&path)).await;
     assert_eq!(shown["loaded"], true);
 }
 
@@ -178,7 +142,7 @@ async fn each_format_has_the_speakers() {
 async fn known_speakers_have_their_names() {
     let app = start().await;
     let references = [
-        reference(&low()[16_000..80_000]),
+        reference(&sample()[16_000..80_000]),
         reference(&high()[16_000..80_000]),
     ];
     let fields = [
@@ -203,7 +167,7 @@ async fn known_speakers_have_their_names() {
         ("known_speaker_names[]", "Ann <1>".to_owned()),
         ("known_speaker_references[]", references[1].clone()),
     ];
-    let vtt = body(app.post(TRANSCRIPTIONS).multipart(form(&fields))).await;
+    let vtt = body_of(app.post(TRANSCRIPTIONS).multipart(form(&fields))).await;
     assert!(vtt.contains("\n<v Ann &lt;1&gt;>Who is this?\n"), "{vtt}");
     assert!(vtt.contains("\n<v A>Ask not.\n"), "{vtt}");
 }
@@ -212,15 +176,15 @@ async fn known_speakers_have_their_names() {
 #[ignore = "needs the networks of speaker diarization: scripts/fetch_models.sh speaker-diarization"]
 async fn every_wrong_reference_has_its_error() {
     let app = start().await;
-    let good = reference(&low()[..80_000]);
+    let good = reference(&sample()[..80_000]);
     let silence = reference(&[0; 48_000]);
     for (wrong, message) in [
         (
-            reference(&low()[..16_000]),
-            "the audio lasts 1.0 s; 2 to 10 s are needed.",
+            reference(&sample()[..16_000]),
+            "the audio lasts 1.00 s; 2 to 10 s are needed.",
         ),
         (
-            reference(&low()),
+            reference(&sample()),
             "the audio is longer than 10 s; 2 to 10 s are needed.",
         ),
         (silence, "no voice was found in the audio."),
@@ -267,7 +231,7 @@ async fn a_stream_has_the_text_first_and_then_its_speakers() {
     let whole = json_of(transcription(&app, &diarized)).await;
 
     let streamed = [diarized[0], ("stream", "true")];
-    let text = body(transcription(&app, &streamed)).await;
+    let text = body_of(transcription(&app, &streamed)).await;
 
     let events = text
         .split_terminator("\n\n")
@@ -356,28 +320,56 @@ async fn silence_has_no_speaker() {
 
 #[tokio::test]
 #[ignore = "needs the networks of speaker diarization: scripts/fetch_models.sh speaker-diarization"]
-async fn speech_has_times_in_milliseconds() {
-    let app = start().await;
-    let spans = |query: &[(&str, &str)]| {
-        let request = app.post(TIMESTAMPS).query(query).body(wav(1, &low()));
-        async move { json_of(request).await.as_array().unwrap().clone() }
-    };
-    let found = spans(&[("min_silence_duration_ms", "100")]).await;
-    assert!(found.len() > 2, "{found:?}");
-    let mut last = 0;
-    for span in &found {
-        let [start, end] = ["start", "end"].map(|name| span[name].as_u64().unwrap());
-        assert!(last <= start && start < end && end <= 11_000, "{found:?}");
-        last = end;
-    }
-    let cut = spans(&[
-        ("min_silence_duration_ms", "5000"),
-        ("max_speech_duration_s", "3"),
-    ])
+async fn a_reference_without_memory_is_refused_as_any_other_audio() {
+    let gate = EngineGate::new();
+    let app = TestApp::start_with(TestSetup {
+        // The tone takes 131 kB of it, the reference as much as is left.
+        decoded_bytes: 200_000,
+        engine: gated_engine(&gate),
+        ..TestSetup::default()
+    })
     .await;
-    assert!(cut.len() >= 3, "{cut:?}");
-    for span in &cut {
-        let length = span["end"].as_u64().unwrap() - span["start"].as_u64().unwrap();
-        assert!(length <= 3_000, "{cut:?}");
-    }
+    let running = app.submit(tone(500.0));
+    gate.reached().await;
+
+    let known = Form::new()
+        .text("known_speaker_names[]", "Ann")
+        .text("known_speaker_references[]", reference(&sample()[..48_000]))
+        .part("file", Part::bytes(tone(500.0)));
+    let answer = app.post(DIARIZATION).multipart(known).send().await.unwrap();
+
+    assert_eq!(answer.status(), 429);
+    assert!(!header(&answer, "retry-after").is_empty());
+    let kind = "rate_limit_exceeded";
+    check_error(
+        &error(answer).await,
+        kind,
+        None,
+        Some(kind),
+        "memory for audio",
+    );
+    gate.open();
+    assert_eq!(running.await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+#[ignore = "needs the networks of speaker diarization: scripts/fetch_models.sh speaker-diarization"]
+async fn the_memory_for_the_voices_counts() {
+    let app = TestApp::start_with(TestSetup {
+        // Enough for the 192 kB of the recording.
+        decoded_bytes: 300_000,
+        ..TestSetup::default()
+    })
+    .await;
+    let recording = wav(1, &sample()[..48_000]);
+
+    let plain = app.post(TIMESTAMPS).body(recording.clone());
+    let diarized = app.post(DIARIZATION).body(recording);
+
+    assert_eq!(plain.send().await.unwrap().status(), 200);
+    let answer = diarized.send().await.unwrap();
+    assert_eq!(answer.status(), 413);
+    let (kind, code) = ("invalid_request_error", Some("audio_too_long"));
+    let fragment = "AUDIO__MAX_DECODED_MIB";
+    check_error(&error(answer).await, kind, Some("file"), code, fragment);
 }

@@ -49,6 +49,26 @@ fn fields_of_whisper_asr_webservice() {
 }
 
 #[test]
+fn diarize_of_whisper_cpp_has_no_effect() {
+    for fields in [
+        &[][..],
+        &[("response_format", "text")],
+        &[("response_format", "srt")],
+        &[("response_format", "verbose_json")],
+        &[("response_format", "verbose_json"), ("stream", "true")],
+        &[("response_format", "verbose_json"), ("channels", "split")],
+        &[("response_format", "srt"), ("speaker_labels", "true")],
+    ] {
+        let without = read_by(Api::Inference, fields).unwrap();
+        let with = [fields, &[("diarize", "true")]].concat();
+        let with = read_by(Api::Inference, &with).unwrap();
+        assert_eq!(format!("{with:?}"), format!("{without:?}"));
+    }
+    let error = read_by(Api::Inference, &[("diarize", "maybe")]).unwrap_err();
+    assert_eq!(error.to_string(), "diarize must be true or false");
+}
+
+#[test]
 fn fields_of_whisper_cpp() {
     let read = |fields: &[(&str, &str)]| read_by(Api::Inference, fields).unwrap();
     assert_eq!(read(&[]).response, ResponseKind::BareText);
@@ -63,6 +83,13 @@ fn fields_of_whisper_cpp() {
     assert_eq!(clip.offset, Duration::from_millis(1_500));
     assert_eq!(clip.duration, Some(Duration::from_secs(2)));
     assert_eq!(read(&[("duration", "0")]).options.clip.duration, None);
+    let diarized = ("response_format", "diarized_json");
+    let translated = ("translate", "true");
+    for fields in [[diarized, translated], [translated, diarized]] {
+        let error = read_by(Api::Inference, &fields).unwrap_err();
+        let message = "'response_format=diarized_json' is not supported with translate=true";
+        assert_eq!(error.to_string(), message, "{fields:?}");
+    }
     for (fields, first, rest) in [
         (&[("temperature_inc", "0")][..], 0.0, &[][..]),
         (&[("temperature_inc", "0.5")], 0.0, &[0.5, 1.0]),
