@@ -46,6 +46,8 @@ pub struct SessionConfig {
     pub transcription: TranscriptionOptions,
     /// How turns end, and how early words are committed.
     pub policy: SessionOptions,
+    /// Whether the client gets the speaker of each piece.
+    pub speakers: bool,
 }
 
 /// A command to a session; they act in their order.

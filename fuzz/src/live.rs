@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use halkspeech::caller::Caller;
 use halkspeech::live::{
-    PartialResult, PartialWord, PartialWork, PieceResult, PieceWork, Session, TurnError, Work,
+    PartialResult, PartialWord, PartialWork, PieceResult, PieceVoice, PieceWork, Session, TurnError, Work,
 };
 use halkspeech::session::{
     OpenSession, SessionCommand, SessionConfig, SessionHandle, SessionLink, connect,
@@ -94,6 +94,7 @@ fn piece(work: &PieceWork) -> PieceResult {
         text,
         language: Language::parse("en"),
         logprobs: None,
+        voice: PieceVoice::NotWanted,
     }
 }
 

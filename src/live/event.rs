@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use halkspeech_whisper::Language;
 
-use crate::transcript::TokenLogprob;
+use crate::transcript::{Speaker, TokenLogprob};
 
 /// A turn, numbered from one in its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +54,21 @@ pub enum SessionEvent {
         item: ItemId,
         /// The turn before it.
         previous: Option<ItemId>,
+    },
+    /// A part of a turn's final text and who speaks in it, if speakers are wanted; before [`Completed`](Self::Completed).
+    Segment {
+        /// The turn.
+        item: ItemId,
+        /// Its number in the turn, from 0.
+        index: usize,
+        /// Its begin since the session began.
+        start: Duration,
+        /// Its end since the session began.
+        end: Duration,
+        /// Who speaks most of it.
+        speaker: Speaker,
+        /// The text.
+        text: String,
     },
     /// The text of a turn is complete; it replaces the deltas.
     Completed {

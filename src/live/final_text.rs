@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use halkspeech_whisper::Language;
 
+use super::speakers::{PieceVoice, SpokenPiece};
 use super::{PieceResult, TurnError, WorkId};
 use crate::transcript::TokenLogprob;
 
@@ -17,7 +18,7 @@ pub struct FinalText {
 }
 
 /// The text of a turn.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct JoinedText {
     /// The texts of the pieces, separated by spaces in languages that put spaces between words.
     pub text: String,
@@ -25,6 +26,8 @@ pub struct JoinedText {
     pub language: Option<Language>,
     /// The tokens of the pieces that have text, if they were requested.
     pub logprobs: Option<Vec<TokenLogprob>>,
+    /// The pieces that have text, if speakers are wanted.
+    pub spoken: Vec<SpokenPiece>,
 }
 
 #[derive(Debug)]
@@ -100,7 +103,8 @@ impl FinalText {
     /// The first error of a piece.
     pub fn join(self) -> Result<JoinedText, TurnError> {
         let mut joined = JoinedText::default();
-        for result in self.pieces.into_iter().filter_map(|piece| piece.result) {
+        for piece in self.pieces {
+            let Some(result) = piece.result else { continue };
             let text = result.text?;
             let text = text.trim();
             if let Some(logprobs) = result.logprobs {
@@ -121,6 +125,16 @@ impl FinalText {
                 joined.text.push(' ');
             }
             joined.text.push_str(text);
+            let voice = match result.voice {
+                PieceVoice::NotWanted => None,
+                PieceVoice::Unknown => Some(None),
+                PieceVoice::Found(voice) => Some(Some(voice)),
+            };
+            joined.spoken.extend(voice.map(|voice| SpokenPiece {
+                range: piece.range,
+                text: text.to_owned(),
+                voice,
+            }));
             joined.language = joined.language.or(result.language);
         }
         Ok(joined)
@@ -180,6 +194,7 @@ mod tests {
 
     fn result(text: &str) -> PieceResult {
         PieceResult {
+            voice: PieceVoice::NotWanted,
             text: Ok(text.to_owned()),
             language: Language::parse("tr"),
             logprobs: None,
@@ -201,13 +216,32 @@ mod tests {
                 assert_eq!(text.finish_piece(id, result), Some(0..9));
             }
             assert!(text.is_finished());
-            let joined = JoinedText {
-                text: expected.to_owned(),
-                language: Language::parse(code),
-                logprobs: None,
-            };
-            assert_eq!(text.join(), Ok(joined));
+            let joined = text.join().unwrap();
+            assert_eq!(joined.text, expected);
+            assert_eq!(joined.language, Language::parse(code));
+            assert_eq!(joined.logprobs, None);
+            assert!(joined.spoken.is_empty());
         }
+    }
+
+    #[test]
+    fn the_pieces_with_text_are_listed_if_speakers_are_wanted() {
+        let mut text = FinalText::default();
+        for (id, piece) in [" Bir. ", " ", "iki"].into_iter().enumerate() {
+            let range = 10 * id..10 * id + 9;
+            text.add(WorkId(id as u64), range);
+            let result = PieceResult {
+                voice: PieceVoice::Unknown,
+                ..result(piece)
+            };
+            text.finish_piece(WorkId(id as u64), result);
+        }
+        let spoken = text.join().unwrap().spoken;
+        let listed: Vec<_> = spoken
+            .iter()
+            .map(|piece| (&*piece.text, piece.range.clone()))
+            .collect();
+        assert_eq!(listed, [("Bir.", 0..9), ("iki", 20..29)]);
     }
 
     #[test]
@@ -249,11 +283,12 @@ mod tests {
         text.finish_piece(WorkId(1), result("Bir"));
         let failed = PieceResult {
             text: Err(TurnError::Overloaded),
+            voice: PieceVoice::NotWanted,
             language: None,
             logprobs: None,
         };
         text.finish_piece(WorkId(2), failed);
-        assert_eq!(text.join(), Err(TurnError::Overloaded));
+        assert_eq!(text.join().unwrap_err(), TurnError::Overloaded);
     }
 
     #[test]
@@ -280,6 +315,7 @@ mod tests {
         text.pause(WorkId(1), 0..9);
         let failed = PieceResult {
             text: Err(TurnError::Overloaded),
+            voice: PieceVoice::NotWanted,
             language: None,
             logprobs: None,
         };

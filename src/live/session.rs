@@ -10,6 +10,7 @@ use super::audio_buffer::AudioBuffer;
 use super::detector::Detector;
 use super::partials::Pauses;
 use super::position::{duration_of, samples_in};
+use super::speakers::SessionSpeakers;
 use super::turn::{EndedTurn, Turn, TurnStart};
 use super::undecoded::UndecodedSpeech;
 use super::work_queue::WorkQueue;
@@ -51,6 +52,7 @@ pub struct Session {
     last_item: u64,
     last_committed: Option<ItemId>,
     word_counts: WordCounts,
+    speakers: SessionSpeakers,
 }
 
 /// There is no audio to commit.
@@ -82,6 +84,7 @@ impl Session {
             last_item: 0,
             last_committed: None,
             word_counts: WordCounts::default(),
+            speakers: SessionSpeakers::default(),
         }
     }
 
@@ -359,7 +362,7 @@ impl Session {
                 return;
             };
             self.undecoded.remove(turn.range());
-            self.events.extend(turn.into_events());
+            self.events.extend(turn.into_events(&mut self.speakers));
         }
     }
 

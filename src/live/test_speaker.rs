@@ -12,8 +12,8 @@ use halkspeech_whisper::Language;
 use super::detector::Detector;
 use super::position::{duration_of, samples_in};
 use super::{
-    PartialResult, PartialWord, PartialWork, PieceResult, PieceWork, Session, SessionEvent,
-    SessionOptions, Work, WorkId,
+    PartialResult, PartialWord, PartialWork, PieceResult, PieceVoice, PieceWork, Session,
+    SessionEvent, SessionOptions, Work, WorkId,
 };
 
 /// Length of a word.
@@ -188,6 +188,7 @@ impl Conversation {
             text: Ok(words.join(" ")),
             language: Language::parse("tr"),
             logprobs: None,
+            voice: PieceVoice::Unknown,
         };
         self.session.piece_done(work.id, result);
         self.events.extend(self.session.events());

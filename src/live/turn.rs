@@ -10,6 +10,7 @@ use super::committed::ends_sentence;
 use super::final_text::{FinalText, last_delta};
 use super::partials::{Partials, Pauses, TurnSpeech};
 use super::position::samples_in;
+use super::speakers::SessionSpeakers;
 use super::work_queue::WorkQueue;
 use super::{CommitRule, Delay, ItemId, SessionEvent};
 
@@ -237,7 +238,7 @@ impl EndedTurn {
     }
 
     /// The last events of the turn.
-    pub fn into_events(self) -> Vec<SessionEvent> {
+    pub fn into_events(self, speakers: &mut SessionSpeakers) -> Vec<SessionEvent> {
         let item = self.item;
         let joined = match self.final_text.join() {
             Ok(joined) => joined,
@@ -252,6 +253,11 @@ impl EndedTurn {
             language: joined.language,
             logprobs: joined.logprobs,
         };
-        delta.into_iter().chain([completed]).collect()
+        let segments = speakers.segments(item, joined.spoken);
+        delta
+            .into_iter()
+            .chain(segments)
+            .chain([completed])
+            .collect()
     }
 }

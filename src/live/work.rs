@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use halkspeech_whisper::Language;
 
-use super::{ItemId, TurnError};
+use super::{ItemId, PieceVoice, TurnError};
 use crate::transcript::TokenLogprob;
 
 /// Identifies a piece of work in its session.
@@ -76,7 +76,7 @@ pub struct PartialWord {
 }
 
 /// The result of [`PieceWork`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct PieceResult {
     /// The text, or why there is none. White space around it has no meaning.
     pub text: Result<String, TurnError>,
@@ -84,4 +84,6 @@ pub struct PieceResult {
     pub language: Option<Language>,
     /// The tokens of the text with their log probabilities, if they were requested.
     pub logprobs: Option<Vec<TokenLogprob>>,
+    /// Who speaks.
+    pub voice: PieceVoice,
 }

@@ -16,8 +16,8 @@ use crate::caller::Caller;
 use crate::clock::now;
 use crate::job::JobError;
 use crate::live::{
-    CommitRule, ItemId, PartialResult, PartialWork, PieceResult, PieceWork, Session, TurnError,
-    Work, WorkId,
+    CommitRule, ItemId, PartialResult, PartialWork, PieceResult, PieceVoice, PieceWork, Session,
+    TurnError, Work, WorkId,
 };
 use crate::models::ModelLease;
 use crate::telemetry::{Metrics, PartialLabels};
@@ -271,24 +271,34 @@ impl SessionTask {
         let transcriber = Arc::clone(&self.transcriber);
         let deadline = now() + self.piece_timeout;
         let wants_logprobs = setup.config.transcription.logprobs;
+        let wants_voice = setup.config.speakers;
         async move {
-            let transcript = match setup.context(caller) {
-                Ok(context) => transcriber
-                    .write_piece(context, work.pcm.to_vec(), deadline)
-                    .await
-                    .map_err(turn_error),
-                Err(error) => Err(error),
+            let writing = async {
+                let context = setup.context(caller)?;
+                let pcm = work.pcm.to_vec();
+                let written = transcriber.write_piece(context, pcm, deadline).await;
+                written.map_err(turn_error)
             };
+            let voice = async {
+                if wants_voice {
+                    transcriber.piece_voice(Arc::clone(&work.pcm), caller).await
+                } else {
+                    PieceVoice::NotWanted
+                }
+            };
+            let (transcript, voice) = tokio::join!(writing, voice);
             match transcript {
                 Ok(transcript) => PieceResult {
                     text: Ok(transcript.text),
                     language: transcript.language,
                     logprobs: wants_logprobs.then_some(transcript.logprobs),
+                    voice,
                 },
                 Err(error) => PieceResult {
                     text: Err(error),
                     language: None,
                     logprobs: None,
+                    voice,
                 },
             }
         }

@@ -9,12 +9,13 @@ use super::progress::ProgressReport;
 use super::prompting::keep_last;
 use super::recordings::Recordings;
 use super::{
-    Origin, Plan, ReportUnit, TranscribeError, Transcriber, TranscriptionOptions, Urgency, until,
+    Origin, Plan, ReportUnit, Stage, TranscribeError, Transcriber, TranscriptionOptions, Urgency,
+    until,
 };
 use crate::caller::Caller;
 use crate::clock::now;
 use crate::job::CertainText;
-use crate::live::{PartialResult, PartialWord, PartialWork};
+use crate::live::{PartialResult, PartialWord, PartialWork, PieceVoice};
 use crate::models::LoadedModel;
 use crate::schedule::Lane;
 use crate::transcript::Transcript;
@@ -120,6 +121,24 @@ impl Transcriber {
                 .await
         };
         until(deadline, writing).await
+    }
+
+    /// The voice that speaks longest in the first ten seconds of a piece. A failure is logged, because the text does
+    /// not depend on it.
+    pub async fn piece_voice(&self, pcm: Arc<[f32]>, caller: Caller) -> PieceVoice {
+        let found = async {
+            let model = self.models.speakers().get().await?;
+            let find = move || model.reference_voice(&pcm);
+            Ok::<_, TranscribeError>(self.front_end.run(Stage::Voices, caller, find).await?)
+        };
+        match found.await {
+            Ok(Some(voice)) => PieceVoice::Found(Box::new(voice)),
+            Ok(None) => PieceVoice::Unknown,
+            Err(error) => {
+                tracing::warn!(%error, "the speaker of a live turn is not known");
+                PieceVoice::Unknown
+            }
+        }
     }
 
     fn live_origin(&self, context: &LiveContext<'_>, deadline: Instant) -> Origin {

@@ -147,6 +147,7 @@ impl OpenUtterance {
         transcription.hotwords =
             (!request.hotwords.is_empty()).then(|| request.hotwords.join(", "));
         let config = SessionConfig {
+            speakers: false,
             model,
             transcription,
             policy: SessionOptions {
@@ -226,6 +227,7 @@ impl Transcript {
             | SessionEvent::Partial { .. }
             | SessionEvent::SpeechStopped { .. }
             | SessionEvent::Committed { .. }
+            | SessionEvent::Segment { .. }
             | SessionEvent::Cleared => Ok(()),
         }
     }

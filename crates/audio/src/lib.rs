@@ -39,7 +39,7 @@ pub use resample::Resampler;
 pub use samples::{SampleEncoding, SampleStream};
 pub use speakers::{
     Diarization, Diarizer, NAME_COSINE, SpeakerCount, SpeakerModel, SpeakerSpan, TimedWord, Voice,
-    WeightsError, assign_names, word_speakers,
+    VoiceTracker, WeightsError, assign_names, word_speakers,
 };
 pub use vad::{
     FRAME_SAMPLES, Silero, StreamDetector, TurnEdge, TurnOptions, TurnTracker, VadOptions,

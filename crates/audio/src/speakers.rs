@@ -20,6 +20,7 @@ mod linkage;
 mod cluster;
 mod timeline;
 mod names;
+mod tracker;
 mod words;
 
 use cluster::{Assignment, Clusters, cluster};
@@ -30,6 +31,7 @@ use window::LocalSpeakers;
 
 pub use names::{NAME_COSINE, assign_names};
 pub use timeline::SpeakerSpan;
+pub use tracker::VoiceTracker;
 pub use weights::WeightsError;
 pub use words::{TimedWord, word_speakers};
 
@@ -124,6 +126,12 @@ impl SpeakerModel {
             .map(|sample| finite(sample).clamp(-MAX_SAMPLE, MAX_SAMPLE));
         let samples: Vec<f32> = clamped.collect();
         window::analyse(&self.segmentation, &self.embedding, &samples)
+    }
+}
+
+impl std::fmt::Debug for Voice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Voice")
     }
 }
 

@@ -66,6 +66,7 @@ fn session_config(flags: &ListenFlags, model: ModelId, whisper: &Whisper) -> Ses
     // The words are slightly better without time stamps.
     transcription.search.timestamps = false;
     SessionConfig {
+        speakers: false,
         model,
         transcription,
         policy: SessionOptions {
@@ -143,6 +144,7 @@ async fn receive(
             | SessionEvent::Delta { .. }
             | SessionEvent::SpeechStopped { .. }
             | SessionEvent::Committed { .. }
+            | SessionEvent::Segment { .. }
             | SessionEvent::Cleared => {}
         }
     }

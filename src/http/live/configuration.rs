@@ -17,8 +17,9 @@ use crate::live::{Delay, SessionOptions};
 use crate::session::SessionConfig;
 pub use forms::SessionForm;
 
-/// The only value of `include`.
+/// The values of `include`.
 const LOGPROBS: &str = "item.input_audio_transcription.logprobs";
+const SPEAKERS: &str = "speakers";
 /// The values of `delay`.
 const DELAYS: [(&str, Delay); 5] = [
     ("minimal", Delay::Minimal),
@@ -166,8 +167,15 @@ impl Configuration {
         })?;
         let request = parameters.finish(context.settings.defaults(Some(&model)))?;
         let mut transcription = request.options;
-        transcription.logprobs = !self.include.is_empty();
+        transcription.logprobs = self.includes(LOGPROBS);
+        if self.includes(SPEAKERS) {
+            models::check_speaker_model(context)?;
+        }
+        // Names of OpenAI's such as `gpt-4o-transcribe-diarize`.
+        let names_speakers = name.to_ascii_lowercase().ends_with("-diarize");
+        let has_networks = loaded_models.catalog().speaker_model().is_some();
         Ok(SessionConfig {
+            speakers: self.includes(SPEAKERS) || (names_speakers && has_networks),
             model,
             transcription,
             policy: SessionOptions {
@@ -175,6 +183,10 @@ impl Configuration {
                 delay: self.delay.unwrap_or_default(),
             },
         })
+    }
+
+    fn includes(&self, item: &str) -> bool {
+        self.include.iter().any(|included| included == item)
     }
 
     /// As `session` of an event shows it, without its identification.
@@ -219,8 +231,17 @@ impl Configuration {
         match fields.texts("include")? {
             Change::Keep => {}
             Change::Clear => self.include.clear(),
-            Change::Set(items) if items.iter().all(|item| item == LOGPROBS) => self.include = items,
-            Change::Set(_) => return Err(fields.invalid("include", &format!("[\"{LOGPROBS}\"]"))),
+            Change::Set(items)
+                if items
+                    .iter()
+                    .all(|item| [LOGPROBS, SPEAKERS].contains(&&**item)) =>
+            {
+                self.include = items;
+            }
+            Change::Set(_) => {
+                let expected = format!("\"{LOGPROBS}\" and \"{SPEAKERS}\"");
+                return Err(fields.invalid("include", &expected));
+            }
         }
         let input = match fields.object("audio")? {
             Change::Set(audio) => audio.object("audio.input")?,

@@ -78,7 +78,9 @@ impl InputClock {
                 return Some(now.saturating_duration_since(end));
             }
             SessionEvent::Cleared => self.is_in_turn = false,
-            SessionEvent::Partial { .. } | SessionEvent::Delta { .. } => {}
+            SessionEvent::Partial { .. }
+            | SessionEvent::Delta { .. }
+            | SessionEvent::Segment { .. } => {}
         }
         None
     }

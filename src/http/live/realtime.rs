@@ -218,6 +218,22 @@ impl Protocol for Realtime {
                 delta: text,
                 logprobs: Null,
             }),
+            SessionEvent::Segment {
+                item,
+                index,
+                start,
+                end,
+                speaker,
+                text,
+            } => writer.write(&ServerEvent::Segment {
+                item_id: &item_id(*item),
+                content_index: 0,
+                id: format!("seg_{}_{index}", item.0),
+                start: milliseconds(*start) as f64 / 1000.0,
+                end: milliseconds(*end) as f64 / 1000.0,
+                speaker: speaker.label(),
+                text,
+            }),
             SessionEvent::Completed {
                 item,
                 transcript,

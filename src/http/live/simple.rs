@@ -244,6 +244,7 @@ impl Protocol for Simple {
             | SessionEvent::SpeechStopped { .. }
             | SessionEvent::Delta { .. }
             | SessionEvent::Committed { .. }
+            | SessionEvent::Segment { .. }
             | SessionEvent::Cleared => Vec::new(),
         }
     }

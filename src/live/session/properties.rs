@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::test_speaker::{Conversation, Script};
-use super::super::{Delay, Eagerness};
+use super::super::{Delay, Eagerness, PieceVoice};
 use super::*;
 
 /// A step of a conversation.
@@ -114,6 +114,7 @@ fn take_step(conversation: &mut Conversation, step: &Step) {
                 text: Err(TurnError::Overloaded),
                 language: None,
                 logprobs: None,
+                voice: PieceVoice::NotWanted,
             };
             conversation.session.piece_done(work.id, result);
         }
@@ -130,6 +131,7 @@ fn take_step(conversation: &mut Conversation, step: &Step) {
 #[derive(Debug, Default)]
 struct Observed {
     deltas: String,
+    segments: Vec<String>,
     is_committed: bool,
     is_ended: bool,
 }
@@ -140,6 +142,7 @@ fn check_events(events: &[SessionEvent]) -> Result<(), TestCaseError> {
     let mut time = Duration::ZERO;
     let mut last_committed = None;
     let mut last_ended = None;
+    let mut segment_end = Duration::ZERO;
     let mut open = None;
     for event in events {
         let item = match event {
@@ -153,6 +156,7 @@ fn check_events(events: &[SessionEvent]) -> Result<(), TestCaseError> {
             | SessionEvent::Delta { item, .. }
             | SessionEvent::SpeechStopped { item, .. }
             | SessionEvent::Committed { item, .. }
+            | SessionEvent::Segment { item, .. }
             | SessionEvent::Completed { item, .. }
             | SessionEvent::Failed { item, .. } => *item,
         };
@@ -186,8 +190,22 @@ fn check_events(events: &[SessionEvent]) -> Result<(), TestCaseError> {
                 turn.is_committed = true;
                 prop_assert_eq!(*previous, last_committed.replace(item));
             }
+            SessionEvent::Segment {
+                index,
+                start,
+                end,
+                text,
+                ..
+            } => {
+                prop_assert!(turn.is_committed);
+                prop_assert_eq!(*index, turn.segments.len());
+                prop_assert!(segment_end <= *start && *start < *end);
+                segment_end = *end;
+                turn.segments.push(text.clone());
+            }
             SessionEvent::Completed { transcript, .. } => {
                 prop_assert!(turn.is_committed);
+                prop_assert_eq!(&turn.segments.join(" "), transcript);
                 turn.is_ended = true;
                 prop_assert!(last_ended.replace(item) < Some(item));
                 let is_empty = transcript.is_empty();

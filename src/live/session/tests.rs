@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::super::test_speaker::{Conversation, Script, range_of};
-use super::super::{Delay, Eagerness};
+use super::super::{Delay, Eagerness, PieceVoice};
 use super::*;
 
 /// 100 ms.

@@ -147,6 +147,27 @@ async fn the_tokens_of_the_text_come_if_they_are_included() {
 }
 
 #[tokio::test]
+async fn a_session_with_speakers_needs_their_networks() {
+    let app = app_of(token_engine(&EngineGate::new(), NEVER)).await;
+    let mut client = client(&app).await;
+    let include = async |client: &mut LiveClient, items: Value| {
+        let session = json!({ "include": items });
+        let update = json!({ "type": "session.update", "session": session });
+        client.send(update).await;
+        client.event("session.updated").await;
+        client.send(append(&speech())).await;
+    };
+    include(&mut client, json!(["speakers"])).await;
+    let error = client.event("error").await;
+    assert_eq!(error["error"]["code"], "model_not_found", "{error}");
+
+    include(&mut client, Value::Null).await;
+    commit(&mut client).await;
+    let (completed, _) = end_of_turn(&mut client).await;
+    check_text(&completed);
+}
+
+#[tokio::test]
 async fn a_panic_of_the_engine_in_a_partial_text_is_not_seen() {
     let faults = Arc::new(AtomicUsize::new(1));
     let app = app_of(faulty_token_engine(&faults)).await;

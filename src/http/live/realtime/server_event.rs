@@ -65,6 +65,17 @@ pub enum ServerEvent<'a> {
         delta: &'a str,
         logprobs: Null,
     },
+    /// Who speaks in a part of a turn.
+    #[serde(rename = "conversation.item.input_audio_transcription.segment")]
+    Segment {
+        item_id: &'a str,
+        content_index: u32,
+        id: String,
+        start: f64,
+        end: f64,
+        speaker: &'a str,
+        text: &'a str,
+    },
     /// The whole text of a turn.
     #[serde(rename = "conversation.item.input_audio_transcription.completed")]
     Completed {

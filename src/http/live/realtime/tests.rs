@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::http::test_settings::settings;
-use crate::transcript::TokenLogprob;
+use crate::transcript::{Speaker, TokenLogprob};
 use halkspeech_whisper::Language;
 
 const ONE: ItemId = ItemId(1);
@@ -66,6 +66,14 @@ fn a_turn_has_exactly_these_events() {
             item: ONE,
             previous: None,
         },
+        SessionEvent::Segment {
+            item: ONE,
+            index: 0,
+            start: Duration::from_millis(320),
+            end: Duration::from_millis(2_140),
+            speaker: Speaker::numbered(1),
+            text: "Merhaba.".to_owned(),
+        },
         SessionEvent::Completed {
             item: ONE,
             transcript: "Merhaba.".to_owned(),
@@ -110,6 +118,9 @@ fn a_turn_has_exactly_these_events() {
         format!(
             r#""type":"conversation.item.done","previous_item_id":null,{}"#,
             item("item_1")
+        ),
+        format!(
+            r#""type":"{prefix}.segment","item_id":"item_1","content_index":0,"id":"seg_1_0","start":0.32,"end":2.14,"speaker":"B","text":"Merhaba.""#
         ),
         format!(
             r#""type":"{prefix}.completed","item_id":"item_1","content_index":0,"transcript":"Merhaba.","usage":{{"type":"duration","seconds":2.1}},"logprobs":null,"languages":[{{"code":"tr"}}]"#

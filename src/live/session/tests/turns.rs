@@ -1,4 +1,5 @@
 use super::*;
+use crate::transcript::Speaker;
 
 #[test]
 fn a_turn_has_its_events_in_order() {
@@ -33,6 +34,15 @@ fn a_turn_has_its_events_in_order() {
                 item,
                 previous: None
             },
+            SessionEvent::Segment {
+                item,
+                index: 0,
+                start: ms(692),
+                // A pass over the audio up to the first silence of 200 ms.
+                end: ms(3_904),
+                speaker: Speaker::numbered(0),
+                text: "Bugün hava çok güzel, dışarı çıkalım mı?".to_owned(),
+            },
             SessionEvent::Completed {
                 item,
                 transcript: "Bugün hava çok güzel, dışarı çıkalım mı?".to_owned(),
@@ -57,12 +67,13 @@ fn a_failed_piece_fails_its_turn_in_order() {
         text: Err(TurnError::ModelGone),
         language: None,
         logprobs: None,
+        voice: PieceVoice::NotWanted,
     };
     let first = conversation.pieces.remove(0).id;
     conversation.session.piece_done(first, failed);
     conversation.take_work();
     assert!(conversation.session.is_complete());
-    let ends: Vec<&SessionEvent> = conversation.events.iter().rev().take(2).collect();
+    let ends: Vec<&SessionEvent> = conversation.events.iter().rev().take(3).collect();
     assert!(
         matches!(
             ends[..],
@@ -71,6 +82,7 @@ fn a_failed_piece_fails_its_turn_in_order() {
                     item: ItemId(2),
                     ..
                 },
+                SessionEvent::Segment { .. },
                 SessionEvent::Delta { .. }
             ]
         ),
