@@ -5,6 +5,7 @@ import urllib.request
 import wave
 
 import pytest
+from openai.types.realtime import ConversationItemInputAudioTranscriptionSegment
 from openai.types.audio import (
     TranscriptionDiarized,
     TranscriptionTextDeltaEvent,
@@ -122,7 +123,7 @@ def test_words_have_speakers(client, dialogue):
 
 
 @pytest.mark.parametrize(("wrong", "message"), [
-    (lambda low: data_url(seconds(low, 0, 1)), "lasts 1.0 s"),
+    (lambda low: data_url(seconds(low, 0, 1)), "lasts 1.00 s"),
     (lambda low: data_url(low), "longer than 10 s"),
     (lambda low: data_url(bytes(96_000)), "no voice"),
     (lambda low: "data:audio/wav;base64,AAAA", "Invalid file format"),
@@ -140,6 +141,39 @@ def test_another_number_of_references_is_refused(client, dialogue, known):
     one = known | {"known_speaker_references": known["known_speaker_references"][:1]}
     with raises_error(*INVALID, "known_speaker_references", "(got 1 and 2)"):
         client.audio.transcriptions.create(**dialogue, **one)
+
+
+def test_a_live_turn_says_who_speaks(client, voices):
+    low, high = voices
+    session = {"type": "transcription", "include": ["speakers"], "audio": {"input": {
+        "format": {"type": "audio/pcm", "rate": 16_000}, "turn_detection": None,
+        "transcription": {"model": MODEL, "language": "en"}}}}
+    turns = []
+    with client.realtime.connect(model=MODEL, extra_query={"intent": "transcription"}) as connection:
+        connection.session.update(session=session)
+        for samples in (low, high, low):
+            for at in range(0, len(samples), 320_000):
+                audio = base64.b64encode(samples[at:at + 320_000]).decode()
+                connection.input_audio_buffer.append(audio=audio)
+            connection.input_audio_buffer.commit()
+        segments = []
+        for event in connection:
+            assert event.type != "error", event
+            if event.type.endswith(".segment"):
+                segments.append(event)
+            elif event.type.endswith(".completed"):
+                turns.append((segments, event.transcript))
+                segments = []
+            if len(turns) == 3:
+                break
+    assert [{segment.speaker for segment in segments} for segments, _ in turns] == [{"A"}, {"B"}, {"A"}]
+    end = 0
+    for segments, transcript in turns:
+        assert " ".join(segment.text for segment in segments) == transcript
+        for segment in segments:
+            assert_typed(segment, ConversationItemInputAudioTranscriptionSegment)
+            assert end <= segment.start < segment.end
+            end = segment.end
 
 
 def test_rttm_has_the_speakers(server_url, dialogue):
