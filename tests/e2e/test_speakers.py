@@ -5,13 +5,13 @@ import urllib.request
 import wave
 
 import pytest
-from openai.types.realtime import ConversationItemInputAudioTranscriptionSegment
 from openai.types.audio import (
     TranscriptionDiarized,
     TranscriptionTextDeltaEvent,
     TranscriptionTextDoneEvent,
     TranscriptionTextSegmentEvent,
 )
+from openai.types.realtime import ConversationItemInputAudioTranscriptionSegment
 
 import needs
 from sdk import INVALID, MODEL, assert_typed, client_of, raises_error
