@@ -40,7 +40,8 @@ def nginx(folder, backend, port):
     """The command line of nginx with the example of docs/live.md."""
     program = needs.command("nginx")
     example = re.search("```nginx\n(.*?)```", (ROOT / "docs/live.md").read_text(encoding="utf-8"), re.DOTALL)[1]
-    assert "127.0.0.1:8000" in example and "65m" in example
+    assert "127.0.0.1:8000" in example
+    assert "65m" in example
     example = example.replace("65m", f"{PROXY_TIMEOUT_S}s")
     example = example.replace("127.0.0.1:8000", f"127.0.0.1:{backend}")
     example = example.replace("server {", f"server {{ listen 127.0.0.1:{port};", 1)
