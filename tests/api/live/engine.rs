@@ -1,6 +1,7 @@
 //! Sessions on an engine that writes token by token: what happens to them when it fails, when models come and go, and
 //! when clients hang up.
 
+use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,7 +14,7 @@ use super::{REALTIME, silence, update};
 use crate::fetched_files::sample_pcm;
 use crate::helpers::engine::EngineGate;
 use crate::helpers::token_engine::{faulty_token_engine, token_engine};
-use crate::helpers::{TestApp, TestSetup, until};
+use crate::helpers::{MODEL, TestApp, TestSetup, models_dir, until};
 use crate::loaded_models::two_models;
 
 /// More steps than any test makes.
@@ -148,7 +149,14 @@ async fn the_tokens_of_the_text_come_if_they_are_included() {
 
 #[tokio::test]
 async fn a_session_with_speakers_needs_their_networks() {
-    let app = app_of(token_engine(&EngineGate::new(), NEVER)).await;
+    let root = tempfile::tempdir().unwrap();
+    symlink(models_dir().join(MODEL), root.path().join(MODEL)).unwrap();
+    let app = app(TestSetup {
+        engine: token_engine(&EngineGate::new(), NEVER),
+        models_dir: root.path().to_owned(),
+        ..TestSetup::default()
+    })
+    .await;
     let mut client = client(&app).await;
     let include = async |client: &mut LiveClient, items: Value| {
         let session = json!({ "include": items });
