@@ -120,7 +120,7 @@ make_browser_env() {
     lists=$(dirname "$0")/../tests/browser
     stamp=$(cat "$lists/package.json" "$lists/package-lock.json" | sha256sum)
     [ "$stamp" != "$(cat "$env/made-of" 2>/dev/null)" ] || return 0
-    node -e 'process.exit(process.versions.node.split(".")[0] < 20)' || {
+    node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' || {
         say "missing: Node.js 20 or later, for the tests of the page"
         exit 1
     }
