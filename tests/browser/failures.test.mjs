@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { SAMPLE, allRows, drop, openPage, repeated, startBrowser, startServer } from "./harness.mjs";
+import { SAMPLE, allRows, drop, openPage, repeated, startBrowser, startServer, wav } from "./harness.mjs";
 
 let browser;
 before(async () => {
@@ -38,7 +38,6 @@ test("a key is asked for, works, and is forgotten with the session", () =>
     await page.fill("#settings-key", "a secret of the tests");
     await page.click("#settings-form .main");
     await page.waitForSelector("#server-note", { state: "hidden" });
-    await page.locator(".row-actions button").first().click();
     await allRows(page, "done", 1);
     const other = await context.newPage();
     await other.goto(server.url);
@@ -59,13 +58,18 @@ test("a file that is no audio, an upload that is too large, a server that is gon
   withServer({ SERVER__MAX_UPLOAD_MIB: "1" }, async (page, server) => {
     await drop(page, [{ name: "notes.txt", bytes: Buffer.from("no sound at all") }]);
     await page.waitForSelector(".row[data-state=failed]");
-    assert.match(await state(page), /^This is not audio that the server can read\. It says: /);
-    await drop(page, [{ name: "large.wav", bytes: repeated(4) }]);
+    assert.match(await state(page), /^This is not audio that the server can read\. It says: could not decode a text file/);
+    await drop(page, [{ name: "empty.wav", bytes: Buffer.alloc(0) }]);
+    await page.waitForFunction(() => document.querySelector("#status").textContent === "The file is empty.");
+    await drop(page, [{ name: "short.wav", bytes: wav(new Int16Array(1)) }]);
     await allRows(page, "failed", 2);
+    assert.equal(await state(page), "The recording is too short.");
+    await drop(page, [{ name: "large.wav", bytes: repeated(4) }]);
+    await allRows(page, "failed", 3);
     assert.match(await state(page), /^The file is too large for this server\. It says: /);
     await server.stop();
     await drop(page, [{ name: "a.wav", path: SAMPLE }]);
-    await allRows(page, "failed", 3);
+    await allRows(page, "failed", 4);
     assert.equal(await state(page), "The server cannot be reached. Is it running?");
   }));
 

@@ -159,7 +159,7 @@ onPage("find and replace, names of speakers, undo", async (page) => {
   await page.click("#speakers-form .main");
   await page.locator(".segment").first().focus();
   await page.keyboard.press("1");
-  assert.match((await saved(page, "txt")).text, /^Ada: And so.*your land can do.*your land\.\n$/);
+  assert.match((await saved(page, "txt")).text, /^Ada: And so.*your land can do.*your land\.\n$/s);
   assert.match((await saved(page, "vtt")).text, /<v Ada>And so/);
   for (let count = 0; count < 3; count += 1) await page.click("#tool-undo");
   assert.deepEqual(plain((await saved(page, "txt")).text), WORDS);
@@ -220,15 +220,16 @@ onPage("from a file to saved subtitles by keyboard alone", async (page) => {
   await chooser.setFiles(SAMPLE);
   await allRows(page, "done", 1);
   await press("Tab", ".segment");
+  const first = (await page.locator(".segment-text").first().textContent()).trim();
   await page.keyboard.press("Enter");
-  await page.keyboard.press("End");
+  await page.keyboard.press("Control+End");
   await page.keyboard.type(" Amen.");
   await page.keyboard.press("Enter");
   assert.ok(await page.evaluate(() => document.activeElement.matches(".segment")), "the focus stays");
   await page.keyboard.press("Control+s");
   const [download] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("Enter")]);
   assert.equal(download.suggestedFilename(), "jfk.srt");
-  assert.match(fs.readFileSync(await download.path(), "utf8"), /for your country\. Amen\.\n/);
+  assert.ok(fs.readFileSync(await download.path(), "utf8").includes(`\n${first} Amen.\n`));
 });
 
 onPage("the keys play, jump and move", async (page) => {

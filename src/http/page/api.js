@@ -28,7 +28,11 @@ function explanation(status, code, message, retryMs) {
   if (status === 413) return says(t("error.large"));
   if (status === 429) return t("error.busy", { seconds });
   if (status === 504) return t("error.timeout");
-  if (status === 400 && /audio|decode/i.test(message)) return says(t("error.audio"));
+  if (code === "audio_too_short") return t("error.short");
+  if (status === 400 && /audio|decode/i.test(message)) {
+    // The list of formats before the reason helps programs.
+    return t("error.says", { what: t("error.audio"), message: message.replace(/^.* Reason: /s, "") });
+  }
   return status >= 500 || !message ? says(t("error.server")) : message;
 }
 

@@ -98,15 +98,25 @@ function showHeader() {
   if (segments.length === 0) $("doubtful").hidden = true;
 }
 
+/** Whether the server answered. */
 async function loadModels() {
   try {
     showModels(await listModels());
     $("server-note").hidden = true;
+    return true;
   } catch (error) {
     $("server-note").hidden = false;
     $("server-note-text").textContent = error.message;
     $("server-note-key").hidden = error.status !== 401;
+    return false;
   }
+}
+
+/** With a key that works, what was refused without one goes on. */
+async function useKey() {
+  if (!(await loadModels())) return;
+  const refused = recordings.filter(({ state, status }) => state === "failed" && status === 401);
+  for (const recording of refused.reverse()) enqueue(recording, recording.options);
 }
 
 function watchLeaving() {
@@ -142,7 +152,7 @@ startLanguage();
 startFind();
 startExport();
 startKeyboard();
-startSettings(loadModels);
+startSettings(useKey);
 watchIntake((files) => enqueueFiles(files, options));
 watchLeaving();
 on("failed", ({ recording, error }) => {

@@ -13,7 +13,7 @@ export function watchIntake(take) {
   const takeFiles = (files, fromFolder) => {
     const chosen = [...files].filter((file) => file.size > 0 && (!fromFolder || isMedia(file)));
     if (chosen.length > 0) take(chosen);
-    else notify(t("drop.none"), "error");
+    else notify(t(files.length > 0 && !fromFolder ? "drop.empty" : "drop.none"), "error");
   };
   for (const [id, fromFolder] of [["files", false], ["folder", true]]) {
     const input = $(`choose-${id}`);

@@ -90,7 +90,7 @@ function send(recording) {
 }
 
 function fail(recording, error) {
-  list.update(recording, { state: "failed", error: error.message });
+  list.update(recording, { state: "failed", error: error.message, status: error.status });
   list.emit("failed", { recording, error });
 }
 

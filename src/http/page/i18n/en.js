@@ -14,6 +14,7 @@ export default {
   "drop.files": "Choose files",
   "drop.folder": "Folder",
   "drop.none": "There is no audio or video among these files.",
+  "drop.empty": "The file is empty.",
 
   "options": "Options",
   "option.model": "Model",
@@ -186,6 +187,7 @@ export default {
   "error.key": "The server requires an API key.",
   "error.key.wrong": "The server does not accept this API key.",
   "error.audio": "This is not audio that the server can read.",
+  "error.short": "The recording is too short.",
   "error.large": "The file is too large for this server.",
   "error.busy": "The server is busy. Try again in {seconds} s.",
   "error.timeout": "It took too long, and the server gave up.",

@@ -14,6 +14,7 @@ export default {
   "drop.files": "Dosya seç",
   "drop.folder": "Klasör",
   "drop.none": "Bu dosyalar arasında ses veya video yok.",
+  "drop.empty": "Dosya boş.",
 
   "options": "Seçenekler",
   "option.model": "Model",
@@ -186,6 +187,7 @@ export default {
   "error.key": "Sunucu bir API anahtarı istiyor.",
   "error.key.wrong": "Sunucu bu API anahtarını kabul etmiyor.",
   "error.audio": "Bu, sunucunun okuyabileceği bir ses değil.",
+  "error.short": "Kayıt fazla kısa.",
   "error.large": "Dosya bu sunucu için fazla büyük.",
   "error.busy": "Sunucu meşgul. {seconds} sn sonra yeniden deneyin.",
   "error.timeout": "Çok uzun sürdü ve sunucu vazgeçti.",
