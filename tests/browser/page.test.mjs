@@ -139,6 +139,7 @@ onPage("cancelling frees the server", async (page) => {
   await drop(page, [{ name: "long.wav", bytes: repeated(30) }]);
   await page.waitForSelector(".row[data-state=listening]");
   await page.waitForSelector(".segment", { timeout: 120_000 });
+  await page.waitForFunction(() => document.querySelector(".row-progress").position > 0);
   await page.locator(".row-actions button").click();
   await allRows(page, "cancelled", 1);
   const isFree = async () => (await server.metric("halkspeech_requests_in_flight")) === 0
@@ -215,9 +216,11 @@ onPage("from a file to saved subtitles by keyboard alone", async (page) => {
     }
     assert.fail(`${selector} is not reached`);
   };
+  // Asked for early: the browser needs a moment to leave the choice to the test.
+  const chooser = page.waitForEvent("filechooser");
   await press("Tab", "#open-files");
-  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.keyboard.press("Enter")]);
-  await chooser.setFiles(SAMPLE);
+  await page.keyboard.press("Enter");
+  await (await chooser).setFiles(SAMPLE);
   await allRows(page, "done", 1);
   await press("Tab", ".segment");
   const first = (await page.locator(".segment-text").first().textContent()).trim();

@@ -7,6 +7,8 @@ import { selected } from "./recordings.js";
 import { load, save } from "./storage.js";
 
 const PREVIEW_CHARS = 1_200;
+/** The server's largest width: a cue is a segment, from the start of its first word to the end of its last. */
+const NO_LIMIT = 1_000;
 
 /** Wires the dialog. */
 export function startExport() {
@@ -32,7 +34,9 @@ const chosen = () =>
 
 function shape() {
   const limit = (id) => Math.max(0, Math.floor(Number($(id).value) || 0));
-  return { width: limit("export-width"), lines: limit("export-lines"), times: $("export-times").checked };
+  const times = $("export-times").checked;
+  const width = limit("export-width");
+  return width ? { width, lines: limit("export-lines"), times } : { width: NO_LIMIT, lines: 0, times };
 }
 
 const content = () => write(selected(), chosen(), shape());

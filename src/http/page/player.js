@@ -122,7 +122,7 @@ function unload() {
 }
 
 /** The length in seconds, which may be infinite; null if the browser cannot play it. */
-function probe(blob) {
+export function probe(blob) {
   const probed = URL.createObjectURL(blob);
   const element = new Audio();
   return new Promise((resolve) => {

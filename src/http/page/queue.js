@@ -3,6 +3,7 @@
 import { Cancelled, transcribe } from "./api.js";
 import { notify } from "./dom.js";
 import { t } from "./i18n.js";
+import { probe } from "./player.js";
 import * as list from "./recordings.js";
 
 /** At a time: one is uploaded while the other is transcribed. */
@@ -81,12 +82,20 @@ async function run(recording) {
 function send(recording) {
   list.update(recording, { state: "uploading", share: 0, segments: [] });
   list.emit("edited", { recording, indices: null });
+  measure(recording);
   const { result, abort } = transcribe(recording.blob, recording.name, recording.options, {
     upload: (share) => list.update(recording, share < 1 ? { state: "uploading", share } : { state: "listening", share: 1 }),
     segment: (event) => list.appendSegment(recording, event, recording.options),
   });
   aborts.set(recording.id, abort);
   return result;
+}
+
+/** The length of a file, where the browser knows it before the server does: the bar needs it. */
+async function measure(recording) {
+  if (recording.duration) return;
+  const duration = await probe(recording.blob);
+  if (Number.isFinite(duration) && list.isActive(recording)) list.update(recording, { duration });
 }
 
 function fail(recording, error) {

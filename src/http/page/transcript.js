@@ -137,8 +137,11 @@ function highlight(time) {
   if (segment && player.isPlaying() && performance.now() - scrolledAt > READING_MS) reveal(segment);
 }
 
+/** Scrolls to a segment: at once where it is far, because the heights on the way are estimates until they are seen. */
 function reveal(element) {
-  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const { top } = element.getBoundingClientRect();
+  const isFar = top < -innerHeight || top > 2 * innerHeight;
+  const isCalm = isFar || matchMedia("(prefers-reduced-motion: reduce)").matches;
   element.scrollIntoView({ block: "nearest", behavior: isCalm ? "auto" : "smooth" });
 }
 
