@@ -210,6 +210,11 @@ onPage("transcripts are kept in the browser until they are deleted", async (page
   await until(async () => (await count()) === 2, 5_000);
   await page.reload();
   await allRows(page, "done", 2);
+  assert.match(await page.locator(".row-state").first().textContent(), /^0:11 · 22 words$/);
+  await page.clock.setFixedTime(Date.now() + 2 * 86_400_000);
+  await page.reload();
+  await allRows(page, "done", 2);
+  assert.match(await page.locator(".row-state").first().textContent(), /^0:11 · 22 words · [A-Z]/);
   await page.locator(".row-open").first().click();
   assert.deepEqual(plain((await page.locator(".word").allTextContents()).join(" ")), WORDS);
   assert.ok(await page.isVisible("#open-attach"), "the audio is not kept");

@@ -1,7 +1,7 @@
 // Shows the list of recordings with their states.
 
 import { $, el, formatTime, iconButton } from "./dom.js";
-import { onLocale, plural, t } from "./i18n.js";
+import { locale, onLocale, plural, t } from "./i18n.js";
 import * as history from "./history.js";
 import { options } from "./options.js";
 import * as queue from "./queue.js";
@@ -95,9 +95,19 @@ export function describe(recording) {
       ? t("state.partial", { time: formatTime(segments.at(-1).end) }) : t("state.listening");
     case "busy": return t("state.busy", { seconds });
     case "failed": return error || t("state.failed");
-    case "done": return `${formatTime(duration)} · ${plural("meta.words", countWords(recording))}`;
+    case "done": return [formatTime(duration), plural("meta.words", countWords(recording)), day(recording.created)]
+      .filter(Boolean).join(" · ");
     default: return t(`state.${state}`);
   }
+}
+
+/** The day of an earlier recording; nothing for one of today. */
+function day(created) {
+  const date = new Date(created);
+  const now = new Date();
+  if (date.toDateString() === now.toDateString()) return "";
+  const year = date.getFullYear() === now.getFullYear() ? undefined : "numeric";
+  return date.toLocaleDateString(locale(), { day: "numeric", month: "short", year });
 }
 
 const countWords = ({ segments }) => segments.reduce((sum, segment) => sum + segment.words.length, 0);
