@@ -109,9 +109,8 @@ test("a connection that is lost is told, and text and recording are kept", async
     const shown = await page.textContent("#live-state");
     assert.equal(shown, "Bağlantı koptu. Yeniden bağlanılıyor; söyledikleriniz kaybolmaz.");
     await page.click("#live-toggle");
-    await page.waitForSelector(".row[data-state=done]");
-    assert.match(await page.textContent("#segments"), /and so/i);
     await page.waitForSelector("#refine:not([hidden])");
+    assert.match(await page.textContent("#segments"), /and so/i);
     const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(over <= 0, `${over} px too wide`);
   }, { ...ALLOWED, locale: "tr", viewport: { width: 320, height: 700 } }, own);
