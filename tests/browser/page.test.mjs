@@ -312,6 +312,19 @@ onPage("the language is chosen by its name, and options are remembered", async (
   assert.equal(await page.textContent("#options-count"), "2");
 });
 
+onPage("speakers are told apart where the server has their networks", async (page) => {
+  await page.evaluate(() => { document.querySelector("#options").open = true; });
+  const { data } = await page.evaluate(async () => (await fetch("v1/models")).json());
+  const canDiarize = data.some(({ task }) => task === "speaker-diarization");
+  await page.waitForFunction((shown) => document.querySelector("#diarize-field").hidden !== shown, canDiarize);
+  if (!canDiarize) return;
+  await page.check("#option-diarize");
+  await transcribed(page);
+  const speakers = await page.locator(".segment .speaker").allTextContents();
+  assert.ok(speakers.length > 0);
+  assert.deepEqual(new Set(speakers), new Set(["A"]));
+});
+
 test("the page loads little, and nothing from elsewhere", async () => {
   const context = await browser.newContext();
   const page = await context.newPage();

@@ -62,10 +62,10 @@ export async function requestJson(path, options = {}) {
   return JSON.parse(text);
 }
 
-/** The models on disk that transcribe, without aliases. */
+/** The models on disk, without aliases. */
 export async function listModels() {
   const { data } = await requestJson("v1/models");
-  return data.filter((model) => !model.alias_of && model.task === "automatic-speech-recognition");
+  return data.filter((model) => !model.alias_of);
 }
 
 /** Whether the server transcribes live. */
@@ -119,7 +119,9 @@ function form(file, name, options) {
   data.append("model", options.model || "whisper-1");
   data.append("response_format", "verbose_json");
   for (const unit of ["word", "segment"]) data.append("timestamp_granularities[]", unit);
+  // With speakers the text comes all at once.
   if (options.channels && !options.translate) data.append("channels", "split");
+  else if (options.diarize && !options.translate) data.append("diarize", "true");
   else data.append("stream", "true");
   if (options.language) data.append("language", options.language);
   if (options.prompt) data.append("prompt", options.prompt);

@@ -4,7 +4,7 @@ import { $, el, notify } from "./dom.js";
 import { languageName, locale, onLocale, t } from "./i18n.js";
 import { load, save } from "./storage.js";
 
-const FIELDS = ["model", "language", "translate", "channels", "prompt", "keywords"];
+const FIELDS = ["model", "language", "translate", "channels", "diarize", "prompt", "keywords"];
 let languageCodes = ["en", "tr"];
 let modelIds = [];
 
@@ -32,10 +32,13 @@ export function startOptions() {
   $("options").ontoggle = () => save("options.open", $("options").open);
 }
 
-/** Offers the models and the languages that they know. */
+/** Offers the models that transcribe and the languages that they know; and speakers, if the server can tell them apart. */
 export function showModels(models) {
-  modelIds = models.map((model) => model.id);
-  const known = new Set(models.flatMap((model) => model.language ?? []));
+  const transcribing = models.filter(({ task }) => task === "automatic-speech-recognition");
+  modelIds = transcribing.map((model) => model.id);
+  const known = new Set(transcribing.flatMap((model) => model.language ?? []));
+  const canDiarize = models.some(({ task }) => task === "speaker-diarization");
+  for (const id of ["diarize-field", "diarize-hint"]) $(id).hidden = !canDiarize;
   if (known.size > 0) languageCodes = [...known];
   fill();
 }
@@ -71,13 +74,15 @@ export function options() {
       ? new Intl.DisplayNames(["en"], { type: "language" }).of(language).toLowerCase() : "",
     translate: $("option-translate").checked,
     channels: $("option-channels").checked,
+    diarize: $("option-diarize").checked && !$("diarize-field").hidden,
     prompt: $("option-prompt").value.trim(),
     keywords: $("option-keywords").value.split(/[,\n]/).map((word) => word.trim()).filter(Boolean),
   };
 }
 
 function activeCount() {
-  return FIELDS.filter((name) => load(`option.${name}`, "")).length;
+  const isShown = (name) => name !== "diarize" || !$("diarize-field").hidden;
+  return FIELDS.filter((name) => isShown(name) && load(`option.${name}`, "")).length;
 }
 
 /** The number of options that are not the defaults stands beside the folded title. */

@@ -25,6 +25,8 @@ export default {
   "option.translate": "Translate into English",
   "option.channels": "One speaker per channel",
   "option.channels.hint": "For calls recorded in stereo. The text comes all at once.",
+  "option.diarize": "Tell speakers apart",
+  "option.diarize.hint": "By their voices. The text comes all at once.",
   "option.prompt": "Prompt",
   "option.prompt.hint": "A sentence in the style that you expect",
   "option.keywords": "Keywords",

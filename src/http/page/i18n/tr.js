@@ -25,6 +25,8 @@ export default {
   "option.translate": "İngilizceye çevir",
   "option.channels": "Her kanalda bir konuşmacı",
   "option.channels.hint": "Stereo kaydedilmiş görüşmeler için. Metin bir seferde gelir.",
+  "option.diarize": "Konuşmacıları ayır",
+  "option.diarize.hint": "Seslerine göre. Metin bir seferde gelir.",
   "option.prompt": "İstem",
   "option.prompt.hint": "Beklediğiniz üslupta bir cümle",
   "option.keywords": "Anahtar kelimeler",
