@@ -49,7 +49,7 @@ test: setup-test fetch lint ## set up, then formatting, lints, all tests and the
 	@scripts/test.sh $(FLAGS)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace $(FLAGS) --no-deps
 
-test-browser: build ## test the page in Chromium, against the server with the real model (docs/page.md)
+test-browser: $(if $(HALKSPEECH_BIN),,build) ## test the page in Chromium, against the server with the real model (docs/page.md)
 	@scripts/setup.sh browser
 	@scripts/fetch_models.sh base samples
 	node --test --test-concurrency=1 tests/browser/*.test.mjs
