@@ -105,11 +105,11 @@ export async function openPage(browser, url, options = {}) {
 }
 
 export async function watch(page, url, problems) {
-  page.on("pageerror", (error) => problems.push(error.stack));
+  page.on("pageerror", (error) => problems.push(error.stack || `an error without a stack: ${error}`));
   page.on("console", (message) => {
     // Chromium reports each refused request as an error, which tests provoke.
     const isRefusal = message.text().startsWith("Failed to load resource");
-    if (message.type() === "error" && !isRefusal) problems.push(message.text());
+    if (message.type() === "error" && !isRefusal) problems.push(`${message.text()} (${message.location().url})`);
   });
   page.on("request", (request) => {
     const isOwn = [url, "blob:", "data:"].some((start) => request.url().startsWith(start));
