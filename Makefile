@@ -65,7 +65,7 @@ build: setup ## set up, then compile the server
 cuda: setup ## compile it for CPU and NVIDIA GPUs in one program; needs no GPU (docs/gpu.md)
 	@scripts/cuda_build.sh $(if $(FEATURES),--features $(FEATURES))
 
-cuda-runner: setup ## the same with the engine of the CPU builds on GPUs, too (docs/gpu.md)
+cuda-runner: setup ## the same, with the CPU builds' engine on GPUs as well (docs/gpu.md)
 	@scripts/cuda_build.sh $(if $(FEATURES),--features $(FEATURES))
 
 wheel: build ## pack the program as a Python wheel for other machines (docs/operations.md)

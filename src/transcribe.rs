@@ -225,12 +225,14 @@ impl Transcriber {
         };
         let started = Instant::now();
         let in_flight = model.windows_in_flight;
-        let further_bytes: fn(&[Vec<f32>]) -> u64 = match speakers {
-            Some(_) => speakers::bytes_of,
-            None => |_| 0,
-        };
+        let (finds_speakers, clip) = (speakers.is_some(), options.clip);
         let bytes = move |channels: &[Vec<f32>]| {
-            recordings::bytes_of(channels, in_flight) + further_bytes(channels)
+            let finding = if finds_speakers {
+                speakers::bytes_of(channels, clip)
+            } else {
+                0
+            };
+            recordings::bytes_of(channels, in_flight) + finding
         };
         let decoding = self.decode(audio, &options, caller, bytes);
         let (recordings, memory) = decoding.await?;

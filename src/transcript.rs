@@ -140,6 +140,12 @@ impl Speaker {
         Self(label.into())
     }
 
+    /// A name as RTTM writes it, where white space separates fields.
+    #[must_use]
+    pub fn rttm_name(name: &str) -> String {
+        name.split_whitespace().collect::<Vec<_>>().join("_")
+    }
+
     /// The speaker with this name.
     #[must_use]
     pub fn named(name: &str) -> Self {

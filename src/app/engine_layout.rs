@@ -14,6 +14,8 @@ use halkspeech_whisper::engine::memory::Dimensions;
 use halkspeech_whisper::features::WindowLengths;
 use halkspeech_whisper_ct2::{EngineSpec, HAS_CUDA, Placement, SHARES_WEIGHTS, SharedWeights};
 
+pub use halkspeech_whisper_ct2::IS_CONTINUOUS;
+
 const GB: u64 = 1_000_000_000;
 /// Up to this number of cores each has an engine of its own by default; more cores are shared in pairs.
 const CORES_WITH_OWN_ENGINE: usize = 4;
@@ -81,14 +83,6 @@ pub fn summary(loaded: &LoadedSettings) -> Result<String, AppError> {
 /// Whether models without settings of their own run on the CPU.
 pub fn is_on_cpu(loaded: &LoadedSettings) -> bool {
     default_layout(loaded).is_ok_and(|layout| layout.placements.iter().all(Placement::is_cpu))
-}
-
-/// Whether windows enter and leave the engines of models without settings of their own one by one; so too if the
-/// settings are in error, which is reported elsewhere.
-pub fn is_continuous(loaded: &LoadedSettings) -> bool {
-    let is_continuous =
-        |layout: EngineLayout| layout.placements.iter().all(Placement::is_continuous);
-    default_layout(loaded).map_or(true, is_continuous)
 }
 
 fn default_layout(loaded: &LoadedSettings) -> Result<EngineLayout, AppError> {

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::json;
 use super::numbers::seconds;
-use crate::transcript::{LabelledSpan, SpeakerTimeline};
+use crate::transcript::{LabelledSpan, Speaker, SpeakerTimeline};
 
 /// Who speaks when in a recording.
 #[derive(Serialize, ToSchema)]
@@ -48,8 +48,7 @@ pub fn rttm(timeline: &SpeakerTimeline) -> String {
     let line = |span: &LabelledSpan| {
         let (start, end) = (seconds(span.start_s), seconds(span.end_s));
         let duration = end - start;
-        let words = span.speaker.label().split_whitespace();
-        let name = words.collect::<Vec<_>>().join("_");
+        let name = Speaker::rttm_name(span.speaker.label());
         format!("SPEAKER audio 1 {start:.3} {duration:.3} <NA> <NA> {name} <NA> <NA>\n")
     };
     timeline.spans.iter().map(line).collect()
@@ -60,7 +59,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::transcript::Speaker;
 
     fn timeline() -> SpeakerTimeline {
         let span = |start_s, end_s, name: &str| LabelledSpan {

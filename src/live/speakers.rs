@@ -62,3 +62,58 @@ impl SessionSpeakers {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The `number`-th of voices that are unlike each other.
+    fn voice(number: usize) -> Option<Box<Voice>> {
+        let mut vector = [0.0; Voice::DIMENSIONS];
+        vector[number] = 1.0;
+        Some(Box::new(Voice::from_vector(&vector)))
+    }
+
+    #[track_caller]
+    fn check(speakers: &mut SessionSpeakers, voices: Vec<Option<Box<Voice>>>, expected: &str) {
+        let piece = |(number, voice)| SpokenPiece {
+            range: 16_000 * number..16_000 * (number + 1),
+            text: "Bir.".to_owned(),
+            voice,
+        };
+        let pieces = voices.into_iter().enumerate().map(piece).collect();
+        let events: Vec<_> = speakers.segments(ItemId(1), pieces).collect();
+        let mut labels = String::new();
+        for (number, event) in events.iter().enumerate() {
+            let SessionEvent::Segment {
+                index,
+                start,
+                end,
+                speaker,
+                ..
+            } = event
+            else {
+                panic!("{event:?}");
+            };
+            let second = std::time::Duration::from_secs(number as u64);
+            assert_eq!((*index, *start), (number, second));
+            assert_eq!(*end, second + std::time::Duration::from_secs(1));
+            labels.push_str(speaker.label());
+        }
+        assert_eq!(labels, expected);
+    }
+
+    #[test]
+    fn a_voice_keeps_its_label_for_the_session() {
+        let mut speakers = SessionSpeakers::default();
+        check(&mut speakers, vec![voice(3), voice(7), voice(3)], "ABA");
+        check(&mut speakers, vec![voice(7), voice(5)], "BC");
+    }
+
+    #[test]
+    fn a_piece_without_a_voice_has_the_speaker_before_it() {
+        let mut speakers = SessionSpeakers::default();
+        check(&mut speakers, vec![None, voice(3), voice(7), None], "AABB");
+        check(&mut speakers, vec![None, voice(3)], "BA");
+    }
+}

@@ -59,8 +59,9 @@ impl Scheduler {
         let state = &self.workers[home];
         !state.alone.is_empty()
             || state.is_alone.is_some()
-            || (0..self.workers.len())
-                .any(|other| self.memory.is_same(home, other) && self.lacks_memory_for_alone(other))
+            || (0..self.workers.len()).any(|other| {
+                self.memory.share_memory(home, other) && self.lacks_memory_for_alone(other)
+            })
     }
 
     fn lacks_memory_for_alone(&self, home: usize) -> bool {

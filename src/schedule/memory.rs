@@ -5,13 +5,13 @@
 pub enum MemoryLimit {
     /// Of all slots together: memory of the host.
     Shared(u64),
-    /// Of the slots of each runner: its share of its own GPU.
+    /// Of the slots of each runner, whose memory is not that of the others: GPUs.
     OfEachRunner(u64),
 }
 
 /// The limits and what is in use: one for all workers, or one for each.
 #[derive(Debug)]
-pub struct SlotMemory {
+pub struct MemoryAccounts {
     accounts: Vec<Account>,
 }
 
@@ -21,8 +21,8 @@ struct Account {
     in_use: u64,
 }
 
-impl SlotMemory {
-    /// Without slots.
+impl MemoryAccounts {
+    /// No memory is in use.
     pub fn new(limit: MemoryLimit, workers: usize) -> Self {
         let (limit, accounts) = match limit {
             MemoryLimit::Shared(limit) => (limit, 1),
@@ -33,14 +33,14 @@ impl SlotMemory {
         }
     }
 
-    /// Whether there is memory for a slot of this worker. A slot above the whole limit is the only one.
+    /// Whether there is memory for a slot of this worker. A slot above the limit fits if no other slot is open.
     pub fn fits(&self, home: usize, bytes: u64) -> bool {
         let Account { limit, in_use } = self.accounts[self.account(home)];
         in_use.saturating_add(bytes) <= limit || in_use == 0
     }
 
-    /// Whether slots of these workers take the same memory.
-    pub fn is_same(&self, home: usize, other: usize) -> bool {
+    /// Whether slots of these workers take memory of the same account.
+    pub fn share_memory(&self, home: usize, other: usize) -> bool {
         self.account(home) == self.account(other)
     }
 
@@ -69,6 +69,6 @@ impl SlotMemory {
     }
 
     fn account(&self, home: usize) -> usize {
-        home.min(self.accounts.len() - 1)
+        if self.accounts.len() == 1 { 0 } else { home }
     }
 }

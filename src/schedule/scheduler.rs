@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::admission::{Admission, Offer, Refusal, WaitingWindows};
 use super::lane::{Lane, PerLane};
 use super::limits::{Layout, Limits};
-use super::memory::SlotMemory;
+use super::memory::MemoryAccounts;
 use super::places::Places;
 use super::turns::Turns;
 use super::window::{Departure, Outcome, RequestId, Window, WindowId};
@@ -21,7 +21,7 @@ pub struct Scheduler {
     pub(super) lanes: HashMap<WindowId, Lane>,
     pub(super) slots: HashMap<WindowId, Slot>,
     pub(super) workers: Vec<WorkerState>,
-    pub(super) memory: SlotMemory,
+    pub(super) memory: MemoryAccounts,
     pub(super) last_seen: PerLane<Option<Duration>>,
     pub(super) places: Places,
     deadlines: BTreeSet<(Duration, WindowId)>,
@@ -46,7 +46,7 @@ impl Scheduler {
             workers: (0..workers)
                 .map(|_| WorkerState::new(limits.shares))
                 .collect(),
-            memory: SlotMemory::new(limits.memory, workers),
+            memory: MemoryAccounts::new(limits.memory, workers),
             last_seen: PerLane::default(),
             places: Places::default(),
             deadlines: BTreeSet::new(),

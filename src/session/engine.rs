@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio::task::{AbortHandle, JoinSet};
-use tracing::Instrument;
 
 use super::{
     Arrivals, AudioChunk, OpenSession, SessionCommand, SessionConfig, SessionHandle, SessionLink,
@@ -244,7 +243,7 @@ impl SessionTask {
     }
 
     fn spawn(&mut self, id: WorkId, work: impl Future<Output = Done> + Send + 'static) {
-        let handle = self.running.spawn(work.in_current_span());
+        let handle = self.running.spawn(work);
         self.aborts.insert(id, handle);
     }
 
@@ -313,7 +312,10 @@ impl SessionTask {
 
     fn done(&mut self, done: Done) {
         let (Done::Partial(id, ..) | Done::Piece(id, _)) = &done;
-        self.aborts.remove(id);
+        if self.aborts.remove(id).is_none() {
+            // It was cancelled when it had just ended.
+            return;
+        }
         self.observe(&done);
         let Some(session) = &mut self.session else {
             return;

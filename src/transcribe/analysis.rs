@@ -10,8 +10,8 @@ use super::{FoundSpeakers, SpeakerOptions, Stage, TranscribeError, Transcriber, 
 use crate::caller::{AudioQuota, Caller};
 use crate::clock::now;
 use halkspeech_audio::{
-    Channels, DecodedAudio, FRAME_SAMPLES, Source, SpeechDetector, VadOptions, cut_long_spans,
-    spans,
+    Channels, Clip, DecodedAudio, FRAME_SAMPLES, Source, SpeechDetector, VadOptions,
+    cut_long_spans, spans,
 };
 
 /// A recording that is analysed.
@@ -54,9 +54,10 @@ impl Transcriber {
         options: SpeakerOptions,
     ) -> Result<(Duration, FoundSpeakers), TranscribeError> {
         let (caller, deadline) = (request.caller, request.deadline);
+        let whole = |channels: &[Vec<f32>]| speakers::bytes_of(channels, Clip::default());
         let work = async {
             let search = self.speaker_search(options, caller).await?;
-            let pcm = self.pcm(request, speakers::bytes_of).await?;
+            let pcm = self.pcm(request, whole).await?;
             let finding = self.find_speakers(search, (pcm.samples, 0), &pcm.memory, caller);
             Ok((pcm.duration, finding.await?))
         };

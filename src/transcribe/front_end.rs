@@ -91,7 +91,8 @@ impl FrontEnd {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, FrontEndPanicked> {
         let (guard, started) = self.submit(stage, caller);
-        // A task of its own, because work that may start occupies a worker even while this future is not polled.
+        // A separate task: work that the scheduler has given a worker must run even if this future is not polled;
+        // otherwise the worker stays occupied.
         let mut task = JoinSet::new();
         let start = async move {
             started.await.map_err(|_| FrontEndPanicked)?;

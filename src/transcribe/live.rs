@@ -18,6 +18,7 @@ use crate::job::CertainText;
 use crate::live::{PartialResult, PartialWord, PartialWork, PieceVoice};
 use crate::models::LoadedModel;
 use crate::schedule::Lane;
+use crate::telemetry;
 use crate::transcript::Transcript;
 use halkspeech_audio::{DecodedAudio, RecordingSpan, Window, WindowClock};
 use halkspeech_whisper::engine::{DecodingOptions, Fallback, GenerateOptions};
@@ -27,6 +28,9 @@ use halkspeech_whisper::{PromptSpec, Task, WrittenWord, written_words};
 
 /// The text of a partial is no longer of use after this time.
 const PARTIAL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest time that the text of a piece waits for its voice.
+const VOICE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the texts of a session share.
 #[derive(Clone, Copy)]
@@ -123,19 +127,20 @@ impl Transcriber {
         until(deadline, writing).await
     }
 
-    /// The voice that speaks longest in the first ten seconds of a piece. A failure is logged, because the text does
-    /// not depend on it.
+    /// The voice that speaks longest in the first ten seconds of a piece; unknown if it takes too long or cannot be
+    /// analysed, because the text waits for it but does not depend on it.
     pub async fn piece_voice(&self, pcm: Arc<[f32]>, caller: Caller) -> PieceVoice {
         let found = async {
             let model = self.models.speakers().get().await?;
             let find = move || model.reference_voice(&pcm);
             Ok::<_, TranscribeError>(self.front_end.run(Stage::Voices, caller, find).await?)
         };
-        match found.await {
+        match until(now() + VOICE_TIMEOUT, found).await {
             Ok(Some(voice)) => PieceVoice::Found(Box::new(voice)),
             Ok(None) => PieceVoice::Unknown,
             Err(error) => {
-                tracing::warn!(%error, "the speaker of a live turn is not known");
+                let cause = telemetry::error_chain(&error);
+                tracing::warn!(cause, "the voice of a live piece could not be analysed");
                 PieceVoice::Unknown
             }
         }

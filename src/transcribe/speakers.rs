@@ -13,7 +13,7 @@ use super::recordings::seconds;
 use super::{Stage, TranscribeError, Transcriber, cpu_time};
 use crate::caller::Caller;
 use halkspeech_audio::{
-    Diarization, Diarizer, NAME_COSINE, SpeakerCount, SpeakerModel, SpeakerSpan, Voice,
+    Clip, Diarization, Diarizer, NAME_COSINE, SpeakerCount, SpeakerModel, SpeakerSpan, Voice,
     assign_names,
 };
 
@@ -156,8 +156,25 @@ fn found(diarization: Diarization, offset: usize, known: Vec<(String, Voice)>) -
     }
 }
 
-/// Memory of the diarization of decoded channels, in bytes.
-pub(super) fn bytes_of(channels: &[Vec<f32>]) -> u64 {
-    let samples: usize = channels.iter().map(Vec::len).sum();
-    Diarizer::bytes_of(samples) as u64
+/// Memory of the diarization of a part of decoded channels, in bytes.
+pub(super) fn bytes_of(channels: &[Vec<f32>], clip: Clip) -> u64 {
+    let samples = channels.iter().map(|pcm| clip.range(pcm.len()).len());
+    Diarizer::bytes_of(samples.sum()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_is_that_of_the_part_alone() {
+        let second = |seconds: usize| vec![0.0; seconds * 16_000];
+        let clip = Clip {
+            offset: Duration::from_secs(50),
+            duration: Some(Duration::from_secs(5)),
+        };
+        let of_part = bytes_of(&[second(60)], clip);
+        assert_eq!(of_part, bytes_of(&[second(5)], Clip::default()));
+        assert!(of_part < bytes_of(&[second(60)], Clip::default()));
+    }
 }

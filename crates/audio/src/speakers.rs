@@ -24,7 +24,7 @@ mod tracker;
 mod words;
 
 use cluster::{Assignment, Clusters, cluster};
-use embedding::{Embedding, VoiceVector, dot};
+use embedding::{Embedding, VoiceVector, dot, normalised};
 use segmentation::{FRAME_STEP, Segmentation, WINDOW_SAMPLES};
 use timeline::Timeline;
 use window::LocalSpeakers;
@@ -61,7 +61,7 @@ pub struct SpeakerModel {
     embedding: Embedding,
 }
 
-/// How a voice sounds. Biometric data: it cannot be printed.
+/// How a voice sounds. Biometric data: [`Debug`](std::fmt::Debug) shows no value.
 #[derive(Clone)]
 pub struct Voice(VoiceVector);
 
@@ -136,6 +136,15 @@ impl std::fmt::Debug for Voice {
 }
 
 impl Voice {
+    /// Numbers in a vector.
+    pub const DIMENSIONS: usize = embedding::DIMENSIONS;
+
+    /// The voice with a vector, of any length but zero, as the embedding network gives it.
+    #[must_use]
+    pub fn from_vector(vector: &[f32; Self::DIMENSIONS]) -> Self {
+        Self(normalised(vector))
+    }
+
     /// The cosine of two voices: 1 if they sound the same, about 0 if they are unlike.
     #[must_use]
     pub fn cosine(&self, other: &Self) -> f32 {
@@ -301,6 +310,16 @@ fn in_order_of_speech(mut spans: Vec<SpeakerSpan>, voices: &[VoiceVector]) -> Di
     Diarization {
         spans,
         voices: voices.collect(),
+    }
+}
+
+#[cfg(test)]
+impl Voice {
+    /// A voice at an angle, in degrees.
+    fn at_angle(degrees: f32) -> Self {
+        let mut vector = [0.0; Self::DIMENSIONS];
+        (vector[0], vector[1]) = (degrees.to_radians().cos(), degrees.to_radians().sin());
+        Self::from_vector(&vector)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Cuts a recording into windows of at most 30 s.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,14 +116,22 @@ impl Window {
     }
 }
 
+impl Clip {
+    /// The samples of the part in a recording of this many.
+    #[must_use]
+    pub fn range(&self, samples: usize) -> Range<usize> {
+        let start = samples_in(self.offset).min(samples);
+        let length = self.duration.map_or(usize::MAX, samples_in);
+        start..start.saturating_add(length).min(samples)
+    }
+}
+
 impl WindowCutter {
     /// Cuts `clip` of a recording, with voice activity detection if `vad` is given.
     #[must_use]
     pub fn new(mut pcm: Vec<f32>, clip: Clip, vad: Option<VadOptions>) -> Self {
-        let offset = samples_in(clip.offset).min(pcm.len());
-        if let Some(duration) = clip.duration {
-            pcm.truncate(offset.saturating_add(samples_in(duration)));
-        }
+        let Range { start: offset, end } = clip.range(pcm.len());
+        pcm.truncate(end);
         pcm.drain(..offset);
         let method = match vad {
             None => CutMethod::Energy(0),

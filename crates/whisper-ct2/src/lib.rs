@@ -33,7 +33,7 @@ use std::path::PathBuf;
 pub use generate::{GemmFailed, SharedWeights, create_kernels, factory, unreplaced_functions};
 use halkspeech_whisper::engine::ComputeType;
 use halkspeech_whisper::engine::memory::Dimensions;
-pub use placement::{HAS_CUDA, Placement, SHARES_WEIGHTS, cuda_devices};
+pub use placement::{HAS_CUDA, IS_CONTINUOUS, Placement, SHARES_WEIGHTS, cuda_devices};
 #[cfg(not(feature = "generate"))]
 pub use runner_engine::{SharedWeights, factory};
 

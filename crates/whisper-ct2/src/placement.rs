@@ -30,6 +30,9 @@ pub const HAS_CUDA: bool = cfg!(any(feature = "cuda", feature = "cuda-runner"));
 /// Whether the engines of a model on one device share its weights.
 pub const SHARES_WEIGHTS: bool = cfg!(not(feature = "generate"));
 
+/// Whether windows enter and leave an engine one by one, which live sessions need.
+pub const IS_CONTINUOUS: bool = cfg!(not(feature = "generate"));
+
 /// Number of CUDA devices that this build can use on this machine; 0 without a driver.
 #[must_use]
 pub fn cuda_devices() -> usize {
@@ -75,12 +78,6 @@ impl Placement {
     #[must_use]
     pub fn is_cpu(&self) -> bool {
         matches!(self, Self::Cpu { .. })
-    }
-
-    /// Whether windows enter and leave its engines one by one.
-    #[must_use]
-    pub fn is_continuous(&self) -> bool {
-        self.is_cpu() || cfg!(feature = "cuda-runner")
     }
 
     /// Whether this build computes in this number format there.

@@ -57,8 +57,8 @@ pub async fn models(loaded: &LoadedSettings) -> Result<Vec<Finding>, AppError> {
 
 /// How many live sessions the server takes, and whether the machine can follow them.
 fn live(loaded: &LoadedSettings, aliases: &Aliases, catalog: &Catalog) -> Finding {
-    if !engine_layout::is_continuous(loaded) {
-        let text = "the engines that this build has for GPUs have no live sessions: their sockets get an error";
+    if !engine_layout::IS_CONTINUOUS {
+        let text = "this build has no live sessions: their sockets get an error";
         return Finding::warning("live", text);
     }
     let id = aliases.default_model(catalog);

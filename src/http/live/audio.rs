@@ -4,6 +4,8 @@ use std::fmt;
 
 use halkspeech_audio::Resampler;
 
+use super::field_reader::{Change, FieldReader, InvalidField};
+
 /// How a client encodes its audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioFormat {
@@ -44,6 +46,37 @@ impl Default for AudioFormat {
 }
 
 impl AudioFormat {
+    /// Changes the fields that the object has. Another encoding has its usual rate.
+    pub fn read(self, fields: &FieldReader<'_>) -> Result<Self, InvalidField> {
+        let kinds = ["audio/pcm", "audio/pcmu", "audio/pcma"];
+        let encoding = match fields.word("type", &kinds)? {
+            Change::Keep => self.encoding,
+            Change::Set("audio/pcmu") => Encoding::MuLaw,
+            Change::Set("audio/pcma") => Encoding::ALaw,
+            Change::Set(_) | Change::Clear => Encoding::Pcm16,
+        };
+        let usual = match encoding {
+            Encoding::Pcm16 => 24_000,
+            Encoding::MuLaw | Encoding::ALaw => 8_000,
+        };
+        let mut rate_hz = if encoding == self.encoding {
+            u64::from(self.rate_hz)
+        } else {
+            usual
+        };
+        let change = fields.integer("rate", 4_000..=384_000)?;
+        change.apply_or(&mut rate_hz, usual);
+        let format = Self {
+            encoding,
+            rate_hz: rate_hz as u32,
+        };
+        if format.is_supported() {
+            Ok(format)
+        } else {
+            Err(fields.invalid("rate", "a rate that recorders use, such as 16000 or 24000"))
+        }
+    }
+
     /// Whether audio of this rate can be resampled.
     pub fn is_supported(self) -> bool {
         Resampler::new(self.rate_hz).is_some()

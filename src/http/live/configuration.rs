@@ -7,7 +7,7 @@ mod forms;
 
 use serde_json::{Value, json};
 
-use super::audio::{AudioFormat, Encoding};
+use super::audio::AudioFormat;
 use super::field_reader::{Change, FieldReader, InvalidField, Object};
 use super::turn_detection::TurnDetectionField;
 use crate::http::error::{ApiError, LiveError};
@@ -42,6 +42,8 @@ pub struct Configuration {
     /// Without effect.
     noise_reduction: Option<&'static str>,
     include: Vec<String>,
+    /// The protocol has no event for speakers.
+    ignores_speakers: bool,
     /// What the client secret names, nested; it cannot be changed.
     fixed: Object,
 }
@@ -57,6 +59,11 @@ struct Transcription {
 }
 
 impl Configuration {
+    /// Finds no speakers, whatever the session includes: its protocol has no event for them.
+    pub fn ignore_speakers(&mut self) {
+        self.ignores_speakers = true;
+    }
+
     /// Sets the model if the session names none: the URL's is a default.
     pub fn set_default_model(&mut self, name: &str) {
         if !name.trim().is_empty() && self.transcription.model.is_none() {
@@ -168,14 +175,8 @@ impl Configuration {
         let request = parameters.finish(context.settings.defaults(Some(&model)))?;
         let mut transcription = request.options;
         transcription.logprobs = self.includes(LOGPROBS);
-        if self.includes(SPEAKERS) {
-            models::check_speaker_model(context)?;
-        }
-        // Names of OpenAI's such as `gpt-4o-transcribe-diarize`.
-        let names_speakers = name.to_ascii_lowercase().ends_with("-diarize");
-        let has_networks = loaded_models.catalog().speaker_model().is_some();
         Ok(SessionConfig {
-            speakers: self.includes(SPEAKERS) || (names_speakers && has_networks),
+            speakers: self.finds_speakers(name, context)?,
             model,
             transcription,
             policy: SessionOptions {
@@ -183,6 +184,19 @@ impl Configuration {
                 delay: self.delay.unwrap_or_default(),
             },
         })
+    }
+
+    /// Whether the session finds speakers: if it includes them, or its model has a name such as OpenAI's
+    /// `gpt-4o-transcribe-diarize` and the networks are there.
+    fn finds_speakers(&self, model: &str, context: &Context) -> Result<bool, ApiError> {
+        if self.ignores_speakers {
+            return Ok(false);
+        }
+        let networks = models::check_speaker_model(context);
+        if self.includes(SPEAKERS) {
+            return networks.map(|()| true);
+        }
+        Ok(model.to_ascii_lowercase().ends_with("-diarize") && networks.is_ok())
     }
 
     fn includes(&self, item: &str) -> bool {
@@ -239,7 +253,7 @@ impl Configuration {
                 self.include = items;
             }
             Change::Set(_) => {
-                let expected = format!("\"{LOGPROBS}\" and \"{SPEAKERS}\"");
+                let expected = format!("a list of \"{LOGPROBS}\" or \"{SPEAKERS}\"");
                 return Err(fields.invalid("include", &expected));
             }
         }
@@ -254,6 +268,7 @@ impl Configuration {
                 *self = Self {
                     include: std::mem::take(&mut self.include),
                     fixed: std::mem::take(&mut self.fixed),
+                    ignores_speakers: self.ignores_speakers,
                     ..Self::default()
                 };
                 Ok(())
@@ -266,7 +281,7 @@ impl Configuration {
         match input.object("audio.input.format")? {
             Change::Keep => {}
             Change::Clear => self.format = AudioFormat::default(),
-            Change::Set(fields) => self.format = read_format(self.format, &fields)?,
+            Change::Set(fields) => self.format = self.format.read(&fields)?,
         }
         match input.object("audio.input.noise_reduction")? {
             Change::Keep => {}
@@ -362,36 +377,6 @@ impl Configuration {
             })?;
         }
         Ok(parameters)
-    }
-}
-
-fn read_format(format: AudioFormat, fields: &FieldReader<'_>) -> Result<AudioFormat, InvalidField> {
-    let kinds = ["audio/pcm", "audio/pcmu", "audio/pcma"];
-    let encoding = match fields.word("type", &kinds)? {
-        Change::Keep => format.encoding,
-        Change::Set("audio/pcmu") => Encoding::MuLaw,
-        Change::Set("audio/pcma") => Encoding::ALaw,
-        Change::Set(_) | Change::Clear => Encoding::Pcm16,
-    };
-    let usual = match encoding {
-        Encoding::Pcm16 => 24_000,
-        Encoding::MuLaw | Encoding::ALaw => 8_000,
-    };
-    let mut rate_hz = if encoding == format.encoding {
-        u64::from(format.rate_hz)
-    } else {
-        usual
-    };
-    let change = fields.integer("rate", 4_000..=384_000)?;
-    change.apply_or(&mut rate_hz, usual);
-    let format = AudioFormat {
-        encoding,
-        rate_hz: rate_hz as u32,
-    };
-    if format.is_supported() {
-        Ok(format)
-    } else {
-        Err(fields.invalid("rate", "a rate that recorders use, such as 16000 or 24000"))
     }
 }
 

@@ -12,7 +12,7 @@ const RATE_HZ: u64 = 16_000;
 /// Turns whose end is kept; they complete in order.
 const MAX_TURNS: usize = 64;
 
-/// The arrivals of a session's audio, and when.
+/// When a session's audio and the ends of its turns arrived.
 #[derive(Debug, Default)]
 pub struct InputClock {
     arrivals: Arrivals,

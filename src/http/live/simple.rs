@@ -115,6 +115,7 @@ impl SimpleParameters {
         }
         let mut configuration = Configuration::default();
         configuration.fix(fixed, settings)?;
+        configuration.ignore_speakers();
         let text = |name: &str| transcription.get(name).and_then(Value::as_str);
         for name in ["model", "language", "prompt"] {
             if let Some(value) = text(name) {

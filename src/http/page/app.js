@@ -112,7 +112,7 @@ async function loadModels() {
   }
 }
 
-/** With a key that works, what was refused without one goes on. */
+/** Sends the recordings again that were refused with 401, if the new key works. */
 async function useKey() {
   if (!(await loadModels())) return;
   const refused = recordings.filter(({ state, status }) => state === "failed" && status === 401);

@@ -33,8 +33,7 @@ pub fn parse(text: &str) -> Result<Bytes, Expected> {
     Ok(bytes.into())
 }
 
-/// The text up to the data, to be shown to the sender; empty if it is too long to be that, because any longer text may
-/// be data.
+/// The part before the comma, for error messages; empty if it is longer than 100 bytes, because it may then be data.
 pub fn head(text: &str) -> &str {
     let head = text.split(',').next().unwrap_or_default();
     if head.len() <= MAX_HEAD_BYTES {
@@ -87,11 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn the_head_never_holds_data() {
+    fn a_long_head_is_not_shown() {
         let data = "A".repeat(4096);
         for (text, expected) in [
             ("data:;base64,AAAA".to_owned(), "data:;base64"),
             ("DATA:audio/wav,AAAA".to_owned(), "DATA:audio/wav"),
+            ("AAAA".to_owned(), "AAAA"),
             (data.clone(), ""),
             (format!("{data},"), ""),
             (format!("data:{data}"), ""),

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 
 use super::combinations::conflict;
 use super::value::{Expected, parse_boolean, parse_count, parse_list, put};
-use super::{ApiError, Parameters, data_url};
+use super::{Api, ApiError, Parameters, data_url};
 use crate::format::AsrOutput;
 use crate::transcribe::{KnownSpeaker, SpeakerOptions};
 use halkspeech_audio::{Channels, SpeakerCount};
@@ -145,8 +145,13 @@ pub fn check(parameters: &Parameters) -> Result<(), ApiError> {
             return Err(conflict(sent, message));
         }
         if !parameters.finds_speakers() {
+            // `/inference` ignores `diarize`.
+            let diarize = match parameters.api {
+                Api::Inference => "",
+                _ => " diarize=true",
+            };
             let message = format!(
-                "'{sent}' requires response_format=diarized_json, diarize=true or speaker_labels=true"
+                "'{sent}' requires response_format=diarized_json,{diarize} or speaker_labels=true"
             );
             return Err(conflict(sent, message));
         }

@@ -52,14 +52,13 @@ impl FoundSpeakers {
 
     /// The label of each speaker in a timeline.
     fn timeline_labels(&self) -> Vec<Speaker> {
-        // In RTTM, spaces in names become such marks.
+        // Names are compared as RTTM writes them.
         let known: Vec<String> = self
             .known
             .iter()
-            .map(|name| name.replace(' ', "_"))
+            .map(|name| Speaker::rttm_name(name))
             .collect();
         let numbered = (0..).map(|number| format!("SPEAKER_{number:02}"));
-        // One may be somebody's name.
         let numbered = numbered.filter(|label| !known.contains(label));
         let label = |(name, numbered): (&Option<String>, String)| {
             Speaker::named(name.as_ref().unwrap_or(&numbered))
@@ -243,6 +242,8 @@ mod tests {
         // The same in RTTM.
         let expected = ["SPEAKER_00", "SPEAKER 01", "SPEAKER_03"];
         assert_eq!(labels(&[None, Some("SPEAKER 01"), None]), expected);
+        let expected = ["SPEAKER_00", "SPEAKER\u{a0}01", "SPEAKER_03"];
+        assert_eq!(labels(&[None, Some("SPEAKER\u{a0}01"), None]), expected);
     }
 
     #[test]

@@ -173,6 +173,20 @@ async fn a_session_with_speakers_needs_their_networks() {
     commit(&mut client).await;
     let (completed, _) = end_of_turn(&mut client).await;
     check_text(&completed);
+
+    // Names of OpenAI's find speakers where the networks are.
+    let path = "/v1/realtime?intent=transcription&model=gpt-4o-transcribe-diarize";
+    let mut client = LiveClient::connect(&app, path).await;
+    client.event("session.created").await;
+    let off = json!({ "audio": { "input": { "turn_detection": null } } });
+    client
+        .send(json!({ "type": "session.update", "session": off }))
+        .await;
+    client.event("session.updated").await;
+    client.send(append(&speech())).await;
+    commit(&mut client).await;
+    let (completed, _) = end_of_turn(&mut client).await;
+    check_text(&completed);
 }
 
 #[tokio::test]

@@ -30,20 +30,12 @@ pub fn assign_names(voices: &[Voice], references: &[Voice], min_cosine: f32) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::embedding::DIMENSIONS;
     use super::*;
-
-    /// A voice at an angle, in degrees.
-    fn voice(angle: f32) -> Voice {
-        let mut vector = [0.0; DIMENSIONS];
-        (vector[0], vector[1]) = (angle.to_radians().cos(), angle.to_radians().sin());
-        Voice(vector)
-    }
 
     #[track_caller]
     fn check(voices: &[f32], references: &[f32], expected: &[Option<usize>]) {
-        let voices: Vec<Voice> = voices.iter().copied().map(voice).collect();
-        let references: Vec<Voice> = references.iter().copied().map(voice).collect();
+        let voices: Vec<Voice> = voices.iter().copied().map(Voice::at_angle).collect();
+        let references: Vec<Voice> = references.iter().copied().map(Voice::at_angle).collect();
         assert_eq!(assign_names(&voices, &references, 0.5), expected);
     }
 

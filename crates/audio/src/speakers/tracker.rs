@@ -4,11 +4,11 @@ use super::Voice;
 use super::cluster::MERGE_DISTANCE;
 use super::embedding::{VoiceVector, dot, normalised};
 
-/// Voices that are told apart at most; a further one is taken for the nearest.
+/// Maximum number of voices; a further one has the number of the nearest.
 const MAX_VOICES: usize = 64;
 
-/// Numbers voices in the order in which they first speak. What it has said about a voice does not change: the
-/// clustering of a whole recording knows more.
+/// Numbers voices in the order in which they first speak. Numbers are never changed afterwards, so they are less accurate
+/// than those of a whole recording.
 #[derive(Default)]
 pub struct VoiceTracker {
     /// The sum of the vectors of each voice.
@@ -42,21 +42,14 @@ mod tests {
     use super::super::embedding::DIMENSIONS;
     use super::*;
 
-    /// A voice at an angle, in degrees.
-    fn voice(angle: f32) -> Voice {
-        let mut vector = [0.0; DIMENSIONS];
-        (vector[0], vector[1]) = (angle.to_radians().cos(), angle.to_radians().sin());
-        Voice(vector)
-    }
-
     #[test]
     fn a_voice_has_the_number_of_the_nearest_before_it() {
         let mut tracker = VoiceTracker::default();
         // A cosine of 0.4 is at 66 degrees; the mean of the first voice moves to 30 and then to 50 degrees.
         for (angle, expected) in [(0.0, 0), (180.0, 1), (60.0, 0), (90.0, 0), (200.0, 1)] {
-            assert_eq!(tracker.number(&voice(angle)), expected, "{angle}");
+            assert_eq!(tracker.number(&Voice::at_angle(angle)), expected, "{angle}");
         }
-        assert_eq!(tracker.number(&voice(-70.0)), 2);
+        assert_eq!(tracker.number(&Voice::at_angle(-70.0)), 2);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use super::super::audio::Encoding;
 use super::*;
 use crate::http::error::ApiError;
 use crate::http::request_id::RequestId;
@@ -97,7 +98,7 @@ fn only_what_is_present_changes_and_null_clears() {
             },
             "turn_detection": { "type": "server_vad", "threshold": 0.7, "idle_timeout_ms": 6000 },
         }},
-        "include": ["item.input_audio_transcription.logprobs"],
+        "include": ["item.input_audio_transcription.logprobs", "speakers"],
     });
     update(&mut configuration, SessionForm::Nested, everything).unwrap();
     let transcription = json!({
@@ -307,7 +308,11 @@ fn an_error_names_the_field_in_its_form() {
             "session.audio.input.transcription.delay",
             "minimal or low",
         ),
-        (json!({ "include": ["x"] }), "session.include", "logprobs"),
+        (
+            json!({ "include": ["x"] }),
+            "session.include",
+            "logprobs\" or \"speakers\"",
+        ),
     ] {
         check_error(SessionForm::Nested, session, param, message);
     }

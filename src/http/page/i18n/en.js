@@ -26,7 +26,7 @@ export default {
   "option.channels": "One speaker per channel",
   "option.channels.hint": "For calls recorded in stereo. The text comes all at once.",
   "option.diarize": "Tell speakers apart",
-  "option.diarize.hint": "By their voices. The text comes all at once.",
+  "option.diarize.hint": "By their voices. The text comes all at once. Not with one speaker per channel or a translation.",
   "option.prompt": "Prompt",
   "option.prompt.hint": "A sentence in the style that you expect",
   "option.keywords": "Keywords",

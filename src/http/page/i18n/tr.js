@@ -26,7 +26,7 @@ export default {
   "option.channels": "Her kanalda bir konuşmacı",
   "option.channels.hint": "Stereo kaydedilmiş görüşmeler için. Metin bir seferde gelir.",
   "option.diarize": "Konuşmacıları ayır",
-  "option.diarize.hint": "Seslerine göre. Metin bir seferde gelir.",
+  "option.diarize.hint": "Seslerine göre. Metin bir seferde gelir. Kanal başına konuşmacı veya çeviriyle birlikte kullanılamaz.",
   "option.prompt": "İstem",
   "option.prompt.hint": "Beklediğiniz üslupta bir cümle",
   "option.keywords": "Anahtar kelimeler",

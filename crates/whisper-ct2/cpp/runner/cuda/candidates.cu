@@ -86,8 +86,8 @@ __device__ uint32_t pick_best(
     return count;
 }
 
-// Writes the token with the largest noisy score. Most tokens cannot win whatever their noise. If no score is a number,
-// because the temperature is too small to divide by, it is the likeliest.
+// Writes the token with the largest noisy score. Most tokens cannot win whatever their noise. If no score is finite,
+// because the temperature is very small, it is the likeliest.
 __device__ void draw(
     const RowRule& rule, const float* logits, int64_t vocabulary, float total, uint32_t* tokens, float* log_probs
 ) {

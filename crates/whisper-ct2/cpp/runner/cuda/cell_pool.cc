@@ -60,7 +60,7 @@ void CellPool::add_chunk() {
 
 int32_t GpuSlot::add_cell() {
     if (!use_.has_free()) {
-        // A block that is taken has a place: nothing fails behind `take`.
+        // A block that is taken has a place: nothing after `take` throws.
         use_.reserve_block();
         blocks_.reserve(blocks_.size() + 1);
         blocks_.push_back(pool_.take());

@@ -35,7 +35,7 @@ void ban(const hs_rule& rule, const BannedSets& sets, float* logits) {
 }
 
 // The token with the largest noisy score, of equal ones the first. Most tokens cannot win whatever their noise. If no
-// score is a number, because the temperature is too small to divide by, it is the likeliest.
+// score is finite, because the temperature is very small, it is the likeliest.
 int64_t draw(const hs_rule& rule, const Logits& log_probs) {
     const float factor = 1 / rule.temperature;
     const float* begin = log_probs.values;
